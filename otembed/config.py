@@ -1,0 +1,220 @@
+"""Every knob of otembed, defined once: name, type, default, limits, one line of help.
+
+One tree of frozen dataclasses drives Python, YAML (:mod:`otembed.config_io`) and the command line.
+Torch-free. ``None`` means off. Reasons for the defaults stand in ``docs/log.md``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, dataclass_transform
+
+from pydantic import ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+
+from otembed.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field, Field))
+def config_dataclass(cls: type[T]) -> type[T]:
+    """Make ``cls`` a frozen, keyword-only, validated dataclass that refuses unknown keys."""
+    settings = ConfigDict(extra="forbid", allow_inf_nan=False)
+    decorate: Callable[[type[T]], type[T]] = pydantic_dataclass(frozen=True, kw_only=True, config=settings)
+    return decorate(cls)
+
+
+@config_dataclass
+class AnchorConfig:
+    """Keep the target side's units near where the starting model put them: ``weight * |c - c0|^2``."""
+
+    weight: PositiveFloat = Field(0.1, description="Weight of the anchor term.")
+    reduction: Literal["mean", "sum"] = Field(
+        "mean", description="mean over the units of the batch, or their sum as in the paper."
+    )
+
+
+@config_dataclass
+class AlignmentConfig:
+    """The OT alignment term between the units of both sides."""
+
+    unit: Literal["word", "token"] = Field("word", description="What is transported: words or sub-word tokens.")
+    word_pooling: Literal["mean", "first", "last"] = Field(
+        "mean", description="How a word is made of its tokens (unit: word); the paper takes the last."
+    )
+    layer: int = Field(
+        -1, description="Hidden layer that is aligned: 0 the embeddings, 1 the first layer; negative from the end."
+    )
+    scope: Literal["pair", "batch"] = Field(
+        "pair", description="One OT problem a sentence pair, or one over all units of the batch as in the paper."
+    )
+    cost: Literal["cosine", "sqeuclidean", "half_sqeuclidean", "euclidean"] = Field(
+        "cosine", description="Ground cost between two units; half_sqeuclidean is |x-y|^2/2 (GeomLoss, p=2)."
+    )
+    center: bool = Field(True, description="Subtract the batch mean of each side before the cost.")
+    cost_scale: Literal["std", "max"] | None = Field(
+        None, description="Divide the cost by its spread, so that epsilon means the same for every encoder."
+    )
+    epsilon: PositiveFloat = Field(0.05, description="Entropic regularisation, in units of the (scaled) cost.")
+    marginals: Literal["uniform", "norm", "idf"] = Field("uniform", description="Mass of each unit.")
+    relaxation: PositiveFloat | None = Field(
+        None, description="KL penalty on the marginals (unbalanced OT): units may stay unmatched. null: balanced."
+    )
+    debiased: bool = Field(False, description="Sinkhorn divergence: subtract each side's cost to itself.")
+    weight: PositiveFloat = Field(1.0, description="Weight of the alignment term.")
+    tol: PositiveFloat = Field(1e-4, description="Marginal error at which a plan counts as converged.")
+    max_iter: PositiveInt = Field(2000, description="Most Sinkhorn iterations a plan may take.")
+    anchor: AnchorConfig | None = Field(
+        None, description="Anchor to the starting model on the target side; null: none."
+    )
+
+
+@config_dataclass
+class LossConfig:
+    """The training objective: a sentence-level loss, the alignment term, or both."""
+
+    sentence: Literal["mnrl", "none"] = Field(
+        "mnrl", description="Sentence-level loss: MultipleNegativesRankingLoss, or none."
+    )
+    scale: PositiveFloat = Field(20.0, description="Inverse temperature of the sentence-level loss.")
+    symmetric: bool = Field(True, description="Rank in both directions, source to target and back.")
+    matryoshka: tuple[PositiveInt, ...] = Field(
+        (), description="Also train these truncated dimensions (MatryoshkaLoss); empty: off."
+    )
+    alignment: AlignmentConfig | None = Field(
+        default_factory=AlignmentConfig, description="The OT alignment term; null: off."
+    )
+
+    @model_validator(mode="after")
+    def _has_a_term(self) -> LossConfig:
+        if self.sentence == "none" and self.alignment is None:
+            raise ConfigError(
+                "loss: both terms are off (sentence: none, alignment: null)", "Switch one of them on."
+            )
+        if self.sentence == "none" and self.matryoshka:
+            raise ConfigError("loss.matryoshka needs a sentence-level loss", "Set loss.sentence to mnrl.")
+        return self
+
+
+@config_dataclass
+class ModelConfig:
+    """The encoder that training starts from."""
+
+    name: str = Field(
+        "offline:multilingual-e5-small",
+        description="A hub name, a local folder, or offline:multilingual-e5-small.",
+    )
+    revision: str | None = Field(None, description="Branch, tag or commit of a hub model.")
+    local_files_only: bool = Field(False, description="Never ask the hub.")
+    max_seq_length: PositiveInt | None = Field(
+        128, description="Longest sentence in tokens; longer ones are cut. null: the model's own."
+    )
+    freeze: tuple[str, ...] = Field(
+        ("embeddings",), description="Parts that are not trained: embeddings, layers:N (the first N). Empty: none."
+    )
+    prompt_name: str | None = Field(
+        None, description="Prompt put before every sentence, by the model's name for it. null: the model's default."
+    )
+    device: str | None = Field(None, description="cpu, cuda, cuda:1, mps. null: the best there is.")
+
+
+@config_dataclass
+class ChecksConfig:
+    """Limits on a pair of sentences; a pair outside them is dropped and counted. ``None``: no such check."""
+
+    min_chars: NonNegativeInt | None = Field(1, description="Fewest characters a side may have.")
+    max_chars: PositiveInt | None = Field(1000, description="Most characters a side may have.")
+    max_length_ratio: Annotated[float, Field(ge=1)] | None = Field(
+        9.0, description="Longest side over shortest side, in characters."
+    )
+    ratio_min_chars: NonNegativeInt = Field(
+        20, description="The ratio is tested only where the longer side has at least this many characters."
+    )
+    drop_identical: bool = Field(True, description="Drop pairs whose two sides are the same text.")
+    drop_duplicates: bool = Field(True, description="Drop a pair that was met before.")
+    drop_control_characters: bool = Field(
+        True, description="Drop pairs with control, private-use or replacement characters."
+    )
+    normalize_nfc: bool = Field(False, description="Bring both sides to Unicode NFC first.")
+
+
+@config_dataclass
+class DataConfig:
+    """How parallel text is read, checked and mixed."""
+
+    pivot: str = Field("en", description="Language on the target side, the one that is anchored.")
+    limit: PositiveInt | None = Field(None, description="Most pairs kept of each file. null: all.")
+    checks: ChecksConfig = field(default_factory=ChecksConfig)
+    sampling: Literal["proportional", "round_robin", "temperature"] = Field(
+        "proportional", description="How batches are drawn from several language pairs."
+    )
+    temperature: Annotated[float, Field(ge=1)] = Field(
+        2.0, description="With sampling: temperature, share of a pair ~ size^(1/temperature)."
+    )
+
+
+@config_dataclass
+class HeldOutConfig:
+    """Evaluation on pairs that are not trained on: before, during and after training."""
+
+    pairs: dict[str, str] = field(default_factory=dict)
+    size: NonNegativeInt = Field(
+        200, description="Pairs of each training file set aside where it has no held-out file. 0: none."
+    )
+    limit: PositiveInt | None = Field(1000, description="Most pairs used of each held-out file. null: all.")
+    every: PositiveInt | None = Field(None, description="Steps between evaluations. null: a quarter of the run.")
+    patience: PositiveInt | None = Field(
+        None, description="Stop after so many evaluations without a gain. null: never."
+    )
+    select_best: bool = Field(True, description="Release the best evaluated model, the last one otherwise.")
+
+
+@config_dataclass
+class OptimizationConfig:
+    """Steps, batches, learning rate, precision."""
+
+    epochs: PositiveFloat = Field(1.0, description="Passes over the training pairs.")
+    max_steps: PositiveInt | None = Field(None, description="Optimiser steps; replaces epochs.")
+    batch_size: Annotated[int, Field(ge=2)] = Field(32, description="Sentence pairs a batch and process.")
+    accumulate: PositiveInt = Field(1, description="Batches whose gradients make one step.")
+    learning_rate: PositiveFloat = Field(5e-5, description="Peak learning rate (AdamW).")
+    warmup: Share = Field(0.1, description="Share of the steps over which the learning rate rises.")
+    schedule: Literal["linear", "cosine", "constant_with_warmup"] = Field(
+        "linear", description="Course of the learning rate after the warm-up."
+    )
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.01, description="AdamW weight decay.")
+    max_grad_norm: PositiveFloat = Field(1.0, description="Gradients are clipped to this norm.")
+    precision: Literal["float32", "bf16", "fp16"] = Field(
+        "float32", description="Arithmetic of the encoder; OT is always float32. fp16 needs a GPU."
+    )
+    checkpoint_activations: bool = Field(False, description="Recompute activations: less memory, slower.")
+    seed: NonNegativeInt = Field(42, description="Seed of shuffling, dropout and held-out parts.")
+    save_every: PositiveInt | None = Field(None, description="Steps between checkpoints. null: at each evaluation.")
+    log_every: PositiveInt = Field(10, description="Steps between lines of the log.")
+
+
+@config_dataclass
+class TrainConfig:
+    """Everything that ``otembed train`` and :func:`otembed.train` need."""
+
+    pairs: dict[str, str] = Field(description="Parallel text: language pair (en-sw) to file, folder or hub name.")
+    output: str = Field("runs/otembed", description="Run folder.")
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    held_out: HeldOutConfig = field(default_factory=HeldOutConfig)
+    optimization: OptimizationConfig = field(default_factory=OptimizationConfig)
+    examples_in_card: bool = Field(False, description="Let the model card quote a few training sentences.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_pairs(cls, values: Any) -> Any:
+        given = values.kwargs if hasattr(values, "kwargs") else values
+        if isinstance(given, dict) and not given.get("pairs"):
+            raise ConfigError("no parallel text was named", "Give at least one pair, such as --pairs en-sw=FILE.")
+        return values

@@ -1,0 +1,73 @@
+"""The errors otembed raises: what went wrong, with which value, where, and how to mend it."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class OtembedError(Exception):
+    """Base of every error that otembed raises on purpose.
+
+    Parameters
+    ----------
+    message
+        What happened, with the offending value and where it stands.
+    hint
+        One sentence on how to mend it.
+    """
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+class ConfigError(OtembedError):
+    """A setting is unknown, out of range or contradicts another."""
+
+
+class DataError(OtembedError):
+    """A file cannot be read as what it claims to be.
+
+    ``path`` and ``line`` (counted from 1) are put before the message as ``file:line``.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        hint: str | None = None,
+        *,
+        path: str | Path | None = None,
+        line: int | None = None,
+    ) -> None:
+        where = "" if path is None else f"{path}: " if line is None else f"{path}:{line}: "
+        super().__init__(where + message, hint)
+        self.path = path
+        self.line = line
+
+
+class ModelError(OtembedError):
+    """A model cannot be found, read or trained in the way that was asked for."""
+
+
+class NumericsError(OtembedError):
+    """NaN or infinity turned up where a finite number is needed."""
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """Return a hint that names the closest choice, or all of them when none is close.
+
+    >>> did_you_mean("epsilom", ["epsilon", "weight"])
+    "Did you mean 'epsilon'?"
+    """
+    known = sorted(choices)
+    close = get_close_matches(word, known, n=1)
+    return f"Did you mean {close[0]!r}?" if close else f"Choose one of: {', '.join(known)}."

@@ -1,0 +1,117 @@
+"""Tiny encoders for every room: no network, no pretrained weights, loaded in well under a second."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SPECIALS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
+"""Ids 0 to 4, in the order of XLM-R."""
+
+TEXT = (
+    "query: passage: the cat sat on the mat and the dog slept in the house "
+    "die Katze saß auf der Matte und der Hund schlief im Haus "
+    "el gato duerme en la casa le chat dort dans la maison "
+    "кошка спит в доме а собака сидит на полу "
+    "แมว นอน ใน บ้าน หมา นั่ง "
+    "猫 睡 在 房子 里 狗 坐"
+)
+ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,:;!?'\"()-äöüßéñ"
+WORDS = sorted(set(TEXT.split()))
+CHARACTERS = sorted(set(TEXT.replace(" ", "")) | set(ALPHABET))
+WHOLE_WORDS = [word for index, word in enumerate(WORDS) if index % 2 == 0 and len(word) > 1]
+"""Every second word is one piece, the others fall into several: both cases occur in any sentence."""
+
+
+def unigram_tokenizer() -> Tokenizer:
+    """A SentencePiece-like Unigram tokenizer: '▁' starts a word, characters cover the rest."""
+    scores = dict.fromkeys(SPECIALS, 0.0)
+    scores |= {"▁": -4.0} | dict.fromkeys(CHARACTERS, -8.0)
+    scores |= {word[index : index + 3]: -6.0 for word in WORDS for index in range(1, len(word) - 2, 3)}
+    scores |= {f"▁{word}": -5.0 for word in WHOLE_WORDS}
+    tokenizer = Tokenizer(models.Unigram(list(scores.items()), unk_id=3, byte_fallback=False))
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")]
+    )
+    tokenizer.decoder = decoders.Metaspace(replacement="▁", prepend_scheme="always")
+    return tokenizer
+
+
+def wordpiece_tokenizer() -> Tokenizer:
+    """A BERT-like WordPiece tokenizer: '##' continues a word."""
+    pieces = [*SPECIALS, *CHARACTERS, *(f"##{character}" for character in CHARACTERS), *WHOLE_WORDS]
+    vocabulary = {piece: index for index, piece in enumerate(dict.fromkeys(pieces))}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    return tokenizer
+
+
+def write_tiny_model(folder: Path, tokenizer: Tokenizer) -> Path:
+    """Write a random 3-layer, 32-dimensional BERT with mean pooling and L2 normalisation to ``folder``."""
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    names = {"bos_token": "<s>", "cls_token": "<s>", "eos_token": "</s>", "sep_token": "</s>"}
+    names |= {"unk_token": "<unk>", "pad_token": "<pad>", "mask_token": "<mask>"}
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=64, **names)
+    config = BertConfig(
+        vocab_size=len(fast),
+        hidden_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        pad_token_id=1,
+        # Large enough that embeddings of different sentences differ clearly without any training.
+        initializer_range=0.1,
+    )
+    encoder = folder.with_name(f"{folder.name}-encoder")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        BertModel(config).save_pretrained(encoder)
+    fast.save_pretrained(encoder)
+    transformer = Transformer(str(encoder), max_seq_length=64)
+    model = SentenceTransformer(
+        modules=[transformer, Pooling(32, pooling_mode="mean"), Normalize()],
+        prompts={"query": "query: "},
+        device="cpu",
+        local_files_only=True,
+    )
+    model.save(str(folder), create_model_card=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of ``tiny_model``; read only, it serves the whole session."""
+    return write_tiny_model(tmp_path_factory.mktemp("tiny") / "unigram", unigram_tokenizer())
+
+
+@pytest.fixture(scope="session")
+def tiny_wordpiece_model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of ``tiny_wordpiece_model``; read only, it serves the whole session."""
+    return write_tiny_model(tmp_path_factory.mktemp("tiny") / "wordpiece", wordpiece_tokenizer())
+
+
+@pytest.fixture
+def tiny_model(tiny_model_path: Path) -> SentenceTransformer:
+    """A fresh 3-layer BERT with a Unigram ('▁') tokenizer over Latin, Cyrillic, Thai and Han characters."""
+    return SentenceTransformer(str(tiny_model_path), device="cpu", local_files_only=True)
+
+
+@pytest.fixture
+def tiny_wordpiece_model(tiny_wordpiece_model_path: Path) -> SentenceTransformer:
+    """A fresh 3-layer BERT with a WordPiece ('##') tokenizer over the same text."""
+    return SentenceTransformer(str(tiny_wordpiece_model_path), device="cpu", local_files_only=True)
