@@ -6,16 +6,14 @@ Torch-free. ``None`` means off. Reasons for the defaults stand in ``docs/log.md`
 
 from __future__ import annotations
 
-from dataclasses import field
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, dataclass_transform
+from dataclasses import field, fields, is_dataclass
+from functools import wraps
+from typing import Annotated, Any, Literal, TypeVar, dataclass_transform, get_args, get_type_hints
 
-from pydantic import ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
-from otembed.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from otembed.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -25,17 +23,50 @@ Share = Annotated[float, Field(ge=0, le=1)]
 def config_dataclass(cls: type[T]) -> type[T]:
     """Make ``cls`` a frozen, keyword-only, validated dataclass that refuses unknown keys."""
     settings = ConfigDict(extra="forbid", allow_inf_nan=False)
-    decorate: Callable[[type[T]], type[T]] = pydantic_dataclass(frozen=True, kw_only=True, config=settings)
-    return decorate(cls)
+    decorate: Any = pydantic_dataclass(frozen=True, kw_only=True, config=settings)
+    made: type[T] = decorate(cls)
+    validate: Any = made.__init__
+
+    @wraps(validate)
+    def __init__(self: T, *args: Any, **values: Any) -> None:
+        try:
+            validate(self, *args, **values)
+        except ValidationError as error:
+            raise explain(made, error, made.__name__) from error
+
+    made.__init__ = __init__  # type: ignore[method-assign, assignment]
+    return made
+
+
+def explain(kind: type, error: ValidationError, origin: str) -> ConfigError:
+    """Turn pydantic's first complaint into one message and one hint."""
+    first = error.errors()[0]
+    location = [str(part) for part in first["loc"]]
+    key = ".".join(location)
+    if first["type"] in {"unexpected_keyword_argument", "extra_forbidden"}:
+        known = _field_names(kind, location[:-1])
+        return ConfigError(f"{origin}: no setting is called {key!r}", did_you_mean(location[-1], known))
+    if first["type"] in {"missing", "missing_keyword_only_argument"}:
+        return ConfigError(f"{origin}: {key} is missing", f"Set {key}.")
+    reason = first["msg"][0].lower() + first["msg"][1:]
+    return ConfigError(f"{origin}: {key} = {first['input']!r}: {reason}", "Set a value within these limits.")
+
+
+def _field_names(kind: Any, path: list[str]) -> list[str]:
+    for part in path:
+        hint = get_type_hints(kind).get(part)
+        candidates = [hint, *get_args(hint)]
+        kind = next((each for each in candidates if is_dataclass(each)), kind)
+    return [each.name for each in fields(kind)]
 
 
 @config_dataclass
 class AnchorConfig:
     """Keep the target side's units near where the starting model put them: ``weight * |c - c0|^2``."""
 
-    weight: PositiveFloat = Field(0.1, description="Weight of the anchor term.")
+    weight: PositiveFloat = Field(default=0.1, description="Weight of the anchor term.")
     reduction: Literal["mean", "sum"] = Field(
-        "mean", description="mean over the units of the batch, or their sum as in the paper."
+        default="mean", description="mean over the units of the batch, or their sum as in the paper."
     )
 
 
@@ -43,34 +74,42 @@ class AnchorConfig:
 class AlignmentConfig:
     """The OT alignment term between the units of both sides."""
 
-    unit: Literal["word", "token"] = Field("word", description="What is transported: words or sub-word tokens.")
+    unit: Literal["word", "token"] = Field(
+        default="word", description="What is transported: words or sub-word tokens."
+    )
     word_pooling: Literal["mean", "first", "last"] = Field(
-        "mean", description="How a word is made of its tokens (unit: word); the paper takes the last."
+        default="mean", description="How a word is made of its tokens (unit: word); the paper takes the last."
     )
     layer: int = Field(
-        -1, description="Hidden layer that is aligned: 0 the embeddings, 1 the first layer; negative from the end."
+        default=-1,
+        description="Hidden layer that is aligned: 0 the embeddings, 1 the first layer; negative from the end.",
     )
     scope: Literal["pair", "batch"] = Field(
-        "pair", description="One OT problem a sentence pair, or one over all units of the batch as in the paper."
+        default="pair",
+        description="One OT problem a sentence pair, or one over all units of the batch as in the paper.",
     )
     cost: Literal["cosine", "sqeuclidean", "half_sqeuclidean", "euclidean"] = Field(
-        "cosine", description="Ground cost between two units; half_sqeuclidean is |x-y|^2/2 (GeomLoss, p=2)."
+        default="cosine",
+        description="Ground cost between two units; half_sqeuclidean is |x-y|^2/2 (GeomLoss, p=2).",
     )
-    center: bool = Field(True, description="Subtract the batch mean of each side before the cost.")
+    center: bool = Field(default=True, description="Subtract the batch mean of each side before the cost.")
     cost_scale: Literal["std", "max"] | None = Field(
-        None, description="Divide the cost by its spread, so that epsilon means the same for every encoder."
+        default=None, description="Divide the cost by its spread, so that epsilon means the same for every encoder."
     )
-    epsilon: PositiveFloat = Field(0.05, description="Entropic regularisation, in units of the (scaled) cost.")
-    marginals: Literal["uniform", "norm", "idf"] = Field("uniform", description="Mass of each unit.")
+    epsilon: PositiveFloat = Field(
+        default=0.05, description="Entropic regularisation, in units of the (scaled) cost."
+    )
+    marginals: Literal["uniform", "norm", "idf"] = Field(default="uniform", description="Mass of each unit.")
     relaxation: PositiveFloat | None = Field(
-        None, description="KL penalty on the marginals (unbalanced OT): units may stay unmatched. null: balanced."
+        default=None,
+        description="KL penalty on the marginals (unbalanced OT): units may stay unmatched. null: balanced.",
     )
-    debiased: bool = Field(False, description="Sinkhorn divergence: subtract each side's cost to itself.")
-    weight: PositiveFloat = Field(1.0, description="Weight of the alignment term.")
-    tol: PositiveFloat = Field(1e-4, description="Marginal error at which a plan counts as converged.")
-    max_iter: PositiveInt = Field(2000, description="Most Sinkhorn iterations a plan may take.")
+    debiased: bool = Field(default=False, description="Sinkhorn divergence: subtract each side's cost to itself.")
+    weight: PositiveFloat = Field(default=1.0, description="Weight of the alignment term.")
+    tol: PositiveFloat = Field(default=1e-4, description="Marginal error at which a plan counts as converged.")
+    max_iter: PositiveInt = Field(default=2000, description="Most Sinkhorn iterations a plan may take.")
     anchor: AnchorConfig | None = Field(
-        None, description="Anchor to the starting model on the target side; null: none."
+        default=None, description="Anchor to the starting model on the target side; null: none."
     )
 
 
@@ -79,12 +118,12 @@ class LossConfig:
     """The training objective: a sentence-level loss, the alignment term, or both."""
 
     sentence: Literal["mnrl", "none"] = Field(
-        "mnrl", description="Sentence-level loss: MultipleNegativesRankingLoss, or none."
+        default="mnrl", description="Sentence-level loss: MultipleNegativesRankingLoss, or none."
     )
-    scale: PositiveFloat = Field(20.0, description="Inverse temperature of the sentence-level loss.")
-    symmetric: bool = Field(True, description="Rank in both directions, source to target and back.")
+    scale: PositiveFloat = Field(default=20.0, description="Inverse temperature of the sentence-level loss.")
+    symmetric: bool = Field(default=True, description="Rank in both directions, source to target and back.")
     matryoshka: tuple[PositiveInt, ...] = Field(
-        (), description="Also train these truncated dimensions (MatryoshkaLoss); empty: off."
+        default=(), description="Also train these truncated dimensions (MatryoshkaLoss); empty: off."
     )
     alignment: AlignmentConfig | None = Field(
         default_factory=AlignmentConfig, description="The OT alignment term; null: off."
@@ -106,55 +145,57 @@ class ModelConfig:
     """The encoder that training starts from."""
 
     name: str = Field(
-        "offline:multilingual-e5-small",
+        default="offline:multilingual-e5-small",
         description="A hub name, a local folder, or offline:multilingual-e5-small.",
     )
-    revision: str | None = Field(None, description="Branch, tag or commit of a hub model.")
-    local_files_only: bool = Field(False, description="Never ask the hub.")
+    revision: str | None = Field(default=None, description="Branch, tag or commit of a hub model.")
+    local_files_only: bool = Field(default=False, description="Never ask the hub.")
     max_seq_length: PositiveInt | None = Field(
-        128, description="Longest sentence in tokens; longer ones are cut. null: the model's own."
+        default=128, description="Longest sentence in tokens; longer ones are cut. null: the model's own."
     )
     freeze: tuple[str, ...] = Field(
-        ("embeddings",), description="Parts that are not trained: embeddings, layers:N (the first N). Empty: none."
+        default=("embeddings",),
+        description="Parts that are not trained: embeddings, layers:N (the first N). Empty: none.",
     )
     prompt_name: str | None = Field(
-        None, description="Prompt put before every sentence, by the model's name for it. null: the model's default."
+        default=None,
+        description="Prompt put before every sentence, by the model's name for it. null: the model's default.",
     )
-    device: str | None = Field(None, description="cpu, cuda, cuda:1, mps. null: the best there is.")
+    device: str | None = Field(default=None, description="cpu, cuda, cuda:1, mps. null: the best there is.")
 
 
 @config_dataclass
 class ChecksConfig:
     """Limits on a pair of sentences; a pair outside them is dropped and counted. ``None``: no such check."""
 
-    min_chars: NonNegativeInt | None = Field(1, description="Fewest characters a side may have.")
-    max_chars: PositiveInt | None = Field(1000, description="Most characters a side may have.")
+    min_chars: NonNegativeInt | None = Field(default=1, description="Fewest characters a side may have.")
+    max_chars: PositiveInt | None = Field(default=1000, description="Most characters a side may have.")
     max_length_ratio: Annotated[float, Field(ge=1)] | None = Field(
-        9.0, description="Longest side over shortest side, in characters."
+        default=9.0, description="Longest side over shortest side, in characters."
     )
     ratio_min_chars: NonNegativeInt = Field(
-        20, description="The ratio is tested only where the longer side has at least this many characters."
+        default=20, description="The ratio is tested only where the longer side has at least this many characters."
     )
-    drop_identical: bool = Field(True, description="Drop pairs whose two sides are the same text.")
-    drop_duplicates: bool = Field(True, description="Drop a pair that was met before.")
+    drop_identical: bool = Field(default=True, description="Drop pairs whose two sides are the same text.")
+    drop_duplicates: bool = Field(default=True, description="Drop a pair that was met before.")
     drop_control_characters: bool = Field(
-        True, description="Drop pairs with control, private-use or replacement characters."
+        default=True, description="Drop pairs with control, private-use or replacement characters."
     )
-    normalize_nfc: bool = Field(False, description="Bring both sides to Unicode NFC first.")
+    normalize_nfc: bool = Field(default=False, description="Bring both sides to Unicode NFC first.")
 
 
 @config_dataclass
 class DataConfig:
     """How parallel text is read, checked and mixed."""
 
-    pivot: str = Field("en", description="Language on the target side, the one that is anchored.")
-    limit: PositiveInt | None = Field(None, description="Most pairs kept of each file. null: all.")
+    pivot: str = Field(default="en", description="Language on the target side, the one that is anchored.")
+    limit: PositiveInt | None = Field(default=None, description="Most pairs kept of each file. null: all.")
     checks: ChecksConfig = field(default_factory=ChecksConfig)
     sampling: Literal["proportional", "round_robin", "temperature"] = Field(
-        "proportional", description="How batches are drawn from several language pairs."
+        default="proportional", description="How batches are drawn from several language pairs."
     )
     temperature: Annotated[float, Field(ge=1)] = Field(
-        2.0, description="With sampling: temperature, share of a pair ~ size^(1/temperature)."
+        default=2.0, description="With sampling: temperature, share of a pair ~ size^(1/temperature)."
     )
 
 
@@ -164,38 +205,42 @@ class HeldOutConfig:
 
     pairs: dict[str, str] = field(default_factory=dict)
     size: NonNegativeInt = Field(
-        200, description="Pairs of each training file set aside where it has no held-out file. 0: none."
+        default=200, description="Pairs of each training file set aside where it has no held-out file. 0: none."
     )
-    limit: PositiveInt | None = Field(1000, description="Most pairs used of each held-out file. null: all.")
-    every: PositiveInt | None = Field(None, description="Steps between evaluations. null: a quarter of the run.")
+    limit: PositiveInt | None = Field(default=1000, description="Most pairs used of each held-out file. null: all.")
+    every: PositiveInt | None = Field(
+        default=None, description="Steps between evaluations. null: a quarter of the run."
+    )
     patience: PositiveInt | None = Field(
-        None, description="Stop after so many evaluations without a gain. null: never."
+        default=None, description="Stop after so many evaluations without a gain. null: never."
     )
-    select_best: bool = Field(True, description="Release the best evaluated model, the last one otherwise.")
+    select_best: bool = Field(default=True, description="Release the best evaluated model, the last one otherwise.")
 
 
 @config_dataclass
 class OptimizationConfig:
     """Steps, batches, learning rate, precision."""
 
-    epochs: PositiveFloat = Field(1.0, description="Passes over the training pairs.")
-    max_steps: PositiveInt | None = Field(None, description="Optimiser steps; replaces epochs.")
-    batch_size: Annotated[int, Field(ge=2)] = Field(32, description="Sentence pairs a batch and process.")
-    accumulate: PositiveInt = Field(1, description="Batches whose gradients make one step.")
-    learning_rate: PositiveFloat = Field(5e-5, description="Peak learning rate (AdamW).")
-    warmup: Share = Field(0.1, description="Share of the steps over which the learning rate rises.")
+    epochs: PositiveFloat = Field(default=1.0, description="Passes over the training pairs.")
+    max_steps: PositiveInt | None = Field(default=None, description="Optimiser steps; replaces epochs.")
+    batch_size: Annotated[int, Field(ge=2)] = Field(default=32, description="Sentence pairs a batch and process.")
+    accumulate: PositiveInt = Field(default=1, description="Batches whose gradients make one step.")
+    learning_rate: PositiveFloat = Field(default=5e-5, description="Peak learning rate (AdamW).")
+    warmup: Share = Field(default=0.1, description="Share of the steps over which the learning rate rises.")
     schedule: Literal["linear", "cosine", "constant_with_warmup"] = Field(
-        "linear", description="Course of the learning rate after the warm-up."
+        default="linear", description="Course of the learning rate after the warm-up."
     )
-    weight_decay: Annotated[float, Field(ge=0)] = Field(0.01, description="AdamW weight decay.")
-    max_grad_norm: PositiveFloat = Field(1.0, description="Gradients are clipped to this norm.")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(default=0.01, description="AdamW weight decay.")
+    max_grad_norm: PositiveFloat = Field(default=1.0, description="Gradients are clipped to this norm.")
     precision: Literal["float32", "bf16", "fp16"] = Field(
-        "float32", description="Arithmetic of the encoder; OT is always float32. fp16 needs a GPU."
+        default="float32", description="Arithmetic of the encoder; OT is always float32. fp16 needs a GPU."
     )
-    checkpoint_activations: bool = Field(False, description="Recompute activations: less memory, slower.")
-    seed: NonNegativeInt = Field(42, description="Seed of shuffling, dropout and held-out parts.")
-    save_every: PositiveInt | None = Field(None, description="Steps between checkpoints. null: at each evaluation.")
-    log_every: PositiveInt = Field(10, description="Steps between lines of the log.")
+    checkpoint_activations: bool = Field(default=False, description="Recompute activations: less memory, slower.")
+    seed: NonNegativeInt = Field(default=42, description="Seed of shuffling, dropout and held-out parts.")
+    save_every: PositiveInt | None = Field(
+        default=None, description="Steps between checkpoints. null: at each evaluation."
+    )
+    log_every: PositiveInt = Field(default=10, description="Steps between lines of the log.")
 
 
 @config_dataclass
@@ -203,13 +248,13 @@ class TrainConfig:
     """Everything that ``otembed train`` and :func:`otembed.train` need."""
 
     pairs: dict[str, str] = Field(description="Parallel text: language pair (en-sw) to file, folder or hub name.")
-    output: str = Field("runs/otembed", description="Run folder.")
+    output: str = Field(default="runs/otembed", description="Run folder.")
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     held_out: HeldOutConfig = field(default_factory=HeldOutConfig)
     optimization: OptimizationConfig = field(default_factory=OptimizationConfig)
-    examples_in_card: bool = Field(False, description="Let the model card quote a few training sentences.")
+    examples_in_card: bool = Field(default=False, description="Let the model card quote a few training sentences.")
 
     @model_validator(mode="before")
     @classmethod

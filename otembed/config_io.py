@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from otembed.config import TrainConfig
+from otembed.config import TrainConfig, explain
 from otembed.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def build(kind: type[T], tree: Mapping[str, Any], origin: str = "settings") -> T
     try:
         return TypeAdapter(kind).validate_python(dict(tree))
     except ValidationError as error:
-        raise _explain(kind, error, origin) from error
+        raise explain(kind, error, origin) from error
 
 
 def train_config(*layers: Mapping[str, Any], origin: str = "settings") -> TrainConfig:
@@ -126,25 +126,3 @@ def _parse_yaml(text: str, origin: str) -> Tree:
     if not isinstance(tree, dict):
         raise ConfigError(f"{origin}: expected keys and values, found {type(tree).__name__}", "Write key: value.")
     return tree
-
-
-def _explain(kind: type, error: ValidationError, origin: str) -> ConfigError:
-    """Turn pydantic's first complaint into one message and one hint."""
-    first = error.errors()[0]
-    location = [str(part) for part in first["loc"]]
-    key = ".".join(location)
-    if first["type"] in {"unexpected_keyword_argument", "extra_forbidden"}:
-        known = _field_names(kind, location[:-1])
-        return ConfigError(f"{origin}: no setting is called {key!r}", did_you_mean(location[-1], known))
-    if first["type"] in {"missing", "missing_keyword_only_argument"}:
-        return ConfigError(f"{origin}: {key} is missing", f"Set {key}.")
-    reason = first["msg"][0].lower() + first["msg"][1:]
-    return ConfigError(f"{origin}: {key} = {first['input']!r}: {reason}", "Set a value within these limits.")
-
-
-def _field_names(kind: Any, path: list[str]) -> list[str]:
-    for part in path:
-        hint = get_type_hints(kind).get(part)
-        candidates = [hint, *get_args(hint)]
-        kind = next((each for each in candidates if is_dataclass(each)), kind)
-    return [each.name for each in fields(kind)]
