@@ -1,0 +1,6 @@
+"""From sub-word tokens to the units that are aligned."""
+
+from otembed.alignment.units import WordSegmenter, pool_units, token_units
+from otembed.alignment.vocabulary import VocabularyTable, vocabulary_table
+
+__all__ = ["VocabularyTable", "WordSegmenter", "pool_units", "token_units", "vocabulary_table"]

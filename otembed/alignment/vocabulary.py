@@ -1,0 +1,138 @@
+"""What each vocabulary entry says about word boundaries, read once from the tokenizer."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cache
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from otembed.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from transformers import PreTrainedTokenizerBase
+
+Style = Literal["sentencepiece", "wordpiece", "byte-level"]
+SPIECE_UNDERLINE = "▁"
+BYTE_SPACE = "Ġ"
+
+# Scripts written without spaces between words: (first, last) code point.
+_UNSPACED = (
+    (0x0E00, 0x0E7F),  # Thai
+    (0x0E80, 0x0EFF),  # Lao
+    (0x0F00, 0x0FFF),  # Tibetan
+    (0x1000, 0x109F),  # Myanmar
+    (0x1780, 0x17FF),  # Khmer
+    (0x3040, 0x30FF),  # Hiragana, Katakana
+    (0x31F0, 0x31FF),  # Katakana extensions
+    (0x3400, 0x4DBF),  # Han, extension A
+    (0x4E00, 0x9FFF),  # Han
+    (0xF900, 0xFAFF),  # Han, compatibility
+    (0xFF66, 0xFF9F),  # half-width Katakana
+    (0x20000, 0x323AF),  # Han, extensions B to H
+)
+# Letters by category that still never begin a syllable: Thai and Lao vowels, small kana, length mark.
+_GLUED_LETTERS = frozenset("ะาำๅະາຳぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮー")
+
+
+class Kind(IntEnum):
+    """What a character is, seen from a word boundary."""
+
+    GLUED = 0  # combining mark or continuation byte: belongs to what stands before it
+    LETTER = 1  # of a script with spaces between words; digits too
+    PUNCTUATION = 2
+    UNSPACED = 3  # of a script without spaces between words
+    EMPTY = 4  # a bare word-start marker
+
+
+@dataclass(frozen=True)
+class VocabularyTable:
+    """Per vocabulary entry (V,): kind of its first and last character, and whether it is marked as a word start."""
+
+    style: Style
+    first: np.ndarray
+    last: np.ndarray
+    marked: np.ndarray
+
+
+def vocabulary_table(tokenizer: PreTrainedTokenizerBase) -> VocabularyTable:
+    """Read the table from a tokenizer with a SentencePiece, WordPiece or byte-level BPE vocabulary.
+
+    Raises
+    ------
+    ModelError
+        If the vocabulary marks neither word starts nor continuations.
+    """
+    pieces = [str(piece) for piece in tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))]
+    style = _style(pieces)
+    parts = [_split(piece, style) for piece in pieces]
+    kinds = [_ends(text) for text, _ in parts]
+    return VocabularyTable(
+        style=style,
+        first=np.array([first for first, _ in kinds], dtype=np.int8),
+        last=np.array([last for _, last in kinds], dtype=np.int8),
+        marked=np.array([marked for _, marked in parts], dtype=bool),
+    )
+
+
+def _style(pieces: Sequence[str]) -> Style:
+    counts: dict[Style, int] = {
+        "sentencepiece": sum(piece.startswith(SPIECE_UNDERLINE) for piece in pieces),
+        "wordpiece": sum(piece.startswith("##") and len(piece) > 2 for piece in pieces),
+        "byte-level": sum(piece.startswith(BYTE_SPACE) for piece in pieces),
+    }
+    style = max(counts, key=lambda each: counts[each])
+    if counts[style] < 2:
+        raise ModelError(
+            "cannot tell words from sub-words: the vocabulary marks neither word starts (▁, Ġ) nor continuations (##)",
+            "Align tokens instead: set loss.alignment.unit to token.",
+        )
+    return style
+
+
+def _split(piece: str, style: Style) -> tuple[str, bool]:
+    """Return the text of a piece (U+FFFD first for a continuation byte) and whether it is marked as a word start."""
+    if style == "sentencepiece":
+        return piece.lstrip(SPIECE_UNDERLINE), piece.startswith(SPIECE_UNDERLINE)
+    if style == "wordpiece":
+        continues = piece.startswith("##") and len(piece) > 2
+        return (piece[2:] if continues else piece), not continues
+    table = _bytes_of_characters()
+    if any(character not in table for character in piece):
+        return piece, True
+    raw = bytes(table[character] for character in piece)
+    text = raw.decode("utf-8", errors="replace")
+    starts_inside_character = bool(raw) and 0x80 <= raw[0] < 0xC0
+    if not starts_inside_character and text.startswith("\ufffd"):
+        text = "\u4e00" + text[1:]  # first bytes of a character outside Latin: a rare one, split like Han
+    return text.lstrip(), raw[:1].isspace()
+
+
+def _ends(text: str) -> tuple[Kind, Kind]:
+    if not text:
+        return Kind.EMPTY, Kind.EMPTY
+    first = _kind(text[0])
+    last = next((kind for kind in map(_kind, reversed(text)) if kind != Kind.GLUED), Kind.GLUED)
+    return first, last
+
+
+@cache
+def _kind(character: str) -> Kind:
+    if character == "\ufffd" or character in _GLUED_LETTERS or unicodedata.category(character)[0] == "M":
+        return Kind.GLUED
+    if any(low <= ord(character) <= high for low, high in _UNSPACED):
+        return Kind.PUNCTUATION if unicodedata.category(character)[0] in "PS" else Kind.UNSPACED
+    return Kind.PUNCTUATION if unicodedata.category(character)[0] in "PS" else Kind.LETTER
+
+
+@cache
+def _bytes_of_characters() -> dict[str, int]:
+    """Inverse of the printable alphabet that byte-level BPE writes bytes in (GPT-2)."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in set(printable)]
+    return {chr(byte): byte for byte in printable} | {chr(256 + index): byte for index, byte in enumerate(others)}

@@ -1,0 +1,263 @@
+"""Optimal-transport alignment of the units of parallel sentences, as a sentence-transformers loss.
+
+Axes: B sentence pairs, T tokens, N source units, M target units, D dimension.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from sentence_transformers.base.losses.gradcache import uses_gradient_cache
+from torch import Tensor, nn
+
+from otembed.alignment import WordSegmenter, pool_units, token_units
+from otembed.config import AlignmentConfig, AnchorConfig
+from otembed.errors import ConfigError
+from otembed.losses.citations import citations_of
+from otembed.losses.encoder import EncoderTap, Features, TokenStates, unwrap
+from otembed.losses.idf import inverse_document_frequencies
+from otembed.models import frozen_copy
+from otembed.transport import (
+    TransportPlan,
+    center,
+    norm_marginals,
+    pairwise_cost,
+    scale_cost,
+    sinkhorn,
+    sinkhorn_divergence,
+    uniform_marginals,
+    weighted_marginals,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sentence_transformers import SentenceTransformer
+
+logger = logging.getLogger(__name__)
+
+
+class OTAlignmentLoss(nn.Module):
+    r"""Align the two columns of parallel sentences unit by unit through an optimal-transport plan.
+
+    .. math:: w \cdot \frac{1}{B} \sum_i OT_\varepsilon(\mu_i, \nu_i)
+        \; [+\; w_a \cdot \mathrm{mean}\,|c - c_0|^2] \; [+\; \text{inner loss}]
+
+    :math:`\mu_i, \nu_i` are the contextual vectors of the source and the target units (words or tokens)
+    of pair *i*; :math:`c, c_0` the target units under the trained and under the starting model.
+
+    Parameters
+    ----------
+    model
+        A SentenceTransformer whose first module is a transformer over text.
+    loss
+        Any other loss on the same columns (``MultipleNegativesRankingLoss``, ``MatryoshkaLoss``,
+        ``MSELoss``, ...); it shares one encoder pass with the alignment. ``None``: alignment alone.
+    config
+        All knobs; see :class:`otembed.AlignmentConfig`, where each is explained once.
+    idf_sentences
+        Sentences to count document frequencies in (marginals: idf).
+    **knobs
+        Single knobs in place of, or on top of ``config``.
+
+    Requirements
+    ------------
+    1. Parallel sentences in the first two columns; the second is the target side, the one anchored.
+    2. Batches of one language pair (``center`` subtracts each side's mean).
+
+    Inputs
+    ------
+    (source, target) pairs, any further columns and labels that ``loss`` takes.
+
+    Notes
+    -----
+    ``forward`` returns a dict of weighted scalars whose sum is the loss: ``alignment``, ``anchor`` if it
+    is on, and the wrapped loss as ``sentence`` (its own components as ``sentence_<name>``). Gradients
+    reach the encoder by the envelope theorem; the Sinkhorn loop is not recorded. Transport is computed
+    in float32 under any autocast. Special, prompt and padding tokens carry no mass. A pair without units
+    on one side adds nothing. The loss has no parameters. The anchor's frozen starting model shares the
+    storage of every parameter that is frozen when the loss is made, so freeze first. Alone and without
+    an anchor the space can collapse; a warning says so.
+
+    Raises
+    ------
+    ConfigError
+        Unknown knob, value out of range, missing layer, cached inner loss, idf without sentences.
+    ModelError
+        The model has no token states, or ``loss`` does not embed both columns.
+
+    References
+    ----------
+    Alqahtani et al., Findings of EMNLP 2021, arXiv 2110.02887.
+
+    Examples
+    --------
+    ::
+
+        inner = MultipleNegativesRankingLoss(model)
+        loss = OTAlignmentLoss(model, inner, unit="word", epsilon=0.05, weight=0.5)
+    """
+
+    def __init__(
+        self,
+        model: SentenceTransformer,
+        loss: nn.Module | None = None,
+        *,
+        config: AlignmentConfig | None = None,
+        idf_sentences: Sequence[str] | None = None,
+        **knobs: Any,
+    ) -> None:
+        super().__init__()
+        base = config or AlignmentConfig()
+        self.config = AlignmentConfig(**{**_shallow(base), **knobs})
+        if loss is not None and uses_gradient_cache(loss):
+            raise ConfigError(
+                f"{type(loss).__name__} caches gradients and runs the encoder in chunks that cannot be shared",
+                "Wrap the uncached loss of the same name.",
+            )
+        self.model = model
+        self.loss = loss
+        self._tap = EncoderTap(unwrap(model), self.config.layer)
+        self._segment = WordSegmenter(unwrap(model).tokenizer) if self.config.unit == "word" else None
+        self._idf: Tensor | None = None
+        if self.config.marginals == "idf":
+            self._idf = inverse_document_frequencies(unwrap(model).tokenizer, idf_sentences or ())
+        # In a list, so that its weights are no parameters or state of this module.
+        self._reference = [frozen_copy(unwrap(model))[0]] if self.config.anchor else []
+        self._counts: dict[str, Tensor] = {}
+        if loss is None and self.config.anchor is None:
+            logger.warning(
+                "Alignment alone, without an anchor, can collapse the space: wrap a loss or set `anchor`."
+            )
+
+    def forward(self, sentence_features: Iterable[Features], labels: Tensor | None = None) -> dict[str, Tensor]:
+        """Compute the loss of one batch: a dict of weighted scalars."""
+        columns = list(sentence_features)
+        if len(columns) < 2:
+            raise ConfigError(f"expected two columns of sentences, got {len(columns)}", "Give source and target.")
+        with self._tap.recording(self.model) as passes:
+            terms = self._inner_terms(columns, labels)
+        source, target = (self._tap.states(columns[side], passes, side) for side in (0, 1))
+        with torch.autocast(source.states.device.type, enabled=False):
+            x, source_ids = self._units(source)
+            y, target_ids = self._units(target)
+            plan = self._transport(x, y, self._masses(x, source, source_ids), self._masses(y, target, target_ids))
+            filled = plan.plan.detach().sum((1, 2)) > 0
+            total = torch.where(filled | ~plan.value.isfinite(), plan.value, 0).sum()
+            terms["alignment"] = self.config.weight * total / filled.sum().clamp_min(1)
+            if self.config.anchor is not None:
+                terms["anchor"] = self._anchored(self.config.anchor, columns[1], y, target_ids)
+        self._count(plan, filled)
+        return terms
+
+    def pop_statistics(self) -> dict[str, float]:
+        """Return and reset what was seen since the last call.
+
+        ``plans``: their number; ``converged``: the share of them that reached the tolerance;
+        ``iterations``: their mean. Empty without plans. Reads from the device once.
+        """
+        counts = {key: float(value) for key, value in self._counts.items()}
+        self._counts = {}
+        plans = counts.get("plans", 0.0)
+        if not plans:
+            return {}
+        return {
+            "plans": plans,
+            "converged": counts["converged"] / plans,
+            "iterations": counts["iterations"] / plans,
+        }
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """Return the knobs and the wrapped loss for the model card."""
+        return {**asdict(self.config), "loss": self.loss}
+
+    @property
+    def citation(self) -> str:
+        """BibTeX of the method and of the solvers in use."""
+        return citations_of(self.config)
+
+    def _inner_terms(self, columns: list[Features], labels: Tensor | None) -> dict[str, Tensor]:
+        if self.loss is None:
+            for features in columns[:2]:
+                self.model(features)
+            return {}
+        value = self.loss(columns, labels)
+        if isinstance(value, dict):
+            return {f"sentence_{name}": term for name, term in value.items()}
+        return {"sentence": value}
+
+    def _units(self, side: TokenStates) -> tuple[Tensor, Tensor]:
+        """Unit vectors (B, U, D) float32 and the unit of each token (B, T)."""
+        ids = self._segment(side.input_ids, side.content) if self._segment else token_units(side.content)
+        units, _ = pool_units(side.states, ids, self.config.word_pooling)
+        return units, ids
+
+    def _masses(self, units: Tensor, side: TokenStates, unit_ids: Tensor) -> Tensor:
+        """Marginals (B, U), rows summing to 1 or, without units, to 0."""
+        mask = torch.arange(units.shape[1], device=units.device) <= unit_ids.amax(1, keepdim=True)
+        if self.config.marginals == "norm":
+            return norm_marginals(units, mask)
+        if self._idf is not None:
+            # A word is as rare as its rarest token.
+            self._idf = self._idf.to(units.device)
+            rarity = units.new_zeros(unit_ids.shape[0], units.shape[1] + 1)
+            rarity = rarity.scatter_reduce(1, unit_ids + 1, self._idf[side.input_ids].to(units.dtype), "amax")
+            return weighted_marginals(rarity[:, 1:], mask)
+        return uniform_marginals(mask)
+
+    def _transport(self, x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> TransportPlan:
+        """Solve the batch; value and plan per problem, the value in units of the scaled cost."""
+        knobs = self.config
+        both = ((a.sum(1) > 0) & (b.sum(1) > 0))[:, None]
+        a, b = torch.where(both, a, 0), torch.where(both, b, 0)
+        if knobs.center:
+            x, y = center(x, a > 0), center(y, b > 0)
+        if knobs.scope == "batch":
+            x, a = _flat(x, a)
+            y, b = _flat(y, b)
+        cost = pairwise_cost(x, y, metric=knobs.cost)
+        # Dividing the cost by a factor equals multiplying epsilon and relaxation by it, for every variant.
+        factor = float(scale_cost(cost.detach(), a, b, how=knobs.cost_scale)[1]) if knobs.cost_scale else 1.0
+        settings: dict[str, Any] = {
+            "epsilon": knobs.epsilon * factor,
+            "relaxation": None if knobs.relaxation is None else knobs.relaxation * factor,
+            "tol": knobs.tol,
+            "max_iter": knobs.max_iter,
+        }
+        if knobs.debiased:
+            plan = sinkhorn_divergence(x, y, a, b, metric=knobs.cost, **settings)
+        else:
+            plan = sinkhorn(cost, a, b, **settings)
+        return replace(plan, value=plan.value / factor)
+
+    def _anchored(self, anchor: AnchorConfig, features: Features, units: Tensor, unit_ids: Tensor) -> Tensor:
+        """Squared distance of the target units to where the starting model puts them, weighted."""
+        reference = self._reference[0].to(units.device)
+        start, mask = pool_units(self._tap.reference(reference, features), unit_ids, self.config.word_pooling)
+        moved = (units - start.to(units.dtype)).square().sum()
+        if anchor.reduction == "mean":
+            moved = moved / mask.sum().clamp_min(1)
+        return anchor.weight * moved
+
+    def _count(self, plan: TransportPlan, filled: Tensor) -> None:
+        seen = {
+            "plans": filled.sum(),
+            "converged": (plan.converged & filled).sum(),
+            "iterations": torch.where(filled, plan.iterations, 0).sum(),
+        }
+        for name, value in seen.items():
+            self._counts[name] = self._counts.get(name, 0) + value
+
+
+def _shallow(config: AlignmentConfig) -> dict[str, Any]:
+    return {each.name: getattr(config, each.name) for each in fields(config)}
+
+
+def _flat(units: Tensor, masses: Tensor) -> tuple[Tensor, Tensor]:
+    """All units of a batch with mass as one cloud: (1, K, D) and (1, K) masses that sum to 1."""
+    present = masses > 0
+    pooled = masses[present]
+    return units[present][None], (pooled / pooled.sum().clamp_min(torch.finfo(pooled.dtype).tiny))[None]

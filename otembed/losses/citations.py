@@ -1,0 +1,57 @@
+"""BibTeX of the methods behind a configuration, for the model card."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from otembed.config import AlignmentConfig
+
+ALIGNMENT = """
+@inproceedings{alqahtani-2021-optimal-transport,
+    title = "Using Optimal Transport as Alignment Objective for fine-tuning Multilingual Contextualized Embeddings",
+    author = "Alqahtani, Sawsan and Lalwani, Garima and Zhang, Yi and Romeo, Salvatore and Mansour, Saab",
+    booktitle = "Findings of the Association for Computational Linguistics: EMNLP 2021",
+    year = "2021",
+    publisher = "Association for Computational Linguistics",
+    url = "https://arxiv.org/abs/2110.02887",
+}
+"""
+SINKHORN = """
+@inproceedings{cuturi-2013-sinkhorn,
+    title = "Sinkhorn Distances: Lightspeed Computation of Optimal Transport",
+    author = "Cuturi, Marco",
+    booktitle = "Advances in Neural Information Processing Systems 26",
+    year = "2013",
+    url = "https://arxiv.org/abs/1306.0895",
+}
+"""
+UNBALANCED = """
+@article{chizat-2018-unbalanced,
+    title = "Scaling algorithms for unbalanced optimal transport problems",
+    author = "Chizat, Lenaic and Peyr{\\'e}, Gabriel and Schmitzer, Bernhard and Vialard, Fran{\\c{c}}ois-Xavier",
+    journal = "Mathematics of Computation",
+    volume = "87",
+    year = "2018",
+    url = "https://arxiv.org/abs/1607.05816",
+}
+"""
+DIVERGENCE = """
+@inproceedings{feydy-2019-interpolating,
+    title = "Interpolating between Optimal Transport and {MMD} using {S}inkhorn Divergences",
+    author = "Feydy, Jean and S{\\'e}journ{\\'e}, Thibault and Vialard, Fran{\\c{c}}ois-Xavier and Amari, Shun-ichi and Trouv{\\'e}, Alain and Peyr{\\'e}, Gabriel",
+    booktitle = "The 22nd International Conference on Artificial Intelligence and Statistics",
+    year = "2019",
+    url = "https://arxiv.org/abs/1810.08278",
+}
+"""
+
+
+def citations_of(config: AlignmentConfig) -> str:
+    """Return the entries for the method and for the solver variants that ``config`` uses."""
+    entries = [ALIGNMENT, SINKHORN]
+    if config.relaxation is not None:
+        entries.append(UNBALANCED)
+    if config.debiased:
+        entries.append(DIVERGENCE)
+    return "".join(entries)
