@@ -161,27 +161,64 @@ class ModelConfig:
         default=None,
         description="Prompt put before every sentence, by the model's name for it. null: the model's default.",
     )
+    prompt: str | None = Field(
+        default=None,
+        description="Text put before every sentence; the released model applies it by itself. Instead of prompt_name.",
+    )
     device: str | None = Field(default=None, description="cpu, cuda, cuda:1, mps. null: the best there is.")
+
+    @model_validator(mode="after")
+    def _one_prompt(self) -> ModelConfig:
+        if self.prompt is not None and self.prompt_name is not None:
+            raise ConfigError("model.prompt and model.prompt_name are both set", "Keep one of them.")
+        return self
 
 
 @config_dataclass
-class ChecksConfig:
-    """Limits on a pair of sentences; a pair outside them is dropped and counted. ``None``: no such check."""
+class PairChecks:
+    """Limits on a pair of sentences; a pair outside them is dropped and counted. ``None``: no such check.
 
-    min_chars: NonNegativeInt | None = Field(default=1, description="Fewest characters a side may have.")
-    max_chars: PositiveInt | None = Field(default=1000, description="Most characters a side may have.")
+    Pairs with an empty side, or with an unpaired surrogate, which no file can hold, are always dropped.
+    """
+
+    min_characters: PositiveInt | None = Field(default=None, description="Fewest characters a side may have.")
+    max_characters: PositiveInt | None = Field(default=1000, description="Most characters a side may have.")
     max_length_ratio: Annotated[float, Field(ge=1)] | None = Field(
-        default=9.0, description="Longest side over shortest side, in characters."
+        default=9.0,
+        description="Longer side over shorter side, in characters; English is about three times as long as its"
+        " Chinese translation, so the limit finds misaligned lines, not free translations.",
     )
-    ratio_min_chars: NonNegativeInt = Field(
-        default=20, description="The ratio is tested only where the longer side has at least this many characters."
+    ratio_from_characters: PositiveInt = Field(
+        default=20, description="The ratio is tested if the longer side has at least this many characters."
     )
-    drop_identical: bool = Field(default=True, description="Drop pairs whose two sides are the same text.")
-    drop_duplicates: bool = Field(default=True, description="Drop a pair that was met before.")
+    drop_identical: bool = Field(default=True, description="Drop pairs whose sides are equal: untranslated text.")
+    drop_duplicates: bool = Field(default=True, description="Drop a pair that came before, both sides equal.")
     drop_control_characters: bool = Field(
-        default=True, description="Drop pairs with control, private-use or replacement characters."
+        default=True,
+        description="Drop pairs with control characters (Cc but tab and line breaks), U+FFFD or private-use"
+        " characters: traces of a broken conversion.",
     )
-    normalize_nfc: bool = Field(default=False, description="Bring both sides to Unicode NFC first.")
+    normalise_nfc: bool = Field(default=False, description="Bring text to Unicode normal form C first.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> PairChecks:
+        low, high = self.min_characters, self.max_characters
+        if low is not None and high is not None and low > high:
+            raise ConfigError(
+                f"min_characters {low} is above max_characters {high}", "Lower one or raise the other."
+            )
+        return self
+
+    @classmethod
+    def off(cls) -> PairChecks:
+        """No check but the one for empty sides: for text that is measured as it is."""
+        return cls(
+            max_characters=None,
+            max_length_ratio=None,
+            drop_identical=False,
+            drop_duplicates=False,
+            drop_control_characters=False,
+        )
 
 
 @config_dataclass
@@ -190,7 +227,7 @@ class DataConfig:
 
     pivot: str = Field(default="en", description="Language on the target side, the one that is anchored.")
     limit: PositiveInt | None = Field(default=None, description="Most pairs kept of each file. null: all.")
-    checks: ChecksConfig = field(default_factory=ChecksConfig)
+    checks: PairChecks = field(default_factory=PairChecks)
     sampling: Literal["proportional", "round_robin", "temperature"] = Field(
         default="proportional", description="How batches are drawn from several language pairs."
     )
@@ -240,6 +277,7 @@ class OptimizationConfig:
     save_every: PositiveInt | None = Field(
         default=None, description="Steps between checkpoints. null: at each evaluation."
     )
+    keep_checkpoints: bool = Field(default=False, description="Keep the checkpoints of a finished run.")
     log_every: PositiveInt = Field(default=10, description="Steps between lines of the log.")
 
 

@@ -50,10 +50,14 @@ def preset_names() -> list[str]:
 
 def read_preset(name: str) -> Tree:
     """Read one of the shipped presets by its name."""
+    return _parse_yaml(preset_text(name), f"preset {name}")
+
+
+def preset_text(name: str) -> str:
+    """Return the YAML text of a shipped preset."""
     if name not in preset_names():
         raise ConfigError(f"no preset is called {name!r}", did_you_mean(name, preset_names()))
-    text = (resources.files("otembed") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
-    return _parse_yaml(text, f"preset {name}")
+    return (resources.files("otembed") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def parse_assignments(assignments: Iterable[str]) -> Tree:

@@ -74,13 +74,14 @@ def write_tiny_model(folder: Path, tokenizer: Tokenizer) -> Path:
         intermediate_size=64,
         max_position_embeddings=64,
         pad_token_id=1,
-        # Large enough that embeddings of different sentences differ clearly without any training.
-        initializer_range=0.1,
     )
     encoder = folder.with_name(f"{folder.name}-encoder")
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        BertModel(config).save_pretrained(encoder)
+        bert = BertModel(config)
+    # Word vectors above positions and types: sentences differ clearly without any training.
+    bert.embeddings.word_embeddings.weight.data.mul_(10)
+    bert.save_pretrained(encoder)
     fast.save_pretrained(encoder)
     transformer = Transformer(str(encoder), max_seq_length=64)
     model = SentenceTransformer(

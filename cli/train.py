@@ -1,0 +1,172 @@
+"""``otembed train``: fine-tune an encoder on parallel text."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from otembed.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+HELP = """Fine-tune a multilingual encoder on parallel text.
+
+Parallel text is named by language pair, --pairs en-sw=FILE, once for each pair: TSV, CSV, JSONL, parquet,
+TMX, PO/MO (plain or .gz .bz2 .xz .zst), two plain files A,B, a saved dataset folder, hub:OWNER/NAME, or
+starter:en-sw, the text that ships with otembed.
+
+Settings: defaults < --preset < CONFIG < --set < the other options. The run folder gets config.yaml (a valid
+CONFIG), metrics.jsonl, results.json, environment.json and model/, which plain SentenceTransformer loads.
+
+Several processes: torchrun --nproc-per-node 2 --no-python otembed train ...
+"""
+
+# Flags that stand for one setting: parameter name to its path in the configuration.
+_SETTINGS = {
+    "model": ("model", "name"),
+    "device": ("model", "device"),
+    "output": ("output",),
+    "epochs": ("optimization", "epochs"),
+    "max_steps": ("optimization", "max_steps"),
+    "batch_size": ("optimization", "batch_size"),
+    "learning_rate": ("optimization", "learning_rate"),
+    "seed": ("optimization", "seed"),
+    "limit": ("data", "limit"),
+}
+
+
+def train_command(
+    config: Annotated[Path | None, typer.Argument(help="YAML file of settings.", show_default=False)] = None,
+    pairs: Annotated[
+        list[str] | None,
+        typer.Option("--pairs", metavar="XX-YY=FILE", help="Parallel text; repeat for more pairs."),
+    ] = None,
+    held_out: Annotated[
+        list[str] | None,
+        typer.Option("--held-out", metavar="XX-YY=FILE", help="Pairs to evaluate on instead of a part of --pairs."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Hub name, folder or offline:multilingual-e5-small (the default)."),
+    ] = None,
+    output: Annotated[str | None, typer.Option("--output", "-o", metavar="RUN", help="Run folder.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Shipped settings to start from; see otembed presets.")] = None,
+    freeze: Annotated[
+        list[str] | None,
+        typer.Option(help="Part not to train: embeddings, layers:N, or none for nothing; repeat for more."),
+    ] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the pairs.")] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Optimiser steps; replaces --epochs.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Sentence pairs a batch.")] = None,
+    learning_rate: Annotated[float | None, typer.Option("--learning-rate", "--lr", help="Peak rate.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Most pairs used of each file.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; the best there is without it.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as loss.alignment.epsilon=0.1."),
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with a run that was cut, with its own settings.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in the run folder.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count, take three real steps, estimate; write nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Parse the flags, run, print."""
+    given = {name: value for name, value in locals().items() if name in _SETTINGS and value is not None}
+    others = (config, preset, pairs, held_out, freeze, settings)
+    if resume is not None and (given or overwrite or dry_run or any(others)):
+        raise ConfigError("--resume takes its settings from the run", "Give --resume RUN alone.")
+    layers: list[dict[str, Any]] = []
+    if resume is None:
+        layers = _layers(config, preset, settings or [], given, pairs or [], held_out or [], freeze)
+    _run(layers, str(config or "command line"), resume, overwrite, dry_run, as_json)
+
+
+def _layers(
+    config: Path | None,
+    preset: str | None,
+    settings: list[str],
+    given: dict[str, Any],
+    pairs: list[str],
+    held_out: list[str],
+    freeze: list[str] | None,
+) -> list[dict[str, Any]]:
+    from otembed.config_io import parse_assignments, read_preset, read_yaml
+
+    flags: dict[str, Any] = {}
+    for name, value in given.items():
+        section: dict[str, Any] = flags
+        *path, last = _SETTINGS[name]
+        for part in path:
+            section = section.setdefault(part, {})
+        section[last] = value
+    if pairs:
+        flags["pairs"] = _named(pairs, "--pairs")
+    if held_out:
+        flags.setdefault("held_out", {})["pairs"] = _named(held_out, "--held-out")
+    if freeze is not None:
+        flags.setdefault("model", {})["freeze"] = [each for each in freeze if each != "none"]
+    below = [read_preset(preset)] if preset else []
+    below += [read_yaml(config)] if config else []
+    return [*below, parse_assignments(settings), flags]
+
+
+def _named(values: list[str], flag: str) -> dict[str, str]:
+    named: dict[str, str] = {}
+    for value in values:
+        pair, equals, place = value.partition("=")
+        if not equals or not pair or not place:
+            raise ConfigError(f"{flag} {value!r} names no language pair", f"Write {flag} en-sw=FILE.")
+        if pair in named:
+            raise ConfigError(f"{flag} names {pair} twice", "Join the files, or name the second pair otherwise.")
+        named[pair] = place
+    return named
+
+
+def _run(
+    layers: list[dict[str, Any]], origin: str, resume: Path | None, overwrite: bool, dry_run: bool, as_json: bool
+) -> None:
+    from otembed.config_io import train_config
+
+    from .console import data_console, error_console, set_up_logging
+
+    checked = None if resume else train_config(*layers, origin=origin)
+    console = error_console()
+    if checked is not None and not dry_run:
+        from otembed.training.run_folder import RunFolder
+
+        RunFolder(Path(checked.output)).refuse_taken(overwrite=overwrite)
+    set_up_logging(console)
+    from otembed.reporting import dry_run_table, train_summary
+    from otembed.training import dry_run as estimate
+    from otembed.training import train
+
+    result: Any
+    if dry_run and checked is not None:
+        result = estimate(checked)
+        shown: Any = dry_run_table(result)
+    else:
+        callbacks = [_progress(console)] if sys.stderr.isatty() and os.environ.get("RANK", "0") == "0" else []
+        result = train(checked, resume=resume, overwrite=overwrite, callbacks=callbacks)
+        shown = train_summary(result)
+    if os.environ.get("RANK", "0") != "0":
+        return
+    if as_json:
+        typer.echo(result.to_json(), nl=False)
+    else:
+        data_console().print(shown)
+
+
+def _progress(console: Console) -> Any:
+    from otembed.training.progress import ProgressBar
+
+    return ProgressBar(console)

@@ -1,0 +1,56 @@
+"""What a person reads of a training run: its estimate and its outcome."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.table import Table
+
+from otembed.reporting.durations import format_seconds
+from otembed.reporting.tables import retrieval_table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from otembed.results import DryRun, TrainResult
+
+
+def train_summary(result: TrainResult) -> RenderableType:
+    """Retrieval before and after, then steps, time, trained parameters and where the model lies."""
+    lines = [
+        f"steps      {result.steps} ({result.epochs:g} epochs"
+        + (f"; released: step {result.best_step})" if result.best_step is not None else ")"),
+        f"time       {format_seconds(result.seconds)} ({format_seconds(result.training_seconds)} of it training)",
+        f"trained    {result.trained_parameters / 1e6:.1f} of {result.parameters / 1e6:.1f} million parameters",
+    ]
+    if "converged" in result.last_log:
+        lines.append(f"OT plans   {result.last_log['converged']:.1%} converged in the last log interval")
+    lines.append(f"model      {result.model}")
+    text = "\n".join(lines)
+    if result.before is None or result.after is None:
+        return text
+    return Group(retrieval_table(result.before, result.after), text)
+
+
+def dry_run_table(result: DryRun) -> RenderableType:
+    """Render what a run would read, need and take."""
+    table = Table("pair", "read", "dropped", "trained on", "held out", title="Dry run: nothing was written")
+    for name, counts in result.pairs.items():
+        held = str(result.held_out.get(name, 0))
+        dropped = sum(counts["dropped"].values())
+        table.add_row(name, f"{counts['read']:,}", f"{dropped:,}", f"{counts['trained']:,}", held)
+    for name in result.held_out.keys() - result.pairs.keys():
+        table.add_row(name, "", "", "", str(result.held_out[name]))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    lines = [
+        f"tokens a sentence  mean {result.tokens_mean:g}, 95 % up to {result.tokens_p95:g},"
+        f" longest {result.tokens_max}; {result.truncated:.1%} cut",
+        f"parameters         {result.trained_parameters / 1e6:.1f} of {result.parameters / 1e6:.1f} million trained",
+        f"steps              {result.steps:,} of {result.seconds_per_step:.2f} s (median of three)",
+        f"evaluation         {format_seconds(result.evaluation_seconds)} each time",
+        f"time               about {format_seconds(result.total_seconds)}",
+        f"memory             {result.peak_memory_gb:.1f} GB at most so far",
+    ]
+    return Group(table, "\n".join(lines))

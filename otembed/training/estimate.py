@@ -1,0 +1,125 @@
+"""What a run would cost, from three real steps; writes nothing that stays."""
+
+from __future__ import annotations
+
+import math
+import resource
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from transformers import TrainerCallback
+
+from otembed.results import DryRun
+from otembed.training.objective import build_loss
+from otembed.training.preparation import Material, load_encoder, load_material, prompt_of
+from otembed.training.recipe import build_trainer, idf_sentences
+from otembed.training.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+    from transformers import TrainerControl, TrainerState, TrainingArguments
+
+    from otembed.config import TrainConfig
+
+MEASURED_STEPS = 3
+SAMPLE = 1000
+QUARTER_EVALUATIONS = 4
+
+
+class _StepClock(TrainerCallback):
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.ends.append(time.perf_counter())
+
+
+def dry_run(config: TrainConfig) -> DryRun:
+    """Read the text, load the model, take four real steps and estimate the run.
+
+    The run folder is neither made nor looked at; what is written lies in a temporary folder that is
+    removed. Errors are those of :func:`otembed.train`.
+    """
+    material = load_material(config)
+    model = load_encoder(config.model, config.optimization.seed)
+    lengths, truncated = _token_lengths(model, material)
+    evaluation = _evaluation_seconds(model, material)
+    loss = build_loss(model, config.loss, idf_sentences(material))
+    steps = _steps(config, material)
+    clock = _StepClock()
+    short = replace(
+        config,
+        held_out=replace(config.held_out, select_best=False, patience=None),
+        optimization=replace(config.optimization, max_steps=MEASURED_STEPS + 1, save_every=10**9),
+    )
+    with tempfile.TemporaryDirectory(prefix="otembed-dry-run-") as folder:
+        trainer, _ = build_trainer(
+            short, RunFolder(Path(folder)), model, replace(material, held_out={}), loss, [clock], quiet=True
+        )
+        trainer.args.save_strategy = "no"
+        trainer.train()
+    per_step = float(np.median(np.diff(clock.ends))) if len(clock.ends) > 1 else math.nan
+    rounds = 2 + (math.ceil(steps / config.held_out.every) if config.held_out.every else QUARTER_EVALUATIONS)
+    return DryRun(
+        pairs=material.counts,
+        held_out={name: len(source) for name, (source, _) in material.held_out.items()},
+        tokens_mean=round(float(lengths.mean()), 1),
+        tokens_p95=round(float(np.quantile(lengths, 0.95)), 1),
+        tokens_max=int(lengths.max()),
+        truncated=round(truncated, 4),
+        steps=steps,
+        seconds_per_step=round(per_step, 3),
+        evaluation_seconds=round(evaluation, 1),
+        total_seconds=round(steps * per_step + rounds * evaluation, 1),
+        peak_memory_gb=round(_peak_memory_gb(model.device), 2),
+        parameters=sum(each.numel() for each in model.parameters()),
+        trained_parameters=sum(each.numel() for each in model.parameters() if each.requires_grad),
+    )
+
+
+def _steps(config: TrainConfig, material: Material) -> int:
+    settings = config.optimization
+    if settings.max_steps:
+        return settings.max_steps
+    sizes = [len(each) for each in material.train.values()]
+    batches = [math.ceil(size / settings.batch_size) for size in sizes]
+    total = min(batches) * len(batches) if config.data.sampling == "round_robin" else sum(batches)
+    return max(1, math.ceil(math.ceil(total / settings.accumulate) * settings.epochs))
+
+
+def _token_lengths(model: SentenceTransformer, material: Material) -> tuple[np.ndarray, float]:
+    share = max(1, SAMPLE // (2 * len(material.train)))
+    texts = [
+        text for each in material.train.values() for side in ("source", "target") for text in each[:share][side]
+    ]
+    prompt = prompt_of(model) or ""
+    encoded = model.tokenizer([prompt + text for text in texts], truncation=False)
+    lengths = np.array([len(ids) for ids in encoded["input_ids"]])
+    limit = model.max_seq_length or int(lengths.max())
+    return np.minimum(lengths, limit), float((lengths > limit).mean())
+
+
+def _evaluation_seconds(model: SentenceTransformer, material: Material) -> float:
+    """Time of one evaluation, scaled up from a sample of the held-out sentences."""
+    texts = [text for sides in material.held_out.values() for side in sides for text in side]
+    if not texts:
+        return 0.0
+    sample = texts[:: max(1, len(texts) // 64)]
+    begun = time.perf_counter()
+    model.encode(sample, batch_size=32)
+    return (time.perf_counter() - begun) * len(texts) / len(sample)
+
+
+def _peak_memory_gb(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9

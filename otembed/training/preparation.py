@@ -1,0 +1,150 @@
+"""Everything a run needs before its first step: text, held-out text, encoder."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from transformers import set_seed
+
+from otembed.data import (
+    PairChecks,
+    ParallelText,
+    load_pairs,
+    parse_pair_spec,
+    resample,
+    split_held_out,
+    temperature_sizes,
+    text_digest,
+)
+from otembed.errors import ConfigError, DataError, did_you_mean
+from otembed.models import freeze, load_model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from datasets import Dataset
+    from sentence_transformers import SentenceTransformer
+
+    from otembed.config import ModelConfig, TrainConfig
+
+logger = logging.getLogger(__name__)
+
+Sentences = tuple[list[str], list[str]]
+
+
+@dataclass(frozen=True)
+class Material:
+    """Training datasets by language pair, held-out sentences by pair, and what the checks counted."""
+
+    train: dict[str, Dataset]
+    held_out: dict[str, Sentences]
+    counts: dict[str, dict[str, object]]
+
+
+def load_material(config: TrainConfig) -> Material:
+    """Read, check and split the parallel text of a run.
+
+    A pair without a held-out file of its own gives ``held_out.size`` of its pairs, at most a fifth. No
+    held-out sentence, of whichever pair and on whichever side, stays in the training text of any pair.
+
+    Raises
+    ------
+    DataError
+        If a file is malformed or nothing of it is left after the checks.
+    """
+    held_out = {name: _load_held_out(name, value, config) for name, value in config.held_out.pairs.items()}
+    given = _digests(held_out.values())
+    train: dict[str, ParallelText] = {}
+    for name, value in config.pairs.items():
+        text = load_pairs(
+            parse_pair_spec(name, value),
+            config.data.checks,
+            config.data.limit,
+            pivot=config.data.pivot,
+            exclude=given,
+        )
+        size = 0 if name in held_out else min(config.held_out.size, len(text) // 5)
+        if size:
+            text, held_out[name] = split_held_out(text, size, seed=config.optimization.seed)
+        train[name] = text
+    fresh = _digests(each for name, each in held_out.items() if name not in config.held_out.pairs)
+    datasets = {name: _without(text, fresh) if len(train) > 1 else text.dataset for name, text in train.items()}
+    for name, text in train.items():
+        logger.info("%s: %d training pairs (%s)", name, len(datasets[name]), text.counts.summary())
+    if config.data.sampling == "temperature":
+        sizes = temperature_sizes({name: len(each) for name, each in datasets.items()}, config.data.temperature)
+        datasets = {
+            name: resample(each, sizes[name], seed=config.optimization.seed) for name, each in datasets.items()
+        }
+    return Material(
+        train=datasets,
+        held_out={
+            name: (list(each.dataset["source"]), list(each.dataset["target"])) for name, each in held_out.items()
+        },
+        counts={name: {**text.counts.as_dict(), "trained": len(datasets[name])} for name, text in train.items()},
+    )
+
+
+def load_encoder(config: ModelConfig, seed: int) -> SentenceTransformer:
+    """Load the starting model in float32, set its prompt, freeze what is not trained, log what is.
+
+    Raises
+    ------
+    ModelError, ConfigError
+        If the model or the prompt does not exist.
+    """
+    set_seed(seed)
+    model = load_model(
+        config.name,
+        device=config.device,
+        max_seq_length=config.max_seq_length,
+        revision=config.revision,
+        local_files_only=config.local_files_only or None,
+    )
+    if config.prompt is not None:
+        model.prompts["default"] = config.prompt
+        model.default_prompt_name = "default"
+    elif config.prompt_name is not None:
+        if config.prompt_name not in model.prompts:
+            raise ConfigError(
+                f"model.prompt_name = {config.prompt_name!r}: the model has no such prompt",
+                did_you_mean(config.prompt_name, model.prompts),
+            )
+        model.default_prompt_name = config.prompt_name
+    summary = freeze(model, config.freeze)
+    logger.info("%s", summary)
+    return model
+
+
+def prompt_of(model: SentenceTransformer) -> str | None:
+    """Text that the model puts before every sentence by itself, ``None`` without one."""
+    return (model.prompts.get(model.default_prompt_name) or None) if model.default_prompt_name else None
+
+
+def _load_held_out(name: str, value: str, config: TrainConfig) -> ParallelText:
+    """Held-out pairs are measured as they are: only pairs with an empty side are left out."""
+    spec = parse_pair_spec(name, value)
+    return load_pairs(spec, PairChecks.off(), config.held_out.limit, pivot=config.data.pivot)
+
+
+def _digests(texts: Iterable[ParallelText]) -> set[int]:
+    return {
+        text_digest(sentence) for text in texts for side in ("source", "target") for sentence in text.dataset[side]
+    }
+
+
+def _without(text: ParallelText, digests: set[int]) -> Dataset:
+    """Leave out the pairs with a side among ``digests``."""
+    sides = zip(text.dataset["source"], text.dataset["target"], strict=True)
+    kept = [
+        row for row, pair in enumerate(sides) if digests.isdisjoint((text_digest(pair[0]), text_digest(pair[1])))
+    ]
+    if not kept:
+        raise DataError(
+            f"{text.pair}: every pair is also held out of another one",
+            "Lower held_out.size, or name held-out files with held_out.pairs.",
+            path=text.path,
+        )
+    return text.dataset if len(kept) == len(text.dataset) else text.dataset.select(kept)

@@ -1,0 +1,166 @@
+"""The folder of one run: what lies where, and how a run is started, found again and finished."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from otembed.config import TrainConfig
+from otembed.config_io import read_yaml, to_yaml, train_config
+from otembed.errors import ConfigError
+from otembed.results import write_text
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of a run.
+
+    ``config.yaml`` (resolved, a valid input), ``environment.json``, ``before.json`` (the evaluation
+    before training), ``metrics.jsonl`` (one record a log line), ``checkpoints/``, ``model/`` and, last
+    of all, ``results.json``: a run with it is finished.
+    """
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """Resolved configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def environment(self) -> Path:
+        """Versions and machine."""
+        return self.path / "environment.json"
+
+    @property
+    def before(self) -> Path:
+        """Evaluation of the starting model."""
+        return self.path / "before.json"
+
+    @property
+    def metrics(self) -> Path:
+        """Log of training, one JSON record a line."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Checkpoints of the trainer."""
+        return self.path / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        """Released model, loaded with plain ``SentenceTransformer(path)``."""
+        return self.path / "model"
+
+    @property
+    def results(self) -> Path:
+        """Figures of the finished run."""
+        return self.path / "results.json"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its end."""
+        return self.results.exists()
+
+    def create(self, config: TrainConfig, *, overwrite: bool = False) -> None:
+        """Make the folder of a new run.
+
+        Raises
+        ------
+        ConfigError
+            If there is something at its place already and ``overwrite`` is not given, or it cannot be
+            written to. With ``overwrite`` only the folder of an earlier run is replaced.
+        """
+        self.refuse_taken(overwrite=overwrite)
+        if self.config.is_file():
+            aside = self.path.with_name(f".{self.path.name}.{os.getpid()}.old")
+            self.path.rename(aside)
+            shutil.rmtree(aside)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_text(self.config, to_yaml(config))
+        except OSError as error:
+            raise ConfigError(
+                f"{self.path}: cannot be written to: {error}", "Choose another run folder."
+            ) from error
+
+    def refuse_taken(self, *, overwrite: bool) -> None:
+        """Raise ConfigError if a new run cannot go here: only another run is replaced, and only when asked."""
+        if not self.path.exists() or (self.path.is_dir() and not any(self.path.iterdir())):
+            return
+        if not self.config.is_file():
+            raise ConfigError(f"{self.path}: exists and holds no run of otembed", "Choose a new folder.")
+        if not overwrite:
+            raise ConfigError(
+                f"{self.path}: holds {'a finished' if self.finished else 'an unfinished'} run",
+                "Choose another folder, go on with --resume, or replace it with --overwrite.",
+            )
+        if self.path.is_symlink():
+            raise ConfigError(f"{self.path}: is a link", "Name the folder itself to overwrite it.")
+
+    @staticmethod
+    def read_config(path: str | Path) -> TrainConfig:
+        """Read the configuration of an earlier run, its output set to where the run lies now.
+
+        Raises
+        ------
+        ConfigError
+            If there is no run at ``path``.
+        """
+        file = RunFolder(Path(path)).config
+        if not file.is_file():
+            raise ConfigError(
+                f"{path}: no run to resume: config.yaml is missing", "Name the folder given to -o earlier."
+            )
+        return train_config(read_yaml(file), {"output": str(path)}, origin=str(file))
+
+    def drop_half_written(self) -> None:
+        """Delete the checkpoints that a kill left incomplete."""
+        for checkpoint in self._checkpoints():
+            if not _is_complete(checkpoint):
+                shutil.rmtree(checkpoint)
+
+    def last_checkpoint(self) -> Path | None:
+        """Newest complete checkpoint, ``None`` without one."""
+        complete = [each for each in self._checkpoints() if _is_complete(each)]
+        return complete[-1] if complete else None
+
+    def drop_checkpoints(self) -> None:
+        """Delete the checkpoints."""
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+
+    def keep_metrics_up_to(self, step: int) -> None:
+        """Drop the records after ``step``, and a last line cut by a kill."""
+        if not self.metrics.exists():
+            return
+        kept = []
+        for line in self.metrics.read_text(encoding="utf-8").splitlines():
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            if record["step"] <= step:
+                kept.append(line + "\n")
+        write_text(self.metrics, "".join(kept))
+
+    def append_metrics(self, record: dict[str, Any]) -> None:
+        """Append one record as a line."""
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record, allow_nan=False) + "\n")
+
+    def _checkpoints(self) -> list[Path]:
+        found = [each for each in self.checkpoints.glob("checkpoint-*") if each.name.split("-")[1].isdigit()]
+        return sorted(found, key=lambda each: int(each.name.split("-")[1]))
+
+
+def _is_complete(checkpoint: Path) -> bool:
+    """Whether the trainer finished writing: its state, which it writes last, is whole."""
+    try:
+        state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(state, dict) and (checkpoint / "optimizer.pt").exists()

@@ -1,0 +1,121 @@
+"""Configuration: layers, limits, unknown keys, and the way through YAML and back."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import yaml
+
+from otembed.config import AlignmentConfig, PairChecks, TrainConfig
+from otembed.config_io import merge, parse_assignments, preset_names, read_preset, read_yaml, to_yaml, train_config
+from otembed.errors import ConfigError
+
+PAIRS = {"pairs": {"en-sw": "a.tsv"}}
+
+
+def test_later_layers_win():
+    config = train_config(PAIRS, {"optimization": {"seed": 1, "epochs": 2}}, {"optimization": {"seed": 7}})
+    assert (config.optimization.seed, config.optimization.epochs) == (7, 2)
+
+
+def test_resolved_configuration_is_a_valid_input():
+    for preset in ({}, *(read_preset(name) for name in preset_names())):
+        config = train_config(PAIRS, preset)
+        assert train_config(yaml.safe_load(to_yaml(config))) == config
+
+
+def test_presets_of_the_paper_differ_in_cost_and_epsilon_alone():
+    geomloss, literal = (train_config(PAIRS, read_preset(f"paper-{name}")) for name in ("geomloss", "literal"))
+    assert (geomloss.loss.alignment.cost, geomloss.loss.alignment.epsilon) == ("half_sqeuclidean", 0.0025)
+    assert (literal.loss.alignment.cost, literal.loss.alignment.epsilon) == ("euclidean", 0.05)
+    same = dataclasses.replace(literal.loss.alignment, cost="half_sqeuclidean", epsilon=0.0025)
+    assert dataclasses.replace(literal, loss=dataclasses.replace(literal.loss, alignment=same)) == geomloss
+
+
+@pytest.mark.parametrize(
+    ("tree", "message", "hint"),
+    [
+        ({}, "no parallel text", "--pairs en-sw=FILE"),
+        ({**PAIRS, "lss": 1}, "no setting is called 'lss'", "Did you mean 'loss'?"),
+        ({**PAIRS, "loss": {"alignment": {"epsilom": 1}}}, "'loss.alignment.epsilom'", "Did you mean 'epsilon'?"),
+        ({**PAIRS, "loss": {"alignment": {"anchor": {"wait": 1}}}}, "anchor.wait", "Did you mean 'weight'?"),
+        (
+            {**PAIRS, "loss": {"alignment": {"epsilon": -1}}},
+            "epsilon = -1: input should be greater than 0",
+            "Set a value",
+        ),
+        ({**PAIRS, "loss": {"alignment": {"epsilon": float("nan")}}}, "epsilon = nan", "Set a value"),
+        ({**PAIRS, "loss": {"alignment": {"unit": "letter"}}}, "unit = 'letter'", "Set a value"),
+        ({**PAIRS, "optimization": {"batch_size": 1}}, "batch_size = 1", "Set a value"),
+        ({**PAIRS, "loss": {"sentence": "none", "alignment": None}}, "both terms are off", "Switch one"),
+        ({**PAIRS, "loss": {"sentence": "none", "matryoshka": [8]}}, "matryoshka", "mnrl"),
+        ({**PAIRS, "model": {"prompt": "a", "prompt_name": "b"}}, "both set", "Keep one"),
+        ({**PAIRS, "data": {"checks": {"min_characters": 9, "max_characters": 3}}}, "above max", "Lower one"),
+    ],
+)
+def test_bad_settings_are_refused(tree, message, hint):
+    with pytest.raises(ConfigError) as caught:
+        train_config(tree)
+    assert message in caught.value.message
+    assert hint in caught.value.hint
+
+
+def test_python_construction_gives_the_same_errors():
+    with pytest.raises(ConfigError, match="AlignmentConfig: no setting is called 'epsilom'"):
+        AlignmentConfig(epsilom=1)
+    with pytest.raises(ConfigError, match="epsilon = 0"):
+        AlignmentConfig(epsilon=0)
+    with pytest.raises(ConfigError, match="no parallel text"):
+        TrainConfig(pairs={})
+
+
+def test_configuration_is_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        AlignmentConfig().epsilon = 1
+
+
+def test_checks_off_let_everything_through_but_empty_sides():
+    off = PairChecks.off()
+    assert not (off.drop_identical or off.drop_duplicates or off.drop_control_characters)
+    assert off.max_characters is off.max_length_ratio is off.min_characters is None
+
+
+@pytest.mark.parametrize("text", ["loss.epsilon", "=3", "a=[1"])
+def test_bad_assignments_are_refused(text):
+    with pytest.raises(ConfigError):
+        parse_assignments([text])
+
+
+def test_assignments_merge_into_one_tree():
+    tree = parse_assignments(["a.b=1", "a.c=null", "d=[x, y]"])
+    assert tree == {"a": {"b": 1, "c": None}, "d": ["x", "y"]}
+
+
+def test_null_replaces_a_section():
+    assert merge({"loss": {"alignment": {"epsilon": 1}}}, {"loss": {"alignment": None}}) == {
+        "loss": {"alignment": None}
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("a: [1", ":1: not YAML"), ("- a\n- b\n", "expected keys and values, found list")]
+)
+def test_broken_yaml_is_refused_with_its_place(tmp_path, text, message):
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_yaml(path)
+
+
+def test_missing_and_empty_yaml(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_yaml(tmp_path / "none.yaml")
+    (tmp_path / "empty.yaml").write_text("")
+    assert read_yaml(tmp_path / "empty.yaml") == {}
+
+
+def test_unknown_preset_suggests_one():
+    with pytest.raises(ConfigError) as caught:
+        read_preset("paper-litral")
+    assert caught.value.hint == "Did you mean 'paper-literal'?"

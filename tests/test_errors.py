@@ -1,0 +1,24 @@
+"""Messages say what, where and how to mend it."""
+
+from __future__ import annotations
+
+from otembed.errors import ConfigError, DataError, did_you_mean
+
+
+def test_data_error_names_file_and_line():
+    error = DataError("3 fields, expected 2", "Mend the line.", path="a.tsv", line=7)
+    assert str(error) == "a.tsv:7: 3 fields, expected 2\nMend the line."
+    assert (error.path, error.line) == ("a.tsv", 7)
+
+
+def test_data_error_without_line_or_path():
+    assert str(DataError("empty", path="a.tsv")) == "a.tsv: empty"
+    assert str(DataError("empty")) == "empty"
+
+
+def test_error_without_hint_is_its_message():
+    assert str(ConfigError("wrong")) == "wrong"
+
+
+def test_did_you_mean_falls_back_to_all_choices():
+    assert did_you_mean("zzz", ["b", "a"]) == "Choose one of: a, b."
