@@ -10,12 +10,14 @@ from dataclasses import field, fields, is_dataclass
 from functools import wraps
 from typing import Annotated, Any, Literal, TypeVar, dataclass_transform, get_args, get_type_hints
 
-from pydantic import ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import ConfigDict, Field, PositiveFloat, ValidationError, model_validator
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from otembed.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
+Count = Annotated[int, Field(gt=0, strict=True)]
+Size = Annotated[int, Field(ge=0, strict=True)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -107,7 +109,7 @@ class AlignmentConfig:
     debiased: bool = Field(default=False, description="Sinkhorn divergence: subtract each side's cost to itself.")
     weight: PositiveFloat = Field(default=1.0, description="Weight of the alignment term.")
     tol: PositiveFloat = Field(default=1e-4, description="Marginal error at which a plan counts as converged.")
-    max_iter: PositiveInt = Field(default=2000, description="Most Sinkhorn iterations a plan may take.")
+    max_iter: Count = Field(default=2000, description="Most Sinkhorn iterations a plan may take.")
     anchor: AnchorConfig | None = Field(
         default=None, description="Anchor to the starting model on the target side; null: none."
     )
@@ -122,7 +124,7 @@ class LossConfig:
     )
     scale: PositiveFloat = Field(default=20.0, description="Inverse temperature of the sentence-level loss.")
     symmetric: bool = Field(default=True, description="Rank in both directions, source to target and back.")
-    matryoshka: tuple[PositiveInt, ...] = Field(
+    matryoshka: tuple[Count, ...] = Field(
         default=(), description="Also train these truncated dimensions (MatryoshkaLoss); empty: off."
     )
     alignment: AlignmentConfig | None = Field(
@@ -150,7 +152,7 @@ class ModelConfig:
     )
     revision: str | None = Field(default=None, description="Branch, tag or commit of a hub model.")
     local_files_only: bool = Field(default=False, description="Never ask the hub.")
-    max_seq_length: PositiveInt | None = Field(
+    max_seq_length: Count | None = Field(
         default=128, description="Longest sentence in tokens; longer ones are cut. null: the model's own."
     )
     freeze: tuple[str, ...] = Field(
@@ -181,14 +183,14 @@ class PairChecks:
     Pairs with an empty side, or with an unpaired surrogate, which no file can hold, are always dropped.
     """
 
-    min_characters: PositiveInt | None = Field(default=None, description="Fewest characters a side may have.")
-    max_characters: PositiveInt | None = Field(default=1000, description="Most characters a side may have.")
+    min_characters: Count | None = Field(default=None, description="Fewest characters a side may have.")
+    max_characters: Count | None = Field(default=1000, description="Most characters a side may have.")
     max_length_ratio: Annotated[float, Field(ge=1)] | None = Field(
         default=9.0,
         description="Longer side over shorter side, in characters; English is about three times as long as its"
         " Chinese translation, so the limit finds misaligned lines, not free translations.",
     )
-    ratio_from_characters: PositiveInt = Field(
+    ratio_from_characters: Count = Field(
         default=20, description="The ratio is tested if the longer side has at least this many characters."
     )
     drop_identical: bool = Field(default=True, description="Drop pairs whose sides are equal: untranslated text.")
@@ -226,7 +228,7 @@ class DataConfig:
     """How parallel text is read, checked and mixed."""
 
     pivot: str = Field(default="en", description="Language on the target side, the one that is anchored.")
-    limit: PositiveInt | None = Field(default=None, description="Most pairs kept of each file. null: all.")
+    limit: Count | None = Field(default=None, description="Most pairs kept of each file. null: all.")
     checks: PairChecks = field(default_factory=PairChecks)
     sampling: Literal["proportional", "round_robin", "temperature"] = Field(
         default="proportional", description="How batches are drawn from several language pairs."
@@ -241,14 +243,14 @@ class HeldOutConfig:
     """Evaluation on pairs that are not trained on: before, during and after training."""
 
     pairs: dict[str, str] = field(default_factory=dict)
-    size: NonNegativeInt = Field(
+    size: Size = Field(
         default=200, description="Pairs of each training file set aside where it has no held-out file. 0: none."
     )
-    limit: PositiveInt | None = Field(default=1000, description="Most pairs used of each held-out file. null: all.")
-    every: PositiveInt | None = Field(
+    limit: Count | None = Field(default=1000, description="Most pairs used of each held-out file. null: all.")
+    every: Count | None = Field(
         default=None, description="Steps between evaluations. null: a quarter of the run."
     )
-    patience: PositiveInt | None = Field(
+    patience: Count | None = Field(
         default=None, description="Stop after so many evaluations without a gain. null: never."
     )
     select_best: bool = Field(default=True, description="Release the best evaluated model, the last one otherwise.")
@@ -259,9 +261,9 @@ class OptimizationConfig:
     """Steps, batches, learning rate, precision."""
 
     epochs: PositiveFloat = Field(default=1.0, description="Passes over the training pairs.")
-    max_steps: PositiveInt | None = Field(default=None, description="Optimiser steps; replaces epochs.")
+    max_steps: Count | None = Field(default=None, description="Optimiser steps; replaces epochs.")
     batch_size: Annotated[int, Field(ge=2)] = Field(default=32, description="Sentence pairs a batch and process.")
-    accumulate: PositiveInt = Field(default=1, description="Batches whose gradients make one step.")
+    accumulate: Count = Field(default=1, description="Batches whose gradients make one step.")
     learning_rate: PositiveFloat = Field(default=5e-5, description="Peak learning rate (AdamW).")
     warmup: Share = Field(default=0.1, description="Share of the steps over which the learning rate rises.")
     schedule: Literal["linear", "cosine", "constant_with_warmup"] = Field(
@@ -273,12 +275,12 @@ class OptimizationConfig:
         default="float32", description="Arithmetic of the encoder; OT is always float32. fp16 needs a GPU."
     )
     checkpoint_activations: bool = Field(default=False, description="Recompute activations: less memory, slower.")
-    seed: NonNegativeInt = Field(default=42, description="Seed of shuffling, dropout and held-out parts.")
-    save_every: PositiveInt | None = Field(
+    seed: Size = Field(default=42, description="Seed of shuffling, dropout and held-out parts.")
+    save_every: Count | None = Field(
         default=None, description="Steps between checkpoints. null: at each evaluation."
     )
     keep_checkpoints: bool = Field(default=False, description="Keep the checkpoints of a finished run.")
-    log_every: PositiveInt = Field(default=10, description="Steps between lines of the log.")
+    log_every: Count = Field(default=10, description="Steps between lines of the log.")
 
 
 @config_dataclass

@@ -1,0 +1,33 @@
+"""Parallel text in its published formats, checked line by line and streamed.
+
+``parse_pair_spec`` names a text, ``read_pairs`` yields its rows, ``clean_pairs`` drops noise and counts it,
+``load_pairs`` does all of that and hands back a memory-mapped dataset.
+"""
+
+from otembed.data.checks import PairChecks, clean_pairs, clean_text, text_digest
+from otembed.data.load import ParallelText, load_pairs
+from otembed.data.reading import read_pairs
+from otembed.data.rows import PairCounts, Row
+from otembed.data.sampling import resample, temperature_sizes
+from otembed.data.spec import PairSpec, parse_pair_spec
+from otembed.data.splitting import split_held_out
+from otembed.data.starter import starter_languages, starter_path
+
+__all__ = [
+    "PairChecks",
+    "PairCounts",
+    "PairSpec",
+    "ParallelText",
+    "Row",
+    "clean_pairs",
+    "clean_text",
+    "load_pairs",
+    "parse_pair_spec",
+    "read_pairs",
+    "resample",
+    "split_held_out",
+    "starter_languages",
+    "starter_path",
+    "temperature_sizes",
+    "text_digest",
+]

@@ -114,7 +114,8 @@ def load_encoder(config: ModelConfig, seed: int) -> SentenceTransformer:
             )
         model.default_prompt_name = config.prompt_name
     summary = freeze(model, config.freeze)
-    logger.info("%s", summary)
+    frozen = ", ".join(f"{part} ({count:,})" for part, count in summary.groups.items()) or "nothing"
+    logger.info("training %s parameters; frozen: %s", f"{summary.trained:,}", frozen)
     return model
 
 

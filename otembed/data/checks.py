@@ -1,0 +1,106 @@
+"""Checks on sentence pairs: what is noise is dropped and counted by reason."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from otembed.config import PairChecks
+from otembed.data.rows import PairCounts, Row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from collections.abc import Set as AbstractSet
+
+LINE_BREAKS = re.compile(r"\s*[\n\r\v\f\x85\u2028\u2029]\s*")
+CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd\ud800-\udfff\ue000-\uf8ff\U000f0000-\U0010fffd]")
+
+SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def clean_text(text: str, *, nfc: bool = False) -> str:
+    r"""Return ``text`` trimmed, with line breaks inside it as single spaces, in normal form C if asked.
+
+    >>> clean_text("  two \n lines ")
+    'two lines'
+    """
+    if nfc:
+        text = unicodedata.normalize("NFC", text)
+    return LINE_BREAKS.sub(" ", text.strip())
+
+
+def text_digest(*texts: str) -> int:
+    """Return the 8-byte BLAKE2b digest of one or several texts as an integer.
+
+    Two among n different texts meet by chance with probability of about n^2 / 2^65: one in 400,000 for
+    ten million.
+    """
+    data = "\n".join(texts).encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(data, digest_size=8).digest())
+
+
+def clean_pairs(
+    rows: Iterable[Row], checks: PairChecks, counts: PairCounts, *, exclude: AbstractSet[int] = frozenset()
+) -> Iterator[Row]:
+    """Yield the rows that pass, text cleaned by :func:`clean_text`; count the others by their first reason.
+
+    Reasons in order of testing: ``control_characters``, ``empty``, ``identical``, ``too_short``,
+    ``too_long``, ``length_ratio``, ``held_out``, ``duplicate``.
+
+    Parameters
+    ----------
+    rows
+        From :func:`read_pairs`.
+    checks
+        The limits.
+    counts
+        Filled while rows are drawn.
+    exclude
+        Digests by :func:`text_digest` of held-out sentences: a row with one of them on either side is
+        dropped as ``held_out``.
+
+    Notes
+    -----
+    Memory: one integer (about 70 bytes with its place in the set) for each kept row while
+    ``drop_duplicates`` is on, whatever the length of the text; otherwise none.
+    """
+    seen: set[int] = set()
+    for row in rows:
+        source, target = (clean_text(side, nfc=checks.normalise_nfc) for side in (row.source, row.target))
+        reason = _fault(source, target, checks)
+        if reason is None and exclude and not exclude.isdisjoint((text_digest(source), text_digest(target))):
+            reason = "held_out"
+        if reason is None and checks.drop_duplicates:
+            digest = text_digest(source, target)
+            reason = "duplicate" if digest in seen else None
+            seen.add(digest)
+        if reason is None:
+            counts.keep()
+            yield Row(source, target, row.line)
+        else:
+            counts.drop(reason, row.line)
+
+
+def _fault(source: str, target: str, checks: PairChecks) -> str | None:
+    """Return the first reason to drop the pair that needs no memory of other rows."""
+    broken = CONTROL if checks.drop_control_characters else SURROGATE
+    if broken.search(source) or broken.search(target):
+        return "control_characters"
+    if not source or not target:
+        return "empty"
+    if checks.drop_identical and source == target:
+        return "identical"
+    short, long = sorted((len(source), len(target)))
+    if checks.min_characters is not None and short < checks.min_characters:
+        return "too_short"
+    if checks.max_characters is not None and long > checks.max_characters:
+        return "too_long"
+    if (
+        checks.max_length_ratio is not None
+        and long >= checks.ratio_from_characters
+        and long > checks.max_length_ratio * short
+    ):
+        return "length_ratio"
+    return None

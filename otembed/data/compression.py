@@ -1,0 +1,181 @@
+"""Opening files: decompression by suffix, and every failure named with its file."""
+
+from __future__ import annotations
+
+import bz2
+import contextlib
+import gzip
+import io
+import lzma
+import zlib
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+import zstandard
+
+from otembed.errors import DataError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+# Small, because one chunk is decompressed at once, whatever it expands to.
+CHUNK_BYTES = 1 << 12
+
+
+class ZstdFile(io.RawIOBase):
+    """A zstd file of one or more frames as raw bytes; a frame that is cut off is an error.
+
+    The stream reader of ``zstandard`` ends quietly where a cut file ends, so frames are followed here.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
+        self._ready = memoryview(b"")
+        self._compressed = b""
+        self._frame: zstandard.ZstdDecompressionObj | None = None
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        """Fill ``buffer`` with decompressed bytes and return how many; 0 at the end of the file."""
+        view = memoryview(buffer)  # type: ignore[arg-type]
+        while not self._ready:
+            if not self._compressed:
+                self._compressed = self._file.read(CHUNK_BYTES)
+            if not self._compressed:
+                if self._frame is not None:
+                    raise EOFError("compressed file ended before the end of its last frame")
+                return 0
+            self._ready = memoryview(self._decompress())
+        count = min(len(view), len(self._ready))
+        view[:count] = self._ready[:count]
+        self._ready = self._ready[count:]
+        return count
+
+    def _decompress(self) -> bytes:
+        if self._frame is None:
+            self._frame = zstandard.ZstdDecompressor().decompressobj()
+        data = self._frame.decompress(self._compressed)
+        self._compressed = self._frame.unused_data
+        if self._frame.eof:
+            self._frame = None
+        return data
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        super().close()
+
+
+def open_zstd(path: Path) -> io.BufferedReader:
+    """Open a zstd file for reading bytes."""
+    return io.BufferedReader(ZstdFile(path), CHUNK_BYTES)
+
+
+OPENERS: dict[str, Callable[[Path], io.BufferedIOBase]] = {
+    ".gz": gzip.GzipFile,
+    ".bz2": bz2.BZ2File,
+    ".xz": lzma.LZMAFile,
+    ".zst": open_zstd,
+}
+
+
+def split_suffix(path: Path) -> tuple[str, str]:
+    """Return the format suffix and the compression suffix of a path, lower case, '' where there is none.
+
+    >>> split_suffix(Path("news.en-sw.tsv.gz"))
+    ('.tsv', '.gz')
+    """
+    compression = path.suffix.lower() if path.suffix.lower() in OPENERS else ""
+    inner = path.with_suffix("") if compression else path
+    return inner.suffix.lower(), compression
+
+
+def require_file(path: Path) -> None:
+    """Raise a :class:`DataError` unless ``path`` exists; near names in its folder are suggested."""
+    if path.exists():
+        return
+    names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    close = get_close_matches(path.name, names, n=1)
+    if close:
+        hint = did_you_mean(path.name, close)
+    elif path.parent.is_dir():
+        hint = f"There is a folder {path.parent}, but nothing of a similar name in it."
+    else:
+        hint = f"There is no folder {path.parent} either; check the path."
+    raise DataError("no such file", hint, path=path)
+
+
+@contextlib.contextmanager
+def open_binary(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for reading bytes, decompressed by its suffix (.gz, .bz2, .xz, .zst).
+
+    Raises
+    ------
+    DataError
+        The file is missing, unreadable, cut off, or not compressed in the way its suffix says.
+    """
+    require_file(path)
+    opener = OPENERS.get(split_suffix(path)[1])
+    try:
+        with opener(path) if opener else path.open("rb") as file:
+            yield cast("BinaryIO", file)
+    except EOFError as error:
+        raise DataError(
+            f"the compressed file is cut off: {error}", "Download or compress it again.", path=path
+        ) from error
+    except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
+        raise DataError(
+            f"not a sound {split_suffix(path)[1]} file: {error}",
+            "Check that the suffix names the compression, or download the file again.",
+            path=path,
+        ) from error
+    except OSError as error:
+        # bz2 reports damaged data as a plain OSError without an errno.
+        if error.errno is None:
+            raise DataError(
+                f"not a sound {split_suffix(path)[1]} file: {error}",
+                "Check that the suffix names the compression, or download the file again.",
+                path=path,
+            ) from error
+        raise DataError(f"cannot read the file: {error.strerror}", "Check the path.", path=path) from error
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    r"""Yield ``(line number, text)`` of a UTF-8 file, decompressed, without the line ending (\n or \r\n).
+
+    Only \n ends a line, so U+2028 and other separators inside a sentence stay where they are. A byte
+    order mark at the start is dropped. Memory holds one line.
+
+    Raises
+    ------
+    DataError
+        As :func:`open_binary`, and where bytes are not UTF-8: the line, and the byte's offset counted
+        from 0 in the decompressed file.
+    """
+    offset = 0
+    with open_binary(path) as file:
+        for number, raw in enumerate(file, start=1):
+            try:
+                text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise _not_utf8(path, number, offset, raw, error) from error
+            yield number, text.removesuffix("\n").removesuffix("\r")
+            offset += len(raw)
+
+
+def _not_utf8(path: Path, line: int, offset: int, raw: bytes, error: UnicodeDecodeError) -> DataError:
+    wide = line == 1 and raw[:2] in (b"\xff\xfe", b"\xfe\xff")
+    # utf-8-sig counts from behind the mark it dropped.
+    start = len(raw) - len(error.object) + error.start
+    return DataError(
+        f"not UTF-8: byte 0x{raw[start]:02x} at offset {offset + start}",
+        "The file starts as UTF-16 does; convert it with: iconv -f UTF-16 -t UTF-8"
+        if wide
+        else "Convert the file to UTF-8 or mend that line.",
+        path=path,
+        line=line,
+    )

@@ -1,0 +1,154 @@
+"""From a :class:`PairSpec` to a checked, memory-mapped dataset ready for training or evaluation."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from otembed.data.checks import PairChecks, clean_pairs
+from otembed.data.reading import read_pairs
+from otembed.data.rows import PairCounts, Row
+from otembed.data.sampling import draw
+from otembed.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from collections.abc import Set as AbstractSet
+
+    from datasets.arrow_dataset import Dataset
+
+    from otembed.data.spec import PairSpec
+
+BATCH_ROWS = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class ParallelText:
+    """Checked sentence pairs of two languages.
+
+    Parameters
+    ----------
+    pair
+        The key the pair was named by, such as ``en-sw``.
+    source_language, target_language
+        Language codes of the dataset's two columns; the pivot language, if it is one of the two, is the
+        target, whichever side of the key it stands on.
+    dataset
+        Columns ``source`` and ``target``, both strings, in the order of the file; memory-mapped.
+    counts
+        What was read, kept and dropped.
+    path
+        Where the pairs come from, in words.
+    """
+
+    pair: str
+    source_language: str
+    target_language: str
+    dataset: Dataset
+    counts: PairCounts
+    path: str
+
+    def __len__(self) -> int:
+        """Return the number of sentence pairs."""
+        return len(self.dataset)
+
+
+def load_pairs(
+    spec: PairSpec,
+    checks: PairChecks | None = None,
+    limit: int | None = None,
+    seed: int | None = None,
+    pivot: str | None = "en",
+    *,
+    exclude: AbstractSet[int] = frozenset(),
+) -> ParallelText:
+    """Read, check and store the sentence pairs of one language pair.
+
+    Rows stream through the checks into an Arrow file in a temporary folder (``TMPDIR``), which is removed
+    when the process ends; the dataset maps that file, so memory does not grow with the text.
+
+    Parameters
+    ----------
+    spec
+        Made by :func:`parse_pair_spec`.
+    checks
+        Limits; ``None`` means the defaults of :class:`PairChecks`.
+    limit
+        At most this many pairs: the first that pass the checks, and nothing is read beyond them. ``None``
+        means all.
+    seed
+        With ``limit``: draw the pairs at random from all that pass, instead of the first; ``counts.kept``
+        then counts all that passed. Without ``limit`` there is nothing to draw.
+    pivot
+        This language is put on the target side if it is one of the two; otherwise, and with ``None``, the
+        second language of the key is the target.
+    exclude
+        Digests of sentences to leave out, as in :func:`clean_pairs`.
+
+    Raises
+    ------
+    DataError
+        The text cannot be read, or no pair passes the checks; the message counts the reasons.
+    ConfigError
+        ``limit`` or ``seed`` is out of range.
+    """
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise ConfigError(f"limit is {limit!r}", "Give a whole number of sentence pairs from 1, or null.")
+    counts = PairCounts()
+    rows = clean_pairs(read_pairs(spec, counts), checks or PairChecks(), counts, exclude=exclude)
+    swap = _is_pivot(spec.source_language, spec.target_language, pivot)
+    dataset = _store(rows if seed is not None else islice(rows, limit), swap=swap)
+    if not len(dataset):
+        raise DataError(
+            f"no sentence pair passes the checks: {counts.summary()}",
+            "Look at those lines; mend the text or loosen the checks.",
+            path=spec.where,
+        )
+    if seed is not None and limit is not None and limit < len(dataset):
+        dataset = dataset.select(draw(len(dataset), limit, seed))
+    languages = (spec.source_language, spec.target_language)
+    source, target = reversed(languages) if swap else languages
+    return ParallelText(spec.key, source, target, dataset, counts, spec.where)
+
+
+def _is_pivot(code: str, other: str, pivot: str | None) -> bool:
+    """Return whether ``code``, the first language, is the pivot and ``other`` is not."""
+    if pivot is None or pivot in (code, other):
+        return pivot == code
+    primary = [language.split("_")[0] for language in (code, other)]
+    return primary[0] == pivot != primary[1]
+
+
+def _store(rows: Iterator[Row], *, swap: bool) -> Dataset:
+    import pyarrow as pa  # type: ignore[import-untyped]
+    from datasets.arrow_dataset import Dataset
+
+    schema = pa.schema([("source", pa.string()), ("target", pa.string())])
+    handle, name = tempfile.mkstemp(dir=_session_folder(), suffix=".arrow")
+    os.close(handle)
+    with pa.ipc.new_stream(name, schema) as writer:
+        while batch := list(islice(rows, BATCH_ROWS)):
+            sides = ([row.source for row in batch], [row.target for row in batch])
+            writer.write_batch(pa.record_batch(list(reversed(sides) if swap else sides), schema=schema))
+    return Dataset.from_file(name)
+
+
+@cache
+def _session_folder() -> Path:
+    """Return this process's temporary folder; it outlives every dataset so that workers can map the files."""
+    folder, owner = Path(tempfile.mkdtemp(prefix="otembed-")), os.getpid()
+
+    def remove() -> None:
+        # A forked child inherits this hook and must not take the folder from its parent.
+        if os.getpid() == owner:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
+    return folder

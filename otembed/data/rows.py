@@ -1,0 +1,79 @@
+"""What readers hand on: one sentence pair with its place in the file, and the tally of what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+EXAMPLES_KEPT = 3
+
+
+class Row(NamedTuple):
+    """One sentence pair as the file has it.
+
+    ``source`` is text in the first language of the pair's key, ``target`` in the second. ``line`` counts
+    from 1: the line where the pair begins, or the record's number in formats without lines.
+    """
+
+    source: str
+    target: str
+    line: int
+
+
+@dataclass
+class PairCounts:
+    """How many sentence pairs were read, kept and dropped, and why.
+
+    ``dropped`` maps a reason to a count, ``examples`` the same reason to the first three line numbers.
+    ``read == kept + sum(dropped.values())`` holds at every moment.
+
+    >>> counts = PairCounts()
+    >>> counts.keep(); counts.drop("empty", line=2)
+    >>> counts.as_dict()
+    {'read': 2, 'kept': 1, 'dropped': {'empty': 1}, 'examples': {'empty': [2]}}
+    """
+
+    read: int = 0
+    kept: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, list[int]] = field(default_factory=dict)
+
+    def keep(self) -> None:
+        """Count one row that passed every check."""
+        self.read += 1
+        self.kept += 1
+
+    def drop(self, reason: str, line: int) -> None:
+        """Count one row that is left out for ``reason``."""
+        self.read += 1
+        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+        lines = self.examples.setdefault(reason, [])
+        if len(lines) < EXAMPLES_KEPT:
+            lines.append(line)
+
+    def withdraw(self, reason: str, rows: int) -> None:
+        """Count rows that were kept before and are now left out; their lines are no longer known."""
+        if rows:
+            self.kept -= rows
+            self.dropped[reason] = self.dropped.get(reason, 0) + rows
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain Python values that share nothing with this object."""
+        return {
+            "read": self.read,
+            "kept": self.kept,
+            "dropped": dict(self.dropped),
+            "examples": {reason: list(lines) for reason, lines in self.examples.items()},
+        }
+
+    def summary(self) -> str:
+        """Return one line: ``5 read, 2 kept, dropped: duplicate 2 (lines 4, 5), empty 1 (line 3)``."""
+        ordered = sorted(self.dropped.items(), key=lambda item: (-item[1], item[0]))
+        dropped = ", ".join(f"{reason} {count}{self._lines(reason)}" for reason, count in ordered)
+        return f"{self.read} read, {self.kept} kept" + (f", dropped: {dropped}" if dropped else "")
+
+    def _lines(self, reason: str) -> str:
+        lines = self.examples.get(reason, [])
+        more = ", ..." if lines and self.dropped[reason] > len(lines) else ""
+        word = "line" if len(lines) == 1 and not more else "lines"
+        return f" ({word} {', '.join(map(str, lines))}{more})" if lines else ""

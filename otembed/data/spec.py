@@ -1,0 +1,191 @@
+"""Naming a parallel text: ``--pairs en-sw=FILE`` on the command line, ``pairs: {en-sw: FILE}`` in YAML."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from otembed.data.compression import split_suffix
+from otembed.data.starter import starter_languages, starter_parts, starter_path
+from otembed.errors import ConfigError, did_you_mean
+
+LANGUAGE_CODE = re.compile(r"[a-z]{2,3}(_[A-Z][a-z]{3})?(_([A-Z]{2}|[0-9]{3}))?(_[A-Za-z0-9]{5,8})*")
+BRACES = re.compile(r"\{([^{},]*),([^{},]*)\}")
+QUERY_KEYS = {"source": "source_column", "target": "target_column", "header": "header", "split": "split"}
+TRUTH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+KEY_HINT = "Write two language codes joined by '-', as in en-sw or zh_Hans-en (scripts and regions take '_')."
+
+
+@dataclass(frozen=True)
+class PairSpec:
+    """Where the sentence pairs of two languages are, and which columns hold them.
+
+    Parameters
+    ----------
+    source_language, target_language
+        Language codes in the order of the key, which is the order of columns and files.
+    paths
+        One file or saved dataset folder, or two plain files of one sentence a line.
+    hub
+        ``OWNER/NAME`` on the Hugging Face hub; then ``paths`` is empty.
+    config
+        Configuration of the hub dataset.
+    split
+        Split of a hub dataset or of a saved dataset dictionary; ``None`` means ``train``.
+    source_column, target_column
+        Column index (TSV and CSV, from 0) or name; ``None`` means the usual places.
+    header
+        Whether a TSV or CSV file starts with column names; ``None`` means: if columns are named.
+
+    Raises
+    ------
+    ConfigError
+        A language code is malformed, both are the same, or just one column is given.
+    """
+
+    source_language: str
+    target_language: str
+    paths: tuple[Path, ...] = ()
+    hub: str | None = None
+    config: str | None = None
+    split: str | None = None
+    source_column: str | None = None
+    target_column: str | None = None
+    header: bool | None = None
+
+    def __post_init__(self) -> None:
+        for code in (self.source_language, self.target_language):
+            if not LANGUAGE_CODE.fullmatch(code):
+                raise ConfigError(f"{code!r} is no language code", KEY_HINT)
+        if self.source_language == self.target_language:
+            raise ConfigError(f"{self.key!r} pairs a language with itself", "Name two languages.")
+        if (self.source_column is None) != (self.target_column is None):
+            raise ConfigError(f"{self.key}: only one column is chosen", "Name both: ?source=COLUMN&target=COLUMN.")
+        if (self.hub is None) == (not self.paths):
+            raise ConfigError(f"{self.key}: no place to read from", "Give a file, a folder or a hub dataset.")
+
+    @property
+    def key(self) -> str:
+        """The pair's key, such as ``en-sw``."""
+        return f"{self.source_language}-{self.target_language}"
+
+    @property
+    def where(self) -> str:
+        """The files or the hub dataset in words, for messages and records."""
+        if self.hub is None:
+            return ",".join(str(path) for path in self.paths)
+        return f"hub:{self.hub}" + (f":{self.config}" if self.config else "") + f"@{self.split or 'train'}"
+
+
+def parse_pair_spec(key: str, value: str) -> PairSpec:
+    """Parse one entry of ``pairs``; nothing is opened.
+
+    Parameters
+    ----------
+    key
+        Two language codes joined by '-'.
+    value
+        ``FILE``, ``FILE.en,FILE.sw``, ``PREFIX.{en,sw}``, a folder saved by ``datasets``,
+        ``hub:OWNER/NAME[:CONFIG][@SPLIT]`` or ``starter:en-sw[@test]``; a file, folder or hub name may end
+        in a query such as ``?source=eng&target=swh``.
+
+    Raises
+    ------
+    ConfigError
+        The key or the value cannot be read in that way.
+
+    >>> spec = parse_pair_spec("en-sw", "talks.tsv.gz?source=0&target=2")
+    >>> spec.paths[0].name, spec.source_column, spec.target_column
+    ('talks.tsv.gz', '0', '2')
+    """
+    source, target = _languages(key)
+    place, mark, query = value.strip().partition("?")
+    if not place:
+        raise ConfigError(f"{key}: no file is named", "Write the pair as en-sw=FILE.")
+    options = _options(key, query) if mark else {}
+    if place.startswith("starter:"):
+        if options:
+            raise ConfigError(f"{key}: {value!r} takes no query", "Write it without '?...'.")
+        return _starter(key, source, target, place.removeprefix("starter:"))
+    if place.startswith("hub:"):
+        return PairSpec(source, target, **(options | _hub(key, place.removeprefix("hub:"), options)))
+    return PairSpec(source, target, paths=_paths(key, source, target, place), **options)
+
+
+def _languages(key: str) -> tuple[str, str]:
+    codes = key.split("-")
+    if len(codes) == 2 and all(LANGUAGE_CODE.fullmatch(code) for code in codes):
+        return codes[0], codes[1]
+    lowered = key.lower()
+    plain = lowered.split("-")
+    hint = KEY_HINT
+    if lowered != key and len(plain) == 2 and all(LANGUAGE_CODE.fullmatch(code) for code in plain):
+        hint = f"Did you mean {lowered!r}?"
+    raise ConfigError(f"{key!r} is no pair of languages", hint)
+
+
+def _options(key: str, query: str) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    try:
+        fields = parse_qsl(query, keep_blank_values=True, strict_parsing=True)
+    except ValueError as error:
+        raise ConfigError(f"{key}: cannot read the query {query!r}", "Write ?source=A&target=B.") from error
+    for name, text in fields:
+        if name not in QUERY_KEYS:
+            raise ConfigError(f"{key}: unknown query key {name!r}", did_you_mean(name, QUERY_KEYS))
+        if QUERY_KEYS[name] in options or not text:
+            raise ConfigError(f"{key}: give {name!r} one value", "Write ?source=A&target=B.")
+        options[QUERY_KEYS[name]] = text
+    if "header" in options:
+        text = str(options["header"]).lower()
+        if text not in TRUTH:
+            raise ConfigError(f"{key}: header={text!r} is neither 1 nor 0", "Write ?header=1 or ?header=0.")
+        options["header"] = TRUTH[text]
+    return options
+
+
+def _starter(key: str, source: str, target: str, text: str) -> PairSpec:
+    pair, _, part = text.partition("@")
+    for code in (source, target):
+        if code not in starter_languages():
+            raise ConfigError(f"{key}: no starter text in {code!r}", did_you_mean(code, starter_languages()))
+    if pair not in (f"{source}-{target}", f"{target}-{source}"):
+        raise ConfigError(f"{key}: starter:{text} is another pair", f"Write starter:{key}.")
+    part = part or "train"
+    if part not in starter_parts():
+        raise ConfigError(f"{key}: no starter part {part!r}", did_you_mean(part, starter_parts()))
+    return PairSpec(source, target, paths=(starter_path(part),), source_column=source, target_column=target)
+
+
+def _hub(key: str, text: str, options: dict[str, Any]) -> dict[str, Any]:
+    name, at, split = text.partition("@")
+    name, colon, config = name.partition(":")
+    if name.count("/") > 1 or not re.fullmatch(r"[\w.\-]+(/[\w.\-]+)?", name):
+        raise ConfigError(f"{key}: {name!r} is no dataset name", "Write hub:OWNER/NAME[:CONFIG][@SPLIT].")
+    if (at and not split) or (colon and not config):
+        raise ConfigError(f"{key}: hub:{text} ends too early", "Write hub:OWNER/NAME[:CONFIG][@SPLIT].")
+    if at and "split" in options:
+        raise ConfigError(f"{key}: the split is named twice", "Write it once, as @SPLIT.")
+    place: dict[str, Any] = {"hub": name, "config": config or None}
+    return place | ({"split": split} if at else {})
+
+
+def _paths(key: str, source: str, target: str, place: str) -> tuple[Path, ...]:
+    found = BRACES.search(place)
+    if found:
+        names = [place[: found.start()] + side + place[found.end() :] for side in found.groups()]
+    else:
+        names = place.split(",")
+    if len(names) > 2 or not all(name.strip() for name in names) or any(c in n for n in names for c in "{}"):
+        raise ConfigError(
+            f"{key}: {place!r} is neither one file nor two", "Write FILE.en,FILE.sw or PREFIX.{en,sw}."
+        )
+    paths = tuple(Path(name.strip()).expanduser() for name in names)
+    if [split_suffix(path)[0] for path in paths] == [f".{target}".lower(), f".{source}".lower()]:
+        raise ConfigError(
+            f"{key}: {place!r} names the {target} file first", f"Put the {source} file first, as in the key."
+        )
+    return paths

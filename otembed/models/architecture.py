@@ -1,0 +1,84 @@
+"""Find the parts of an encoder without knowing its architecture: transformer, embeddings, layers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from otembed.errors import ModelError
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+    from transformers import PreTrainedModel
+
+
+def transformer_of(model: SentenceTransformer) -> PreTrainedModel:
+    """Return the transformers model inside ``model``.
+
+    Raises
+    ------
+    ModelError
+        If there is none, as in a bag of static word vectors.
+    """
+    transformer = model.transformers_model
+    if transformer is None:
+        kinds = ", ".join(type(module).__name__ for module in model.children())
+        raise ModelError(
+            f"the model has no transformer inside, only: {kinds or 'nothing'}",
+            "Load a transformer encoder, for example offline:multilingual-e5-small.",
+        )
+    return transformer
+
+
+def find_embeddings(transformer: nn.Module) -> nn.Module | None:
+    """Return the block that turns token ids into the first hidden states, or None.
+
+    This is the module that owns the input embedding matrix together with positions, token types and
+    their LayerNorm (``BertEmbeddings`` and its kin). Where the matrix is a direct child of a module
+    that also owns the layers, as in T5, it is the matrix alone.
+    """
+    try:
+        # The method belongs to transformers' models; its type is not that of a plain module.
+        matrix: Any = transformer.get_input_embeddings()  # type: ignore[operator]
+    except (AttributeError, NotImplementedError):
+        return None
+    if not isinstance(matrix, nn.Module):
+        return None
+    for module in transformer.modules():
+        if any(child is matrix for child in module.children()):
+            owns_layers = any(isinstance(inner, nn.ModuleList) for inner in module.modules())
+            return matrix if module is transformer or owns_layers else module
+    return matrix
+
+
+def find_layers(transformer: nn.Module) -> nn.ModuleList | None:
+    """Return the stack of encoder layers in order, or None where layers are shared or not a list.
+
+    It is the first ``ModuleList`` with as many entries, all of one class, as the configuration's
+    ``num_hidden_layers``.
+    """
+    count = getattr(getattr(transformer, "config", None), "num_hidden_layers", None)
+    for module in transformer.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == count and len({*map(type, module)}) == 1:
+            return module
+    return None
+
+
+def position_limit(transformer: PreTrainedModel) -> int | None:
+    """Return the number of tokens for which the model has positions, or None if it has no such limit.
+
+    RoBERTa and its kin count positions from ``padding_idx + 1``: of 514 rows 512 serve.
+    """
+    rows: int | None = getattr(transformer.config, "max_position_embeddings", None)
+    if rows is None:
+        return None
+    for name, module in transformer.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+            return rows if module.padding_idx is None else rows - module.padding_idx - 1
+    return rows
+
+
+def count_parameters(module: nn.Module, *, trainable_only: bool = False) -> int:
+    """Return the number of scalars in the parameters of ``module``, shared ones counted once."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad or not trainable_only)

@@ -1,0 +1,59 @@
+"""What a loaded encoder is, in numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from otembed.models.architecture import count_parameters, find_embeddings, find_layers, transformer_of
+from otembed.results import Result
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+
+@dataclass(frozen=True)
+class ModelDescription(Result):
+    """Size and settings of an encoder.
+
+    ``embedding_parameters`` counts the input embedding block (words, positions, types, LayerNorm),
+    ``layers`` is None where layers are shared or cannot be told apart, ``max_seq_length`` is in tokens
+    with special ones, and ``default_prompt`` names the entry of ``prompts`` that plain ``encode`` uses.
+    """
+
+    parameters: int
+    trainable_parameters: int
+    embedding_parameters: int
+    dimension: int
+    layers: int | None
+    vocabulary_size: int
+    max_seq_length: int | None
+    prompts: dict[str, str]
+    default_prompt: str | None
+    tokenizer: str
+
+
+def describe_model(model: SentenceTransformer) -> ModelDescription:
+    """Return the size and settings of ``model``; reads only, runs nothing.
+
+    Raises
+    ------
+    ModelError
+        If the model holds no transformer.
+    """
+    transformer = transformer_of(model)
+    embeddings, layers = find_embeddings(transformer), find_layers(transformer)
+    # A transformer without pooling has no sentence dimension: its token dimension is the model's.
+    dimension = model.get_embedding_dimension() or transformer.config.hidden_size
+    return ModelDescription(
+        parameters=count_parameters(model),
+        trainable_parameters=count_parameters(model, trainable_only=True),
+        embedding_parameters=0 if embeddings is None else count_parameters(embeddings),
+        dimension=dimension,
+        layers=None if layers is None else len(layers),
+        vocabulary_size=len(model.tokenizer),
+        max_seq_length=model.max_seq_length,
+        prompts={key: prompt or "" for key, prompt in model.prompts.items()},
+        default_prompt=model.default_prompt_name,
+        tokenizer=type(model.tokenizer).__name__,
+    )

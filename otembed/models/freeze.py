@@ -1,0 +1,117 @@
+"""Keep parts of an encoder as they are while the rest trains, and keep a frozen reference cheaply."""
+
+from __future__ import annotations
+
+import copy
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from otembed.errors import ModelError, did_you_mean
+from otembed.models.architecture import count_parameters, find_embeddings, find_layers, transformer_of
+from otembed.results import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sentence_transformers import SentenceTransformer
+
+PARTS = ("embeddings", "layers:N")
+
+
+@dataclass(frozen=True)
+class FreezeSummary(Result):
+    """How many parameters train and how many are frozen, and the size of each part that was named."""
+
+    trained: int
+    frozen: int
+    groups: dict[str, int]
+
+
+def freeze(model: SentenceTransformer, parts: Sequence[str]) -> FreezeSummary:
+    """Set ``requires_grad`` to False for the named parts of ``model``; all else stays as it is.
+
+    Parameters
+    ----------
+    model
+        A sentence-transformers model around a transformer; changed in place.
+    parts
+        Any of ``"embeddings"`` (the input embedding matrix with positions, token types and their
+        LayerNorm) and ``"layers:N"`` (the first ``N`` encoder layers, from the input on). All parts are
+        checked before any is frozen. Dropout inside frozen parts stays as ``train()`` sets it.
+
+    Returns
+    -------
+    FreezeSummary
+        Parameter counts after freezing; tied parameters count once.
+
+    Raises
+    ------
+    ModelError
+        If a part is unknown, the model has no transformer, no embeddings are found, the layers cannot
+        be told apart, or ``N`` is not between 1 and the number of layers.
+
+    Examples
+    --------
+    >>> freeze(model, ["embeddings", "layers:6"])  # doctest: +SKIP
+    FreezeSummary(trained=10794624, frozen=106859136, groups={'embeddings': 96212352, 'layers:6': 10646784})
+    """
+    groups = {part: _modules_of(model, part) for part in parts}
+    for modules in groups.values():
+        modules.requires_grad_(False)
+    total, trained = count_parameters(model), count_parameters(model, trainable_only=True)
+    sizes = {part: count_parameters(modules) for part, modules in groups.items()}
+    return FreezeSummary(trained=trained, frozen=total - trained, groups=sizes)
+
+
+def frozen_copy(model: SentenceTransformer) -> SentenceTransformer:
+    """Return a copy of ``model`` as it is now, in evaluation mode, none of it trainable.
+
+    Parameters that are frozen in ``model`` share their storage with the copy, so a reference for an
+    anchor costs only the memory of what trains; parameters that train are copied, so training
+    ``model`` leaves the copy's output as it was. Moving ``model`` to another device or dtype, or
+    unfreezing what was shared, ends this bond: take the copy after ``freeze`` and after placing the
+    model. The tokenizer and the model card data are shared.
+    """
+    memo: dict[int, Any] = {
+        id(parameter): nn.Parameter(parameter.detach(), requires_grad=False)
+        for parameter in model.parameters()
+        if not parameter.requires_grad
+    }
+    # A trainer hangs itself on the card: copied deeply, it would bring data sets and optimizer along.
+    memo[id(model.model_card_data)] = model.model_card_data
+    memo[id(model.tokenizer)] = model.tokenizer
+    reference = copy.deepcopy(model, memo)
+    return reference.requires_grad_(False).eval()
+
+
+def _modules_of(model: SentenceTransformer, part: str) -> nn.Module:
+    """Return the modules that ``part`` names."""
+    transformer = transformer_of(model)
+    kind = type(transformer).__name__
+    if part == "embeddings":
+        embeddings = find_embeddings(transformer)
+        if embeddings is None:
+            raise ModelError(
+                f"no input embeddings found in {kind}",
+                "Leave 'embeddings' out of the frozen parts, or use another encoder.",
+            )
+        return embeddings
+    match = re.fullmatch(r"layers:(\d+)", part)
+    if match is None:
+        raise ModelError(f"unknown part to freeze: {part!r}", did_you_mean(part, PARTS))
+    layers = find_layers(transformer)
+    if layers is None:
+        raise ModelError(
+            f"the layers of {kind} cannot be told apart",
+            "Architectures that share layers cannot be frozen by 'layers:N': leave it out.",
+        )
+    count = int(match.group(1))
+    if not 1 <= count <= len(layers):
+        raise ModelError(
+            f"cannot freeze {part!r}: {kind} has {len(layers)} layers",
+            f"Use layers:1 to layers:{len(layers)}.",
+        )
+    return layers[:count]

@@ -1,0 +1,82 @@
+import os
+import subprocess
+import sys
+import tracemalloc
+
+import pytest
+
+from otembed.data import PairCounts, parse_pair_spec, read_pairs
+from otembed.data.reading import FORMATS
+from otembed.errors import ConfigError, DataError
+
+
+def test_missing_file_is_reported_before_reading(write):
+    path = write("train.tsv", "a\tb\n")
+    with pytest.raises(DataError) as caught:
+        read_pairs(parse_pair_spec("en-sw", str(path.with_name("trein.tsv"))))
+    assert caught.value.hint == "Did you mean 'train.tsv'?"
+
+
+@pytest.mark.parametrize("name", ["x.doc", "x", "x.doc.gz"])
+def test_unknown_suffix_lists_the_known(write, refused, name):
+    error = refused(write(name, "a"))
+    assert "unknown suffix" in error.message
+    assert all(suffix in error.hint for suffix in (*FORMATS, ".zst"))
+
+
+def test_parquet_is_not_compressed_again(write, refused):
+    assert ".parquet is compressed inside" in refused(write("x.parquet.gz", "a")).message
+
+
+def test_a_folder_that_is_no_dataset(tmp_path, refused):
+    error = refused(tmp_path)
+    assert "the folder is no saved dataset" in error.message
+    assert "save_to_disk" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "known"),
+    [
+        ("x.tmx", "header=1", "none"),
+        ("x.po", "source=a&target=b", "none"),
+        ("x.jsonl", "header=1", "source, target"),
+        ("x.tsv", "split=train", "header, source, target"),
+    ],
+)
+def test_options_a_format_does_not_have(write, refused, name, query, known):
+    error = refused(f"{write(name, 'a')}?{query}")
+    assert isinstance(error, ConfigError)
+    assert f"takes no ?{query.split('=')[0]}=" in error.message
+    assert error.hint == f"Query keys it takes: {known}."
+
+
+def test_two_files_take_no_options(write, refused):
+    value = f"{write('x.en', 'a')},{write('x.sw', 'b')}?header=1"
+    assert "takes no ?header=" in refused(value).message
+
+
+def peak_of_reading(path):
+    spec = parse_pair_spec("en-sw", str(path))
+    tracemalloc.start()
+    try:
+        rows = sum(1 for _ in read_pairs(spec, PairCounts()))
+        return rows, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["x.tsv", "x.tsv.gz", "x.csv", "x.tsv.zst"])
+def test_memory_does_not_grow_with_the_file(write, name):
+    mark = "," if ".csv" in name else "\t"
+    # Random digits, because the decompressor's working memory depends on how well text compresses.
+    lines = [f"{os.urandom(12).hex()}{mark}{os.urandom(12).hex()}\n" for _ in range(30_000)]
+    small = peak_of_reading(write(f"small-{name}", "".join(lines[:3_000])))
+    large = peak_of_reading(write(f"large-{name}", "".join(lines)))
+    assert (small[0], large[0]) == (3_000, 30_000)
+    assert large[1] < 1.5 * small[1] + 20_000
+
+
+def test_the_room_imports_without_heavy_libraries():
+    code = "import sys, otembed.data; print([m for m in ('torch', 'datasets', 'pyarrow') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from otembed.models.folders import remove_leftovers, whole_folder
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {str(p.relative_to(folder)): p.read_text() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_the_name_appears_only_at_the_end(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "model"
+    with whole_folder(target) as folder:
+        (folder / "a").write_text("1")
+        assert not target.exists()
+    assert contents(target.parent) == {"model/a": "1"}
+
+
+def test_an_earlier_folder_is_whole_until_it_is_replaced_whole(tmp_path: Path) -> None:
+    target = tmp_path / "model"
+    target.mkdir()
+    (target / "old").write_text("0")
+    with whole_folder(target) as folder:
+        (folder / "new").write_text("1")
+        assert contents(target) == {"old": "0"}
+    assert contents(tmp_path) == {"model/new": "1"}
+
+
+def test_a_failure_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    target = tmp_path / "model"
+    target.mkdir()
+    (target / "old").write_text("0")
+
+    def interrupted() -> None:
+        with whole_folder(target) as folder:
+            (folder / "new").write_text("1")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert contents(tmp_path) == {"model/old": "0"}
+
+
+def test_a_failing_rename_brings_the_earlier_folder_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "model"
+    target.mkdir()
+    (target / "old").write_text("0")
+    rename = Path.rename
+
+    def refuse_fresh(self: Path, other: Path) -> Path:
+        if self.suffix == ".tmp":
+            raise OSError("no space")
+        return rename(self, other)
+
+    monkeypatch.setattr(Path, "rename", refuse_fresh)
+    with pytest.raises(OSError, match="no space"), whole_folder(target):
+        pass
+    assert contents(tmp_path) == {"model/old": "0"}
+
+
+def test_permissions_follow_the_umask(tmp_path: Path) -> None:
+    earlier = os.umask(0o022)
+    try:
+        with whole_folder(tmp_path / "model") as folder:
+            (folder / "secret").touch(mode=0o600)
+    finally:
+        os.umask(earlier)
+    assert (tmp_path / "model").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "model" / "secret").stat().st_mode & 0o777 == 0o644
+
+
+def test_leftovers_go_and_neighbours_stay(tmp_path: Path) -> None:
+    for name in (".model.x1.tmp", ".model2.x1.tmp", "model", ".model.x1.old"):
+        (tmp_path / name).mkdir()
+    remove_leftovers(tmp_path / "model")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".model.x1.old", ".model2.x1.tmp", "model"]

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+
+import otembed.models.load as load_module
+from otembed.errors import ModelError
+from otembed.models import load_model, save_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail if a name gets as far as sentence-transformers."""
+
+    def unexpected(*args: Any, **_kwargs: Any) -> None:
+        raise AssertionError(f"tried to load {args}")
+
+    monkeypatch.setattr(load_module, "_load", unexpected)
+
+
+def test_a_local_folder(tiny_model_path: Path, tiny_model: SentenceTransformer) -> None:
+    model = load_model(tiny_model_path, device="cpu")
+    np.testing.assert_array_equal(model.encode("the cat"), tiny_model.encode("the cat"))
+    assert not model.training
+    assert load_model(str(tiny_model_path), device=torch.device("cpu")).device.type == "cpu"
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_are_float32_whatever_was_saved(
+    dtype: torch.dtype, tiny_model: SentenceTransformer, tmp_path: Path
+) -> None:
+    folder = save_model(tiny_model.to(dtype), tmp_path / "half")
+    assert json.loads((folder / "config.json").read_text())["dtype"] == str(dtype).removeprefix("torch.")
+    parameters = list(load_model(folder, device="cpu").parameters())
+    assert {parameter.dtype for parameter in parameters} == {torch.float32}
+
+
+def test_a_plain_transformers_folder_gets_mean_pooling(tiny_model_path: Path) -> None:
+    encoder = tiny_model_path.with_name(f"{tiny_model_path.name}-encoder")
+    model = load_model(encoder, device="cpu")
+    assert [type(module).__name__ for module in model] == ["Transformer", "Pooling"]
+
+
+def test_an_offline_model(fake_wheel: Path, tmp_path: Path) -> None:
+    model = load_model("offline:multilingual-e5-small", device="cpu", cache_dir=tmp_path / "cache")
+    assert model.get_embedding_dimension() == 32
+    assert [p.name for p in (tmp_path / "cache").glob("multi*")] == ["multilingual-e5-small-q4-v1"]
+
+
+def test_max_seq_length(tiny_model_path: Path) -> None:
+    model = load_model(tiny_model_path, device="cpu", max_seq_length=8)
+    assert model.max_seq_length == 8
+    assert model.preprocess(["cat " * 30])["input_ids"].shape[1] == 8
+
+
+@pytest.mark.parametrize("length", [2, 65, -1])
+def test_an_impossible_max_seq_length_is_refused(tiny_model_path: Path, length: int) -> None:
+    with pytest.raises(ModelError, match=rf"max_seq_length is {length}, .*at least 3 .*at most 64"):
+        load_model(tiny_model_path, device="cpu", max_seq_length=length)
+
+
+@pytest.mark.usefixtures("no_hub")
+@pytest.mark.parametrize(
+    "name",
+    ["./models/x", "../x", "/tmp/none/x", "~/none-such", "a/b/c", "a\\b", "C:\\m", "out/", "", ".", "ofline:e5"],
+)
+def test_what_looks_like_a_path_never_goes_to_the_hub(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match=r"no such model folder|holds no model"):
+        load_model(name, device="cpu")
+
+
+@pytest.mark.usefixtures("no_hub")
+def test_an_existing_folder_is_preferred_to_a_hub_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "owner" / "name").mkdir(parents=True)
+    with pytest.raises(ModelError, match=r"'owner/name' holds no model: neither modules\.json nor config"):
+        load_model("owner/name", device="cpu")
+
+
+def test_a_missing_folder_names_the_offline_alternative(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"no such model folder.*\n.*offline:multilingual-e5-small needs no"):
+        load_model(tmp_path / "none", device="cpu")
+
+
+def test_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "m.bin").touch()
+    with pytest.raises(ModelError, match="not a model folder but a file"):
+        load_model(tmp_path / "m.bin", device="cpu")
+
+
+def test_a_hub_name_without_hub_names_the_offline_alternative(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"'owner/no-such-model' among the downloaded.*\n.*offline:multiling"):
+        load_model("owner/no-such-model", device="cpu", local_files_only=True, cache_dir=tmp_path)
+
+
+def test_an_unreachable_hub_names_the_offline_alternative(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(name: str, **options: Any) -> None:
+        assert (name, options["local_files_only"], options["revision"]) == ("owner/name", False, "main")
+        assert options["trust_remote_code"] is False
+        raise ConnectionError("no route to host\nand much more")
+
+    monkeypatch.setattr(load_module, "SentenceTransformer", unreachable)
+    with pytest.raises(ModelError, match=r"on the model hub: ConnectionError: no route to host\n.*offline:"):
+        load_model("owner/name", device="cpu", revision="main")
+
+
+def test_unknown_offline_names_are_refused() -> None:
+    with pytest.raises(ModelError, match="unknown offline model: offline:e5"):
+        load_model("offline:e5", device="cpu")
+
+
+def test_foreign_code_is_never_run(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
+    folder = save_model(tiny_model, tmp_path / "m")
+    modules = json.loads((folder / "modules.json").read_text())
+    modules[1]["type"] = "evil.Pooling"
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "evil.py").write_text("raise SystemExit('code from the model was run')")
+    with pytest.raises(
+        ModelError, match=r"cannot load the model in .*'evil\.Pooling'.*\n.*own code are not loaded"
+    ):
+        load_model(folder, device="cpu")
+
+
+def test_a_broken_folder_is_explained(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
+    folder = save_model(tiny_model, tmp_path / "m")
+    (folder / "model.safetensors").write_bytes(b"cut")
+    with pytest.raises(ModelError, match=r"cannot load the model in .*\nCheck that the folder is whole"):
+        load_model(folder, device="cpu")
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "nonsense"])
+def test_a_device_that_is_not_there_is_refused(tiny_model_path: Path, device: str) -> None:
+    with pytest.raises(ModelError, match=rf"device '{device}' cannot be used: .*\nUse 'cpu'"):
+        load_model(tiny_model_path, device=device)
