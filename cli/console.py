@@ -38,6 +38,7 @@ def set_up_logging(console: Console) -> None:
     logger.setLevel(logging.INFO if rank == "0" else logging.ERROR)
     logger.handlers = [_ConsoleHandler(console)]
     logger.propagate = False
+    logging.getLogger("otembed.evaluation").setLevel(logging.WARNING)
     if os.environ.get("OTEMBED_DEBUG") == "1":
         return
     warnings.simplefilter("ignore")

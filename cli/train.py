@@ -11,6 +11,8 @@ import typer
 
 from otembed.errors import ConfigError
 
+from .options import named_pairs
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -110,26 +112,14 @@ def _layers(
             section = section.setdefault(part, {})
         section[last] = value
     if pairs:
-        flags["pairs"] = _named(pairs, "--pairs")
+        flags["pairs"] = named_pairs(pairs, "--pairs")
     if held_out:
-        flags.setdefault("held_out", {})["pairs"] = _named(held_out, "--held-out")
+        flags.setdefault("held_out", {})["pairs"] = named_pairs(held_out, "--held-out")
     if freeze is not None:
         flags.setdefault("model", {})["freeze"] = [each for each in freeze if each != "none"]
     below = [read_preset(preset)] if preset else []
     below += [read_yaml(config)] if config else []
     return [*below, parse_assignments(settings), flags]
-
-
-def _named(values: list[str], flag: str) -> dict[str, str]:
-    named: dict[str, str] = {}
-    for value in values:
-        pair, equals, place = value.partition("=")
-        if not equals or not pair or not place:
-            raise ConfigError(f"{flag} {value!r} names no language pair", f"Write {flag} en-sw=FILE.")
-        if pair in named:
-            raise ConfigError(f"{flag} names {pair} twice", "Join the files, or name the second pair otherwise.")
-        named[pair] = place
-    return named
 
 
 def _run(

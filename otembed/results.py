@@ -8,9 +8,13 @@ import os
 import tempfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from otembed.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def write_text(path: str | Path, text: str) -> Path:
@@ -72,7 +76,10 @@ class Result:
                 "Write it again with this version of otembed.",
             )
         known = {field.name for field in fields(cls)}
-        return cls(**{key: value for key, value in document.items() if key in known})
+        try:
+            return cls(**{key: value for key, value in document.items() if key in known})
+        except TypeError as error:
+            raise DataError(f"not a whole {cls.__name__}: {error}", "Write the file again.") from error
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -107,3 +114,151 @@ class RetrievalScores(Result):
     def accuracy(self) -> float:
         """Mean of both directions."""
         return (self.accuracy_source_to_target + self.accuracy_target_to_source) / 2
+
+    @property
+    def f1(self) -> float:
+        """Mean of both directions."""
+        return (self.f1_source_to_target + self.f1_target_to_source) / 2
+
+    @property
+    def xsim(self) -> float:
+        """Mean of both directions; an error rate, lower is better."""
+        return (self.xsim_source_to_target + self.xsim_target_to_source) / 2
+
+
+def mean_scores(scores: Sequence[RetrievalScores], pair: str = "mean") -> RetrievalScores:
+    """Return the plain mean over language pairs, each pair counting alike; ``sentences`` is the sum."""
+    if not scores:
+        raise DataError("no scores to take the mean of", "Score at least one language pair.")
+    shares = [field.name for field in fields(RetrievalScores) if field.name.startswith(("accuracy", "f1", "xsim"))]
+    return RetrievalScores(
+        pair=pair,
+        sentences=sum(one.sentences for one in scores),
+        margin_k=min(one.margin_k for one in scores),
+        **{name: fmean(getattr(one, name) for one in scores) for name in shares},
+    )
+
+
+@dataclass(frozen=True)
+class RetrievalReport(Result):
+    """Bitext retrieval of one model over several language pairs.
+
+    Parameters
+    ----------
+    model
+        Name of the model that was scored.
+    scores
+        One entry a language pair, in the order asked for.
+    seconds
+        Wall time of encoding and scoring.
+    centred_scores
+        The same pairs after each side's mean was taken from its vectors; empty if not asked for. This
+        gain needs no training, so two models are compared under both.
+    """
+
+    model: str
+    scores: tuple[RetrievalScores, ...]
+    seconds: float
+    centred_scores: tuple[RetrievalScores, ...] = ()
+
+    @property
+    def mean(self) -> RetrievalScores:
+        """Plain mean over the pairs."""
+        return mean_scores(self.scores)
+
+    @property
+    def centred_mean(self) -> RetrievalScores | None:
+        """Plain mean over the pairs after centring; None if centred scores were not asked for."""
+        return mean_scores(self.centred_scores) if self.centred_scores else None
+
+    @property
+    def accuracy(self) -> float:
+        """Top-1 accuracy, mean over pairs and directions."""
+        return self.mean.accuracy
+
+    @property
+    def f1(self) -> float:
+        """Weighted F1, mean over pairs and directions."""
+        return self.mean.f1
+
+    @property
+    def xsim(self) -> float:
+        """Error rate of xSIM, mean over pairs and directions; lower is better."""
+        return self.mean.xsim
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain Python values; each score is a document of its own, and the means are added."""
+        means = {"accuracy": self.accuracy, "f1": self.f1, "xsim": self.xsim}
+        scores = {name: [one.to_dict() for one in getattr(self, name)] for name in ("scores", "centred_scores")}
+        return {**super().to_dict(), **scores, "means": means}
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> Self:
+        """Build the report and its scores from :meth:`to_dict`'s output; the means are computed anew."""
+        scores = {
+            name: tuple(RetrievalScores.from_dict(one) for one in document.get(name, ()))
+            for name in ("scores", "centred_scores")
+        }
+        return super().from_dict({**document, **scores})
+
+
+@dataclass(frozen=True)
+class TrainResult(Result):
+    """Outcome of a training run.
+
+    ``best_step`` is the step of the released model where the best evaluation chose it, ``None`` where the
+    last one was taken. ``pairs`` holds what the checks counted, ``last_log`` the means of the last log
+    interval (the loss and its terms, share of converged plans). Times in seconds.
+    """
+
+    run: str
+    model: str
+    steps: int
+    epochs: float
+    best_step: int | None
+    seconds: float
+    training_seconds: float
+    parameters: int
+    trained_parameters: int
+    pairs: dict[str, dict[str, Any]]
+    last_log: dict[str, float]
+    before: RetrievalReport | None = None
+    after: RetrievalReport | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain Python values, each report a document of its own."""
+        reports = {"before": self.before, "after": self.after}
+        return {**super().to_dict(), **{key: one and one.to_dict() for key, one in reports.items()}}
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> Self:
+        """Build the result with its two reports."""
+        reports = {
+            key: None if document.get(key) is None else RetrievalReport.from_dict(document[key])
+            for key in ("before", "after")
+        }
+        return super().from_dict({**document, **reports})
+
+
+@dataclass(frozen=True)
+class DryRun(Result):
+    """What ``otembed train --dry-run`` finds.
+
+    Token counts hold special and prompt tokens; ``truncated`` is the share of sentences cut at the
+    model's limit. ``seconds_per_step`` is the median of three steps after a first one;
+    ``peak_memory_gb`` that of the process (of the GPU where one is used) in 1e9 bytes.
+    """
+
+    pairs: dict[str, dict[str, Any]]
+    held_out: dict[str, int]
+    tokens_mean: float
+    tokens_p95: float
+    tokens_max: int
+    truncated: float
+    steps: int
+    seconds_per_step: float
+    evaluation_seconds: float
+    total_seconds: float
+    peak_memory_gb: float
+    parameters: int
+    trained_parameters: int

@@ -4,7 +4,8 @@
 ``load_pairs`` does all of that and hands back a memory-mapped dataset.
 """
 
-from otembed.data.checks import PairChecks, clean_pairs, clean_text, text_digest
+from otembed.config import PairChecks
+from otembed.data.checks import clean_pairs, clean_text, text_digest
 from otembed.data.load import ParallelText, load_pairs
 from otembed.data.reading import read_pairs
 from otembed.data.rows import PairCounts, Row

@@ -12,7 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from otembed.data.checks import PairChecks, clean_pairs
+from otembed.config import PairChecks
+from otembed.data.checks import clean_pairs
 from otembed.data.reading import read_pairs
 from otembed.data.rows import PairCounts, Row
 from otembed.data.sampling import draw

@@ -190,7 +190,7 @@ class OTAlignmentLoss(nn.Module):
         return {"sentence": value}
 
     def _units(self, side: TokenStates) -> tuple[Tensor, Tensor]:
-        """Unit vectors (B, U, D) float32 and the unit of each token (B, T)."""
+        """Return the unit vectors (B, U, D) in float32 and the unit of each token (B, T)."""
         ids = self._segment(side.input_ids, side.content) if self._segment else token_units(side.content)
         units, _ = pool_units(side.states, ids, self.config.word_pooling)
         return units, ids

@@ -138,7 +138,7 @@ class EncoderTap:
         ids, attended = features["input_ids"], features["attention_mask"].bool()
         if self._special.device != ids.device:
             self._special = self._special.to(ids.device)
-        content = attended & ~torch.isin(ids, self._special)
+        content: Tensor = attended & ~torch.isin(ids, self._special)
         prompt = features.get("prompt_length")
         if prompt is not None:
             length = prompt.reshape(-1, 1) if isinstance(prompt, Tensor) else prompt

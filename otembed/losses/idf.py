@@ -36,5 +36,5 @@ def inverse_document_frequencies(tokenizer: PreTrainedTokenizerBase, sentences: 
     for start in range(0, len(sentences), BATCH):
         encoded = tokenizer(list(sentences[start : start + BATCH]), add_special_tokens=False, truncation=True)
         for ids in encoded["input_ids"]:
-            counts[torch.tensor(ids, dtype=torch.long).unique()] += 1
+            counts[torch.tensor(sorted(set(ids)), dtype=torch.long)] += 1
     return idf_weights(counts, len(sentences))

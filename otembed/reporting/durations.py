@@ -7,7 +7,7 @@ def format_seconds(seconds: float) -> str:
     """Render a duration.
 
     >>> format_seconds(4.2), format_seconds(90), format_seconds(7300)
-    ('4 s', '1 min 30 s', '2 h 02 min')
+    ('4 s', '1 min 30 s', '2 h 01 min')
     """
     whole = round(seconds)
     if whole < 60:

@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 
 from otembed.reporting.durations import format_seconds
-from otembed.reporting.tables import retrieval_table
+from otembed.reporting.tables import percent, retrieval_table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def train_summary(result: TrainResult) -> RenderableType:
-    """Retrieval before and after, then steps, time, trained parameters and where the model lies."""
+    """Render retrieval before and after, then steps, time, trained parameters and where the model lies."""
     lines = [
         f"steps      {result.steps} ({result.epochs:g} epochs"
         + (f"; released: step {result.best_step})" if result.best_step is not None else ")"),
@@ -27,9 +27,19 @@ def train_summary(result: TrainResult) -> RenderableType:
     if "converged" in result.last_log:
         lines.append(f"OT plans   {result.last_log['converged']:.1%} converged in the last log interval")
     lines.append(f"model      {result.model}")
-    text = "\n".join(lines)
     if result.before is None or result.after is None:
-        return text
+        return "\n".join(lines)
+    plain, centred = (
+        (getattr(result.before, name), getattr(result.after, name)) for name in ("mean", "centred_mean")
+    )
+    if centred[0] is not None and centred[1] is not None:
+        # Centring needs no training: a gain that it gives too is no gain of the training.
+        lines.insert(
+            0,
+            f"centred    mean accuracy {percent(centred[0].accuracy)} before, {percent(centred[1].accuracy)} after"
+            f" (as it is: {percent(plain[0].accuracy)}, {percent(plain[1].accuracy)})",
+        )
+    text = "\n".join(lines)
     return Group(retrieval_table(result.before, result.after), text)
 
 

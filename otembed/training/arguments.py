@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from accelerate import PartialState
 from sentence_transformers.base.sampler import BatchSamplers, MultiDatasetBatchSamplers
 from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
 
@@ -78,5 +79,5 @@ def training_arguments(
         disable_tqdm=True,
         report_to="none",
         use_cpu=device.type == "cpu",
-        ddp_backend="gloo" if device.type == "cpu" else None,
+        ddp_backend="gloo" if device.type == "cpu" and PartialState().num_processes > 1 else None,
     )

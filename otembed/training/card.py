@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from otembed.config import TrainConfig
 
 
+def keep_examples_out(model: SentenceTransformer, config: TrainConfig) -> None:
+    """Keep training sentences out of the card's widget and usage example; called before the trainer is made."""
+    model.model_card_data.generate_widget_examples = config.examples_in_card
+
+
 def describe_in_card(model: SentenceTransformer, config: TrainConfig) -> None:
     """Name the languages, and leave training sentences out unless ``examples_in_card`` lets them in."""
     card = model.model_card_data
@@ -18,8 +23,6 @@ def describe_in_card(model: SentenceTransformer, config: TrainConfig) -> None:
     card.add_tags(["otembed", "bitext-mining"])
     if config.examples_in_card:
         return
-    card.widget = []
-    card.usage_examples = None
     for dataset in card.train_datasets:
         dataset.pop("examples", None)
         dataset["examples_table"] = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss, MultipleNegativesRankingLoss
 
@@ -34,7 +34,7 @@ def build_loss(model: SentenceTransformer, config: LossConfig, idf_sentences: Se
 
 
 def _sentence_loss(model: SentenceTransformer, config: LossConfig) -> nn.Module:
-    both_ways = ("query_to_doc", "doc_to_query")
+    both_ways: tuple[Literal["query_to_doc", "doc_to_query"], ...] = ("query_to_doc", "doc_to_query")
     loss: nn.Module = MultipleNegativesRankingLoss(
         model,
         scale=config.scale,

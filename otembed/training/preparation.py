@@ -24,7 +24,7 @@ from otembed.models import freeze, load_model
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from datasets import Dataset
+    from datasets.arrow_dataset import Dataset
     from sentence_transformers import SentenceTransformer
 
     from otembed.config import ModelConfig, TrainConfig
@@ -80,9 +80,7 @@ def load_material(config: TrainConfig) -> Material:
         }
     return Material(
         train=datasets,
-        held_out={
-            name: (list(each.dataset["source"]), list(each.dataset["target"])) for name, each in held_out.items()
-        },
+        held_out={name: _as_named(each) for name, each in held_out.items()},
         counts={name: {**text.counts.as_dict(), "trained": len(datasets[name])} for name, text in train.items()},
     )
 
@@ -126,8 +124,13 @@ def prompt_of(model: SentenceTransformer) -> str | None:
 
 def _load_held_out(name: str, value: str, config: TrainConfig) -> ParallelText:
     """Held-out pairs are measured as they are: only pairs with an empty side are left out."""
-    spec = parse_pair_spec(name, value)
-    return load_pairs(spec, PairChecks.off(), config.held_out.limit, pivot=config.data.pivot)
+    return load_pairs(parse_pair_spec(name, value), PairChecks.off(), config.held_out.limit, pivot=None)
+
+
+def _as_named(text: ParallelText) -> Sentences:
+    """Both sides in the order in which the pair names its languages, so that reports agree with ``otembed eval``."""
+    sides = list(text.dataset["source"]), list(text.dataset["target"])
+    return sides if text.pair.startswith(f"{text.source_language}-") else (sides[1], sides[0])
 
 
 def _digests(texts: Iterable[ParallelText]) -> set[int]:

@@ -19,7 +19,7 @@ from otembed.evaluation import BitextRetrievalEvaluator, evaluate_retrieval
 from otembed.models import check_saveable, save_model
 from otembed.results import RetrievalReport, TrainResult, write_text
 from otembed.training.arguments import training_arguments
-from otembed.training.card import describe_in_card
+from otembed.training.card import describe_in_card, keep_examples_out
 from otembed.training.environment import environment
 from otembed.training.objective import build_loss
 from otembed.training.preparation import Material, load_encoder, load_material, prompt_of
@@ -108,9 +108,11 @@ def train(
 
     result: TrainResult | None = None
     if state.is_main_process:
-        save_model(model, folder.model, overwrite=True)
-        after = _evaluate(model, material, str(folder.model))
         progress = trainer.state
+        after = _evaluate(model, material, str(folder.model))
+        if trainer.evaluator is not None and progress.best_global_step not in (None, progress.global_step):
+            trainer.evaluator(model)  # the card holds the figures of the last step, not of the released one
+        save_model(model, folder.model, overwrite=True)
         result = TrainResult(
             run=str(folder.path),
             model=str(folder.model),
@@ -146,6 +148,7 @@ def build_trainer(
     quiet: bool = False,
 ) -> tuple[SentenceTransformerTrainer, RunLog]:
     """Set up the sentence-transformers trainer; ``quiet`` writes no records."""
+    keep_examples_out(model, config)
     evaluator = _evaluator(config, material)
     log = RunLog(None if quiet else folder, loss)
     extra: list[TrainerCallback] = [log, *callbacks]
@@ -203,14 +206,14 @@ def _before(
 
 
 def _evaluate(model: SentenceTransformer, material: Material, name: str) -> RetrievalReport | None:
-    return evaluate_retrieval(model, material.held_out, name=name) if material.held_out else None
+    return evaluate_retrieval(model, material.held_out, name=name, centred=True) if material.held_out else None
 
 
 def _evaluator(config: TrainConfig, material: Material) -> SequentialEvaluator | None:
     if not material.held_out:
         return None
     evaluators = [
-        BitextRetrievalEvaluator(source, target, pair=pair, batch_size=config.optimization.batch_size)
+        BitextRetrievalEvaluator(source, target, pair=pair, write_csv=False)
         for pair, (source, target) in material.held_out.items()
     ]
     return SequentialEvaluator(evaluators, main_score_function=lambda scores: float(np.mean(scores)))

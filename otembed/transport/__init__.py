@@ -1,0 +1,26 @@
+"""Optimal transport on tensors: costs, marginals, entropic, unbalanced and exact plans; knows no text."""
+
+from otembed.transport.costs import CostScale, Metric, center, pairwise_cost, scale_cost
+from otembed.transport.divergence import sinkhorn_divergence
+from otembed.transport.exact import exact
+from otembed.transport.marginals import idf_weights, norm_marginals, uniform_marginals, weighted_marginals
+from otembed.transport.plan import TransportPlan, TransportStatus
+from otembed.transport.sinkhorn import Relaxation, sinkhorn
+
+__all__ = [
+    "CostScale",
+    "Metric",
+    "Relaxation",
+    "TransportPlan",
+    "TransportStatus",
+    "center",
+    "exact",
+    "idf_weights",
+    "norm_marginals",
+    "pairwise_cost",
+    "scale_cost",
+    "sinkhorn",
+    "sinkhorn_divergence",
+    "uniform_marginals",
+    "weighted_marginals",
+]

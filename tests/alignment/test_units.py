@@ -77,7 +77,7 @@ def test_words_of_unigram_fixture(tiny_model):
 def test_words_of_byte_level_vocabulary():
     characters = pre_tokenizers.ByteLevel.alphabet()
     merges = [("Ġ", "w"), ("h", "i")]
-    vocabulary = {piece: index for index, piece in enumerate(sorted(characters) + ["Ġw", "hi"])}
+    vocabulary = {piece: index for index, piece in enumerate([*sorted(characters), "Ġw", "hi"])}
     tokenizer = Tokenizer(models.BPE(vocabulary, merges))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()

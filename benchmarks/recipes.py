@@ -1,0 +1,142 @@
+"""Claim: which objective improves cross-lingual retrieval, on trained and on untrained languages.
+
+Trains the same encoder on the same pairs for the same number of steps with each objective and each seed,
+and measures Tatoeba-style retrieval before and after. Writes one JSON document, resumes where it was cut,
+and renders the table that ``docs/log.md`` quotes.
+
+    python benchmarks/recipes.py --pairs en-sw=FILE --pairs en-ar=FILE \
+        --held-out en-sw=A,B --held-out en-ar=A,B --held-out en-de=A,B -o benchmarks/results/recipes.json
+    python benchmarks/recipes.py --table benchmarks/results/recipes.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import otembed
+from otembed.config_io import merge, train_config
+from otembed.results import write_text
+from otembed.training.environment import environment
+
+OBJECTIVES: dict[str, dict[str, Any]] = {
+    "mnrl": {"sentence": "mnrl", "alignment": None},
+    "ot+anchor": {"sentence": "none", "alignment": {"anchor": {"weight": 0.1, "reduction": "mean"}}},
+    "mnrl+ot": {"sentence": "mnrl", "alignment": {}},
+}
+# The pairs name English first.
+DIRECTIONS = ("accuracy_target_to_source", "accuracy_source_to_target")
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Train every objective with every seed; figures of earlier runs in the output file are kept."""
+    document: dict[str, Any] = {
+        "claim": __doc__.splitlines()[0].removeprefix("Claim: "),
+        "environment": environment(),
+        "settings": {
+            name: getattr(options, name) for name in ("model", "steps", "batch_size", "learning_rate", "limit")
+        },
+        "before": None,
+        "runs": [],
+    }
+    if options.output.exists():
+        earlier = json.loads(options.output.read_text(encoding="utf-8"))
+        if earlier["settings"] != document["settings"]:
+            raise SystemExit(f"{options.output}: made with other settings; name another file")
+        document = earlier
+    done = {(each["objective"], each["seed"]) for each in document["runs"]}
+    for seed in options.seeds:
+        for name in options.objectives:
+            if (name, seed) in done:
+                continue
+            result = train_once(options, name, seed)
+            document["before"] = [each.to_dict() for each in result.before.scores]
+            document["runs"].append(
+                {
+                    "objective": name,
+                    "seed": seed,
+                    "training_seconds": result.training_seconds,
+                    "last_log": result.last_log,
+                    "after": [each.to_dict() for each in result.after.scores],
+                }
+            )
+            write_text(options.output, json.dumps(document, indent=1) + "\n")
+    return document
+
+
+def train_once(options: argparse.Namespace, name: str, seed: int) -> Any:
+    """Train one objective with one seed in a folder that is thrown away."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {
+            "pairs": dict(each.split("=", 1) for each in options.pairs),
+            "output": folder,
+            "model": {"name": options.model, "max_seq_length": 64},
+            "data": {"limit": options.limit},
+            "held_out": {
+                "pairs": dict(each.split("=", 1) for each in options.held_out),
+                "limit": options.held_out_limit,
+                "every": options.steps,
+                "select_best": False,
+            },
+            "optimization": {
+                "max_steps": options.steps,
+                "batch_size": options.batch_size,
+                "learning_rate": options.learning_rate,
+                "seed": seed,
+                "save_every": 10**6,
+            },
+        }
+        config = train_config(merge(settings, {"loss": OBJECTIVES[name]}))
+        return otembed.train(config)
+
+
+def table(document: dict[str, Any]) -> str:
+    """Render mean accuracy in percent (with the standard deviation over seeds) as Markdown."""
+    pairs = [each["pair"] for each in document["before"]]
+    names = list(dict.fromkeys(each["objective"] for each in document["runs"]))
+    lines = [
+        "| objective | seeds | " + " | ".join(f"{pair} xx→en | {pair} en→xx" for pair in pairs) + " | seconds |",
+        "| --- |" + " ---: |" * (2 + 2 * len(pairs)),
+        "| untrained | | "
+        + " | ".join(f"{each[way]:.1%}" for each in document["before"] for way in DIRECTIONS)
+        + " | |",
+    ]
+    for name in names:
+        runs = [each for each in document["runs"] if each["objective"] == name]
+        cells = []
+        for column in range(len(pairs)):
+            for way in DIRECTIONS:
+                values = [100 * each["after"][column][way] for each in runs]
+                spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+                cells.append(f"{statistics.mean(values):.1f}%{spread}")
+        seconds = statistics.mean(each["training_seconds"] for each in runs)
+        lines.append(f"| {name} | {len(runs)} | " + " | ".join(cells) + f" | {seconds:.0f} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", action="append", default=[])
+    parser.add_argument("--held-out", action="append", default=[])
+    parser.add_argument("--held-out-limit", type=int, default=1000)
+    parser.add_argument("--model", default="offline:multilingual-e5-small")
+    parser.add_argument("--objectives", nargs="+", default=list(OBJECTIVES), choices=list(OBJECTIVES))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--steps", type=int, default=130)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--learning-rate", type=float, default=3e-5)
+    parser.add_argument("--limit", type=int, default=10_000)
+    parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/results/recipes.json"))
+    parser.add_argument("--table", type=Path, help="render this document and stop")
+    options = parser.parse_args()
+    document = json.loads(options.table.read_text(encoding="utf-8")) if options.table else run(options)
+    print(table(document))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

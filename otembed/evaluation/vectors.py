@@ -1,0 +1,102 @@
+"""Checked sentence vectors: finite, not zero, of unit length; float32 as FAISS wants them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from otembed.errors import DataError, NumericsError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+NUMBER_KINDS = "fiub"
+
+
+def as_vectors(values: ArrayLike, name: str = "vectors") -> NDArray[Any]:
+    """Return ``values`` as a checked (n, d) array of float32, or float64 if they need it.
+
+    Raises
+    ------
+    DataError
+        They are not numbers, not a matrix, or there is no row or no column.
+    NumericsError
+        A row holds NaN or infinity.
+    """
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise DataError(f"{name}: no matrix of sentence vectors: {error}", "Give rows of equal length.") from error
+    if array.dtype.kind not in NUMBER_KINDS or array.ndim != 2 or 0 in array.shape:
+        raise DataError(
+            f"{name}: shape {array.shape} of {array.dtype} is no matrix of sentence vectors",
+            "Give real numbers of shape (sentences, dimensions), at least one of each.",
+        )
+    array = array.astype(np.result_type(array.dtype, np.float32), copy=False)
+    _refuse(~np.isfinite(array).all(axis=1), name, "NaN or infinity")
+    return array
+
+
+def unit_vectors(values: ArrayLike, name: str = "vectors") -> NDArray[np.float32]:
+    """Return the rows of ``values`` divided by their Euclidean norms, as contiguous float32.
+
+    Raises
+    ------
+    DataError, NumericsError
+        As :func:`as_vectors`; and NumericsError if a row is zero, as it has no direction.
+
+    Examples
+    --------
+    >>> unit_vectors([[3.0, 4.0]]).round(4).tolist()
+    [[0.6000000238418579, 0.800000011920929]]
+    """
+    array = as_vectors(values, name)
+    largest = np.abs(array).max(axis=1, keepdims=True)
+    _refuse(largest[:, 0] == 0, name, "nothing but zeros")
+    # Divided by the largest entry first: the squares of tiny or huge numbers leave the float range.
+    array = array / largest
+    array /= np.linalg.norm(array, axis=1, keepdims=True)
+    return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def centred_vectors(values: ArrayLike, name: str = "vectors") -> NDArray[Any]:
+    """Return ``values`` less the mean of all rows.
+
+    Taking each language's mean away removes the direction that tells the languages apart; it helps
+    retrieval without any training [1]_.
+
+    Raises
+    ------
+    DataError, NumericsError
+        As :func:`as_vectors`; and NumericsError if all rows are the same, so that none keeps a direction.
+
+    References
+    ----------
+    .. [1] J. Libovicky, R. Rosa, A. Fraser, "On the Language Neutrality of Pre-trained Multilingual
+       Representations", Findings of EMNLP 2020.
+
+    Examples
+    --------
+    >>> centred_vectors([[1.0, 0.0], [3.0, 2.0]]).tolist()
+    [[-1.0, -1.0], [1.0, 1.0]]
+    """
+    array = as_vectors(values, name)
+    if (array == array[0]).all():
+        raise NumericsError(
+            f"{name}: nothing is left after centring, all {len(array)} rows are the same",
+            "Give at least two different sentences, or score without centring.",
+        )
+    # Summed in float64: the error of a float32 mean would be the same offset in every row.
+    centred: NDArray[Any] = array - array.mean(axis=0, dtype=np.float64).astype(array.dtype)
+    return centred
+
+
+def _refuse(bad: NDArray[np.bool_], name: str, what: str) -> None:
+    if bad.any():
+        first = int(bad.argmax())
+        count = int(bad.sum())
+        raise NumericsError(
+            f"{name}: {what} in {count} of {len(bad)} rows, the first is row {first} (counted from 0)",
+            "Look at that sentence and at the model's output for it.",
+        )

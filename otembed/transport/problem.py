@@ -1,0 +1,116 @@
+"""What a solver needs before it starts: checked shapes, one float dtype, clean padding, the hopeless set apart.
+
+Axes: B problems, N source units, M target units.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from otembed.errors import ConfigError, NumericsError
+from otembed.transport.plan import TransportStatus
+
+MASS_TOLERANCE = 1e-4
+"""Relative difference of the total masses which balanced transport takes for rounding."""
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A batch of transport problems, detached, in float32 or float64, zero wherever there is no mass.
+
+    ``cost`` (B, N, M), ``a`` (B, N) and ``b`` (B, M) are 0 throughout in problems whose ``status`` (B,) is
+    EMPTY or NON_FINITE; all others are solvable and marked CONVERGED.
+    """
+
+    cost: Tensor
+    a: Tensor
+    b: Tensor
+    status: Tensor
+
+    @property
+    def solvable(self) -> Tensor:
+        """(B,) bool, the problems left to solve."""
+        return self.status == TransportStatus.CONVERGED
+
+
+def common_dtype(*tensors: Tensor) -> torch.dtype:
+    """Return the widest float dtype among the tensors, at least float32."""
+    dtype = torch.float32
+    for tensor in tensors:
+        dtype = torch.promote_types(dtype, tensor.dtype)
+    return dtype
+
+
+def prepare(cost: Tensor, a: Tensor, b: Tensor, *, balanced: bool) -> Problem:
+    """Check a batch of problems and clean it.
+
+    With ``balanced``, masses whose totals differ by rounding are made equal by scaling ``b``.
+
+    Raises
+    ------
+    ConfigError
+        If shapes, devices or dtypes do not fit or a mass is negative.
+    NumericsError
+        If ``balanced`` and the total masses of a problem differ.
+    """
+    _check_tensors(cost, a, b)
+    dtype = common_dtype(cost, a, b)
+    slack = max(MASS_TOLERANCE, *(4 * torch.finfo(masses.dtype).eps for masses in (a, b)))
+    cost, a, b = (tensor.detach().to(dtype) for tensor in (cost, a, b))
+    cells = (a != 0)[:, :, None] & (b != 0)[:, None, :]
+    cost = torch.where(cells, cost, 0.0)
+    finite = cost.isfinite().flatten(1).all(1) & a.isfinite().all(1) & b.isfinite().all(1)
+    mass_a, mass_b = a.sum(1), b.sum(1)
+    filled = (mass_a > 0) & (mass_b > 0)
+    solvable = finite & filled
+    unequal = solvable & ((mass_a - mass_b).abs() > slack * torch.maximum(mass_a, mass_b)) & balanced
+    negative = (a < 0).any(1) | (b < 0).any(1)
+    if bool((negative | unequal).any()):  # the one wait for the device
+        _refuse(negative, unequal, a, b)
+    status = torch.where(filled, int(TransportStatus.CONVERGED), int(TransportStatus.EMPTY))
+    status = torch.where(finite, status, int(TransportStatus.NON_FINITE)).to(torch.int8)
+    if balanced:
+        b = b * torch.where(solvable, mass_a / mass_b, 1.0)[:, None]
+    return Problem(
+        cost=cost.masked_fill_(~solvable[:, None, None], 0.0),
+        a=torch.where(solvable[:, None], a, 0.0),
+        b=torch.where(solvable[:, None], b, 0.0),
+        status=status,
+    )
+
+
+def _check_tensors(cost: Tensor, a: Tensor, b: Tensor) -> None:
+    if cost.ndim != 3 or a.shape != cost.shape[:2] or b.shape != (cost.shape[0], cost.shape[2]):
+        raise ConfigError(
+            f"cost, a and b do not fit: {tuple(cost.shape)}, {tuple(a.shape)} and {tuple(b.shape)}",
+            "Give (B, N, M), (B, N) and (B, M), with zero mass at padding.",
+        )
+    if not cost.device == a.device == b.device:
+        raise ConfigError(
+            f"cost, a and b are on different devices: {cost.device}, {a.device} and {b.device}",
+            "Move them to one device first.",
+        )
+    if not all(tensor.is_floating_point() for tensor in (cost, a, b)):
+        raise ConfigError(
+            f"cost, a and b must be real floating point, found {cost.dtype}, {a.dtype} and {b.dtype}",
+            "Convert them with .float().",
+        )
+
+
+def _refuse(negative: Tensor, unequal: Tensor, a: Tensor, b: Tensor) -> None:
+    """Name the first problem that cannot be posed."""
+    if bool(negative.any()):
+        row = int(negative.nonzero()[0])
+        least = torch.cat([a[row], b[row]])
+        raise ConfigError(
+            f"problem {row} has a negative mass: {least[least < 0][0].item():g}",
+            "Masses are shares or counts from 0 upwards; zero marks padding.",
+        )
+    row = int(unequal.nonzero()[0])
+    raise NumericsError(
+        f"the total masses of problem {row} differ: {a[row].sum().item():g} and {b[row].sum().item():g}",
+        "Balanced transport needs equal totals: normalise both sides, or give a relaxation.",
+    )

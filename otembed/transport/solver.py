@@ -1,0 +1,152 @@
+"""The solver behind the public functions: pose, iterate, write down, attach gradients.
+
+Axes: A problems finished together (of B), N source units, M target units.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from otembed.transport.envelope import attach_gradients
+from otembed.transport.iteration import CHECK_EVERY, Iterate
+from otembed.transport.plan import TransportPlan, TransportStatus
+from otembed.transport.problem import Problem, prepare
+from otembed.transport.strength import Strength
+
+
+def solve(
+    cost: Tensor, a: Tensor, b: Tensor, strength: Strength, *, tol: float, max_iter: int, symmetric: bool
+) -> TransportPlan:
+    """Solve checked settings; ``symmetric`` asserts equal sides and symmetric costs and averages updates."""
+    with torch.no_grad(), torch.autocast(cost.device.type, enabled=False):
+        problem = prepare(cost, a, b, balanced=strength.balanced)
+        result = _iterate(problem, strength, tol=tol, max_iter=max_iter, symmetric=symmetric)
+        if strength.balanced:
+            result = centered(result, problem)
+        soft_a, soft_b = result.potential_source, result.potential_target
+        grad_a = _mass_gradient(soft_a, problem.a, problem.b, strength.epsilon, strength.rho_a)
+        grad_b = _mass_gradient(soft_b, problem.b, problem.a, strength.epsilon, strength.rho_b)
+    dead = result.status >= TransportStatus.EMPTY
+    value = attach_gradients(
+        cost,
+        a,
+        b,
+        value=result.value,
+        plan=result.plan,
+        grad_a=grad_a.masked_fill(dead[:, None], 0.0),
+        grad_b=grad_b.masked_fill(dead[:, None], 0.0),
+    )
+    return replace(result, value=value)
+
+
+def centered(result: TransportPlan, problem: Problem) -> TransportPlan:
+    """Move the free constant of balanced potentials so that both sides hold half the dual value."""
+    f, g, a, b = result.potential_source, result.potential_target, problem.a, problem.b
+    total = (a.sum(1) + b.sum(1)).clamp_min(torch.finfo(a.dtype).tiny)
+    shift = (((b * g).sum(1) - (a * f).sum(1)) / total)[:, None]
+    return replace(
+        result,
+        potential_source=torch.where(a > 0, f + shift, 0.0),
+        potential_target=torch.where(b > 0, g - shift, 0.0),
+    )
+
+
+def _mass_gradient(potential: Tensor, own: Tensor, other: Tensor, epsilon: float, rho: float) -> Tensor:
+    """Derivative of the value by the masses of one side at a fixed plan."""
+    conjugate = potential if math.isinf(rho) else -rho * torch.expm1(-potential / rho)
+    kept = torch.exp(-potential / rho)
+    return torch.where(own > 0, conjugate + epsilon * (other.sum(1, keepdim=True) - kept), 0.0)
+
+
+def _iterate(
+    problem: Problem, strength: Strength, *, tol: float, max_iter: int, symmetric: bool
+) -> TransportPlan:
+    """Run the active problems until each meets ``tol`` or ``max_iter``, writing them down as they finish."""
+    result = unsolved(problem, strength.epsilon)
+    index = problem.solvable.nonzero()[:, 0]
+    cost, a, b = problem.cost[index], problem.a[index], problem.b[index]
+    shift = cost.new_zeros(len(index))
+    if strength.balanced and len(index):
+        # Adding a constant changes no balanced plan, and small costs keep the digits that differ.
+        cells = (a > 0)[:, :, None] & (b > 0)[:, None, :]
+        shift = cost.masked_fill(~cells, math.inf).amin((1, 2))
+        cost = (cost - shift[:, None, None]).masked_fill_(~cells, 0.0)
+    state = Iterate.start(index, cost, a, b, strength.epsilon)
+    lowered = torch.zeros_like(result.value).index_copy_(0, index, shift)
+    iterations = 0
+    while len(state.index):
+        steps = min(CHECK_EVERY, max_iter - iterations) if iterations else 1
+        state = state.advance(strength, steps, symmetric=symmetric)
+        iterations += steps
+        error = state.marginal_error(strength)
+        finished = (error <= tol) | ~error.isfinite() | (iterations >= max_iter)
+        state = state.adapted(error, steps)
+        if bool(finished.any()):
+            _record(result, state.take(finished), problem, strength, lowered, iterations, tol)
+            state = state.take(~finished)
+    return result
+
+
+def unsolved(problem: Problem, epsilon: float) -> TransportPlan:
+    """Return the result of problems which need no solving, to be filled with the others."""
+    bad = problem.status == TransportStatus.NON_FINITE
+    value = problem.a.new_zeros(len(bad)).masked_fill(bad, math.nan)
+    return TransportPlan(
+        value=value,
+        plan=torch.zeros_like(problem.cost),
+        potential_source=torch.zeros_like(problem.a),
+        potential_target=torch.zeros_like(problem.b),
+        marginal_error=value.clone(),
+        iterations=torch.zeros_like(problem.status, dtype=torch.int64),
+        status=problem.status.clone(),
+        epsilon=epsilon,
+    )
+
+
+def _record(
+    result: TransportPlan,
+    state: Iterate,
+    problem: Problem,
+    strength: Strength,
+    lowered: Tensor,
+    iterations: int,
+    tol: float,
+) -> None:
+    """Write finished problems into ``result``."""
+    index = state.index
+    plan = state.plan()
+    half = lowered[index][:, None] / 2
+    f = torch.where(state.log_a_AN.isfinite(), strength.epsilon * state.u_AN + half, 0.0)
+    g = torch.where(state.log_b_AM.isfinite(), strength.epsilon * state.v_AM + half, 0.0)
+    a, b = problem.a[index], problem.b[index]
+    value = _value(problem.cost[index], a, b, plan, state.exponent_ANM, strength)
+    status = torch.where(state.error_A <= tol, int(TransportStatus.CONVERGED), int(TransportStatus.MAX_ITERATIONS))
+    lost = ~(value.isfinite() & state.error_A.isfinite())
+    status = status.masked_fill(lost, int(TransportStatus.NON_FINITE)).to(torch.int8)
+    result.value[index] = value.masked_fill(lost, math.nan)
+    result.plan[index] = plan.masked_fill(lost[:, None, None], 0.0)
+    result.potential_source[index] = f.masked_fill(lost[:, None], 0.0)
+    result.potential_target[index] = g.masked_fill(lost[:, None], 0.0)
+    result.marginal_error[index] = state.error_A.masked_fill(lost, math.nan)
+    result.iterations[index] = iterations
+    result.status[index] = status
+
+
+def _value(
+    cost: Tensor, a: Tensor, b: Tensor, plan: Tensor, exponent: Tensor, strength: Strength
+) -> Tensor:
+    """(A,) objective of ``plan``. KL is taken from the exponent, which does not cancel at large epsilon."""
+    product = a[:, :, None] * b[:, None, :]
+    exponent = torch.where(product > 0, exponent, 0.0)
+    excess = torch.where(exponent < 1, product * torch.expm1(exponent.clamp_max(1.0)), plan - product)
+    divergence = plan * exponent - excess
+    value = (plan * cost).sum((1, 2)) + strength.epsilon * divergence.sum((1, 2))
+    for rho, sums, masses in ((strength.rho_a, plan.sum(2), a), (strength.rho_b, plan.sum(1), b)):
+        if math.isfinite(rho):
+            ratio = torch.where(masses > 0, sums / masses, 1.0)
+            value = value + rho * (torch.xlogy(sums, ratio) - sums + masses).sum(1)
+    return value

@@ -1,0 +1,57 @@
+"""How strongly a plan is smoothed and held to its marginals, and when to stop: the checked settings."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from otembed.errors import ConfigError
+
+Relaxation = float | tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Strength:
+    """Epsilon and the relaxations of both sides, infinite where the marginal is a constraint."""
+
+    epsilon: float
+    rho_a: float
+    rho_b: float
+
+    @property
+    def balanced(self) -> bool:
+        """Whether both marginals are constraints."""
+        return math.isinf(self.rho_a) and math.isinf(self.rho_b)
+
+    @property
+    def softness(self) -> tuple[float, float]:
+        """Epsilon over rho for both sides, 0 for a constraint."""
+        return self.epsilon / self.rho_a, self.epsilon / self.rho_b
+
+
+def make_strength(epsilon: float, relaxation: Relaxation) -> Strength:
+    """Check epsilon and relaxation and bring them into one form."""
+    epsilon = check_positive("epsilon", epsilon)
+    if relaxation is None:
+        return Strength(epsilon, math.inf, math.inf)
+    pair = relaxation if isinstance(relaxation, tuple) else (relaxation, relaxation)
+    if len(pair) != 2:
+        raise ConfigError(f"relaxation must be one number or a pair, found {relaxation!r}")
+    rho_a, rho_b = (check_positive("relaxation", rho, infinite=True) for rho in pair)
+    return Strength(epsilon, rho_a, rho_b)
+
+
+def check_stopping(tol: float, max_iter: int) -> None:
+    """Refuse a tolerance or a number of iterations which can never be met."""
+    check_positive("tol", tol)
+    if isinstance(max_iter, bool) or not isinstance(max_iter, int) or max_iter < 1:
+        raise ConfigError(f"max_iter must be a whole number from 1 upwards, found {max_iter!r}")
+
+
+def check_positive(name: str, value: float, *, infinite: bool = False) -> float:
+    """Return ``value`` as a float, or refuse it unless it is above zero and finite (or ``infinite``)."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise ConfigError(f"{name} must be a number above 0, found {value!r}")
+    if math.isinf(value) and not infinite:
+        raise ConfigError(f"{name} must be finite, found {value!r}")
+    return float(value)

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from otembed.cli.evaluate import app
+from typer.testing import CliRunner
+
+from otembed.errors import ConfigError, DataError, ModelError
+from otembed.results import RetrievalReport
+
+ROWS = [
+    ("the cat sat on the mat", "die Katze saß auf der Matte"),
+    ("the dog slept in the house", "der Hund schlief im Haus"),
+    ("the cat", "die Katze"),
+    ("the cat", "die Katze"),
+    ("no", "no"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _same_logging_after_as_before() -> Iterator[None]:
+    """The command sets up logging for its process; the tests after it share that process."""
+    logger = logging.getLogger("otembed")
+    before = (logger.level, logger.handlers, logger.propagate)
+    yield
+    logger.level, logger.handlers, logger.propagate = before
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "text.tsv"
+    path.write_text("".join(f"{source}\t{target}\n" for source, target in ROWS), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def command(tiny_model_path: Path, text: Path) -> list[str]:
+    return ["retrieval", str(tiny_model_path), "--pairs", f"en-de={text}", "--device", "cpu"]
+
+
+def run(arguments: list[str]) -> Any:
+    return CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+
+def test_table_goes_to_stdout_and_keeps_every_row(command: list[str], tiny_model_path: Path) -> None:
+    result = run(command)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[2].split()[:2] == ["en-de", "5"]
+    assert str(tiny_model_path) in result.stdout.replace("\n", "")
+    assert result.stderr.splitlines() == [f"loaded {tiny_model_path} on cpu"]
+
+
+def test_json_is_one_document_of_the_report(command: list[str]) -> None:
+    result = run([*command, "--json", "--k", "2", "--center"])
+    report = RetrievalReport.from_json(result.stdout)
+    assert [one.pair for one in report.scores] == [one.pair for one in report.centred_scores] == ["en-de"]
+    assert report.scores[0].margin_k == 2
+
+
+def test_source_is_the_first_language_named(command: list[str], tiny_model_path: Path, text: Path) -> None:
+    there = RetrievalReport.from_json(run([*command, "--json"]).stdout).scores[0]
+    other = ["retrieval", str(tiny_model_path), "--pairs", f"de-en={text}?source=1&target=0", "--json"]
+    back = RetrievalReport.from_json(run(other).stdout).scores[0]
+    assert there.accuracy_source_to_target == back.accuracy_target_to_source
+    assert there.f1_target_to_source == back.f1_source_to_target
+
+
+def test_several_pairs_give_a_mean_and_center_a_second_table(command: list[str], text: Path) -> None:
+    result = run([*command, "--pairs", f"en-es={text}", "--center", "--limit", "3"])
+    rows = [line.split()[:2] for line in result.stdout.splitlines()]
+    assert rows.count(["en-es", "3"]) == rows.count(["mean", "6"]) == 2
+    assert result.stdout.replace("\n", " ").split().count("centred") == 1
+
+
+def test_prompt_changes_the_figures_as_its_name_does(command: list[str]) -> None:
+    by_text = json.loads(run([*command, "--json", "--prompt", "query: "]).stdout)
+    by_name = json.loads(run([*command, "--json", "--prompt-name", "query"]).stdout)
+    assert by_text["scores"] == by_name["scores"]
+
+
+def test_rows_with_an_empty_side_are_counted_on_stderr(command: list[str], text: Path) -> None:
+    text.write_text(text.read_text(encoding="utf-8") + "the dog\t\n", encoding="utf-8")
+    result = run(command)
+    assert "en-de: 6 read, 5 kept, dropped: empty 1 (line 6)" in result.stderr
+    assert "dropped" not in result.stdout
+
+
+def test_output_is_written_and_not_replaced_without_force(command: list[str], tmp_path: Path) -> None:
+    report = tmp_path / "new" / "report.json"
+    printed = run([*command, "--json", "-o", str(report)]).stdout
+    assert report.read_text(encoding="utf-8") == printed
+    with pytest.raises(ConfigError, match=r"report\.json is there already"):
+        run([*command, "-o", str(report)])
+    assert run([*command, "-o", str(report), "--force"]).exit_code == 0
+    with pytest.raises(ConfigError, match="is a folder"):
+        run([*command, "-o", str(tmp_path), "--force"])
+
+
+def test_model_that_is_not_there_is_reported(text: Path) -> None:
+    with pytest.raises(ModelError, match="no such model folder"):
+        run(["retrieval", "./nowhere", "--pairs", f"en-de={text}"])
+
+
+def test_file_that_is_not_there_is_reported(tiny_model_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nowhere\.tsv"):
+        run(["retrieval", str(tiny_model_path), "--pairs", "en-de=nowhere.tsv"])
+
+
+@pytest.mark.parametrize("pairs", ["en-de", "=x.tsv", "english=x.tsv"])
+def test_pair_that_cannot_be_read_is_reported(tiny_model_path: Path, pairs: str) -> None:
+    with pytest.raises(ConfigError):
+        run(["retrieval", str(tiny_model_path), "--pairs", pairs])
+
+
+def test_pair_named_twice_is_reported(command: list[str], text: Path) -> None:
+    with pytest.raises(ConfigError, match="names en-de twice"):
+        run([*command, "--pairs", f"en-de={text}"])
+
+
+@pytest.mark.parametrize("flag", ["--k", "--batch-size", "--limit"])
+def test_counts_start_at_one(command: list[str], flag: str) -> None:
+    result = run([*command, flag, "0"])
+    assert result.exit_code == 2
+    assert result.stdout == ""
+
+
+def test_help_shows_defaults_and_loads_no_torch() -> None:
+    assert "[default: 4" in run(["retrieval", "--help"]).stdout
+    code = "import sys; from otembed.cli.evaluate import app; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
