@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import otembed
+from otembed.config import PairChecks
 from otembed.config_io import merge, train_config
+from otembed.data import load_pairs, parse_pair_spec
 from otembed.results import write_text
 from otembed.training.environment import environment
 
@@ -28,6 +30,7 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     "ot+anchor": {"sentence": "none", "alignment": {"anchor": {"weight": 0.1, "reduction": "mean"}}},
     "mnrl+ot": {"sentence": "mnrl", "alignment": {}},
 }
+MAX_SEQ_LENGTH = 64
 # The pairs name English first.
 DIRECTIONS = ("accuracy_target_to_source", "accuracy_source_to_target")
 
@@ -48,40 +51,51 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         if earlier["settings"] != document["settings"]:
             raise SystemExit(f"{options.output}: made with other settings; name another file")
         document = earlier
+    texts = {
+        name: sentences(name, value, options.held_out_limit) for name, value in named(options.held_out).items()
+    }
+    if document["before"] is None:
+        model = otembed.load_model(options.model, max_seq_length=MAX_SEQ_LENGTH)
+        document["before"] = otembed.evaluate_retrieval(model, texts, centred=True, name="untrained").to_dict()
     done = {(each["objective"], each["seed"]) for each in document["runs"]}
     for seed in options.seeds:
         for name in options.objectives:
             if (name, seed) in done:
                 continue
-            result = train_once(options, name, seed)
-            document["before"] = [each.to_dict() for each in result.before.scores]
+            result, after = train_once(options, name, seed, texts)
             document["runs"].append(
                 {
                     "objective": name,
                     "seed": seed,
                     "training_seconds": result.training_seconds,
                     "last_log": result.last_log,
-                    "after": [each.to_dict() for each in result.after.scores],
+                    "after": after.to_dict(),
                 }
             )
             write_text(options.output, json.dumps(document, indent=1) + "\n")
     return document
 
 
-def train_once(options: argparse.Namespace, name: str, seed: int) -> Any:
-    """Train one objective with one seed in a folder that is thrown away."""
+def sentences(name: str, value: str, limit: int) -> tuple[list[str], list[str]]:
+    """Both sides of a held-out pair, in the order in which the pair names its languages."""
+    text = load_pairs(parse_pair_spec(name, value), PairChecks.off(), limit, pivot=None)
+    return list(text.dataset["source"]), list(text.dataset["target"])
+
+
+def named(values: list[str]) -> dict[str, str]:
+    """Split ``XX-YY=FILE`` values."""
+    return dict(value.split("=", 1) for value in values)
+
+
+def train_once(options: argparse.Namespace, name: str, seed: int, texts: Any) -> tuple[Any, Any]:
+    """Train one objective with one seed in a folder that is thrown away; its result and its evaluation."""
     with tempfile.TemporaryDirectory() as folder:
         settings = {
-            "pairs": dict(each.split("=", 1) for each in options.pairs),
+            "pairs": named(options.pairs),
             "output": folder,
-            "model": {"name": options.model, "max_seq_length": 64},
+            "model": {"name": options.model, "max_seq_length": MAX_SEQ_LENGTH},
             "data": {"limit": options.limit},
-            "held_out": {
-                "pairs": dict(each.split("=", 1) for each in options.held_out),
-                "limit": options.held_out_limit,
-                "every": options.steps,
-                "select_best": False,
-            },
+            "held_out": {"size": 0},
             "optimization": {
                 "max_steps": options.steps,
                 "batch_size": options.batch_size,
@@ -91,26 +105,27 @@ def train_once(options: argparse.Namespace, name: str, seed: int) -> Any:
             },
         }
         config = train_config(merge(settings, {"loss": OBJECTIVES[name]}))
-        return otembed.train(config)
+        result = otembed.train(config)
+        model = otembed.load_model(result.model)
+        return result, otembed.evaluate_retrieval(model, texts, centred=True, name=name)
 
 
 def table(document: dict[str, Any]) -> str:
     """Render mean accuracy in percent (with the standard deviation over seeds) as Markdown."""
-    pairs = [each["pair"] for each in document["before"]]
+    before = document["before"]["scores"]
+    pairs = [each["pair"] for each in before]
     names = list(dict.fromkeys(each["objective"] for each in document["runs"]))
     lines = [
         "| objective | seeds | " + " | ".join(f"{pair} xx→en | {pair} en→xx" for pair in pairs) + " | seconds |",
         "| --- |" + " ---: |" * (2 + 2 * len(pairs)),
-        "| untrained | | "
-        + " | ".join(f"{each[way]:.1%}" for each in document["before"] for way in DIRECTIONS)
-        + " | |",
+        "| untrained | | " + " | ".join(f"{each[way]:.1%}" for each in before for way in DIRECTIONS) + " | |",
     ]
     for name in names:
         runs = [each for each in document["runs"] if each["objective"] == name]
         cells = []
         for column in range(len(pairs)):
             for way in DIRECTIONS:
-                values = [100 * each["after"][column][way] for each in runs]
+                values = [100 * each["after"]["scores"][column][way] for each in runs]
                 spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
                 cells.append(f"{statistics.mean(values):.1f}%{spread}")
         seconds = statistics.mean(each["training_seconds"] for each in runs)

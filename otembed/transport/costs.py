@@ -123,9 +123,7 @@ def center(x: Tensor, weights: Tensor) -> Tensor:
     return torch.where(weights != 0, x - mean, 0.0)
 
 
-def scale_cost(
-    cost: Tensor, a: Tensor, b: Tensor, *, how: CostScale | None = None
-) -> tuple[Tensor, Tensor]:
+def scale_cost(cost: Tensor, a: Tensor, b: Tensor, *, how: CostScale | None = None) -> tuple[Tensor, Tensor]:
     """Divide the costs of a batch by one detached number, so that an epsilon means the same for any encoder.
 
     Costs of one encoder may spread over .06 and of another over 1; an epsilon of .05 is nearly no

@@ -102,9 +102,7 @@ def _solve_one(cost: Array, a: Array, b: Array) -> dict[str, Any]:
     with warnings.catch_warnings():
         # POT warns where it stopped early; the status says the same.
         warnings.simplefilter("ignore", UserWarning)
-        part, log = ot.emd(
-            mass_a, mass_b, cost[cells], numItermax=_MAX_PIVOTS, log=True, check_marginals=False
-        )
+        part, log = ot.emd(mass_a, mass_b, cost[cells], numItermax=_MAX_PIVOTS, log=True, check_marginals=False)
     plan, f, g = np.zeros_like(cost), np.zeros_like(a), np.zeros_like(b)
     plan[cells], f[a > 0], g[b > 0] = part, log["u"], log["v"]
     errors = np.abs(plan.sum(1) - a).sum(), np.abs(plan.sum(0) - b).sum()

@@ -22,6 +22,7 @@ from otembed.transport.strength import Strength
 CHECK_EVERY = 10
 _WILD = 30.0  # log-scalings beyond this leave the range in which the kernel, cut off at e^-87, is faithful
 _MAX_OMEGA = 1.9
+_GROWTH = 2.0  # over-relaxed errors oscillate a little on their way down
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,14 +108,14 @@ class Iterate:
         """Choose each problem's over-relaxation from how its error fell over the last ``steps`` updates.
 
         Young's relation between the rates of the plain and the over-relaxed iteration gives the best omega.
-        Where the error grew, the next updates are plain and later ones are bounded more tightly, so that the
-        iteration ends up plain, which always converges.
+        Near the solution any omega below 2 converges. Where the error grows all the same, the next updates are
+        plain and the bound of later ones moves halfway to 1, so that trouble ends in the plain iteration.
         """
         omega, cap = self.omega_A1[:, 0], self.cap_A1[:, 0]
         rate = (error / self.error_A).clamp(1e-6, 0.9999) ** (1.0 / steps)
         plain_rate = ((rate + omega - 1).square() / (rate * omega.square())).clamp_max(0.9999)
         best = torch.maximum(omega, 2.0 / (1.0 + (1.0 - plain_rate).sqrt()))
-        grew = error > self.error_A
+        grew = error > _GROWTH * self.error_A
         cap = torch.where(grew, (1.0 + cap) / 2.0, cap)
         omega = torch.where(rate > omega - 1, best, omega).minimum(cap)
         omega = torch.where(grew, 1.0, omega)

@@ -62,9 +62,7 @@ def _mass_gradient(potential: Tensor, own: Tensor, other: Tensor, epsilon: float
     return torch.where(own > 0, conjugate + epsilon * (other.sum(1, keepdim=True) - kept), 0.0)
 
 
-def _iterate(
-    problem: Problem, strength: Strength, *, tol: float, max_iter: int, symmetric: bool
-) -> TransportPlan:
+def _iterate(problem: Problem, strength: Strength, *, tol: float, max_iter: int, symmetric: bool) -> TransportPlan:
     """Run the active problems until each meets ``tol`` or ``max_iter``, writing them down as they finish."""
     result = unsolved(problem, strength.epsilon)
     index = problem.solvable.nonzero()[:, 0]
@@ -136,9 +134,7 @@ def _record(
     result.status[index] = status
 
 
-def _value(
-    cost: Tensor, a: Tensor, b: Tensor, plan: Tensor, exponent: Tensor, strength: Strength
-) -> Tensor:
+def _value(cost: Tensor, a: Tensor, b: Tensor, plan: Tensor, exponent: Tensor, strength: Strength) -> Tensor:
     """(A,) objective of ``plan``. KL is taken from the exponent, which does not cancel at large epsilon."""
     product = a[:, :, None] * b[:, None, :]
     exponent = torch.where(product > 0, exponent, 0.0)
