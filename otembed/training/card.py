@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 def keep_examples_out(model: SentenceTransformer, config: TrainConfig) -> None:
     """Keep training sentences out of the card's widget and usage example; called before the trainer is made."""
-    model.model_card_data.generate_widget_examples = config.examples_in_card
+    card = model.model_card_data
+    card.generate_widget_examples = config.examples_in_card
+    if not config.examples_in_card:
+        card.widget = [{"text": ""}]  # where there is one, none is drawn from the training text
 
 
 def describe_in_card(model: SentenceTransformer, config: TrainConfig) -> None:
@@ -23,6 +26,7 @@ def describe_in_card(model: SentenceTransformer, config: TrainConfig) -> None:
     card.add_tags(["otembed", "bitext-mining"])
     if config.examples_in_card:
         return
+    card.widget = []
     for dataset in card.train_datasets:
         dataset.pop("examples", None)
         dataset["examples_table"] = ""

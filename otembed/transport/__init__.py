@@ -5,7 +5,8 @@ from otembed.transport.divergence import sinkhorn_divergence
 from otembed.transport.exact import exact
 from otembed.transport.marginals import idf_weights, norm_marginals, uniform_marginals, weighted_marginals
 from otembed.transport.plan import TransportPlan, TransportStatus
-from otembed.transport.sinkhorn import Relaxation, sinkhorn
+from otembed.transport.sinkhorn import sinkhorn
+from otembed.transport.strength import Relaxation
 
 __all__ = [
     "CostScale",

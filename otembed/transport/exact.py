@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -20,7 +19,7 @@ from otembed.transport.plan import TransportPlan, TransportStatus
 from otembed.transport.problem import prepare
 from otembed.transport.solver import centered, unsolved
 
-_MAX_PIVOTS = 10_000_000
+_SETTINGS: dict[str, Any] = {"numItermax": 10_000_000, "log": True, "check_marginals": False}
 _OPTIMAL = 1  # POT's result code
 
 Array = NDArray[np.float64]
@@ -76,12 +75,13 @@ def exact(cost: Tensor, a: Tensor, b: Tensor, *, threads: int | None = None) -> 
         result = unsolved(problem, 0.0)
         rows = problem.solvable.nonzero()[:, 0].tolist()
         arrays = [tensor.to("cpu", torch.float64).numpy() for tensor in (problem.cost, problem.a, problem.b)]
-        with ThreadPoolExecutor(threads or torch.get_num_threads()) as pool:
+        with warnings.catch_warnings(), ThreadPoolExecutor(threads or torch.get_num_threads()) as pool:
+            warnings.simplefilter("ignore", UserWarning)  # POT's word for what the status says
             solved = list(pool.map(lambda row: _solve_one(*(array[row] for array in arrays)), rows))
         for row, found in zip(rows, solved, strict=True):
             for name, entry in found.items():
                 field = getattr(result, name)
-                field[row] = torch.as_tensor(entry).to(field)
+                field[row] = torch.as_tensor(np.asarray(entry)).to(field)
         result = centered(result, problem)
     value = attach_gradients(
         cost,
@@ -99,16 +99,13 @@ def _solve_one(cost: Array, a: Array, b: Array) -> dict[str, Any]:
     """Solve one problem without its padding; return the fields of the result by name."""
     cells = np.ix_(a > 0, b > 0)
     mass_a, mass_b = a[a > 0], b[b > 0]
-    with warnings.catch_warnings():
-        # POT warns where it stopped early; the status says the same.
-        warnings.simplefilter("ignore", UserWarning)
-        part, log = ot.emd(mass_a, mass_b, cost[cells], numItermax=_MAX_PIVOTS, log=True, check_marginals=False)
+    part, log = ot.emd(mass_a, mass_b, cost[cells], **_SETTINGS)  # type: ignore[no-untyped-call]
     plan, f, g = np.zeros_like(cost), np.zeros_like(a), np.zeros_like(b)
     plan[cells], f[a > 0], g[b > 0] = part, log["u"], log["v"]
     errors = np.abs(plan.sum(1) - a).sum(), np.abs(plan.sum(0) - b).sum()
     optimal = log["result_code"] == _OPTIMAL
     return {
-        "value": float((plan * cost).sum()) if optimal or math.isfinite(log["cost"]) else math.nan,
+        "value": float((plan * cost).sum()),
         "plan": plan,
         "potential_source": f,
         "potential_target": g,

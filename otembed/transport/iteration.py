@@ -65,11 +65,11 @@ class Iterate:
         return type(self)(**{field.name: getattr(self, field.name)[keep] for field in fields(self)})
 
     def plan(self) -> Tensor:
-        """(A, N, M) plans."""
+        """Return the plans, (A, N, M)."""
         return self.kernel_ANM * self.top_A.exp()[:, None, None]
 
     def marginal_error(self, strength: Strength) -> Tensor:
-        """(A,) relative L1 distance of the marginals from a exp(-f / rho_a) and b exp(-g / rho_b).
+        """Return the relative L1 distance of the marginals from a exp(-f / rho_a) and b exp(-g / rho_b).
 
         These are the masses at which the potentials are optimal: a and b themselves in balanced problems. In
         terms of the next update f', the distance is sum_i w_i |exp((f_i - f'_i)(1/eps + 1/rho)) - 1|.

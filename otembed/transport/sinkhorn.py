@@ -5,7 +5,6 @@ Axes: B problems, N source units, M target units.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from otembed.transport.plan import TransportPlan
@@ -101,6 +100,7 @@ def sinkhorn(
     --------
     Swapping costs 1, staying nothing. The plan is a softmax: 1 / (2 (1 + e^-2)) on the diagonal.
 
+    >>> import torch
     >>> cost = torch.tensor([[[0.0, 1.0], [1.0, 0.0]]])
     >>> half = torch.tensor([[0.5, 0.5]])
     >>> result = sinkhorn(cost, half, half, epsilon=0.5)

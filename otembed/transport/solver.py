@@ -27,9 +27,9 @@ def solve(
         result = _iterate(problem, strength, tol=tol, max_iter=max_iter, symmetric=symmetric)
         if strength.balanced:
             result = centered(result, problem)
-        soft_a, soft_b = result.potential_source, result.potential_target
-        grad_a = _mass_gradient(soft_a, problem.a, problem.b, strength.epsilon, strength.rho_a)
-        grad_b = _mass_gradient(soft_b, problem.b, problem.a, strength.epsilon, strength.rho_b)
+        f, g = result.potential_source, result.potential_target
+        grad_a = _mass_gradient(f, problem.a, problem.b, strength.epsilon, strength.rho_a)
+        grad_b = _mass_gradient(g, problem.b, problem.a, strength.epsilon, strength.rho_b)
     dead = result.status >= TransportStatus.EMPTY
     value = attach_gradients(
         cost,
@@ -56,7 +56,7 @@ def centered(result: TransportPlan, problem: Problem) -> TransportPlan:
 
 
 def _mass_gradient(potential: Tensor, own: Tensor, other: Tensor, epsilon: float, rho: float) -> Tensor:
-    """Derivative of the value by the masses of one side at a fixed plan."""
+    """Return the derivative of the value by the masses of one side at a fixed plan."""
     conjugate = potential if math.isinf(rho) else -rho * torch.expm1(-potential / rho)
     kept = torch.exp(-potential / rho)
     return torch.where(own > 0, conjugate + epsilon * (other.sum(1, keepdim=True) - kept), 0.0)
@@ -135,7 +135,7 @@ def _record(
 
 
 def _value(cost: Tensor, a: Tensor, b: Tensor, plan: Tensor, exponent: Tensor, strength: Strength) -> Tensor:
-    """(A,) objective of ``plan``. KL is taken from the exponent, which does not cancel at large epsilon."""
+    """Return the objective of ``plan``. KL is taken from the exponent: no cancelling at large epsilon."""
     product = a[:, :, None] * b[:, None, :]
     exponent = torch.where(product > 0, exponent, 0.0)
     excess = torch.where(exponent < 1, product * torch.expm1(exponent.clamp_max(1.0)), plan - product)

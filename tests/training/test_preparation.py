@@ -1,0 +1,88 @@
+"""What is held out is not trained on, prompts and frozen parts are as configured."""
+
+from __future__ import annotations
+
+import pytest
+
+from otembed.errors import ConfigError, DataError, ModelError
+from otembed.training.preparation import load_encoder, load_material, prompt_of
+
+
+def sides(dataset):
+    return set(dataset["source"]) | set(dataset["target"])
+
+
+def test_the_pivot_is_the_target_side(configure):
+    material = load_material(configure())
+    assert all(text.startswith("the ") for text in material.train["en-de"]["target"])
+    assert material.held_out["en-de"][0][0].startswith("the ")
+
+
+def test_held_out_sentences_leave_every_training_text(configure, tmp_path, text_path):
+    swapped = tmp_path / "de-en.tsv"
+    lines = [line.split("\t") for line in text_path.read_text().splitlines()]
+    swapped.write_text("".join(f"{de} !\t{en}\n" for en, de in lines))
+    material = load_material(configure(pairs={"en-de": str(text_path), "de-en": str(swapped)}))
+    held = {text for pair in material.held_out.values() for side in pair for text in side}
+    assert held
+    for dataset in material.train.values():
+        assert held.isdisjoint(sides(dataset))
+
+
+def test_a_held_out_file_is_measured_as_it_is(configure, tmp_path):
+    path = tmp_path / "test.tsv"
+    path.write_text("the cat\tdie Katze\nthe cat\tdie Katze\nsame\tsame\n")
+    material = load_material(configure(held_out={"pairs": {"en-de": str(path)}}))
+    assert material.held_out["en-de"] == (["the cat", "the cat", "same"], ["die Katze", "die Katze", "same"])
+
+
+def test_sentences_of_held_out_files_are_not_trained(configure, text_path, tmp_path):
+    first = text_path.read_text().splitlines()[0]
+    path = tmp_path / "test.tsv"
+    path.write_text(first + "\n")
+    material = load_material(configure(held_out={"pairs": {"en-de": str(path)}}))
+    assert sides(material.train["en-de"]).isdisjoint(first.split("\t"))
+    assert material.counts["en-de"]["dropped"]["held_out"] == 1
+
+
+def test_text_that_is_wholly_held_out_elsewhere_is_refused(configure, tmp_path, text_path):
+    few = tmp_path / "few.tsv"
+    few.write_text("".join(f"{line}\n" for line in text_path.read_text().splitlines()[:4]))
+    with pytest.raises(DataError, match="held out of another|no sentence pair passes"):
+        load_material(configure(pairs={"en-de": str(text_path), "en-nl": str(few)}, held_out={"size": 72}, data={}))
+        load_material(
+            configure(pairs={"en-de": str(few), "en-nl": str(few)}, held_out={"pairs": {"en-de": str(few)}})
+        )
+
+
+def test_temperature_sampling_evens_out_sizes(configure, tmp_path, text_path):
+    small = tmp_path / "small.tsv"
+    small.write_text("".join(f"{i} x\t{i} y\n" for i in range(8)))
+    material = load_material(
+        configure(
+            pairs={"en-de": str(text_path), "en-fr": str(small)},
+            data={"sampling": "temperature", "temperature": 2},
+            held_out={"size": 0},
+        )
+    )
+    sizes = {name: len(each) for name, each in material.train.items()}
+    assert sum(sizes.values()) == 80
+    assert sizes["en-fr"] == 20  # sqrt(8) : sqrt(72) = 1 : 3
+
+
+def test_prompt_text_becomes_the_models_own(configure):
+    model = load_encoder(configure(model={"prompt": "text: "}).model, seed=1)
+    assert prompt_of(model) == "text: "
+
+
+def test_prompt_name_is_made_the_default(configure):
+    assert prompt_of(load_encoder(configure(model={"prompt_name": "query"}).model, seed=1)) == "query: "
+    assert prompt_of(load_encoder(configure().model, seed=1)) is None
+
+
+def test_unknown_prompt_and_part_are_refused(configure):
+    with pytest.raises(ConfigError, match="no such prompt") as caught:
+        load_encoder(configure(model={"prompt_name": "qury"}).model, seed=1)
+    assert "query" in caught.value.hint
+    with pytest.raises(ModelError, match="embedings"):
+        load_encoder(configure(model={"freeze": ["embedings"]}).model, seed=1)

@@ -1,0 +1,100 @@
+"""A run folder is never overwritten unasked, and what a kill leaves is recognised."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from otembed.config_io import read_yaml, train_config
+from otembed.errors import ConfigError
+from otembed.training import RunFolder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return RunFolder(tmp_path / "run")
+
+
+def config_for(folder):
+    return train_config({"pairs": {"en-de": "a.tsv"}, "output": str(folder.path)})
+
+
+def checkpoint(folder, step, *, state='{"global_step": 1}'):
+    path = folder.checkpoints / f"checkpoint-{step}"
+    path.mkdir(parents=True)
+    (path / "optimizer.pt").write_bytes(b"x")
+    (path / "trainer_state.json").write_text(state)
+    return path
+
+
+def test_new_run_writes_its_configuration(folder):
+    folder.create(config_for(folder))
+    assert train_config(read_yaml(folder.config)) == config_for(folder)
+    assert RunFolder.read_config(folder.path) == config_for(folder)
+
+
+def test_a_moved_run_is_resumed_where_it_lies(folder, tmp_path):
+    folder.create(config_for(folder))
+    folder.path.rename(tmp_path / "moved")
+    assert RunFolder.read_config(tmp_path / "moved").output == str(tmp_path / "moved")
+
+
+@pytest.mark.parametrize(("finished", "word"), [(False, "an unfinished"), (True, "a finished")])
+def test_an_earlier_run_is_not_overwritten_unasked(folder, finished, word):
+    folder.create(config_for(folder))
+    (folder.path / "metrics.jsonl").write_text("{}\n")
+    if finished:
+        folder.results.write_text("{}")
+    with pytest.raises(ConfigError, match=f"holds {word} run"):
+        folder.create(config_for(folder))
+    assert folder.metrics.exists()
+    folder.create(config_for(folder), overwrite=True)
+    assert not folder.metrics.exists()
+    assert not folder.results.exists()
+
+
+def test_a_folder_of_something_else_is_never_overwritten(folder):
+    folder.path.mkdir()
+    (folder.path / "thesis.tex").write_text("years of work")
+    with pytest.raises(ConfigError, match="holds no run of otembed"):
+        folder.create(config_for(folder), overwrite=True)
+    assert (folder.path / "thesis.tex").exists()
+
+
+def test_a_file_in_the_way_is_refused(folder):
+    folder.path.write_text("")
+    with pytest.raises(ConfigError, match="holds no run"):
+        folder.create(config_for(folder), overwrite=True)
+
+
+def test_resume_without_a_run_is_refused(folder):
+    with pytest.raises(ConfigError, match="no run to resume"):
+        RunFolder.read_config(folder.path)
+
+
+def test_half_written_checkpoints_are_dropped(folder):
+    whole = checkpoint(folder, 3)
+    cut = checkpoint(folder, 10, state='{"global_st')
+    empty = folder.checkpoints / "checkpoint-12"
+    empty.mkdir()
+    folder.drop_half_written()
+    assert folder.last_checkpoint() == whole
+    assert not cut.exists()
+    assert not empty.exists()
+
+
+def test_the_newest_checkpoint_is_the_one_of_the_highest_step(folder):
+    for step in (9, 100, 20):
+        checkpoint(folder, step)
+    assert folder.last_checkpoint().name == "checkpoint-100"
+
+
+def test_metrics_after_the_checkpoint_and_cut_lines_are_dropped(folder):
+    folder.path.mkdir()
+    for step in (1, 5, 8):
+        folder.append_metrics({"step": step, "loss": 1.0})
+    with folder.metrics.open("a") as file:
+        file.write('{"step": 9, "lo')
+    folder.keep_metrics_up_to(5)
+    assert [json.loads(line)["step"] for line in folder.metrics.read_text().splitlines()] == [1, 5]
