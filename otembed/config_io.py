@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from otembed.config import TrainConfig, explain
+from otembed.config import TrainConfig
+from otembed.config_base import explain
 from otembed.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:

@@ -84,7 +84,7 @@ def sinkhorn(
     with the plan and the gradients of the masses, whatever the number of iterations. Differentiable once.
 
     A finished problem leaves the batch, so no result depends on its neighbours. The scalings are iterated
-    by matrix products; where they would leave the range of the dtype, the same updates run in log domain.
+    on a kernel held in memory; where they would leave its range, the same updates run in log domain.
     Over-relaxation (Thibault et al. 2021) is chosen for each problem and dropped where its error grows.
     The equivalents in POT are ``ot.bregman.sinkhorn_log`` and, with relaxation, ``ot.solve(C, a, b,
     reg=epsilon, unbalanced=rho, unbalanced_type="KL")``.

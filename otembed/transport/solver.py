@@ -66,9 +66,11 @@ def _iterate(problem: Problem, strength: Strength, *, tol: float, max_iter: int,
     """Run the active problems until each meets ``tol`` or ``max_iter``, writing them down as they finish."""
     result = unsolved(problem, strength.epsilon)
     index = problem.solvable.nonzero()[:, 0]
+    if not len(index):
+        return result
     cost, a, b = problem.cost[index], problem.a[index], problem.b[index]
     shift = cost.new_zeros(len(index))
-    if strength.balanced and len(index):
+    if strength.balanced:
         # Adding a constant changes no balanced plan, and small costs keep the digits that differ.
         cells = (a > 0)[:, :, None] & (b > 0)[:, None, :]
         shift = cost.masked_fill(~cells, math.inf).amin((1, 2))

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
 import json
-import logging
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +20,6 @@ ROWS = [
     ("the cat", "die Katze"),
     ("no", "no"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def _same_logging_after_as_before() -> Iterator[None]:
-    """The command sets up logging for its process; the tests after it share that process."""
-    logger = logging.getLogger("otembed")
-    before = (logger.level, logger.handlers, logger.propagate)
-    yield
-    logger.level, logger.handlers, logger.propagate = before
 
 
 @pytest.fixture

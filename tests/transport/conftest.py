@@ -64,7 +64,7 @@ def pot_plan(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         if all(math.isinf(strength) for strength in rho):
-            return ot.bregman.sinkhorn_log(a, b, cost, epsilon, numItermax=100_000, stopThr=1e-12)
+            return ot.bregman.sinkhorn_log(a, b, cost, epsilon, numItermax=20_000, stopThr=1e-11)
         return ot.unbalanced.sinkhorn_unbalanced(
             a, b, cost, epsilon, rho, method="sinkhorn_stabilized", reg_type="kl", numItermax=100_000, stopThr=1e-14
         )

@@ -19,7 +19,7 @@ TIGHT = {"tol": 1e-11, "max_iter": 20_000}
 def clouds(batch_of, seed=0, sizes=(3, 6, 5), ragged=True):
     _, a, b = batch_of(seed, sizes=sizes, ragged=ragged)
     generator = torch.Generator().manual_seed(seed + 1)
-    x, y = (torch.randn(*side.shape, 3, generator=generator, dtype=torch.float64) for side in (a, b))
+    x, y = (torch.randn(*side.shape, 3, generator=generator, dtype=torch.float64) / 3 for side in (a, b))
     return x, y, a, b
 
 
@@ -32,14 +32,14 @@ def test_value_agrees_with_pot(batch_of, pot_solution, metric, relaxation):
     rho = (relaxation or math.inf,) * 2
     batch = type(batch_of())
     values = [
-        pot_solution(batch(pairwise_cost(p, q, metric=metric), c, d), 0.2, rho)[0]
+        pot_solution(batch(pairwise_cost(p, q, metric=metric), c, d), 0.5, rho)[0]
         for p, q, c, d in ((x, y, a, b), (x, x, a, a), (y, y, b, b))
     ]
-    wanted = values[0] - values[1] / 2 - values[2] / 2 + 0.1 * (a.sum(1) - b.sum(1)).square()
-    result = sinkhorn_divergence(x, y, a, b, metric=metric, epsilon=0.2, relaxation=relaxation, **TIGHT)
+    wanted = values[0] - values[1] / 2 - values[2] / 2 + 0.25 * (a.sum(1) - b.sum(1)).square()
+    result = sinkhorn_divergence(x, y, a, b, metric=metric, epsilon=0.5, relaxation=relaxation, **TIGHT)
     assert result.converged.all()
     torch.testing.assert_close(result.value, wanted, atol=1e-7, rtol=1e-7)
-    cross = sinkhorn(pairwise_cost(x, y, metric=metric), a, b, epsilon=0.2, relaxation=relaxation, **TIGHT)
+    cross = sinkhorn(pairwise_cost(x, y, metric=metric), a, b, epsilon=0.5, relaxation=relaxation, **TIGHT)
     for name in ("plan", "potential_source", "potential_target"):
         torch.testing.assert_close(getattr(result, name), getattr(cross, name))
 
@@ -48,7 +48,7 @@ def test_value_agrees_with_pot(batch_of, pot_solution, metric, relaxation):
 @given(
     seed=st.integers(0, 10_000),
     metric=st.sampled_from(METRICS),
-    epsilon=st.sampled_from([0.05, 1.0]),
+    epsilon=st.sampled_from([0.2, 1.0]),
     relaxation=st.sampled_from([None, 0.5]),
 )
 def test_laws(batch_of, seed, metric, epsilon, relaxation):
@@ -69,14 +69,15 @@ def test_positive_on_different_clouds_and_zero_in_float32_on_equal_ones(batch_of
     assert same.abs().max() < 1e-4
 
 
-@pytest.mark.parametrize("epsilon", [0.1, 1e-3])
-def test_terms_within_a_cloud_need_few_iterations(batch_of, epsilon):
+@pytest.mark.parametrize("epsilon", [1.0, 0.1, 0.01, 1e-3])
+@pytest.mark.parametrize("metric", METRICS)
+def test_terms_within_a_cloud_need_few_iterations_at_any_epsilon(batch_of, metric, epsilon):
     x, _, a, _ = clouds(batch_of, sizes=(4, 20, 20))
-    shifted = x + torch.tensor([1e-9, 0.0, 0.0])
-    alone = sinkhorn(pairwise_cost(x, x, metric="sqeuclidean"), a, a, epsilon=epsilon, tol=1e-6, max_iter=1000)
-    result = sinkhorn_divergence(x, shifted, a, a, metric="sqeuclidean", epsilon=epsilon, tol=1e-6, max_iter=1000)
-    assert (result.iterations >= alone.iterations).all()
-    assert result.value.abs().max() < 1e-5
+    # Against a single unit the cross term leaves no choice, so the iterations are those within x.
+    one = torch.ones(4, 1, dtype=torch.float64)
+    result = sinkhorn_divergence(x, one[:, :, None].expand(4, 1, 3), a, one, metric=metric, epsilon=epsilon)
+    assert result.converged.all()
+    assert (result.iterations <= 41).all()
 
 
 @pytest.mark.parametrize("relaxation", [None, 0.5])

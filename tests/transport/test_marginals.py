@@ -56,7 +56,7 @@ def test_marginal_refusals():
         weighted_marginals(torch.tensor([[1.0, -2.0]]), mask)
     with pytest.raises(ConfigError, match=r"\(1, 3\) and \(1, 2\)"):
         weighted_marginals(torch.ones(1, 3), mask)
-    with pytest.raises(ConfigError, match="torch.float32"):
+    with pytest.raises(ConfigError, match=r"torch\.float32"):
         uniform_marginals(torch.ones(1, 2))
     with pytest.raises(ConfigError, match=r"\(B, N, D\), found \(1, 2\)"):
         norm_marginals(torch.ones(1, 2), mask)

@@ -57,7 +57,7 @@ def test_padded_batch_agrees_with_pot_batch(batch_of):
     torch.testing.assert_close((result.plan * batch.cost).sum((1, 2)), other.value_linear, atol=1e-8, rtol=0)
 
 
-@pytest.mark.parametrize("rho", [(0.05, 0.05), (1.0, 1.0), (20.0, 20.0), (0.3, 2.0), (INF, 0.5), (0.5, INF)])
+@pytest.mark.parametrize("rho", [(0.05, 0.05), (1.0, 1.0), (5.0, 5.0), (0.3, 2.0), (INF, 0.5), (0.5, INF)])
 @pytest.mark.parametrize("epsilon", [1.0, 0.1, 0.02])
 def test_unbalanced_agrees_with_pot(batch_of, pot_solution, epsilon, rho):
     batch = batch_of(3)
