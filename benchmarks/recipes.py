@@ -28,7 +28,12 @@ from otembed.training.environment import environment
 OBJECTIVES: dict[str, dict[str, Any]] = {
     "mnrl": {"sentence": "mnrl", "alignment": None},
     "ot+anchor": {"sentence": "none", "alignment": {"anchor": {"weight": 0.1, "reduction": "mean"}}},
-    "mnrl+ot": {"sentence": "mnrl", "alignment": {}},
+    "mnrl+ot": {"sentence": "mnrl", "alignment": {"weight": 1.0, "layer": -1}},
+    "mnrl+ot, weight .1": {"sentence": "mnrl", "alignment": {"weight": 0.1, "layer": -1}},
+    "mnrl+ot, layer 7, relaxation .2": {
+        "sentence": "mnrl",
+        "alignment": {"weight": 1.0, "layer": 7, "relaxation": 0.2},
+    },
 }
 MAX_SEQ_LENGTH = 64
 # The pairs name English first.

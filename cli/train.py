@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,8 @@ from otembed.errors import ConfigError
 from .options import named_pairs
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console
 
 HELP = """Fine-tune a multilingual encoder on parallel text.
@@ -145,8 +148,8 @@ def _run(
         result = estimate(checked)
         shown: Any = dry_run_table(result)
     else:
-        callbacks = [_progress(console)] if sys.stderr.isatty() and os.environ.get("RANK", "0") == "0" else []
-        result = train(checked, resume=resume, overwrite=overwrite, callbacks=callbacks)
+        with _progress(console) as callbacks:
+            result = train(checked, resume=resume, overwrite=overwrite, callbacks=callbacks)
         shown = train_summary(result)
     if os.environ.get("RANK", "0") != "0":
         return
@@ -156,7 +159,16 @@ def _run(
         data_console().print(shown)
 
 
-def _progress(console: Console) -> Any:
+@contextmanager
+def _progress(console: Console) -> Iterator[list[Any]]:
+    """Show a progress bar on terminals, closed whatever happens."""
+    if not sys.stderr.isatty() or os.environ.get("RANK", "0") != "0":
+        yield []
+        return
     from otembed.training.progress import ProgressBar
 
-    return ProgressBar(console)
+    bar = ProgressBar(console)
+    try:
+        yield [bar]
+    finally:
+        bar.progress.stop()

@@ -16,7 +16,8 @@ from otembed.errors import ConfigError
 
 Count = Annotated[int, Field(gt=0, strict=True)]
 Size = Annotated[int, Field(ge=0, strict=True)]
-Share = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
 
 
 @config_dataclass
@@ -39,7 +40,7 @@ class AlignmentConfig:
     word_pooling: Literal["mean", "first", "last"] = Field(
         default="mean", description="How a word is made of its tokens (unit: word); the paper takes the last."
     )
-    layer: int = Field(
+    layer: Annotated[int, Field(strict=True)] = Field(
         default=-1,
         description="Hidden layer that is aligned: 0 the embeddings, 1 the first layer; negative from the end.",
     )
@@ -110,7 +111,9 @@ class ModelConfig:
     revision: str | None = Field(default=None, description="Branch, tag or commit of a hub model.")
     local_files_only: bool = Field(default=False, description="Never ask the hub.")
     max_seq_length: Count | None = Field(
-        default=128, description="Longest sentence in tokens; longer ones are cut. null: the model's own."
+        default=128,
+        description="Longest sentence in tokens while training, at most the model's own; the released model has its"
+        " own limit again. null: the model's own.",
     )
     freeze: tuple[str, ...] = Field(
         default=("embeddings",),
@@ -230,7 +233,7 @@ class OptimizationConfig:
         default="float32", description="Arithmetic of the encoder; OT is always float32. fp16 needs a GPU."
     )
     checkpoint_activations: bool = Field(default=False, description="Recompute activations: less memory, slower.")
-    seed: Size = Field(default=42, description="Seed of shuffling, dropout and held-out parts.")
+    seed: Seed = Field(default=42, description="Seed of shuffling, dropout and held-out parts.")
     save_every: Count | None = Field(
         default=None, description="Steps between checkpoints. null: at each evaluation."
     )
@@ -243,7 +246,7 @@ class TrainConfig:
     """Everything that ``otembed train`` and :func:`otembed.train` need."""
 
     pairs: dict[str, str] = Field(description="Parallel text: language pair (en-sw) to file, folder or hub name.")
-    output: str = Field(default="runs/otembed", description="Run folder.")
+    output: str = Field(default="runs/otembed", min_length=1, description="Run folder.")
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     loss: LossConfig = field(default_factory=LossConfig)
@@ -258,3 +261,16 @@ class TrainConfig:
         if isinstance(given, dict) and not given.get("pairs"):
             raise ConfigError("no parallel text was named", "Give at least one pair, such as --pairs en-sw=FILE.")
         return values
+
+    @model_validator(mode="after")
+    def _saves_what_it_selects(self) -> TrainConfig:
+        every, save_every = self.held_out.every, self.optimization.save_every
+        if self.held_out.select_best and save_every is not None and save_every != every:
+            raise ConfigError(
+                f"optimization.save_every = {save_every} differs from held_out.every = {every}: the best evaluated"
+                " model could not be released if it was not saved",
+                "Leave save_every out, set it to held_out.every, or set held_out.select_best to false.",
+            )
+        if self.held_out.patience and not self.held_out.select_best:
+            raise ConfigError("held_out.patience needs held_out.select_best", "Set held_out.select_best to true.")
+        return self

@@ -22,6 +22,7 @@ from otembed.losses.idf import inverse_document_frequencies
 from otembed.models import frozen_copy
 from otembed.transport import (
     TransportPlan,
+    TransportStatus,
     center,
     norm_marginals,
     pairwise_cost,
@@ -141,15 +142,15 @@ class OTAlignmentLoss(nn.Module):
         with self._tap.recording(self.model) as passes:
             terms = self._inner_terms(columns, labels)
         source, target = (self._tap.states(columns[side], passes, side) for side in (0, 1))
+        start = self._start(columns[1]) if self.config.anchor is not None else None
         with torch.autocast(source.states.device.type, enabled=False):
             x, source_ids = self._units(source)
             y, target_ids = self._units(target)
             plan = self._transport(x, y, self._masses(x, source, source_ids), self._masses(y, target, target_ids))
-            filled = plan.plan.detach().sum((1, 2)) > 0
-            total = torch.where(filled | ~plan.value.isfinite(), plan.value, 0).sum()
-            terms["alignment"] = self.config.weight * total / filled.sum().clamp_min(1)
-            if self.config.anchor is not None:
-                terms["anchor"] = self._anchored(self.config.anchor, columns[1], y, target_ids)
+            filled = plan.status != TransportStatus.EMPTY
+            terms["alignment"] = self.config.weight * plan.value.sum() / filled.sum().clamp_min(1)
+            if self.config.anchor is not None and start is not None:
+                terms["anchor"] = self._anchored(self.config.anchor, start, y, target_ids)
         self._count(plan, filled)
         return terms
 
@@ -233,11 +234,15 @@ class OTAlignmentLoss(nn.Module):
             plan = sinkhorn(cost, a, b, **settings)
         return replace(plan, value=plan.value / factor)
 
-    def _anchored(self, anchor: AnchorConfig, features: Features, units: Tensor, unit_ids: Tensor) -> Tensor:
+    def _start(self, features: Features) -> Tensor:
+        """Token states of the starting model, in the arithmetic of the trained one."""
+        reference = self._reference[0].to(features["input_ids"].device)
+        return self._tap.reference(reference, features)
+
+    def _anchored(self, anchor: AnchorConfig, start: Tensor, units: Tensor, unit_ids: Tensor) -> Tensor:
         """Squared distance of the target units to where the starting model puts them, weighted."""
-        reference = self._reference[0].to(units.device)
-        start, mask = pool_units(self._tap.reference(reference, features), unit_ids, self.config.word_pooling)
-        moved = (units - start.to(units.dtype)).square().sum()
+        origin, mask = pool_units(start, unit_ids, self.config.word_pooling)
+        moved = (units - origin.to(units.dtype)).square().sum()
         if anchor.reduction == "mean":
             moved = moved / mask.sum().clamp_min(1)
         return anchor.weight * moved

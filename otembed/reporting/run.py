@@ -50,7 +50,7 @@ def dry_run_table(result: DryRun) -> RenderableType:
         held = str(result.held_out.get(name, 0))
         dropped = sum(counts["dropped"].values())
         table.add_row(name, f"{counts['read']:,}", f"{dropped:,}", f"{counts['trained']:,}", held)
-    for name in result.held_out.keys() - result.pairs.keys():
+    for name in sorted(result.held_out.keys() - result.pairs.keys()):
         table.add_row(name, "", "", "", str(result.held_out[name]))
     for column in table.columns[1:]:
         column.justify = "right"

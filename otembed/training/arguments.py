@@ -10,8 +10,6 @@ from accelerate import PartialState
 from sentence_transformers.base.sampler import BatchSamplers, MultiDatasetBatchSamplers
 from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
 
-from otembed.errors import ConfigError
-
 if TYPE_CHECKING:
     from otembed.config import TrainConfig
 
@@ -22,29 +20,15 @@ BEST_METRIC = "eval_sequential_score"
 def training_arguments(
     config: TrainConfig, checkpoints: Path, *, prompt: str | None, evaluates: bool, device: torch.device
 ) -> SentenceTransformerTrainingArguments:
-    """Translate ``config`` for the trainer; checkpoints go to ``checkpoints``.
-
-    Raises
-    ------
-    ConfigError
-        If fp16 is asked for on a CPU, or checkpoints would fall between evaluations.
-    """
+    """Translate ``config`` for the trainer; checkpoints go to ``checkpoints``."""
     settings = config.optimization
-    if settings.precision == "fp16" and device.type == "cpu":
-        raise ConfigError("optimization.precision = fp16 needs a GPU", "Use bf16 or float32 on a CPU.")
     every = config.held_out.every or QUARTER
-    save_every = settings.save_every or every
     selects = evaluates and config.held_out.select_best
-    if selects and isinstance(save_every, int) and (not isinstance(every, int) or save_every % every):
-        raise ConfigError(
-            f"optimization.save_every = {save_every} is no multiple of held_out.every = {config.held_out.every}",
-            "Set both, save_every to a multiple of every, or held_out.select_best to false.",
-        )
     sampling = MultiDatasetBatchSamplers.PROPORTIONAL
     if config.data.sampling == "round_robin":
         sampling = MultiDatasetBatchSamplers.ROUND_ROBIN
     contrastive = config.loss.sentence == "mnrl"
-    return SentenceTransformerTrainingArguments(
+    arguments = SentenceTransformerTrainingArguments(
         output_dir=str(checkpoints),
         num_train_epochs=settings.epochs,
         max_steps=settings.max_steps or -1,
@@ -67,7 +51,7 @@ def training_arguments(
         eval_strategy="steps" if evaluates else "no",
         eval_steps=every if evaluates else None,
         save_strategy="steps",
-        save_steps=save_every,
+        save_steps=settings.save_every or every,
         save_total_limit=2,
         load_best_model_at_end=selects,
         metric_for_best_model=BEST_METRIC if selects else None,
@@ -81,3 +65,6 @@ def training_arguments(
         use_cpu=device.type == "cpu",
         ddp_backend="gloo" if device.type == "cpu" and PartialState().num_processes > 1 else None,
     )
+    # One device a process: with several GPUs and no torchrun, transformers would split batches over them.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments

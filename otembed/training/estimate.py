@@ -16,9 +16,9 @@ import torch
 from transformers import TrainerCallback
 
 from otembed.results import DryRun
-from otembed.training.objective import build_loss
-from otembed.training.preparation import Material, load_encoder, load_material, prompt_of
-from otembed.training.recipe import build_trainer, idf_sentences
+from otembed.training.objective import build_loss, refuse_idle_terms
+from otembed.training.preparation import Material, limit_length, load_encoder, load_material, prompt_of
+from otembed.training.recipe import build_trainer, idf_sentences, refuse_unsuitable
 from otembed.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -50,10 +50,12 @@ def dry_run(config: TrainConfig) -> DryRun:
     """
     material = load_material(config)
     model = load_encoder(config.model, config.optimization.seed)
+    limit_length(model, config.model.max_seq_length)
+    refuse_unsuitable(config, model)
     lengths, truncated = _token_lengths(model, material)
     evaluation = _evaluation_seconds(model, material)
-    loss = build_loss(model, config.loss, idf_sentences(material))
-    steps = _steps(config, material)
+    loss = build_loss(model, config.loss, lambda: idf_sentences(material))
+    refuse_idle_terms(model, loss, next(iter(material.train.values())), prompt_of(model))
     clock = _StepClock()
     short = replace(
         config,
@@ -65,6 +67,7 @@ def dry_run(config: TrainConfig) -> DryRun:
             short, RunFolder(Path(folder)), model, replace(material, held_out={}), loss, [clock], quiet=True
         )
         trainer.args.save_strategy = "no"
+        steps = _steps(config, len(trainer.get_train_dataloader()))
         trainer.train()
     per_step = float(np.median(np.diff(clock.ends))) if len(clock.ends) > 1 else math.nan
     rounds = 2 + (math.ceil(steps / config.held_out.every) if config.held_out.every else QUARTER_EVALUATIONS)
@@ -85,14 +88,12 @@ def dry_run(config: TrainConfig) -> DryRun:
     )
 
 
-def _steps(config: TrainConfig, material: Material) -> int:
+def _steps(config: TrainConfig, batches: int) -> int:
+    """Optimiser steps of a run with so many batches an epoch and process, counted as the trainer does."""
     settings = config.optimization
     if settings.max_steps:
         return settings.max_steps
-    sizes = [len(each) for each in material.train.values()]
-    batches = [math.ceil(size / settings.batch_size) for size in sizes]
-    total = min(batches) * len(batches) if config.data.sampling == "round_robin" else sum(batches)
-    return max(1, math.ceil(math.ceil(total / settings.accumulate) * settings.epochs))
+    return math.ceil(math.ceil(batches / settings.accumulate) * settings.epochs)
 
 
 def _token_lengths(model: SentenceTransformer, material: Material) -> tuple[np.ndarray, float]:

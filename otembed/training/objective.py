@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import torch
 from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss, MultipleNegativesRankingLoss
 
 from otembed.errors import ConfigError
 from otembed.losses import OTAlignmentLoss
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from datasets.arrow_dataset import Dataset
     from sentence_transformers import SentenceTransformer
     from torch import nn
 
     from otembed.config import LossConfig
 
 
-def build_loss(model: SentenceTransformer, config: LossConfig, idf_sentences: Sequence[str] = ()) -> nn.Module:
-    """Build the loss that ``config`` names around ``model``.
+def build_loss(
+    model: SentenceTransformer, config: LossConfig, idf_sentences: Callable[[], Sequence[str]]
+) -> nn.Module:
+    """Build the loss that ``config`` names around ``model``; ``idf_sentences`` is called for idf marginals only.
 
     Raises
     ------
@@ -30,7 +34,34 @@ def build_loss(model: SentenceTransformer, config: LossConfig, idf_sentences: Se
     if config.alignment is None:
         assert sentence is not None, "LossConfig refuses a loss without terms"
         return sentence
-    return OTAlignmentLoss(model, sentence, config=config.alignment, idf_sentences=idf_sentences)
+    counted = idf_sentences() if config.alignment.marginals == "idf" else None
+    return OTAlignmentLoss(model, sentence, config=config.alignment, idf_sentences=counted)
+
+
+def refuse_idle_terms(model: SentenceTransformer, loss: nn.Module, dataset: Dataset, prompt: str | None) -> None:
+    """Run two pairs through the loss and refuse a term that reaches nothing that trains.
+
+    Raises
+    ------
+    ConfigError
+        If everything a term depends on is frozen.
+    """
+    rows = dataset[:2]
+    columns = [model.preprocess(rows[side], prompt=prompt) for side in ("source", "target")]
+    value = loss([{key: _to(each, model.device) for key, each in column.items()} for column in columns], None)
+    terms = value if isinstance(value, dict) else {"sentence": value}
+    if isinstance(loss, OTAlignmentLoss):
+        loss.pop_statistics()
+    for name, term in terms.items():
+        if not term.requires_grad:
+            raise ConfigError(
+                f"the {name} term of the loss reaches nothing that trains",
+                "Freeze less (model.freeze), or align a layer above the frozen ones (loss.alignment.layer).",
+            )
+
+
+def _to(value: Any, device: torch.device) -> Any:
+    return value.to(device) if isinstance(value, torch.Tensor) else value
 
 
 def _sentence_loss(model: SentenceTransformer, config: LossConfig) -> nn.Module:

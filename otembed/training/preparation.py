@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Retrieval among fewer pairs says nothing, and one row has no centre of its own.
+FEWEST_HELD_OUT = 2
 Sentences = tuple[list[str], list[str]]
 
 
@@ -46,7 +48,8 @@ class Material:
 def load_material(config: TrainConfig) -> Material:
     """Read, check and split the parallel text of a run.
 
-    A pair without a held-out file of its own gives ``held_out.size`` of its pairs, at most a fifth. No
+    A pair without a held-out file of its own gives ``held_out.size`` of its pairs, at most a fifth, and none where
+    that would be fewer than two. No
     held-out sentence, of whichever pair and on whichever side, stays in the training text of any pair.
 
     Raises
@@ -66,7 +69,7 @@ def load_material(config: TrainConfig) -> Material:
             exclude=given,
         )
         size = 0 if name in held_out else min(config.held_out.size, len(text) // 5)
-        if size:
+        if size >= FEWEST_HELD_OUT:
             text, held_out[name] = split_held_out(text, size, seed=config.optimization.seed)
         train[name] = text
     fresh = _digests(each for name, each in held_out.items() if name not in config.held_out.pairs)
@@ -97,7 +100,6 @@ def load_encoder(config: ModelConfig, seed: int) -> SentenceTransformer:
     model = load_model(
         config.name,
         device=config.device,
-        max_seq_length=config.max_seq_length,
         revision=config.revision,
         local_files_only=config.local_files_only or None,
     )
@@ -111,10 +113,35 @@ def load_encoder(config: ModelConfig, seed: int) -> SentenceTransformer:
                 did_you_mean(config.prompt_name, model.prompts),
             )
         model.default_prompt_name = config.prompt_name
+    if config.device is not None and config.device.startswith("cuda:"):
+        raise ConfigError(
+            f"model.device = {config.device}: training uses the first visible GPU",
+            f"Set CUDA_VISIBLE_DEVICES={config.device[5:]} and device cuda.",
+        )
     summary = freeze(model, config.freeze)
     frozen = ", ".join(f"{part} ({count:,})" for part, count in summary.groups.items()) or "nothing"
     logger.info("training %s parameters; frozen: %s", f"{summary.trained:,}", frozen)
     return model
+
+
+def limit_length(model: SentenceTransformer, wanted: int | None) -> int | None:
+    """Cut sentences at ``wanted`` tokens, at most the model's own limit, which is returned.
+
+    Raises
+    ------
+    ConfigError
+        If the prompt fills the whole length.
+    """
+    own = model.max_seq_length
+    if wanted is not None:
+        model.max_seq_length = min(wanted, own or wanted)
+    prompt = len(model.tokenizer(prompt_of(model) or "")["input_ids"])
+    if model.max_seq_length is not None and model.max_seq_length <= prompt:
+        raise ConfigError(
+            f"model.max_seq_length = {model.max_seq_length}: the prompt alone has {prompt} tokens",
+            "Raise max_seq_length or shorten the prompt.",
+        )
+    return own
 
 
 def prompt_of(model: SentenceTransformer) -> str | None:
@@ -124,7 +151,12 @@ def prompt_of(model: SentenceTransformer) -> str | None:
 
 def _load_held_out(name: str, value: str, config: TrainConfig) -> ParallelText:
     """Held-out pairs are measured as they are: only pairs with an empty side are left out."""
-    return load_pairs(parse_pair_spec(name, value), PairChecks.off(), config.held_out.limit, pivot=None)
+    text = load_pairs(parse_pair_spec(name, value), PairChecks.off(), config.held_out.limit, pivot=None)
+    if len(text) < FEWEST_HELD_OUT:
+        raise DataError(
+            f"{name}: {len(text)} held-out pair, retrieval needs {FEWEST_HELD_OUT}", "Give more.", path=text.path
+        )
+    return text
 
 
 def _as_named(text: ParallelText) -> Sentences:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import time
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,7 @@ import numpy as np
 from accelerate import PartialState
 from sentence_transformers import SentenceTransformerTrainer
 from sentence_transformers.base.evaluation import SequentialEvaluator
-from transformers import EarlyStoppingCallback, PrinterCallback
+from transformers import EarlyStoppingCallback, PrinterCallback, TrainerState, set_seed
 
 from otembed.errors import ConfigError
 from otembed.evaluation import BitextRetrievalEvaluator, evaluate_retrieval
@@ -21,8 +23,8 @@ from otembed.results import RetrievalReport, TrainResult, write_text
 from otembed.training.arguments import training_arguments
 from otembed.training.card import describe_in_card, keep_examples_out
 from otembed.training.environment import environment
-from otembed.training.objective import build_loss
-from otembed.training.preparation import Material, load_encoder, load_material, prompt_of
+from otembed.training.objective import build_loss, refuse_idle_terms
+from otembed.training.preparation import Material, limit_length, load_encoder, load_material, prompt_of
 from otembed.training.run_folder import RunFolder
 from otembed.training.run_log import RunLog
 
@@ -83,58 +85,98 @@ def train(
         config = RunFolder.read_config(str(resume))
     state = PartialState(cpu=config.model.device == "cpu")
     folder = RunFolder(Path(config.output))
-    if state.is_main_process:
-        _open(folder, config, resume=resume is not None, overwrite=overwrite)
-    state.wait_for_everyone()
-    if folder.finished:
+    if resume is None:
+        folder.refuse_taken(overwrite=overwrite)
+    elif folder.finished:
         logger.info("%s: already finished", folder.path)
-        return TrainResult.from_json(folder.results.read_text(encoding="utf-8"))
+        earlier = TrainResult.from_json(folder.results.read_text(encoding="utf-8"))
+        return replace(earlier, run=str(folder.path), model=str(folder.model))
     begun = time.monotonic()
 
     with state.main_process_first():
         material = load_material(config)
         model = load_encoder(config.model, config.optimization.seed)
-    check_saveable(model)
-    loss = build_loss(model, config.loss, idf_sentences(material))
-    before = _before(folder, model, material, state)
+    own_length = limit_length(model, config.model.max_seq_length)
+    refuse_unsuitable(config, model)
+    loss = build_loss(model, config.loss, lambda: idf_sentences(material))
+    refuse_idle_terms(model, loss, next(iter(material.train.values())), prompt_of(model))
+    set_seed(config.optimization.seed)
 
-    trainer, log = build_trainer(config, folder, model, material, loss, callbacks)
-    describe_in_card(model, config)
+    # Nothing was written so far: what fails above leaves an earlier run as it is.
+    if resume is None and state.is_main_process:
+        folder.create(config, overwrite=overwrite)
+        write_text(folder.environment, json.dumps(environment(), indent=2) + "\n")
+    state.wait_for_everyone()
+    with folder.locked() if state.is_main_process else nullcontext():
+        if resume is not None and state.is_main_process:
+            folder.drop_half_written()
+        state.wait_for_everyone()
+        before = _before(folder, model, material, state)
+        trainer, log = build_trainer(config, folder, model, material, loss, callbacks)
+        describe_in_card(model, config)
+        training_seconds = run_trainer(trainer, folder, log, state)
+
+        if state.is_main_process:
+            progress = trainer.state
+            best = progress.best_global_step if progress.best_model_checkpoint else None
+            if trainer.evaluator is not None and best not in (None, progress.global_step):
+                trainer.evaluator(model)  # the card holds the figures of the last step, not of the released one
+            _release(model, own_length, folder)
+            result = TrainResult(
+                run=str(folder.path),
+                model=str(folder.model),
+                steps=progress.global_step,
+                epochs=round(float(progress.epoch or 0), 4),
+                best_step=best,
+                seconds=round(time.monotonic() - begun, 1),
+                training_seconds=round(training_seconds, 1),
+                parameters=sum(each.numel() for each in model.parameters()),
+                trained_parameters=sum(each.numel() for each in model.parameters() if each.requires_grad),
+                pairs=material.counts,
+                last_log=log.last,
+                before=before,
+                after=_evaluate(model, material, str(folder.model)),
+            )
+            result.to_json(folder.results)
+            if not config.optimization.keep_checkpoints:
+                folder.drop_checkpoints()
+        state.wait_for_everyone()
+    return TrainResult.from_json(folder.results.read_text(encoding="utf-8"))
+
+
+def run_trainer(trainer: SentenceTransformerTrainer, folder: RunFolder, log: RunLog, state: PartialState) -> float:
+    """Train from the last whole checkpoint or from the start; the seconds it took.
+
+    A checkpoint of a run whose training had ended is only loaded: the trainer would take one step more.
+
+    Raises
+    ------
+    ConfigError
+        If there is not one batch for every process.
+    """
+    args = trainer.args
+    if not len(trainer.get_train_dataloader()):
+        raise ConfigError(
+            f"fewer training pairs than {state.num_processes} batches of {args.per_device_train_batch_size}",
+            "Lower optimization.batch_size or give more text.",
+        )
     checkpoint = folder.last_checkpoint()
     if state.is_main_process:
         folder.keep_metrics_up_to(int(checkpoint.name.split("-")[1]) if checkpoint else -1)
     logger.info("training: %s", f"from {checkpoint.name}" if checkpoint else "from the start")
-    outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-
-    result: TrainResult | None = None
-    if state.is_main_process:
-        progress = trainer.state
-        after = _evaluate(model, material, str(folder.model))
-        if trainer.evaluator is not None and progress.best_global_step not in (None, progress.global_step):
-            trainer.evaluator(model)  # the card holds the figures of the last step, not of the released one
-        save_model(model, folder.model, overwrite=True)
-        result = TrainResult(
-            run=str(folder.path),
-            model=str(folder.model),
-            steps=progress.global_step,
-            epochs=round(float(progress.epoch or 0), 4),
-            best_step=progress.best_global_step if progress.best_metric is not None else None,
-            seconds=round(time.monotonic() - begun, 1),
-            training_seconds=round(outcome.metrics["train_runtime"], 1),
-            parameters=sum(each.numel() for each in model.parameters()),
-            trained_parameters=sum(each.numel() for each in model.parameters() if each.requires_grad),
-            pairs=material.counts,
-            last_log=log.last,
-            before=before,
-            after=after,
-        )
-        result.to_json(folder.results)
-        if not config.optimization.keep_checkpoints:
-            folder.drop_checkpoints()
-    state.wait_for_everyone()
-    if result is None:
-        result = TrainResult.from_json(folder.results.read_text(encoding="utf-8"))
-    return result
+    if checkpoint is None:
+        return float(trainer.train().metrics["train_runtime"])
+    saved = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    control = saved.stateful_callbacks.get("TrainerControl", {}).get("args", {})
+    if saved.global_step < saved.max_steps and not control.get("should_training_stop"):
+        return float(trainer.train(resume_from_checkpoint=str(checkpoint)).metrics["train_runtime"])
+    best = folder.checkpoints / f"checkpoint-{saved.best_global_step}"
+    chosen = best if args.load_best_model_at_end and best.is_dir() else checkpoint
+    trainer._load_from_checkpoint(str(chosen))
+    saved.best_model_checkpoint = str(best) if chosen == best else None
+    trainer.state = saved
+    log.last = folder.last_training_record()
+    return 0.0
 
 
 def build_trainer(
@@ -153,8 +195,6 @@ def build_trainer(
     log = RunLog(None if quiet else folder, loss)
     extra: list[TrainerCallback] = [log, *callbacks]
     if config.held_out.patience and evaluator is not None:
-        if not config.held_out.select_best:
-            raise ConfigError("held_out.patience needs held_out.select_best", "Set select_best to true.")
         extra.append(EarlyStoppingCallback(early_stopping_patience=config.held_out.patience))
     trainer = SentenceTransformerTrainer(
         model=model,
@@ -182,12 +222,19 @@ def idf_sentences(material: Material) -> list[str]:
     ]
 
 
-def _open(folder: RunFolder, config: TrainConfig, *, resume: bool, overwrite: bool) -> None:
-    if resume:
-        folder.drop_half_written()
-    else:
-        folder.create(config, overwrite=overwrite)
-        write_text(folder.environment, json.dumps(environment(), indent=2) + "\n")
+def refuse_unsuitable(config: TrainConfig, model: SentenceTransformer) -> None:
+    """Refuse what only shows with the model at hand; shared with the dry run."""
+    check_saveable(model)
+    if config.optimization.precision == "fp16" and model.device.type == "cpu":
+        raise ConfigError("optimization.precision = fp16 needs a GPU", "Use bf16 or float32 on a CPU.")
+
+
+def _release(model: SentenceTransformer, own_length: int | None, folder: RunFolder) -> None:
+    """Save the model with the length limit that it had before training."""
+    trained_at = model.max_seq_length
+    model.max_seq_length = own_length
+    save_model(model, folder.model, overwrite=True)
+    model.max_seq_length = trained_at
 
 
 def _before(

@@ -5,14 +5,35 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
 
 from otembed.config import TrainConfig
 from otembed.config_io import read_yaml, to_yaml, train_config
 from otembed.errors import ConfigError
 from otembed.results import write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+LOCK = ".lock"
+ENTRIES = frozenset(
+    {
+        "config.yaml",
+        "environment.json",
+        "before.json",
+        "metrics.jsonl",
+        "checkpoints",
+        "model",
+        "results.json",
+        LOCK,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -76,11 +97,12 @@ class RunFolder:
             written to. With ``overwrite`` only the folder of an earlier run is replaced.
         """
         self.refuse_taken(overwrite=overwrite)
-        if self.config.is_file():
-            aside = self.path.with_name(f".{self.path.name}.{os.getpid()}.old")
-            self.path.rename(aside)
-            shutil.rmtree(aside)
         try:
+            if self.config.is_file():
+                whole = self.path.resolve()
+                aside = whole.with_name(f".{whole.name}.{os.getpid()}.old")
+                whole.rename(aside)
+                shutil.rmtree(aside)
             self.path.mkdir(parents=True, exist_ok=True)
             write_text(self.config, to_yaml(config))
         except OSError as error:
@@ -92,8 +114,12 @@ class RunFolder:
         """Raise ConfigError if a new run cannot go here: only another run is replaced, and only when asked."""
         if not self.path.exists() or (self.path.is_dir() and not any(self.path.iterdir())):
             return
-        if not self.config.is_file():
-            raise ConfigError(f"{self.path}: exists and holds no run of otembed", "Choose a new folder.")
+        strangers = (
+            [] if not self.path.is_dir() else [each for each in self.path.iterdir() if each.name not in ENTRIES]
+        )
+        if strangers or not self.config.is_file():
+            found = f" ({strangers[0].name} is none of a run)" if strangers and self.config.is_file() else ""
+            raise ConfigError(f"{self.path}: exists and holds no run of otembed{found}", "Choose a new folder.")
         if not overwrite:
             raise ConfigError(
                 f"{self.path}: holds {'a finished' if self.finished else 'an unfinished'} run",
@@ -129,6 +155,26 @@ class RunFolder:
         complete = [each for each in self._checkpoints() if _is_complete(each)]
         return complete[-1] if complete else None
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for this process.
+
+        Raises
+        ------
+        ConfigError
+            If another process works on it.
+        """
+        lock = FileLock(self.path / LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise ConfigError(f"{self.path}: another process works on this run", "Wait for it to end.") from error
+        try:
+            yield
+        finally:
+            lock.release()
+            (self.path / LOCK).unlink(missing_ok=True)
+
     def drop_checkpoints(self) -> None:
         """Delete the checkpoints."""
         shutil.rmtree(self.checkpoints, ignore_errors=True)
@@ -143,9 +189,19 @@ class RunFolder:
                 record = json.loads(line)
             except json.JSONDecodeError:
                 continue
-            if record["step"] <= step:
+            if isinstance(record, dict) and isinstance(record.get("step"), int) and record["step"] <= step:
                 kept.append(line + "\n")
         write_text(self.metrics, "".join(kept))
+
+    def last_training_record(self) -> dict[str, Any]:
+        """Means of the last log interval, as in ``metrics.jsonl``; empty without one."""
+        lines = self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.exists() else []
+        trained = [record for record in map(json.loads, lines) if "loss" in record]
+        return (
+            {name: value for name, value in trained[-1].items() if name not in {"step", "seconds"}}
+            if trained
+            else {}
+        )
 
     def append_metrics(self, record: dict[str, Any]) -> None:
         """Append one record as a line."""

@@ -46,12 +46,25 @@ class RunLog(TrainerCallback):
         """Start the clock."""
         self._begun, self._first_step = time.monotonic(), state.global_step
 
+    def on_epoch_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        train_dataloader: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Give every batch sampler the epoch: the wrappers that a resumed loader adds do not pass it on."""
+        sampler = getattr(train_dataloader, "batch_sampler", None)
+        while sampler is not None:
+            if hasattr(sampler, "set_epoch"):
+                sampler.set_epoch(int(state.epoch or 0))
+            sampler = getattr(sampler, "batch_sampler", None)
+
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
-        """Look at the loss before anything is evaluated or saved; evaluate the last step too."""
-        if state.global_step >= state.max_steps and args.eval_strategy != "no":
-            control.should_evaluate = True
+        """Look at the loss before anything is evaluated or saved."""
         if control.should_evaluate or control.should_save:
             control.should_log = True
         return control

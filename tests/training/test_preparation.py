@@ -37,12 +37,19 @@ def test_a_held_out_file_is_measured_as_it_is(configure, tmp_path):
 
 
 def test_sentences_of_held_out_files_are_not_trained(configure, text_path, tmp_path):
-    first = text_path.read_text().splitlines()[0]
+    held = text_path.read_text().splitlines()[:2]
     path = tmp_path / "test.tsv"
-    path.write_text(first + "\n")
+    path.write_text("\n".join(held) + "\n")
     material = load_material(configure(held_out={"pairs": {"en-de": str(path)}}))
-    assert sides(material.train["en-de"]).isdisjoint(first.split("\t"))
-    assert material.counts["en-de"]["dropped"]["held_out"] == 1
+    assert sides(material.train["en-de"]).isdisjoint("\t".join(held).split("\t"))
+    assert material.counts["en-de"]["dropped"]["held_out"] == 2
+
+
+def test_one_held_out_pair_is_too_few(configure, tmp_path):
+    path = tmp_path / "test.tsv"
+    path.write_text("the cat\tdie Katze\n")
+    with pytest.raises(DataError, match="1 held-out pair, retrieval needs 2"):
+        load_material(configure(held_out={"pairs": {"en-de": str(path)}}))
 
 
 def test_text_that_is_wholly_held_out_elsewhere_is_refused(configure, tmp_path, text_path):

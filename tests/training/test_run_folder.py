@@ -62,6 +62,21 @@ def test_a_folder_of_something_else_is_never_overwritten(folder):
     assert (folder.path / "thesis.tex").exists()
 
 
+def test_a_folder_with_a_foreign_config_is_never_overwritten(folder):
+    folder.create(config_for(folder))
+    (folder.path / "thesis.tex").write_text("years of work")
+    with pytest.raises(ConfigError, match=r"thesis\.tex is none of a run"):
+        folder.create(config_for(folder), overwrite=True)
+    assert (folder.path / "thesis.tex").exists()
+
+
+def test_a_run_in_work_is_locked(folder):
+    folder.create(config_for(folder))
+    with folder.locked(), pytest.raises(ConfigError, match="another process works on this run"), folder.locked():
+        pass
+    assert sorted(each.name for each in folder.path.iterdir()) == ["config.yaml"]
+
+
 def test_a_file_in_the_way_is_refused(folder):
     folder.path.write_text("")
     with pytest.raises(ConfigError, match="holds no run"):
@@ -95,6 +110,6 @@ def test_metrics_after_the_checkpoint_and_cut_lines_are_dropped(folder):
     for step in (1, 5, 8):
         folder.append_metrics({"step": step, "loss": 1.0})
     with folder.metrics.open("a") as file:
-        file.write('{"step": 9, "lo')
+        file.write('5\n{"loss": 1}\n{"step": 9, "lo')
     folder.keep_metrics_up_to(5)
     assert [json.loads(line)["step"] for line in folder.metrics.read_text().splitlines()] == [1, 5]

@@ -17,7 +17,7 @@ from transformers import TrainerCallback
 
 import otembed
 from otembed.config_io import read_yaml, train_config
-from otembed.errors import ConfigError, NumericsError
+from otembed.errors import ConfigError, NumericsError, OtembedError
 from otembed.results import TrainResult
 from otembed.training import RunFolder, dry_run
 
@@ -124,6 +124,33 @@ class Crash(TrainerCallback):
             raise RuntimeError("power cut")
 
 
+class CrashAtEnd(TrainerCallback):
+    """Fail between the last step and the release."""
+
+    def on_train_end(self, args, state, control, **kwargs):
+        raise RuntimeError("power cut")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimization": {"schedule": "constant_with_warmup"}, "held_out": {"select_best": False}},
+        {"held_out": {"patience": 1, "every": 1}, "optimization": {"max_steps": 30, "learning_rate": 1e-7}},
+        {"optimization": {"max_steps": None, "epochs": 1.0}},
+    ],
+    ids=["last model", "stopped early", "whole epoch"],
+)
+def test_a_run_cut_after_its_last_step_takes_no_step_more(configure, changes):
+    straight = otembed.train(configure(**changes))
+    cut = configure(**changes, output=f"{straight.run}-cut")
+    with pytest.raises(RuntimeError, match="power cut"):
+        otembed.train(cut, callbacks=[CrashAtEnd()])
+    resumed = otembed.train(resume=cut.output)
+    assert (resumed.steps, resumed.best_step) == (straight.steps, straight.best_step)
+    assert resumed.last_log.keys() == straight.last_log.keys()
+    assert_same_weights(straight.run, resumed.run)
+
+
 @pytest.mark.parametrize("step", [1, 4, 8])
 def test_a_cut_run_resumes_to_the_same_result(configure, step):
     changes = {"optimization": {"max_steps": 10, "epochs": 1, "accumulate": 2}, "held_out": {"patience": 3}}
@@ -154,6 +181,41 @@ def test_a_finished_run_gives_its_result_again(configure):
     before = (Path(result.run) / "metrics.jsonl").read_text()
     assert otembed.train(resume=result.run) == result
     assert (Path(result.run) / "metrics.jsonl").read_text() == before
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"pairs": {"en-de": "missing.tsv"}},
+        {"model": {"name": "./nowhere"}},
+        {"loss": {"alignment": {"layer": 9}}},
+        {"optimization": {"precision": "fp16"}},
+    ],
+    ids=["data", "model", "loss", "device"],
+)
+def test_overwriting_with_bad_input_leaves_the_earlier_run(configure, changes):
+    result = otembed.train(configure())
+    with pytest.raises(OtembedError):
+        otembed.train(configure(**changes), overwrite=True)
+    assert otembed.train(resume=result.run) == result
+
+
+def test_a_failed_start_leaves_nothing_behind(configure, tmp_path):
+    with pytest.raises(OtembedError):
+        otembed.train(configure(model={"name": "./nowhere"}))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_moved_run_tells_where_it_lies_now(configure, tmp_path):
+    result = otembed.train(configure())
+    Path(result.run).rename(tmp_path / "moved")
+    moved = otembed.train(resume=tmp_path / "moved")
+    assert (moved.run, moved.model) == (str(tmp_path / "moved"), str(tmp_path / "moved" / "model"))
+
+
+def test_the_released_model_has_its_own_length_again(configure):
+    result = otembed.train(configure(model={"max_seq_length": 12}))
+    assert SentenceTransformer(result.model, device="cpu", local_files_only=True).max_seq_length == 64
 
 
 def test_bad_input_leaves_an_earlier_run_intact(configure, tmp_path):
@@ -220,15 +282,28 @@ def test_nan_stops_the_run_with_a_hint(configure):
     ("changes", "message"),
     [
         ({"optimization": {"precision": "fp16"}}, "fp16 needs a GPU"),
-        ({"optimization": {"save_every": 4}}, "save_every = 4 is no multiple"),
+        ({"optimization": {"save_every": 4}}, "save_every = 4 differs from held_out.every = 3"),
         ({"held_out": {"patience": 1, "select_best": False}}, "patience needs"),
         ({"loss": {"matryoshka": [64]}}, "the model has 32 dimensions"),
         ({"loss": {"alignment": {"layer": 9}}}, "layer = 9"),
+        (
+            {"model": {"freeze": ["embeddings", "layers:3"]}},
+            "sentence term of the loss reaches nothing that trains",
+        ),
+        (
+            {"model": {"freeze": ["embeddings", "layers:1"]}, "loss": {"alignment": {"layer": 1}}},
+            "alignment term of the loss reaches nothing",
+        ),
+        ({"model": {"prompt_name": "query", "max_seq_length": 4}}, "the prompt alone has"),
+        ({"model": {"device": "cuda:1"}}, "cuda:1"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(configure, changes, message):
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(OtembedError, match=message):
         otembed.train(configure(**changes))
+    if changes != {"optimization": {"save_every": 4}}:
+        with pytest.raises(OtembedError, match=message):
+            dry_run(configure(**changes))
 
 
 def test_train_takes_a_configuration_or_a_run(configure):

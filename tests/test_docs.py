@@ -1,0 +1,79 @@
+"""What the documents show runs, and their tables are those of the measurements."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+import yaml
+from otembed.cli.main import app
+from typer.testing import CliRunner
+
+from otembed.config import AlignmentConfig, TrainConfig
+from otembed.config_io import build, read_preset
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(path, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.slow
+def test_the_readmes_python_runs(tmp_path):
+    for code in blocks(ROOT / "README.md", "python"):
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_between_documents_lead_somewhere(path):
+    for target in re.findall(r"\]\(([^)#]+)", path.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_options_in_the_documents_exist(path):
+    known = {"--master-port", "--nproc-per-node", "--no-python"}
+    for command in (["train"], ["eval", "retrieval"], ["presets"], []):
+        known |= set(re.findall(r"--[a-z][a-z-]*", CliRunner().invoke(app, [*command, "--help"]).stdout))
+    for line in re.findall(r"otembed (?:train|eval|presets)[^\n`]*", path.read_text(encoding="utf-8")):
+        assert set(re.findall(r"(?<!\S)--[a-z][a-z-]*", line)) <= known, line
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_yaml_in_the_documents_is_valid(path):
+    for text in blocks(path, "yaml"):
+        build(TrainConfig, {"pairs": {"en-sw": "x"}} | yaml.safe_load(text))
+
+
+def test_settings_named_in_the_training_guide_exist():
+    text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    for key in re.findall(r"`((?:loss|model|data|held_out|optimization)\.[a-z_.]+)", text):
+        kind = TrainConfig
+        for part in key.split("."):
+            kind = AlignmentConfig if part == "alignment" else kind
+            assert part in kind.__dataclass_fields__, key
+            factory = kind.__dataclass_fields__[part].default_factory
+            kind = factory if isinstance(factory, type) else kind
+
+
+@pytest.mark.parametrize("name", ["recipes", "alignment_knobs"])
+def test_tables_of_the_log_are_rendered_from_the_measurements(name):
+    specification = spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+    benchmark = module_from_spec(specification)
+    specification.loader.exec_module(benchmark)
+    document = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    assert benchmark.table(document) in (ROOT / "docs" / "log.md").read_text(encoding="utf-8")
+
+
+def test_the_starter_preset_covers_the_starter_languages():
+    preset = read_preset("starter")
+    assert preset["pairs"].keys() == preset["held_out"]["pairs"].keys()
+    assert len(preset["pairs"]) == 8
