@@ -40,6 +40,8 @@ format: $(VENV)/.dev ## Mend style
 
 types: $(VENV)/.dev ## Check types
 	$(BIN)/mypy
+	$(BIN)/mypy cli
+	$(BIN)/mypy benchmarks/*.py
 
 check: lint types test ## Lint, types and tests
 

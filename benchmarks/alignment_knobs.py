@@ -15,14 +15,16 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 
 import otembed
 from otembed.alignment import pool_units
+from otembed.alignment.units import Pooling
 from otembed.results import write_text
 from otembed.training.environment import environment
 from otembed.transport import norm_marginals, pairwise_cost, scale_cost, sinkhorn, uniform_marginals
@@ -69,7 +71,7 @@ def read_gold(sentences: str, links: str, limit: int) -> list[tuple[list[str], l
 
 
 @torch.no_grad()
-def embed(model: Any, sentences: list[list[str]], layers: set[int], pooling: str) -> dict[int, tuple[Any, Any]]:
+def embed(model: Any, sentences: list[list[str]], layers: set[int], pooling: Pooling) -> dict[int, tuple[Any, Any]]:
     """Word vectors (B, U, D) and masks (B, U) of each layer."""
     encoded = model.tokenizer(
         sentences, is_split_into_words=True, padding=True, truncation=True, max_length=256, return_tensors="pt"
@@ -111,15 +113,19 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     corpora = {}
     for value in options.gold:
         name, _, files = value.partition("=")
-        corpora[name] = read_gold(*files.split(","), options.limit)
+        sentences, links = files.split(",")
+        corpora[name] = read_gold(sentences, links, options.limit)
     figures: list[dict[str, Any]] = [{"change": change, "aer": {}} for change in CHANGES]
     for name, gold in corpora.items():
-        for pooling in ("mean", "first", "last"):
+        for pooling in get_args(Pooling):
             chosen = [each for each in figures if (DEFAULTS | each["change"])["word_pooling"] == pooling]
             layers = {(DEFAULTS | each["change"])["layer"] for each in chosen}
             batches = [gold[start : start + BATCH] for start in range(0, len(gold), BATCH)]
             embedded = [
-                [embed(model, [row[side] for row in batch], layers, pooling) for side in (0, 1)]
+                [
+                    embed(model, [row[0] for row in batch], layers, pooling),
+                    embed(model, [row[1] for row in batch], layers, pooling),
+                ]
                 for batch in batches
             ]
             for each in chosen:
@@ -128,7 +134,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
                 each["aer"][name] = round(error_rate(states, gold, knobs), 4)
     return {
         "claim": str(__doc__).splitlines()[0].removeprefix("Claim: "),
-        "environment": environment(),
+        # File names alone: where they lay on this machine is nobody's business.
+        "environment": environment() | {"command": [re.sub(r"[^=,]*/", "", each) for each in sys.argv]},
         "settings": {"model": options.model, "limit": options.limit, "defaults": DEFAULTS},
         "figures": figures,
     }

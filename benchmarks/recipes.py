@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import statistics
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -27,8 +29,8 @@ from otembed.training.environment import environment
 
 OBJECTIVES: dict[str, dict[str, Any]] = {
     "mnrl": {"sentence": "mnrl", "alignment": None},
-    "ot+anchor": {"sentence": "none", "alignment": {"anchor": {"weight": 0.1, "reduction": "mean"}}},
-    "mnrl+ot": {"sentence": "mnrl", "alignment": {"weight": 1.0, "layer": -1}},
+    "ot+anchor": {"sentence": "none", "alignment": {"weight": 1.0, "anchor": {"weight": 0.1, "reduction": "mean"}}},
+    "mnrl+ot, weight 1": {"sentence": "mnrl", "alignment": {"weight": 1.0, "layer": -1}},
     "mnrl+ot, weight .1": {"sentence": "mnrl", "alignment": {"weight": 0.1, "layer": -1}},
     "mnrl+ot, layer 7, relaxation .2": {
         "sentence": "mnrl",
@@ -44,7 +46,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """Train every objective with every seed; figures of earlier runs in the output file are kept."""
     document: dict[str, Any] = {
         "claim": __doc__.splitlines()[0].removeprefix("Claim: "),
-        "environment": environment(),
+        # File names alone: where they lay on this machine is nobody's business.
+        "environment": environment() | {"command": [re.sub(r"[^=,]*/", "", each) for each in sys.argv]},
         "settings": {
             name: getattr(options, name) for name in ("model", "steps", "batch_size", "learning_rate", "limit")
         },
@@ -100,7 +103,7 @@ def train_once(options: argparse.Namespace, name: str, seed: int, texts: Any) ->
             "output": folder,
             "model": {"name": options.model, "max_seq_length": MAX_SEQ_LENGTH},
             "data": {"limit": options.limit},
-            "held_out": {"size": 0},
+            "held_out": {"size": 0, "select_best": False},
             "optimization": {
                 "max_steps": options.steps,
                 "batch_size": options.batch_size,

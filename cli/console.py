@@ -49,12 +49,11 @@ def set_up_logging(console: Console) -> None:
 
 def silence_progress_bars() -> None:
     """Switch off the libraries' own bars: otembed shows one of its own."""
-    import datasets
-    from transformers.utils import logging as transformers_logging
+    from datasets.utils.tqdm import disable_progress_bars
+    from transformers.utils.logging import disable_progress_bar
 
-    datasets.disable_progress_bars()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    disable_progress_bars()
+    disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 class _ConsoleHandler(logging.Handler):

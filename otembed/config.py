@@ -65,7 +65,7 @@ class AlignmentConfig:
         description="KL penalty on the marginals (unbalanced OT): units may stay unmatched. null: balanced.",
     )
     debiased: bool = Field(default=False, description="Sinkhorn divergence: subtract each side's cost to itself.")
-    weight: PositiveFloat = Field(default=1.0, description="Weight of the alignment term.")
+    weight: PositiveFloat = Field(default=0.1, description="Weight of the alignment term.")
     tol: PositiveFloat = Field(default=1e-4, description="Marginal error at which a plan counts as converged.")
     max_iter: Count = Field(default=2000, description="Most Sinkhorn iterations a plan may take.")
     anchor: AnchorConfig | None = Field(
@@ -222,7 +222,7 @@ class OptimizationConfig:
     max_steps: Count | None = Field(default=None, description="Optimiser steps; replaces epochs.")
     batch_size: Annotated[int, Field(ge=2)] = Field(default=32, description="Sentence pairs a batch and process.")
     accumulate: Count = Field(default=1, description="Batches whose gradients make one step.")
-    learning_rate: PositiveFloat = Field(default=5e-5, description="Peak learning rate (AdamW).")
+    learning_rate: PositiveFloat = Field(default=3e-5, description="Peak learning rate (AdamW).")
     warmup: Share = Field(default=0.1, description="Share of the steps over which the learning rate rises.")
     schedule: Literal["linear", "cosine", "constant_with_warmup"] = Field(
         default="linear", description="Course of the learning rate after the warm-up."

