@@ -63,7 +63,9 @@ def train_command(
     preset: Annotated[str | None, typer.Option(help="Shipped settings to start from; see otembed presets.")] = None,
     freeze: Annotated[
         list[str] | None,
-        typer.Option(help="Part not to train: embeddings, layers:N, or none for nothing; repeat for more."),
+        typer.Option(
+            metavar="PART", help="Part not to train: embeddings, layers:N, or none for nothing; repeat for more."
+        ),
     ] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the pairs.")] = None,
     max_steps: Annotated[int | None, typer.Option(help="Optimiser steps; replaces --epochs.")] = None,

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
 
     from otembed.config import TrainConfig
 
+# Where the weights of the offline encoders come from, and under which licence.
+OFFLINE_ORIGINS = {"offline:multilingual-e5-small": ("intfloat/multilingual-e5-small", "mit")}
+
 
 def keep_examples_out(model: SentenceTransformer, config: TrainConfig) -> None:
     """Keep training sentences out of the card's widget and usage example; called before the trainer is made."""
@@ -19,11 +22,14 @@ def keep_examples_out(model: SentenceTransformer, config: TrainConfig) -> None:
 
 
 def describe_in_card(model: SentenceTransformer, config: TrainConfig) -> None:
-    """Name the languages, and leave training sentences out unless ``examples_in_card`` lets them in."""
+    """Name the languages and, of an offline encoder, base model and licence; leave training sentences out unless ``examples_in_card`` lets them in."""
     card = model.model_card_data
     codes = sorted({code.split("_")[0] for pair in config.pairs for code in pair.split("-")})
     card.language = codes
     card.add_tags(["otembed", "bitext-mining"])
+    origin = OFFLINE_ORIGINS.get(config.model.name)
+    if origin is not None:
+        card.base_model, card.license = origin
     if config.examples_in_card:
         return
     card.widget = []

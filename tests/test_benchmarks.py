@@ -1,0 +1,58 @@
+"""The benchmark scripts run, and their figures are those of a count by hand."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parent.parent
+
+
+def script(name):
+    specification = spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+    module = module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+def test_recipes_run_resume_and_render(tmp_path, tiny_model_path):
+    output = tmp_path / "recipes.json"
+    command = [
+        sys.executable, str(ROOT / "benchmarks" / "recipes.py"), "--pairs", "en-sw=starter:en-sw", "--held-out",
+        "en-sw=starter:en-sw@test", "--held-out-limit", "16", "--model", str(tiny_model_path), "--objectives", "mnrl",
+        "--steps", "2", "--batch-size", "8", "-o", str(output), "--seeds",
+    ]  # fmt: skip
+    subprocess.run([*command, "1"], check=True, capture_output=True)
+    first = json.loads(output.read_text())
+    table = subprocess.run([*command, "1", "2"], check=True, capture_output=True, text=True).stdout
+    document = json.loads(output.read_text())
+    assert [each["seed"] for each in document["runs"]] == [1, 2]
+    assert document["runs"][0] == first["runs"][0]
+    cell = [100 * each["after"]["scores"][0]["accuracy_target_to_source"] for each in document["runs"]]
+    assert f"| mnrl | 2 | {sum(cell) / 2:.1f}% ± " in table
+
+
+def test_gold_links_are_read_from_1_and_possible_links_hold_the_sure_ones(tmp_path):
+    (tmp_path / "text").write_text("a b ||| x y\n")
+    (tmp_path / "links").write_text("1-1 2p1\n")
+    ((source, target, sure, possible),) = script("alignment_knobs").read_gold(
+        str(tmp_path / "text"), str(tmp_path / "links"), 9
+    )
+    assert (source, target, sure, possible) == (["a", "b"], ["x", "y"], {(0, 0)}, {(0, 0), (1, 0)})
+
+
+def test_alignment_error_rate_equals_a_count_by_hand():
+    """Links 0-0, 1-1, 2-2 are found; sure are 0-0 and 2-1, possible 1-1 as well: AER = 1 - (1 + 2) / (3 + 2)."""
+    benchmark = script("alignment_knobs")
+    units = torch.eye(3)[None]
+    mask = torch.ones(1, 3, dtype=torch.bool)
+    gold = [(["a", "b", "c"], ["x", "y", "z"], {(0, 0), (2, 1)}, {(0, 0), (2, 1), (1, 1)})]
+    knobs = benchmark.DEFAULTS | {"center": False}
+    assert benchmark.error_rate([((units, mask), (units, mask))], gold, knobs) == pytest.approx(1 - 3 / 5)
