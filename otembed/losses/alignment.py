@@ -6,7 +6,7 @@ Axes: B sentence pairs, T tokens, N source units, M target units, D dimension.
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -112,8 +112,7 @@ class OTAlignmentLoss(nn.Module):
         **knobs: Any,
     ) -> None:
         super().__init__()
-        base = config or AlignmentConfig()
-        self.config = AlignmentConfig(**{**_shallow(base), **knobs})
+        self.config = replace(config or AlignmentConfig(), **knobs)
         if loss is not None and uses_gradient_cache(loss):
             raise ConfigError(
                 f"{type(loss).__name__} caches gradients and runs the encoder in chunks that cannot be shared",
@@ -255,10 +254,6 @@ class OTAlignmentLoss(nn.Module):
         }
         for name, value in seen.items():
             self._counts[name] = self._counts.get(name, 0) + value
-
-
-def _shallow(config: AlignmentConfig) -> dict[str, Any]:
-    return {each.name: getattr(config, each.name) for each in fields(config)}
 
 
 def _flat(units: Tensor, masses: Tensor) -> tuple[Tensor, Tensor]:

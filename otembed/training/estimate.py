@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from transformers import TrainerCallback
 
+from otembed.models import describe_model
 from otembed.results import DryRun
 from otembed.training.objective import build_loss, refuse_idle_terms
 from otembed.training.preparation import Material, limit_length, load_encoder, load_material, prompt_of
@@ -71,6 +72,7 @@ def dry_run(config: TrainConfig) -> DryRun:
         trainer.train()
     per_step = float(np.median(np.diff(clock.ends))) if len(clock.ends) > 1 else math.nan
     rounds = 2 + (math.ceil(steps / config.held_out.every) if config.held_out.every else QUARTER_EVALUATIONS)
+    size = describe_model(model)
     return DryRun(
         pairs=material.counts,
         held_out={name: len(source) for name, (source, _) in material.held_out.items()},
@@ -83,8 +85,8 @@ def dry_run(config: TrainConfig) -> DryRun:
         evaluation_seconds=round(evaluation, 1),
         total_seconds=round(steps * per_step + rounds * evaluation, 1),
         peak_memory_gb=round(_peak_memory_gb(model.device), 2),
-        parameters=sum(each.numel() for each in model.parameters()),
-        trained_parameters=sum(each.numel() for each in model.parameters() if each.requires_grad),
+        parameters=size.parameters,
+        trained_parameters=size.trainable_parameters,
     )
 
 

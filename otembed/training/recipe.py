@@ -18,7 +18,7 @@ from transformers import EarlyStoppingCallback, PrinterCallback, TrainerState, s
 
 from otembed.errors import ConfigError
 from otembed.evaluation import BitextRetrievalEvaluator, evaluate_retrieval
-from otembed.models import check_saveable, save_model
+from otembed.models import check_saveable, describe_model, save_model
 from otembed.results import RetrievalReport, TrainResult, write_text
 from otembed.training.arguments import training_arguments
 from otembed.training.card import describe_in_card, keep_examples_out
@@ -122,6 +122,7 @@ def train(
             if trainer.evaluator is not None and best not in (None, progress.global_step):
                 trainer.evaluator(model)  # the card holds the figures of the last step, not of the released one
             _release(model, own_length, folder)
+            size = describe_model(model)
             result = TrainResult(
                 run=str(folder.path),
                 model=str(folder.model),
@@ -130,8 +131,8 @@ def train(
                 best_step=best,
                 seconds=round(time.monotonic() - begun, 1),
                 training_seconds=round(training_seconds, 1),
-                parameters=sum(each.numel() for each in model.parameters()),
-                trained_parameters=sum(each.numel() for each in model.parameters() if each.requires_grad),
+                parameters=size.parameters,
+                trained_parameters=size.trainable_parameters,
                 pairs=material.counts,
                 last_log=log.last,
                 before=before,

@@ -12,6 +12,7 @@ from transformers import TrainerCallback
 from otembed.errors import NumericsError
 from otembed.losses import OTAlignmentLoss
 from otembed.reporting.durations import format_seconds
+from otembed.results import finite_or_none
 
 if TYPE_CHECKING:
     from torch import nn
@@ -95,7 +96,7 @@ class RunLog(TrainerCallback):
         }
         shown = {name: value for name, value in values.items() if name not in _HIDDEN}
         if self.folder is not None:
-            self.folder.append_metrics({**record, **{name: _json_number(value) for name, value in shown.items()}})
+            self.folder.append_metrics(finite_or_none({**record, **shown}))
         done = max(state.global_step - self._first_step, 1)
         left = (state.max_steps - state.global_step) * seconds / done
         logger.info("%s", log_line(state.global_step, state.max_steps, shown, left))
@@ -141,7 +142,3 @@ def log_line(step: int, steps: int, values: dict[str, float], seconds_left: floa
             parts.append(f"{name} {value:.4f}")
     parts.append(f"left {format_seconds(seconds_left)}")
     return "  ".join(parts)
-
-
-def _json_number(value: Any) -> Any:
-    return value if not isinstance(value, float) or math.isfinite(value) else None
