@@ -36,6 +36,17 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
         "sentence": "mnrl",
         "alignment": {"weight": 1.0, "layer": 7, "relaxation": 0.2},
     },
+    # One knob each changed from "mnrl+ot, weight 1".
+    "mnrl+ot, weight 1, tokens": {"sentence": "mnrl", "alignment": {"weight": 1.0, "layer": -1, "unit": "token"}},
+    "mnrl+ot, weight 1, batch scope": {
+        "sentence": "mnrl",
+        "alignment": {"weight": 1.0, "layer": -1, "scope": "batch"},
+    },
+    "mnrl+ot, weight 1, debiased": {
+        "sentence": "mnrl",
+        "alignment": {"weight": 1.0, "layer": -1, "debiased": True},
+    },
+    "mnrl+ot, weight 1, idf": {"sentence": "mnrl", "alignment": {"weight": 1.0, "layer": -1, "marginals": "idf"}},
 }
 MAX_SEQ_LENGTH = 64
 # The pairs name English first.
