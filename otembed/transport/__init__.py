@@ -1,14 +1,17 @@
-"""Optimal transport on tensors: costs, marginals, entropic, unbalanced and exact plans; knows no text."""
+"""Optimal transport on tensors: costs, marginals, entropic, unbalanced, partial and exact plans; knows no text."""
 
 from otembed.transport.costs import CostScale, Metric, center, pairwise_cost, scale_cost
 from otembed.transport.divergence import sinkhorn_divergence
 from otembed.transport.exact import exact
+from otembed.transport.interface import Backend, solve
 from otembed.transport.marginals import idf_weights, norm_marginals, uniform_marginals, weighted_marginals
 from otembed.transport.plan import TransportPlan, TransportStatus
+from otembed.transport.prior import order_prior
 from otembed.transport.sinkhorn import sinkhorn
 from otembed.transport.strength import Relaxation
 
 __all__ = [
+    "Backend",
     "CostScale",
     "Metric",
     "Relaxation",
@@ -18,10 +21,12 @@ __all__ = [
     "exact",
     "idf_weights",
     "norm_marginals",
+    "order_prior",
     "pairwise_cost",
     "scale_cost",
     "sinkhorn",
     "sinkhorn_divergence",
+    "solve",
     "uniform_marginals",
     "weighted_marginals",
 ]

@@ -14,7 +14,7 @@ from torch import Tensor
 from otembed.errors import ConfigError
 from otembed.transport.costs import Metric, pairwise_cost
 from otembed.transport.plan import TransportPlan, TransportStatus
-from otembed.transport.solver import solve
+from otembed.transport.solver import solve_entropic
 from otembed.transport.strength import Relaxation, check_stopping, make_strength
 
 
@@ -95,9 +95,13 @@ def sinkhorn_divergence(
     _check_masses(y, b, "y and b")
     x = torch.where((a != 0)[:, :, None], x, 0.0)
     y = torch.where((b != 0)[:, :, None], y, 0.0)
-    cross = solve(pairwise_cost(x, y, metric=metric), a, b, strength, tol=tol, max_iter=max_iter, symmetric=False)
+    cross = solve_entropic(
+        pairwise_cost(x, y, metric=metric), a, b, strength, tol=tol, max_iter=max_iter, symmetric=False
+    )
     within = [
-        solve(pairwise_cost(z, z, metric=metric), c, c, strength, tol=tol, max_iter=max_iter, symmetric=True)
+        solve_entropic(
+            pairwise_cost(z, z, metric=metric), c, c, strength, tol=tol, max_iter=max_iter, symmetric=True
+        )
         for z, c in ((x, a), (y, b))
     ]
     value = cross.value - within[0].value / 2 - within[1].value / 2

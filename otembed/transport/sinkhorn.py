@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from otembed.transport.plan import TransportPlan
-from otembed.transport.solver import solve
+from otembed.transport.solver import solve_entropic
 from otembed.transport.strength import Relaxation, check_stopping, make_strength
 
 
@@ -111,4 +111,4 @@ def sinkhorn(
     """
     strength = make_strength(epsilon, relaxation)
     check_stopping(tol, max_iter)
-    return solve(cost, a, b, strength, tol=tol, max_iter=max_iter, symmetric=False)
+    return solve_entropic(cost, a, b, strength, tol=tol, max_iter=max_iter, symmetric=False)

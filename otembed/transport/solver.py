@@ -18,7 +18,7 @@ from otembed.transport.problem import Problem, prepare
 from otembed.transport.strength import Strength
 
 
-def solve(
+def solve_entropic(
     cost: Tensor, a: Tensor, b: Tensor, strength: Strength, *, tol: float, max_iter: int, symmetric: bool
 ) -> TransportPlan:
     """Solve checked settings; ``symmetric`` asserts equal sides and symmetric costs and averages updates."""
@@ -27,6 +27,14 @@ def solve(
         result = _iterate(problem, strength, tol=tol, max_iter=max_iter, symmetric=symmetric)
         if strength.balanced:
             result = centered(result, problem)
+    return with_gradients(result, problem, cost, a, b, strength)
+
+
+def with_gradients(
+    result: TransportPlan, problem: Problem, cost: Tensor, a: Tensor, b: Tensor, strength: Strength
+) -> TransportPlan:
+    """Attach the envelope gradients of an entropic solution to its value."""
+    with torch.no_grad():
         f, g = result.potential_source, result.potential_target
         grad_a = _mass_gradient(f, problem.a, problem.b, strength.epsilon, strength.rho_a)
         grad_b = _mass_gradient(g, problem.b, problem.a, strength.epsilon, strength.rho_b)
@@ -123,7 +131,7 @@ def _record(
     f = torch.where(state.log_a_AN.isfinite(), strength.epsilon * state.u_AN + half, 0.0)
     g = torch.where(state.log_b_AM.isfinite(), strength.epsilon * state.v_AM + half, 0.0)
     a, b = problem.a[index], problem.b[index]
-    value = _value(problem.cost[index], a, b, plan, state.exponent_ANM, strength)
+    value = entropic_value(problem.cost[index], a, b, plan, state.exponent_ANM, strength)
     status = torch.where(state.error_A <= tol, int(TransportStatus.CONVERGED), int(TransportStatus.MAX_ITERATIONS))
     lost = ~(value.isfinite() & state.error_A.isfinite())
     status = status.masked_fill(lost, int(TransportStatus.NON_FINITE)).to(torch.int8)
@@ -136,7 +144,9 @@ def _record(
     result.status[index] = status
 
 
-def _value(cost: Tensor, a: Tensor, b: Tensor, plan: Tensor, exponent: Tensor, strength: Strength) -> Tensor:
+def entropic_value(
+    cost: Tensor, a: Tensor, b: Tensor, plan: Tensor, exponent: Tensor, strength: Strength
+) -> Tensor:
     """Return the objective of ``plan``. KL is taken from the exponent: no cancelling at large epsilon."""
     product = a[:, :, None] * b[:, None, :]
     exponent = torch.where(product > 0, exponent, 0.0)

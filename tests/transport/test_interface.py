@@ -1,0 +1,78 @@
+"""One door: it hands on to the right solver and refuses what contradicts itself."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from otembed.errors import ConfigError
+from otembed.transport import TransportStatus, exact, order_prior, sinkhorn, solve
+
+
+def test_hands_on_to_the_named_solvers(batch_of):
+    cost, a, b = batch_of()
+    for relaxation in (None, 0.3, (math.inf, 0.2)):
+        mine = solve(cost, a, b, epsilon=0.1, relaxation=relaxation)
+        torch.testing.assert_close(mine.plan, sinkhorn(cost, a, b, epsilon=0.1, relaxation=relaxation).plan)
+    torch.testing.assert_close(solve(cost, a, b, epsilon=0).plan, exact(cost, a, b).plan)
+
+
+@pytest.mark.parametrize("epsilon", [0.5, 0.05])
+def test_pot_as_backend_gives_the_same_result(batch_of, epsilon):
+    cost, a, b = batch_of()
+    a[1], b[1] = 0, 0
+    cost[2, 0, 0] = math.nan
+    results, gradients = [], []
+    for backend in ("native", "pot"):
+        costs = cost.clone().requires_grad_()
+        result = solve(costs, a, b, epsilon=epsilon, tol=1e-10, max_iter=20_000, backend=backend)
+        gradients.append(torch.autograd.grad(result.value.nansum(), costs)[0])
+        results.append(result)
+    native, pot = results
+    assert native.status.tolist() == pot.status.tolist()
+    assert pot.status.tolist()[1:3] == [TransportStatus.EMPTY, TransportStatus.NON_FINITE]
+    for name in ("value", "plan", "potential_source", "potential_target"):
+        torch.testing.assert_close(
+            getattr(pot, name), getattr(native, name), equal_nan=True, atol=1e-7, rtol=1e-6, msg=name
+        )
+    torch.testing.assert_close(*gradients, atol=1e-8, rtol=1e-6)
+
+
+def test_pot_as_backend_tells_what_did_not_converge(batch_of):
+    cost, a, b = batch_of()
+    result = solve(cost, a, b, epsilon=0.01, max_iter=1, backend="pot", tol=1e-9)
+    assert not bool(result.converged.any())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epsilon": 0.1, "backend": "pott"}, "unknown backend 'pott'"),
+        ({"epsilon": -1.0}, "epsilon must be a number above 0"),
+        ({"epsilon": math.nan}, "epsilon must be a number above 0"),
+        ({"epsilon": 0.1, "share": 0.5, "relaxation": 1.0}, "exclude each other"),
+        ({"epsilon": 0, "relaxation": 1.0}, "epsilon = 0 knows no relaxation"),
+        ({"epsilon": 0, "plan_gradients": True}, "plan_gradients needs an entropic plan"),
+        ({"epsilon": 0.1, "share": 0.5, "plan_gradients": True}, "plan_gradients needs an entropic plan"),
+        ({"epsilon": 0.1, "relaxation": 1.0, "backend": "pot"}, "backend = pot solves balanced"),
+        ({"epsilon": 0, "backend": "pot"}, "backend = pot solves balanced"),
+    ],
+)
+def test_contradictions_are_refused(settings, message):
+    one = torch.ones(1, 1)
+    with pytest.raises(ConfigError, match=message):
+        solve(one[None], one, one, **settings)
+
+
+def test_order_prior_by_hand():
+    a = torch.tensor([[0.2, 0.0, 0.8], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])  # a hole in the middle is padding
+    b = torch.tensor([[0.2, 0.3, 0.5], [0.5, 0.5, 0.0], [1.0, 0.0, 0.0]])
+    assert order_prior(a, b).tolist() == [
+        [[0.0, 0.5, 1.0], [0.0, 0.0, 0.0], [1.0, 0.5, 0.0]],
+        [[0.5, 0.5, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]],
+        [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]],
+    ]
+    with pytest.raises(ConfigError, match="do not fit"):
+        order_prior(a, b[:1])
