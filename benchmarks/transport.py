@@ -87,7 +87,7 @@ def _states(model: Any, rows: list[list[int]]) -> tuple[Tensor, Tensor]:
     states = torch.cat(
         [
             model[0].model(input_ids=part, attention_mask=kept.long()).last_hidden_state
-            for part, kept in zip(ids.split(8), mask.split(8), strict=True)
+            for part, kept in zip(torch.split(ids, 8), torch.split(mask, 8), strict=True)
         ]
     )
     return center(states, mask) * mask[:, :, None], uniform_marginals(mask)
@@ -106,7 +106,7 @@ def step(clouds: Clouds, value_of: Callable[[Tensor, Tensor, Tensor], Tensor]) -
     """One forward and backward pass from the states through the cost."""
     x, y, a, b = clouds
     x, y = x.clone().requires_grad_(), y.clone().requires_grad_()
-    value_of(pairwise_cost(x, y), a, b).sum().backward()
+    torch.autograd.backward(value_of(pairwise_cost(x, y), a, b).sum())
 
 
 def ratios(runs: dict[str, Callable[[], None]], repeats: int) -> dict[str, float]:
@@ -142,7 +142,7 @@ def ot_solve_loop(epsilon: float, relaxation: float) -> Callable[[Tensor, Tensor
             real = cost[row][a[row] > 0][:, b[row] > 0]
             masses = a[row][a[row] > 0], b[row][b[row] > 0]
             with torch.no_grad():
-                plan = ot.solve(
+                plan = ot.solve(  # type: ignore[no-untyped-call]
                     real.detach(), *masses, reg=epsilon, unbalanced=relaxation, max_iter=20_000, tol=TOL
                 ).plan
             values.append((plan * real).sum())
@@ -151,7 +151,7 @@ def ot_solve_loop(epsilon: float, relaxation: float) -> Callable[[Tensor, Tensor
     return value
 
 
-def unrolled_plan(cost: Tensor, a: Tensor, b: Tensor, epsilon: float, steps: int) -> Tensor:
+def unrolled_plan(cost: Tensor, a: Tensor, b: Tensor, *, epsilon: float, steps: int) -> Tensor:
     """Run the plain iteration in log domain with every step recorded."""
     kernel = -cost / epsilon
     log_a, log_b = a.log().clamp_min(-1e4), b.log().clamp_min(-1e4)
@@ -212,7 +212,7 @@ def speed(clouds_of: Callable[[int, str], Clouds], repeats: int) -> list[dict[st
                     ),
                 ),
                 "unrolled": lambda e=epsilon, n=steps: step(  # type: ignore[misc]
-                    clouds, lambda *problem: (unrolled_plan(*problem, e, n) ** 2).sum((1, 2))
+                    clouds, lambda *problem: (unrolled_plan(*problem, epsilon=e, steps=n) ** 2).sum((1, 2))
                 ),
             },
             max(1, repeats // 2),
@@ -249,7 +249,7 @@ def accuracy(clouds: Clouds) -> list[dict[str, Any]]:
             cells = np.ix_((a[row] > 0).numpy(), (b[row] > 0).numpy())
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)
-                expected[row][cells] = ot.bregman.sinkhorn_log(
+                expected[row][cells] = ot.bregman.sinkhorn_log(  # type: ignore[no-untyped-call]
                     a64[row][a64[row] > 0].numpy(),
                     b64[row][b64[row] > 0].numpy(),
                     cost64[row].numpy()[cells],
