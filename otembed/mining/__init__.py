@@ -1,0 +1,1 @@
+"""Mining parallel sentences: embeddings to neighbours, margins and pairs."""
