@@ -1,1 +1,0 @@
-"""Mining parallel sentences: embeddings to neighbours, margins and pairs."""
