@@ -119,7 +119,9 @@ class WordAligner:
         if not self.config.center:
             return [0.0, 0.0]
         for side, sentences in enumerate(sides):
-            total = sum((each.layers[layer][each.seen].double().sum(0) for each in sentences), start=torch.tensor(0.0))
+            total = sum(
+                (each.layers[layer][each.seen].double().sum(0) for each in sentences), start=torch.tensor(0.0)
+            )
             if len(self._sums) <= side:
                 self._sums.append(total)
             else:

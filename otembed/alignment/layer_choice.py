@@ -148,7 +148,11 @@ def stored_layer(model: SentenceTransformer, depth: int) -> LayerChoice | None:
         layer = document["alignment_layer"]
         scores = tuple((int(each), float(score)) for each, score in document.get("scores", ()))
     except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path}: no stored layer in it: {error}", "Delete the file, or name the layer.") from error
+        raise ModelError(
+            f"{path}: no stored layer in it: {error}", "Delete the file, or name the layer."
+        ) from error
     if not isinstance(layer, int) or not 0 <= layer <= depth:
-        raise ModelError(f"{path}: layer {layer!r}, the model has 0 to {depth}", "Delete the file, or name the layer.")
+        raise ModelError(
+            f"{path}: layer {layer!r}, the model has 0 to {depth}", "Delete the file, or name the layer."
+        )
     return LayerChoice(layer, "stored", scores)

@@ -77,7 +77,8 @@ def link_probabilities(plan: NDArray[Any]) -> Matrix:
     """
     mass = np.asarray(plan, dtype=np.float64)
     scale = np.sqrt(mass.sum(1, keepdims=True) * mass.sum(0, keepdims=True))
-    return np.divide(mass, scale, out=np.zeros_like(mass), where=scale > 0).clip(0, 1).astype(np.float32)
+    shares: Matrix = np.divide(mass, scale, out=np.zeros_like(mass), where=scale > 0).clip(0, 1).astype(np.float32)
+    return shares
 
 
 def decode_links(plan: NDArray[Any], decoding: Decoding = "mutual", *, threshold: float = 0.3) -> tuple[Link, ...]:
@@ -88,7 +89,8 @@ def decode_links(plan: NDArray[Any], decoding: Decoding = "mutual", *, threshold
     ``threshold``             cells whose probability is at least ``threshold``
     ``grow-diag``             mutual links, grown over neighbouring cells that are the largest of their row
                               or column, while one of the two words is still unlinked
-    ``grow-diag-final-and``   the same, and then such cells anywhere whose words are both unlinked
+    ``grow-diag-final-and``   the same, and then cells anywhere whose words are both unlinked: the largest of
+                              their row first, then those of their column
     ========================  ==============================================================================
 
     Parameters
@@ -130,14 +132,14 @@ def decode_links(plan: NDArray[Any], decoding: Decoding = "mutual", *, threshold
         if decoding != "mutual":
             chosen = _grown(chosen, forward | backward)
         if decoding == "grow-diag-final-and":
-            chosen = _completed(chosen, forward | backward)
+            chosen = _completed(_completed(chosen, forward), backward)
     return tuple(Link(int(i), int(j), float(probabilities[i, j])) for i, j in np.argwhere(chosen))
 
 
 def _grown(links: Cells, union: Cells) -> Cells:
     """Add neighbours from the union, row by row, until no pass adds one."""
     links = links.copy()
-    rows, columns = links.any(1), links.any(0)
+    rows, columns = _linked(links)
     added = True
     while added:
         added = False
@@ -149,10 +151,16 @@ def _grown(links: Cells, union: Cells) -> Cells:
     return links
 
 
-def _completed(links: Cells, union: Cells) -> Cells:
+def _completed(links: Cells, candidates: Cells) -> Cells:
+    """Add candidates, row by row, whose words are both unlinked."""
     links = links.copy()
-    rows, columns = links.any(1), links.any(0)
-    for i, j in np.argwhere(union):
+    rows, columns = _linked(links)
+    for i, j in np.argwhere(candidates):
         if not rows[i] and not columns[j]:
             links[i, j] = rows[i] = columns[j] = True
     return links
+
+
+def _linked(links: Cells) -> tuple[Cells, Cells]:
+    """Which source words and which target words have a link."""
+    return np.asarray(links.any(1)), np.asarray(links.any(0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -73,7 +74,7 @@ class WordSplitter:
             if word != last:
                 starts.add(start)
         edges = [*sorted(each for each in starts if each < len(chunk)), len(chunk)]
-        return list(zip(edges, edges[1:], strict=False))
+        return list(pairwise(edges))
 
 
 def joined(words: Sequence[str]) -> WordText:
@@ -98,4 +99,6 @@ def word_of_tokens(text: WordText, offsets: Sequence[Span]) -> list[int]:
     word_of = [-1] * (len(text.text) + 1)
     for word, (start, end) in enumerate(text.spans):
         word_of[start:end] = [word] * (end - start)
-    return [next((word_of[place] for place in range(start, end) if word_of[place] >= 0), -1) for start, end in offsets]
+    return [
+        next((word_of[place] for place in range(start, end) if word_of[place] >= 0), -1) for start, end in offsets
+    ]

@@ -13,8 +13,8 @@ from sentence_transformers.base.evaluation import BaseEvaluator
 
 from otembed.errors import DataError
 from otembed.evaluation.bitext import bitext_scores, check_count
-from otembed.evaluation.embedding import check_one_prompt, checked_sides, embed_sides
 from otembed.evaluation.csv_rows import add_row
+from otembed.evaluation.embedding import check_one_prompt, checked_sides, embed_sides
 from otembed.evaluation.geometry import effective_rank, mean_cosine
 from otembed.evaluation.vectors import centred_vectors
 from otembed.results import RetrievalReport

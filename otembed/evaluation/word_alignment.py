@@ -15,7 +15,7 @@ from sentence_transformers.base.evaluation import BaseEvaluator
 from otembed.alignment import WordAligner, WordAlignmentConfig
 from otembed.errors import DataError
 from otembed.evaluation.csv_rows import add_row
-from otembed.evaluation.gold_links import GoldSentence
+from otembed.evaluation.gold_links import GoldSentence, GoldSet
 from otembed.results import Result
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 logger = logging.getLogger(__name__)
-
-GoldSet = tuple[Sequence[Sequence[str]], Sequence[Sequence[str]], Sequence[GoldSentence]]
 
 
 @dataclass(frozen=True)
