@@ -13,24 +13,20 @@ import torch
 from sentence_transformers.base.losses.gradcache import uses_gradient_cache
 from torch import Tensor, nn
 
-from otembed.alignment import WordSegmenter, pool_units, token_units
 from otembed.config import AlignmentConfig, AnchorConfig
 from otembed.errors import ConfigError
 from otembed.losses.citations import citations_of
-from otembed.losses.encoder import EncoderTap, Features, TokenStates, unwrap
-from otembed.losses.idf import inverse_document_frequencies
+from otembed.losses.encoder import Features, unwrap
+from otembed.losses.units import UnitReader, Units
 from otembed.models import frozen_copy
 from otembed.transport import (
     TransportPlan,
     TransportStatus,
     center,
-    norm_marginals,
     pairwise_cost,
     scale_cost,
     sinkhorn,
     sinkhorn_divergence,
-    uniform_marginals,
-    weighted_marginals,
 )
 
 if TYPE_CHECKING:
@@ -120,11 +116,14 @@ class OTAlignmentLoss(nn.Module):
             )
         self.model = model
         self.loss = loss
-        self._tap = EncoderTap(unwrap(model), self.config.layer)
-        self._segment = WordSegmenter(unwrap(model).tokenizer) if self.config.unit == "word" else None
-        self._idf: Tensor | None = None
-        if self.config.marginals == "idf":
-            self._idf = inverse_document_frequencies(unwrap(model).tokenizer, idf_sentences or ())
+        self._reader = UnitReader(
+            model,
+            unit=self.config.unit,
+            word_pooling=self.config.word_pooling,
+            layer=self.config.layer,
+            marginals=self.config.marginals,
+            idf_sentences=idf_sentences,
+        )
         # In a list, so that its weights are no parameters or state of this module.
         self._reference = [frozen_copy(unwrap(model))[0]] if self.config.anchor else []
         self._counts: dict[str, Tensor] = {}
@@ -138,18 +137,15 @@ class OTAlignmentLoss(nn.Module):
         columns = list(sentence_features)
         if len(columns) < 2:
             raise ConfigError(f"expected two columns of sentences, got {len(columns)}", "Give source and target.")
-        with self._tap.recording(self.model) as passes:
+        with self._reader.recording(self.model) as passes:
             terms = self._inner_terms(columns, labels)
-        source, target = (self._tap.states(columns[side], passes, side) for side in (0, 1))
-        start = self._start(columns[1]) if self.config.anchor is not None else None
-        with torch.autocast(source.states.device.type, enabled=False):
-            x, source_ids = self._units(source)
-            y, target_ids = self._units(target)
-            plan = self._transport(x, y, self._masses(x, source, source_ids), self._masses(y, target, target_ids))
+        source, target = (self._reader.units(columns[side], passes, side) for side in (0, 1))
+        with torch.autocast(source.vectors.device.type, enabled=False):
+            plan = self._transport(source, target)
             filled = plan.status != TransportStatus.EMPTY
             terms["alignment"] = self.config.weight * plan.value.sum() / filled.sum().clamp_min(1)
-            if self.config.anchor is not None and start is not None:
-                terms["anchor"] = self._anchored(self.config.anchor, start, y, target_ids)
+        if self.config.anchor is not None:
+            terms["anchor"] = self._anchored(self.config.anchor, columns[1], target)
         self._count(plan, filled)
         return terms
 
@@ -189,28 +185,10 @@ class OTAlignmentLoss(nn.Module):
             return {f"sentence_{name}": term for name, term in value.items()}
         return {"sentence": value}
 
-    def _units(self, side: TokenStates) -> tuple[Tensor, Tensor]:
-        """Return the unit vectors (B, U, D) in float32 and the unit of each token (B, T)."""
-        ids = self._segment(side.input_ids, side.content) if self._segment else token_units(side.content)
-        units, _ = pool_units(side.states, ids, self.config.word_pooling)
-        return units, ids
-
-    def _masses(self, units: Tensor, side: TokenStates, unit_ids: Tensor) -> Tensor:
-        """Marginals (B, U), rows summing to 1 or, without units, to 0."""
-        mask = torch.arange(units.shape[1], device=units.device) <= unit_ids.amax(1, keepdim=True)
-        if self.config.marginals == "norm":
-            return norm_marginals(units, mask)
-        if self._idf is not None:
-            # A word is as rare as its rarest token.
-            self._idf = self._idf.to(units.device)
-            rarity = units.new_zeros(unit_ids.shape[0], units.shape[1] + 1)
-            rarity = rarity.scatter_reduce(1, unit_ids + 1, self._idf[side.input_ids].to(units.dtype), "amax")
-            return weighted_marginals(rarity[:, 1:], mask)
-        return uniform_marginals(mask)
-
-    def _transport(self, x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> TransportPlan:
+    def _transport(self, source: Units, target: Units) -> TransportPlan:
         """Solve the batch; value and plan per problem, the value in units of the scaled cost."""
         knobs = self.config
+        x, y, a, b = source.vectors, target.vectors, source.masses, target.masses
         both = ((a.sum(1) > 0) & (b.sum(1) > 0))[:, None]
         a, b = torch.where(both, a, 0), torch.where(both, b, 0)
         if knobs.center:
@@ -233,18 +211,15 @@ class OTAlignmentLoss(nn.Module):
             plan = sinkhorn(cost, a, b, **settings)
         return replace(plan, value=plan.value / factor)
 
-    def _start(self, features: Features) -> Tensor:
-        """Token states of the starting model, in the arithmetic of the trained one."""
-        reference = self._reference[0].to(features["input_ids"].device)
-        return self._tap.reference(reference, features)
-
-    def _anchored(self, anchor: AnchorConfig, start: Tensor, units: Tensor, unit_ids: Tensor) -> Tensor:
+    def _anchored(self, anchor: AnchorConfig, features: Features, target: Units) -> Tensor:
         """Squared distance of the target units to where the starting model puts them, weighted."""
-        origin, mask = pool_units(start, unit_ids, self.config.word_pooling)
-        moved = (units - origin.to(units.dtype)).square().sum()
-        if anchor.reduction == "mean":
-            moved = moved / mask.sum().clamp_min(1)
-        return anchor.weight * moved
+        reference = self._reference[0].to(features["input_ids"].device)
+        origin = self._reader.reference(reference, features, target.ids)
+        with torch.autocast(origin.device.type, enabled=False):
+            moved = (target.vectors - origin.to(target.vectors.dtype)).square().sum()
+            if anchor.reduction == "mean":
+                moved = moved / (target.ids.amax(1) + 1).sum().clamp_min(1)
+            return anchor.weight * moved
 
     def _count(self, plan: TransportPlan, filled: Tensor) -> None:
         seen = {

@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from otembed.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 Features = dict[str, Any]
+Passes = list[tuple[Features, Tensor]]
+"""What the encoder gave in each recorded pass: its output features, and the states (B, T, D) of the layer."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,11 @@ class EncoderTap:
         self._special = torch.tensor(sorted(each for each in special if each is not None), dtype=torch.long)
 
     @contextmanager
-    def recording(self, model: nn.Module) -> Iterator[list[tuple[Features, Tensor]]]:
+    def recording(self, model: nn.Module) -> Iterator[Passes]:
         """Record every pass of the encoder; columns stay apart, and ``config`` is as before at the end."""
         encoder = unwrap(model)[0]
         config = cast("Any", encoder).model.config
-        passes: list[tuple[Features, Tensor]] = []
+        passes: Passes = []
 
         def record(module: nn.Module, args: tuple[Any, ...], output: Features) -> None:
             states = output["token_embeddings"] if self._last else output["all_layer_embeddings"][self.layer]
@@ -97,7 +99,7 @@ class EncoderTap:
             config.output_hidden_states = before
             handle.remove()
 
-    def states(self, features: Features, passes: Sequence[tuple[Features, Tensor]], column: int) -> TokenStates:
+    def states(self, features: Features, passes: Passes, column: int) -> TokenStates:
         """Return the token states of one column from the recorded passes.
 
         The pass is found by the identity of its ``input_ids`` and, where a wrapper copied them to

@@ -18,7 +18,7 @@ from sentence_transformers.sentence_transformer.losses import (
 
 from otembed.config import AlignmentConfig
 from otembed.errors import ConfigError, ModelError
-from otembed.losses import OTAlignmentLoss, inverse_document_frequencies
+from otembed.losses import OTAlignmentLoss
 
 SOURCE = ["die Katze saß auf der Matte", "кошка спит в доме", "猫睡在房子里"]
 TARGET = ["the cat sat on the mat", "the cat sleeps in the house", "the cat sleeps in the house and the dog"]
@@ -144,26 +144,6 @@ def test_cost_scale_makes_the_value_free_of_the_scale(model, debiased, relaxatio
     assert float(OTAlignmentLoss(model, **knobs, **EXACT)(batch(model))["alignment"]) == pytest.approx(
         once, rel=1e-3
     )
-
-
-@pytest.mark.parametrize("marginals", ["uniform", "norm", "idf"])
-def test_special_and_prompt_tokens_carry_no_mass(model, marginals):
-    loss = OTAlignmentLoss(model, marginals=marginals, idf_sentences=SOURCE + TARGET)
-    for column in (features(model, SOURCE, "query: "), features(model, SOURCE)):
-        side = loss._tap.states(column, [(column, torch.ones(*column["input_ids"].shape, 32))], 0)
-        units, ids = loss._units(side)
-        masses = loss._masses(units, side, ids)
-        torch.testing.assert_close(masses.sum(1), torch.ones(3))
-        pieces = model.tokenizer.convert_ids_to_tokens(column["input_ids"][0])
-        kept = [piece for piece, inside in zip(pieces, side.content[0], strict=True) if inside]
-        assert kept == model.tokenizer.tokenize(SOURCE[0])
-
-
-def test_idf_masses_follow_the_rarest_token(model):
-    idf = inverse_document_frequencies(model.tokenizer, ["the cat", "the dog", "the the"])
-    the, cat = (model.tokenizer.convert_tokens_to_ids(model.tokenizer.tokenize(word)) for word in ("the", "cat"))
-    assert float(idf[the].max()) == pytest.approx(1.0)  # in all three: ln(4/4) + 1
-    assert float(idf[cat].max()) == pytest.approx(np.log(4 / 2) + 1)
 
 
 def test_padding_and_batch_mates_change_nothing(model):
