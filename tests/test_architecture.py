@@ -22,10 +22,10 @@ ALLOWED = {
     "alignment": {"transport"},
     "models": set(),
     "data": set(),
-    "evaluation": {"models", "data"},
+    "evaluation": {"models", "data", "alignment"},
     "reporting": set(),
     "losses": {"transport", "alignment", "models"},
-    "training": {"losses", "data", "models", "evaluation", "reporting"},
+    "training": {"losses", "alignment", "data", "models", "evaluation", "reporting"},
 }
 BASE = {"errors", "config", "config_base", "config_io", "results"}
 HEAVY = {"torch", "transformers", "sentence_transformers"}

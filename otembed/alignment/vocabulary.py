@@ -122,11 +122,20 @@ def _ends(text: str) -> tuple[Kind, Kind]:
     return first, last
 
 
+def is_unspaced(character: str) -> bool:
+    """Whether a character belongs to a script that is written without spaces between words.
+
+    >>> is_unspaced("猫"), is_unspaced("a")
+    (True, False)
+    """
+    return any(low <= ord(character) <= high for low, high in _UNSPACED)
+
+
 @cache
 def _kind(character: str) -> Kind:
     if character == "\ufffd" or character in _GLUED_LETTERS or unicodedata.category(character)[0] == "M":
         return Kind.GLUED
-    if any(low <= ord(character) <= high for low, high in _UNSPACED):
+    if is_unspaced(character):
         return Kind.PUNCTUATION if unicodedata.category(character)[0] in "PS" else Kind.UNSPACED
     return Kind.PUNCTUATION if unicodedata.category(character)[0] in "PS" else Kind.LETTER
 

@@ -1,4 +1,4 @@
-"""Retrieval of translations and the shape of the embedding space: figures in numpy, evaluators around them.
+"""Retrieval of translations, word alignment, the shape of the space: figures in numpy, evaluators around them.
 
 ``bitext_scores``, ``mean_cosine`` and ``effective_rank`` take arrays; ``evaluate_retrieval`` and
 ``BitextRetrievalEvaluator`` take a sentence-transformers model.
@@ -6,12 +6,29 @@
 
 from otembed.evaluation.bitext import bitext_scores
 from otembed.evaluation.geometry import effective_rank, mean_cosine
+from otembed.evaluation.gold_links import GoldSentence, GoldSet, read_gold, read_gold_set
 from otembed.evaluation.retrieval import BitextRetrievalEvaluator, evaluate_retrieval
+from otembed.evaluation.word_alignment import (
+    AlignmentReport,
+    AlignmentScores,
+    WordAlignmentEvaluator,
+    alignment_scores,
+    evaluate_alignment,
+)
 
 __all__ = [
+    "AlignmentReport",
+    "AlignmentScores",
     "BitextRetrievalEvaluator",
+    "GoldSentence",
+    "GoldSet",
+    "WordAlignmentEvaluator",
+    "alignment_scores",
     "bitext_scores",
     "effective_rank",
+    "evaluate_alignment",
     "evaluate_retrieval",
     "mean_cosine",
+    "read_gold",
+    "read_gold_set",
 ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import re
 from pathlib import Path
@@ -15,10 +13,11 @@ from sentence_transformers.base.evaluation import BaseEvaluator
 
 from otembed.errors import DataError
 from otembed.evaluation.bitext import bitext_scores, check_count
+from otembed.evaluation.csv_rows import add_row
 from otembed.evaluation.embedding import check_one_prompt, checked_sides, embed_sides
 from otembed.evaluation.geometry import effective_rank, mean_cosine
 from otembed.evaluation.vectors import centred_vectors
-from otembed.results import RetrievalReport, write_text
+from otembed.results import RetrievalReport
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -198,7 +197,7 @@ class BitextRetrievalEvaluator(BaseEvaluator):
         values = {**means, **figures, **shape}
         logger.info("%s: accuracy %.4f, F1 %.4f, xSIM %.4f", self.name, *means.values())
         if output_path is not None and self.write_csv:
-            self._add_row(Path(output_path) / self.csv_file, {"epoch": epoch, "steps": steps, **values})
+            add_row(Path(output_path) / self.csv_file, {"epoch": epoch, "steps": steps, **values})
         metrics: dict[str, float] = self.prefix_name_to_metrics(values, self.name)
         self.store_metrics_in_model_card_data(model, metrics, epoch, steps)
         return metrics
@@ -207,13 +206,3 @@ class BitextRetrievalEvaluator(BaseEvaluator):
         """Return the settings that change the figures, for the model card."""
         settings = {"prompt": self.prompt, "prompt_name": self.prompt_name, "truncate_dim": self.truncate_dim}
         return {"k": self.k} | {key: value for key, value in settings.items() if value is not None}
-
-    @staticmethod
-    def _add_row(path: Path, row: dict[str, Any]) -> None:
-        earlier = path.read_text(encoding="utf-8") if path.is_file() else ""
-        added = io.StringIO()
-        writer = csv.DictWriter(added, list(row), lineterminator="\n")
-        if not earlier:
-            writer.writeheader()
-        writer.writerow(row)
-        write_text(path, earlier + added.getvalue())

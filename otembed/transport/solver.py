@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from otembed.transport.envelope import attach_gradients
-from otembed.transport.iteration import CHECK_EVERY, Iterate
+from otembed.transport.iteration import Iterate, window
 from otembed.transport.plan import TransportPlan, TransportStatus
 from otembed.transport.problem import Problem, prepare
 from otembed.transport.strength import Strength
@@ -85,17 +85,21 @@ def _iterate(problem: Problem, strength: Strength, *, tol: float, max_iter: int,
         cost = (cost - shift[:, None, None]).masked_fill_(~cells, 0.0)
     state = Iterate.start(index, cost, a, b, strength.epsilon)
     lowered = torch.zeros_like(result.value).index_copy_(0, index, shift)
+    left: list[Iterate] = []
     iterations = 0
     while len(state.index):
-        steps = min(CHECK_EVERY, max_iter - iterations) if iterations else 1
-        state = state.advance(strength, steps, symmetric=symmetric)
+        steps = min(window(iterations), max_iter - iterations)
         iterations += steps
-        error = state.marginal_error(strength)
+        state.advance(strength, steps, symmetric=symmetric)
+        error = state.error_A
         finished = (error <= tol) | ~error.isfinite() | (iterations >= max_iter)
-        state = state.adapted(error, steps)
-        if bool(finished.any()):
-            _record(result, state.take(finished), problem, strength, lowered, iterations, tol)
+        state.finish(finished)
+        # Finished problems stand still, and leave in groups: a copy of the rest costs as much as some updates.
+        count = int(finished.sum())
+        if 4 * count >= len(finished):
+            left.append(state if count == len(finished) else state.take(finished))
             state = state.take(~finished)
+    _record(result, Iterate.joined(left), problem, strength, lowered, tol)
     return result
 
 
@@ -121,11 +125,11 @@ def _record(
     problem: Problem,
     strength: Strength,
     lowered: Tensor,
-    iterations: int,
     tol: float,
 ) -> None:
-    """Write finished problems into ``result``."""
+    """Write the problems into ``result``."""
     index = state.index
+    state.absorb()
     plan = state.plan()
     half = lowered[index][:, None] / 2
     f = torch.where(state.log_a_AN.isfinite(), strength.epsilon * state.u_AN + half, 0.0)
@@ -140,7 +144,7 @@ def _record(
     result.potential_source[index] = f.masked_fill(lost[:, None], 0.0)
     result.potential_target[index] = g.masked_fill(lost[:, None], 0.0)
     result.marginal_error[index] = state.error_A.masked_fill(lost, math.nan)
-    result.iterations[index] = iterations
+    result.iterations[index] = state.iterations_A
     result.status[index] = status
 
 

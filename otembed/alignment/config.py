@@ -1,0 +1,41 @@
+"""Settings of word alignment."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat
+
+from otembed.config_base import config_dataclass
+
+Words = Literal["auto", "space"]
+Decoding = Literal["mutual", "threshold", "grow-diag", "grow-diag-final-and"]
+
+
+@config_dataclass
+class WordAlignmentConfig:
+    """How words of parallel sentences are linked; the defaults are those that ``docs/word-alignment.md`` measures."""
+
+    layer: Annotated[int, Field(strict=True)] | Literal["auto"] = Field(
+        default="auto",
+        description="Hidden layer of the vectors, 0 the embeddings; auto: the one stored with the model, else chosen.",
+    )
+    words: Words = Field(
+        default="auto",
+        description="auto: split at spaces, and scripts without spaces at vocabulary pieces; space: at spaces alone.",
+    )
+    word_pooling: Literal["mean", "first", "last"] = Field(
+        default="mean", description="How a word's vector is made of its tokens."
+    )
+    center: bool = Field(default=True, description="Subtract each side's mean over all words seen so far.")
+    epsilon: PositiveFloat = Field(default=0.05, description="Entropic strength, in units of the cosine cost.")
+    relaxation: PositiveFloat | None = Field(
+        default=0.2, description="KL penalty on the marginals: words may stay unlinked; null: balanced."
+    )
+    order_prior: Annotated[float, Field(ge=0)] = Field(
+        default=0.0, description="Weight of the distance between relative positions, added to the cost."
+    )
+    decoding: Decoding = Field(default="mutual", description="From the plan to links.")
+    threshold: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.3, description="Least probability of a link (decoding: threshold)."
+    )

@@ -1,0 +1,131 @@
+"""Vectors of the words of sentences, from chosen layers of an encoder.
+
+Axes: B sentences, T tokens, U words (of the fullest row), D dimension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor
+
+from otembed.alignment.units import Pooling, pool_units
+from otembed.alignment.words import WordText, word_of_tokens
+from otembed.errors import ConfigError, ModelError
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+
+@dataclass(frozen=True, eq=False)
+class WordVectors:
+    """Word vectors of one sentence by layer, each (U, D) float32 on the CPU; ``seen`` (U,) bool.
+
+    A word that lies behind the model's length limit, or of which the tokenizer keeps nothing, is not seen; its
+    vector is 0.
+    """
+
+    layers: dict[int, Tensor]
+    seen: Tensor
+
+
+class WordEncoder:
+    """Encode the words of sentences in batches of like length.
+
+    Parameters
+    ----------
+    model
+        A SentenceTransformer whose first module is a transformer over text, with a fast tokenizer. No prompt is
+        put before the sentences.
+    pooling
+        How a word's vector is made of its tokens' states.
+
+    Raises
+    ------
+    ModelError
+        If the model has no hidden layers or its tokenizer knows no character offsets.
+    """
+
+    def __init__(self, model: SentenceTransformer, pooling: Pooling = "mean") -> None:
+        self.model = model
+        self._pooling = pooling
+        self._transformer: Any = getattr(cast("Any", model)[0], "model", None)
+        config = getattr(self._transformer, "config", None)
+        depth = getattr(config, "num_hidden_layers", None) or getattr(config, "n_layers", None)
+        if depth is None:
+            raise ModelError(
+                f"the model's first module, {type(cast('Any', model)[0]).__name__}, is no transformer with layers",
+                "Word alignment needs a transformer encoder.",
+            )
+        self.depth = int(depth)
+        if not getattr(model.tokenizer, "is_fast", False):
+            raise ModelError(
+                f"the tokenizer, {type(model.tokenizer).__name__}, knows no character offsets",
+                "Save the model with a fast tokenizer.",
+            )
+
+    def layer(self, number: int) -> int:
+        """Return a layer counted from the embeddings, 0, upwards; negative numbers count from the end.
+
+        Raises
+        ------
+        ConfigError
+            If the model has no such layer.
+        """
+        if not -self.depth - 1 <= number <= self.depth:
+            raise ConfigError(
+                f"layer = {number}: the model has layers 0 to {self.depth}",
+                f"Choose between {-self.depth - 1} and {self.depth}.",
+            )
+        return number if number >= 0 else self.depth + 1 + number
+
+    @torch.no_grad()
+    def encode(
+        self, texts: Sequence[WordText], layers: Iterable[int], *, batch_size: int = 32
+    ) -> list[WordVectors]:
+        """Return the word vectors of each text, in the order given; batches are made by length."""
+        self.model.eval()
+        wanted = [self.layer(number) for number in layers]
+        order = sorted(range(len(texts)), key=lambda row: (-len(texts[row].text), row))
+        found: list[WordVectors | None] = [None] * len(texts)
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            for row, vectors in zip(rows, self._batch([texts[row] for row in rows], wanted), strict=True):
+                found[row] = vectors
+        return cast("list[WordVectors]", found)
+
+    def _batch(self, texts: list[WordText], layers: list[int]) -> list[WordVectors]:
+        encoded = self.model.tokenizer(
+            [text.text for text in texts],
+            padding=True,
+            truncation=True,
+            max_length=self.model.max_seq_length,
+            return_tensors="pt",
+            return_offsets_mapping=True,
+            return_special_tokens_mask=True,
+        )
+        special = encoded.pop("special_tokens_mask").bool()
+        offsets = encoded.pop("offset_mapping").tolist()
+        ids = torch.tensor([word_of_tokens(text, spans) for text, spans in zip(texts, offsets, strict=True)])
+        ids = ids.masked_fill(special, -1).to(self.model.device)
+        inputs = {name: tensor.to(self.model.device) for name, tensor in encoded.items()}
+        hidden = self._transformer(**inputs, output_hidden_states=True).hidden_states
+        pooled = {layer: pool_units(hidden[layer], ids, self._pooling) for layer in layers}
+        mask = next(iter(pooled.values()))[1].cpu()
+        return [self._cut(row, len(text.spans), pooled, mask) for row, text in enumerate(texts)]
+
+    @staticmethod
+    def _cut(row: int, words: int, pooled: dict[int, tuple[Tensor, Tensor]], mask: Tensor) -> WordVectors:
+        """One sentence of a batch, with a zero vector for each word that no token belongs to."""
+        seen = torch.zeros(words, dtype=torch.bool)
+        width = min(words, mask.shape[1])
+        seen[:width] = mask[row, :width]
+        layers = {}
+        for layer, (units, _) in pooled.items():
+            vectors = torch.zeros(words, units.shape[2])
+            vectors[:width] = units[row, :width].float().cpu()
+            layers[layer] = vectors
+        return WordVectors(layers, seen)

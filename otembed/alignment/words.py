@@ -1,0 +1,104 @@
+"""Words as spans of a text, for scripts with and without spaces, and the tokens that belong to them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import torch
+
+from otembed.alignment.config import Words
+from otembed.alignment.units import WordSegmenter
+from otembed.alignment.vocabulary import is_unspaced
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class WordText:
+    """A text and the (start, end) of its words, in order and apart."""
+
+    text: str
+    spans: tuple[Span, ...]
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words themselves."""
+        return tuple(self.text[start:end] for start, end in self.spans)
+
+
+class WordSplitter:
+    """Find the words of raw text.
+
+    Parameters
+    ----------
+    tokenizer
+        Fast tokenizer of the model: scripts without spaces are split where its pieces are.
+    words
+        ``auto`` or ``space``, see :class:`otembed.alignment.WordAlignmentConfig`.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, words: Words = "auto") -> None:
+        self._tokenizer = tokenizer
+        self._segment = WordSegmenter(tokenizer) if words == "auto" else None
+
+    def __call__(self, text: str | Sequence[str]) -> WordText:
+        """Split a text; a sequence is taken as its words, each kept whole."""
+        if not isinstance(text, str):
+            return joined(text)
+        spans: list[Span] = []
+        # Tokenised text may hold an ideographic space as a word of its own: there only plain spaces part words.
+        for match in re.finditer(r"\S+" if self._segment is not None else r"[^ \t\r\n]+", text):
+            if self._segment is not None and any(map(is_unspaced, match[0])):
+                spans += ((match.start() + start, match.start() + end) for start, end in self._pieces(match[0]))
+            else:
+                spans.append(match.span())
+        return WordText(text, tuple(spans))
+
+    def _pieces(self, chunk: str) -> list[Span]:
+        """Spans of the segmenter's words within a chunk without spaces; together they cover it."""
+        assert self._segment is not None
+        encoded = self._tokenizer(chunk, add_special_tokens=False, return_offsets_mapping=True)
+        if not encoded["input_ids"]:
+            return [(0, len(chunk))]
+        ids = torch.tensor([encoded["input_ids"]])
+        words = self._segment(ids, torch.ones_like(ids, dtype=torch.bool))[0].tolist()
+        starts = {0}
+        for word, last, (start, _) in zip(words[1:], words, encoded["offset_mapping"][1:], strict=False):
+            if word != last:
+                starts.add(start)
+        edges = [*sorted(each for each in starts if each < len(chunk)), len(chunk)]
+        return list(pairwise(edges))
+
+
+def joined(words: Sequence[str]) -> WordText:
+    """Return given words as a text with spaces between them; an empty word keeps its place.
+
+    >>> joined(["ab", "", "c"])
+    WordText(text='ab  c', spans=((0, 2), (3, 3), (4, 5)))
+    """
+    spans, position = [], 0
+    for word in words:
+        spans.append((position, position + len(word)))
+        position += len(word) + 1
+    return WordText(" ".join(words), tuple(spans))
+
+
+def word_of_tokens(text: WordText, offsets: Sequence[Span]) -> list[int]:
+    """Return the word of each token, that of its first character which is in one; -1 for none.
+
+    >>> word_of_tokens(joined(["a", "bc"]), [(0, 0), (0, 1), (1, 3), (3, 4)])
+    [-1, 0, 1, 1]
+    """
+    word_of = [-1] * (len(text.text) + 1)
+    for word, (start, end) in enumerate(text.spans):
+        word_of[start:end] = [word] * (end - start)
+    return [
+        next((word_of[place] for place in range(start, end) if word_of[place] >= 0), -1) for start, end in offsets
+    ]

@@ -1,0 +1,215 @@
+"""Gold word alignments in their published formats, checked line by line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from otembed.data.compression import read_lines
+from otembed.errors import DataError
+
+Links = frozenset[tuple[int, int]]
+IndexBase = Literal[0, 1]
+Sentences = list[list[str]]
+_PHARAOH = re.compile(r"(\d+)([-p?])(\d+)(?::\S+)?")
+_TABLE = re.compile(r"(\d+)\s+(-?\d+)\s+(-?\d+)(?:\s+([SP]))?(?:\s+[\d.]+)?")
+
+
+@dataclass(frozen=True)
+class GoldSentence:
+    """Sure and possible links of one sentence pair, counted from 0; the possible ones hold the sure ones."""
+
+    sure: Links
+    possible: Links
+
+
+GoldSet = tuple[Sequence[Sequence[str]], Sequence[Sequence[str]], Sequence[GoldSentence]]
+"""Source sentences and target sentences as lists of words, and their gold links."""
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One link as it stands in the file: pair and words counted from 0."""
+
+    pair: int
+    link: tuple[int, int]
+    sure: bool
+    line: int
+
+
+def read_gold_set(
+    links: str | Path, source: str | Path, target: str | Path | None = None, *, index_base: IndexBase = 1
+) -> GoldSet:
+    """Read tokenised sentences and their gold links.
+
+    Parameters
+    ----------
+    links
+        Gold links, see :func:`read_gold`.
+    source, target
+        Sentences with spaces between words, line by line; without ``target`` each line of ``source`` holds
+        both, parted by ``|||``. Only plain spaces part words: tokenised Japanese holds the ideographic space as
+        a word.
+    index_base
+        As in :func:`read_gold`.
+
+    Raises
+    ------
+    DataError
+        With file and line: a line without ``|||`` or with two, files of different length, links that do not fit.
+    """
+    sides: tuple[Sentences, Sentences] = ([], [])
+    if target is None:
+        for number, line in read_lines(Path(source)):
+            parts = line.split("|||")
+            if len(parts) != 2:
+                raise DataError(
+                    f"{len(parts) - 1} times ||| in the line",
+                    "Write: source words ||| target words; or give two files.",
+                    path=source,
+                    line=number,
+                )
+            for side, part in zip(sides, parts, strict=True):
+                side.append(gold_words(part))
+    else:
+        for side, path in zip(sides, (source, target), strict=True):
+            side += (gold_words(line) for _, line in read_lines(Path(path)))
+    if len(sides[0]) != len(sides[1]):
+        raise DataError(
+            f"{len(sides[0])} lines, but {len(sides[1])} in {target}", "One sentence a line.", path=source
+        )
+    sizes = [(len(x), len(y)) for x, y in zip(*sides, strict=True)]
+    return (*sides, read_gold(links, sizes, index_base=index_base))
+
+
+def gold_words(line: str) -> list[str]:
+    r"""Return the words of a tokenised line; only plain spaces and tabs part them.
+
+    >>> gold_words("天狗 \u3000 の ")
+    ['天狗', '\u3000', 'の']
+    """
+    return re.findall(r"[^ \t]+", line)
+
+
+def read_gold(
+    path: str | Path, sentences: Sequence[tuple[int, int]] | None = None, *, index_base: IndexBase = 1
+) -> list[GoldSentence]:
+    """Read gold links, one entry a sentence pair.
+
+    Two formats are told apart by the first line that holds anything: Pharaoh, one line a pair with ``i-j``
+    (sure) and ``ipj`` or ``i?j`` (possible), an empty line meaning none; and the shared-task table of lines
+    ``sentence source target [S|P] [confidence]``, where S is taken if the letter is missing, and a negative
+    number on a side (some files write -99) means that the word has no counterpart.
+
+    Parameters
+    ----------
+    path
+        The file; compressed ones by their suffix.
+    sentences
+        Number of words of each pair; links beyond are refused, and the number of pairs is checked.
+    index_base
+        Whether words are counted from 1, as in most gold files, or from 0. In the table sentences are counted
+        from 0 if there is a sentence 0, else from 1.
+
+    Raises
+    ------
+    DataError
+        With file and line: no link, a word out of its sentence, a count that does not fit.
+
+    References
+    ----------
+    Och and Ney, A systematic comparison of various statistical alignment models, Computational Linguistics 2003;
+    Mihalcea and Pedersen, An evaluation exercise for word alignment, HLT-NAACL 2003 (the table).
+    """
+    lines = [line.strip() for _, line in read_lines(Path(path))]
+    first = next((line for line in lines if line), None)
+    if first is None:
+        raise DataError("no gold link in it", "Check that this is the right file.", path=path)
+    if _TABLE.fullmatch(first):
+        entries = _table_entries(lines, path, index_base)
+        pairs = max((entry.pair for entry in entries), default=-1) + 1
+        pairs = pairs if sentences is None else max(pairs, len(sentences))
+    else:
+        entries = _pharaoh_entries(lines, path, index_base)
+        pairs = len(lines)
+    if sentences is not None:
+        _check_sizes(entries, pairs, sentences, path, index_base)
+    sure: list[set[tuple[int, int]]] = [set() for _ in range(pairs)]
+    possible: list[set[tuple[int, int]]] = [set() for _ in range(pairs)]
+    for entry in entries:
+        possible[entry.pair].add(entry.link)
+        if entry.sure:
+            sure[entry.pair].add(entry.link)
+    return [GoldSentence(frozenset(s), frozenset(p)) for s, p in zip(sure, possible, strict=True)]
+
+
+def _pharaoh_entries(lines: list[str], path: str | Path, base: int) -> list[_Entry]:
+    entries = []
+    for row, line in enumerate(lines):
+        for word in line.split():
+            match = _PHARAOH.fullmatch(word)
+            if match is None:
+                raise DataError(
+                    f"{word!r} is no link", "Write i-j (sure) or ipj (possible).", path=path, line=row + 1
+                )
+            link = _based(int(match[1]), int(match[3]), base, path, row + 1)
+            entries.append(_Entry(row, link, match[2] == "-", row + 1))
+    return entries
+
+
+def _table_entries(lines: list[str], path: str | Path, base: int) -> list[_Entry]:
+    rows: list[tuple[int, re.Match[str]]] = []
+    for number, line in enumerate(lines, 1):
+        match = _TABLE.fullmatch(line)
+        if match is not None:
+            rows.append((number, match))
+        elif line:
+            raise DataError(f"{line!r} is no link", "Write: sentence source target S|P.", path=path, line=number)
+    start = min(1, *(int(match[1]) for _, match in rows), 1)
+    return [
+        _Entry(
+            int(match[1]) - start, _based(int(match[2]), int(match[3]), base, path, number), match[4] != "P", number
+        )
+        for number, match in rows
+        if "-" not in match[2] + match[3]
+    ]
+
+
+def _based(i: int, j: int, base: int, path: str | Path, line: int) -> tuple[int, int]:
+    if min(i, j) < base:
+        raise DataError(
+            f"link {i}-{j} in a file counted from {base}",
+            "Give index base 0 (--index-base 0).",
+            path=path,
+            line=line,
+        )
+    return i - base, j - base
+
+
+def _check_sizes(
+    entries: list[_Entry], pairs: int, sentences: Sequence[tuple[int, int]], path: str | Path, base: int
+) -> None:
+    """Refuse links of pairs or words that do not exist, at their line."""
+    for entry in entries:
+        if entry.pair >= len(sentences):
+            raise DataError(
+                f"links of pair {entry.pair + 1}, but the text has {len(sentences)} pairs",
+                "Check that text and links belong together.",
+                path=path,
+                line=entry.line,
+            )
+        (i, j), (source, target) = entry.link, sentences[entry.pair]
+        if i >= source or j >= target:
+            raise DataError(
+                f"link {i + base}-{j + base} of pair {entry.pair + 1}, which has {source} and {target} words",
+                "Check the index base (--index-base) and that text and links belong together.",
+                path=path,
+                line=entry.line,
+            )
+    if pairs != len(sentences):
+        raise DataError(
+            f"{pairs} lines of links, but {len(sentences)} sentence pairs", "One line a pair.", path=path
+        )
