@@ -70,15 +70,33 @@ def test_exact_scores_are_never_above_mean_maxsim_of_either_direction():
     assert bool((ot_similarity(QUERIES, DOCUMENTS, epsilon=0.1) <= scores).all())
 
 
-def test_a_nearly_free_document_side_approaches_mean_maxsim():
-    """Within epsilon log M, and from below."""
-    epsilon = 1e-3
-    scores = ot_similarity(
-        QUERIES, DOCUMENTS, epsilon=epsilon, relaxation=(math.inf, 1e-7), max_iter=20_000, tol=1e-6
-    )
-    gap = mean_maxsim(QUERIES, DOCUMENTS) - 1 - scores
-    assert bool((gap >= -1e-6).all())
-    assert bool((gap <= epsilon * torch.tensor([4, 2, 6]).log() + 1e-6).all())
+def test_exact_scores_with_free_documents_are_mean_maxsim():
+    scores = ot_similarity(QUERIES, DOCUMENTS, epsilon=0, relaxation=(None, 0))
+    torch.testing.assert_close(scores, mean_maxsim(QUERIES, DOCUMENTS) - 1, check_dtype=False, atol=1e-6, rtol=0)
+    back = ot_similarity(QUERIES, DOCUMENTS, epsilon=0, relaxation=(0, None))
+    torch.testing.assert_close(back, mean_maxsim(DOCUMENTS, QUERIES).T - 1, check_dtype=False, atol=1e-6, rtol=0)
+
+
+def test_gradients_with_free_documents_are_those_of_mean_maxsim():
+    gradients = []
+    for score in (lambda q: ot_similarity([q], DOCUMENTS, epsilon=0, relaxation=(None, 0)), mean_maxsim_of):
+        query = QUERIES[1].clone().requires_grad_()
+        score(query)[0, 1].backward()
+        gradients.append(query.grad)
+    torch.testing.assert_close(*gradients, atol=1e-6, rtol=1e-5)
+
+
+def mean_maxsim_of(query):
+    return mean_maxsim([torch.nn.functional.normalize(query, dim=1)], DOCUMENTS)
+
+
+def test_entropy_and_a_penalty_for_the_free_side_lower_the_score():
+    """With epsilon by at most epsilon log M; with a small relaxation it nears the free side from below."""
+    best = mean_maxsim(QUERIES, DOCUMENTS) - 1
+    soft = ot_similarity(QUERIES, DOCUMENTS, epsilon=1e-2, relaxation=(None, 0))
+    assert bool(((soft <= best + 1e-6) & (soft >= best - 1e-2 * torch.tensor([4, 2, 6]).log() - 1e-6)).all())
+    near = ot_similarity(QUERIES, DOCUMENTS, epsilon=1e-2, relaxation=(math.inf, 1e-6), tol=1e-6, max_iter=20_000)
+    torch.testing.assert_close(near, soft, atol=1e-4, rtol=0)
 
 
 def test_scores_keep_order_and_gradient_of_their_texts():
