@@ -17,17 +17,10 @@ from otembed.config import AlignmentConfig, AnchorConfig
 from otembed.errors import ConfigError
 from otembed.losses.citations import citations_of
 from otembed.losses.encoder import Features, unwrap
+from otembed.losses.transport import UnitTransport
 from otembed.losses.units import UnitReader, Units
 from otembed.models import frozen_copy
-from otembed.transport import (
-    TransportPlan,
-    TransportStatus,
-    center,
-    pairwise_cost,
-    scale_cost,
-    sinkhorn,
-    sinkhorn_divergence,
-)
+from otembed.transport import TransportPlan, TransportStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -44,7 +37,9 @@ class OTAlignmentLoss(nn.Module):
         \; [+\; w_a \cdot \mathrm{mean}\,|c - c_0|^2] \; [+\; \text{inner loss}]
 
     :math:`\mu_i, \nu_i` are the contextual vectors of the source and the target units (words or tokens)
-    of pair *i*; :math:`c, c_0` the target units under the trained and under the starting model.
+    of pair *i*; :math:`c, c_0` the target units under the trained and under the starting model. OT is any
+    problem of :func:`otembed.transport.solve`: entropic or exact, balanced, relaxed on one side or both,
+    partial, with an order prior or with null units (:func:`otembed.transport.add_null_units`).
 
     Parameters
     ----------
@@ -82,7 +77,7 @@ class OTAlignmentLoss(nn.Module):
     Raises
     ------
     ConfigError
-        Unknown knob, value out of range, missing layer, cached inner loss, idf without sentences.
+        Unknown knob, value out of range, knobs that exclude each other, missing layer, cached inner loss, idf without sentences.
     ModelError
         The model has no token states, or ``loss`` does not embed both columns.
 
@@ -116,6 +111,7 @@ class OTAlignmentLoss(nn.Module):
             )
         self.model = model
         self.loss = loss
+        self._transport = UnitTransport(self.config)
         self._reader = UnitReader(
             model,
             unit=self.config.unit,
@@ -185,32 +181,6 @@ class OTAlignmentLoss(nn.Module):
             return {f"sentence_{name}": term for name, term in value.items()}
         return {"sentence": value}
 
-    def _transport(self, source: Units, target: Units) -> TransportPlan:
-        """Solve the batch; value and plan per problem, the value in units of the scaled cost."""
-        knobs = self.config
-        x, y, a, b = source.vectors, target.vectors, source.masses, target.masses
-        both = ((a.sum(1) > 0) & (b.sum(1) > 0))[:, None]
-        a, b = torch.where(both, a, 0), torch.where(both, b, 0)
-        if knobs.center:
-            x, y = center(x, a > 0), center(y, b > 0)
-        if knobs.scope == "batch":
-            x, a = _flat(x, a)
-            y, b = _flat(y, b)
-        cost = pairwise_cost(x, y, metric=knobs.cost)
-        # Dividing the cost by a factor equals multiplying epsilon and relaxation by it, for every variant.
-        factor = float(scale_cost(cost.detach(), a, b, how=knobs.cost_scale)[1]) if knobs.cost_scale else 1.0
-        settings: dict[str, Any] = {
-            "epsilon": knobs.epsilon * factor,
-            "relaxation": None if knobs.relaxation is None else knobs.relaxation * factor,
-            "tol": knobs.tol,
-            "max_iter": knobs.max_iter,
-        }
-        if knobs.debiased:
-            plan = sinkhorn_divergence(x, y, a, b, metric=knobs.cost, **settings)
-        else:
-            plan = sinkhorn(cost, a, b, **settings)
-        return replace(plan, value=plan.value / factor)
-
     def _anchored(self, anchor: AnchorConfig, features: Features, target: Units) -> Tensor:
         """Squared distance of the target units to where the starting model puts them, weighted."""
         reference = self._reference[0].to(features["input_ids"].device)
@@ -229,10 +199,3 @@ class OTAlignmentLoss(nn.Module):
         }
         for name, value in seen.items():
             self._counts[name] = self._counts.get(name, 0) + value
-
-
-def _flat(units: Tensor, masses: Tensor) -> tuple[Tensor, Tensor]:
-    """All units of a batch with mass as one cloud: (1, K, D) and (1, K) masses that sum to 1."""
-    present = masses > 0
-    pooled = masses[present]
-    return units[present][None], (pooled / pooled.sum().clamp_min(torch.finfo(pooled.dtype).tiny))[None]
