@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from otembed.alignment import ot_similarity, ot_similarity_pairwise
     from otembed.config import AlignmentConfig, AnchorConfig, TrainConfig
     from otembed.data import load_pairs
     from otembed.errors import ConfigError, DataError, ModelError, NumericsError, OtembedError
@@ -34,6 +35,8 @@ _HOMES = {
     "evaluate_retrieval": "evaluation",
     "load_model": "models",
     "load_pairs": "data",
+    "ot_similarity": "alignment",
+    "ot_similarity_pairwise": "alignment",
     "save_model": "models",
     "sinkhorn": "transport",
     "train": "training",
@@ -53,6 +56,8 @@ __all__ = [
     "evaluate_retrieval",
     "load_model",
     "load_pairs",
+    "ot_similarity",
+    "ot_similarity_pairwise",
     "save_model",
     "sinkhorn",
     "train",

@@ -5,18 +5,21 @@ from otembed.transport.divergence import sinkhorn_divergence
 from otembed.transport.exact import exact
 from otembed.transport.interface import Backend, solve
 from otembed.transport.marginals import idf_weights, norm_marginals, uniform_marginals, weighted_marginals
+from otembed.transport.pairs import AllPairs, all_pairs
 from otembed.transport.plan import TransportPlan, TransportStatus
 from otembed.transport.prior import order_prior
 from otembed.transport.sinkhorn import sinkhorn
 from otembed.transport.strength import Relaxation
 
 __all__ = [
+    "AllPairs",
     "Backend",
     "CostScale",
     "Metric",
     "Relaxation",
     "TransportPlan",
     "TransportStatus",
+    "all_pairs",
     "center",
     "exact",
     "idf_weights",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Literal, get_args
 
@@ -15,7 +14,7 @@ from otembed.transport.partial import solve_partial
 from otembed.transport.plan import TransportPlan
 from otembed.transport.pot_backend import solve_by_pot
 from otembed.transport.sinkhorn import sinkhorn
-from otembed.transport.strength import Relaxation, check_positive, check_stopping, make_strength
+from otembed.transport.strength import Relaxation, check_positive, check_stopping, is_relaxed, make_strength
 
 Backend = Literal["native", "pot"]
 
@@ -124,9 +123,7 @@ def _refuse_contradictions(
             raise ConfigError(
                 "share and relaxation exclude each other", "A share fixes the carried mass; a relaxation prices it."
             )
-    relaxed = relaxation is not None and not (
-        all(math.isinf(rho) for rho in relaxation) if isinstance(relaxation, tuple) else math.isinf(relaxation)
-    )
+    relaxed = is_relaxed(relaxation)
     if not epsilon and relaxed:
         raise ConfigError("epsilon = 0 knows no relaxation", "Give an epsilon above 0, or a share.")
     if plan_gradients and (not epsilon or share is not None):

@@ -29,6 +29,12 @@ class Strength:
         return self.epsilon / self.rho_a, self.epsilon / self.rho_b
 
 
+def is_relaxed(relaxation: Relaxation) -> bool:
+    """Whether a side's marginal is no constraint."""
+    pair = relaxation if isinstance(relaxation, tuple) else (relaxation,)
+    return any(rho is not None and not math.isinf(rho) for rho in pair)
+
+
 def make_strength(epsilon: float, relaxation: Relaxation) -> Strength:
     """Check epsilon and relaxation and bring them into one form."""
     epsilon = check_positive("epsilon", epsilon)
