@@ -78,6 +78,9 @@ OBJECTIVES: dict[str, Loss] = {
     "mnrl+ot, last, unbalanced": beside_ranking(weight=1.0, relaxation=0.2),
     "mnrl+ot, middle": beside_ranking(weight=1.0, layer=MIDDLE),
     "mnrl+ot, middle, unbalanced": beside_ranking(weight=1.0, layer=MIDDLE, relaxation=0.2),
+    "contrastive ot": otembed.OTContrastiveLoss,
+    "contrastive ot + sentence cosine": lambda model: otembed.OTContrastiveLoss(model, sentence_weight=1.0),
+    "mnrl + contrastive ot, middle": lambda model: otembed.OTContrastiveLoss(model, ranking(model), layer=MIDDLE),
 }
 
 

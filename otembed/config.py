@@ -74,8 +74,43 @@ class AlignmentConfig:
 
 
 @config_dataclass
+class ContrastiveConfig:
+    """The contrastive term: translations ranked by the OT score between the units of all sentences of a batch."""
+
+    unit: Literal["word", "token"] = Field(
+        default="word", description="What is transported: words or sub-word tokens."
+    )
+    word_pooling: Literal["mean", "first", "last"] = Field(
+        default="mean", description="How a word is made of its tokens (unit: word)."
+    )
+    layer: Annotated[int, Field(strict=True)] = Field(
+        default=-1, description="Hidden layer that is scored; as in loss.alignment.layer."
+    )
+    cost: Literal["cosine", "sqeuclidean", "half_sqeuclidean", "euclidean"] = Field(
+        default="cosine", description="Ground cost between two units."
+    )
+    center: bool = Field(default=True, description="Subtract the batch mean of each side before the cost.")
+    epsilon: PositiveFloat = Field(default=0.05, description="Entropic regularisation, in units of the cost.")
+    marginals: Literal["uniform", "norm", "idf"] = Field(default="uniform", description="Mass of each unit.")
+    relaxation: PositiveFloat | None = Field(
+        default=None, description="KL penalty on the marginals: units may stay unmatched. null: balanced."
+    )
+    temperature: PositiveFloat = Field(default=0.05, description="Scores are divided by it before they are ranked.")
+    sentence_weight: PositiveFloat | None = Field(
+        default=None,
+        description="Weight of the sentence vectors' cosine, added to the OT score; null: words alone.",
+    )
+    weight: PositiveFloat = Field(default=1.0, description="Weight of the contrastive term.")
+    max_cells: Count = Field(
+        default=2**21, description="Cost cells solved at a time: bounds memory, not the result."
+    )
+    tol: PositiveFloat = Field(default=1e-4, description="Marginal error at which a plan counts as converged.")
+    max_iter: Count = Field(default=2000, description="Most Sinkhorn iterations a plan may take.")
+
+
+@config_dataclass
 class LossConfig:
-    """The training objective: a sentence-level loss, the alignment term, or both."""
+    """The training objective: a sentence-level loss, a term of optimal transport, or both."""
 
     sentence: Literal["mnrl", "none"] = Field(
         default="mnrl", description="Sentence-level loss: MultipleNegativesRankingLoss, or none."
@@ -88,13 +123,24 @@ class LossConfig:
     alignment: AlignmentConfig | None = Field(
         default_factory=AlignmentConfig, description="The OT alignment term; null: off."
     )
+    contrastive: ContrastiveConfig | None = Field(
+        default=None, description="The OT contrastive term, in place of alignment; null: off."
+    )
+    mini_batch_size: Count | None = Field(
+        default=None,
+        description="Sentences of a column that the encoder takes at a time (GradCache): memory stays the same for any"
+        " batch_size, a step takes about a third longer. null: the whole batch.",
+    )
 
     @model_validator(mode="after")
     def _has_a_term(self) -> LossConfig:
-        if self.sentence == "none" and self.alignment is None:
+        if self.sentence == "none" and self.alignment is None and self.contrastive is None:
             raise ConfigError(
-                "loss: both terms are off (sentence: none, alignment: null)", "Switch one of them on."
+                "loss: all terms are off (sentence: none, alignment: null, contrastive: null)",
+                "Switch one of them on.",
             )
+        if self.alignment is not None and self.contrastive is not None:
+            raise ConfigError("loss.alignment and loss.contrastive are both on", "Set loss.alignment to null.")
         if self.sentence == "none" and self.matryoshka:
             raise ConfigError("loss.matryoshka needs a sentence-level loss", "Set loss.sentence to mnrl.")
         return self

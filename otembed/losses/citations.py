@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from otembed.config import AlignmentConfig
+    from otembed.config import AlignmentConfig, ContrastiveConfig
 
 ALIGNMENT = """
 @inproceedings{alqahtani-2021-optimal-transport,
@@ -47,11 +47,11 @@ DIVERGENCE = """
 """
 
 
-def citations_of(config: AlignmentConfig) -> str:
+def citations_of(config: AlignmentConfig | ContrastiveConfig) -> str:
     """Return the entries for the method and for the solver variants that ``config`` uses."""
     entries = [ALIGNMENT, SINKHORN]
     if config.relaxation is not None:
         entries.append(UNBALANCED)
-    if config.debiased:
+    if getattr(config, "debiased", False):
         entries.append(DIVERGENCE)
     return "".join(entries)
