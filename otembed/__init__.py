@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from otembed.alignment import ot_similarity, ot_similarity_pairwise
-    from otembed.config import AlignmentConfig, AnchorConfig, TrainConfig
+    from otembed.config import AlignmentConfig, AnchorConfig, ContrastiveConfig, TrainConfig
     from otembed.data import load_pairs
     from otembed.errors import ConfigError, DataError, ModelError, NumericsError, OtembedError
     from otembed.evaluation import BitextRetrievalEvaluator, evaluate_retrieval
-    from otembed.losses import OTAlignmentLoss
+    from otembed.losses import GradCacheLoss, OTAlignmentLoss, OTContrastiveLoss
     from otembed.models import load_model, save_model
     from otembed.training import train
     from otembed.transport import sinkhorn
@@ -26,10 +26,13 @@ _HOMES = {
     "AnchorConfig": "config",
     "BitextRetrievalEvaluator": "evaluation",
     "ConfigError": "errors",
+    "ContrastiveConfig": "config",
     "DataError": "errors",
+    "GradCacheLoss": "losses",
     "ModelError": "errors",
     "NumericsError": "errors",
     "OTAlignmentLoss": "losses",
+    "OTContrastiveLoss": "losses",
     "OtembedError": "errors",
     "TrainConfig": "config",
     "evaluate_retrieval": "evaluation",
@@ -47,10 +50,13 @@ __all__ = [
     "AnchorConfig",
     "BitextRetrievalEvaluator",
     "ConfigError",
+    "ContrastiveConfig",
     "DataError",
+    "GradCacheLoss",
     "ModelError",
     "NumericsError",
     "OTAlignmentLoss",
+    "OTContrastiveLoss",
     "OtembedError",
     "TrainConfig",
     "evaluate_retrieval",

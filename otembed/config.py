@@ -1,7 +1,8 @@
 """Every knob of otembed, defined once: name, type, default, limits, one line of help.
 
 One tree of frozen dataclasses drives Python, YAML (:mod:`otembed.config_io`) and the command line; its
-alignment branch stands in :mod:`otembed.config_alignment`. Torch-free. ``None`` means off. Reasons for the defaults stand in ``docs/log.md``.
+terms of optimal transport stand in :mod:`otembed.config_alignment`. Torch-free. ``None`` means off. Reasons
+for the defaults stand in ``docs/log.md``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pydantic import Field, PositiveFloat, model_validator
 
 from otembed.config_alignment import AlignmentConfig as AlignmentConfig
 from otembed.config_alignment import AnchorConfig as AnchorConfig
+from otembed.config_alignment import ContrastiveConfig as ContrastiveConfig
 from otembed.config_alignment import NullUnitConfig as NullUnitConfig
 from otembed.config_base import Count, config_dataclass
 from otembed.errors import ConfigError
@@ -24,7 +26,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
 
 @config_dataclass
 class LossConfig:
-    """The training objective: a sentence-level loss, the alignment term, or both."""
+    """The training objective: a sentence-level loss, a term of optimal transport, or both."""
 
     sentence: Literal["mnrl", "none"] = Field(
         default="mnrl", description="Sentence-level loss: MultipleNegativesRankingLoss, or none."
@@ -37,13 +39,24 @@ class LossConfig:
     alignment: AlignmentConfig | None = Field(
         default_factory=AlignmentConfig, description="The OT alignment term; null: off."
     )
+    contrastive: ContrastiveConfig | None = Field(
+        default=None, description="The OT contrastive term, in place of alignment; null: off."
+    )
+    mini_batch_size: Count | None = Field(
+        default=None,
+        description="Sentences of a column that the encoder takes at a time (GradCache): memory stays the same for any"
+        " batch_size, a step takes about a third longer. null: the whole batch.",
+    )
 
     @model_validator(mode="after")
     def _has_a_term(self) -> LossConfig:
-        if self.sentence == "none" and self.alignment is None:
+        if self.sentence == "none" and self.alignment is None and self.contrastive is None:
             raise ConfigError(
-                "loss: both terms are off (sentence: none, alignment: null)", "Switch one of them on."
+                "loss: all terms are off (sentence: none, alignment: null, contrastive: null)",
+                "Switch one of them on.",
             )
+        if self.alignment is not None and self.contrastive is not None:
+            raise ConfigError("loss.alignment and loss.contrastive are both on", "Set loss.alignment to null.")
         if self.sentence == "none" and self.matryoshka:
             raise ConfigError("loss.matryoshka needs a sentence-level loss", "Set loss.sentence to mnrl.")
         return self

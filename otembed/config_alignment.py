@@ -1,4 +1,4 @@
-"""The knobs of the alignment term; part of the tree in :mod:`otembed.config`. Torch-free."""
+"""The knobs of the terms of optimal transport; part of the tree in :mod:`otembed.config`. Torch-free."""
 
 from __future__ import annotations
 
@@ -104,3 +104,38 @@ class AlignmentConfig:
     anchor: AnchorConfig | None = Field(
         default=None, description="Anchor to the starting model on the target side; null: none."
     )
+
+
+@config_dataclass
+class ContrastiveConfig:
+    """The contrastive term: translations ranked by the OT score between the units of all sentences of a batch."""
+
+    unit: Literal["word", "token"] = Field(
+        default="word", description="What is transported: words or sub-word tokens."
+    )
+    word_pooling: Literal["mean", "first", "last"] = Field(
+        default="mean", description="How a word is made of its tokens (unit: word)."
+    )
+    layer: Annotated[int, Field(strict=True)] = Field(
+        default=-1, description="Hidden layer that is scored; as in loss.alignment.layer."
+    )
+    cost: Literal["cosine", "sqeuclidean", "half_sqeuclidean", "euclidean"] = Field(
+        default="cosine", description="Ground cost between two units."
+    )
+    center: bool = Field(default=True, description="Subtract the batch mean of each side before the cost.")
+    epsilon: PositiveFloat = Field(default=0.05, description="Entropic regularisation, in units of the cost.")
+    marginals: Literal["uniform", "norm", "idf"] = Field(default="uniform", description="Mass of each unit.")
+    relaxation: PositiveFloat | None = Field(
+        default=None, description="KL penalty on the marginals: units may stay unmatched. null: balanced."
+    )
+    temperature: PositiveFloat = Field(default=0.05, description="Scores are divided by it before they are ranked.")
+    sentence_weight: PositiveFloat | None = Field(
+        default=None,
+        description="Weight of the sentence vectors' cosine, added to the OT score; null: words alone.",
+    )
+    weight: PositiveFloat = Field(default=1.0, description="Weight of the contrastive term.")
+    max_cells: Count = Field(
+        default=2**21, description="Cost cells solved at a time: bounds memory, not the result."
+    )
+    tol: PositiveFloat = Field(default=1e-4, description="Marginal error at which a plan counts as converged.")
+    max_iter: Count = Field(default=2000, description="Most Sinkhorn iterations a plan may take.")

@@ -10,17 +10,17 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from sentence_transformers.base.losses.gradcache import uses_gradient_cache
 from torch import Tensor, nn
 
 from otembed.config import AlignmentConfig, AnchorConfig
 from otembed.errors import ConfigError
 from otembed.losses.citations import citations_of
 from otembed.losses.encoder import Features, unwrap
+from otembed.losses.parts import PlanCounts, refuse_cached, wrapped_terms
 from otembed.losses.transport import UnitTransport
 from otembed.losses.units import UnitReader, Units
 from otembed.models import frozen_copy
-from otembed.transport import TransportPlan, TransportStatus
+from otembed.transport import TransportStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -104,11 +104,7 @@ class OTAlignmentLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.config = replace(config or AlignmentConfig(), **knobs)
-        if loss is not None and uses_gradient_cache(loss):
-            raise ConfigError(
-                f"{type(loss).__name__} caches gradients and runs the encoder in chunks that cannot be shared",
-                "Wrap the uncached loss of the same name.",
-            )
+        refuse_cached(loss)
         self.model = model
         self.loss = loss
         self._transport = UnitTransport(self.config)
@@ -122,7 +118,7 @@ class OTAlignmentLoss(nn.Module):
         )
         # In a list, so that its weights are no parameters or state of this module.
         self._reference = [frozen_copy(unwrap(model))[0]] if self.config.anchor else []
-        self._counts: dict[str, Tensor] = {}
+        self._counts = PlanCounts()
         if loss is None and self.config.anchor is None:
             logger.warning(
                 "Alignment alone, without an anchor, can collapse the space: wrap a loss or set `anchor`."
@@ -134,7 +130,7 @@ class OTAlignmentLoss(nn.Module):
         if len(columns) < 2:
             raise ConfigError(f"expected two columns of sentences, got {len(columns)}", "Give source and target.")
         with self._reader.recording(self.model) as passes:
-            terms = self._inner_terms(columns, labels)
+            terms = wrapped_terms(self.model, self.loss, columns, labels)
         source, target = (self._reader.units(columns[side], passes, side) for side in (0, 1))
         with torch.autocast(source.vectors.device.type, enabled=False):
             plan = self._transport(source, target)
@@ -142,25 +138,12 @@ class OTAlignmentLoss(nn.Module):
             terms["alignment"] = self.config.weight * plan.value.sum() / filled.sum().clamp_min(1)
         if self.config.anchor is not None:
             terms["anchor"] = self._anchored(self.config.anchor, columns[1], target)
-        self._count(plan, filled)
+        self._counts.add(plan.status, plan.iterations)
         return terms
 
     def pop_statistics(self) -> dict[str, float]:
-        """Return and reset what was seen since the last call.
-
-        ``plans``: their number; ``converged``: the share of them that reached the tolerance;
-        ``iterations``: their mean. Empty without plans. Reads from the device once.
-        """
-        counts = {key: float(value) for key, value in self._counts.items()}
-        self._counts = {}
-        plans = counts.get("plans", 0.0)
-        if not plans:
-            return {}
-        return {
-            "plans": plans,
-            "converged": counts["converged"] / plans,
-            "iterations": counts["iterations"] / plans,
-        }
+        """Return and reset what was seen of the plans; see :meth:`otembed.losses.parts.PlanCounts.pop`."""
+        return self._counts.pop()
 
     def get_config_dict(self) -> dict[str, Any]:
         """Return the knobs and the wrapped loss for the model card."""
@@ -171,16 +154,6 @@ class OTAlignmentLoss(nn.Module):
         """BibTeX of the method and of the solvers in use."""
         return citations_of(self.config)
 
-    def _inner_terms(self, columns: list[Features], labels: Tensor | None) -> dict[str, Tensor]:
-        if self.loss is None:
-            for features in columns[:2]:
-                self.model(features)
-            return {}
-        value = self.loss(columns, labels)
-        if isinstance(value, dict):
-            return {f"sentence_{name}": term for name, term in value.items()}
-        return {"sentence": value}
-
     def _anchored(self, anchor: AnchorConfig, features: Features, target: Units) -> Tensor:
         """Squared distance of the target units to where the starting model puts them, weighted."""
         reference = self._reference[0].to(features["input_ids"].device)
@@ -190,12 +163,3 @@ class OTAlignmentLoss(nn.Module):
             if anchor.reduction == "mean":
                 moved = moved / (target.ids.amax(1) + 1).sum().clamp_min(1)
             return anchor.weight * moved
-
-    def _count(self, plan: TransportPlan, filled: Tensor) -> None:
-        seen = {
-            "plans": filled.sum(),
-            "converged": (plan.converged & filled).sum(),
-            "iterations": torch.where(filled, plan.iterations, 0).sum(),
-        }
-        for name, value in seen.items():
-            self._counts[name] = self._counts.get(name, 0) + value

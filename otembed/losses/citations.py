@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from otembed.config import AlignmentConfig
+    from otembed.config import AlignmentConfig, ContrastiveConfig
 
 ALIGNMENT = """
 @inproceedings{alqahtani-2021-optimal-transport,
@@ -79,15 +79,16 @@ DIVERGENCE = """
 """
 
 
-def citations_of(config: AlignmentConfig) -> str:
+def citations_of(config: AlignmentConfig | ContrastiveConfig) -> str:
     """Return the entries for the method and for the solver variants that ``config`` uses."""
     entries = [ALIGNMENT, SINKHORN if config.epsilon else EXACT]
     if config.relaxation is not None:
         entries.append(UNBALANCED)
-    if config.share is not None and config.epsilon:
+    share, null_unit = getattr(config, "share", None), getattr(config, "null_unit", None)
+    if share is not None and config.epsilon:
         entries.append(PARTIAL)
-    if config.relaxation is not None or config.share is not None or config.null_unit is not None:
+    if config.relaxation is not None or share is not None or null_unit is not None:
         entries.append(NULL_ALIGNMENT)
-    if config.debiased:
+    if getattr(config, "debiased", False):
         entries.append(DIVERGENCE)
     return "".join(entries)

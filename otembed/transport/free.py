@@ -38,20 +38,20 @@ def solve_with_free_side(cost: Tensor, a: Tensor, b: Tensor, epsilon: float, *, 
         result = unsolved(problem, epsilon)
         cost_BNM, a_BN, b_BM = problem.cost, problem.a, problem.b
         held, real = (a_BN > 0), (b_BM > 0)[:, None, :]
-        if epsilon:
+        f, plan, value = torch.zeros_like(a_BN), torch.zeros_like(cost_BNM), result.value
+        if not cost_BNM.numel():
+            pass  # nothing to carry, and no least cost among none
+        elif epsilon:
             logits = torch.where(real, b_BM.log()[:, None, :] - cost_BNM / epsilon, -torch.inf)
-            best = logits.logsumexp(2) if logits.shape[2] else logits.sum(2)
+            best = logits.logsumexp(2)
             f = torch.where(held, -epsilon * best, 0.0)
             plan = torch.where(real & held[:, :, None], a_BN[:, :, None] * (logits - best[:, :, None]).exp(), 0.0)
             exponent = (f[:, :, None] - cost_BNM) / epsilon
             value = entropic_value(cost_BNM, a_BN, b_BM, plan, exponent, Strength(epsilon, torch.inf, torch.inf))
         else:
-            plan = torch.zeros_like(cost_BNM)
-            f = torch.zeros_like(a_BN)
-            if cost_BNM.shape[2]:
-                least, place = torch.where(real, cost_BNM, torch.inf).min(2, keepdim=True)
-                plan.scatter_(2, place, a_BN[:, :, None])
-                f = torch.where(held & least[:, :, 0].isfinite(), least[:, :, 0], 0.0)
+            least, place = torch.where(real, cost_BNM, torch.inf).min(2, keepdim=True)
+            plan.scatter_(2, place, a_BN[:, :, None])
+            f = torch.where(held, least[:, :, 0], 0.0)
             value = (a_BN * f).sum(1)
         done = problem.solvable
         lost = done & ~value.isfinite()

@@ -59,12 +59,12 @@ class Iterate:
     iterations_A: Tensor
 
     @classmethod
-    def start(cls, index: Tensor, cost: Tensor, a: Tensor, b: Tensor, epsilon: float) -> Self:
-        """Begin with potentials of zero."""
+    def start(cls, index: Tensor, cost: Tensor, a: Tensor, b: Tensor, epsilon: float, shift: Tensor) -> Self:
+        """Begin with potentials of zero for the costs less ``shift`` (A,)."""
         ones = cost.new_ones(len(index), 1)
         begun = cls(
             index=index,
-            exponent_ANM=cost / -epsilon,
+            exponent_ANM=torch.sub((shift / epsilon)[:, None, None], cost, alpha=1.0 / epsilon),
             kernel_ANM=cost,
             top_A=ones[:, 0],
             log_a_AN=a.log(),
@@ -101,8 +101,7 @@ class Iterate:
     def absorb(self, rows: Tensor | None = None) -> None:
         """Take du and dv of some problems (a bool mask (A,), None for all) into the exponent, and renew the kernel."""
         part = self if rows is None else self.take(rows)
-        part.exponent_ANM += part.du_AN[:, :, None]
-        part.exponent_ANM += part.dv_AM[:, None, :]
+        part.exponent_ANM = part.absorbed()
         part.u_AN += part.du_AN
         part.v_AM += part.dv_AM
         part.du_AN.zero_()
@@ -111,6 +110,10 @@ class Iterate:
         if rows is not None:
             for name in ("exponent_ANM", "kernel_ANM", "top_A", "u_AN", "v_AM", "du_AN", "dv_AM"):
                 getattr(self, name)[rows] = getattr(part, name)
+
+    def absorbed(self) -> Tensor:
+        """Return the exponents with du and dv in them, (A, N, M)."""
+        return (self.exponent_ANM + self.du_AN[:, :, None]).add_(self.dv_AM[:, None, :])
 
     def plan(self) -> Tensor:
         """Return the plans, (A, N, M)."""

@@ -13,7 +13,7 @@ from otembed.transport.strength import Strength
 
 
 def begin(batch):
-    return Iterate.start(torch.arange(len(batch.cost)), *batch, 0.2)
+    return Iterate.start(torch.arange(len(batch.cost)), *batch, 0.2, torch.zeros(len(batch.cost)))
 
 
 @pytest.mark.parametrize("rho", [math.inf, 0.5])
