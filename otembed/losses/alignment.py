@@ -15,17 +15,14 @@ from torch import Tensor, nn
 from otembed.config import AlignmentConfig, AnchorConfig
 from otembed.errors import ConfigError
 from otembed.losses.citations import citations_of
-from otembed.losses.encoder import Features, unwrap
+from otembed.losses.encoder import Encoder, Features
 from otembed.losses.parts import PlanCounts, refuse_cached, wrapped_terms
 from otembed.losses.transport import UnitTransport
 from otembed.losses.units import UnitReader, Units
-from otembed.models import frozen_copy
 from otembed.transport import TransportStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from sentence_transformers import SentenceTransformer
 
 logger = logging.getLogger(__name__)
 
@@ -44,10 +41,10 @@ class OTAlignmentLoss(nn.Module):
     Parameters
     ----------
     model
-        A SentenceTransformer whose first module is a transformer over text.
+        A SentenceTransformer or MultiVectorEncoder whose first module is a transformer over text.
     loss
         Any other loss on the same columns (``MultipleNegativesRankingLoss``, ``MatryoshkaLoss``,
-        ``MSELoss``, ...); it shares one encoder pass with the alignment. ``None``: alignment alone.
+        ``MSELoss``, ``MultiVectorMultipleNegativesRankingLoss``, ...); it shares one encoder pass with the alignment. ``None``: alignment alone.
     config
         All knobs; see :class:`otembed.AlignmentConfig`, where each is explained once.
     idf_sentences
@@ -70,7 +67,8 @@ class OTAlignmentLoss(nn.Module):
     is on, and the wrapped loss as ``sentence`` (its own components as ``sentence_<name>``). Gradients
     reach the encoder by the envelope theorem; the Sinkhorn loop is not recorded. Transport is computed
     in float32 under any autocast. Special, prompt and padding tokens carry no mass. A pair without units
-    on one side adds nothing. The loss has no parameters. The anchor's frozen starting model shares the
+    on one side adds nothing. In a MultiVectorEncoder the last layer (-1) means the vectors that it scores with,
+    after projection and normalisation; query expansion tokens and tokens that it does not score carry no mass. The loss has no parameters. The anchor's frozen starting model shares the
     storage of every parameter that is frozen when the loss is made, so freeze first. Alone and without
     an anchor the space can collapse; a warning says so.
 
@@ -95,7 +93,7 @@ class OTAlignmentLoss(nn.Module):
 
     def __init__(
         self,
-        model: SentenceTransformer,
+        model: Encoder,
         loss: nn.Module | None = None,
         *,
         config: AlignmentConfig | None = None,
@@ -117,7 +115,7 @@ class OTAlignmentLoss(nn.Module):
             idf_sentences=idf_sentences,
         )
         # In a list, so that its weights are no parameters or state of this module.
-        self._reference = [frozen_copy(unwrap(model))[0]] if self.config.anchor else []
+        self._reference = [self._reader.frozen(model)] if self.config.anchor else []
         self._counts = PlanCounts()
         if loss is None and self.config.anchor is None:
             logger.warning(

@@ -24,9 +24,7 @@ from otembed.transport import TransportStatus, all_pairs, center
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sentence_transformers import SentenceTransformer
-
-    from otembed.losses.encoder import Features
+    from otembed.losses.encoder import Encoder, Features
     from otembed.losses.units import Units
 
 
@@ -45,7 +43,7 @@ class OTContrastiveLoss(nn.Module):
     Parameters
     ----------
     model
-        A SentenceTransformer whose first module is a transformer over text.
+        A SentenceTransformer or MultiVectorEncoder whose first module is a transformer over text.
     loss
         Any other loss on the same columns, which shares one encoder pass; ``None``: none.
     config
@@ -95,7 +93,7 @@ class OTContrastiveLoss(nn.Module):
 
     def __init__(
         self,
-        model: SentenceTransformer,
+        model: Encoder,
         loss: nn.Module | None = None,
         *,
         config: ContrastiveConfig | None = None,

@@ -8,6 +8,7 @@ from sentence_transformers.base.losses.gradcache import uses_gradient_cache
 from torch import Tensor, nn
 
 from otembed.errors import ConfigError
+from otembed.losses.encoder import apart, run
 from otembed.transport import TransportStatus
 
 if TYPE_CHECKING:
@@ -35,9 +36,10 @@ def wrapped_terms(
     model: nn.Module, loss: nn.Module | None, columns: Sequence[Features], labels: Tensor | None
 ) -> dict[str, Tensor]:
     """Run the wrapped loss, or only the model where there is none; the terms by name."""
+    columns = apart(model, columns)
     if loss is None:
-        for features in columns:
-            model(features)
+        for place, features in enumerate(columns):
+            run(model, features, place)
         return {}
     value = loss(columns, labels)
     if isinstance(value, dict):

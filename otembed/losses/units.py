@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from otembed.alignment import WordSegmenter, pool_units, token_units
 from otembed.losses.encoder import EncoderTap, Features, TokenStates, unwrap
 from otembed.losses.idf import inverse_document_frequencies
+from otembed.models import frozen_copy
 from otembed.transport import norm_marginals, uniform_marginals, weighted_marginals
 
 if TYPE_CHECKING:
@@ -48,13 +49,14 @@ class UnitReader:
     Parameters
     ----------
     model
-        A SentenceTransformer whose first module is a transformer over text.
+        A SentenceTransformer or MultiVectorEncoder whose first module is a transformer over text.
     unit
         ``word``, or ``token`` for sub-words.
     word_pooling
         How a word is made of its tokens: their ``mean``, the ``first`` or the ``last``.
     layer
-        Hidden layer: 0 the embeddings, L the last; negative from the end.
+        Hidden layer: 0 the embeddings, L the last; negative from the end. In a MultiVectorEncoder, -1 means
+        the vectors that it scores with.
     marginals
         Masses: ``uniform``, by vector ``norm``, or by the ``idf`` of the unit's rarest token.
     idf_sentences
@@ -103,7 +105,8 @@ class UnitReader:
     def units(self, features: Features, passes: Passes, column: int) -> Units:
         """Return the units of one column of the batch from the recorded passes.
 
-        Computed outside autocast. Special, prompt and padding tokens carry no mass.
+        Computed outside autocast. Special, prompt, padding and query expansion tokens carry no mass, nor do
+        those that a MultiVectorEncoder does not score.
 
         Raises
         ------
@@ -116,9 +119,13 @@ class UnitReader:
             vectors, mask = pool_units(side.states, ids, self._pooling)
             return Units(vectors, self._masses(vectors, mask, side, ids), ids)
 
-    def reference(self, encoder: nn.Module, features: Features, ids: Tensor) -> Tensor:
-        """Return the vectors (B, U, D) of the units ``ids`` under a frozen transformer module, without a graph."""
-        states = self._tap.reference(encoder, features)
+    def frozen(self, model: nn.Module) -> nn.Module:
+        """Return a frozen copy of what this reads of ``model``, for :meth:`reference`."""
+        return self._tap.observed(frozen_copy(unwrap(model)))
+
+    def reference(self, frozen: nn.Module, features: Features, ids: Tensor) -> Tensor:
+        """Return the vectors (B, U, D) of the units ``ids`` of the target side under a frozen copy, without a graph."""
+        states = self._tap.reference(frozen, features)
         with torch.autocast(states.device.type, enabled=False):
             return pool_units(states, ids, self._pooling)[0]
 
