@@ -50,6 +50,7 @@ def test_presets_of_the_paper_differ_in_cost_and_epsilon_alone():
         ({**PAIRS, "loss": {"alignment": {"unit": "letter"}}}, "unit = 'letter'", "Set a value"),
         ({**PAIRS, "optimization": {"batch_size": 1}}, "batch_size = 1", "Set a value"),
         ({**PAIRS, "loss": {"sentence": "none", "alignment": None}}, "all terms are off", "Switch one"),
+        ({**PAIRS, "loss": {"contrastive": {}}}, "loss.contrastive are both on", "to null"),
         ({**PAIRS, "loss": {"sentence": "none", "matryoshka": [8]}}, "matryoshka", "mnrl"),
         ({**PAIRS, "model": {"prompt": "a", "prompt_name": "b"}}, "both set", "Keep one"),
         ({**PAIRS, "data": {"checks": {"min_characters": 9, "max_characters": 3}}}, "above max", "Lower one"),
