@@ -19,9 +19,7 @@ from otembed.losses.encoder import unwrap
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from sentence_transformers import SentenceTransformer
-
-    from otembed.losses.encoder import Features
+    from otembed.losses.encoder import Encoder, Features
 
 CITATION = """
 @inproceedings{gao-2021-scaling,
@@ -45,7 +43,8 @@ class GradCacheLoss(nn.Module):
     Parameters
     ----------
     model
-        A SentenceTransformer whose first module is a transformer over text; that module is run in mini-batches.
+        A SentenceTransformer or MultiVectorEncoder whose first module is a transformer over text; that module is
+        run in mini-batches.
     loss
         Any loss on ``model``: :class:`OTAlignmentLoss` or :class:`OTContrastiveLoss`, alone or around another one,
         or a loss of sentence-transformers. It must not cache gradients itself.
@@ -79,7 +78,7 @@ class GradCacheLoss(nn.Module):
 
     uses_gradient_cache = True
 
-    def __init__(self, model: SentenceTransformer, loss: nn.Module, *, mini_batch_size: int) -> None:
+    def __init__(self, model: Encoder, loss: nn.Module, *, mini_batch_size: int) -> None:
         super().__init__()
         if isinstance(mini_batch_size, bool) or not isinstance(mini_batch_size, int) or mini_batch_size < 1:
             raise ConfigError(f"mini_batch_size must be a whole number from 1 upwards, found {mini_batch_size!r}")
@@ -260,7 +259,10 @@ class _Pass:
 def _cut(features: Features, begin: int, end: int) -> Features:
     """Return rows of padded features, without the columns that are padding in all of them."""
     count, width = features["input_ids"].shape
-    used = features["attention_mask"][begin:end].bool().any(0).nonzero()
+    read = features["attention_mask"].bool()
+    if "query_expansion_positions" in features:  # scored, though nothing may attend to them
+        read = read | features["query_expansion_positions"].bool()
+    used = read[begin:end].any(0).nonzero()
     kept = int(used.max()) + 1 if len(used) else 1
     chunk: Features = {}
     for name, value in features.items():
