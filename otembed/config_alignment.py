@@ -125,8 +125,8 @@ class ContrastiveConfig:
     center: bool = Field(default=True, description="Subtract the batch mean of each side before the cost.")
     epsilon: PositiveFloat = Field(default=0.05, description="Entropic regularisation, in units of the cost.")
     marginals: Literal["uniform", "norm", "idf"] = Field(default="uniform", description="Mass of each unit.")
-    relaxation: PositiveFloat | None = Field(
-        default=None, description="KL penalty on the marginals: units may stay unmatched. null: balanced."
+    relaxation: Relaxation = Field(
+        default=None, description="KL penalty on the marginals, as in loss.alignment.relaxation. null: balanced."
     )
     temperature: PositiveFloat = Field(default=0.05, description="Scores are divided by it before they are ranked.")
     sentence_weight: PositiveFloat | None = Field(

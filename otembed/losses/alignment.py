@@ -44,7 +44,8 @@ class OTAlignmentLoss(nn.Module):
         A SentenceTransformer or MultiVectorEncoder whose first module is a transformer over text.
     loss
         Any other loss on the same columns (``MultipleNegativesRankingLoss``, ``MatryoshkaLoss``,
-        ``MSELoss``, ``MultiVectorMultipleNegativesRankingLoss``, ...); it shares one encoder pass with the alignment. ``None``: alignment alone.
+        ``MSELoss``, ``MultiVectorMultipleNegativesRankingLoss``, ...); it shares one encoder pass with the
+        alignment. ``None``: alignment alone.
     config
         All knobs; see :class:`otembed.AlignmentConfig`, where each is explained once.
     idf_sentences
@@ -68,14 +69,16 @@ class OTAlignmentLoss(nn.Module):
     reach the encoder by the envelope theorem; the Sinkhorn loop is not recorded. Transport is computed
     in float32 under any autocast. Special, prompt and padding tokens carry no mass. A pair without units
     on one side adds nothing. In a MultiVectorEncoder the last layer (-1) means the vectors that it scores with,
-    after projection and normalisation; query expansion tokens and tokens that it does not score carry no mass. The loss has no parameters. The anchor's frozen starting model shares the
-    storage of every parameter that is frozen when the loss is made, so freeze first. Alone and without
-    an anchor the space can collapse; a warning says so.
+    after projection and normalisation; query expansion tokens and tokens that it does not score carry no mass.
+    The loss has no parameters. The anchor's frozen starting model shares the storage of every parameter that is
+    frozen when the loss is made, so freeze first. Alone and without an anchor the space can collapse; a warning
+    says so.
 
     Raises
     ------
     ConfigError
-        Unknown knob, value out of range, knobs that exclude each other, missing layer, cached inner loss, idf without sentences.
+        Unknown knob, value out of range, knobs that exclude each other, missing layer, cached inner loss, idf
+        without sentences.
     ModelError
         The model has no token states, or ``loss`` does not embed both columns.
 
