@@ -14,7 +14,7 @@ from torch import Tensor
 
 from otembed.alignment.units import Pooling, pool_units
 from otembed.alignment.words import WordText, word_of_tokens
-from otembed.errors import ConfigError, ModelError
+from otembed.errors import ConfigError, ModelError, NumericsError
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -86,7 +86,17 @@ class WordEncoder:
     def encode(
         self, texts: Sequence[WordText], layers: Iterable[int], *, batch_size: int = 32
     ) -> list[WordVectors]:
-        """Return the word vectors of each text, in the order given; batches are made by length."""
+        """Return the word vectors of each text, in the order given; batches are made by length.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such layer or ``batch_size`` is below 1.
+        NumericsError
+            If the model returns NaN or infinity for a word.
+        """
+        if batch_size < 1:
+            raise ConfigError(f"batch_size is {batch_size}, must be at least 1", "Give the sentences of a batch.")
         self.model.eval()
         wanted = [self.layer(number) for number in layers]
         order = sorted(range(len(texts)), key=lambda row: (-len(texts[row].text), row))
@@ -114,6 +124,8 @@ class WordEncoder:
         inputs = {name: tensor.to(self.model.device) for name, tensor in encoded.items()}
         hidden = self._transformer(**inputs, output_hidden_states=True).hidden_states
         pooled = {layer: pool_units(hidden[layer], ids, self._pooling) for layer in layers}
+        if not all(bool(units.isfinite().all()) for units, _ in pooled.values()):
+            raise NumericsError("the model returns NaN or infinity for some words", "Check the model's weights.")
         mask = next(iter(pooled.values()))[1].cpu()
         return [self._cut(row, len(text.spans), pooled, mask) for row, text in enumerate(texts)]
 

@@ -5,6 +5,7 @@ Axes: N source words, M target words.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -134,6 +135,37 @@ def decode_links(plan: NDArray[Any], decoding: Decoding = "mutual", *, threshold
         if decoding == "grow-diag-final-and":
             chosen = _completed(_completed(chosen, forward), backward)
     return tuple(Link(int(i), int(j), float(probabilities[i, j])) for i, j in np.argwhere(chosen))
+
+
+def links_of_wholes(
+    links: Sequence[Link],
+    probabilities: Matrix,
+    rows: Sequence[int],
+    columns: Sequence[int],
+    shape: tuple[int, int],
+) -> tuple[tuple[Link, ...], Matrix]:
+    """Read links between parts as links between the wholes they belong to, by the surest of their parts.
+
+    Parameters
+    ----------
+    links, probabilities
+        Between parts.
+    rows, columns
+        The whole of each source and target part.
+    shape
+        Number of source and target wholes.
+
+    Examples
+    --------
+    >>> parts = np.array([[0.75], [0.5]], dtype=np.float32)
+    >>> links, whole = links_of_wholes([Link(0, 0, 0.75), Link(1, 0, 0.5)], parts, [1, 1], [0], (2, 1))
+    >>> links, whole.tolist()
+    ((Link(source=1, target=0, probability=0.75),), [[0.0], [0.75]])
+    """
+    whole = np.zeros(shape, dtype=np.float32)
+    np.maximum.at(whole, np.ix_(rows, columns), probabilities)
+    linked = sorted({(rows[link.source], columns[link.target]) for link in links})
+    return tuple(Link(i, j, float(whole[i, j])) for i, j in linked), whole
 
 
 def _grown(links: Cells, union: Cells) -> Cells:

@@ -1,0 +1,92 @@
+"""Transport plans between the words of sentence pairs.
+
+Axes: B sentence pairs, N source words, M target words, D dimension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from otembed.alignment.config import WordAlignmentConfig
+from otembed.alignment.encoding import WordVectors
+from otembed.errors import NumericsError
+from otembed.transport import order_prior, pairwise_cost, solve, uniform_marginals
+
+
+class RunningMean:
+    """Mean of all word vectors of one side so far, summed in float64; unseen words do not count."""
+
+    def __init__(self) -> None:
+        self._sum: Tensor | None = None
+        self._count = 0
+
+    def add(self, sentences: Sequence[WordVectors], layer: int) -> None:
+        """Count in the seen words of further sentences."""
+        for each in sentences:
+            words = each.layers[layer][each.seen]
+            total = words.double().sum(0)
+            self._sum = total if self._sum is None else self._sum + total
+            self._count += len(words)
+
+    @property
+    def value(self) -> Tensor:
+        """(D,) float32, or a scalar 0 while there is no word."""
+        return torch.zeros(()) if self._sum is None else (self._sum / max(self._count, 1)).float()
+
+
+def word_plans(
+    source: Sequence[WordVectors],
+    target: Sequence[WordVectors],
+    layer: int,
+    config: WordAlignmentConfig,
+    means: tuple[Tensor, Tensor] | None = None,
+) -> list[Tensor]:
+    r"""Return the transport plan between the words of each sentence pair.
+
+    The cost of a link is one minus the cosine of both words, centred by ``means``, plus
+    ``order_prior`` times :math:`|i / (n - 1) - j / (m - 1)|`; seen words share the mass of 1 evenly.
+
+    Parameters
+    ----------
+    source, target
+        Words of as many sentences, which hold ``layer``.
+    layer
+        Layer of the vectors.
+    config
+        ``epsilon``, ``relaxation`` and ``order_prior`` are used; epsilon 0 is solved exactly.
+    means
+        (D,) vectors, or scalars, taken off each side's words; ``None`` leaves them as they are.
+
+    Returns
+    -------
+    list of Tensor
+        (N, M) float32 each; 0 for words not seen, and throughout where a side has no seen word.
+
+    Raises
+    ------
+    NumericsError
+        If a vector or a mean is NaN or infinite.
+    """
+    shifts: tuple[Tensor | float, Tensor | float] = means or (0.0, 0.0)
+    vectors = [
+        pad_sequence([each.layers[layer] - shift for each in side], batch_first=True)
+        for side, shift in zip((source, target), shifts, strict=True)
+    ]
+    if not all(bool(each.isfinite().all()) for each in vectors):
+        raise NumericsError("word vectors hold NaN or infinity", "Check the model's weights.")
+    seen = [pad_sequence([each.seen for each in side], batch_first=True) for side in (source, target)]
+    shape = [(len(x.seen), len(y.seen)) for x, y in zip(source, target, strict=True)]
+    a, b = (uniform_marginals(each) for each in seen)
+    if not a.numel() or not b.numel():
+        return [torch.zeros(size) for size in shape]
+    cost = pairwise_cost(vectors[0], vectors[1])
+    if config.order_prior:
+        cost = cost + config.order_prior * order_prior(a, b)
+    both = ((a.sum(1) > 0) & (b.sum(1) > 0))[:, None]
+    a, b = torch.where(both, a, 0.0), torch.where(both, b, 0.0)
+    result = solve(cost, a, b, epsilon=config.epsilon, relaxation=config.relaxation)
+    return [plan[:n, :m] for plan, (n, m) in zip(result.plan, shape, strict=True)]
