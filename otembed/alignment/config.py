@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveFloat, model_validator
 
 from otembed.config_base import config_dataclass
+from otembed.errors import ConfigError
 
 Unit = Literal["word", "token"]
 Words = Literal["auto", "space"]
@@ -49,3 +50,12 @@ class WordAlignmentConfig:
     threshold: Annotated[float, Field(gt=0, le=1)] = Field(
         default=0.3, description="Least probability of a link (decoding: threshold)."
     )
+
+    @model_validator(mode="after")
+    def _exact_is_balanced(self) -> WordAlignmentConfig:
+        if not self.epsilon and self.relaxation is not None:
+            raise ConfigError(
+                f"epsilon = 0, an exact plan, knows no relaxation, found {self.relaxation:g}",
+                "Set relaxation to null (None), or epsilon above 0.",
+            )
+        return self
