@@ -72,7 +72,7 @@ def test_no_links_at_all_give_zeros():
 
 @pytest.mark.parametrize(("links", "gold"), [([], []), ([[]], [])])
 def test_counts_that_do_not_fit_are_refused(links, gold):
-    with pytest.raises(DataError, match=rr"gold: links of \d sentence pairs, gold of 0"):
+    with pytest.raises(DataError, match=r"gold: links of \d sentence pairs, gold of 0"):
         alignment_scores(links, gold)
 
 
