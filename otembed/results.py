@@ -6,25 +6,30 @@ import json
 import math
 import os
 import tempfile
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self
 
 from otembed.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 
-def write_text(path: str | Path, text: str) -> Path:
-    """Write ``text`` as UTF-8 whole or not at all: a temporary file beside ``path``, then a rename."""
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a file for bytes that stands at ``path`` whole or not at all: a temporary file beside it, then a rename.
+
+    Whatever stood there stays until the end, and stays for good if an error is raised within.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         umask = os.umask(0)
@@ -34,7 +39,13 @@ def write_text(path: str | Path, text: str) -> Path:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    return path
+
+
+def write_text(path: str | Path, text: str) -> Path:
+    """Write ``text`` as UTF-8 whole or not at all, see :func:`whole_file`."""
+    with whole_file(path) as file:
+        file.write(text.encode("utf-8"))
+    return Path(path)
 
 
 def finite_or_none(value: Any) -> Any:

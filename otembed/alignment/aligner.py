@@ -46,6 +46,8 @@ class WordAligner:
     ----------
     choice
         The layer in use and how it was chosen; ``None`` before the first window under ``layer="auto"``.
+    pairs
+        Sentence pairs aligned so far.
     unseen
         Words met so far that the encoder did not see, behind its length limit for the most part.
 
@@ -68,6 +70,7 @@ class WordAligner:
             self.choice = LayerChoice(self._encoder.layer(self.config.layer), "given")
         else:
             self.choice = stored_layer(model, self._encoder.depth)
+        self.pairs = 0
         self.unseen = 0
         self._running = (RunningMean(), RunningMean())
 
@@ -96,6 +99,7 @@ class WordAligner:
             self.choice = choose_layer_of(self._encoder, texts[0], texts[1], batch_size=batch_size)
         layer = self.choice.layer
         sides = [self._encoder.encode(side, [layer], batch_size=batch_size) for side in texts]
+        self.pairs += len(pairs)
         self.unseen += sum(int((~each.seen).sum()) for side in sides for each in side)
         means = self._means(sides, layer)
         size = [len(a.spans) * len(b.spans) for a, b in zip(*texts, strict=True)]

@@ -37,25 +37,28 @@ class SentenceAlignment:
     links: tuple[Link, ...]
     probabilities: Matrix
 
-    def to_pharaoh(self, *, probabilities: bool = False, one_based: bool = False) -> str:
-        """Write the links as ``0-0 1-2``, or ``0-0:0.93`` with probabilities.
+    def to_pharaoh(self, *, probabilities: bool = False, index_base: int = 0) -> str:
+        """Write the links as ``0-0 1-2``, or ``0-0:0.9300`` with probabilities.
 
         >>> links = (Link(0, 1, 0.5), Link(1, 0, 0.25))
         >>> SentenceAlignment(("a", "b"), ("x", "y"), links, np.eye(2, dtype=np.float32)).to_pharaoh(probabilities=True)
         '0-1:0.5000 1-0:0.2500'
         """
-        base = int(one_based)
         return " ".join(
-            f"{link.source + base}-{link.target + base}" + (f":{link.probability:.4f}" if probabilities else "")
+            f"{link.source + index_base}-{link.target + index_base}"
+            + (f":{link.probability:.4f}" if probabilities else "")
             for link in self.links
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain Python values; links as ``[source, target, probability]``, counted from 0."""
+    def to_dict(self, *, index_base: int = 0) -> dict[str, Any]:
+        """Return plain Python values: both sides' words, and links as ``[source, target, probability]``."""
         return {
             "source": list(self.source_words),
             "target": list(self.target_words),
-            "links": [[link.source, link.target, round(link.probability, 4)] for link in self.links],
+            "links": [
+                [link.source + index_base, link.target + index_base, round(link.probability, 4)]
+                for link in self.links
+            ],
         }
 
 

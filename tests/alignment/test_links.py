@@ -102,9 +102,10 @@ def test_unknown_decoding_is_refused():
 def test_written_forms_count_from_0_or_1():
     alignment = SentenceAlignment(("a",), ("x", "y"), (Link(0, 1, 0.98765),), np.ones((1, 2), dtype=np.float32))
     assert alignment.to_pharaoh() == "0-1"
-    assert alignment.to_pharaoh(one_based=True) == "1-2"
+    assert alignment.to_pharaoh(index_base=1) == "1-2"
     assert alignment.to_pharaoh(probabilities=True) == "0-1:0.9877"
     assert alignment.to_dict() == {"source": ["a"], "target": ["x", "y"], "links": [[0, 1, 0.9877]]}
+    assert alignment.to_dict(index_base=1)["links"] == [[1, 2, 0.9877]]
 
 
 def test_links_of_parts_become_links_of_wholes():

@@ -79,7 +79,9 @@ def test_sets_are_read_from_one_file_or_two(tmp_path):
 def test_lines_that_hold_no_pair_are_refused(tmp_path, line):
     (tmp_path / "both").write_text(f"a ||| b\n{line}\n")
     (tmp_path / "links").write_text("1-1\n1-1\n")
-    with pytest.raises(DataError, match=r"both:2: \d times \|\|\| in the line\nWrite: source words"):
+    with pytest.raises(
+        DataError, match=r"both:2: the line holds \d times \|\|\|, not once\nWrite: source \|\|\| target"
+    ):
         read_gold_set(tmp_path / "links", tmp_path / "both")
 
 
