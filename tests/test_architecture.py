@@ -19,7 +19,7 @@ ALLOWED = {
     "config_io": set(),
     "results": set(),
     "transport": set(),
-    "alignment": {"transport"},
+    "alignment": {"transport", "models"},
     "models": set(),
     "data": set(),
     "evaluation": {"models", "data", "alignment"},

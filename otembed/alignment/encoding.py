@@ -5,16 +5,17 @@ Axes: B sentences, T tokens, U words (of the fullest row), D dimension.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from otembed.alignment.units import Pooling, pool_units
 from otembed.alignment.words import WordText, word_of_tokens
 from otembed.errors import ConfigError, ModelError, NumericsError
+from otembed.models.architecture import find_layers
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -61,6 +62,7 @@ class WordEncoder:
                 "Word alignment needs a transformer encoder.",
             )
         self.depth = int(depth)
+        self._stack = find_layers(cast("nn.Module", self._transformer))
         if not getattr(model.tokenizer, "is_fast", False):
             raise ModelError(
                 f"the tokenizer, {type(model.tokenizer).__name__}, knows no character offsets",
@@ -122,12 +124,21 @@ class WordEncoder:
         ids = torch.tensor([word_of_tokens(text, spans) for text, spans in zip(texts, offsets, strict=True)])
         ids = ids.masked_fill(special, -1).to(self.model.device)
         inputs = {name: tensor.to(self.model.device) for name, tensor in encoded.items()}
-        hidden = self._transformer(**inputs, output_hidden_states=True).hidden_states
+        hidden = self._states(inputs, layers)
         pooled = {layer: pool_units(hidden[layer], ids, self._pooling) for layer in layers}
         if not all(bool(units.isfinite().all()) for units, _ in pooled.values()):
             raise NumericsError("the model returns NaN or infinity for some words", "Check the model's weights.")
         mask = next(iter(pooled.values()))[1].cpu()
         return [self._cut(row, len(text.spans), pooled, mask) for row, text in enumerate(texts)]
+
+    def _states(self, inputs: dict[str, Tensor], layers: list[int]) -> Mapping[int, Tensor]:
+        """Hidden states (B, T, D) by layer; the layers above the highest one are not run where that can be helped."""
+        if self._stack is not None and max(layers) < self.depth:
+            found = _inputs_of(self._transformer, self._stack, inputs, layers)
+            if len(found) == len(set(layers)):
+                return found
+        hidden = self._transformer(**inputs, output_hidden_states=True).hidden_states
+        return {layer: hidden[layer] for layer in layers}
 
     @staticmethod
     def _cut(row: int, words: int, pooled: dict[int, tuple[Tensor, Tensor]], mask: Tensor) -> WordVectors:
@@ -141,3 +152,34 @@ class WordEncoder:
             vectors[:width] = units[row, :width].float().cpu()
             layers[layer] = vectors
         return WordVectors(layers, seen)
+
+
+class _EnoughError(Exception):
+    """Ends a forward pass whose further layers nobody reads."""
+
+
+def _inputs_of(
+    transformer: nn.Module, stack: nn.ModuleList, inputs: dict[str, Tensor], layers: list[int]
+) -> dict[int, Tensor]:
+    """Run a transformer up to what goes into ``stack[max(layers)]``: the states of layer L are the input of stack[L]."""
+    found: dict[int, Tensor] = {}
+
+    def take(layer: int) -> Any:
+        def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            states = args[0] if args else kwargs.get("hidden_states")
+            if isinstance(states, Tensor):
+                found[layer] = states
+            if layer == max(layers):
+                raise _EnoughError
+
+        return hook
+
+    handles = [stack[layer].register_forward_pre_hook(take(layer), with_kwargs=True) for layer in set(layers)]
+    try:
+        transformer(**inputs)
+    except _EnoughError:
+        pass
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found

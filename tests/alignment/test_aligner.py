@@ -83,6 +83,28 @@ def test_word_vectors_are_the_means_of_their_tokens_states(tiny_model):
             torch.testing.assert_close(vector, hidden[layer][0, rows].mean(0), atol=1e-5, rtol=1e-4)
 
 
+def test_layers_above_the_wanted_ones_are_not_run(tiny_model):
+    text = [joined(text.split()) for text in SOURCES]
+    encoder = WordEncoder(tiny_model)
+    everything = encoder.encode(text, [0, 1, 2, 3])
+    ran = []
+    handles = [
+        layer.register_forward_hook(lambda module, *_: ran.append(module))
+        for layer in tiny_model[0].model.encoder.layer
+    ]
+    some = encoder.encode(text, [0, 2, -2])
+    assert set(ran) == set(tiny_model[0].model.encoder.layer[:2])
+    for handle in handles:
+        handle.remove()
+    for one, other in zip(some, everything, strict=True):
+        for layer in (0, 2):
+            torch.testing.assert_close(one.layers[layer], other.layers[layer], rtol=0, atol=0)
+    encoder._stack = None
+    for one, other in zip(encoder.encode(text, [1]), everything, strict=True):
+        torch.testing.assert_close(one.layers[1], other.layers[1], rtol=0, atol=0)
+    assert not any(layer._forward_pre_hooks for layer in tiny_model[0].model.encoder.layer)
+
+
 def test_words_behind_the_length_limit_are_counted_and_not_linked(tiny_model):
     tiny_model.max_seq_length = 6
     aligner = WordAligner(tiny_model, **EMBEDDINGS)
