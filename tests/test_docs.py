@@ -84,6 +84,20 @@ def test_tables_of_the_log_are_rendered_from_the_measurements(name):
         assert benchmark.table(document, benchmark.HEADLINES) in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+def test_tables_of_word_alignment_are_rendered_from_the_measurement():
+    specification = spec_from_file_location("word_alignment", ROOT / "benchmarks" / "word_alignment.py")
+    benchmark = module_from_spec(specification)
+    specification.loader.exec_module(benchmark)
+    document = json.loads((ROOT / "benchmarks" / "results" / "word_alignment.json").read_text(encoding="utf-8"))
+    guide, log = ((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("word-alignment.md", "log.md"))
+    assert benchmark.table(document) in guide
+    assert benchmark.choice_table(document) in guide
+    assert benchmark.grid_table(document) in log
+    assert document["verdict"] == benchmark.verdict(document)
+    for figure in (document["throughput"]["times_single"], document["throughput"]["pairs_per_cpu_second"]):
+        assert f"{figure:.1f}" in guide
+
+
 def test_the_starter_preset_covers_the_starter_languages():
     preset = read_preset("starter")
     assert preset["pairs"].keys() == preset["held_out"]["pairs"].keys()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,7 @@ class WordSplitter:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, unit: Unit = "word", words: Words = "auto") -> None:
         self._tokenizer = tokenizer
         self._unit = unit
-        self._segment = WordSegmenter(tokenizer) if words == "auto" and unit == "word" else None
+        self._words_at = words
 
     def __call__(self, text: str | Sequence[str]) -> WordText:
         """Split a text; a sequence is taken as its words, each kept whole."""
@@ -84,16 +85,21 @@ class WordSplitter:
     def _words(self, text: str) -> tuple[Span, ...]:
         spans: list[Span] = []
         # Tokenised text may hold an ideographic space as a word of its own: there only plain spaces part words.
-        for match in re.finditer(r"\S+" if self._segment is not None else r"[^ \t\r\n]+", text):
-            if self._segment is not None and any(map(is_unspaced, match[0])):
+        auto = self._words_at == "auto"
+        for match in re.finditer(r"\S+" if auto else r"[^ \t\r\n]+", text):
+            if auto and any(map(is_unspaced, match[0])):
                 spans += ((match.start() + start, match.start() + end) for start, end in self._pieces(match[0]))
             else:
                 spans.append(match.span())
         return tuple(spans)
 
+    @cached_property
+    def _segment(self) -> WordSegmenter:
+        """Made when a script without spaces turns up: reading a large vocabulary takes a second."""
+        return WordSegmenter(self._tokenizer)
+
     def _pieces(self, chunk: str) -> list[Span]:
         """Spans of the segmenter's words within a chunk without spaces; together they cover it."""
-        assert self._segment is not None
         encoded = self._tokenizer(chunk, add_special_tokens=False, return_offsets_mapping=True)
         if not encoded["input_ids"]:
             return [(0, len(chunk))]

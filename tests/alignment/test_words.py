@@ -69,9 +69,7 @@ def test_pieces_of_one_character_are_one_token():
     def tokenizer(text, **_):
         return {"offset_mapping": [(0, 1), (1, 3), (2, 3), (2, 3), (3, 5)]}
 
-    found = WordSplitter.__new__(WordSplitter)
-    found._tokenizer, found._unit, found._segment = tokenizer, "token", None
-    assert found("a 猫b ").spans == ((0, 1), (2, 3), (3, 4))
+    assert WordSplitter(tokenizer, "token")("a 猫b ").spans == ((0, 1), (2, 3), (3, 4))
 
 
 def test_a_token_belongs_to_the_word_of_its_first_character_in_one():
