@@ -31,7 +31,7 @@ import otembed
 from otembed.alignment import WordAligner, WordAlignmentConfig, decode_links
 from otembed.alignment.encoding import WordEncoder, WordVectors
 from otembed.alignment.layer_choice import MOST_PAIRS, agreement_beyond_chance
-from otembed.alignment.plans import RunningMean, word_plans
+from otembed.alignment.plans import RunningMean, centres, word_plans
 from otembed.alignment.words import joined
 from otembed.evaluation import GoldSet, alignment_scores, read_gold_set
 from otembed.results import write_text
@@ -49,11 +49,11 @@ GRID = {"epsilon": (0.05, 0.1, 0.2), "relaxation": (0.1, 0.2, 0.5), "order_prior
 
 
 def means(source: Vectors, target: Vectors, layer: int) -> tuple[Tensor, Tensor]:
-    """Mean word of each side."""
+    """Mean word of each side, as the aligner takes it."""
     both = RunningMean(), RunningMean()
     for mean, side in zip(both, (source, target), strict=True):
         mean.add(side, layer)
-    return both[0].value, both[1].value
+    return centres(*both)
 
 
 def cells(plan: NDArray[Any], config: WordAlignmentConfig) -> Links:
@@ -117,7 +117,7 @@ def transported(**settings: Any) -> Method:
 METHODS: dict[str, Method] = {
     PLAIN: nearest(center=False),
     CENTRED: nearest(),
-    "argmax, centred, grow-diag": nearest(decode=lambda cosine: cells(cosine, WordAlignmentConfig())),
+    "argmax, centred, grow-diag": nearest(decode=lambda cosine: cells(cosine, WordAlignmentConfig(threshold=0.0))),
     "itermax, centred": nearest(decode=itermax),
     "exact transport": transported(epsilon=0.0, relaxation=None, order_prior=0.0, decoding="mutual"),
     "balanced, epsilon .05": transported(epsilon=0.05, relaxation=None, order_prior=0.0, decoding="mutual"),
@@ -125,7 +125,8 @@ METHODS: dict[str, Method] = {
     "unbalanced .2, epsilon .05, order prior .3": transported(epsilon=0.05, order_prior=0.3, decoding="mutual"),
     "unbalanced .2, epsilon .1, order prior .1": transported(decoding="mutual"),
     OURS + ", not centred": transported(center=False),
-    OURS + ", threshold .4": transported(decoding="threshold", threshold=0.4),
+    OURS + ", threshold": transported(decoding="threshold"),
+    OURS + ", grow-diag without threshold": transported(threshold=0.0),
     OURS + ", grow-diag-final-and": transported(decoding="grow-diag-final-and"),
     OURS: transported(),
 }

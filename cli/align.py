@@ -61,7 +61,7 @@ def align_command(
         typer.Option(metavar="NAME", help="mutual, threshold, grow-diag (without it) or grow-diag-final-and."),
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option(help="Least probability of a link; decoding by threshold.")
+        float | None, typer.Option(help="Least probability of a link; by decoding without it.")
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as epsilon=0.05.")
@@ -227,7 +227,10 @@ def _summary(seconds: float, aligner: WordAligner, counts: PairCounts) -> None:
     if counts.dropped:
         typer.echo(f"left out by the format: {sum(counts.dropped.values())} ({counts.summary()})", err=True)
     if aligner.unseen:
-        typer.echo(f"{aligner.unseen} words behind the model's length limit have no link", err=True)
+        typer.echo(
+            f"{aligner.unseen} words have no link: the model did not see them, behind its length limit or as nothing",
+            err=True,
+        )
     layer = f"; layer {aligner.choice.layer}, {ORIGINS[aligner.choice.origin]}" if aligner.choice else ""
     rate = aligner.pairs / max(seconds, 1e-9)
     typer.echo(f"{aligner.pairs:,} pairs in {seconds:.1f} s, {rate:.1f} pairs/s{layer}", err=True)

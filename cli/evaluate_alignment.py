@@ -40,7 +40,7 @@ def alignment_command(
         typer.Option(metavar="NAME", help="mutual, threshold, grow-diag (without it) or grow-diag-final-and."),
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option(help="Least probability of a link; decoding by threshold.")
+        float | None, typer.Option(help="Least probability of a link; by decoding without it.")
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as epsilon=0.05.")
@@ -71,7 +71,10 @@ def alignment_command(
     report = evaluate_alignment(load_model(model, device=device), sets, config, batch_size=batch_size, name=model)
     document = report.to_json(output)
     if report.unseen:
-        typer.echo(f"{report.unseen} words behind the model's length limit have no link", err=True)
+        typer.echo(
+            f"{report.unseen} words have no link: the model did not see them, behind its length limit or as nothing",
+            err=True,
+        )
     if as_json:
         typer.echo(document, nl=False)
     else:

@@ -47,10 +47,6 @@ def alignment_config(
     """Build the settings of word alignment: defaults < ``--set`` < the other options."""
     check_choice(unit, UNITS, "--unit")
     check_choice(decoding, DECODINGS, "--decoding")
-    if threshold is not None and decoding not in (None, "threshold"):
-        raise ConfigError(f"--threshold has no part in --decoding {decoding}", "Leave one of the two out.")
-    if threshold is not None:
-        decoding = "threshold"
     number: str | int | None = layer
     if layer is not None and layer != "auto":
         try:

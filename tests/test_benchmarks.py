@@ -113,7 +113,10 @@ def test_word_alignment_tables_and_verdict_by_hand():
     assert f"| {benchmark.OURS} | 0.350 | 0.250 | 0.300 | 0.275 (1) | 0.375 |" in benchmark.table(document)
     assert "| two | 9 | 2 | 0.250 | 1 | 0.200 |" in benchmark.choice_table(document)
     document["grid"] = [
-        {"settings": {"epsilon": e, "relaxation": r, "order_prior": p}, "aer": {"one": {"1": p, "2": e}, "two": {"2": r}}}
+        {
+            "settings": {"epsilon": e, "relaxation": r, "order_prior": p},
+            "aer": {"one": {"1": p, "2": e}, "two": {"2": r}},
+        }
         for e in benchmark.GRID["epsilon"]
         for r in benchmark.GRID["relaxation"]
         for p in benchmark.GRID["order_prior"]

@@ -13,7 +13,7 @@ from otembed.alignment.config import WordAlignmentConfig
 from otembed.alignment.encoding import WordEncoder, WordVectors
 from otembed.alignment.layer_choice import MOST_PAIRS, LayerChoice, choose_layer_of, stored_layer
 from otembed.alignment.links import SentenceAlignment, decode_links, link_probabilities, links_of_wholes
-from otembed.alignment.plans import RunningMean, word_plans
+from otembed.alignment.plans import RunningMean, centres, word_plans
 from otembed.alignment.words import WordSplitter, WordText
 from otembed.errors import ConfigError
 
@@ -31,7 +31,8 @@ class WordAligner:
     mean is taken off, and a transport plan between the words under a cosine cost is read as a soft alignment.
 
     Pairs are worked on in windows of 300, sorted by length within. The means of ``center`` are those of all
-    words since the aligner was made, window by window: the same input in the same order gives the same links.
+    words since the aligner was made, window by window: the same input in the same order gives the same links. While
+    a side has fewer than 100 words, the mean of both sides is taken off each.
 
     Parameters
     ----------
@@ -114,12 +115,12 @@ class WordAligner:
         return [found[row] for row in range(len(pairs))]
 
     def _means(self, sides: list[list[WordVectors]], layer: int) -> tuple[Tensor, Tensor] | None:
-        """Mean word vector of each side over all windows so far."""
+        """Mean word vectors over all windows so far."""
         if not self.config.center:
             return None
         for mean, sentences in zip(self._running, sides, strict=True):
             mean.add(sentences, layer)
-        return self._running[0].value, self._running[1].value
+        return centres(*self._running)
 
     def _linked(self, source: WordText, target: WordText, plan: Tensor) -> SentenceAlignment:
         mass = plan.double().numpy()

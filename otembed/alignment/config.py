@@ -12,6 +12,8 @@ from otembed.errors import ConfigError
 Unit = Literal["word", "token"]
 Words = Literal["auto", "space"]
 Decoding = Literal["mutual", "threshold", "grow-diag", "grow-diag-final-and"]
+THRESHOLDS: dict[Decoding, float] = {"mutual": 0.0, "threshold": 0.3, "grow-diag": 0.2, "grow-diag-final-and": 0.2}
+"""Least probability of a link, where none is set."""
 
 
 @config_dataclass
@@ -47,8 +49,9 @@ class WordAlignmentConfig:
         default="grow-diag",
         description="From the plan to links: mutual for the surest ones, threshold, or grown from the mutual ones.",
     )
-    threshold: Annotated[float, Field(gt=0, le=1)] = Field(
-        default=0.3, description="Least probability of a link (decoding: threshold)."
+    threshold: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=None,
+        description="Least probability of a link; null: 0 (mutual), 0.3 (threshold), 0.2 (grow-diag and -final-and).",
     )
 
     @model_validator(mode="after")

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from otembed.alignment.config import Decoding
+from otembed.alignment.config import THRESHOLDS, Decoding
 from otembed.errors import ConfigError, did_you_mean
 
 Matrix = NDArray[np.float32]
@@ -85,24 +85,30 @@ def link_probabilities(plan: NDArray[Any]) -> Matrix:
     return shares
 
 
-def decode_links(plan: NDArray[Any], decoding: Decoding = "mutual", *, threshold: float = 0.3) -> tuple[Link, ...]:
+def decode_links(
+    plan: NDArray[Any], decoding: Decoding = "mutual", *, threshold: float | None = None
+) -> tuple[Link, ...]:
     """Choose links from a plan, in the order of their source and target words.
 
     ========================  ==============================================================================
     ``mutual``                cells that are the largest of their row and of their column
-    ``threshold``             cells whose probability is at least ``threshold``
+    ``threshold``             all cells with mass
     ``grow-diag``             mutual links, grown over neighbouring cells that are the largest of their row
                               or column, while one of the two words is still unlinked
     ``grow-diag-final-and``   the same, and then cells anywhere whose words are both unlinked: the largest of
                               their row first, then those of their column
     ========================  ==============================================================================
 
+    Of each, only cells whose probability, see :func:`link_probabilities`, is at least ``threshold``.
+
     Parameters
     ----------
     plan
         (N, M) transported mass, not negative.
-    decoding, threshold
-        As above; see :func:`link_probabilities`.
+    decoding
+        As above.
+    threshold
+        Least probability of a link; ``None`` takes 0 for ``mutual``, .3 for ``threshold``, .2 for the others.
 
     Raises
     ------
@@ -115,7 +121,7 @@ def decode_links(plan: NDArray[Any], decoding: Decoding = "mutual", *, threshold
 
     Examples
     --------
-    >>> plan = np.array([[0.4, 0.1], [0.2, 0.0]])
+    >>> plan = np.array([[0.4, 0.2], [0.2, 0.0]])
     >>> [(link.source, link.target) for link in decode_links(plan)]
     [(0, 0)]
     >>> [(link.source, link.target) for link in decode_links(plan, "grow-diag")]
@@ -127,11 +133,12 @@ def decode_links(plan: NDArray[Any], decoding: Decoding = "mutual", *, threshold
     probabilities = link_probabilities(mass)
     if not mass.size:
         return ()
+    enough = (probabilities >= (THRESHOLDS[decoding] if threshold is None else threshold)) & (mass > 0)
     if decoding == "threshold":
-        chosen = probabilities >= threshold
+        chosen = enough
     else:
-        forward = (mass == mass.max(1, keepdims=True)) & (mass > 0)
-        backward = (mass == mass.max(0, keepdims=True)) & (mass > 0)
+        forward = (mass == mass.max(1, keepdims=True)) & enough
+        backward = (mass == mass.max(0, keepdims=True)) & enough
         chosen = forward & backward
         if decoding != "mutual":
             chosen = _grown(chosen, forward | backward)

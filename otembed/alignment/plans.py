@@ -16,26 +16,37 @@ from otembed.alignment.encoding import WordVectors
 from otembed.errors import NumericsError
 from otembed.transport import order_prior, pairwise_cost, solve, uniform_marginals
 
+FEWEST_WORDS = 100
+"""Of a side, for a mean of its own: that of few words takes away what tells them apart, of one word all of it."""
+
 
 class RunningMean:
     """Mean of all word vectors of one side so far, summed in float64; unseen words do not count."""
 
     def __init__(self) -> None:
-        self._sum: Tensor | None = None
-        self._count = 0
+        self.total: Tensor = torch.zeros((), dtype=torch.float64)
+        self.count = 0
 
     def add(self, sentences: Sequence[WordVectors], layer: int) -> None:
         """Count in the seen words of further sentences."""
         for each in sentences:
             words = each.layers[layer][each.seen]
-            total = words.double().sum(0)
-            self._sum = total if self._sum is None else self._sum + total
-            self._count += len(words)
+            self.total = self.total + words.double().sum(0)
+            self.count += len(words)
 
-    @property
-    def value(self) -> Tensor:
-        """(D,) float32, or a scalar 0 while there is no word."""
-        return torch.zeros(()) if self._sum is None else (self._sum / max(self._count, 1)).float()
+
+def centres(source: RunningMean, target: RunningMean) -> tuple[Tensor, Tensor]:
+    """Return what is taken off each side's words: its mean, or with fewer than 100 words on a side that of both.
+
+    Returns
+    -------
+    tuple of Tensor
+        (D,) float32 each, or scalars 0 while there is no word.
+    """
+    if min(source.count, target.count) < FEWEST_WORDS:
+        joint = ((source.total + target.total) / max(source.count + target.count, 1)).float()
+        return joint, joint
+    return (source.total / source.count).float(), (target.total / target.count).float()
 
 
 def word_plans(

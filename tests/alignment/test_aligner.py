@@ -8,7 +8,7 @@ import torch
 
 from otembed.alignment import WordAligner, WordAlignmentConfig, align
 from otembed.alignment.encoding import WordEncoder
-from otembed.alignment.plans import RunningMean, word_plans
+from otembed.alignment.plans import RunningMean, centres, word_plans
 from otembed.alignment.words import joined
 from otembed.errors import ConfigError, ModelError, NumericsError
 from otembed.transport import solve
@@ -47,13 +47,7 @@ def test_the_plan_is_that_of_the_solver_on_centred_words(tiny_model):
     config = WordAlignmentConfig(layer=2, epsilon=0.1, relaxation=0.2, order_prior=0.3)
     texts = [[joined(text.split()) for text in side] for side in (SOURCES, TARGETS)]
     sides = [WordEncoder(tiny_model).encode(side, [2]) for side in texts]
-    means = []
-    for side in sides:
-        mean = RunningMean()
-        mean.add(side[:2], 2)
-        mean.add(side[2:], 2)
-        means.append(mean.value)
-        torch.testing.assert_close(mean.value, torch.cat([each.layers[2] for each in side]).mean(0))
+    means = [torch.cat([each.layers[2] for each in side]).mean(0) for side in sides]
     plans = word_plans(sides[0], sides[1], 2, config, (means[0], means[1]))
     for x, y, plan in zip(*sides, plans, strict=True):
         n, m = len(x.seen), len(y.seen)
@@ -67,6 +61,30 @@ def test_the_plan_is_that_of_the_solver_on_centred_words(tiny_model):
         cost = 1 - x @ y.T + 0.3 * (i[:, None] - j[None]).abs()
         alone = solve(cost[None], torch.full((1, n), 1 / n), torch.full((1, m), 1 / m), epsilon=0.1, relaxation=0.2)
         torch.testing.assert_close(plan, alone.plan[0], atol=1e-4, rtol=1e-2)
+
+
+@pytest.mark.parametrize("copies", [1, 12])
+def test_centres_are_the_means_of_the_words_so_far(tiny_model, copies):
+    """Fewer than 100 words on a side: the mean of both sides, so that a single word is not centred away."""
+    texts = [[joined(text.split()) for text in side] * copies for side in (SOURCES, TARGETS)]
+    sides = [WordEncoder(tiny_model).encode(side, [2]) for side in texts]
+    running = RunningMean(), RunningMean()
+    assert [each.tolist() for each in centres(*running)] == [0, 0]
+    for mean, side in zip(running, sides, strict=True):
+        mean.add(side[:2], 2)
+        mean.add(side[2:], 2)
+    words = [torch.cat([each.layers[2] for each in side]) for side in sides]
+    assert (min(map(len, words)) < 100) == (copies == 1)
+    expected = [torch.cat(words).mean(0)] * 2 if copies == 1 else [each.mean(0) for each in words]
+    for found, each in zip(centres(*running), expected, strict=True):
+        torch.testing.assert_close(found, each)
+
+
+def test_a_single_word_finds_its_translation(tiny_model):
+    """Its own mean would leave nothing of it."""
+    (found,) = align(["Haus"], ["die schlief Haus Katze"], model=tiny_model, layer=0, decoding="mutual")
+    assert cells(found) == [(0, 2)]
+    assert found.probabilities[0, 2] > 0.8
 
 
 def test_word_vectors_are_the_means_of_their_tokens_states(tiny_model):
@@ -188,7 +206,7 @@ def test_vectors_that_are_not_finite_are_refused(tiny_model):
         ({"epsilon": 0.0}, "epsilon = 0, an exact plan, knows no relaxation, found 0.2"),
         ({"decoding": "grow"}, "decoding = 'grow'"),
         ({"unit": "piece"}, "unit = 'piece'"),
-        ({"threshold": 0}, "threshold = 0"),
+        ({"threshold": 2}, "threshold.* = 2"),
         ({"order_prior": -0.1}, "order_prior = -0.1"),
         ({"relaxations": 1}, r"no setting is called 'relaxations'\nDid you mean 'relaxation'"),
     ],

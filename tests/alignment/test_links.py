@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
 
 from otembed.alignment import Link, SentenceAlignment, decode_links, link_probabilities
+from otembed.alignment.config import Decoding
 from otembed.alignment.links import links_of_wholes
 from otembed.errors import ConfigError
 
@@ -52,20 +54,34 @@ def completed(links, candidates):
     return links
 
 
+@pytest.mark.parametrize("threshold", [0.0, 0.3, 0.6])
 @pytest.mark.parametrize("plan", plans(), ids=lambda plan: str(plan.shape))
-def test_decoders_equal_their_definition(plan):
-    forward, backward = directed(plan)
-    assert cells(decode_links(plan)) == forward & backward
-    growth = grown(forward, backward)
-    assert cells(decode_links(plan, "grow-diag")) == growth
-    assert cells(decode_links(plan, "grow-diag-final-and")) == completed(completed(growth, forward), backward)
+def test_decoders_equal_their_definition(plan, threshold):
     shares = {
         (i, j): math.sqrt(plan[i, j] / plan[i].sum() * plan[i, j] / plan[:, j].sum())
         for i, j in np.ndindex(plan.shape)
     }
-    assert cells(decode_links(plan, "threshold", threshold=0.5)) == {c for c, p in shares.items() if p >= 0.5}
+    enough = {cell for cell, share in shares.items() if share >= threshold}
+    forward, backward = (each & enough for each in directed(plan))
+    growth = grown(forward, backward)
+    expected = {
+        "mutual": forward & backward,
+        "threshold": enough,
+        "grow-diag": growth,
+        "grow-diag-final-and": completed(completed(growth, forward), backward),
+    }
+    for decoding, links in expected.items():
+        assert cells(decode_links(plan, decoding, threshold=threshold)) == links
     for cell, share in shares.items():
         assert link_probabilities(plan)[cell] == pytest.approx(share, abs=1e-6)
+
+
+def test_thresholds_of_the_decoders():
+    """One row, so that each column is its own largest: probabilities .8^.5, .15^.5 and .05^.5 = .22, .387, .894."""
+    plan = np.array([[0.8, 0.15, 0.05, 0.03]])
+    plan /= plan.sum()
+    counts = {name: len(decode_links(plan, name)) for name in get_args(Decoding)}
+    assert counts == {"mutual": 1, "threshold": 2, "grow-diag": 3, "grow-diag-final-and": 3}
 
 
 def test_growing_by_hand():
@@ -77,6 +93,8 @@ def test_growing_by_hand():
     plan[3] = [0, 0, 0, 0.8, 0]
     assert cells(decode_links(plan)) == {(0, 0), (3, 3)}
     assert cells(decode_links(plan, "grow-diag")) == {(0, 0), (0, 1), (1, 0), (2, 0), (3, 3)}
+    # 0-1 has .3 / sqrt(1.2 * .3) = .5, 1-0 .5 / sqrt(.6 * 1.8) = .48, 2-0 .4 / sqrt(.4 * 1.8) = .47.
+    assert cells(decode_links(plan, "grow-diag", threshold=0.49)) == {(0, 0), (0, 1), (3, 3)}
     assert decode_links(plan, "grow-diag-final-and") == decode_links(plan, "grow-diag")
 
 

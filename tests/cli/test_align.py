@@ -68,9 +68,11 @@ def test_settings_reach_the_aligner(barred, model):
     assert first.source_words == tuple(SOURCES[0].split())
 
 
-def test_threshold_sets_the_decoding(barred, model):
-    document = json.loads(run("--pairs", barred, *model, "--threshold", 0.25, "--json").stdout)
-    assert (document["settings"]["decoding"], document["settings"]["threshold"]) == ("threshold", 0.25)
+@pytest.mark.parametrize("decoding", ["mutual", "threshold", "grow-diag"])
+def test_threshold_bounds_the_links_of_every_decoding(barred, model, decoding):
+    options = ["--decoding", decoding, "--threshold", 0.25, "--json"]
+    document = json.loads(run("--pairs", barred, *model, *options).stdout)
+    assert (document["settings"]["decoding"], document["settings"]["threshold"]) == (decoding, 0.25)
     assert all(link[2] >= 0.25 for pair in document["pairs"] for link in pair["links"])
 
 
@@ -98,7 +100,7 @@ def test_tokenized_text_is_split_at_spaces_alone(tmp_path, model):
 
 def test_words_that_were_not_seen_are_counted(model):
     result = run(" ".join(["cat"] * 100), "cat", *model)
-    assert "words behind the model's length limit have no link" in result.stderr
+    assert "words have no link: the model did not see them" in result.stderr
 
 
 def test_output_is_written_whole_and_not_replaced_without_force(barred, model, tmp_path):
@@ -158,7 +160,7 @@ def test_characters_without_a_font_are_named(model, tmp_path, monkeypatch):
         (["a", "b", "--plot", "."], "--plot . is a folder"),
         (["a", "b", "--unit", "words"], r"--unit 'words' is unknown\nDid you mean 'word'"),
         (["a", "b", "--decoding", "grow"], r"--decoding 'grow' is unknown\nDid you mean 'grow-diag'"),
-        (["a", "b", "--decoding", "mutual", "--threshold", "0.2"], "--threshold has no part in --decoding mutual"),
+        (["a", "b", "--threshold", "2"], "threshold = 2"),
         (["a", "b", "--layer", "middle"], "--layer 'middle' is no layer"),
         (["a", "b", "--set", "epsilon=0"], "epsilon = 0, an exact plan"),
         (["a", "b", "--set", "epsilom=1"], "no setting is called 'epsilom'"),

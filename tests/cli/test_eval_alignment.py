@@ -74,7 +74,7 @@ def test_unseen_words_are_counted_on_stderr(files, tiny_model_path):
     (files / "text").write_text("cat " * 99 + "||| Katze\n", encoding="utf-8")
     (files / "links").write_text("1-1\n")
     result = run(tiny_model_path, "--gold", f"toy={files / 'text'},{files / 'links'}")
-    assert "words behind the model's length limit" in result.stderr
+    assert "words have no link: the model did not see them" in result.stderr
 
 
 @pytest.mark.parametrize(
