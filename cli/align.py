@@ -61,7 +61,7 @@ def align_command(
         typer.Option(metavar="NAME", help="mutual, threshold, grow-diag (without it) or grow-diag-final-and."),
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option(help="Least probability of a link; by decoding without it.")
+        float | None, typer.Option(help="Least probability of a link beyond the mutual ones.")
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as epsilon=0.05.")

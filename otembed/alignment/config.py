@@ -12,8 +12,8 @@ from otembed.errors import ConfigError
 Unit = Literal["word", "token"]
 Words = Literal["auto", "space"]
 Decoding = Literal["mutual", "threshold", "grow-diag", "grow-diag-final-and"]
-THRESHOLDS: dict[Decoding, float] = {"mutual": 0.0, "threshold": 0.3, "grow-diag": 0.2, "grow-diag-final-and": 0.2}
-"""Least probability of a link, where none is set."""
+THRESHOLDS: dict[Decoding, float] = {"threshold": 0.3, "grow-diag": 0.2, "grow-diag-final-and": 0.2}
+"""Where none is set."""
 
 
 @config_dataclass
@@ -51,8 +51,17 @@ class WordAlignmentConfig:
     )
     threshold: Annotated[float, Field(ge=0, le=1)] | None = Field(
         default=None,
-        description="Least probability of a link; null: 0 (mutual), 0.3 (threshold), 0.2 (grow-diag and -final-and).",
+        description="Least probability of a link beyond the mutual ones; null: 0.3 (threshold), 0.2 (grow-diag ...).",
     )
+
+    @model_validator(mode="after")
+    def _threshold_has_a_part(self) -> WordAlignmentConfig:
+        if self.threshold is not None and self.decoding == "mutual":
+            raise ConfigError(
+                f"threshold = {self.threshold:g} has no part in decoding mutual",
+                "Leave it out, or set decoding to threshold or grow-diag.",
+            )
+        return self
 
     @model_validator(mode="after")
     def _exact_is_balanced(self) -> WordAlignmentConfig:

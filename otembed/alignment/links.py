@@ -92,14 +92,15 @@ def decode_links(
 
     ========================  ==============================================================================
     ``mutual``                cells that are the largest of their row and of their column
-    ``threshold``             all cells with mass
+    ``threshold``             cells whose probability is at least ``threshold``
     ``grow-diag``             mutual links, grown over neighbouring cells that are the largest of their row
                               or column, while one of the two words is still unlinked
     ``grow-diag-final-and``   the same, and then cells anywhere whose words are both unlinked: the largest of
                               their row first, then those of their column
     ========================  ==============================================================================
 
-    Of each, only cells whose probability, see :func:`link_probabilities`, is at least ``threshold``.
+    Beyond the mutual ones, only cells are linked whose probability is at least ``threshold``: the plan of a word
+    without counterpart has a largest cell, too.
 
     Parameters
     ----------
@@ -108,7 +109,8 @@ def decode_links(
     decoding
         As above.
     threshold
-        Least probability of a link; ``None`` takes 0 for ``mutual``, .3 for ``threshold``, .2 for the others.
+        Least probability, see :func:`link_probabilities`; ``None`` takes .3 for ``threshold``, .2 for the growing
+        decoders.
 
     Raises
     ------
@@ -133,17 +135,17 @@ def decode_links(
     probabilities = link_probabilities(mass)
     if not mass.size:
         return ()
-    enough = (probabilities >= (THRESHOLDS[decoding] if threshold is None else threshold)) & (mass > 0)
+    enough = (probabilities >= (THRESHOLDS.get(decoding, 0.0) if threshold is None else threshold)) & (mass > 0)
     if decoding == "threshold":
         chosen = enough
     else:
-        forward = (mass == mass.max(1, keepdims=True)) & enough
-        backward = (mass == mass.max(0, keepdims=True)) & enough
+        forward = (mass == mass.max(1, keepdims=True)) & (mass > 0)
+        backward = (mass == mass.max(0, keepdims=True)) & (mass > 0)
         chosen = forward & backward
         if decoding != "mutual":
-            chosen = _grown(chosen, forward | backward)
+            chosen = _grown(chosen, (forward | backward) & enough)
         if decoding == "grow-diag-final-and":
-            chosen = _completed(_completed(chosen, forward), backward)
+            chosen = _completed(_completed(chosen, forward & enough), backward & enough)
     return tuple(Link(int(i), int(j), float(probabilities[i, j])) for i, j in np.argwhere(chosen))
 
 

@@ -32,7 +32,7 @@ def directed(plan):
     return forward, backward
 
 
-def grown(forward, backward):
+def grown(forward, backward, enough):
     """The growing heuristic as Koehn et al. state it, on sets."""
     links = forward & backward
     while True:
@@ -40,7 +40,7 @@ def grown(forward, backward):
         for i, j in sorted(before):
             for x, y in itertools.product((i - 1, i, i + 1), (j - 1, j, j + 1)):
                 free = all(x != a for a, _ in links) or all(y != b for _, b in links)
-                if (x, y) in (forward | backward) - links and free:
+                if (x, y) in ((forward | backward) & enough) - links and free:
                     links.add((x, y))
         if links == before:
             return links
@@ -62,13 +62,13 @@ def test_decoders_equal_their_definition(plan, threshold):
         for i, j in np.ndindex(plan.shape)
     }
     enough = {cell for cell, share in shares.items() if share >= threshold}
-    forward, backward = (each & enough for each in directed(plan))
-    growth = grown(forward, backward)
+    forward, backward = directed(plan)
+    growth = grown(forward, backward, enough)
     expected = {
         "mutual": forward & backward,
         "threshold": enough,
         "grow-diag": growth,
-        "grow-diag-final-and": completed(completed(growth, forward), backward),
+        "grow-diag-final-and": completed(completed(growth, forward & enough), backward & enough),
     }
     for decoding, links in expected.items():
         assert cells(decode_links(plan, decoding, threshold=threshold)) == links

@@ -68,11 +68,10 @@ def test_settings_reach_the_aligner(barred, model):
     assert first.source_words == tuple(SOURCES[0].split())
 
 
-@pytest.mark.parametrize("decoding", ["mutual", "threshold", "grow-diag"])
-def test_threshold_bounds_the_links_of_every_decoding(barred, model, decoding):
-    options = ["--decoding", decoding, "--threshold", 0.25, "--json"]
+def test_threshold_bounds_the_links(barred, model):
+    options = ["--decoding", "threshold", "--threshold", 0.25, "--json"]
     document = json.loads(run("--pairs", barred, *model, *options).stdout)
-    assert (document["settings"]["decoding"], document["settings"]["threshold"]) == (decoding, 0.25)
+    assert (document["settings"]["decoding"], document["settings"]["threshold"]) == ("threshold", 0.25)
     assert all(link[2] >= 0.25 for pair in document["pairs"] for link in pair["links"])
 
 
@@ -160,7 +159,11 @@ def test_characters_without_a_font_are_named(model, tmp_path, monkeypatch):
         (["a", "b", "--plot", "."], "--plot . is a folder"),
         (["a", "b", "--unit", "words"], r"--unit 'words' is unknown\nDid you mean 'word'"),
         (["a", "b", "--decoding", "grow"], r"--decoding 'grow' is unknown\nDid you mean 'grow-diag'"),
-        (["a", "b", "--threshold", "2"], "threshold = 2"),
+        (["a", "b", "--threshold", "2"], r"threshold.* = 2"),
+        (
+            ["a", "b", "--threshold", ".2", "--decoding", "mutual"],
+            r"threshold = 0\.2 has no part in decoding mutual",
+        ),
         (["a", "b", "--layer", "middle"], "--layer 'middle' is no layer"),
         (["a", "b", "--set", "epsilon=0"], "epsilon = 0, an exact plan"),
         (["a", "b", "--set", "epsilom=1"], "no setting is called 'epsilom'"),
