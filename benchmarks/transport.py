@@ -1,8 +1,9 @@
 """Claim: the fastest correct batched optimal transport for aligning text on a CPU.
 
 Clouds are the contextual token states of parallel sentences under one encoder, centred over each language; costs are
-cosines. Forward and backward pass to the states, tolerance 1e-4, one thread, CPU time of the process, peers
-interleaved with otembed in the same run, minimum over the repeats. A figure is peer / otembed: higher is better.
+cosines. Forward and backward pass to the states, one thread, CPU time of the process, peers interleaved with otembed
+in the same run, minimum over the repeats. A figure is peer / otembed: higher is better. Tolerance 1e-4 on the L1 error
+of the marginals of every plan; POT stops on an L2 error, so it gets the loosest bound that meets the same.
 
     python benchmarks/transport.py --pairs en-de=FILE -o benchmarks/results/transport.json
     python benchmarks/transport.py --table benchmarks/results/transport.json
@@ -120,17 +121,31 @@ def ratios(runs: dict[str, Callable[[], None]], repeats: int) -> dict[str, float
     return best
 
 
-def ot_batch_envelope(epsilon: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """Return POT's own batched solver with its own envelope gradient; its error is L2, so ``TOL`` is looser there."""
+def ot_batch(epsilon: float, tol: float, gradient: str) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """Return POT's own batched solver, with its own envelope gradient or detached with the plan as gradient."""
 
     def value(cost: Tensor, a: Tensor, b: Tensor) -> Tensor:
         solved = ot.batch.solve_batch(  # type: ignore[no-untyped-call]
-            cost, epsilon, a, b, max_iter=20_000, tol=TOL, method="log_sinkhorn", grad="envelope"
+            cost, epsilon, a, b, max_iter=100_000, tol=tol, method="log_sinkhorn", grad=gradient
         )
-        found: Tensor = solved.value
+        found: Tensor = solved.value if gradient == "envelope" else (solved.plan * cost).sum((1, 2))
         return found
 
     return value
+
+
+def peer_tolerance(clouds: Clouds, epsilon: float) -> float:
+    """Loosest L2 bound, in steps of a fifth, with which every plan of POT is within ``TOL`` in L1."""
+    x, y, a, b = clouds
+    tol = TOL
+    while True:
+        plan = ot.batch.solve_batch(  # type: ignore[no-untyped-call]
+            pairwise_cost(x, y), epsilon, a, b, max_iter=100_000, tol=tol, method="log_sinkhorn", grad="detach"
+        ).plan
+        errors = torch.maximum((plan.sum(2) - a).abs().sum(1), (plan.sum(1) - b).abs().sum(1))
+        if float(errors.max()) <= TOL or tol < TOL / 100:
+            return tol
+        tol *= 0.8
 
 
 def ot_solve_loop(epsilon: float, relaxation: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
@@ -174,15 +189,14 @@ def speed(clouds_of: Callable[[int, str], Clouds], repeats: int) -> list[dict[st
     figures = []
     for name, (epsilon, problems, length, goal) in BALANCED.items():
         clouds = clouds_of(problems, length)
+        tol = peer_tolerance(clouds, epsilon)
         seconds = ratios(
             {
                 "otembed": lambda c=clouds, e=epsilon: step(  # type: ignore[misc]
                     c, lambda *problem: sinkhorn(*problem, epsilon=e, tol=TOL).value
                 ),
-                "ot.batch, detached": lambda c=clouds, e=epsilon: step(  # type: ignore[misc]
-                    c, lambda *problem: solve(*problem, epsilon=e, tol=TOL, max_iter=20_000, backend="pot").value
-                ),
-                "ot.batch, its envelope": lambda c=clouds, e=epsilon: step(c, ot_batch_envelope(e)),  # type: ignore[misc]
+                "ot.batch, its envelope": lambda c=clouds, e=epsilon, t=tol: step(c, ot_batch(e, t, "envelope")),  # type: ignore[misc]
+                "ot.batch, detached": lambda c=clouds, e=epsilon, t=tol: step(c, ot_batch(e, t, "detach")),  # type: ignore[misc]
                 "cost alone": lambda c=clouds: step(c, lambda cost, a, b: cost.sum((1, 2))),  # type: ignore[misc]
             },
             repeats,

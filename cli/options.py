@@ -10,7 +10,7 @@ from otembed.errors import ConfigError, did_you_mean
 if TYPE_CHECKING:
     from otembed.alignment import WordAlignmentConfig
 
-UNITS = ("word", "token")
+ALIGNMENT_UNITS = ("word", "token")
 DECODINGS = ("mutual", "threshold", "grow-diag", "grow-diag-final-and")
 
 
@@ -45,7 +45,7 @@ def alignment_config(
     settings: list[str], layer: str | None, unit: str | None, decoding: str | None, threshold: float | None
 ) -> WordAlignmentConfig:
     """Build the settings of word alignment: defaults < ``--set`` < the other options."""
-    check_choice(unit, UNITS, "--unit")
+    check_choice(unit, ALIGNMENT_UNITS, "--unit")
     check_choice(decoding, DECODINGS, "--decoding")
     number: str | int | None = layer
     if layer is not None and layer != "auto":

@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from otembed.alignment import WordAligner, align
-    from otembed.config import AlignmentConfig, AnchorConfig, TrainConfig
+    from otembed.alignment import WordAligner, align, ot_similarity, ot_similarity_pairwise
+    from otembed.config import AlignmentConfig, AnchorConfig, ContrastiveConfig, TrainConfig
     from otembed.data import load_pairs
     from otembed.errors import ConfigError, DataError, ModelError, NumericsError, OtembedError
     from otembed.evaluation import (
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         evaluate_alignment,
         evaluate_retrieval,
     )
-    from otembed.losses import OTAlignmentLoss
+    from otembed.losses import GradCacheLoss, OTAlignmentLoss, OTContrastiveLoss
     from otembed.models import load_model, save_model
     from otembed.training import train
     from otembed.transport import sinkhorn
@@ -31,10 +31,13 @@ _HOMES = {
     "AnchorConfig": "config",
     "BitextRetrievalEvaluator": "evaluation",
     "ConfigError": "errors",
+    "ContrastiveConfig": "config",
     "DataError": "errors",
+    "GradCacheLoss": "losses",
     "ModelError": "errors",
     "NumericsError": "errors",
     "OTAlignmentLoss": "losses",
+    "OTContrastiveLoss": "losses",
     "OtembedError": "errors",
     "TrainConfig": "config",
     "WordAligner": "alignment",
@@ -44,6 +47,8 @@ _HOMES = {
     "evaluate_retrieval": "evaluation",
     "load_model": "models",
     "load_pairs": "data",
+    "ot_similarity": "alignment",
+    "ot_similarity_pairwise": "alignment",
     "save_model": "models",
     "sinkhorn": "transport",
     "train": "training",
@@ -54,10 +59,13 @@ __all__ = [
     "AnchorConfig",
     "BitextRetrievalEvaluator",
     "ConfigError",
+    "ContrastiveConfig",
     "DataError",
+    "GradCacheLoss",
     "ModelError",
     "NumericsError",
     "OTAlignmentLoss",
+    "OTContrastiveLoss",
     "OtembedError",
     "TrainConfig",
     "WordAligner",
@@ -67,6 +75,8 @@ __all__ = [
     "evaluate_retrieval",
     "load_model",
     "load_pairs",
+    "ot_similarity",
+    "ot_similarity_pairwise",
     "save_model",
     "sinkhorn",
     "train",

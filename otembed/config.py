@@ -1,7 +1,8 @@
 """Every knob of otembed, defined once: name, type, default, limits, one line of help.
 
-One tree of frozen dataclasses drives Python, YAML (:mod:`otembed.config_io`) and the command line.
-Torch-free. ``None`` means off. Reasons for the defaults stand in ``docs/log.md``.
+One tree of frozen dataclasses drives Python, YAML (:mod:`otembed.config_io`) and the command line; its
+terms of optimal transport stand in :mod:`otembed.config_alignment`. Torch-free. ``None`` means off. Reasons
+for the defaults stand in ``docs/log.md``.
 """
 
 from __future__ import annotations
@@ -11,71 +12,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, model_validator
 
-from otembed.config_base import config_dataclass
+from otembed.config_alignment import AlignmentConfig as AlignmentConfig
+from otembed.config_alignment import AnchorConfig as AnchorConfig
+from otembed.config_alignment import ContrastiveConfig as ContrastiveConfig
+from otembed.config_alignment import NullUnitConfig as NullUnitConfig
+from otembed.config_base import Count, config_dataclass
 from otembed.errors import ConfigError
 
-Count = Annotated[int, Field(gt=0, strict=True)]
 Size = Annotated[int, Field(ge=0, strict=True)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
 
 
 @config_dataclass
-class AnchorConfig:
-    """Keep the target side's units near where the starting model put them: ``weight * |c - c0|^2``."""
-
-    weight: PositiveFloat = Field(default=0.1, description="Weight of the anchor term.")
-    reduction: Literal["mean", "sum"] = Field(
-        default="mean", description="mean over the units of the batch, or their sum as in the paper."
-    )
-
-
-@config_dataclass
-class AlignmentConfig:
-    """The OT alignment term between the units of both sides."""
-
-    unit: Literal["word", "token"] = Field(
-        default="word", description="What is transported: words or sub-word tokens."
-    )
-    word_pooling: Literal["mean", "first", "last"] = Field(
-        default="mean", description="How a word is made of its tokens (unit: word); the paper takes the last."
-    )
-    layer: Annotated[int, Field(strict=True)] = Field(
-        default=-1,
-        description="Hidden layer that is aligned: 0 the embeddings, 1 the first layer; negative from the end.",
-    )
-    scope: Literal["pair", "batch"] = Field(
-        default="pair",
-        description="One OT problem a sentence pair, or one over all units of the batch as in the paper.",
-    )
-    cost: Literal["cosine", "sqeuclidean", "half_sqeuclidean", "euclidean"] = Field(
-        default="cosine",
-        description="Ground cost between two units; half_sqeuclidean is |x-y|^2/2 (GeomLoss, p=2).",
-    )
-    center: bool = Field(default=True, description="Subtract the batch mean of each side before the cost.")
-    cost_scale: Literal["std", "max"] | None = Field(
-        default=None, description="Divide the cost by its spread, so that epsilon means the same for every encoder."
-    )
-    epsilon: PositiveFloat = Field(
-        default=0.05, description="Entropic regularisation, in units of the (scaled) cost."
-    )
-    marginals: Literal["uniform", "norm", "idf"] = Field(default="uniform", description="Mass of each unit.")
-    relaxation: PositiveFloat | None = Field(
-        default=None,
-        description="KL penalty on the marginals (unbalanced OT): units may stay unmatched. null: balanced.",
-    )
-    debiased: bool = Field(default=False, description="Sinkhorn divergence: subtract each side's cost to itself.")
-    weight: PositiveFloat = Field(default=0.1, description="Weight of the alignment term.")
-    tol: PositiveFloat = Field(default=1e-4, description="Marginal error at which a plan counts as converged.")
-    max_iter: Count = Field(default=2000, description="Most Sinkhorn iterations a plan may take.")
-    anchor: AnchorConfig | None = Field(
-        default=None, description="Anchor to the starting model on the target side; null: none."
-    )
-
-
-@config_dataclass
 class LossConfig:
-    """The training objective: a sentence-level loss, the alignment term, or both."""
+    """The training objective: a sentence-level loss, a term of optimal transport, or both."""
 
     sentence: Literal["mnrl", "none"] = Field(
         default="mnrl", description="Sentence-level loss: MultipleNegativesRankingLoss, or none."
@@ -88,13 +39,24 @@ class LossConfig:
     alignment: AlignmentConfig | None = Field(
         default_factory=AlignmentConfig, description="The OT alignment term; null: off."
     )
+    contrastive: ContrastiveConfig | None = Field(
+        default=None, description="The OT contrastive term, in place of alignment; null: off."
+    )
+    mini_batch_size: Count | None = Field(
+        default=None,
+        description="Sentences of a column that the encoder takes at a time (GradCache): memory stays the same for any"
+        " batch_size, a step takes about a third longer. null: the whole batch.",
+    )
 
     @model_validator(mode="after")
     def _has_a_term(self) -> LossConfig:
-        if self.sentence == "none" and self.alignment is None:
+        if self.sentence == "none" and self.alignment is None and self.contrastive is None:
             raise ConfigError(
-                "loss: both terms are off (sentence: none, alignment: null)", "Switch one of them on."
+                "loss: all terms are off (sentence: none, alignment: null, contrastive: null)",
+                "Switch one of them on.",
             )
+        if self.alignment is not None and self.contrastive is not None:
+            raise ConfigError("loss.alignment and loss.contrastive are both on", "Set loss.alignment to null.")
         if self.sentence == "none" and self.matryoshka:
             raise ConfigError("loss.matryoshka needs a sentence-level loss", "Set loss.sentence to mnrl.")
         return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import field, fields, is_dataclass
 from functools import wraps
-from typing import Any, TypeVar, dataclass_transform, get_args, get_type_hints
+from typing import Annotated, Any, TypeVar, dataclass_transform, get_args, get_type_hints
 
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
@@ -12,6 +12,13 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 from otembed.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
+Count = Annotated[int, Field(gt=0, strict=True)]
+_TAG = "<"
+
+
+def union_tag(name: str) -> str:
+    """Return the tag of one form of a setting that has several; complaints leave it out."""
+    return f"{_TAG}{name}>"
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field, Field))
@@ -36,7 +43,7 @@ def config_dataclass(cls: type[T]) -> type[T]:
 def explain(kind: type, error: ValidationError, origin: str) -> ConfigError:
     """Turn pydantic's first complaint into one message and one hint."""
     first = error.errors()[0]
-    location = [str(part) for part in first["loc"]]
+    location = [str(part) for part in first["loc"] if not str(part).startswith(_TAG)]
     key = ".".join(location)
     if first["type"] in {"unexpected_keyword_argument", "extra_forbidden"}:
         known = _field_names(kind, location[:-1])

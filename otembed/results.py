@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Self
 
 from otembed.errors import DataError
 
@@ -19,16 +19,14 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def whole_file(path: str | Path) -> Iterator[BinaryIO]:
-    """Open a file for bytes that stands at ``path`` whole or not at all: a temporary file beside it, then a rename.
-
-    Whatever stood there stays until the end, and stays for good if an error is raised within.
-    """
+def whole_file(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
+    """Open a file that appears under its name whole, or not at all where the block fails."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     try:
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(handle, mode, **text) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -42,9 +40,9 @@ def whole_file(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def write_text(path: str | Path, text: str) -> Path:
-    """Write ``text`` as UTF-8 whole or not at all, see :func:`whole_file`."""
-    with whole_file(path) as file:
-        file.write(text.encode("utf-8"))
+    """Write ``text`` as UTF-8 whole or not at all: a temporary file beside ``path``, then a rename."""
+    with whole_file(path, "w") as file:
+        file.write(text)
     return Path(path)
 
 

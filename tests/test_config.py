@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 import yaml
+from pydantic import TypeAdapter
 
 from otembed.config import AlignmentConfig, PairChecks, TrainConfig
 from otembed.config_io import merge, parse_assignments, preset_names, read_preset, read_yaml, to_yaml, train_config
@@ -42,13 +43,14 @@ def test_presets_of_the_paper_differ_in_cost_and_epsilon_alone():
         ({**PAIRS, "loss": {"alignment": {"anchor": {"wait": 1}}}}, "anchor.wait", "Did you mean 'weight'?"),
         (
             {**PAIRS, "loss": {"alignment": {"epsilon": -1}}},
-            "epsilon = -1: input should be greater than 0",
+            "epsilon = -1: input should be greater than or equal to 0",
             "Set a value",
         ),
         ({**PAIRS, "loss": {"alignment": {"epsilon": float("nan")}}}, "epsilon = nan", "Set a value"),
         ({**PAIRS, "loss": {"alignment": {"unit": "letter"}}}, "unit = 'letter'", "Set a value"),
         ({**PAIRS, "optimization": {"batch_size": 1}}, "batch_size = 1", "Set a value"),
-        ({**PAIRS, "loss": {"sentence": "none", "alignment": None}}, "both terms are off", "Switch one"),
+        ({**PAIRS, "loss": {"sentence": "none", "alignment": None}}, "all terms are off", "Switch one"),
+        ({**PAIRS, "loss": {"contrastive": {}}}, "loss.contrastive are both on", "to null"),
         ({**PAIRS, "loss": {"sentence": "none", "matryoshka": [8]}}, "matryoshka", "mnrl"),
         ({**PAIRS, "model": {"prompt": "a", "prompt_name": "b"}}, "both set", "Keep one"),
         ({**PAIRS, "data": {"checks": {"min_characters": 9, "max_characters": 3}}}, "above max", "Lower one"),
@@ -64,10 +66,59 @@ def test_bad_settings_are_refused(tree, message, hint):
 def test_python_construction_gives_the_same_errors():
     with pytest.raises(ConfigError, match="AlignmentConfig: no setting is called 'epsilom'"):
         AlignmentConfig(epsilom=1)
-    with pytest.raises(ConfigError, match="epsilon = 0"):
-        AlignmentConfig(epsilon=0)
+    with pytest.raises(ConfigError, match="tol = 0"):
+        AlignmentConfig(tol=0)
     with pytest.raises(ConfigError, match="no parallel text"):
         TrainConfig(pairs={})
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("null", None),
+        ("0.2", 0.2),
+        ("[0.1, 0.2]", (0.1, 0.2)),
+        ("[.inf, 0.2]", (None, 0.2)),
+        ("[0.2, null]", (0.2, None)),
+        ("[null, 0]", (None, 0)),
+        ("[.inf, null]", None),
+    ],
+)
+def test_relaxation_of_each_side_comes_from_yaml_and_from_set_and_goes_back(text, value):
+    tree = yaml.safe_load(f"{{loss: {{alignment: {{relaxation: {text}}}}}}}")
+    for layer in (tree, parse_assignments([f"loss.alignment.relaxation={text}"])):
+        config = train_config(PAIRS, layer)
+        assert config.loss.alignment.relaxation == value
+        assert train_config(yaml.safe_load(to_yaml(config))) == config
+
+
+@pytest.mark.parametrize(
+    ("relaxation", "message"),
+    [
+        (-1, "relaxation = -1: input should be greater than 0"),
+        (float("inf"), "relaxation = inf: input should be a finite number"),
+        ("x", "relaxation = 'x': input should be a valid number"),
+        ([0.1, -1], "relaxation.1 = -1: input should be greater than or equal to 0"),
+        ([0.1, float("nan")], "relaxation.1 = nan"),
+        ([1, 2, 3], "relaxation = [1, 2, 3]: tuple should have at most 2 items"),
+        ([1], "relaxation.1 is missing"),
+    ],
+)
+def test_bad_relaxations_are_named_without_the_forms_they_may_take(relaxation, message):
+    with pytest.raises(ConfigError) as caught:
+        AlignmentConfig(relaxation=relaxation)
+    assert caught.value.message.startswith(f"AlignmentConfig: {message}")
+
+
+def test_every_setting_has_a_place_in_the_json_schema():
+    schema = TypeAdapter(TrainConfig).json_schema()
+    alignment = schema["$defs"]["AlignmentConfig"]["properties"]
+    assert set(alignment) == {each.name for each in dataclasses.fields(AlignmentConfig)}
+    assert all("description" in entry for name, entry in alignment.items())
+    kinds = [
+        entry.get("type") or [each["type"] for each in entry["anyOf"]] for entry in alignment["relaxation"]["oneOf"]
+    ]
+    assert kinds == [["number", "null"], "array"]
 
 
 def test_configuration_is_frozen():

@@ -4,6 +4,7 @@ from otembed.alignment.aligner import WordAligner, align
 from otembed.alignment.config import WordAlignmentConfig
 from otembed.alignment.layer_choice import LayerChoice, choose_layer, store_layer, stored_layer
 from otembed.alignment.links import Link, SentenceAlignment, decode_links, link_probabilities
+from otembed.alignment.similarity import ot_similarity, ot_similarity_pairwise
 from otembed.alignment.units import WordSegmenter, pool_units, token_units
 from otembed.alignment.vocabulary import VocabularyTable, vocabulary_table
 
@@ -19,6 +20,8 @@ __all__ = [
     "choose_layer",
     "decode_links",
     "link_probabilities",
+    "ot_similarity",
+    "ot_similarity_pairwise",
     "pool_units",
     "store_layer",
     "stored_layer",

@@ -10,33 +10,19 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from sentence_transformers.base.losses.gradcache import uses_gradient_cache
 from torch import Tensor, nn
 
-from otembed.alignment import WordSegmenter, pool_units, token_units
 from otembed.config import AlignmentConfig, AnchorConfig
 from otembed.errors import ConfigError
 from otembed.losses.citations import citations_of
-from otembed.losses.encoder import EncoderTap, Features, TokenStates, unwrap
-from otembed.losses.idf import inverse_document_frequencies
-from otembed.models import frozen_copy
-from otembed.transport import (
-    TransportPlan,
-    TransportStatus,
-    center,
-    norm_marginals,
-    pairwise_cost,
-    scale_cost,
-    sinkhorn,
-    sinkhorn_divergence,
-    uniform_marginals,
-    weighted_marginals,
-)
+from otembed.losses.encoder import Encoder, Features
+from otembed.losses.parts import PlanCounts, refuse_cached, wrapped_terms
+from otembed.losses.transport import UnitTransport
+from otembed.losses.units import UnitReader, Units
+from otembed.transport import TransportStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from sentence_transformers import SentenceTransformer
 
 logger = logging.getLogger(__name__)
 
@@ -48,15 +34,17 @@ class OTAlignmentLoss(nn.Module):
         \; [+\; w_a \cdot \mathrm{mean}\,|c - c_0|^2] \; [+\; \text{inner loss}]
 
     :math:`\mu_i, \nu_i` are the contextual vectors of the source and the target units (words or tokens)
-    of pair *i*; :math:`c, c_0` the target units under the trained and under the starting model.
+    of pair *i*; :math:`c, c_0` the target units under the trained and under the starting model. OT is any
+    problem of :func:`otembed.transport.solve`: entropic or exact, balanced, relaxed on one side or both,
+    partial, with an order prior or with null units (:func:`otembed.transport.add_null_units`).
 
     Parameters
     ----------
     model
-        A SentenceTransformer whose first module is a transformer over text.
+        A SentenceTransformer or MultiVectorEncoder whose first module is a transformer over text.
     loss
         Any other loss on the same columns (``MultipleNegativesRankingLoss``, ``MatryoshkaLoss``,
-        ``MSELoss``, ...); it shares one encoder pass with the alignment. ``None``: alignment alone.
+        ``MSELoss``, ``MultiVectorMultipleNegativesRankingLoss``, ...); it shares one encoder pass with the alignment. ``None``: alignment alone.
     config
         All knobs; see :class:`otembed.AlignmentConfig`, where each is explained once.
     idf_sentences
@@ -79,14 +67,15 @@ class OTAlignmentLoss(nn.Module):
     is on, and the wrapped loss as ``sentence`` (its own components as ``sentence_<name>``). Gradients
     reach the encoder by the envelope theorem; the Sinkhorn loop is not recorded. Transport is computed
     in float32 under any autocast. Special, prompt and padding tokens carry no mass. A pair without units
-    on one side adds nothing. The loss has no parameters. The anchor's frozen starting model shares the
+    on one side adds nothing. In a MultiVectorEncoder the last layer (-1) means the vectors that it scores with,
+    after projection and normalisation; query expansion tokens and tokens that it does not score carry no mass. The loss has no parameters. The anchor's frozen starting model shares the
     storage of every parameter that is frozen when the loss is made, so freeze first. Alone and without
     an anchor the space can collapse; a warning says so.
 
     Raises
     ------
     ConfigError
-        Unknown knob, value out of range, missing layer, cached inner loss, idf without sentences.
+        Unknown knob, value out of range, knobs that exclude each other, missing layer, cached inner loss, idf without sentences.
     ModelError
         The model has no token states, or ``loss`` does not embed both columns.
 
@@ -104,7 +93,7 @@ class OTAlignmentLoss(nn.Module):
 
     def __init__(
         self,
-        model: SentenceTransformer,
+        model: Encoder,
         loss: nn.Module | None = None,
         *,
         config: AlignmentConfig | None = None,
@@ -113,21 +102,21 @@ class OTAlignmentLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.config = replace(config or AlignmentConfig(), **knobs)
-        if loss is not None and uses_gradient_cache(loss):
-            raise ConfigError(
-                f"{type(loss).__name__} caches gradients and runs the encoder in chunks that cannot be shared",
-                "Wrap the uncached loss of the same name.",
-            )
+        refuse_cached(loss)
         self.model = model
         self.loss = loss
-        self._tap = EncoderTap(unwrap(model), self.config.layer)
-        self._segment = WordSegmenter(unwrap(model).tokenizer) if self.config.unit == "word" else None
-        self._idf: Tensor | None = None
-        if self.config.marginals == "idf":
-            self._idf = inverse_document_frequencies(unwrap(model).tokenizer, idf_sentences or ())
+        self._transport = UnitTransport(self.config)
+        self._reader = UnitReader(
+            model,
+            unit=self.config.unit,
+            word_pooling=self.config.word_pooling,
+            layer=self.config.layer,
+            marginals=self.config.marginals,
+            idf_sentences=idf_sentences,
+        )
         # In a list, so that its weights are no parameters or state of this module.
-        self._reference = [frozen_copy(unwrap(model))[0]] if self.config.anchor else []
-        self._counts: dict[str, Tensor] = {}
+        self._reference = [self._reader.frozen(model)] if self.config.anchor else []
+        self._counts = PlanCounts()
         if loss is None and self.config.anchor is None:
             logger.warning(
                 "Alignment alone, without an anchor, can collapse the space: wrap a loss or set `anchor`."
@@ -138,37 +127,21 @@ class OTAlignmentLoss(nn.Module):
         columns = list(sentence_features)
         if len(columns) < 2:
             raise ConfigError(f"expected two columns of sentences, got {len(columns)}", "Give source and target.")
-        with self._tap.recording(self.model) as passes:
-            terms = self._inner_terms(columns, labels)
-        source, target = (self._tap.states(columns[side], passes, side) for side in (0, 1))
-        start = self._start(columns[1]) if self.config.anchor is not None else None
-        with torch.autocast(source.states.device.type, enabled=False):
-            x, source_ids = self._units(source)
-            y, target_ids = self._units(target)
-            plan = self._transport(x, y, self._masses(x, source, source_ids), self._masses(y, target, target_ids))
+        with self._reader.recording(self.model) as passes:
+            terms = wrapped_terms(self.model, self.loss, columns, labels)
+        source, target = (self._reader.units(columns[side], passes, side) for side in (0, 1))
+        with torch.autocast(source.vectors.device.type, enabled=False):
+            plan = self._transport(source, target)
             filled = plan.status != TransportStatus.EMPTY
             terms["alignment"] = self.config.weight * plan.value.sum() / filled.sum().clamp_min(1)
-            if self.config.anchor is not None and start is not None:
-                terms["anchor"] = self._anchored(self.config.anchor, start, y, target_ids)
-        self._count(plan, filled)
+        if self.config.anchor is not None:
+            terms["anchor"] = self._anchored(self.config.anchor, columns[1], target)
+        self._counts.add(plan.status, plan.iterations)
         return terms
 
     def pop_statistics(self) -> dict[str, float]:
-        """Return and reset what was seen since the last call.
-
-        ``plans``: their number; ``converged``: the share of them that reached the tolerance;
-        ``iterations``: their mean. Empty without plans. Reads from the device once.
-        """
-        counts = {key: float(value) for key, value in self._counts.items()}
-        self._counts = {}
-        plans = counts.get("plans", 0.0)
-        if not plans:
-            return {}
-        return {
-            "plans": plans,
-            "converged": counts["converged"] / plans,
-            "iterations": counts["iterations"] / plans,
-        }
+        """Return and reset what was seen of the plans; see :meth:`otembed.losses.parts.PlanCounts.pop`."""
+        return self._counts.pop()
 
     def get_config_dict(self) -> dict[str, Any]:
         """Return the knobs and the wrapped loss for the model card."""
@@ -179,85 +152,12 @@ class OTAlignmentLoss(nn.Module):
         """BibTeX of the method and of the solvers in use."""
         return citations_of(self.config)
 
-    def _inner_terms(self, columns: list[Features], labels: Tensor | None) -> dict[str, Tensor]:
-        if self.loss is None:
-            for features in columns[:2]:
-                self.model(features)
-            return {}
-        value = self.loss(columns, labels)
-        if isinstance(value, dict):
-            return {f"sentence_{name}": term for name, term in value.items()}
-        return {"sentence": value}
-
-    def _units(self, side: TokenStates) -> tuple[Tensor, Tensor]:
-        """Return the unit vectors (B, U, D) in float32 and the unit of each token (B, T)."""
-        ids = self._segment(side.input_ids, side.content) if self._segment else token_units(side.content)
-        units, _ = pool_units(side.states, ids, self.config.word_pooling)
-        return units, ids
-
-    def _masses(self, units: Tensor, side: TokenStates, unit_ids: Tensor) -> Tensor:
-        """Marginals (B, U), rows summing to 1 or, without units, to 0."""
-        mask = torch.arange(units.shape[1], device=units.device) <= unit_ids.amax(1, keepdim=True)
-        if self.config.marginals == "norm":
-            return norm_marginals(units, mask)
-        if self._idf is not None:
-            # A word is as rare as its rarest token.
-            self._idf = self._idf.to(units.device)
-            rarity = units.new_zeros(unit_ids.shape[0], units.shape[1] + 1)
-            rarity = rarity.scatter_reduce(1, unit_ids + 1, self._idf[side.input_ids].to(units.dtype), "amax")
-            return weighted_marginals(rarity[:, 1:], mask)
-        return uniform_marginals(mask)
-
-    def _transport(self, x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> TransportPlan:
-        """Solve the batch; value and plan per problem, the value in units of the scaled cost."""
-        knobs = self.config
-        both = ((a.sum(1) > 0) & (b.sum(1) > 0))[:, None]
-        a, b = torch.where(both, a, 0), torch.where(both, b, 0)
-        if knobs.center:
-            x, y = center(x, a > 0), center(y, b > 0)
-        if knobs.scope == "batch":
-            x, a = _flat(x, a)
-            y, b = _flat(y, b)
-        cost = pairwise_cost(x, y, metric=knobs.cost)
-        # Dividing the cost by a factor equals multiplying epsilon and relaxation by it, for every variant.
-        factor = float(scale_cost(cost.detach(), a, b, how=knobs.cost_scale)[1]) if knobs.cost_scale else 1.0
-        settings: dict[str, Any] = {
-            "epsilon": knobs.epsilon * factor,
-            "relaxation": None if knobs.relaxation is None else knobs.relaxation * factor,
-            "tol": knobs.tol,
-            "max_iter": knobs.max_iter,
-        }
-        if knobs.debiased:
-            plan = sinkhorn_divergence(x, y, a, b, metric=knobs.cost, **settings)
-        else:
-            plan = sinkhorn(cost, a, b, **settings)
-        return replace(plan, value=plan.value / factor)
-
-    def _start(self, features: Features) -> Tensor:
-        """Token states of the starting model, in the arithmetic of the trained one."""
-        reference = self._reference[0].to(features["input_ids"].device)
-        return self._tap.reference(reference, features)
-
-    def _anchored(self, anchor: AnchorConfig, start: Tensor, units: Tensor, unit_ids: Tensor) -> Tensor:
+    def _anchored(self, anchor: AnchorConfig, features: Features, target: Units) -> Tensor:
         """Squared distance of the target units to where the starting model puts them, weighted."""
-        origin, mask = pool_units(start, unit_ids, self.config.word_pooling)
-        moved = (units - origin.to(units.dtype)).square().sum()
-        if anchor.reduction == "mean":
-            moved = moved / mask.sum().clamp_min(1)
-        return anchor.weight * moved
-
-    def _count(self, plan: TransportPlan, filled: Tensor) -> None:
-        seen = {
-            "plans": filled.sum(),
-            "converged": (plan.converged & filled).sum(),
-            "iterations": torch.where(filled, plan.iterations, 0).sum(),
-        }
-        for name, value in seen.items():
-            self._counts[name] = self._counts.get(name, 0) + value
-
-
-def _flat(units: Tensor, masses: Tensor) -> tuple[Tensor, Tensor]:
-    """All units of a batch with mass as one cloud: (1, K, D) and (1, K) masses that sum to 1."""
-    present = masses > 0
-    pooled = masses[present]
-    return units[present][None], (pooled / pooled.sum().clamp_min(torch.finfo(pooled.dtype).tiny))[None]
+        reference = self._reference[0].to(features["input_ids"].device)
+        origin = self._reader.reference(reference, features, target.ids)
+        with torch.autocast(origin.device.type, enabled=False):
+            moved = (target.vectors - origin.to(target.vectors.dtype)).square().sum()
+            if anchor.reduction == "mean":
+                moved = moved / (target.ids.amax(1) + 1).sum().clamp_min(1)
+            return anchor.weight * moved

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from otembed.config import AlignmentConfig
+    from otembed.config import AlignmentConfig, ContrastiveConfig
 
 ALIGNMENT = """
 @inproceedings{alqahtani-2021-optimal-transport,
@@ -36,6 +36,38 @@ UNBALANCED = """
     url = "https://arxiv.org/abs/1607.05816",
 }
 """
+PARTIAL = """
+@article{benamou-2015-iterative,
+    title = "Iterative {B}regman Projections for Regularized Transportation Problems",
+    author = "Benamou, Jean-David and Carlier, Guillaume and Cuturi, Marco and Nenna, Luca and Peyr{\\'e}, Gabriel",
+    journal = "SIAM Journal on Scientific Computing",
+    volume = "37",
+    number = "2",
+    year = "2015",
+    url = "https://arxiv.org/abs/1412.5154",
+}
+"""
+EXACT = """
+@article{flamary-2021-pot,
+    title = "{POT}: {P}ython Optimal Transport",
+    author = "Flamary, R{\\'e}mi and Courty, Nicolas and Gramfort, Alexandre and others",
+    journal = "Journal of Machine Learning Research",
+    volume = "22",
+    number = "78",
+    year = "2021",
+    url = "https://jmlr.org/papers/v22/20-451.html",
+}
+"""
+NULL_ALIGNMENT = """
+@inproceedings{arase-2023-unbalanced,
+    title = "Unbalanced Optimal Transport for Unbalanced Word Alignment",
+    author = "Arase, Yuki and Bao, Han and Yokoi, Sho",
+    booktitle = "Proceedings of the 61st Annual Meeting of the Association for Computational Linguistics (Volume 1: Long Papers)",
+    year = "2023",
+    publisher = "Association for Computational Linguistics",
+    url = "https://arxiv.org/abs/2306.04116",
+}
+"""
 DIVERGENCE = """
 @inproceedings{feydy-2019-interpolating,
     title = "Interpolating between Optimal Transport and {MMD} using {S}inkhorn Divergences",
@@ -47,11 +79,16 @@ DIVERGENCE = """
 """
 
 
-def citations_of(config: AlignmentConfig) -> str:
+def citations_of(config: AlignmentConfig | ContrastiveConfig) -> str:
     """Return the entries for the method and for the solver variants that ``config`` uses."""
-    entries = [ALIGNMENT, SINKHORN]
+    entries = [ALIGNMENT, SINKHORN if config.epsilon else EXACT]
     if config.relaxation is not None:
         entries.append(UNBALANCED)
-    if config.debiased:
+    share, null_unit = getattr(config, "share", None), getattr(config, "null_unit", None)
+    if share is not None and config.epsilon:
+        entries.append(PARTIAL)
+    if config.relaxation is not None or share is not None or null_unit is not None:
+        entries.append(NULL_ALIGNMENT)
+    if getattr(config, "debiased", False):
         entries.append(DIVERGENCE)
     return "".join(entries)

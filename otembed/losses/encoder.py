@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 from sentence_transformers.base.losses import column_merging_disabled
+from sentence_transformers.multi_vector_encoder.modules import BaseTokenPooling
 from torch import Tensor, nn
 
 from otembed.errors import ConfigError, ModelError
@@ -16,7 +17,10 @@ from otembed.errors import ConfigError, ModelError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+Encoder = SentenceTransformer | MultiVectorEncoder
 Features = dict[str, Any]
+Passes = list[tuple[Features, Tensor]]
+"""What was given in each recorded pass: output features, and the states (B, T, D) of the layer."""
 
 
 @dataclass(frozen=True)
@@ -28,16 +32,34 @@ class TokenStates:
     content: Tensor
 
 
-def unwrap(model: nn.Module) -> SentenceTransformer:
-    """Return the SentenceTransformer inside wrappers of DDP, ``torch.compile`` and the like."""
-    while not isinstance(model, SentenceTransformer):
+def unwrap(model: nn.Module) -> Encoder:
+    """Return the model of sentence-transformers inside wrappers of DDP, ``torch.compile`` and the like."""
+    while not isinstance(model, Encoder):
         inner = getattr(model, "module", None) or getattr(model, "_orig_mod", None)
         if not isinstance(inner, nn.Module):
             raise ModelError(
-                f"expected a SentenceTransformer, got {type(model).__name__}", "Pass the model itself to the loss."
+                f"expected a SentenceTransformer or a MultiVectorEncoder, got {type(model).__name__}",
+                "Pass the model itself to the loss.",
             )
         model = inner
     return model
+
+
+def apart(model: nn.Module, columns: Sequence[Features]) -> list[Features]:
+    """Return the columns as a wrapped loss may have them.
+
+    A multi-vector model writes the mask of the tokens that it scores over the attention mask, which is wanted
+    again: it gets copies. Others keep what they pass to later calls in the same dicts.
+    """
+    return [dict(each) for each in columns] if isinstance(unwrap(model), MultiVectorEncoder) else list(columns)
+
+
+def run(model: nn.Module, features: Features, column: int) -> None:
+    """Run the model on one column; a multi-vector model takes the first as queries, unless the features say."""
+    if isinstance(unwrap(model), MultiVectorEncoder):
+        model(features, task=features.get("task", "document" if column else "query"))
+    else:
+        model(features)
 
 
 class EncoderTap:
@@ -46,19 +68,20 @@ class EncoderTap:
     Parameters
     ----------
     model
-        The SentenceTransformer whose first module is a transformer over text.
+        The SentenceTransformer or MultiVectorEncoder whose first module is a transformer over text.
     layer
-        Hidden layer as in ``hidden_states``: 0 the embeddings, L the last; negative from the end.
+        Hidden layer as in ``hidden_states``: 0 the embeddings, L the last; negative from the end. In a
+        MultiVectorEncoder, -1 means the vectors that it scores with, after projection and normalisation.
 
     Raises
     ------
     ConfigError
         If the model has no such layer.
     ModelError
-        If its first module yields no token states.
+        If its first module yields no token states, or it merges its token vectors.
     """
 
-    def __init__(self, model: SentenceTransformer, layer: int) -> None:
+    def __init__(self, model: Encoder, layer: int) -> None:
         config = getattr(getattr(model[0], "model", None), "config", None)
         depth = getattr(config, "num_hidden_layers", None) or getattr(config, "n_layers", None)
         if depth is None:
@@ -70,34 +93,39 @@ class EncoderTap:
             raise ConfigError(
                 f"layer = {layer}: the model has layers 0 to {depth}", f"Choose between {-depth - 1} and {depth}."
             )
+        self._multi_vector = isinstance(model, MultiVectorEncoder)
+        if any(isinstance(module, BaseTokenPooling) for module in model):
+            raise ModelError(
+                "the model merges its token vectors, so that they are of no one token any more",
+                "Train without token pooling, and apply it when encoding.",
+            )
         self.layer = layer if layer >= 0 else depth + 1 + layer
-        self._last = self.layer == depth
+        self._last = layer == -1 if self._multi_vector else self.layer == depth
         special = {model.tokenizer.cls_token_id, model.tokenizer.sep_token_id, model.tokenizer.bos_token_id}
         special |= {model.tokenizer.eos_token_id, model.tokenizer.pad_token_id}
         self._special = torch.tensor(sorted(each for each in special if each is not None), dtype=torch.long)
 
     @contextmanager
-    def recording(self, model: nn.Module) -> Iterator[list[tuple[Features, Tensor]]]:
+    def recording(self, model: nn.Module) -> Iterator[Passes]:
         """Record every pass of the encoder; columns stay apart, and ``config`` is as before at the end."""
-        encoder = unwrap(model)[0]
-        config = cast("Any", encoder).model.config
-        passes: list[tuple[Features, Tensor]] = []
+        observed = self.observed(unwrap(model))
+        passes: Passes = []
 
         def record(module: nn.Module, args: tuple[Any, ...], output: Features) -> None:
-            states = output["token_embeddings"] if self._last else output["all_layer_embeddings"][self.layer]
-            passes.append((dict(output), states))
+            passes.append((dict(output), self._states(output)))
 
-        before = config.output_hidden_states
-        handle = encoder.register_forward_hook(record)
+        handle = observed.register_forward_hook(record)
         try:
-            config.output_hidden_states = before or not self._last
-            with column_merging_disabled():
+            with self._hidden_states(observed), column_merging_disabled():
                 yield passes
         finally:
-            config.output_hidden_states = before
             handle.remove()
 
-    def states(self, features: Features, passes: Sequence[tuple[Features, Tensor]], column: int) -> TokenStates:
+    def observed(self, model: Encoder) -> nn.Module:
+        """Return what is recorded of ``model``: its transformer, or all of it where token vectors are its output."""
+        return model if self._multi_vector else model[0]
+
+    def states(self, features: Features, passes: Passes, column: int) -> TokenStates:
         """Return the token states of one column from the recorded passes.
 
         The pass is found by the identity of its ``input_ids`` and, where a wrapper copied them to
@@ -117,24 +145,36 @@ class EncoderTap:
                 f"the wrapped loss did not run the encoder on column {column} of the batch",
                 "Wrap a loss that embeds both columns, or use OTAlignmentLoss alone.",
             )
-        return TokenStates(found[1], ids, self.content(features))
+        content = self.content(features)
+        if self._multi_vector:
+            content = content & found[0]["attention_mask"].bool()
+        return TokenStates(found[1], ids, content)
 
-    def reference(self, encoder: nn.Module, features: Features) -> Tensor:
-        """Run a frozen transformer module on ``features`` without a graph; its states (B, T, D)."""
-        config = cast("Any", encoder).model.config
-        before = config.output_hidden_states
+    def reference(self, observed: nn.Module, features: Features) -> Tensor:
+        """Run what is :meth:`observed` of a frozen model on the target side, without a graph: states (B, T, D)."""
         inputs = {key: value for key, value in features.items() if key not in _OUTPUTS}
-        try:
-            config.output_hidden_states = before or not self._last
-            with torch.no_grad():
-                output = encoder(inputs)
-        finally:
-            config.output_hidden_states = before
+        with self._hidden_states(observed), torch.no_grad():
+            if self._multi_vector:
+                return self._states(observed(inputs, task=features.get("task", "document")))
+            return self._states(observed(inputs))
+
+    def _states(self, output: Features) -> Tensor:
         states: Tensor = output["token_embeddings"] if self._last else output["all_layer_embeddings"][self.layer]
         return states
 
+    @contextmanager
+    def _hidden_states(self, observed: nn.Module) -> Iterator[None]:
+        """Let the transformer hand out all layers where one of them is wanted."""
+        config = (cast("Any", observed)[0] if self._multi_vector else cast("Any", observed)).model.config
+        before = config.output_hidden_states
+        try:
+            config.output_hidden_states = before or not self._last
+            yield
+        finally:
+            config.output_hidden_states = before
+
     def content(self, features: Features) -> Tensor:
-        """Mask (B, T) of the tokens that carry mass: no padding, no special token, no prompt."""
+        """Mask (B, T) of the tokens that carry mass: no padding, special, prompt or query expansion token."""
         ids, attended = features["input_ids"], features["attention_mask"].bool()
         if self._special.device != ids.device:
             self._special = self._special.to(ids.device)
@@ -143,7 +183,8 @@ class EncoderTap:
         if prompt is not None:
             length = prompt.reshape(-1, 1) if isinstance(prompt, Tensor) else prompt
             content = content & (attended.long().cumsum(1) > length)
-        return content
+        expansion = features.get("query_expansion_positions")
+        return content if expansion is None else content & ~expansion.bool()
 
 
 _OUTPUTS = frozenset({"token_embeddings", "sentence_embedding", "all_layer_embeddings"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from torch import nn
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base import BaseModel
 
+Model = TypeVar("Model", bound="BaseModel")
 PARTS = ("embeddings", "layers:N")
 
 
@@ -66,7 +68,7 @@ def freeze(model: SentenceTransformer, parts: Sequence[str]) -> FreezeSummary:
     return FreezeSummary(trained=trained, frozen=total - trained, groups=sizes)
 
 
-def frozen_copy(model: SentenceTransformer) -> SentenceTransformer:
+def frozen_copy(model: Model) -> Model:
     """Return a copy of ``model`` as it is now, in evaluation mode, none of it trainable.
 
     Parameters that are frozen in ``model`` share their storage with the copy, so a reference for an

@@ -27,7 +27,7 @@ def training_arguments(
     sampling = MultiDatasetBatchSamplers.PROPORTIONAL
     if config.data.sampling == "round_robin":
         sampling = MultiDatasetBatchSamplers.ROUND_ROBIN
-    contrastive = config.loss.sentence == "mnrl"
+    contrastive = config.loss.sentence == "mnrl" or config.loss.contrastive is not None
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(checkpoints),
         num_train_epochs=settings.epochs,

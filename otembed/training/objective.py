@@ -8,7 +8,7 @@ import torch
 from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss, MultipleNegativesRankingLoss
 
 from otembed.errors import ConfigError
-from otembed.losses import OTAlignmentLoss
+from otembed.losses import GradCacheLoss, OTAlignmentLoss, OTContrastiveLoss
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,12 +30,23 @@ def build_loss(
     ConfigError
         If a Matryoshka dimension exceeds the model's.
     """
-    sentence = _sentence_loss(model, config) if config.sentence != "none" else None
-    if config.alignment is None:
-        assert sentence is not None, "LossConfig refuses a loss without terms"
-        return sentence
-    counted = idf_sentences() if config.alignment.marginals == "idf" else None
-    return OTAlignmentLoss(model, sentence, config=config.alignment, idf_sentences=counted)
+    loss = _sentence_loss(model, config) if config.sentence != "none" else None
+    term = config.alignment or config.contrastive
+    counted = idf_sentences() if term is not None and term.marginals == "idf" else None
+    if config.alignment is not None:
+        loss = OTAlignmentLoss(model, loss, config=config.alignment, idf_sentences=counted)
+    elif config.contrastive is not None:
+        loss = OTContrastiveLoss(model, loss, config=config.contrastive, idf_sentences=counted)
+    assert loss is not None, "LossConfig refuses a loss without terms"
+    if config.mini_batch_size is not None:
+        loss = GradCacheLoss(model, loss, mini_batch_size=config.mini_batch_size)
+    return loss
+
+
+def pop_statistics(loss: nn.Module) -> dict[str, float]:
+    """Return and reset what a loss has seen of its transport plans; empty for losses without plans."""
+    found: dict[str, float] = getattr(loss, "pop_statistics", dict)()
+    return found
 
 
 def refuse_idle_terms(model: SentenceTransformer, loss: nn.Module, dataset: Dataset, prompt: str | None) -> None:
@@ -46,17 +57,18 @@ def refuse_idle_terms(model: SentenceTransformer, loss: nn.Module, dataset: Data
     ConfigError
         If everything a term depends on is frozen.
     """
+    if isinstance(loss, GradCacheLoss):
+        loss = loss.loss
     rows = dataset[:2]
     columns = [model.preprocess(rows[side], prompt=prompt) for side in ("source", "target")]
     value = loss([{key: _to(each, model.device) for key, each in column.items()} for column in columns], None)
     terms = value if isinstance(value, dict) else {"sentence": value}
-    if isinstance(loss, OTAlignmentLoss):
-        loss.pop_statistics()
+    pop_statistics(loss)
     for name, term in terms.items():
         if not term.requires_grad:
             raise ConfigError(
                 f"the {name} term of the loss reaches nothing that trains",
-                "Freeze less (model.freeze), or align a layer above the frozen ones (loss.alignment.layer).",
+                "Freeze less (model.freeze), or use a layer above the frozen ones (loss.alignment.layer, loss.contrastive.layer).",
             )
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from transformers import TrainerCallback
 
 from otembed.errors import NumericsError
-from otembed.losses import OTAlignmentLoss
 from otembed.reporting.durations import format_seconds
 from otembed.results import finite_or_none
+from otembed.training.objective import pop_statistics
 
 if TYPE_CHECKING:
     from torch import nn
@@ -83,9 +83,8 @@ class RunLog(TrainerCallback):
         if _SUMMARY in values or not state.is_world_process_zero:
             return
         if "loss" in values:
-            if isinstance(self.loss, OTAlignmentLoss):
-                statistics = self.loss.pop_statistics()
-                values |= {name: statistics[name] for name in ("converged", "iterations") if name in statistics}
+            statistics = pop_statistics(self.loss)
+            values |= {name: statistics[name] for name in ("converged", "iterations") if name in statistics}
             self._refuse_non_finite(values, state.global_step, allow_grad=bool(args.fp16))
             self.last = values
         seconds = time.monotonic() - self._begun

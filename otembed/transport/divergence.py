@@ -15,7 +15,7 @@ from otembed.errors import ConfigError
 from otembed.transport.costs import Metric, pairwise_cost
 from otembed.transport.plan import TransportPlan, TransportStatus
 from otembed.transport.solver import solve_entropic
-from otembed.transport.strength import Relaxation, check_stopping, make_strength
+from otembed.transport.strength import Relaxation, Strength, check_stopping, make_strength
 
 
 def sinkhorn_divergence(
@@ -84,13 +84,7 @@ def sinkhorn_divergence(
     >>> sinkhorn_divergence(x, y, one, one, metric="euclidean", epsilon=0.1).value.tolist()
     [5.0]
     """
-    strength = make_strength(epsilon, relaxation)
-    check_stopping(tol, max_iter)
-    if strength.rho_a != strength.rho_b:
-        raise ConfigError(
-            f"the divergence needs one relaxation for both sides, found {relaxation!r}",
-            "Give a single number or None.",
-        )
+    strength = check_divergence_settings(epsilon=epsilon, relaxation=relaxation, tol=tol, max_iter=max_iter)
     _check_masses(x, a, "x and a")
     _check_masses(y, b, "y and b")
     x = torch.where((a != 0)[:, :, None], x, 0.0)
@@ -108,6 +102,24 @@ def sinkhorn_divergence(
     if not strength.balanced:
         value = value + strength.epsilon / 2 * (a.sum(1) - b.sum(1)).square()
     return _combined(cross, within, value)
+
+
+def check_divergence_settings(*, epsilon: float, relaxation: Relaxation, tol: float, max_iter: int) -> Strength:
+    """Refuse settings of :func:`sinkhorn_divergence` that are out of range, before there is a problem.
+
+    Raises
+    ------
+    ConfigError
+        With the setting, its value and what to give instead.
+    """
+    strength = make_strength(epsilon, relaxation)
+    check_stopping(tol, max_iter)
+    if strength.rho_a != strength.rho_b:
+        raise ConfigError(
+            f"the divergence needs one relaxation for both sides, found {relaxation!r}",
+            "Give a single number or None.",
+        )
+    return strength
 
 
 def _check_masses(z: Tensor, masses: Tensor, names: str) -> None:

@@ -26,7 +26,7 @@ class _EnvelopeValue(torch.autograd.Function):
             for gradient, needed in zip(gradients, ctx.needs_input_grad, strict=False)
         ]
         if torch.is_grad_enabled():  # create_graph=True
-            found = [None if gradient is None else _once(gradient) for gradient in found]
+            found = [None if gradient is None else once(gradient) for gradient in found]
         return *found, None, None, None, None
 
 
@@ -49,7 +49,8 @@ class _Once(torch.autograd.Function):
         )
 
 
-def _once(gradient: Tensor) -> Tensor:
+def once(gradient: Tensor) -> Tensor:
+    """Return ``gradient`` so that differentiating it again is refused."""
     refused: Tensor = _Once.apply(gradient.requires_grad_())  # type: ignore[no-untyped-call]
     return refused
 

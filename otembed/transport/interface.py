@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Literal, get_args
 
@@ -10,12 +9,20 @@ from torch import Tensor
 
 from otembed.errors import ConfigError, did_you_mean
 from otembed.transport.exact import exact
+from otembed.transport.free import solve_with_free_side
 from otembed.transport.implicit import attach_plan_gradients
 from otembed.transport.partial import solve_partial
 from otembed.transport.plan import TransportPlan
 from otembed.transport.pot_backend import solve_by_pot
 from otembed.transport.sinkhorn import sinkhorn
-from otembed.transport.strength import Relaxation, check_positive, check_stopping, make_strength
+from otembed.transport.strength import (
+    Relaxation,
+    check_positive,
+    check_stopping,
+    free_side,
+    is_relaxed,
+    make_strength,
+)
 
 Backend = Literal["native", "pot"]
 
@@ -39,6 +46,7 @@ def solve(
     ==================  ==========================================================================
     ``epsilon`` > 0     balanced, see :func:`otembed.transport.sinkhorn`
     ``relaxation``      KL-relaxed marginals on both sides or, with ``math.inf`` for one, semi-relaxed
+    one side 0          the free side takes what it is given, in closed form (``epsilon`` 0: MaxSim's choice)
     ``share``           partial: :math:`P 1 \le a,\ P^\top 1 \le b`, total mass = share of the smaller total
     ``epsilon`` 0       exact, balanced or partial, by POT's network simplex in a pool of threads
     ==================  ==========================================================================
@@ -50,7 +58,8 @@ def solve(
     epsilon
         Strength of the entropic term in units of the cost; 0 for the exact plan.
     relaxation
-        As in :func:`otembed.transport.sinkhorn`.
+        As in :func:`otembed.transport.sinkhorn`; in a pair, ``None`` is a constraint too, and 0 sets a side free
+        where the other is a constraint.
     share
         Share of the smaller side's mass that is carried, above 0 and below 1; the totals may differ. The
         marginal error is then the L1 violation of the optimality conditions, by the carried mass.
@@ -91,11 +100,21 @@ def solve(
     >>> solve(cost, half, half, epsilon=0, share=0.5).plan.tolist()
     [[[0.5, 0.0], [0.0, 0.0]]]
     """
-    _refuse_contradictions(epsilon, relaxation, share, plan_gradients, backend)
+    check_settings(
+        epsilon=epsilon,
+        relaxation=relaxation,
+        share=share,
+        tol=tol,
+        max_iter=max_iter,
+        plan_gradients=plan_gradients,
+        backend=backend,
+    )
+    free = free_side(relaxation)
+    if free is not None:
+        return solve_with_free_side(cost, a, b, float(epsilon), free_source=free == "source")
     if not epsilon:
         return exact(cost, a, b, share=share, threads=threads)
     strength = make_strength(epsilon, relaxation)
-    check_stopping(tol, max_iter)
     if share is not None:
         return solve_partial(cost, a, b, strength, share=share, tol=tol, max_iter=max_iter)
     if backend == "pot":
@@ -107,9 +126,23 @@ def solve(
     return result
 
 
-def _refuse_contradictions(
-    epsilon: float, relaxation: Relaxation, share: float | None, plan_gradients: bool, backend: str
+def check_settings(
+    *,
+    epsilon: float,
+    relaxation: Relaxation = None,
+    share: float | None = None,
+    tol: float = 1e-4,
+    max_iter: int = 2000,
+    plan_gradients: bool = False,
+    backend: Backend = "native",
 ) -> None:
+    """Refuse settings of :func:`solve` that are out of range or exclude each other, before there is a problem.
+
+    Raises
+    ------
+    ConfigError
+        With the setting, its value and what to give instead.
+    """
     if backend not in get_args(Backend):
         raise ConfigError(f"unknown backend {backend!r}", did_you_mean(str(backend), get_args(Backend)))
     if epsilon != 0:
@@ -124,14 +157,17 @@ def _refuse_contradictions(
             raise ConfigError(
                 "share and relaxation exclude each other", "A share fixes the carried mass; a relaxation prices it."
             )
-    relaxed = relaxation is not None and not (
-        all(math.isinf(rho) for rho in relaxation) if isinstance(relaxation, tuple) else math.isinf(relaxation)
-    )
-    if not epsilon and relaxed:
+    free = free_side(relaxation) is not None
+    relaxed = is_relaxed(relaxation)
+    if not epsilon and relaxed and not free:
         raise ConfigError("epsilon = 0 knows no relaxation", "Give an epsilon above 0, or a share.")
-    if plan_gradients and (not epsilon or share is not None):
+    if epsilon and not free:
+        make_strength(epsilon, relaxation)
+    check_stopping(tol, max_iter)
+    if plan_gradients and (not epsilon or share is not None or free):
         raise ConfigError(
-            "plan_gradients needs an entropic plan with all its mass", "Give an epsilon above 0 and no share."
+            "plan_gradients needs an entropic plan with all its mass and no free side",
+            "Give an epsilon above 0, no share and no relaxation of 0.",
         )
     if backend == "pot" and (relaxed or share is not None or not epsilon):
         raise ConfigError("backend = pot solves balanced entropic problems alone", "Use backend native.")

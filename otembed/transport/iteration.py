@@ -5,13 +5,14 @@ v = g / epsilon are dimensionless here.
 
 The state keeps the exponent E = u + v - C / epsilon itself and not only u and v. Small differences between
 large potentials are then rounded once, when E is built, which amounts to a cost changed in its last digit;
-afterwards marginals can be met to single precision at any epsilon.
+afterwards marginals can be met to single precision at any epsilon. What the updates have added since then,
+du and dv, is absorbed into E only where it grows, so that an update costs two passes over the kernel.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Self
 
 import torch
@@ -19,95 +20,151 @@ from torch import Tensor
 
 from otembed.transport.strength import Strength
 
-CHECK_EVERY = 10
-_WILD = 30.0  # log-scalings beyond this leave the range in which the kernel, cut off at e^-87, is faithful
+_FAR = 8.0  # log-scalings beyond this are absorbed into the kernel
+_WILD = 30.0  # and beyond this they leave the range in which the kernel, cut off at e^-87, is faithful
+_LEAST = 1e-30  # of a kernel whose largest entry is 1
 _MAX_OMEGA = 1.9
 _GROWTH = 2.0  # over-relaxed errors oscillate a little on their way down
 
 
-@dataclass(frozen=True, eq=False)
+def window(iterations: int) -> int:
+    """Return how many updates to make before the next test for convergence; it depends on nothing else.
+
+    >>> [window(done) for done in (0, 1, 9, 100, 1000)]
+    [1, 8, 8, 25, 50]
+    """
+    return min(max(8, iterations // 4), 50) if iterations else 1
+
+
+@dataclass(eq=False)
 class Iterate:
-    """The problems still active. Everything has A rows."""
+    """The problems still active, changed in place. Everything has A rows."""
 
     index: Tensor  # (A,) place in the batch
     exponent_ANM: Tensor
-    kernel_ANM: Tensor  # exp(exponent + log a + log b - top): the plan, scaled to a largest entry of 1
+    kernel_ANM: Tensor  # exp(exponent + log a + log b - top); 0 at padding
     top_A: Tensor
     log_a_AN: Tensor  # -inf at padding
     log_b_AM: Tensor
-    u_AN: Tensor  # 0 at padding
+    pad_a_AN: Tensor  # 1 at padding, else 0
+    pad_b_AM: Tensor
+    u_AN: Tensor  # absorbed into the exponent; 0 at padding
     v_AM: Tensor
-    omega_A1: Tensor  # over-relaxation
+    du_AN: Tensor  # not yet absorbed; 0 at padding
+    dv_AM: Tensor
+    omega_A1: Tensor  # over-relaxation, 0 for a finished problem
     cap_A1: Tensor
+    live_A1: Tensor  # 1, or 0 for a finished problem that still lies in the batch
     error_A: Tensor
+    iterations_A: Tensor
 
     @classmethod
-    def start(cls, index: Tensor, cost: Tensor, a: Tensor, b: Tensor, epsilon: float) -> Self:
-        """Begin with potentials of zero."""
+    def start(cls, index: Tensor, cost: Tensor, a: Tensor, b: Tensor, epsilon: float, shift: Tensor) -> Self:
+        """Begin with potentials of zero for the costs less ``shift`` (A,)."""
         ones = cost.new_ones(len(index), 1)
         begun = cls(
             index=index,
-            exponent_ANM=cost / -epsilon,
+            exponent_ANM=torch.sub((shift / epsilon)[:, None, None], cost, alpha=1.0 / epsilon),
             kernel_ANM=cost,
             top_A=ones[:, 0],
             log_a_AN=a.log(),
             log_b_AM=b.log(),
+            pad_a_AN=(a == 0).to(a.dtype),
+            pad_b_AM=(b == 0).to(b.dtype),
             u_AN=torch.zeros_like(a),
             v_AM=torch.zeros_like(b),
+            du_AN=torch.zeros_like(a),
+            dv_AM=torch.zeros_like(b),
             omega_A1=ones,
             cap_A1=ones * _MAX_OMEGA,
+            live_A1=ones,
             error_A=ones[:, 0] * math.inf,
+            iterations_A=torch.zeros_like(index),
         )
-        return begun._with_kernel()
+        begun.kernel_ANM, begun.top_A = begun._kernel()
+        return begun
 
     def take(self, keep: Tensor) -> Self:
-        """Return the problems where ``keep`` (A,) is True."""
-        return type(self)(**{field.name: getattr(self, field.name)[keep] for field in fields(self)})
+        """Return a copy of the problems where ``keep`` (A,) is True."""
+        rows = keep.nonzero()[:, 0]
+        return type(self)(**{field.name: getattr(self, field.name).index_select(0, rows) for field in fields(self)})
+
+    @classmethod
+    def joined(cls, parts: list[Self]) -> Self:
+        """Return the problems of several parts as one."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            **{field.name: torch.cat([getattr(part, field.name) for part in parts]) for field in fields(cls)}
+        )
+
+    def absorb(self, rows: Tensor | None = None) -> None:
+        """Take du and dv of some problems (a bool mask (A,), None for all) into the exponent, and renew the kernel."""
+        part = self if rows is None else self.take(rows)
+        part.exponent_ANM = part.absorbed()
+        part.u_AN += part.du_AN
+        part.v_AM += part.dv_AM
+        part.du_AN.zero_()
+        part.dv_AM.zero_()
+        part.kernel_ANM, part.top_A = part._kernel()
+        if rows is not None:
+            for name in ("exponent_ANM", "kernel_ANM", "top_A", "u_AN", "v_AM", "du_AN", "dv_AM"):
+                getattr(self, name)[rows] = getattr(part, name)
+
+    def absorbed(self) -> Tensor:
+        """Return the exponents with du and dv in them, (A, N, M)."""
+        return (self.exponent_ANM + self.du_AN[:, :, None]).add_(self.dv_AM[:, None, :])
 
     def plan(self) -> Tensor:
         """Return the plans, (A, N, M)."""
-        return self.kernel_ANM * self.top_A.exp()[:, None, None]
+        return (self.kernel_ANM * (self.du_AN + self.top_A[:, None]).exp()[:, :, None]) * self.dv_AM.exp()[
+            :, None, :
+        ]
 
-    def marginal_error(self, strength: Strength) -> Tensor:
-        """Return the relative L1 distance of the marginals from a exp(-f / rho_a) and b exp(-g / rho_b).
+    def advance(self, strength: Strength, steps: int, *, symmetric: bool) -> None:
+        """Update both potentials ``steps`` times, in log domain where the scalings would leave the range."""
+        if not strength.balanced:
+            self._translate(strength)
+        omega = 0.5 * self.live_A1 if symmetric else self.omega_A1
+        sums = _Scalings(self, strength)
+        before = self.du_AN, self.dv_AM
+        self.du_AN, self.dv_AM = _update(sums, self, strength, steps, omega, symmetric=symmetric)
+        furthest = torch.maximum(self.du_AN.abs().amax(1), self.dv_AM.abs().amax(1))
+        if not bool((furthest <= _FAR).all()):  # False for NaN as well
+            wild = ~(furthest <= _WILD)
+            if bool(wild.any()):
+                self._redo(wild, before, strength, steps, omega, symmetric=symmetric)
+            self.absorb(~(furthest <= _FAR))
+            sums = _Scalings(self, strength)
+        self.iterations_A += steps * (self.live_A1[:, 0] > 0)
+        self._adapt(sums.error(self), steps)
 
-        These are the masses at which the potentials are optimal: a and b themselves in balanced problems. In
-        terms of the next update f', the distance is sum_i w_i |exp((f_i - f'_i)(1/eps + 1/rho)) - 1|.
-        """
-        soft_a, soft_b = strength.softness
-        worst = torch.zeros_like(self.top_A)
-        for log_mass, potential, soft, axis in (
-            (self.log_a_AN, self.u_AN, soft_a, 2),
-            (self.log_b_AM, self.v_AM, soft_b, 1),
-        ):
-            relative = log_mass - self.top_A[:, None]
-            wanted = (relative - soft * potential).clamp_max(80.0).exp()
-            distance = (self.kernel_ANM.sum(axis) - wanted).abs().sum(1)
-            # Where next to nothing is worth moving, a plan of nothing is right.
-            least = torch.finfo(wanted.dtype).eps * relative.clamp_max(80.0).exp().sum(1)
-            worst = torch.maximum(worst, distance / torch.maximum(wanted.sum(1), least))
-        return worst
+    def finish(self, finished: Tensor) -> None:
+        """Let the problems where ``finished`` (A,) is True stand still, exactly as they are."""
+        self.live_A1 = (~finished).to(self.omega_A1.dtype)[:, None]
+        self.omega_A1 = self.omega_A1 * self.live_A1
 
-    def advance(self, strength: Strength, steps: int, *, symmetric: bool) -> Self:
-        """Update both potentials ``steps`` times; in log domain where the scalings would leave the range."""
-        state = self if strength.balanced else self._translated(strength)
-        omega = torch.full_like(self.omega_A1, 0.5) if symmetric else self.omega_A1
-        du, dv = _update(_Scalings(state), state, strength, steps, omega, symmetric=symmetric)
-        tame = (du.abs().amax(1) <= _WILD) & (dv.abs().amax(1) <= _WILD)  # False for NaN as well
-        if not bool(tame.all()):
-            wild = ~tame
-            part = state.take(wild)
-            plain = omega[wild] if symmetric else torch.ones_like(omega[wild])
-            du[wild], dv[wild] = _update(_Logarithms(part), part, strength, steps, plain, symmetric=symmetric)
-        moved = replace(
-            state,
-            exponent_ANM=state.exponent_ANM + du[:, :, None] + dv[:, None, :],
-            u_AN=state.u_AN + du,
-            v_AM=state.v_AM + dv,
-        )
-        return moved._with_kernel()
+    def _redo(
+        self,
+        wild: Tensor,
+        before: tuple[Tensor, Tensor],
+        strength: Strength,
+        steps: int,
+        omega: Tensor,
+        *,
+        symmetric: bool,
+    ) -> None:
+        """Make the last updates of some problems once more, in log domain and without over-relaxation."""
+        part = self.take(wild)
+        part.du_AN, part.dv_AM = before[0][wild], before[1][wild]
+        part.absorb()
+        plain = omega[wild] if symmetric else part.live_A1
+        moved = _update(_Logarithms(part), part, strength, steps, plain, symmetric=symmetric)
+        for name in ("exponent_ANM", "u_AN", "v_AM"):
+            getattr(self, name)[wild] = getattr(part, name)
+        self.du_AN[wild], self.dv_AM[wild] = moved
 
-    def adapted(self, error: Tensor, steps: int) -> Self:
+    def _adapt(self, error: Tensor, steps: int) -> None:
         """Choose each problem's over-relaxation from how its error fell over the last ``steps`` updates.
 
         Young's relation between the rates of the plain and the over-relaxed iteration gives the best omega.
@@ -122,59 +179,84 @@ class Iterate:
         cap = torch.where(grew, (1.0 + cap) / 2.0, cap)
         omega = torch.where(rate > omega - 1, best, omega).minimum(cap)
         omega = torch.where(grew, 1.0, omega)
-        return replace(self, omega_A1=omega[:, None], cap_A1=cap[:, None], error_A=error)
+        self.omega_A1, self.cap_A1, self.error_A = omega[:, None], cap[:, None], error
 
-    def _with_kernel(self) -> Self:
-        logs = self.exponent_ANM + self.log_a_AN[:, :, None] + self.log_b_AM[:, None, :]
+    def _kernel(self) -> tuple[Tensor, Tensor]:
+        logs = self.exponent_ANM + self.log_a_AN[:, :, None]
+        logs += self.log_b_AM[:, None, :]
         top = logs.amax((1, 2))
-        return replace(self, kernel_ANM=logs.sub_(top[:, None, None]).exp_(), top_A=top)
+        # Denormal numbers would slow every product many times over; what is left out stays negligible below _FAR.
+        return torch.threshold_(logs.sub_(top[:, None, None]).exp_(), _LEAST, 0.0), top
 
-    def _translated(self, strength: Strength) -> Self:
+    def _translate(self, strength: Strength) -> None:
         """Move mass between the potentials, f + t and g - t, to the best t, which is known in closed form.
 
         The updates alone find it slowly where rho is large beside epsilon.
         """
         soft_a, soft_b = strength.softness
-        log_mass_a = torch.logsumexp(self.log_a_AN - soft_a * self.u_AN, 1, keepdim=True)
-        log_mass_b = torch.logsumexp(self.log_b_AM - soft_b * self.v_AM, 1, keepdim=True)
-        shift = (log_mass_a - log_mass_b) / (soft_a + soft_b)
-        return replace(
-            self,
-            u_AN=torch.where(self.log_a_AN.isfinite(), self.u_AN + shift, 0.0),
-            v_AM=torch.where(self.log_b_AM.isfinite(), self.v_AM - shift, 0.0),
-        )
+        log_mass_a = torch.logsumexp(self.log_a_AN - soft_a * (self.u_AN + self.du_AN), 1, keepdim=True)
+        log_mass_b = torch.logsumexp(self.log_b_AM - soft_b * (self.v_AM + self.dv_AM), 1, keepdim=True)
+        shift = (log_mass_a - log_mass_b) / (soft_a + soft_b) * self.live_A1
+        self.du_AN = torch.addcmul(self.du_AN, shift, 1.0 - self.pad_a_AN)
+        self.dv_AM = torch.addcmul(self.dv_AM, shift, 1.0 - self.pad_b_AM, value=-1.0)
 
 
 class _Scalings:
-    """Log of the sums over exp(exponent), by multiplying the kernel.
+    """Log of the sums over exp(exponent), by multiplying the kernel; 0 at padding.
 
-    Not by ``bmm``: it is no faster for vectors, would run in TF32 where a trainer allows that, and may round
+    Not by ``bmm``: it is slower for vectors, would run in TF32 where a trainer allows that, and may round
     by the size of the batch.
     """
 
-    def __init__(self, state: Iterate) -> None:
-        self.kernel = state.kernel_ANM
-        self.log_a = state.log_a_AN - state.top_A[:, None]
-        self.log_b = state.log_b_AM - state.top_A[:, None]
+    def __init__(self, state: Iterate, strength: Strength) -> None:
+        self.kernel, self.pad_a, self.pad_b = state.kernel_ANM, state.pad_a_AN, state.pad_b_AM
+        self.soft, _ = strength.softness
+        top = state.top_A[:, None]
+        self.log_a = torch.where(self.pad_a > 0, 0.0, state.log_a_AN - top)
+        self.log_b = torch.where(self.pad_b > 0, 0.0, state.log_b_AM - top)
+
+    def weighted_rows(self, dv: Tensor) -> Tensor:
+        return (self.kernel * dv.exp()[:, None, :]).sum(2)
 
     def rows(self, dv: Tensor) -> Tensor:
-        return (self.kernel * dv.exp()[:, None, :]).sum(2).log() - self.log_a
+        return self.weighted_rows(dv).add_(self.pad_a).log_()  # a padded row sums to 0, and log 1 is 0
 
     def columns(self, du: Tensor) -> Tensor:
-        return (self.kernel * du.exp()[:, :, None]).sum(1).log() - self.log_b
+        return (self.kernel * du.exp()[:, :, None]).sum(1).add_(self.pad_b).log_()
+
+    def error(self, state: Iterate) -> Tensor:
+        """Return the relative L1 distance of the source marginal from a exp(-f / rho_a).
+
+        That is the mass at which the potentials are optimal: a itself in balanced problems. The target side has
+        just been updated and is exact. In terms of the next update f', the distance is
+        sum_i a_i |exp((f_i - f'_i)(1/eps + 1/rho)) - 1|.
+        """
+        real = 1.0 - self.pad_a
+        mass = wanted = self.log_a.clamp_max(80.0).exp() * real
+        if self.soft:
+            wanted = (self.log_a - self.soft * (state.u_AN + state.du_AN)).clamp_max(80.0).exp() * real
+        distance = (
+            torch.addcmul(wanted, self.weighted_rows(state.dv_AM), state.du_AN.exp(), value=-1.0).abs().sum(1)
+        )
+        # Where next to nothing is worth moving, a plan of nothing is right.
+        return distance / torch.maximum(wanted.sum(1), torch.finfo(mass.dtype).eps * mass.sum(1))
 
 
 class _Logarithms:
     """The same sums without leaving the log domain: slower, and right for scalings of any size."""
 
     def __init__(self, state: Iterate) -> None:
-        self.exponent, self.log_a, self.log_b = state.exponent_ANM, state.log_a_AN, state.log_b_AM
+        self.exponent, self.weight_a, self.weight_b = state.exponent_ANM, state.log_a_AN, state.log_b_AM
+        self.pad_a, self.pad_b = state.pad_a_AN, state.pad_b_AM
+        self.log_a, self.log_b = torch.zeros_like(self.weight_a), torch.zeros_like(self.weight_b)
 
     def rows(self, dv: Tensor) -> Tensor:
-        return torch.logsumexp(self.exponent + (dv + self.log_b)[:, None, :], 2)
+        sums = torch.logsumexp(self.exponent + (dv + self.weight_b)[:, None, :], 2)
+        return torch.where(self.pad_a > 0, 0.0, sums)
 
     def columns(self, du: Tensor) -> Tensor:
-        return torch.logsumexp(self.exponent + (du + self.log_a)[:, :, None], 1)
+        sums = torch.logsumexp(self.exponent + (du + self.weight_a)[:, :, None], 1)
+        return torch.where(self.pad_b > 0, 0.0, sums)
 
 
 def _update(
@@ -188,16 +270,16 @@ def _update(
 ) -> tuple[Tensor, Tensor]:
     """Return the increments of u and v after ``steps`` updates; the last one of v is not over-relaxed."""
     soft_a, soft_b = strength.softness
-    real_a, real_b = state.log_a_AN.isfinite(), state.log_b_AM.isfinite()
+    share_a, share_b = 1.0 / (1.0 + soft_a), 1.0 / (1.0 + soft_b)
     # u' = -(log sum) / (1 + soft) for the whole potential, written for its increment.
-    rest_a, rest_b = soft_a * state.u_AN, soft_b * state.v_AM
-    du, dv = torch.zeros_like(state.u_AN), torch.zeros_like(state.v_AM)
+    base_a = (sums.log_a - soft_a * state.u_AN) * share_a
+    base_b = (sums.log_b - soft_b * state.v_AM) * share_b
+    du, dv = state.du_AN, state.dv_AM
     for step in range(1, steps + 1):
-        wanted = torch.where(real_a, (sums.rows(dv) + rest_a) / -(1.0 + soft_a), 0.0)
-        du = torch.lerp(du, wanted, omega)
+        du = torch.lerp(du, torch.sub(base_a, sums.rows(dv), alpha=share_a), omega)
         if symmetric:
             dv = du
             continue
-        wanted = torch.where(real_b, (sums.columns(du) + rest_b) / -(1.0 + soft_b), 0.0)
-        dv = wanted if step == steps else torch.lerp(dv, wanted, omega)
+        wanted = torch.sub(base_b, sums.columns(du), alpha=share_b)
+        dv = torch.lerp(dv, wanted, state.live_A1 if step == steps else omega)
     return du, dv

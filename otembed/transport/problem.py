@@ -62,20 +62,25 @@ def prepare(cost: Tensor, a: Tensor, b: Tensor, *, balanced: bool) -> Problem:
     cost, a, b = (tensor.detach().to(dtype) for tensor in (cost, a, b))
     cells = (a != 0)[:, :, None] & (b != 0)[:, None, :]
     cost = torch.where(cells, cost, 0.0)
-    finite = cost.isfinite().flatten(1).all(1) & a.isfinite().all(1) & b.isfinite().all(1)
+    # A sum is finite only if every term is; one that overflows calls for a closer look.
+    finite = cost.sum((1, 2)).isfinite() & a.isfinite().all(1) & b.isfinite().all(1)
     mass_a, mass_b = a.sum(1), b.sum(1)
     filled = (mass_a > 0) & (mass_b > 0)
+    if not bool(finite.all()):
+        finite = cost.isfinite().flatten(1).all(1) & a.isfinite().all(1) & b.isfinite().all(1)
     solvable = finite & filled
     unequal = solvable & ((mass_a - mass_b).abs() > slack * torch.maximum(mass_a, mass_b)) & balanced
     negative = (a < 0).any(1) | (b < 0).any(1)
-    if bool((negative | unequal).any()):  # the one wait for the device
+    if bool((negative | unequal).any()):
         _refuse(negative, unequal, a, b)
     status = torch.where(filled, int(TransportStatus.CONVERGED), int(TransportStatus.EMPTY))
     status = torch.where(finite, status, int(TransportStatus.NON_FINITE)).to(torch.int8)
     if balanced:
         b = b * torch.where(solvable, mass_a / mass_b, 1.0)[:, None]
+    if not bool(solvable.all()):
+        cost.masked_fill_(~solvable[:, None, None], 0.0)
     return Problem(
-        cost=cost.masked_fill_(~solvable[:, None, None], 0.0),
+        cost=cost,
         a=torch.where(solvable[:, None], a, 0.0),
         b=torch.where(solvable[:, None], b, 0.0),
         status=status,

@@ -57,8 +57,8 @@ def sinkhorn(
         potentials are optimal, :math:`a_i e^{-f_i / \rho}`, so the same number measures how far the next
         update would move the potentials. Below about 1e-6 float32 cannot follow.
     max_iter
-        Most updates of both potentials. The test for convergence comes after the first and then after every
-        ten.
+        Most updates of both potentials. The test for convergence comes after the first, then after every eight,
+        later after every fourth part of those made so far, fifty at most.
 
     Returns
     -------
@@ -83,8 +83,9 @@ def sinkhorn(
     :math:`\rho(1 - e^{-f / \rho}) + \varepsilon(\sum b - e^{-f / \rho})`. The graph holds one node
     with the plan and the gradients of the masses, whatever the number of iterations. Differentiable once.
 
-    A finished problem leaves the batch, so no result depends on its neighbours. The scalings are iterated
-    on a kernel held in memory; where they would leave its range, the same updates run in log domain.
+    A finished problem stands still and then leaves the batch, so no result depends on its neighbours. The
+    scalings are iterated on a kernel held in memory; where they would leave its range, the same updates run in
+    log domain. The device is asked once a test for convergence, never in between.
     Over-relaxation (Thibault et al. 2021) is chosen for each problem and dropped where its error grows.
     The equivalents in POT are ``ot.bregman.sinkhorn_log`` and, with relaxation, ``ot.solve(C, a, b,
     reg=epsilon, unbalanced=rho, unbalanced_type="KL")``.

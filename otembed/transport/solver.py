@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from otembed.transport.envelope import attach_gradients
-from otembed.transport.iteration import CHECK_EVERY, Iterate
+from otembed.transport.iteration import Iterate, window
 from otembed.transport.plan import TransportPlan, TransportStatus
 from otembed.transport.problem import Problem, prepare
 from otembed.transport.strength import Strength
@@ -76,27 +76,35 @@ def _iterate(problem: Problem, strength: Strength, *, tol: float, max_iter: int,
     index = problem.solvable.nonzero()[:, 0]
     if not len(index):
         return result
-    cost, a, b = problem.cost[index], problem.a[index], problem.b[index]
+    cost, a, b = rows_of(problem.cost, index), rows_of(problem.a, index), rows_of(problem.b, index)
     shift = cost.new_zeros(len(index))
     if strength.balanced:
         # Adding a constant changes no balanced plan, and small costs keep the digits that differ.
-        cells = (a > 0)[:, :, None] & (b > 0)[:, None, :]
-        shift = cost.masked_fill(~cells, math.inf).amin((1, 2))
-        cost = (cost - shift[:, None, None]).masked_fill_(~cells, 0.0)
-    state = Iterate.start(index, cost, a, b, strength.epsilon)
+        padded = (a == 0)[:, :, None] | (b == 0)[:, None, :]
+        shift = cost.masked_fill(padded, math.inf).amin((1, 2))
+    state = Iterate.start(index, cost, a, b, strength.epsilon, shift)
     lowered = torch.zeros_like(result.value).index_copy_(0, index, shift)
+    left: list[Iterate] = []
     iterations = 0
     while len(state.index):
-        steps = min(CHECK_EVERY, max_iter - iterations) if iterations else 1
-        state = state.advance(strength, steps, symmetric=symmetric)
+        steps = min(window(iterations), max_iter - iterations)
         iterations += steps
-        error = state.marginal_error(strength)
+        state.advance(strength, steps, symmetric=symmetric)
+        error = state.error_A
         finished = (error <= tol) | ~error.isfinite() | (iterations >= max_iter)
-        state = state.adapted(error, steps)
-        if bool(finished.any()):
-            _record(result, state.take(finished), problem, strength, lowered, iterations, tol)
+        state.finish(finished)
+        # Finished problems stand still, and leave in groups: a copy of the rest costs as much as some updates.
+        count = int(finished.sum())
+        if 4 * count >= len(finished):
+            left.append(state if count == len(finished) else state.take(finished))
             state = state.take(~finished)
+    _record(result, Iterate.joined(left), problem, strength, lowered, tol)
     return result
+
+
+def rows_of(tensor: Tensor, index: Tensor) -> Tensor:
+    """Return the rows of ``index``, which are in order: all of them without a copy."""
+    return tensor if len(index) == len(tensor) else tensor[index]
 
 
 def unsolved(problem: Problem, epsilon: float) -> TransportPlan:
@@ -121,17 +129,17 @@ def _record(
     problem: Problem,
     strength: Strength,
     lowered: Tensor,
-    iterations: int,
     tol: float,
 ) -> None:
-    """Write finished problems into ``result``."""
+    """Write the problems into ``result``."""
     index = state.index
     plan = state.plan()
+    exponent = state.absorbed()
     half = lowered[index][:, None] / 2
-    f = torch.where(state.log_a_AN.isfinite(), strength.epsilon * state.u_AN + half, 0.0)
-    g = torch.where(state.log_b_AM.isfinite(), strength.epsilon * state.v_AM + half, 0.0)
+    f = torch.where(state.log_a_AN.isfinite(), strength.epsilon * (state.u_AN + state.du_AN) + half, 0.0)
+    g = torch.where(state.log_b_AM.isfinite(), strength.epsilon * (state.v_AM + state.dv_AM) + half, 0.0)
     a, b = problem.a[index], problem.b[index]
-    value = entropic_value(problem.cost[index], a, b, plan, state.exponent_ANM, strength)
+    value = entropic_value(problem.cost[index], a, b, plan, exponent, strength)
     status = torch.where(state.error_A <= tol, int(TransportStatus.CONVERGED), int(TransportStatus.MAX_ITERATIONS))
     lost = ~(value.isfinite() & state.error_A.isfinite())
     status = status.masked_fill(lost, int(TransportStatus.NON_FINITE)).to(torch.int8)
@@ -140,20 +148,25 @@ def _record(
     result.potential_source[index] = f.masked_fill(lost[:, None], 0.0)
     result.potential_target[index] = g.masked_fill(lost[:, None], 0.0)
     result.marginal_error[index] = state.error_A.masked_fill(lost, math.nan)
-    result.iterations[index] = iterations
+    result.iterations[index] = state.iterations_A
     result.status[index] = status
 
 
 def entropic_value(
     cost: Tensor, a: Tensor, b: Tensor, plan: Tensor, exponent: Tensor, strength: Strength
 ) -> Tensor:
-    """Return the objective of ``plan``. KL is taken from the exponent: no cancelling at large epsilon."""
-    product = a[:, :, None] * b[:, None, :]
-    exponent = torch.where(product > 0, exponent, 0.0)
-    excess = torch.where(exponent < 1, product * torch.expm1(exponent.clamp_max(1.0)), plan - product)
-    divergence = plan * exponent - excess
-    value = (plan * cost).sum((1, 2)) + strength.epsilon * divergence.sum((1, 2))
-    for rho, sums, masses in ((strength.rho_a, plan.sum(2), a), (strength.rho_b, plan.sum(1), b)):
+    """Return the objective of ``plan`` = a b^T exp(exponent); everything is finite, also under padding."""
+    work = torch.linalg.vecdot(plan.flatten(1), cost.flatten(1))
+    rows, columns = plan.sum(2), plan.sum(1)
+    divergence = torch.linalg.vecdot(plan.flatten(1), exponent.flatten(1)) - rows.sum(1) + a.sum(1) * b.sum(1)
+    # At large epsilon these terms would cancel: there KL is summed cell by cell, as q (x e^x - (e^x - 1)).
+    even = torch.linalg.vector_norm(exponent.flatten(1), math.inf, dim=1) < 1
+    if bool(even.any()):
+        x = exponent[even]
+        cells = (a[even, :, None] * b[even, None, :]) * (x * x.exp() - torch.expm1(x))
+        divergence = divergence.index_put((even.nonzero()[:, 0],), cells.sum((1, 2)))
+    value: Tensor = work + strength.epsilon * divergence
+    for rho, sums, masses in ((strength.rho_a, rows, a), (strength.rho_b, columns, b)):
         if math.isfinite(rho):
             ratio = torch.where(masses > 0, sums / masses, 1.0)
             value = value + rho * (torch.xlogy(sums, ratio) - sums + masses).sum(1)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from otembed.errors import ConfigError
 
-Relaxation = float | tuple[float, float] | None
+Relaxation = float | tuple[float | None, float | None] | None
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,12 @@ class Strength:
         return self.epsilon / self.rho_a, self.epsilon / self.rho_b
 
 
+def is_relaxed(relaxation: Relaxation) -> bool:
+    """Whether a side's marginal is no constraint."""
+    pair = relaxation if isinstance(relaxation, tuple) else (relaxation,)
+    return any(rho is not None and not math.isinf(rho) for rho in pair)
+
+
 def make_strength(epsilon: float, relaxation: Relaxation) -> Strength:
     """Check epsilon and relaxation and bring them into one form."""
     epsilon = check_positive("epsilon", epsilon)
@@ -37,8 +44,20 @@ def make_strength(epsilon: float, relaxation: Relaxation) -> Strength:
     pair = relaxation if isinstance(relaxation, tuple) else (relaxation, relaxation)
     if len(pair) != 2:
         raise ConfigError(f"relaxation must be one number or a pair, found {relaxation!r}")
-    rho_a, rho_b = (check_positive("relaxation", rho, infinite=True) for rho in pair)
+    rho_a, rho_b = (math.inf if rho is None else check_positive("relaxation", rho, infinite=True) for rho in pair)
     return Strength(epsilon, rho_a, rho_b)
+
+
+def free_side(relaxation: Relaxation) -> Literal["source", "target"] | None:
+    """Return the side that a relaxation of 0 sets free, if any; the other side has to be a constraint."""
+    if not isinstance(relaxation, tuple) or 0 not in relaxation:
+        return None
+    if len(relaxation) != 2 or is_relaxed((relaxation[1] if relaxation[0] == 0 else relaxation[0], None)):
+        raise ConfigError(
+            f"relaxation = {relaxation!r}: one side can be free (0) if the other is a constraint",
+            "Give (0, None) or (None, 0).",
+        )
+    return "source" if relaxation[0] == 0 else "target"
 
 
 def check_stopping(tol: float, max_iter: int) -> None:

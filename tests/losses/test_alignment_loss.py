@@ -18,7 +18,7 @@ from sentence_transformers.sentence_transformer.losses import (
 
 from otembed.config import AlignmentConfig
 from otembed.errors import ConfigError, ModelError
-from otembed.losses import OTAlignmentLoss, inverse_document_frequencies
+from otembed.losses import OTAlignmentLoss
 
 SOURCE = ["die Katze saß auf der Matte", "кошка спит в доме", "猫睡在房子里"]
 TARGET = ["the cat sat on the mat", "the cat sleeps in the house", "the cat sleeps in the house and the dog"]
@@ -144,26 +144,6 @@ def test_cost_scale_makes_the_value_free_of_the_scale(model, debiased, relaxatio
     assert float(OTAlignmentLoss(model, **knobs, **EXACT)(batch(model))["alignment"]) == pytest.approx(
         once, rel=1e-3
     )
-
-
-@pytest.mark.parametrize("marginals", ["uniform", "norm", "idf"])
-def test_special_and_prompt_tokens_carry_no_mass(model, marginals):
-    loss = OTAlignmentLoss(model, marginals=marginals, idf_sentences=SOURCE + TARGET)
-    for column in (features(model, SOURCE, "query: "), features(model, SOURCE)):
-        side = loss._tap.states(column, [(column, torch.ones(*column["input_ids"].shape, 32))], 0)
-        units, ids = loss._units(side)
-        masses = loss._masses(units, side, ids)
-        torch.testing.assert_close(masses.sum(1), torch.ones(3))
-        pieces = model.tokenizer.convert_ids_to_tokens(column["input_ids"][0])
-        kept = [piece for piece, inside in zip(pieces, side.content[0], strict=True) if inside]
-        assert kept == model.tokenizer.tokenize(SOURCE[0])
-
-
-def test_idf_masses_follow_the_rarest_token(model):
-    idf = inverse_document_frequencies(model.tokenizer, ["the cat", "the dog", "the the"])
-    the, cat = (model.tokenizer.convert_tokens_to_ids(model.tokenizer.tokenize(word)) for word in ("the", "cat"))
-    assert float(idf[the].max()) == pytest.approx(1.0)  # in all three: ln(4/4) + 1
-    assert float(idf[cat].max()) == pytest.approx(np.log(4 / 2) + 1)
 
 
 def test_padding_and_batch_mates_change_nothing(model):
@@ -358,18 +338,57 @@ def test_knobs_go_into_the_card(model):
     assert (knobs["epsilon"], knobs["weight"], knobs["anchor"]) == (0.2, 3, None)
     assert knobs["loss"] is loss.loss
     assert "2110.02887" in loss.citation
-    assert "1607.05816" in OTAlignmentLoss(model, anchor={}, relaxation=1.0).citation
-    assert "1810.08278" in OTAlignmentLoss(model, anchor={}, debiased=True).citation
+
+
+@pytest.mark.parametrize(
+    ("knobs", "sources"),
+    [
+        ({}, {"1306.0895"}),
+        ({"relaxation": 1.0}, {"1306.0895", "1607.05816", "2306.04116"}),
+        ({"share": 0.5}, {"1306.0895", "1412.5154", "2306.04116"}),
+        ({"epsilon": 0, "share": 0.5}, {"20-451", "2306.04116"}),
+        ({"null_unit": {"cost": 0.3}}, {"1306.0895", "2306.04116"}),
+        ({"debiased": True}, {"1306.0895", "1810.08278"}),
+    ],
+)
+def test_methods_in_use_are_cited(model, knobs, sources):
+    citation = OTAlignmentLoss(model, anchor={}, **knobs).citation
+    known = {"1306.0895", "1607.05816", "2306.04116", "1412.5154", "20-451", "1810.08278"}
+    assert {each for each in known if each in citation} == sources
+    assert "2110.02887" in citation
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        {"relaxation": (None, 0.2)},
+        {"relaxation": (0, None)},
+        {"share": 0.7},
+        {"epsilon": 0},
+        {"order_prior": 0.3},
+        {"null_unit": {"cost": 0.4}},
+        {"null_unit": {"cost": 0.4}, "scope": "batch"},
+    ],
+    ids=str,
+)
+def test_every_variant_trains_a_model(model, knobs):
+    loss = OTAlignmentLoss(model, anchor={}, **knobs)
+    total(loss(batch(model))).backward()
+    gradient = model[0].model.encoder.layer[0].output.dense.weight.grad
+    assert bool(gradient.isfinite().all())
+    assert float(gradient.abs().sum()) > 0
+    assert loss.pop_statistics()["converged"] == 1
 
 
 @pytest.mark.parametrize(
     ("knobs", "message"),
     [
         ({"epsilom": 1}, "no setting is called 'epsilom'"),
-        ({"epsilon": 0}, "epsilon = 0"),
+        ({"epsilon": -1}, "epsilon = -1"),
         ({"layer": 4}, "layer = 4: the model has layers 0 to 3"),
         ({"layer": -5}, "layer = -5"),
         ({"marginals": "idf"}, "idf marginals need sentences"),
+        ({"share": 0.5, "relaxation": 1.0}, "share and relaxation exclude each other"),
     ],
 )
 def test_bad_knobs_are_refused(model, knobs, message):

@@ -234,6 +234,9 @@ def test_bad_input_leaves_an_earlier_run_intact(configure, tmp_path):
         {"loss": {"sentence": "none", "alignment": {"anchor": {"reduction": "sum", "weight": 0.01}}}},
         {"loss": {"matryoshka": [16, 8]}},
         {"loss": {"alignment": None}},
+        {"loss": {"alignment": None, "contrastive": {"sentence_weight": 1}, "sentence": "none"}},
+        {"loss": {"alignment": None, "contrastive": {"layer": 2, "marginals": "idf", "max_cells": 500}}},
+        {"loss": {"mini_batch_size": 3}},
         {"loss": {"alignment": {"marginals": "idf", "relaxation": 0.5, "debiased": True, "cost": "sqeuclidean"}}},
         {"data": {"sampling": "round_robin"}, "optimization": {"schedule": "cosine"}},
         {"held_out": {"size": 0}},
@@ -246,6 +249,29 @@ def test_variants_train_to_finite_weights(configure, changes):
     assert result.steps == 6
     assert all(each.isfinite().all() for each in weights(result.run).values())
     assert all(math.isfinite(value) for value in result.last_log.values())
+
+
+def test_mini_batches_of_the_encoder_change_nothing_but_memory(configure):
+    """GradCache through the whole trainer: without dropout the weights are those of the plain run."""
+    runs = []
+    for size in (None, 3):
+        changes = {"loss": {"mini_batch_size": size}, "held_out": {"size": 0}}
+        steps = {"checkpoint_activations": bool(size), "max_steps": 3}
+        config = configure(**changes, optimization=steps, output=f"{configure().output}-{size}")
+        runs.append(otembed.train(config, callbacks=[NoDropout()]))
+    assert "GradCacheLoss" in (Path(runs[1].model) / "README.md").read_text()
+    assert runs[1].last_log["converged"] == runs[0].last_log["converged"] == 1
+    assert runs[1].last_log["sentence"] == pytest.approx(runs[0].last_log["sentence"], rel=1e-4)
+    first, second = (weights(run.run) for run in runs)
+    for name in first:
+        torch.testing.assert_close(first[name], second[name], rtol=1e-3, atol=1e-5, msg=name)
+
+
+class NoDropout(TrainerCallback):
+    def on_train_begin(self, args, state, control, model=None, **kwargs):
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
 
 
 def test_accumulated_batches_count_as_one_step_of_the_whole(configure):
@@ -293,6 +319,13 @@ def test_nan_stops_the_run_with_a_hint(configure):
         (
             {"model": {"freeze": ["embeddings", "layers:1"]}, "loss": {"alignment": {"layer": 1}}},
             "alignment term of the loss reaches nothing",
+        ),
+        (
+            {
+                "model": {"freeze": ["embeddings", "layers:1"]},
+                "loss": {"alignment": None, "contrastive": {"layer": 1}, "mini_batch_size": 2},
+            },
+            "contrastive term of the loss reaches nothing",
         ),
         ({"model": {"prompt_name": "query", "max_seq_length": 4}}, "the prompt alone has"),
         ({"model": {"device": "cuda:1"}}, "cuda:1"),

@@ -13,7 +13,7 @@ from otembed.transport.strength import Strength
 
 
 def begin(batch):
-    return Iterate.start(torch.arange(len(batch.cost)), *batch, 0.2)
+    return Iterate.start(torch.arange(len(batch.cost)), *batch, 0.2, torch.zeros(len(batch.cost)))
 
 
 @pytest.mark.parametrize("rho", [math.inf, 0.5])
@@ -23,22 +23,28 @@ def test_both_domains_take_the_same_steps(batch_of, monkeypatch, rho, symmetric)
     if symmetric:
         batch = batch._replace(cost=batch.cost + batch.cost.mT, b=batch.a)
     strength = Strength(0.2, rho, rho)
-    scaled = begin(batch).advance(strength, 7, symmetric=symmetric)
-    monkeypatch.setattr(iteration, "_WILD", -1.0)  # every problem counts as out of range
-    logged = begin(batch).advance(strength, 7, symmetric=symmetric)
+    states = []
+    for limit in (iteration._FAR, -1.0):  # below 0, every problem counts as out of range
+        monkeypatch.setattr(iteration, "_FAR", limit)
+        monkeypatch.setattr(iteration, "_WILD", limit)
+        state = begin(batch)
+        state.advance(strength, 7, symmetric=symmetric)
+        state.absorb()
+        states.append(state)
+    scaled, logged = states
     for name in ("u_AN", "v_AM", "exponent_ANM", "kernel_ANM"):
         torch.testing.assert_close(getattr(scaled, name), getattr(logged, name), atol=1e-10, rtol=0)
 
 
 def test_over_relaxation_follows_youngs_formula_and_retreats_where_the_error_grows(batch_of):
     state = begin(batch_of(sizes=(2, 3, 3)))
-    first = state.adapted(torch.tensor([0.1, 0.1]), 1)
-    assert (first.omega_A1 < 1.01).all()  # one error says nothing of a rate
-    second = first.adapted(torch.tensor([0.1 * 0.9**10, 0.5]), 10)
+    state._adapt(torch.tensor([0.1, 0.1]), 1)
+    assert (state.omega_A1 < 1.01).all()  # one error says nothing of a rate
+    state._adapt(torch.tensor([0.1 * 0.9**10, 0.5]), 10)
     young = 2 / (1 + math.sqrt(1 - 0.9))
-    assert second.omega_A1[0].item() == pytest.approx(young, rel=1e-4)
-    assert second.omega_A1[1].item() == 1
-    assert second.cap_A1[:, 0].tolist() == pytest.approx([1.9, 1.45])
+    assert state.omega_A1[0].item() == pytest.approx(young, rel=1e-4)
+    assert state.omega_A1[1].item() == 1
+    assert state.cap_A1[:, 0].tolist() == pytest.approx([1.9, 1.45])
 
 
 @pytest.mark.parametrize("relaxation", [10.0, 1000.0])

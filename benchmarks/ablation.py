@@ -1,0 +1,332 @@
+"""Claim: what each training objective does to retrieval, to word alignment and to the space, at equal steps.
+
+Trains the same encoder on the same batches with each objective and each seed, and measures, before and after:
+Tatoeba-style accuracy in both directions for trained and untrained languages, plain and centred; the alignment error
+rate on gold links, from a middle and from the last layer; XQuAD questions to English paragraphs; mean cosine and
+effective rank. One JSON file a run in a folder, so that a cut measurement goes on and several processes share it.
+
+    python benchmarks/ablation.py --pairs en-sw=FILE --held-out en-sw=A,B --gold roen=LINKS,TEXT \
+        --xquad en=FILE --xquad ar=FILE --runs runs/ablation -o benchmarks/results/ablation.json
+    python benchmarks/ablation.py --table benchmarks/results/ablation.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets.arrow_dataset import Dataset
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
+from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+from sentence_transformers.sentence_transformer.training_args import (
+    BatchSamplers,
+    MultiDatasetBatchSamplers,
+    SentenceTransformerTrainingArguments,
+)
+from torch import nn
+from transformers import set_seed
+
+import otembed
+from otembed.config import PairChecks
+from otembed.data import load_pairs, parse_pair_spec
+from otembed.evaluation import evaluate_alignment
+from otembed.evaluation.gold_links import GoldSet, read_gold_set
+from otembed.models import freeze
+from otembed.results import write_text
+from otembed.training.environment import environment
+
+sys.path.insert(0, str(Path(__file__).parent))
+from baselines import DistillationLoss, LinkedWordsLoss
+
+Loss = Callable[[SentenceTransformer], nn.Module]
+MIDDLE = 7
+ANCHOR = {"weight": 0.1, "reduction": "mean"}
+
+
+def ranking(model: SentenceTransformer) -> nn.Module:
+    """MNRL in both directions, as ``otembed train`` builds it."""
+    return MultipleNegativesRankingLoss(
+        model, directions=("query_to_doc", "doc_to_query"), partition_mode="per_direction"
+    )
+
+
+def beside_ranking(**knobs: Any) -> Loss:
+    """Alignment around MNRL."""
+    return lambda model: otembed.OTAlignmentLoss(model, ranking(model), **knobs)
+
+
+OBJECTIVES: dict[str, Loss] = {
+    "mnrl": ranking,
+    "mse distillation": DistillationLoss,
+    "linked words (L2)": LinkedWordsLoss,
+    "ot+anchor": lambda model: otembed.OTAlignmentLoss(model, weight=1.0, anchor=ANCHOR),
+    "ot+anchor, middle, unbalanced": lambda model: otembed.OTAlignmentLoss(
+        model, weight=1.0, anchor=ANCHOR, layer=MIDDLE, relaxation=0.2
+    ),
+    "mnrl+ot, last": beside_ranking(weight=1.0),
+    "mnrl+ot, last, unbalanced": beside_ranking(weight=1.0, relaxation=0.2),
+    "mnrl+ot, middle": beside_ranking(weight=1.0, layer=MIDDLE),
+    "mnrl+ot, middle, unbalanced": beside_ranking(weight=1.0, layer=MIDDLE, relaxation=0.2),
+    "contrastive ot": otembed.OTContrastiveLoss,
+    "contrastive ot + sentence cosine": lambda model: otembed.OTContrastiveLoss(model, sentence_weight=1.0),
+    "mnrl + contrastive ot, middle": lambda model: otembed.OTContrastiveLoss(model, ranking(model), layer=MIDDLE),
+}
+
+
+def named(values: list[str]) -> dict[str, str]:
+    """Split ``NAME=PLACE`` values."""
+    return dict(value.split("=", 1) for value in values)
+
+
+def sentences(name: str, value: str, limit: int) -> tuple[list[str], list[str]]:
+    """Both sides of a held-out pair, in the order in which the pair names its languages."""
+    text = load_pairs(parse_pair_spec(name, value), PairChecks.off(), limit, pivot=None)
+    return list(text.dataset["source"]), list(text.dataset["target"])
+
+
+def gold_set(value: str, limit: int) -> GoldSet:
+    """First sentences of LINKS,TEXT or LINKS,SOURCE,TARGET."""
+    links, *texts = value.split(",")
+    source, target, gold = read_gold_set(links, *texts)
+    return source[:limit], target[:limit], gold[:limit]
+
+
+def questions(path: str) -> tuple[dict[str, str], list[str]]:
+    """Paragraph of each question by the question's text and id, and all paragraphs, of a SQuAD-format file."""
+    paragraphs = []
+    of: dict[str, str] = {}
+    for article in json.loads(Path(path).read_text(encoding="utf-8"))["data"]:
+        for paragraph in article["paragraphs"]:
+            paragraphs.append(paragraph["context"])
+            for each in paragraph["qas"]:
+                of[each["id"]] = each["question"]
+    return of, paragraphs
+
+
+def paragraph_of(path: str) -> dict[str, int]:
+    """Place of the paragraph of each question id, in the order of the file."""
+    document = json.loads(Path(path).read_text(encoding="utf-8"))["data"]
+    paragraphs = [paragraph for article in document for paragraph in article["paragraphs"]]
+    return {each["id"]: place for place, paragraph in enumerate(paragraphs) for each in paragraph["qas"]}
+
+
+def question_accuracy(model: SentenceTransformer, files: dict[str, str], limit: int) -> dict[str, float]:
+    """Share of questions, of each language, whose nearest English paragraph is theirs; every n-th question."""
+    place = paragraph_of(files["en"])
+    paragraphs = model.encode(questions(files["en"])[1], batch_size=8, normalize_embeddings=True)
+    found = {}
+    for language, path in files.items():
+        asked = list(questions(path)[0].items())
+        asked = asked[:: max(1, len(asked) // limit)]
+        vectors = model.encode([text for _, text in asked], normalize_embeddings=True)
+        nearest = (vectors @ paragraphs.T).argmax(1)
+        found[language] = float(np.mean([place[key] == row for (key, _), row in zip(asked, nearest, strict=True)]))
+    return found
+
+
+def measure(model: SentenceTransformer, options: argparse.Namespace) -> dict[str, Any]:
+    """Every figure of one model."""
+    model.max_seq_length = 256
+    texts = {
+        name: sentences(name, value, options.held_out_limit) for name, value in named(options.held_out).items()
+    }
+    gold = {name: gold_set(value, options.gold_limit) for name, value in named(options.gold).items()}
+    report = otembed.evaluate_retrieval(model, texts, centred=True)
+    fixed = {"epsilon": 0.05, "relaxation": 0.2, "order_prior": 0.0}
+    aligned = {
+        layer: {
+            each.name: each.aer for each in evaluate_alignment(model, gold, aligner_config(layer, fixed)).scores
+        }
+        for layer in (MIDDLE, -1)
+    }
+    probe = [text for pair in texts.values() for side in pair for text in side[:200]]
+    vectors = model.encode(probe, normalize_embeddings=True)
+    return {
+        "retrieval": report.to_dict(),
+        "aer": {"middle": aligned[MIDDLE], "last": aligned[-1]},
+        "questions": question_accuracy(model, named(options.xquad), options.held_out_limit)
+        if options.xquad
+        else {},
+        "mean_cosine": otembed.evaluation.mean_cosine(vectors),
+        "effective_rank": otembed.evaluation.effective_rank(vectors),
+    }
+
+
+def aligner_config(layer: int, fixed: dict[str, float]) -> Any:
+    """Return settings of word alignment that are the same for every model."""
+    return otembed.alignment.WordAlignmentConfig(layer=layer, **fixed)  # type: ignore[arg-type]
+
+
+def train(options: argparse.Namespace, name: str, seed: int) -> tuple[SentenceTransformer, float]:
+    """Train one objective with one seed; the model and the seconds."""
+    set_seed(seed)
+    model = otembed.load_model(options.model, max_seq_length=options.max_seq_length)
+    freeze(model, ("embeddings",))
+    datasets: dict[str, Dataset] = {
+        pair: load_pairs(parse_pair_spec(pair, place), PairChecks(), options.limit).dataset.select_columns(
+            ["source", "target"]
+        )
+        for pair, place in named(options.pairs).items()
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = SentenceTransformerTrainingArguments(
+            output_dir=folder,
+            max_steps=options.steps,
+            per_device_train_batch_size=options.batch_size,
+            learning_rate=options.learning_rate,
+            warmup_steps=0.1,
+            seed=seed,
+            data_seed=seed,
+            batch_sampler=BatchSamplers.NO_DUPLICATES,
+            multi_dataset_batch_sampler=MultiDatasetBatchSamplers.ROUND_ROBIN,
+            prompts=model.prompts.get(model.default_prompt_name or "") or None,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+        )
+        trainer = SentenceTransformerTrainer(
+            model=model, args=arguments, train_dataset=datasets, loss=OBJECTIVES[name](model)
+        )
+        begun = time.perf_counter()
+        trainer.train()
+    return model.eval(), time.perf_counter() - begun
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure what is missing in the folder of runs; a run that another process has begun is left to it."""
+    options.runs.mkdir(parents=True, exist_ok=True)
+    wanted = [("untrained", 0), *((name, seed) for seed in options.seeds for name in options.objectives)]
+    for name, seed in wanted:
+        place = options.runs / f"{re.sub(r'[^a-z0-9]+', '-', name)}-{seed}.json"
+        if place.exists() or not claimed(place.with_suffix(".lock")):
+            continue
+        if name == "untrained":
+            model, seconds = otembed.load_model(options.model), 0.0
+        else:
+            model, seconds = train(options, name, seed)
+        result = {"objective": name, "seed": seed, "training_seconds": round(seconds, 1)}
+        write_text(place, json.dumps(result | measure(model, options), indent=1) + "\n")
+
+
+def claimed(lock: Path) -> bool:
+    """Whether this process is the first to ask for the lock."""
+    try:
+        os.close(os.open(lock, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True
+
+
+def collect(options: argparse.Namespace) -> dict[str, Any]:
+    """Join the runs of the folder into one document."""
+    runs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(options.runs.glob("*.json"))]
+    order = ["untrained", *OBJECTIVES]
+    return {
+        "claim": str(__doc__).splitlines()[0].removeprefix("Claim: "),
+        # File names alone: where they lay on this machine is nobody's business.
+        "environment": environment() | {"command": [re.sub(r"[^=,]*/", "", each) for each in sys.argv]},
+        "settings": {
+            name: getattr(options, name)
+            for name in (
+                "model",
+                "steps",
+                "batch_size",
+                "learning_rate",
+                "limit",
+                "max_seq_length",
+                "held_out_limit",
+            )
+        }
+        | {"trained": list(named(options.pairs))},
+        "runs": sorted(runs, key=lambda each: (order.index(each["objective"]), each["seed"])),
+    }
+
+
+def figures_of(each: dict[str, Any], trained: Sequence[str]) -> dict[str, float]:
+    """Return the columns of the table for one run."""
+    found: dict[str, float] = {}
+    for kind, scores in (("", each["retrieval"]["scores"]), ("centred ", each["retrieval"]["centred_scores"])):
+        for group, inside in (("trained", True), ("untrained", False)):
+            chosen = [score for score in scores if (score["pair"] in trained) is inside]
+            for arrow, way in (("xx→en", "accuracy_target_to_source"), ("en→xx", "accuracy_source_to_target")):
+                if chosen and (not kind or arrow == "xx→en"):
+                    found[f"{kind}{group} {arrow}"] = 100 * statistics.mean(score[way] for score in chosen)
+    for layer in ("middle", "last"):
+        if each["aer"][layer]:
+            found[f"AER {layer}"] = 100 * statistics.mean(each["aer"][layer].values())
+    others = [value for language, value in each["questions"].items() if language != "en"]
+    if others:
+        found["question xx→en paragraph"] = 100 * statistics.mean(others)
+    found["mean cosine"] = each["mean_cosine"]
+    found["rank"] = each["effective_rank"]
+    return found
+
+
+def table(document: dict[str, Any]) -> str:
+    """Render means (with the standard deviation over seeds) as Markdown; accuracy and AER in percent."""
+    trained = document["settings"]["trained"]
+    rows: dict[str, list[dict[str, float]]] = {}
+    for each in document["runs"]:
+        rows.setdefault(each["objective"], []).append(figures_of(each, trained))
+    columns = list(next(iter(rows.values()))[0])
+    lines = [
+        "| objective | seeds | " + " | ".join(columns) + " |",
+        "| --- |" + " ---: |" * (1 + len(columns)),
+    ]
+    for name, figures in rows.items():
+        cells = []
+        for column in columns:
+            values = [each[column] for each in figures]
+            digits = 2 if column == "mean cosine" else 1
+            spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+            cells.append(f"{statistics.mean(values):.{digits}f}{spread}")
+        lines.append(f"| {name} | {len(figures) if name != 'untrained' else ''} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", action="append", default=[], metavar="XX-YY=FILE")
+    parser.add_argument("--held-out", action="append", default=[], metavar="XX-YY=FILE")
+    parser.add_argument("--gold", action="append", default=[], metavar="NAME=LINKS,TEXT")
+    parser.add_argument("--xquad", action="append", default=[], metavar="XX=FILE")
+    parser.add_argument("--held-out-limit", type=int, default=500)
+    parser.add_argument("--gold-limit", type=int, default=200)
+    parser.add_argument("--model", default="offline:multilingual-e5-small")
+    parser.add_argument("--objectives", nargs="+", default=list(OBJECTIVES), choices=list(OBJECTIVES))
+    parser.add_argument("--seeds", nargs="*", type=int, default=[1])
+    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--learning-rate", type=float, default=3e-5)
+    parser.add_argument("--max-seq-length", type=int, default=64)
+    parser.add_argument("--limit", type=int, default=10_000)
+    parser.add_argument("--threads", type=int, help="threads of torch; one where two processes share two cores")
+    parser.add_argument("--runs", type=Path, default=Path("runs/ablation"), help="folder of the runs")
+    parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/results/ablation.json"))
+    parser.add_argument("--table", type=Path, help="render this document and stop")
+    options = parser.parse_args()
+    if options.table:
+        document = json.loads(options.table.read_text(encoding="utf-8"))
+    else:
+        if options.threads:
+            torch.set_num_threads(options.threads)
+        run(options)
+        document = collect(options)
+        write_text(options.output, json.dumps(document, indent=1) + "\n")
+    print(table(document))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,274 @@
+"""Any loss over the whole batch with the encoder run in mini-batches, so that memory does not bound the batch.
+
+Axes: B sentences, T tokens, D dimension.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from sentence_transformers.base.losses.gradcache import RandContext, uses_gradient_cache
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from otembed.errors import ConfigError, ModelError
+from otembed.losses.encoder import unwrap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from otembed.losses.encoder import Encoder, Features
+
+CITATION = """
+@inproceedings{gao-2021-scaling,
+    title = "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup",
+    author = "Gao, Luyu and Zhang, Yunyi and Han, Jiawei and Callan, Jamie",
+    booktitle = "Proceedings of the 6th Workshop on Representation Learning for NLP",
+    year = "2021",
+    url = "https://arxiv.org/abs/2101.06983",
+}
+"""
+
+
+class GradCacheLoss(nn.Module):
+    """Compute ``loss`` on the whole batch while the encoder takes ``mini_batch_size`` sentences at a time.
+
+    The encoder runs on each mini-batch without a graph; the loss is computed on all token states and differentiated
+    down to them; then the encoder runs on each mini-batch again, with a graph and the same dropout, and takes the
+    gradients that were kept. Value and gradients are those of ``loss`` alone, up to rounding. Memory is that of one
+    mini-batch in the encoder and of the token states; a step takes one more forward pass.
+
+    Parameters
+    ----------
+    model
+        A SentenceTransformer or MultiVectorEncoder whose first module is a transformer over text; that module is
+        run in mini-batches.
+    loss
+        Any loss on ``model``: :class:`OTAlignmentLoss` or :class:`OTContrastiveLoss`, alone or around another one,
+        or a loss of sentence-transformers. It must not cache gradients itself.
+    mini_batch_size
+        Sentences of a column that the encoder takes at a time.
+
+    Notes
+    -----
+    ``forward`` returns what ``loss`` returns, one scalar or a dict of scalars, which may be added and scaled
+    together as the trainer does. Differentiable once. Under autocast the second pass uses the same one. With several
+    processes it is refused: gradients would not be averaged.
+
+    Raises
+    ------
+    ConfigError
+        ``mini_batch_size`` below 1, a loss that caches by itself, several processes, or terms of the loss that are
+        weighted apart.
+    ModelError
+        A batch that holds no padded text.
+
+    References
+    ----------
+    Gao et al., Scaling deep contrastive learning batch size under memory limited setup, RepL4NLP 2021.
+
+    Examples
+    --------
+    ::
+
+        loss = GradCacheLoss(model, OTContrastiveLoss(model), mini_batch_size=16)
+    """
+
+    uses_gradient_cache = True
+
+    def __init__(self, model: Encoder, loss: nn.Module, *, mini_batch_size: int) -> None:
+        super().__init__()
+        if isinstance(mini_batch_size, bool) or not isinstance(mini_batch_size, int) or mini_batch_size < 1:
+            raise ConfigError(f"mini_batch_size must be a whole number from 1 upwards, found {mini_batch_size!r}")
+        if uses_gradient_cache(loss):
+            raise ConfigError(f"{type(loss).__name__} caches gradients by itself", "Use it without GradCacheLoss.")
+        self.model = model
+        self.loss = loss
+        self.mini_batch_size = mini_batch_size
+
+    def forward(
+        self, sentence_features: Iterable[Features], labels: Tensor | None = None
+    ) -> Tensor | dict[str, Tensor]:
+        """Compute the loss of one batch, with gradients that run the encoder again."""
+        encoder = unwrap(self.model)[0]
+        if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
+            raise ConfigError("GradCacheLoss works in one process alone", "Leave out mini_batch_size, or torchrun.")
+        passes: list[_Pass] = []
+        with self._in_mini_batches(encoder, passes):
+            value = self.loss(list(sentence_features), labels)
+        terms = value if isinstance(value, dict) else {"loss": value}
+        if torch.is_grad_enabled():
+            terms = self._with_gradients(encoder, terms, passes)
+        return terms if isinstance(value, dict) else terms["loss"]
+
+    def pop_statistics(self) -> dict[str, float]:
+        """Return and reset the statistics of the wrapped loss, if it keeps any."""
+        found: dict[str, float] = getattr(self.loss, "pop_statistics", dict)()
+        return found
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """Return the settings for the model card."""
+        return {"loss": self.loss, "mini_batch_size": self.mini_batch_size}
+
+    @property
+    def citation(self) -> str:
+        """BibTeX of the caching and of the wrapped loss."""
+        return CITATION + str(getattr(self.loss, "citation", ""))
+
+    @contextmanager
+    def _in_mini_batches(self, encoder: nn.Module, passes: list[_Pass]) -> Iterator[None]:
+        """Let ``encoder`` work in mini-batches and hand out states that are leaves of the graph."""
+        replaced = encoder.__dict__.get("forward")
+        run = encoder.forward
+
+        def forward(features: Features, **kwargs: Any) -> Features:
+            made = _Pass(encoder, run, kwargs)
+            features.update(made.first(features, self.mini_batch_size))
+            passes.append(made)
+            return features
+
+        encoder.forward = forward
+        try:
+            yield
+        finally:
+            if replaced is None:
+                del encoder.forward
+            else:
+                encoder.forward = replaced
+
+    def _with_gradients(
+        self, encoder: nn.Module, terms: dict[str, Tensor], passes: list[_Pass]
+    ) -> dict[str, Tensor]:
+        """Differentiate the sum of the terms down to the states, and to what lies behind the encoder."""
+        total = torch.stack(list(terms.values())).sum()
+        if not total.requires_grad:
+            return terms
+        inside = {id(parameter) for parameter in encoder.parameters()}
+        behind = [each for each in self.parameters() if each.requires_grad and id(each) not in inside]
+        leaves = [leaf for each in passes for leaf in each.leaves]
+        found = torch.autograd.grad(total, [*leaves, *behind], allow_unused=True)
+        for each in passes:
+            each.gradients, found = found[: len(each.leaves)], found[len(each.leaves) :]
+        reached = [(each, gradient) for each, gradient in zip(behind, found, strict=True) if gradient is not None]
+        # One trained parameter of the encoder, so that the terms count as differentiable; it gets nothing this way.
+        first = next((each for each in encoder.parameters() if each.requires_grad), None)
+        values = _Replayed.apply(  # type: ignore[no-untyped-call]
+            passes,
+            [gradient for _, gradient in reached],
+            first,
+            len(terms),
+            *(term.detach() for term in terms.values()),
+            *(each for each, _ in reached),
+        )
+        return dict(zip(terms, values, strict=True))
+
+
+class _Replayed(torch.autograd.Function):
+    """The values of the terms; their backward pass runs the encoder again with the gradients that were kept."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, passes: list[_Pass], gradients: list[Tensor], first: Any, count: int, *inputs: Tensor
+    ) -> Any:
+        ctx.passes, ctx.gradients, ctx.count = passes, gradients, count
+        return tuple(term.clone() for term in inputs[:count])
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Any, ...]:
+        scale = upstream[0]
+        if any(not torch.equal(scale, other) for other in upstream[1:]):
+            raise ConfigError(
+                "the terms of a GradCacheLoss are weighted apart", "Add them up; set weights in the loss itself."
+            )
+        for each in ctx.passes:
+            each.again(scale)
+        ctx.passes = []
+        return None, None, None, None, *[None] * ctx.count, *(scale * gradient for gradient in ctx.gradients)
+
+
+class _Pass:
+    """One column as the encoder saw it: its mini-batches, with the random state of each."""
+
+    def __init__(self, encoder: nn.Module, run: Callable[..., Features], kwargs: dict[str, Any]) -> None:
+        self.leaves: list[Tensor] = []
+        self.gradients: Sequence[Tensor | None] = ()
+        self._run = run
+        self._kwargs = kwargs
+        self._config = cast("Any", encoder).model.config
+        self._hidden = self._config.output_hidden_states
+        self._chunks: list[tuple[Features, RandContext]] = []
+        self._autocast: dict[str, Any] = {}
+
+    def first(self, features: Features, size: int) -> Features:
+        """Encode without a graph; the joined states, as leaves of the graph that the loss builds."""
+        if "input_ids" not in features or "cu_seq_lens_q" in features:
+            raise ModelError(
+                "GradCacheLoss needs padded text batches, this model flattens them or takes no text",
+                "Switch off input flattening (unpad_inputs).",
+            )
+        count, width = features["input_ids"].shape
+        kind = features["input_ids"].device.type
+        self._autocast = {
+            "device_type": kind,
+            "enabled": torch.is_autocast_enabled(kind),
+            "dtype": torch.get_autocast_dtype(kind),
+        }
+        made = []
+        for begin in range(0, count, size):
+            chunk = _cut(features, begin, begin + size)
+            self._chunks.append(
+                (chunk, RandContext(*(each for each in chunk.values() if isinstance(each, Tensor))))
+            )
+            with torch.no_grad():
+                states = self._states(self._run(dict(chunk), **self._kwargs))
+            made.append([pad(each, (0, 0, 0, width - each.shape[1])) for each in states])
+        self.leaves = [
+            torch.cat(parts).requires_grad_(torch.is_grad_enabled()) for parts in zip(*made, strict=True)
+        ]
+        last, *layers = self.leaves
+        return {"token_embeddings": last} | ({"all_layer_embeddings": tuple(layers)} if layers else {})
+
+    def again(self, scale: Tensor) -> None:
+        """Encode with a graph, as the first time, and send the kept gradients back through it."""
+        begin = 0
+        for chunk, random_state in self._chunks:
+            count, width = chunk["input_ids"].shape
+            with random_state, torch.enable_grad(), torch.autocast(**self._autocast):
+                before, self._config.output_hidden_states = self._config.output_hidden_states, self._hidden
+                try:
+                    states = self._states(self._run(dict(chunk), **self._kwargs))
+                finally:
+                    self._config.output_hidden_states = before
+            wanted = [
+                (state, scale * gradient[begin : begin + count, :width])
+                for state, gradient in zip(states, self.gradients, strict=True)
+                if gradient is not None and state.requires_grad
+            ]
+            if wanted:
+                torch.autograd.backward([state for state, _ in wanted], [gradient for _, gradient in wanted])
+            begin += count
+
+    @staticmethod
+    def _states(output: Features) -> list[Tensor]:
+        return [output["token_embeddings"], *output.get("all_layer_embeddings", ())]
+
+
+def _cut(features: Features, begin: int, end: int) -> Features:
+    """Return rows of padded features, without the columns that are padding in all of them."""
+    count, width = features["input_ids"].shape
+    read = features["attention_mask"].bool()
+    if "query_expansion_positions" in features:  # scored, though nothing may attend to them
+        read = read | features["query_expansion_positions"].bool()
+    used = read[begin:end].any(0).nonzero()
+    kept = int(used.max()) + 1 if len(used) else 1
+    chunk: Features = {}
+    for name, value in features.items():
+        if not isinstance(value, Tensor) or not value.ndim or len(value) != count:
+            chunk[name] = value
+        else:
+            rows = value[begin:end]
+            chunk[name] = rows[:, :kept] if rows.ndim > 1 and rows.shape[1] == width else rows
+    return chunk

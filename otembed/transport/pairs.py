@@ -1,0 +1,216 @@
+"""The transport values between all clouds of one batch and all clouds of another, in bounded memory.
+
+Axes: B source clouds, C target clouds, N source units, M target units, D dimensions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from otembed.errors import ConfigError, NumericsError
+from otembed.transport.costs import Metric, pairwise_cost
+from otembed.transport.envelope import once
+from otembed.transport.interface import solve
+from otembed.transport.plan import TransportStatus
+from otembed.transport.problem import MASS_TOLERANCE
+from otembed.transport.strength import Relaxation, check_positive, is_relaxed
+
+MAX_CELLS = 2**21
+"""Cost cells solved at a time by default: with the solver's own copies, about 100 MB."""
+
+
+@dataclass(frozen=True, eq=False)
+class AllPairs:
+    """The values of all pairs and how each problem ended; only ``value`` carries gradients.
+
+    Parameters
+    ----------
+    value
+        (B, C) objectives; NaN where ``status`` is NON_FINITE, 0 where it is EMPTY.
+    marginal_error, iterations, status
+        (B, C), as in :class:`otembed.transport.TransportPlan`.
+    """
+
+    value: Tensor
+    marginal_error: Tensor
+    iterations: Tensor
+    status: Tensor
+
+    @property
+    def converged(self) -> Tensor:
+        """(B, C) bool, whether the tolerance was met."""
+        return self.status == TransportStatus.CONVERGED
+
+
+def all_pairs(
+    x: Tensor,
+    y: Tensor,
+    a: Tensor,
+    b: Tensor,
+    *,
+    metric: Metric = "cosine",
+    epsilon: float,
+    relaxation: Relaxation = None,
+    share: float | None = None,
+    tol: float = 1e-4,
+    max_iter: int = 2000,
+    max_cells: int = MAX_CELLS,
+) -> AllPairs:
+    r"""Return the value of transport from every source cloud to every target cloud.
+
+    .. math:: V_{bc} = \mathrm{OT}_\varepsilon(x_b, y_c)
+
+    Parameters
+    ----------
+    x, y
+        (B, N, D) and (C, M, D) vectors; those of zero mass are not read and may hold NaN.
+    a, b
+        (B, N) and (C, M) masses; zero marks padding.
+    metric
+        Name of the cost, see :func:`otembed.transport.pairwise_cost`.
+    epsilon, relaxation, share, tol, max_iter
+        As in :func:`otembed.transport.solve`.
+    max_cells
+        Most cost cells (N M for each pair) held at a time; a single pair may exceed it.
+
+    Returns
+    -------
+    AllPairs
+        (B, C) values in float32, or float64 if an input is, with their diagnosis.
+
+    Raises
+    ------
+    ConfigError
+        If tensors do not fit, a mass is negative, a setting is out of range or two of them exclude each other.
+    NumericsError
+        If balanced transport is asked for between unequal totals.
+
+    Notes
+    -----
+    The costs of a block of pairs are one product of the flattened clouds; nothing of size B C N D is made.
+    Gradients flow to all four tensors by the envelope theorem. The graph keeps the plans, B C N M numbers,
+    and no costs: these are computed again, block by block, in the backward pass. Differentiable once. A cloud
+    with NaN or infinity makes its own values NaN and takes part in no gradient.
+
+    Examples
+    --------
+    Single units leave no choice: the values are the costs.
+
+    >>> x, y = torch.tensor([[[0.0]], [[3.0]]]), torch.tensor([[[1.0]], [[3.0]], [[8.0]]])
+    >>> found = all_pairs(x, y, torch.ones(2, 1), torch.ones(3, 1), metric="euclidean", epsilon=0.1)
+    >>> found.value.tolist()
+    [[1.0, 3.0, 8.0], [2.0, 0.0, 5.0]]
+    """
+    _check(x, y, a, b, max_cells, balanced=share is None and not is_relaxed(relaxation))
+    settings = {"epsilon": epsilon, "relaxation": relaxation, "share": share, "tol": tol, "max_iter": max_iter}
+    with torch.autocast(x.device.type, enabled=False):
+        (x, a), (y, b) = _clean(x, a), _clean(y, b)
+        at_once = max(1, max_cells // max(1, x.shape[1] * y.shape[1]))
+        columns = min(max(1, y.shape[0]), at_once)
+        rows = max(1, at_once // columns)
+        blocks = [
+            [_block(*source, *target, metric, settings) for target in _split(y, b, columns)]
+            for source in _split(x, a, rows)
+        ]
+        return AllPairs(*(torch.cat([torch.cat(row, 1) for row in field]) for field in _fields(blocks)))
+
+
+def _split(z: Tensor, masses: Tensor, size: int) -> list[tuple[Tensor, Tensor]]:
+    return list(zip(torch.split(z, size), torch.split(masses, size), strict=True))
+
+
+def _fields(blocks: list[list[tuple[Tensor, ...]]]) -> list[list[list[Tensor]]]:
+    """Turn rows of blocks of fields into fields of rows of blocks."""
+    return [[[block[place] for block in row] for row in blocks] for place in range(4)]
+
+
+def _block(
+    x: Tensor, a: Tensor, y: Tensor, b: Tensor, metric: Metric, settings: dict[str, Any]
+) -> tuple[Tensor, ...]:
+    """Value, error, iterations and status of a block of pairs, each with the axes of the block."""
+    shape = (len(x), len(y))
+    masses_a = a[:, None, :].expand(-1, shape[1], -1).flatten(0, 1)
+    masses_b = b[None, :, :].expand(shape[0], -1, -1).flatten(0, 1)
+    with torch.no_grad():
+        cost = _costs(x, y, metric)
+    found = solve(cost, masses_a, masses_b, **settings)
+    value = found.value
+    if x.requires_grad or y.requires_grad:
+        added = _CostGradient.apply(x, y, found.plan, value.detach(), metric)  # type: ignore[no-untyped-call]
+        value = value + added
+    return tuple(field.view(shape) for field in (value, found.marginal_error, found.iterations, found.status))
+
+
+def _costs(x: Tensor, y: Tensor, metric: Metric) -> Tensor:
+    """Costs (B * C, N, M) of all pairs, from one product of the flattened clouds."""
+    flat = pairwise_cost(x.flatten(0, 1)[None], y.flatten(0, 1)[None], metric=metric)
+    return flat.view(*x.shape[:2], *y.shape[:2]).transpose(1, 2).flatten(0, 1)
+
+
+class _CostGradient(torch.autograd.Function):
+    """Zeros, whose gradient is that of <P, C> at the fixed plan; the costs are computed when it is asked for."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, plan: Tensor, value: Tensor, metric: Metric) -> Tensor:
+        ctx.save_for_backward(x, y, plan, value.isfinite())
+        ctx.metric = metric
+        return torch.zeros_like(value)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        x, y, plan, finite = ctx.saved_tensors
+        # A NaN value would spread: its derivative in the loss is NaN, and NaN times 0 is not 0.
+        weights = torch.where(finite, upstream.detach(), 0.0)[:, None, None] * plan
+        again = torch.is_grad_enabled()  # create_graph=True
+        with torch.enable_grad():
+            x, y = (
+                z.detach().requires_grad_(needed)
+                for z, needed in zip((x, y), ctx.needs_input_grad[:2], strict=True)
+            )
+            cost = _costs(x, y, ctx.metric)
+        gradients = iter(torch.autograd.grad(cost, [z for z in (x, y) if z.requires_grad], weights))
+        found = [next(gradients) if z.requires_grad else None for z in (x, y)]
+        if again:
+            found = [None if gradient is None else once(gradient) for gradient in found]
+        return *found, None, None, None
+
+
+def _clean(z: Tensor, masses: Tensor) -> tuple[Tensor, Tensor]:
+    """Zero what carries no mass; a cloud with NaN or infinity keeps finite vectors and gets masses of NaN."""
+    finite = z.isfinite()
+    broken = (~finite.all(2) & (masses != 0)).any(1, keepdim=True)
+    z = torch.where((masses != 0)[:, :, None] & finite, z, 0.0)
+    return z, masses.masked_fill(broken, torch.nan)
+
+
+def _check(x: Tensor, y: Tensor, a: Tensor, b: Tensor, max_cells: int, *, balanced: bool) -> None:
+    check_positive("max_cells", max_cells)
+    for z, masses, names in ((x, a, "x and a"), (y, b, "y and b")):
+        if z.ndim != 3 or masses.shape != z.shape[:2]:
+            raise ConfigError(
+                f"{names} do not fit: {tuple(z.shape)} and {tuple(masses.shape)}",
+                "Give vectors (B, N, D) and masses (B, N).",
+            )
+        negative = (masses < 0).nonzero()
+        if len(negative):
+            row, unit = negative[0].tolist()
+            raise ConfigError(
+                f"row {row} of {names[-1]} has a negative mass: {masses[row, unit].item():g}",
+                "Masses are shares or counts from 0 upwards; zero marks padding.",
+            )
+    if x.shape[2] != y.shape[2]:
+        raise ConfigError(
+            f"source and target vectors do not fit: {tuple(x.shape)} and {tuple(y.shape)}",
+            "Give (B, N, D) and (C, M, D).",
+        )
+    totals = torch.cat([a.detach().sum(1), b.detach().sum(1)])
+    totals = totals[(totals > 0) & totals.isfinite()]
+    if balanced and len(totals) and bool(totals.amax() - totals.amin() > MASS_TOLERANCE * totals.amax()):
+        raise NumericsError(
+            f"the total masses of the clouds differ: from {totals.amin().item():g} to {totals.amax().item():g}",
+            "Balanced transport needs equal totals: normalise all clouds, or give a relaxation.",
+        )

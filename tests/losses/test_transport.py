@@ -1,0 +1,153 @@
+"""Every variant of the alignment's transport against POT and linear programming on problems made by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import ot
+import pytest
+import torch
+
+from otembed.config import AlignmentConfig
+from otembed.errors import ConfigError
+from otembed.losses.transport import UnitTransport
+from otembed.losses.units import Units
+from otembed.transport import TransportStatus
+
+EXACT = {"tol": 1e-10, "max_iter": 50_000, "center": False}
+
+
+def units_of(seed, counts, dimensions=6):
+    """Random units; masses uniform over ``counts`` of them a row."""
+    generator = torch.Generator().manual_seed(seed)
+    vectors = torch.randn(len(counts), max(counts), dimensions, generator=generator, dtype=torch.float64)
+    real = torch.arange(max(counts)) < torch.tensor(counts)[:, None]
+    masses = real / torch.tensor(counts).clamp_min(1)[:, None].double()
+    return Units(torch.where(real[:, :, None], vectors, 0.0), masses, torch.zeros(0))
+
+
+SOURCE, TARGET = units_of(0, [4, 3, 1]), units_of(1, [3, 5, 2])
+
+
+def entropic(plan, cost, a, b, epsilon):
+    return (plan * cost).sum() + epsilon * (plan * np.log(plan / np.outer(a, b)) - plan + np.outer(a, b)).sum()
+
+
+def balanced(a, b, cost, epsilon):
+    if not epsilon:
+        return ot.emd2(a, b, cost)
+    plan = ot.bregman.sinkhorn_log(a, b, cost, epsilon, numItermax=200_000, stopThr=1e-14)
+    return entropic(plan, cost, a, b, epsilon)
+
+
+def semi_relaxed(a, b, cost, epsilon, rho):
+    plan = ot.unbalanced.sinkhorn_unbalanced(
+        a, b, cost, epsilon, (np.inf, rho), reg_type="kl", numItermax=200_000, stopThr=1e-14
+    )
+    free = plan.sum(0)
+    return entropic(plan, cost, a, b, epsilon) + rho * (free * np.log(free / b) - free + b).sum()
+
+
+def partial(a, b, cost, share):
+    return (ot.partial.partial_wasserstein(a, b, cost, m=share) * cost).sum()
+
+
+def with_null(a, b, cost, epsilon, null_cost, share):
+    wide = np.pad(cost, (0, 1), constant_values=null_cost)
+    wide[-1, -1] = 0
+    p, q = (np.append(masses, share) / (1 + share) for masses in (a, b))
+    return (1 + share) * balanced(p, q, wide, epsilon)
+
+
+def with_order(a, b, cost, epsilon, weight):
+    places = [np.arange(n) / (n - 1) if n > 1 else np.array([0.5]) for n in cost.shape]
+    return balanced(a, b, cost + weight * abs(places[0][:, None] - places[1]), epsilon)
+
+
+VARIANTS = {
+    "exact": ({"epsilon": 0}, lambda a, b, c: balanced(a, b, c, 0)),
+    "semi-relaxed": (
+        {"epsilon": 0.2, "relaxation": (None, 0.3)},
+        lambda a, b, c: semi_relaxed(a, b, c, 0.2, 0.3),
+    ),
+    "source relaxed": (
+        {"epsilon": 0.2, "relaxation": (0.3, None)},
+        lambda a, b, c: semi_relaxed(b, a, c.T, 0.2, 0.3),
+    ),
+    "target free": ({"epsilon": 0, "relaxation": (None, 0)}, lambda a, b, c: (a * c.min(1)).sum()),
+    "partial": ({"epsilon": 0, "share": 0.6}, lambda a, b, c: partial(a, b, c, 0.6)),
+    "order prior": ({"epsilon": 0.1, "order_prior": 0.4}, lambda a, b, c: with_order(a, b, c, 0.1, 0.4)),
+    "null unit": (
+        {"epsilon": 0.1, "null_unit": {"cost": 0.4, "share": 0.7}},
+        lambda a, b, c: with_null(a, b, c, 0.1, 0.4, 0.7),
+    ),
+    "exact null unit": (
+        {"epsilon": 0, "null_unit": {"cost": 0.4}},
+        lambda a, b, c: with_null(a, b, c, 0, 0.4, 1.0),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_values_are_those_of_pot(name):
+    knobs, reference = VARIANTS[name]
+    result = UnitTransport(AlignmentConfig(**knobs, **EXACT))(SOURCE, TARGET)
+    assert bool(result.converged.all())
+    for row in range(3):
+        (x, a), (y, b) = (
+            (side.vectors[row][side.masses[row] > 0].numpy(), side.masses[row][side.masses[row] > 0].numpy())
+            for side in (SOURCE, TARGET)
+        )
+        expected = reference(a, b, ot.dist(x, y, metric="cosine"))
+        assert float(result.value[row]) == pytest.approx(expected, abs=1e-7)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_gradients_pass_gradcheck(name):
+    knobs, _ = VARIANTS[name]
+    transport = UnitTransport(AlignmentConfig(**knobs, **EXACT))
+
+    def value(x, y):
+        sides = (Units(z, side.masses, side.ids) for z, side in ((x, SOURCE), (y, TARGET)))
+        return transport(*sides).value
+
+    inputs = tuple(side.vectors.clone().requires_grad_() for side in (SOURCE, TARGET))
+    assert torch.autograd.gradcheck(value, inputs, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [*VARIANTS, "debiased"])
+def test_scaled_costs_make_every_knob_free_of_the_scale(name):
+    knobs = VARIANTS[name][0] if name in VARIANTS else {"epsilon": 0.2, "debiased": True}
+    config = AlignmentConfig(**knobs, **EXACT, cost="sqeuclidean", cost_scale="std")
+    large = (Units(7 * side.vectors, side.masses, side.ids) for side in (SOURCE, TARGET))
+    transport = UnitTransport(config)
+    torch.testing.assert_close(transport(*large).value, transport(SOURCE, TARGET).value, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_pair_without_units_is_empty_and_disturbs_nobody(name):
+    transport = UnitTransport(AlignmentConfig(**VARIANTS[name][0], **EXACT))
+    masses = torch.where(torch.tensor([True, False, True])[:, None], SOURCE.masses, 0.0)
+    result = transport(Units(SOURCE.vectors, masses, SOURCE.ids), TARGET)
+    assert result.status.tolist()[1] == TransportStatus.EMPTY
+    torch.testing.assert_close(result.value[[0, 2]], transport(SOURCE, TARGET).value[[0, 2]])
+
+
+@pytest.mark.parametrize(
+    ("knobs", "message"),
+    [
+        ({"share": 0.5, "relaxation": 1.0}, "share and relaxation exclude each other"),
+        ({"epsilon": 0, "relaxation": 1.0}, "epsilon = 0 knows no relaxation"),
+        ({"relaxation": (0, 0.5)}, "one side can be free"),
+        ({"order_prior": 0.5, "scope": "batch"}, r"order_prior = 0\.5 compares places in two sentences"),
+        ({"debiased": True, "share": 0.5}, "debiased and share exclude each other"),
+        ({"debiased": True, "order_prior": 0.5}, "debiased and order_prior exclude each other"),
+        ({"debiased": True, "null_unit": {"cost": 0.3}}, "debiased and null_unit exclude each other"),
+        ({"debiased": True, "relaxation": (None, 0.2)}, "the divergence needs one relaxation"),
+        ({"debiased": True, "epsilon": 0}, "epsilon must be a number above 0"),
+        ({"null_unit": {"cost": 0.3}, "relaxation": 0.5}, "null_unit and relaxation both let units"),
+        ({"null_unit": {"cost": 0.3}, "share": 0.5}, "null_unit and share both let units"),
+    ],
+)
+def test_contradictions_are_refused_at_construction(knobs, message):
+    with pytest.raises(ConfigError, match=message):
+        UnitTransport(AlignmentConfig(**knobs))

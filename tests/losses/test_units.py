@@ -1,0 +1,81 @@
+"""Units, masses and ids of a column, read from a pass of the encoder."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from otembed.losses.idf import inverse_document_frequencies
+from otembed.losses.units import UnitReader
+
+TEXTS = ["die Katze saß auf der Matte", "кошка спит в доме", "", "猫睡在房子里"]
+
+
+@pytest.fixture
+def model(tiny_model):
+    return tiny_model.eval()
+
+
+def reader_of(model, **knobs):
+    settings = {"unit": "token", "word_pooling": "mean", "layer": -1, "marginals": "uniform"}
+    return UnitReader(model, **{**settings, **knobs})
+
+
+def read(model, reader, prompt=None):
+    column = dict(model.preprocess(TEXTS, prompt=prompt))
+    with reader.recording(model) as passes:
+        model(column)
+    return column, reader.units(column, passes, 0)
+
+
+@pytest.mark.parametrize("prompt", [None, "query: "])
+@pytest.mark.parametrize("marginals", ["uniform", "norm", "idf"])
+def test_special_and_prompt_tokens_carry_no_mass(model, marginals, prompt):
+    column, units = read(model, reader_of(model, marginals=marginals, idf_sentences=TEXTS), prompt)
+    torch.testing.assert_close(units.masses.sum(1), torch.tensor([1.0, 1.0, 0.0, 1.0]))
+    for row, text in enumerate(TEXTS):
+        pieces = model.tokenizer.convert_ids_to_tokens(column["input_ids"][row])
+        kept = [piece for piece, unit in zip(pieces, units.ids[row], strict=True) if unit >= 0]
+        assert kept == model.tokenizer.tokenize(text)
+        assert int((units.masses[row] > 0).sum()) == len(kept)
+
+
+@pytest.mark.parametrize("unit", ["word", "token"])
+@pytest.mark.parametrize("layer", [-1, 1])
+def test_vectors_are_the_states_of_the_layer(model, unit, layer):
+    column, units = read(model, reader_of(model, unit=unit, layer=layer, word_pooling="last"))
+    inputs = {key: column[key] for key in ("input_ids", "attention_mask")}
+    states = model[0].model(**inputs, output_hidden_states=True).hidden_states[layer]
+    for row in range(len(TEXTS)):
+        count = int(units.ids[row].max()) + 1
+        last = [int((units.ids[row] == index).nonzero()[-1]) for index in range(count)]
+        torch.testing.assert_close(units.vectors[row, :count], states[row, last])
+        assert not units.vectors[row, count:].any()
+
+
+def test_reference_gives_the_units_of_another_encoder(model):
+    reader = reader_of(model, unit="word", layer=2)
+    column, units = read(model, reader)
+    torch.testing.assert_close(reader.reference(model[0], column, units.ids), units.vectors)
+    assert not reader.reference(model[0], column, units.ids).requires_grad
+
+
+def test_vectors_are_float32_under_autocast(model):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        _, units = read(model, reader_of(model, marginals="norm"))
+    assert units.vectors.dtype == units.masses.dtype == torch.float32
+
+
+def test_idf_masses_follow_the_rarest_token(model):
+    sentences = ["the cat", "the dog", "the the"]
+    idf = inverse_document_frequencies(model.tokenizer, sentences)
+    the, cat = (model.tokenizer.convert_tokens_to_ids(model.tokenizer.tokenize(word)) for word in ("the", "cat"))
+    assert float(idf[the].max()) == pytest.approx(1.0)  # in all three: ln(4/4) + 1
+    assert float(idf[cat].max()) == pytest.approx(np.log(4 / 2) + 1)
+    reader = reader_of(model, unit="word", marginals="idf", idf_sentences=sentences)
+    column = dict(model.preprocess(["the cat"]))
+    with reader.recording(model) as passes:
+        model(column)
+    masses = reader.units(column, passes, 0).masses[0]
+    assert masses.tolist() == pytest.approx([1 / (2 + np.log(2)), (1 + np.log(2)) / (2 + np.log(2))])
