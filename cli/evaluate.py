@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from otembed.errors import ConfigError
-
-from .options import named_pairs
+from .evaluate_alignment import ALIGNMENT_HELP, alignment_command
+from .options import named_pairs, refuse_taken
 
 if TYPE_CHECKING:
     from otembed.data import PairSpec
@@ -55,7 +54,7 @@ def retrieval_command(
     """Parse the flags, evaluate, print."""
     specs = _specs(pairs)
     if output is not None:
-        _refuse_taken(output, force=force)
+        refuse_taken(output, force=force)
     from .console import data_console, error_console, set_up_logging
 
     set_up_logging(error_console())
@@ -85,20 +84,14 @@ def retrieval_command(
         console.print(retrieval_table(report, centred=True))
 
 
+app.command("alignment", help=ALIGNMENT_HELP, no_args_is_help=True)(alignment_command)
+
+
 def _specs(pairs: list[str]) -> dict[str, PairSpec]:
     """Return the parallel texts by language pair, before anything slow is imported."""
     from otembed.data import parse_pair_spec
 
     return {key: parse_pair_spec(key, place) for key, place in named_pairs(pairs, "--pairs").items()}
-
-
-def _refuse_taken(output: Path, *, force: bool) -> None:
-    if output.is_dir():
-        raise ConfigError(f"--output {output} is a folder", "Give the name of a file.")
-    if output.exists() and not force:
-        raise ConfigError(
-            f"--output {output} is there already", "Choose another name, or add --force to replace it."
-        )
 
 
 def _sentences(spec: PairSpec, limit: int | None) -> tuple[list[str], list[str]]:

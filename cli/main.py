@@ -11,14 +11,14 @@ import typer
 from otembed import __version__
 from otembed.errors import OtembedError
 
-from . import evaluate, presets, train
+from . import align, evaluate, presets, train
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     name="otembed",
-    help="Align multilingual sentence encoders with Optimal Transport: train, evaluate.",
+    help="Align multilingual sentence encoders with Optimal Transport: train, align words, evaluate.",
     no_args_is_help=True,
     add_completion=True,
     rich_markup_mode=None,
@@ -26,6 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("train", help=train.HELP)(train.train_command)
+app.command("align", help=align.HELP, no_args_is_help=True)(align.align_command)
 app.add_typer(evaluate.app, name="eval", help="Measure any model that SentenceTransformer loads.")
 app.command("presets", help=presets.HELP)(presets.presets_command)
 

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from otembed.errors import ConfigError
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from otembed.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from otembed.alignment import WordAlignmentConfig
+
+ALIGNMENT_UNITS = ("word", "token")
+DECODINGS = ("mutual", "threshold", "grow-diag", "grow-diag-final-and")
 
 
 def named_pairs(values: list[str], flag: str) -> dict[str, str]:
@@ -16,3 +25,37 @@ def named_pairs(values: list[str], flag: str) -> dict[str, str]:
             raise ConfigError(f"{flag} names {pair} twice", "Join the files, or name the second pair otherwise.")
         named[pair] = place
     return named
+
+
+def refuse_taken(output: Path, *, force: bool, flag: str = "--output") -> None:
+    """Refuse a place for a file where a folder is, or a file that ``--force`` does not let go."""
+    if output.is_dir():
+        raise ConfigError(f"{flag} {output} is a folder", "Give the name of a file.")
+    if output.exists() and not force:
+        raise ConfigError(f"{flag} {output} is there already", "Choose another name, or add --force to replace it.")
+
+
+def check_choice(value: str | None, choices: tuple[str, ...], flag: str) -> None:
+    """Refuse a value that is none of ``choices``, before anything slow is imported."""
+    if value is not None and value not in choices:
+        raise ConfigError(f"{flag} {value!r} is unknown", did_you_mean(value, choices))
+
+
+def alignment_config(
+    settings: list[str], layer: str | None, unit: str | None, decoding: str | None, threshold: float | None
+) -> WordAlignmentConfig:
+    """Build the settings of word alignment: defaults < ``--set`` < the other options."""
+    check_choice(unit, ALIGNMENT_UNITS, "--unit")
+    check_choice(decoding, DECODINGS, "--decoding")
+    number: str | int | None = layer
+    if layer is not None and layer != "auto":
+        try:
+            number = int(layer)
+        except ValueError:
+            raise ConfigError(f"--layer {layer!r} is no layer", "Give a number, or auto.") from None
+    from otembed.alignment import WordAlignmentConfig
+    from otembed.config_io import build, parse_assignments
+
+    flags: dict[str, Any] = {"layer": number, "unit": unit, "decoding": decoding, "threshold": threshold}
+    given = {name: value for name, value in flags.items() if value is not None}
+    return build(WordAlignmentConfig, parse_assignments(settings) | given, "command line")

@@ -9,11 +9,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from otembed.alignment import ot_similarity, ot_similarity_pairwise
+    from otembed.alignment import WordAligner, align, ot_similarity, ot_similarity_pairwise
     from otembed.config import AlignmentConfig, AnchorConfig, ContrastiveConfig, TrainConfig
     from otembed.data import load_pairs
     from otembed.errors import ConfigError, DataError, ModelError, NumericsError, OtembedError
-    from otembed.evaluation import BitextRetrievalEvaluator, evaluate_retrieval
+    from otembed.evaluation import (
+        BitextRetrievalEvaluator,
+        WordAlignmentEvaluator,
+        evaluate_alignment,
+        evaluate_retrieval,
+    )
     from otembed.losses import GradCacheLoss, OTAlignmentLoss, OTContrastiveLoss
     from otembed.models import load_model, save_model
     from otembed.training import train
@@ -35,6 +40,10 @@ _HOMES = {
     "OTContrastiveLoss": "losses",
     "OtembedError": "errors",
     "TrainConfig": "config",
+    "WordAligner": "alignment",
+    "WordAlignmentEvaluator": "evaluation",
+    "align": "alignment",
+    "evaluate_alignment": "evaluation",
     "evaluate_retrieval": "evaluation",
     "load_model": "models",
     "load_pairs": "data",
@@ -59,6 +68,10 @@ __all__ = [
     "OTContrastiveLoss",
     "OtembedError",
     "TrainConfig",
+    "WordAligner",
+    "WordAlignmentEvaluator",
+    "align",
+    "evaluate_alignment",
     "evaluate_retrieval",
     "load_model",
     "load_pairs",

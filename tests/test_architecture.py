@@ -20,7 +20,7 @@ ALLOWED = {
     "config_io": set(),
     "results": set(),
     "transport": set(),
-    "alignment": {"transport"},
+    "alignment": {"transport", "models"},
     "models": set(),
     "data": set(),
     "evaluation": {"models", "data", "alignment"},

@@ -8,8 +8,12 @@ import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+
+import otembed
+from otembed.evaluation import read_gold_set
 
 ROOT = Path(__file__).parent.parent
 
@@ -56,3 +60,65 @@ def test_alignment_error_rate_equals_a_count_by_hand():
     gold = [(["a", "b", "c"], ["x", "y", "z"], {(0, 0), (2, 1)}, {(0, 0), (2, 1), (1, 1)})]
     knobs = benchmark.DEFAULTS | {"center": False}
     assert benchmark.error_rate([((units, mask), (units, mask))], gold, knobs) == pytest.approx(1 - 3 / 5)
+
+
+def test_itermax_links_left_over_words_in_a_second_round():
+    """Round 1: 0-0. Round 2: row 1 and column 1 are free, .5 against .9 * .52; row 2's best is column 1, taken by row 1."""
+    similarity = np.array([[0.9, 0.2], [0.52, 0.5], [0.1, 0.3]])
+    assert script("word_alignment").itermax(similarity) == {(0, 0), (1, 1)}
+
+
+def word_alignment_files(tmp_path):
+    pairs = [("the cat sat", "die Katze saß"), ("the dog slept in the house", "der Hund schlief im Haus")] * 30
+    (tmp_path / "text").write_text("".join(f"{x} ||| {y}\n" for x, y in pairs), encoding="utf-8")
+    (tmp_path / "links").write_text("1-1 2-2 3-3\n1-1 2-2 3-3 4-4 5p4 6-5\n" * 30)
+    return f"toy={tmp_path / 'text'},{tmp_path / 'links'}"
+
+
+@pytest.mark.slow
+def test_word_alignment_is_measured_as_otembed_evaluates_it(tmp_path, tiny_model_path):
+    output = tmp_path / "word_alignment.json"
+    gold = word_alignment_files(tmp_path)
+    command = [
+        sys.executable, str(ROOT / "benchmarks" / "word_alignment.py"), "--smoke", "--gold", gold,
+        "--gold", gold.replace("toy", "same"), "--model", str(tiny_model_path), "-o", str(output),
+    ]  # fmt: skip
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    document = json.loads(output.read_text())
+    benchmark = script("word_alignment")
+    for table in (benchmark.table, benchmark.choice_table, benchmark.grid_table):
+        assert table(document) in printed
+    source, target, found = read_gold_set(tmp_path / "links", tmp_path / "text")
+    model = otembed.load_model(tiny_model_path, device="cpu")
+    for layer in (1, 3):
+        config = otembed.alignment.WordAlignmentConfig(layer=layer)
+        report = otembed.evaluate_alignment(model, {"toy": (source[:12], target[:12], found[:12])}, config)
+        assert document["aer"][benchmark.OURS]["toy"][layer - 1] == pytest.approx(report.aer, abs=1e-4)
+    assert document["aer"][benchmark.OURS]["toy"] == document["aer"][benchmark.OURS]["same"]
+
+
+def test_word_alignment_tables_and_verdict_by_hand():
+    """Two layers, two sets; the text of the first chooses layer 1, that of the second layer 2."""
+    benchmark = script("word_alignment")
+    aer = {
+        benchmark.PLAIN: {"one": [0.5, 0.6], "two": [0.3, 0.4]},
+        benchmark.CENTRED: {"one": [0.4, 0.5], "two": [0.3, 0.4]},
+        benchmark.OURS: {"one": [0.35, 0.5], "two": [0.2, 0.25]},
+    }
+    choice = {"one": {"pairs": 7, "auto": 1, "best": 1}, "two": {"pairs": 9, "auto": 2, "best": 1}}
+    document = {"settings": {"layers": [1, 2]}, "aer": aer, "choice": choice}
+    assert benchmark.verdict(document) == {
+        "aer": 0.3, "argmax_last_layer": 0.45, "argmax_best_layer": 0.35, "goal_met": True,
+    }  # fmt: skip
+    assert f"| {benchmark.OURS} | 0.350 | 0.250 | 0.300 | 0.275 (1) | 0.375 |" in benchmark.table(document)
+    assert "| two | 9 | 2 | 0.250 | 1 | 0.200 |" in benchmark.choice_table(document)
+    document["grid"] = [
+        {
+            "settings": {"epsilon": e, "relaxation": r, "order_prior": p},
+            "aer": {"one": {"1": p, "2": e}, "two": {"2": r}},
+        }
+        for e in benchmark.GRID["epsilon"]
+        for r in benchmark.GRID["relaxation"]
+        for p in benchmark.GRID["order_prior"]
+    ]
+    assert "| 0.05 | 0.5 | 0.250 / 0.275 | 0.300 / 0.275 | 0.400 / 0.275 |" in benchmark.grid_table(document)

@@ -41,9 +41,9 @@ def test_links_between_documents_lead_somewhere(path):
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_options_in_the_documents_exist(path):
     known = {"--master-port", "--nproc-per-node", "--no-python"}
-    for command in (["train"], ["eval", "retrieval"], ["presets"], []):
+    for command in (["train"], ["align"], ["eval", "retrieval"], ["eval", "alignment"], ["presets"], []):
         known |= set(re.findall(r"--[a-z][a-z-]*", CliRunner().invoke(app, [*command, "--help"]).stdout))
-    for line in re.findall(r"otembed (?:train|eval|presets)[^\n`]*", path.read_text(encoding="utf-8")):
+    for line in re.findall(r"otembed (?:train|align|eval|presets)[^\n`]*", path.read_text(encoding="utf-8")):
         assert set(re.findall(r"(?<!\S)--[a-z][a-z-]*", line)) <= known, line
 
 
@@ -82,6 +82,20 @@ def test_tables_of_the_log_are_rendered_from_the_measurements(name):
     assert benchmark.table(document) in (ROOT / "docs" / "log.md").read_text(encoding="utf-8")
     if name == "recipes":
         assert benchmark.table(document, benchmark.HEADLINES) in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_tables_of_word_alignment_are_rendered_from_the_measurement():
+    specification = spec_from_file_location("word_alignment", ROOT / "benchmarks" / "word_alignment.py")
+    benchmark = module_from_spec(specification)
+    specification.loader.exec_module(benchmark)
+    document = json.loads((ROOT / "benchmarks" / "results" / "word_alignment.json").read_text(encoding="utf-8"))
+    guide, log = ((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("word-alignment.md", "log.md"))
+    assert benchmark.table(document) in guide
+    assert benchmark.choice_table(document) in guide
+    assert benchmark.grid_table(document) in log
+    assert document["verdict"] == benchmark.verdict(document)
+    for figure in (document["throughput"]["times_single"], document["throughput"]["pairs_per_cpu_second"]):
+        assert f"{figure:.1f}" in guide
 
 
 def test_the_starter_preset_covers_the_starter_languages():

@@ -1,7 +1,4 @@
-"""Word alignment of parallel sentences by the transport plan between their words.
-
-Axes: B sentence pairs, N source words, M target words, D dimension.
-"""
+"""Word alignment of parallel sentences by the transport plan between their words."""
 
 from __future__ import annotations
 
@@ -10,23 +7,21 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from otembed.alignment.config import WordAlignmentConfig
 from otembed.alignment.encoding import WordEncoder, WordVectors
-from otembed.alignment.layer_choice import LayerChoice, choose_layer_of, stored_layer
-from otembed.alignment.links import SentenceAlignment, decode_links, link_probabilities
+from otembed.alignment.layer_choice import MOST_PAIRS, LayerChoice, choose_layer_of, stored_layer
+from otembed.alignment.links import SentenceAlignment, decode_links, link_probabilities, links_of_wholes
+from otembed.alignment.plans import RunningMean, centres, word_plans
 from otembed.alignment.words import WordSplitter, WordText
-from otembed.errors import ConfigError, NumericsError
-from otembed.transport import order_prior, pairwise_cost, solve, uniform_marginals
+from otembed.errors import ConfigError
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 Side = str | Sequence[str]
-WINDOW = 1000
+WINDOW = MOST_PAIRS
 
 
 class WordAligner:
@@ -35,8 +30,9 @@ class WordAligner:
     Both sides are encoded without a prompt, each word is the pooled state of its tokens in one layer, each side's
     mean is taken off, and a transport plan between the words under a cosine cost is read as a soft alignment.
 
-    Pairs are worked on in windows of 1,000, sorted by length within. The means of ``center`` are those of all
-    words since the aligner was made, window by window: the same input in the same order gives the same links.
+    Pairs are worked on in windows of 300, sorted by length within. The means of ``center`` are those of all
+    words since the aligner was made, window by window: the same input in the same order gives the same links. While
+    a side has fewer than 100 words, the mean of both sides is taken off each.
 
     Parameters
     ----------
@@ -51,6 +47,8 @@ class WordAligner:
     ----------
     choice
         The layer in use and how it was chosen; ``None`` before the first window under ``layer="auto"``.
+    pairs
+        Sentence pairs aligned so far.
     unseen
         Words met so far that the encoder did not see, behind its length limit for the most part.
 
@@ -67,15 +65,15 @@ class WordAligner:
     ) -> None:
         self.config = replace(config or WordAlignmentConfig(), **settings)
         self._encoder = WordEncoder(model, self.config.word_pooling)
-        self._split = WordSplitter(model.tokenizer, self.config.words)
+        self._split = WordSplitter(model.tokenizer, self.config.unit, self.config.words)
         self.choice: LayerChoice | None = None
         if self.config.layer != "auto":
             self.choice = LayerChoice(self._encoder.layer(self.config.layer), "given")
         else:
             self.choice = stored_layer(model, self._encoder.depth)
+        self.pairs = 0
         self.unseen = 0
-        self._sums: list[Tensor] = []
-        self._counts = [0, 0]
+        self._running = (RunningMean(), RunningMean())
 
     def align(self, pairs: Iterable[tuple[Side, Side]], *, batch_size: int = 32) -> Iterator[SentenceAlignment]:
         """Yield the alignment of each pair, in the order given.
@@ -102,6 +100,7 @@ class WordAligner:
             self.choice = choose_layer_of(self._encoder, texts[0], texts[1], batch_size=batch_size)
         layer = self.choice.layer
         sides = [self._encoder.encode(side, [layer], batch_size=batch_size) for side in texts]
+        self.pairs += len(pairs)
         self.unseen += sum(int((~each.seen).sum()) for side in sides for each in side)
         means = self._means(sides, layer)
         size = [len(a.spans) * len(b.spans) for a, b in zip(*texts, strict=True)]
@@ -109,57 +108,29 @@ class WordAligner:
         found: dict[int, SentenceAlignment] = {}
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
-            plans = self._plans([[side[row] for row in chosen] for side in sides], layer, means)
+            source, target = ([side[row] for row in chosen] for side in sides)
+            plans = word_plans(source, target, layer, self.config, means)
             for row, plan in zip(chosen, plans, strict=True):
                 found[row] = self._linked(texts[0][row], texts[1][row], plan)
         return [found[row] for row in range(len(pairs))]
 
-    def _means(self, sides: list[list[WordVectors]], layer: int) -> list[Tensor | float]:
-        """Mean word vector of each side over all windows so far, 0 if centring is off."""
+    def _means(self, sides: list[list[WordVectors]], layer: int) -> tuple[Tensor, Tensor] | None:
+        """Mean word vectors over all windows so far."""
         if not self.config.center:
-            return [0.0, 0.0]
-        for side, sentences in enumerate(sides):
-            total = sum(
-                (each.layers[layer][each.seen].double().sum(0) for each in sentences), start=torch.tensor(0.0)
-            )
-            if len(self._sums) <= side:
-                self._sums.append(total)
-            else:
-                self._sums[side] = self._sums[side] + total
-            self._counts[side] += sum(int(each.seen.sum()) for each in sentences)
-        return [(total / max(count, 1)).float() for total, count in zip(self._sums, self._counts, strict=True)]
-
-    def _plans(self, sides: list[list[WordVectors]], layer: int, means: list[Tensor | float]) -> list[Tensor]:
-        vectors = [
-            pad_sequence([each.layers[layer] - mean for each in side], batch_first=True)
-            for side, mean in zip(sides, means, strict=True)
-        ]
-        seen = [pad_sequence([each.seen for each in side], batch_first=True) for side in sides]
-        if not all(bool(each.isfinite().all()) for each in vectors):
-            raise NumericsError("the model returns NaN or infinity for some words", "Check the model's weights.")
-        a, b = (uniform_marginals(each) for each in seen)
-        cost = pairwise_cost(vectors[0], vectors[1])
-        if self.config.order_prior:
-            cost = cost + self.config.order_prior * order_prior(a, b)
-        both = ((a.sum(1) > 0) & (b.sum(1) > 0))[:, None]
-        result = solve(
-            cost,
-            torch.where(both, a, 0),
-            torch.where(both, b, 0),
-            epsilon=self.config.epsilon,
-            relaxation=self.config.relaxation,
-        )
-        sizes = [[len(each.seen) for each in side] for side in sides]
-        return [plan[:n, :m] for plan, n, m in zip(result.plan, *sizes, strict=True)]
+            return None
+        for mean, sentences in zip(self._running, sides, strict=True):
+            mean.add(sentences, layer)
+        return centres(*self._running)
 
     def _linked(self, source: WordText, target: WordText, plan: Tensor) -> SentenceAlignment:
         mass = plan.double().numpy()
-        return SentenceAlignment(
-            source_words=source.words,
-            target_words=target.words,
-            links=decode_links(mass, self.config.decoding, threshold=self.config.threshold),
-            probabilities=link_probabilities(mass),
-        )
+        links = decode_links(mass, self.config.decoding, threshold=self.config.threshold)
+        probabilities = link_probabilities(mass)
+        if source.given is not None or target.given is not None:
+            links, probabilities = links_of_wholes(
+                links, probabilities, source.owners, target.owners, (len(source.words), len(target.words))
+            )
+        return SentenceAlignment(source.words, target.words, links, probabilities)
 
 
 def align(

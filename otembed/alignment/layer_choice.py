@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 FEWEST_PAIRS = 50
 MOST_PAIRS = 300
 SHARE_OF_DEPTH = 7 / 12
-"""Where the best layer of the encoders that were measured lies."""
+"""Where the best layer of the encoder that was measured lies."""
+Corpus = tuple[Sequence[str | Sequence[str]], Sequence[str | Sequence[str]]]
 
 
 @dataclass(frozen=True)
@@ -34,13 +36,7 @@ class LayerChoice:
     scores: tuple[tuple[int, float], ...] = ()
 
 
-def choose_layer(
-    model: SentenceTransformer,
-    source: Sequence[str | Sequence[str]],
-    target: Sequence[str | Sequence[str]],
-    *,
-    batch_size: int = 32,
-) -> LayerChoice:
+def choose_layer(model: SentenceTransformer, *corpora: Corpus, batch_size: int = 32) -> LayerChoice:
     r"""Choose the layer for word alignment from parallel sentences without gold links.
 
     The score of a layer is the share of words whose nearest word on the other side has them as its nearest,
@@ -48,34 +44,45 @@ def choose_layer(
     .. math:: o = \frac{2 \sum_s |\{(i, j) : j = \arg\max_k c_{ik},\ i = \arg\max_k c_{kj}\}|}{\sum_s (n_s + m_s)}
 
     by cosine c of centred words, corrected for chance as Cohen's kappa is: :math:`(o - e) / (1 - e)` with e the
-    same share in sentences paired wrongly. The highest score wins, the lower layer where two are equal. Layer
-    0, the embeddings, is not tried.
+    same share in sentences paired wrongly. The highest mean over the corpora wins, the lower layer where two are
+    equal. Layer 0, the embeddings, is not tried.
 
     Parameters
     ----------
     model
         As for :class:`otembed.alignment.WordAligner`.
-    source, target
-        Parallel sentences, at least 50; the first 300 are used.
+    *corpora
+        Source and target sentences, raw text or lists of words; one tuple a language pair, of at least 50
+        sentence pairs each, of which the first 300 are used.
     batch_size
         Sentences encoded at a time.
 
     Raises
     ------
     DataError
-        If there are too few pairs.
+        If there is no corpus, or one with too few pairs or sides of different length.
     ModelError
-        If the model gives no hidden layers.
+        If the model gives no hidden layers or no character offsets, or its vocabulary marks no words.
+    NumericsError
+        If the model returns NaN or infinity.
     """
+    if not corpora:
+        raise DataError("no parallel text to choose a layer from", "Give (source, target), or name the layer.")
+    for source, target in corpora:
+        if len(source) != len(target) or len(source) < FEWEST_PAIRS:
+            raise DataError(
+                f"{len(source)} source and {len(target)} target sentences to choose a layer from",
+                f"Give at least {FEWEST_PAIRS} pairs, or name the layer.",
+            )
     encoder = WordEncoder(model)
     split = WordSplitter(model.tokenizer)
-    sides = [[split(text) for text in side] for side in (source, target)]
-    if min(map(len, sides)) < FEWEST_PAIRS or len(sides[0]) != len(sides[1]):
-        raise DataError(
-            f"{len(sides[0])} source and {len(sides[1])} target sentences to choose a layer from",
-            f"Give at least {FEWEST_PAIRS} pairs, or name the layer.",
+    scores = [
+        layer_scores(
+            encoder, *([split(text) for text in side[:MOST_PAIRS]] for side in corpus), batch_size=batch_size
         )
-    return choose_layer_of(encoder, *sides, batch_size=batch_size)
+        for corpus in corpora
+    ]
+    return _best({layer: fmean(each[layer] for each in scores) for layer in scores[0]})
 
 
 def choose_layer_of(
@@ -84,22 +91,32 @@ def choose_layer_of(
     """Choose as :func:`choose_layer`; from too few pairs, return the layer at 7/12 of the depth."""
     if len(source) < FEWEST_PAIRS:
         return LayerChoice(round(SHARE_OF_DEPTH * encoder.depth), "default")
+    return _best(layer_scores(encoder, source[:MOST_PAIRS], target[:MOST_PAIRS], batch_size=batch_size))
+
+
+def layer_scores(
+    encoder: WordEncoder, source: Sequence[WordText], target: Sequence[WordText], *, batch_size: int
+) -> dict[int, float]:
+    """Return the score of each layer from 1, see :func:`choose_layer`."""
     layers = range(1, encoder.depth + 1)
-    sides = [encoder.encode(side[:MOST_PAIRS], layers, batch_size=batch_size) for side in (source, target)]
-    scores = tuple((layer, _score(sides, layer)) for layer in layers)
-    best = max(scores, key=lambda each: (each[1], -each[0]))[0]
-    return LayerChoice(best, "text", scores)
+    sides = [encoder.encode(side, layers, batch_size=batch_size) for side in (source, target)]
+    return {layer: agreement_beyond_chance(sides[0], sides[1], layer) for layer in layers}
 
 
-def _score(sides: list[list[WordVectors]], layer: int) -> float:
+def _best(scores: dict[int, float]) -> LayerChoice:
+    best = max(scores, key=lambda layer: (scores[layer], -layer))
+    return LayerChoice(best, "text", tuple(scores.items()))
+
+
+def agreement_beyond_chance(source: Sequence[WordVectors], target: Sequence[WordVectors], layer: int) -> float:
+    """Return the score of one layer, at most 1; 0 is what chance gives."""
     clouds = []
-    for side in sides:
+    for side in (source, target):
         vectors = [each.layers[layer][each.seen] for each in side]
         mean = torch.cat(vectors).mean(0)
         clouds.append([torch.nn.functional.normalize(each - mean, dim=1) for each in vectors])
-    source, target = clouds
-    by_chance = agreement(source, target[1:] + target[:1])
-    return (agreement(source, target) - by_chance) / (1.0 - by_chance) if by_chance < 1 else 0.0
+    by_chance = agreement(clouds[0], clouds[1][1:] + clouds[1][:1])
+    return (agreement(*clouds) - by_chance) / (1.0 - by_chance) if by_chance < 1 else 0.0
 
 
 def agreement(source: Sequence[Tensor], target: Sequence[Tensor]) -> float:
@@ -138,8 +155,8 @@ def stored_layer(model: SentenceTransformer, depth: int) -> LayerChoice | None:
     ModelError
         If the file is damaged or names a layer that the model does not have.
     """
-    name = getattr(model[0], "model", None)
-    folder = getattr(getattr(name, "config", None), "_name_or_path", "") or ""
+    transformer = getattr(model[0], "model", None)
+    folder = getattr(getattr(transformer, "config", None), "_name_or_path", "") or ""
     path = Path(folder) / FILE
     if not folder or not path.is_file():
         return None

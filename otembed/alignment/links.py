@@ -5,13 +5,14 @@ Axes: N source words, M target words.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from otembed.alignment.config import Decoding
+from otembed.alignment.config import THRESHOLDS, Decoding
 from otembed.errors import ConfigError, did_you_mean
 
 Matrix = NDArray[np.float32]
@@ -36,25 +37,28 @@ class SentenceAlignment:
     links: tuple[Link, ...]
     probabilities: Matrix
 
-    def to_pharaoh(self, *, probabilities: bool = False, one_based: bool = False) -> str:
-        """Write the links as ``0-0 1-2``, or ``0-0:0.93`` with probabilities.
+    def to_pharaoh(self, *, probabilities: bool = False, index_base: int = 0) -> str:
+        """Write the links as ``0-0 1-2``, or ``0-0:0.9300`` with probabilities.
 
         >>> links = (Link(0, 1, 0.5), Link(1, 0, 0.25))
         >>> SentenceAlignment(("a", "b"), ("x", "y"), links, np.eye(2, dtype=np.float32)).to_pharaoh(probabilities=True)
         '0-1:0.5000 1-0:0.2500'
         """
-        base = int(one_based)
         return " ".join(
-            f"{link.source + base}-{link.target + base}" + (f":{link.probability:.4f}" if probabilities else "")
+            f"{link.source + index_base}-{link.target + index_base}"
+            + (f":{link.probability:.4f}" if probabilities else "")
             for link in self.links
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain Python values; links as ``[source, target, probability]``, counted from 0."""
+    def to_dict(self, *, index_base: int = 0) -> dict[str, Any]:
+        """Return plain Python values: both sides' words, and links as ``[source, target, probability]``."""
         return {
             "source": list(self.source_words),
             "target": list(self.target_words),
-            "links": [[link.source, link.target, round(link.probability, 4)] for link in self.links],
+            "links": [
+                [link.source + index_base, link.target + index_base, round(link.probability, 4)]
+                for link in self.links
+            ],
         }
 
 
@@ -81,7 +85,9 @@ def link_probabilities(plan: NDArray[Any]) -> Matrix:
     return shares
 
 
-def decode_links(plan: NDArray[Any], decoding: Decoding = "mutual", *, threshold: float = 0.3) -> tuple[Link, ...]:
+def decode_links(
+    plan: NDArray[Any], decoding: Decoding = "mutual", *, threshold: float | None = None
+) -> tuple[Link, ...]:
     """Choose links from a plan, in the order of their source and target words.
 
     ========================  ==============================================================================
@@ -93,12 +99,18 @@ def decode_links(plan: NDArray[Any], decoding: Decoding = "mutual", *, threshold
                               their row first, then those of their column
     ========================  ==============================================================================
 
+    Beyond the mutual ones, only cells are linked whose probability is at least ``threshold``: the plan of a word
+    without counterpart has a largest cell, too.
+
     Parameters
     ----------
     plan
         (N, M) transported mass, not negative.
-    decoding, threshold
-        As above; see :func:`link_probabilities`.
+    decoding
+        As above.
+    threshold
+        Least probability, see :func:`link_probabilities`; ``None`` takes .3 for ``threshold``, .2 for the growing
+        decoders.
 
     Raises
     ------
@@ -111,7 +123,7 @@ def decode_links(plan: NDArray[Any], decoding: Decoding = "mutual", *, threshold
 
     Examples
     --------
-    >>> plan = np.array([[0.4, 0.1], [0.2, 0.0]])
+    >>> plan = np.array([[0.4, 0.2], [0.2, 0.0]])
     >>> [(link.source, link.target) for link in decode_links(plan)]
     [(0, 0)]
     >>> [(link.source, link.target) for link in decode_links(plan, "grow-diag")]
@@ -123,17 +135,49 @@ def decode_links(plan: NDArray[Any], decoding: Decoding = "mutual", *, threshold
     probabilities = link_probabilities(mass)
     if not mass.size:
         return ()
+    enough = (probabilities >= (THRESHOLDS.get(decoding, 0.0) if threshold is None else threshold)) & (mass > 0)
     if decoding == "threshold":
-        chosen = probabilities >= threshold
+        chosen = enough
     else:
         forward = (mass == mass.max(1, keepdims=True)) & (mass > 0)
         backward = (mass == mass.max(0, keepdims=True)) & (mass > 0)
         chosen = forward & backward
         if decoding != "mutual":
-            chosen = _grown(chosen, forward | backward)
+            chosen = _grown(chosen, (forward | backward) & enough)
         if decoding == "grow-diag-final-and":
-            chosen = _completed(_completed(chosen, forward), backward)
+            chosen = _completed(_completed(chosen, forward & enough), backward & enough)
     return tuple(Link(int(i), int(j), float(probabilities[i, j])) for i, j in np.argwhere(chosen))
+
+
+def links_of_wholes(
+    links: Sequence[Link],
+    probabilities: Matrix,
+    rows: Sequence[int],
+    columns: Sequence[int],
+    shape: tuple[int, int],
+) -> tuple[tuple[Link, ...], Matrix]:
+    """Read links between parts as links between the wholes they belong to, by the surest of their parts.
+
+    Parameters
+    ----------
+    links, probabilities
+        Between parts.
+    rows, columns
+        The whole of each source and target part.
+    shape
+        Number of source and target wholes.
+
+    Examples
+    --------
+    >>> parts = np.array([[0.75], [0.5]], dtype=np.float32)
+    >>> links, whole = links_of_wholes([Link(0, 0, 0.75), Link(1, 0, 0.5)], parts, [1, 1], [0], (2, 1))
+    >>> links, whole.tolist()
+    ((Link(source=1, target=0, probability=0.75),), [[0.0], [0.75]])
+    """
+    whole = np.zeros(shape, dtype=np.float32)
+    np.maximum.at(whole, np.ix_(rows, columns), probabilities)
+    linked = sorted({(rows[link.source], columns[link.target]) for link in links})
+    return tuple(Link(i, j, float(whole[i, j])) for i, j in linked), whole
 
 
 def _grown(links: Cells, union: Cells) -> Cells:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
 
-from otembed.alignment.config import Words
+from otembed.alignment.config import Unit, Words
 from otembed.alignment.units import WordSegmenter
 from otembed.alignment.vocabulary import is_unspaced
 
@@ -22,48 +23,83 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True)
 class WordText:
-    """A text and the (start, end) of its words, in order and apart."""
+    """A text, the (start, end) of the units that are aligned, and of the words they are parts of.
+
+    Spans are in order and apart. ``given`` is ``None`` where the units are the words.
+    """
 
     text: str
     spans: tuple[Span, ...]
+    given: tuple[Span, ...] | None = None
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The words themselves."""
-        return tuple(self.text[start:end] for start, end in self.spans)
+        """The words that links count."""
+        return tuple(self.text[start:end] for start, end in self.given or self.spans)
+
+    @property
+    def owners(self) -> tuple[int, ...]:
+        """The word of each unit."""
+        if self.given is None:
+            return tuple(range(len(self.spans)))
+        return tuple(word_of_tokens(WordText(self.text, self.given), self.spans))
 
 
 class WordSplitter:
-    """Find the words of raw text.
+    """Find the units of raw text or of given words.
 
     Parameters
     ----------
     tokenizer
-        Fast tokenizer of the model: scripts without spaces are split where its pieces are.
-    words
-        ``auto`` or ``space``, see :class:`otembed.alignment.WordAlignmentConfig`.
+        Fast tokenizer of the model: tokens, and scripts without spaces, are split where its pieces are.
+    unit, words
+        See :class:`otembed.alignment.WordAlignmentConfig`.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, words: Words = "auto") -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, unit: Unit = "word", words: Words = "auto") -> None:
         self._tokenizer = tokenizer
-        self._segment = WordSegmenter(tokenizer) if words == "auto" else None
+        self._unit = unit
+        self._words_at = words
 
     def __call__(self, text: str | Sequence[str]) -> WordText:
         """Split a text; a sequence is taken as its words, each kept whole."""
         if not isinstance(text, str):
-            return joined(text)
+            given = joined(text)
+            return given if self._unit == "word" else WordText(given.text, self._tokens(given.text), given.spans)
+        return WordText(text, self._words(text) if self._unit == "word" else self._tokens(text))
+
+    def _tokens(self, text: str) -> tuple[Span, ...]:
+        """Spans of the vocabulary's pieces without spaces around them; pieces of one character are one."""
+        spans: list[Span] = []
+        for start, end in self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)[
+            "offset_mapping"
+        ]:
+            piece = text[start:end]
+            start, end = end - len(piece.lstrip()), start + len(piece.rstrip())
+            if spans and start < spans[-1][1] < end:
+                spans[-1] = (spans[-1][0], end)
+            elif start < end and not (spans and start < spans[-1][1]):
+                spans.append((start, end))
+        return tuple(spans)
+
+    def _words(self, text: str) -> tuple[Span, ...]:
         spans: list[Span] = []
         # Tokenised text may hold an ideographic space as a word of its own: there only plain spaces part words.
-        for match in re.finditer(r"\S+" if self._segment is not None else r"[^ \t\r\n]+", text):
-            if self._segment is not None and any(map(is_unspaced, match[0])):
+        auto = self._words_at == "auto"
+        for match in re.finditer(r"\S+" if auto else r"[^ \t\r\n]+", text):
+            if auto and any(map(is_unspaced, match[0])):
                 spans += ((match.start() + start, match.start() + end) for start, end in self._pieces(match[0]))
             else:
                 spans.append(match.span())
-        return WordText(text, tuple(spans))
+        return tuple(spans)
+
+    @cached_property
+    def _segment(self) -> WordSegmenter:
+        """Made when a script without spaces turns up: reading a large vocabulary takes a second."""
+        return WordSegmenter(self._tokenizer)
 
     def _pieces(self, chunk: str) -> list[Span]:
         """Spans of the segmenter's words within a chunk without spaces; together they cover it."""
-        assert self._segment is not None
         encoded = self._tokenizer(chunk, add_special_tokens=False, return_offsets_mapping=True)
         if not encoded["input_ids"]:
             return [(0, len(chunk))]
@@ -80,8 +116,8 @@ class WordSplitter:
 def joined(words: Sequence[str]) -> WordText:
     """Return given words as a text with spaces between them; an empty word keeps its place.
 
-    >>> joined(["ab", "", "c"])
-    WordText(text='ab  c', spans=((0, 2), (3, 3), (4, 5)))
+    >>> joined(["ab", "", "c"]).spans
+    ((0, 2), (3, 3), (4, 5))
     """
     spans, position = [], 0
     for word in words:

@@ -5,6 +5,7 @@
 """
 
 from otembed.config import PairChecks
+from otembed.data.barred import read_barred, spaced_words
 from otembed.data.checks import clean_pairs, clean_text, text_digest
 from otembed.data.load import ParallelText, load_pairs
 from otembed.data.reading import read_pairs
@@ -24,8 +25,10 @@ __all__ = [
     "clean_text",
     "load_pairs",
     "parse_pair_spec",
+    "read_barred",
     "read_pairs",
     "resample",
+    "spaced_words",
     "split_held_out",
     "starter_languages",
     "starter_path",

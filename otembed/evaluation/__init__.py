@@ -4,15 +4,14 @@
 ``BitextRetrievalEvaluator`` take a sentence-transformers model.
 """
 
+from otembed.evaluation.alignment_scores import AlignmentScores, alignment_scores
 from otembed.evaluation.bitext import bitext_scores
 from otembed.evaluation.geometry import effective_rank, mean_cosine
 from otembed.evaluation.gold_links import GoldSentence, GoldSet, read_gold, read_gold_set
 from otembed.evaluation.retrieval import BitextRetrievalEvaluator, evaluate_retrieval
 from otembed.evaluation.word_alignment import (
     AlignmentReport,
-    AlignmentScores,
     WordAlignmentEvaluator,
-    alignment_scores,
     evaluate_alignment,
 )
 

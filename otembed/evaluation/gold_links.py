@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from otembed.data.barred import read_barred, spaced_words
 from otembed.data.compression import read_lines
 from otembed.errors import DataError
 
 Links = frozenset[tuple[int, int]]
 IndexBase = Literal[0, 1]
-Sentences = list[list[str]]
 _PHARAOH = re.compile(r"(\d+)([-p?])(\d+)(?::\S+)?")
 _TABLE = re.compile(r"(\d+)\s+(-?\d+)\s+(-?\d+)(?:\s+([SP]))?(?:\s+[\d.]+)?")
 
@@ -61,22 +61,11 @@ def read_gold_set(
     DataError
         With file and line: a line without ``|||`` or with two, files of different length, links that do not fit.
     """
-    sides: tuple[Sentences, Sentences] = ([], [])
     if target is None:
-        for number, line in read_lines(Path(source)):
-            parts = line.split("|||")
-            if len(parts) != 2:
-                raise DataError(
-                    f"{len(parts) - 1} times ||| in the line",
-                    "Write: source words ||| target words; or give two files.",
-                    path=source,
-                    line=number,
-                )
-            for side, part in zip(sides, parts, strict=True):
-                side.append(gold_words(part))
+        rows = list(read_barred(source))
+        sides = [spaced_words(row.source) for row in rows], [spaced_words(row.target) for row in rows]
     else:
-        for side, path in zip(sides, (source, target), strict=True):
-            side += (gold_words(line) for _, line in read_lines(Path(path)))
+        sides = _sentences(source), _sentences(target)
     if len(sides[0]) != len(sides[1]):
         raise DataError(
             f"{len(sides[0])} lines, but {len(sides[1])} in {target}", "One sentence a line.", path=source
@@ -85,13 +74,8 @@ def read_gold_set(
     return (*sides, read_gold(links, sizes, index_base=index_base))
 
 
-def gold_words(line: str) -> list[str]:
-    r"""Return the words of a tokenised line; only plain spaces and tabs part them.
-
-    >>> gold_words("天狗 \u3000 の ")
-    ['天狗', '\u3000', 'の']
-    """
-    return re.findall(r"[^ \t]+", line)
+def _sentences(path: str | Path) -> list[list[str]]:
+    return [spaced_words(line) for _, line in read_lines(Path(path))]
 
 
 def read_gold(

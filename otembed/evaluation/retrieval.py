@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from sentence_transformers.base.evaluation import BaseEvaluator
 
 from otembed.errors import DataError
 from otembed.evaluation.bitext import bitext_scores, check_count
-from otembed.evaluation.csv_rows import add_row
+from otembed.evaluation.csv_rows import add_row, csv_name
 from otembed.evaluation.embedding import check_one_prompt, checked_sides, embed_sides
 from otembed.evaluation.geometry import effective_rank, mean_cosine
 from otembed.evaluation.vectors import centred_vectors
@@ -172,8 +171,7 @@ class BitextRetrievalEvaluator(BaseEvaluator):
         self.truncate_dim = truncate_dim
         self.show_progress_bar = show_progress_bar
         self.write_csv = write_csv
-        safe_name = re.sub(r"[^\w.-]+", "_", pair)
-        self.csv_file = f"bitext_retrieval_{safe_name}_results.csv"
+        self.csv_file = csv_name("bitext_retrieval", pair)
         self.primary_metric = "accuracy"
 
     def __call__(  # type: ignore[override]  # a sentence encoder, as for every evaluator of this family

@@ -1,10 +1,10 @@
-"""Word alignment against gold links: precision, recall, AER; over several sets, and while a model trains."""
+"""Word alignment of a model against gold links: over several sets at once, and as an evaluator while it trains."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
 from time import perf_counter
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sentence_transformers.base.evaluation import BaseEvaluator
 
-from otembed.alignment import WordAligner, WordAlignmentConfig
+from otembed.alignment import LayerChoice, WordAligner, WordAlignmentConfig
 from otembed.errors import DataError
-from otembed.evaluation.csv_rows import add_row
+from otembed.evaluation.alignment_scores import AlignmentScores, alignment_scores
+from otembed.evaluation.csv_rows import add_row, csv_name
 from otembed.evaluation.gold_links import GoldSentence, GoldSet
 from otembed.results import Result
 
@@ -27,66 +28,32 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class AlignmentScores(Result):
-    """Links of one set against gold, counted over the whole corpus.
+class AlignmentReport(Result):
+    """Word alignment of one model over several gold sets.
 
     Parameters
     ----------
-    name
-        Of the set.
-    sentences
-        Sentence pairs.
-    links, sure, possible
-        How many links were made, are sure in the gold, and are possible in it, the sure ones among them.
-    correct_sure, correct_possible
-        How many of the links made are sure, and possible.
+    model
+        Name of the model.
+    layer, layer_origin
+        The layer in use, and how it was chosen: given, stored, text or default.
+    scores
+        One entry a set.
+    settings
+        Those of :class:`otembed.alignment.WordAlignmentConfig`.
+    seconds
+        Wall time of encoding, choosing the layer and linking.
+    unseen
+        Words that the encoder did not see, behind its length limit for the most part: they take no link.
     """
-
-    name: str
-    sentences: int
-    links: int
-    sure: int
-    possible: int
-    correct_sure: int
-    correct_possible: int
-
-    @property
-    def precision(self) -> float:
-        """Share of the links made that are possible; 0 without links."""
-        return self.correct_possible / self.links if self.links else 0.0
-
-    @property
-    def recall(self) -> float:
-        """Share of the sure links that were made; 0 where there are none."""
-        return self.correct_sure / self.sure if self.sure else 0.0
-
-    @property
-    def f1(self) -> float:
-        """Harmonic mean of precision and recall."""
-        total = self.precision + self.recall
-        return 2 * self.precision * self.recall / total if total else 0.0
-
-    @property
-    def aer(self) -> float:
-        r"""Alignment error rate :math:`1 - (|A \cap S| + |A \cap P|) / (|A| + |S|)`; lower is better."""
-        total = self.links + self.sure
-        return 1.0 - (self.correct_sure + self.correct_possible) / total if total else 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain Python values, the four figures with them."""
-        figures = {name: getattr(self, name) for name in ("precision", "recall", "f1", "aer")}
-        return {**super().to_dict(), "figures": figures}
-
-
-@dataclass(frozen=True)
-class AlignmentReport(Result):
-    """Word alignment of one model over several gold sets."""
 
     model: str
     layer: int
+    layer_origin: str
     scores: tuple[AlignmentScores, ...]
     settings: dict[str, Any]
     seconds: float
+    unseen: int = 0
 
     @property
     def aer(self) -> float:
@@ -102,51 +69,6 @@ class AlignmentReport(Result):
         """Build the report and its scores from :meth:`to_dict`'s output."""
         scores = tuple(AlignmentScores.from_dict(each) for each in document.get("scores", ()))
         return super().from_dict({**document, "scores": scores})
-
-
-def alignment_scores(
-    links: Iterable[Iterable[tuple[int, int]]], gold: Sequence[GoldSentence], *, name: str = "gold"
-) -> AlignmentScores:
-    """Count links of every sentence against gold.
-
-    Parameters
-    ----------
-    links
-        For each sentence pair its (source, target) words, counted from 0.
-    gold
-        As many sentences.
-
-    Raises
-    ------
-    DataError
-        If the numbers of sentences differ or there are none.
-
-    References
-    ----------
-    Och and Ney, A systematic comparison of various statistical alignment models, Computational Linguistics 2003.
-
-    Examples
-    --------
-    Two links, of which one is sure and both are possible; two are sure: 1 - (1 + 2) / (2 + 2).
-
-    >>> gold = [GoldSentence(frozenset({(0, 0), (2, 2)}), frozenset({(0, 0), (1, 1), (2, 2)}))]
-    >>> alignment_scores([[(0, 0), (1, 1)]], gold).aer
-    0.25
-    """
-    made = [set(each) for each in links]
-    if not gold or len(made) != len(gold):
-        raise DataError(
-            f"{name}: links of {len(made)} sentence pairs, gold of {len(gold)}", "Give one entry a sentence pair."
-        )
-    return AlignmentScores(
-        name=name,
-        sentences=len(gold),
-        links=sum(map(len, made)),
-        sure=sum(len(each.sure) for each in gold),
-        possible=sum(len(each.possible) for each in gold),
-        correct_sure=sum(len(found & each.sure) for found, each in zip(made, gold, strict=True)),
-        correct_possible=sum(len(found & each.possible) for found, each in zip(made, gold, strict=True)),
-    )
 
 
 def evaluate_alignment(
@@ -181,20 +103,43 @@ def evaluate_alignment(
     """
     if not sets:
         raise DataError("no gold set to score on", "Give one set at least.")
+    for key, gold_set in sets.items():
+        _check_set(gold_set, key)
     config = config or WordAlignmentConfig()
     begun = perf_counter()
-    layer: int | None = None
+    choice: LayerChoice | None = None
+    unseen = 0
     scores = []
     for key, (source, target, gold) in sets.items():
-        aligner = WordAligner(model, config) if layer is None else WordAligner(model, config, layer=layer)
-        found = list(aligner.align(zip(source, target, strict=True), batch_size=batch_size))
-        assert aligner.choice is not None
-        layer = aligner.choice.layer
+        aligner = WordAligner(model, config)
+        aligner.choice = choice or aligner.choice
+        found = aligner.align(zip(source, target, strict=True), batch_size=batch_size)
         links = [[(link.source, link.target) for link in each.links] for each in found]
         scores.append(alignment_scores(links, gold, name=key))
-    assert layer is not None
-    settings = {key: value for key, value in vars(config).items() if not key.startswith("_")}
-    return AlignmentReport(name, layer, tuple(scores), settings, round(perf_counter() - begun, 2))
+        choice = aligner.choice
+        unseen += aligner.unseen
+    assert choice is not None, "a set holds a pair, so a layer was chosen"
+    return AlignmentReport(
+        model=name,
+        layer=choice.layer,
+        layer_origin=choice.origin,
+        scores=tuple(scores),
+        settings=asdict(config),
+        seconds=round(perf_counter() - begun, 2),
+        unseen=unseen,
+    )
+
+
+def _check_set(gold_set: GoldSet, name: str) -> None:
+    source, target, gold = gold_set
+    if not gold or not len(source) == len(target) == len(gold):
+        raise DataError(
+            f"{name}: {len(source)} source sentences, {len(target)} target sentences, gold links of {len(gold)}",
+            "Give as many of each, and one at least.",
+        )
+    texts = [row for side in (source, target) for row, words in enumerate(side) if isinstance(words, str)]
+    if texts:
+        raise DataError(f"{name}: sentence {texts[0] + 1} is a text", "Give each sentence as a list of its words.")
 
 
 class WordAlignmentEvaluator(BaseEvaluator):
@@ -213,12 +158,19 @@ class WordAlignmentEvaluator(BaseEvaluator):
     batch_size
         Sentences encoded at a time.
     write_csv
-        Append each result to ``word_alignment_<name>_results.csv`` in the output folder.
+        When called with an output folder, as the trainer does, add a row to
+        ``word_alignment_<name>_results.csv`` there.
+
+    Raises
+    ------
+    DataError
+        No sentences, sides or links of different length, or a sentence that is no list of words.
 
     Notes
     -----
     Metrics are ``precision``, ``recall``, ``f1``, ``aer`` and the primary one, ``alignment_accuracy`` = 1 - AER,
-    so that greater is better.
+    so that greater is better. It communicates with no other process, so it may run on the first one alone, as in
+    the trainer.
     """
 
     def __init__(
@@ -234,23 +186,29 @@ class WordAlignmentEvaluator(BaseEvaluator):
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.name = name
+        self.gold_set: GoldSet = (source, target, gold)
+        _check_set(self.gold_set, name)
+        self.config = config or WordAlignmentConfig()
+        self.batch_size = batch_size
+        self.write_csv = write_csv
+        self.csv_file = csv_name("word_alignment", name)
         self.primary_metric = "alignment_accuracy"
-        self._set: GoldSet = (source, target, gold)
-        self._config = config
-        self._batch_size = batch_size
-        self._csv = f"word_alignment_{name}_results.csv" if write_csv else None
 
     def __call__(  # type: ignore[override]
         self, model: SentenceTransformer, output_path: str | None = None, epoch: int = -1, steps: int = -1
     ) -> dict[str, float]:
-        """Align and score; return the metrics with the set's name before them."""
-        report = evaluate_alignment(model, {self.name: self._set}, self._config, batch_size=self._batch_size)
+        """Return the metrics of ``model``, store them for its model card and, if asked, in the CSV file."""
+        report = evaluate_alignment(model, {self.name: self.gold_set}, self.config, batch_size=self.batch_size)
         (scores,) = report.scores
-        metrics = {key: float(getattr(scores, key)) for key in ("precision", "recall", "f1", "aer")}
-        metrics = {"alignment_accuracy": 1.0 - scores.aer, **metrics}
-        logger.info("%s: AER %.3f on layer %d", self.name, scores.aer, report.layer)
-        if output_path is not None and self._csv is not None:
-            add_row(Path(output_path) / self._csv, {"epoch": epoch, "steps": steps, **metrics})
-        prefixed: dict[str, float] = self.prefix_name_to_metrics(metrics, self.name)
-        self.store_metrics_in_model_card_data(model, prefixed, epoch, steps)
-        return prefixed
+        values = {key: float(getattr(scores, key)) for key in ("precision", "recall", "f1", "aer")}
+        values = {"alignment_accuracy": 1.0 - scores.aer, **values}
+        logger.info("%s: AER %.4f on layer %d", self.name, scores.aer, report.layer)
+        if output_path is not None and self.write_csv:
+            add_row(Path(output_path) / self.csv_file, {"epoch": epoch, "steps": steps, **values})
+        metrics: dict[str, float] = self.prefix_name_to_metrics(values, self.name)
+        self.store_metrics_in_model_card_data(model, metrics, epoch, steps)
+        return metrics
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """Return the settings that change the figures, for the model card."""
+        return asdict(self.config)

@@ -20,6 +20,7 @@ from otembed.errors import ConfigError
 from otembed.evaluation import BitextRetrievalEvaluator, evaluate_retrieval
 from otembed.models import check_saveable, describe_model, save_model
 from otembed.results import RetrievalReport, TrainResult, write_text
+from otembed.training.alignment_layer import store_alignment_layer
 from otembed.training.arguments import training_arguments
 from otembed.training.card import describe_in_card, keep_examples_out
 from otembed.training.environment import environment
@@ -122,6 +123,7 @@ def train(
             if trainer.evaluator is not None and best not in (None, progress.global_step):
                 trainer.evaluator(model)  # the card holds the figures of the last step, not of the released one
             _release(model, own_length, folder)
+            store_alignment_layer(model, material, folder.model)
             size = describe_model(model)
             result = TrainResult(
                 run=str(folder.path),

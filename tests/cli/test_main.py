@@ -15,7 +15,7 @@ import otembed
 from otembed.config_io import preset_names
 from otembed.errors import ConfigError
 
-COMMANDS = [[], ["train"], ["eval"], ["eval", "retrieval"], ["presets"]]
+COMMANDS = [[], ["train"], ["align"], ["eval"], ["eval", "retrieval"], ["eval", "alignment"], ["presets"]]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -1,0 +1,236 @@
+"""``otembed align``: link the words of parallel sentences."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from otembed.errors import ConfigError
+
+from .options import alignment_config, refuse_taken
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from otembed.alignment import SentenceAlignment, WordAligner
+    from otembed.data import PairCounts
+
+HELP = """Link the words of sentences and their translations by the transport plan between them.
+
+Two sentences, SOURCE TARGET; or many, --pairs FILE: lines of source ||| target (- for stdin), or
+XX-YY=FILE in any format of otembed train. Without training, any multilingual encoder will do.
+
+Printed is a line of links for each pair in the Pharaoh format, 0-0 1-2, words counted from 0; on a terminal two
+sentences are drawn as a heat map first. With --json one document, each pair in a line of its own: words, and links
+as [source, target, probability].
+
+Words are parted by spaces, and scripts without spaces (Thai, Han, Kana ...) at the vocabulary's pieces; --tokenized
+parts at spaces alone. The layer is the one stored with the model by otembed train, else the one on which the words of
+the first 300 pairs agree best.
+"""
+ORIGINS = {
+    "given": "given",
+    "stored": "stored with the model",
+    "text": "chosen from the text",
+    "default": "default",
+}
+
+
+def align_command(
+    source: Annotated[
+        str | None, typer.Argument(help="A sentence; - reads pairs from stdin.", show_default=False)
+    ] = None,
+    target: Annotated[str | None, typer.Argument(help="Its translation.", show_default=False)] = None,
+    pairs: Annotated[
+        str | None, typer.Option("--pairs", metavar="FILE|XX-YY=FILE", help="Sentences and translations.")
+    ] = None,
+    model: Annotated[str, typer.Option(help="Folder, hub name or offline:NAME.")] = "offline:multilingual-e5-small",
+    tokenized: Annotated[bool, typer.Option("--tokenized", help="Words are parted by spaces alone.")] = False,
+    layer: Annotated[
+        str | None, typer.Option(metavar="N|auto", help="Layer; the stored or best one without.")
+    ] = None,
+    unit: Annotated[str | None, typer.Option(metavar="word|token", help="What is aligned.")] = None,
+    decoding: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="mutual, threshold, grow-diag (without it) or grow-diag-final-and."),
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Least probability of a link beyond the mutual ones.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as epsilon=0.05.")
+    ] = None,
+    probabilities: Annotated[bool, typer.Option("--probabilities", help="Write 0-0:0.9312 for 0-0.")] = False,
+    index_base: Annotated[int, typer.Option(min=0, max=1, help="Count words from 0 or 1.")] = 0,
+    heat_map: Annotated[
+        bool | None,
+        typer.Option("--map/--no-map", help="Draw two sentences in the terminal.", show_default="on a terminal"),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw two sentences: .png or .svg (otembed[plots]).")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="First N pairs.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Sentences encoded at a time.")] = 32,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; the best there is without it.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write here instead of to stdout, whole or not at all.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the files of --output and --plot.")] = False,
+) -> None:
+    """Parse the flags, align, print."""
+    single = _is_single(source, target, pairs)
+    for flag, given in (("--map", heat_map), ("--plot", plot is not None)):
+        if given and not single:
+            raise ConfigError(f"{flag} draws two sentences, not a file of them", "Give SOURCE and TARGET.")
+    if heat_map and as_json:
+        raise ConfigError("--map and --json exclude each other", "Leave one of the two out.")
+    for place, flag in ((output, "--output"), (plot, "--plot")):
+        if place is not None:
+            refuse_taken(place, force=force, flag=flag)
+    if plot is not None:
+        from otembed.reporting import check_plot
+
+        check_plot(plot)
+    from otembed.data import PairCounts
+
+    counts = PairCounts()
+    rows = iter([(str(source), str(target))]) if single else _rows(pairs or "-", counts)
+    config = alignment_config(settings or [], layer, unit, decoding, threshold)
+    from .console import data_console, error_console, set_up_logging
+
+    errors = error_console()
+    set_up_logging(errors)
+    from otembed.alignment import WordAligner
+    from otembed.models import load_model
+
+    aligner = WordAligner(load_model(model, device=device), config)
+    if tokenized:
+        from otembed.data import spaced_words
+
+        texts: Iterable[tuple[Any, Any]] = ((spaced_words(x), spaced_words(y)) for x, y in rows)
+    else:
+        texts = rows
+    begun = time.perf_counter()
+    found = aligner.align(islice(texts, limit), batch_size=batch_size)
+    if single:
+        (alignment,) = found
+        found = iter([alignment])
+        if plot is not None:
+            _plot(alignment, plot)
+        if not as_json and (heat_map or (heat_map is None and sys.stdout.isatty())):
+            from otembed.reporting import alignment_map
+
+            console = data_console()
+            console.print(alignment_map(alignment, console.width), soft_wrap=True)
+    else:
+        found = _watched(found)
+    if as_json:
+        parts = _document(found, model, aligner, index_base)
+    else:
+        parts = (each.to_pharaoh(probabilities=probabilities, index_base=index_base) + "\n" for each in found)
+    _write(parts, output)
+    _summary(time.perf_counter() - begun, aligner, counts)
+
+
+def _is_single(source: str | None, target: str | None, pairs: str | None) -> bool:
+    if pairs is not None and source is None:
+        return False
+    if pairs is None and source == "-" and target is None:
+        return False
+    if pairs is not None or source is None or target is None:
+        raise ConfigError(
+            "otembed align takes two sentences or one file", "Give SOURCE TARGET, --pairs FILE, or -."
+        )
+    return True
+
+
+def _rows(place: str, counts: PairCounts) -> Iterator[tuple[str, str]]:
+    from otembed.data import parse_pair_spec, read_barred, read_pairs
+
+    key, equals, file = place.partition("=")
+    if equals and not Path(place).exists():
+        rows = read_pairs(parse_pair_spec(key, file), counts)
+    else:
+        rows = read_barred(place)
+    return ((row.source, row.target) for row in rows)
+
+
+def _watched(found: Iterator[SentenceAlignment]) -> Iterator[SentenceAlignment]:
+    """Count the pairs on stderr while they come, if it is a terminal."""
+    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from .console import error_console
+
+    console = error_console()
+    if not console.is_terminal:
+        yield from found
+        return
+    rate = TextColumn("{task.fields[rate]:.1f} pairs/s")
+    bar = Progress(
+        TextColumn("aligning"), MofNCompleteColumn(), rate, TimeElapsedColumn(), console=console, transient=True
+    )
+    with bar:
+        task = bar.add_task("aligning", total=None, rate=0.0)
+        begun = time.perf_counter()
+        for number, each in enumerate(found, 1):
+            bar.update(task, completed=number, rate=number / (time.perf_counter() - begun))
+            yield each
+
+
+def _document(
+    found: Iterable[SentenceAlignment], model: str, aligner: WordAligner, index_base: int
+) -> Iterator[str]:
+    """One JSON document in parts, a pair each, so that memory does not grow with the text."""
+    from dataclasses import asdict
+
+    head = {"schema": 1, "kind": "WordAlignments", "model": model, "index_base": index_base}
+    yield json.dumps({**head, "settings": asdict(aligner.config)}, ensure_ascii=False)[:-1] + ', "pairs": ['
+    separator = "\n"
+    for each in found:
+        yield separator + json.dumps(each.to_dict(index_base=index_base), ensure_ascii=False)
+        separator = ",\n"
+    choice = aligner.choice
+    tail = (
+        {"layer": choice.layer, "layer_origin": choice.origin} if choice else {"layer": None, "layer_origin": None}
+    )
+    yield "\n], " + json.dumps({**tail, "unseen": aligner.unseen})[1:] + "\n"
+
+
+def _write(parts: Iterable[str], output: Path | None) -> None:
+    from otembed.results import whole_file
+
+    if output is None:
+        for part in parts:
+            typer.echo(part, nl=False)
+        return
+    with whole_file(output) as file:
+        for part in parts:
+            file.write(part.encode("utf-8"))
+
+
+def _plot(alignment: SentenceAlignment, path: Path) -> None:
+    from otembed.reporting import plot_alignment
+
+    missing = plot_alignment(alignment, path)
+    if missing:
+        typer.echo(f"{path}: no installed font draws {missing}; an .svg leaves fonts to the viewer", err=True)
+
+
+def _summary(seconds: float, aligner: WordAligner, counts: PairCounts) -> None:
+    if counts.dropped:
+        typer.echo(f"left out by the format: {sum(counts.dropped.values())} ({counts.summary()})", err=True)
+    if aligner.unseen:
+        typer.echo(
+            f"{aligner.unseen} words have no link: the model did not see them, behind its length limit or as nothing",
+            err=True,
+        )
+    layer = f"; layer {aligner.choice.layer}, {ORIGINS[aligner.choice.origin]}" if aligner.choice else ""
+    rate = aligner.pairs / max(seconds, 1e-9)
+    typer.echo(f"{aligner.pairs:,} pairs in {seconds:.1f} s, {rate:.1f} pairs/s{layer}", err=True)

@@ -1,0 +1,199 @@
+"""``otembed align``: what it reads, writes, draws and refuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from otembed.cli.main import app
+from typer.testing import CliRunner
+
+import otembed
+from otembed.errors import ConfigError, DataError, ModelError
+
+SOURCES = ["the cat sat on the mat", "", "猫 睡 in the house"]
+TARGETS = ["die Katze saß auf der Matte", "Hund", "Haus 猫 睡"]
+
+
+def run(*arguments, stdin=None):
+    return CliRunner().invoke(app, ["align", *map(str, arguments)], catch_exceptions=False, input=stdin)
+
+
+@pytest.fixture
+def barred(tmp_path):
+    path = tmp_path / "text"
+    path.write_text("".join(f"{x} ||| {y}\n" for x, y in zip(SOURCES, TARGETS, strict=True)), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def model(tiny_model_path):
+    return ["--model", str(tiny_model_path), "--device", "cpu"]
+
+
+def expected(model, **settings):
+    return otembed.align(SOURCES, TARGETS, model=otembed.load_model(model[1], device="cpu"), **settings)
+
+
+def test_lines_of_links_equal_the_librarys(barred, model):
+    result = run("--pairs", barred, *model, "--layer", 2)
+    assert result.stdout.splitlines() == [each.to_pharaoh() for each in expected(model, layer=2)]
+    assert result.stdout.splitlines()[1] == ""
+    assert "3 pairs in" in result.stderr
+    assert "pairs/s; layer 2, given" in result.stderr
+
+
+def test_stdin_in_both_spellings(barred, model):
+    by_file = run("--pairs", barred, *model).stdout
+    for arguments in (["-"], ["--pairs", "-"]):
+        assert run(*arguments, *model, stdin=barred.read_bytes()).stdout == by_file
+
+
+def test_other_formats_are_named_with_their_languages(tmp_path, barred, model):
+    path = tmp_path / "text.tsv"
+    path.write_text("".join(f"{x}\t{y}\n" for x, y in zip(SOURCES, TARGETS, strict=True)), encoding="utf-8")
+    assert run("--pairs", f"en-de={path}", *model).stdout == run("--pairs", barred, *model).stdout
+
+
+def test_settings_reach_the_aligner(barred, model):
+    options = ["--decoding", "mutual", "--layer", "-1", "--set", "epsilon=0.02", "--set", "relaxation=null"]
+    found = run("--pairs", barred, *model, *options, "--probabilities", "--index-base", 1, "--limit", 1).stdout
+    (first, *_) = expected(model, decoding="mutual", layer=3, epsilon=0.02, relaxation=None)
+    one = run("--pairs", barred, *model, *options, "--limit", 1).stdout
+    links = [tuple(map(int, link.split("-"))) for link in one.split()]
+    assert [f"{i + 1}-{j + 1}" for i, j in links] == [link.split(":")[0] for link in found.split()]
+    assert all(0 < float(link.split(":")[1]) <= 1 for link in found.split())
+    assert first.source_words == tuple(SOURCES[0].split())
+
+
+def test_threshold_bounds_the_links(barred, model):
+    options = ["--decoding", "threshold", "--threshold", 0.25, "--json"]
+    document = json.loads(run("--pairs", barred, *model, *options).stdout)
+    assert (document["settings"]["decoding"], document["settings"]["threshold"]) == ("threshold", 0.25)
+    assert all(link[2] >= 0.25 for pair in document["pairs"] for link in pair["links"])
+
+
+def test_json_is_one_document_with_a_pair_a_line(barred, model):
+    text = run("--pairs", barred, *model, "--json", "--index-base", 1).stdout
+    document = json.loads(text)
+    assert [json.loads(line.removesuffix(",")) for line in text.splitlines()[1:4]] == document["pairs"]
+    assert document["pairs"] == [each.to_dict(index_base=1) for each in expected(model)]
+    assert (document["kind"], document["layer"], document["layer_origin"]) == ("WordAlignments", 2, "default")
+    assert document["unseen"] == 0
+
+
+def test_tokenized_text_is_split_at_spaces_alone(tmp_path, model):
+    path = tmp_path / "text"
+    path.write_text("猫睡 \u3000 在 ||| 猫睡 在\n", encoding="utf-8")
+    pieces, words = (
+        json.loads(run("--pairs", path, *model, *more, "--json").stdout)["pairs"][0]["source"]
+        for more in ([], ["--tokenized"])
+    )
+    assert pieces == ["猫", "睡", "在"]
+    assert words == ["猫睡", "\u3000", "在"]
+    tokens = json.loads(run("--pairs", path, *model, "--unit", "token", "--tokenized", "--json").stdout)
+    assert tokens["pairs"][0]["source"] == words
+
+
+def test_words_that_were_not_seen_are_counted(model):
+    result = run(" ".join(["cat"] * 100), "cat", *model)
+    assert "words have no link: the model did not see them" in result.stderr
+
+
+def test_output_is_written_whole_and_not_replaced_without_force(barred, model, tmp_path):
+    path = tmp_path / "new" / "links"
+    assert run("--pairs", barred, *model, "-o", path).stdout == ""
+    before = path.read_text()
+    assert before == run("--pairs", barred, *model).stdout
+    with pytest.raises(ConfigError, match="links is there already"):
+        run("--pairs", barred, *model, "-o", path)
+    with barred.open("a") as file:
+        file.write("no bars\n")
+    with pytest.raises(DataError, match=r"text:4: the line holds 0 times \|\|\|, not once\nWrite: source"):
+        run("--pairs", barred, *model, "-o", path, "--force")
+    assert path.read_text() == before
+    assert [each.name for each in path.parent.iterdir()] == ["links"]
+
+
+def test_two_sentences_are_drawn_on_request(model):
+    plain = run(SOURCES[2], TARGETS[2], *model, "--set", "words=space")
+    drawn = run(SOURCES[2], TARGETS[2], *model, "--set", "words=space", "--map")
+    assert plain.stdout.count("\n") == 1
+    lines = drawn.stdout.splitlines()
+    assert lines[-1] == plain.stdout.strip()
+    assert lines[-2] == "0 Haus  1 猫  2 睡"
+    assert [line.split()[1] for line in lines[1:6]] == SOURCES[2].split()
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg"])
+def test_two_sentences_are_drawn_into_a_file(model, tmp_path, suffix):
+    pytest.importorskip("matplotlib", reason="drawing needs otembed[plots]")
+    path = tmp_path / f"map.{suffix}"
+    result = run("the cat", "die Katze", *model, "--plot", path)
+    assert path.read_bytes().startswith(b"\x89PNG" if suffix == "png" else b"<?xml")
+    assert len(result.stdout.splitlines()) == 1
+    with pytest.raises(ConfigError, match=rf"--plot .*map\.{suffix} is there already"):
+        run("the cat", "die Katze", *model, "--plot", path)
+
+
+def test_characters_without_a_font_are_named(model, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib", reason="drawing needs otembed[plots]")
+    monkeypatch.setattr("otembed.reporting.plots.FONTS", ("DejaVu Sans",))
+    assert "no installed font draws 猫" in run("猫", "cat", *model, "--plot", tmp_path / "map.png").stderr
+    assert "font" not in run("猫", "cat", *model, "--plot", tmp_path / "map.svg").stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["one"], "takes two sentences or one file"),
+        (["one", "two", "--pairs", "x"], "takes two sentences or one file"),
+        (["-", "--pairs", "x"], "takes two sentences or one file"),
+        (["--layer", "2"], "takes two sentences or one file"),
+        (["--pairs", "x", "--map"], "--map draws two sentences"),
+        (["--pairs", "x", "--plot", "x.png"], "--plot draws two sentences"),
+        (["a", "b", "--map", "--json"], "--map and --json exclude"),
+        (["a", "b", "--plot", "x.pdf"], r"a picture is \.png or \.svg, not \.pdf"),
+        (["a", "b", "--plot", "."], "--plot . is a folder"),
+        (["a", "b", "--unit", "words"], r"--unit 'words' is unknown\nDid you mean 'word'"),
+        (["a", "b", "--decoding", "grow"], r"--decoding 'grow' is unknown\nDid you mean 'grow-diag'"),
+        (["a", "b", "--threshold", "2"], r"threshold.* = 2"),
+        (
+            ["a", "b", "--threshold", ".2", "--decoding", "mutual"],
+            r"threshold = 0\.2 has no part in decoding mutual",
+        ),
+        (["a", "b", "--layer", "middle"], "--layer 'middle' is no layer"),
+        (["a", "b", "--set", "epsilon=0"], "epsilon = 0, an exact plan"),
+        (["a", "b", "--set", "epsilom=1"], "no setting is called 'epsilom'"),
+        (["--pairs", "nowhere"], "nowhere: no such file"),
+        (["--pairs", "english=nowhere"], "'english' is no pair of languages"),
+        (["a", "b", "--model", "./nowhere"], "no such model folder"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(arguments, message):
+    with pytest.raises((ConfigError, DataError, ModelError), match=message):
+        run(*arguments)
+
+
+def test_an_empty_side_cannot_be_drawn(model, tmp_path):
+    pytest.importorskip("matplotlib", reason="drawing needs otembed[plots]")
+    with pytest.raises(ConfigError, match="nothing to draw, a side has no words"):
+        run("", "cat", *model, "--plot", tmp_path / "map.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_drawing_without_matplotlib_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ConfigError, match=r"needs matplotlib\nInstall it: pip install \"otembed\[plots\]\""):
+        run("a", "b", "--plot", tmp_path / "map.png")
+
+
+def test_bad_input_exits_with_2_and_no_traceback(model, tmp_path):
+    (tmp_path / "text").write_bytes(b"a ||| b\n\xff ||| b\n")
+    command = [sys.executable, "-m", "otembed.cli", "align", "--pairs", str(tmp_path / "text"), *model]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "text:2: not UTF-8" in result.stderr
+    assert "Traceback" not in result.stderr
