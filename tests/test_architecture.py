@@ -22,9 +22,10 @@ ALLOWED = {
     "alignment": {"transport"},
     "models": set(),
     "data": set(),
-    "evaluation": {"models", "data"},
+    "evaluation": {"models", "data", "mining"},
     "reporting": set(),
     "losses": {"transport", "alignment", "models"},
+    "mining": {"models", "data"},
     "training": {"losses", "data", "models", "evaluation", "reporting"},
 }
 BASE = {"errors", "config", "config_base", "config_io", "results"}

@@ -17,7 +17,7 @@ import zstandard
 from otembed.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 # Small, because one chunk is decompressed at once, whatever it expands to.
 CHUNK_BYTES = 1 << 12
@@ -156,15 +156,20 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         As :func:`open_binary`, and where bytes are not UTF-8: the line, and the byte's offset counted
         from 0 in the decompressed file.
     """
-    offset = 0
     with open_binary(path) as file:
-        for number, raw in enumerate(file, start=1):
-            try:
-                text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise _not_utf8(path, number, offset, raw, error) from error
-            yield number, text.removesuffix("\n").removesuffix("\r")
-            offset += len(raw)
+        yield from decode_lines(file, path)
+
+
+def decode_lines(file: Iterable[bytes], path: Path) -> Iterator[tuple[int, str]]:
+    """Yield ``(line number, text)`` of an open binary file, such as stdin, as :func:`read_lines` does."""
+    offset = 0
+    for number, raw in enumerate(file, start=1):
+        try:
+            text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise _not_utf8(path, number, offset, raw, error) from error
+        yield number, text.removesuffix("\n").removesuffix("\r")
+        offset += len(raw)
 
 
 def _not_utf8(path: Path, line: int, offset: int, raw: bytes, error: UnicodeDecodeError) -> DataError:
