@@ -163,7 +163,7 @@ def _collect(texts: Iterable[Text], name: str, max_characters: int | None) -> Li
         # The mapping keeps the unnamed file alive until the last text has been read.
         content = mmap.mmap(spool.fileno(), 0, access=mmap.ACCESS_READ)
     numbers, places = np.array(ids, np.int64), np.array(bounds, np.int64)
-    first = _first_equal(np.frombuffer(digests, np.uint64).reshape(-1, 2))
+    first = first_equal(np.frombuffer(digests, np.uint64).reshape(-1, 2))
     kept = first == np.arange(len(first))
     counts.withdraw("repeated", int((~kept).sum()))
     repeats: Ids | list[tuple[str, str]] = np.stack([numbers[~kept], numbers[first[~kept]]], axis=1)
@@ -175,7 +175,7 @@ def _collect(texts: Iterable[Text], name: str, max_characters: int | None) -> Li
     return Lines(name, numbers[kept], counts, chosen, repeats, places[:-1][kept], places[1:][kept], content)
 
 
-def _first_equal(digests: NDArray[np.uint64]) -> Ids:
+def first_equal(digests: NDArray[np.uint64]) -> Ids:
     """Return for each row the first row with the same digest."""
     order = np.lexsort((np.arange(len(digests)), digests[:, 0], digests[:, 1]))
     ordered = digests[order]

@@ -106,6 +106,18 @@ class Vectors:
             done += many
         return out
 
+    def gather(self, rows: Ids) -> Floats:
+        """Return rows in any order, and as often as they are named, as a new float32 array."""
+        raw = rows if self.rows is None else self.rows[rows]
+        out = np.empty((len(raw), self.dimension), np.float32)
+        index = np.searchsorted(self._ends, raw, side="right")
+        for number in np.unique(index):
+            part, here = self.parts[number], index == number
+            mapped = np.memmap(part.path, part.dtype, "r", part.offset, (part.rows, self.dimension))
+            with np.errstate(over="ignore"):
+                out[here] = mapped[raw[here] - (int(self._ends[number]) - part.rows)]
+        return out
+
     def _read_raw(self, start: int, out: Floats) -> None:
         done = 0
         while done < len(out):
