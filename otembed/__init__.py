@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from otembed.errors import ConfigError, DataError, ModelError, NumericsError, OtembedError
     from otembed.evaluation import BitextRetrievalEvaluator, evaluate_retrieval
     from otembed.losses import OTAlignmentLoss
+    from otembed.mining import mine_bitext, score_bitext
     from otembed.models import load_model, save_model
     from otembed.training import train
     from otembed.transport import sinkhorn
@@ -34,7 +35,9 @@ _HOMES = {
     "evaluate_retrieval": "evaluation",
     "load_model": "models",
     "load_pairs": "data",
+    "mine_bitext": "mining",
     "save_model": "models",
+    "score_bitext": "mining",
     "sinkhorn": "transport",
     "train": "training",
 }
@@ -53,7 +56,9 @@ __all__ = [
     "evaluate_retrieval",
     "load_model",
     "load_pairs",
+    "mine_bitext",
     "save_model",
+    "score_bitext",
     "sinkhorn",
     "train",
 ]

@@ -6,25 +6,28 @@ import json
 import math
 import os
 import tempfile
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Self
 
 from otembed.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 
-def write_text(path: str | Path, text: str) -> Path:
-    """Write ``text`` as UTF-8 whole or not at all: a temporary file beside ``path``, then a rename."""
+@contextmanager
+def whole_file(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
+    """Open a file that appears under its name whole, or not at all where the block fails."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with os.fdopen(handle, mode, **text) as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         umask = os.umask(0)
@@ -34,7 +37,13 @@ def write_text(path: str | Path, text: str) -> Path:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    return path
+
+
+def write_text(path: str | Path, text: str) -> Path:
+    """Write ``text`` as UTF-8 whole or not at all: a temporary file beside ``path``, then a rename."""
+    with whole_file(path, "w") as file:
+        file.write(text)
+    return Path(path)
 
 
 def finite_or_none(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -13,13 +14,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from filelock import FileLock
 
-from otembed.errors import ConfigError, NumericsError, did_you_mean
+from otembed.errors import ConfigError, DataError, NumericsError, did_you_mean
 from otembed.mining.progress import Progress, silent
 from otembed.mining.shards import ShardFolder
+from otembed.mining.vectors import DTYPES
 from otembed.models.fingerprint import model_fingerprint
 from otembed.models.offline import default_cache_dir
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
@@ -116,20 +120,11 @@ def embed_lines(
     DataError
         The cache cannot be written.
     """
-    if precision not in ("float32", "float16"):
-        raise ConfigError(f"precision is {precision!r}", "Choose one of: float32, float16.")
-    dimension = model.get_embedding_dimension() or len(model.encode("x", show_progress_bar=False))
-    if truncate_dim is not None and not 1 <= truncate_dim <= dimension:
-        raise ConfigError(f"truncate_dim is {truncate_dim}", f"Give 1 to {dimension}, the model's dimension.")
-    dimension = truncate_dim or dimension
     text = resolve_prompt(model, prompt, prompt_name)
-    key = EmbeddingKey(model_fingerprint(model), text, dimension, precision, lines.digest())
-    home = cache_home(cache) / "embeddings"
-    home.mkdir(parents=True, exist_ok=True)
-    with FileLock(home / f".{key.digest}.lock"):
-        folder = ShardFolder(
-            home / key.digest, asdict(key), rows=len(lines), dimension=dimension, precision=precision
-        )
+    key = embedding_key(lines, model, text, truncate_dim, precision)
+    with _locked(make_cache_folder(cache, "embeddings"), key.digest):
+        folder = shard_folder(key, lines, cache)
+        folder.tidy()
         done = folder.finished
         if done:
             logger.info("%s: %d of %d lines are embedded already (%s)", lines.name, done, len(lines), folder.path)
@@ -156,9 +151,60 @@ def embed_lines(
     return folder.vectors(lines.name)
 
 
+def embedding_key(
+    lines: Lines, model: SentenceTransformer, prompt: str, truncate_dim: int | None, precision: str
+) -> EmbeddingKey:
+    """Return what the vectors depend on; ConfigError if a setting is out of range."""
+    if precision not in DTYPES:
+        raise ConfigError(f"precision is {precision!r}", f"Choose one of: {', '.join(DTYPES)}.")
+    dimension = model.get_embedding_dimension() or len(model.encode("x", show_progress_bar=False))
+    if truncate_dim is not None and not 1 <= truncate_dim <= dimension:
+        raise ConfigError(f"truncate_dim is {truncate_dim}", f"Give 1 to {dimension}, the model's dimension.")
+    return EmbeddingKey(model_fingerprint(model), prompt, truncate_dim or dimension, precision, lines.digest())
+
+
+def shard_folder(key: EmbeddingKey, lines: Lines, cache: str | Path | None) -> ShardFolder:
+    """Return the shards of a key as they lie in the cache; writes nothing."""
+    return ShardFolder(
+        cache_home(cache) / "embeddings" / key.digest,
+        asdict(key),
+        rows=len(lines),
+        dimension=key.dimension,
+        precision=key.precision,
+    )
+
+
 def cache_home(cache: str | Path | None) -> Path:
     """Return the folder of mining's cache."""
     return default_cache_dir() / "mining" if cache is None else Path(cache).expanduser()
+
+
+def make_cache_folder(cache: str | Path | None, name: str) -> Path:
+    """Return a folder of the cache and make it; DataError if that cannot be."""
+    folder = cache_home(cache) / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"cannot write the cache: {error.strerror}", "Name another folder: --cache FOLDER.", path=folder
+        ) from error
+    return folder
+
+
+@contextmanager
+def _locked(folder: Path, name: str) -> Iterator[None]:
+    """Let one process at a time write these embeddings; the others wait, and find them finished."""
+    lock = FileLock(folder / f".{name}.lock")
+    try:
+        lock.acquire()
+    except OSError as error:
+        raise DataError(
+            f"cannot write the cache: {error.strerror}", "Name another folder: --cache FOLDER.", path=folder
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _checked(vectors: NDArray[np.float32], lines: Lines, first: int) -> NDArray[np.float32]:

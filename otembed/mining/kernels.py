@@ -173,3 +173,23 @@ def paired_dots(x: Floats, y: Floats, out: Floats) -> None:
     """Write the exact product of every row of ``x`` with the same row of ``y`` to ``out``."""
     for p in range(len(x)):
         out[p] = np.float32(dot(x[p], y[p]))
+
+
+@njit(cache=True, nogil=True)
+def greedy(source: Ids, target: Ids, sources: int, targets: int, chosen: NDArray[np.bool_]) -> None:
+    """Mark each pair, in the order given, whose source and target are both still free."""
+    used_source, used_target = np.zeros(sources, np.bool_), np.zeros(targets, np.bool_)
+    for p in range(len(source)):
+        if not used_source[source[p]] and not used_target[target[p]]:
+            used_source[source[p]] = used_target[target[p]] = True
+            chosen[p] = True
+
+
+@njit(cache=True, nogil=True)
+def listed(ids: Ids, rows: Ids, wanted: Ids, out: NDArray[np.bool_]) -> None:
+    """Say for each pair whether ``wanted`` stands in the list of ``rows``."""
+    for p in range(len(rows)):
+        out[p] = False
+        for c in range(ids.shape[1]):
+            if ids[rows[p], c] == wanted[p]:
+                out[p] = True

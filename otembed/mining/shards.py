@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -48,7 +49,7 @@ class ShardFolder:
     Parameters
     ----------
     path
-        The folder; made if it is not there.
+        The folder; made when the first shard is written.
     key
         What the vectors depend on; kept in the manifest for people to read.
     rows, dimension, precision
@@ -61,9 +62,6 @@ class ShardFolder:
         self.dimension = dimension
         self.precision = precision
         self._head = {"schema": SCHEMA, **key, "rows": rows, "dimension": dimension, "precision": precision}
-        path.mkdir(parents=True, exist_ok=True)
-        for left in path.glob("*.tmp"):
-            left.unlink()
         self._shards = {shard.start: shard for shard in self._recorded() if self._is_sound(shard)}
 
     def missing(self, shard_rows: int) -> Iterator[tuple[int, int]]:
@@ -82,6 +80,11 @@ class ShardFolder:
         """Rows in finished shards."""
         return sum(shard.rows for shard in self._shards.values())
 
+    def tidy(self) -> None:
+        """Remove what a killed run left half written; only while no other process writes here."""
+        for left in self.path.glob("*.tmp"):
+            left.unlink()
+
     def write(self, start: int, values: NDArray[np.floating[Any]]) -> None:
         """Store the rows from ``start`` on, then name them in the manifest."""
         data = np.ascontiguousarray(values, DTYPES[self.precision])
@@ -89,6 +92,7 @@ class ShardFolder:
         name = f"rows-{start:012d}.{self.precision}"
         temporary = self.path / f"{name}.tmp"
         try:
+            self.path.mkdir(parents=True, exist_ok=True)
             with temporary.open("wb") as file:
                 file.write(data.data)
                 file.flush()
@@ -98,7 +102,8 @@ class ShardFolder:
             shards = [asdict(self._shards[each]) for each in sorted(self._shards)]
             write_text(self.path / MANIFEST, json.dumps({**self._head, "shards": shards}, indent=1) + "\n")
         except OSError as error:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
             raise DataError(
                 f"cannot write the embeddings: {error.strerror}",
                 "What is finished stays: free some space and run again, or name another --cache.",

@@ -26,14 +26,15 @@ HEADERLESS = {".f32": "float32", ".f16": "float16"}
 RAW_ROWS = 4096
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Part:
-    """Consecutive rows in one file, from byte ``offset`` on."""
+    """Consecutive rows in one file, from byte ``offset`` on; or in ``array``, which then stands for the file."""
 
     path: Path
     rows: int
     dtype: np.dtype[Any]
     offset: int = 0
+    array: NDArray[Any] | None = None
 
 
 class Vectors:
@@ -62,7 +63,7 @@ class Vectors:
         self.dimension = dimension
         self.rows = rows
         self._ends = np.cumsum([part.rows for part in self.parts], dtype=np.int64)
-        for part in self.parts:
+        for part in (each for each in self.parts if each.array is None):
             needed = part.offset + part.rows * dimension * part.dtype.itemsize
             if part.path.stat().st_size < needed:
                 raise DataError(
@@ -113,7 +114,9 @@ class Vectors:
         index = np.searchsorted(self._ends, raw, side="right")
         for number in np.unique(index):
             part, here = self.parts[number], index == number
-            mapped = np.memmap(part.path, part.dtype, "r", part.offset, (part.rows, self.dimension))
+            mapped = part.array
+            if mapped is None:
+                mapped = np.memmap(part.path, part.dtype, "r", part.offset, (part.rows, self.dimension))
             with np.errstate(over="ignore"):
                 out[here] = mapped[raw[here] - (int(self._ends[number]) - part.rows)]
         return out
@@ -125,14 +128,37 @@ class Vectors:
             part = self.parts[index]
             within = start + done - (int(self._ends[index]) - part.rows)
             many = min(part.rows - within, len(out) - done)
-            width = self.dimension * part.dtype.itemsize
-            values = np.fromfile(part.path, part.dtype, many * self.dimension, offset=part.offset + within * width)
-            if len(values) < many * self.dimension:
-                raise DataError("the file has become shorter while it was read", "Run again.", path=part.path)
+            values = (
+                part.array[within : within + many]
+                if part.array is not None
+                else self._from_file(part, within, many)
+            )
             # A float64 beyond the float32 range becomes infinity here and is refused where rows are checked.
             with np.errstate(over="ignore"):
                 out[done : done + many] = values.reshape(many, self.dimension)
             done += many
+
+    def _from_file(self, part: Part, start: int, rows: int) -> NDArray[Any]:
+        offset = part.offset + start * self.dimension * part.dtype.itemsize
+        values: NDArray[Any] = np.fromfile(part.path, part.dtype, rows * self.dimension, offset=offset)
+        if len(values) < rows * self.dimension:
+            raise DataError("the file has become shorter while it was read", "Run again.", path=part.path)
+        return values
+
+
+def array_vectors(values: NDArray[Any], name: str) -> Vectors:
+    """Return a matrix in memory as vectors; DataError if it is none."""
+    _check_matrix(values.shape, values.dtype, name)
+    return Vectors(name, [Part(Path(name), len(values), values.dtype, array=values)], values.shape[1])
+
+
+def _check_matrix(shape: tuple[int, ...], dtype: np.dtype[Any], name: str | Path) -> None:
+    if len(shape) != 2 or 0 in shape or dtype.kind != "f":
+        raise DataError(
+            f"shape {shape} of {dtype} is no matrix of sentence vectors",
+            "Give floats of shape (sentences, dimensions), at least one of each.",
+            path=name,
+        )
 
 
 def open_vectors(path: str | Path, *, dimension: int | None = None, dtype: str | None = None) -> Vectors:
@@ -191,12 +217,7 @@ def _open_npy(path: Path, dimension: int | None) -> Vectors:
             offset = file.tell()
     except (ValueError, EOFError, OSError) as error:
         raise DataError(f"not a sound NumPy file: {error}", "Save it again with numpy.save.", path=path) from error
-    if len(shape) != 2 or 0 in shape or dtype.kind != "f":
-        raise DataError(
-            f"shape {shape} of {dtype} is no matrix of sentence vectors",
-            "Save floats of shape (sentences, dimensions), at least one of each.",
-            path=path,
-        )
+    _check_matrix(shape, dtype, path)
     if fortran:
         raise DataError(
             "the matrix is stored column by column", "Save numpy.ascontiguousarray of it instead.", path=path
