@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from otembed.errors import ConfigError
-
 from .options import named_pairs
+from .options import refuse_taken as _refuse_taken
 
 if TYPE_CHECKING:
     from otembed.data import PairSpec
@@ -90,15 +89,6 @@ def _specs(pairs: list[str]) -> dict[str, PairSpec]:
     from otembed.data import parse_pair_spec
 
     return {key: parse_pair_spec(key, place) for key, place in named_pairs(pairs, "--pairs").items()}
-
-
-def _refuse_taken(output: Path, *, force: bool) -> None:
-    if output.is_dir():
-        raise ConfigError(f"--output {output} is a folder", "Give the name of a file.")
-    if output.exists() and not force:
-        raise ConfigError(
-            f"--output {output} is there already", "Choose another name, or add --force to replace it."
-        )
 
 
 def _sentences(spec: PairSpec, limit: int | None) -> tuple[list[str], list[str]]:

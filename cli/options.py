@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import re
+from pathlib import Path
+
 from otembed.errors import ConfigError
+
+SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(k|m|g|t)?b?", re.IGNORECASE)
+UNITS = {"": 1e9, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
 
 
 def named_pairs(values: list[str], flag: str) -> dict[str, str]:
@@ -16,3 +23,52 @@ def named_pairs(values: list[str], flag: str) -> dict[str, str]:
             raise ConfigError(f"{flag} names {pair} twice", "Join the files, or name the second pair otherwise.")
         named[pair] = place
     return named
+
+
+def refuse_taken(output: Path, *, force: bool) -> None:
+    """Refuse a folder as --output, and a file that is there unless it may be replaced."""
+    if output.is_dir():
+        raise ConfigError(f"--output {output} is a folder", "Give the name of a file.")
+    if output.exists() and not force:
+        raise ConfigError(
+            f"--output {output} is there already", "Choose another name, or add --force to replace it."
+        )
+
+
+def gigabytes(value: str | None, flag: str) -> float | None:
+    """Read ``2GB``, ``500MB`` or ``1.5`` (GB) as a number of 1e9 bytes."""
+    if value is None:
+        return None
+    found = SIZE.fullmatch(value.strip())
+    if not found or float(found[1]) <= 0:
+        raise ConfigError(f"{flag} {value!r} is no size", f"Write {flag} 2GB or {flag} 500MB.")
+    return float(found[1]) * UNITS[(found[2] or "").lower()] / 1e9
+
+
+def number_or_none(value: str, flag: str) -> float | None:
+    """Read a number, or ``none`` for no limit."""
+    if value.strip().lower() == "none":
+        return None
+    hint = f"Write {flag} NUMBER or {flag} none."
+    try:
+        number = float(value)
+    except ValueError as error:
+        raise ConfigError(f"{flag} {value!r} is no number", hint) from error
+    if not math.isfinite(number):
+        raise ConfigError(f"{flag} {value!r} is not finite", hint)
+    return number
+
+
+def language_pair(value: str | None, flag: str) -> tuple[str, str] | None:
+    """Read ``sw-en`` as the languages of both sides."""
+    if value is None:
+        return None
+    from otembed.data.spec import LANGUAGE_CODE
+
+    codes = value.split("-")
+    if len(codes) != 2 or not all(LANGUAGE_CODE.fullmatch(code) for code in codes):
+        raise ConfigError(
+            f"{flag} {value!r} is no pair of languages",
+            "Write two language codes joined by '-', as in sw-en or zh_Hant-en.",
+        )
+    return codes[0].replace("_", "-"), codes[1].replace("_", "-")
