@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from otembed.config import AlignmentConfig, AnchorConfig, TrainConfig
+    from otembed.config_mining import MiningConfig
     from otembed.data import load_pairs
     from otembed.errors import ConfigError, DataError, ModelError, NumericsError, OtembedError
-    from otembed.evaluation import BitextRetrievalEvaluator, evaluate_retrieval
+    from otembed.evaluation import BitextRetrievalEvaluator, MiningEvaluator, evaluate_mining, evaluate_retrieval
     from otembed.losses import OTAlignmentLoss
     from otembed.mining import mine_bitext, score_bitext
     from otembed.models import load_model, save_model
@@ -27,11 +28,14 @@ _HOMES = {
     "BitextRetrievalEvaluator": "evaluation",
     "ConfigError": "errors",
     "DataError": "errors",
+    "MiningConfig": "config_mining",
+    "MiningEvaluator": "evaluation",
     "ModelError": "errors",
     "NumericsError": "errors",
     "OTAlignmentLoss": "losses",
     "OtembedError": "errors",
     "TrainConfig": "config",
+    "evaluate_mining": "evaluation",
     "evaluate_retrieval": "evaluation",
     "load_model": "models",
     "load_pairs": "data",
@@ -48,11 +52,14 @@ __all__ = [
     "BitextRetrievalEvaluator",
     "ConfigError",
     "DataError",
+    "MiningConfig",
+    "MiningEvaluator",
     "ModelError",
     "NumericsError",
     "OTAlignmentLoss",
     "OtembedError",
     "TrainConfig",
+    "evaluate_mining",
     "evaluate_retrieval",
     "load_model",
     "load_pairs",

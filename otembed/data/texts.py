@@ -80,15 +80,15 @@ def read_texts(place: TextPlace) -> Iterator[Text]:
     r"""Yield every text of a file in order, as it is; memory holds one line.
 
     Plain text has one text a line (\n or \r\n; the last may lack it), tabs and all. ``.jsonl`` and ``.parquet``
-    hold it in the field ``text``, ``sentence`` or ``content`` unless another is named; of ``.tsv`` a column is
-    taken, counted from 0, where one is named. All but parquet may be compressed (.gz .bz2 .xz .zst).
+    hold it in the field ``text``, ``sentence`` or ``content`` unless another is named; of plain text a column
+    between tabs is taken, counted from 0, where one is named. All but parquet may be compressed (.gz .bz2 .xz .zst).
 
     Raises
     ------
     DataError
         The file is missing, damaged, not UTF-8, or lacks the field; named as ``file:line``.
     ConfigError
-        Fields are named for a format that has none.
+        A column is named that is no number.
     """
     suffix, compression = split_suffix(place.path)
     if not place.is_stdin:
@@ -111,9 +111,7 @@ def read_texts(place: TextPlace) -> Iterator[Text]:
         return _jsonl(place)
     if place.text_field is None and place.id_field is None:
         return (Text(number, text, None) for number, text in _lines(place))
-    if suffix == ".tsv":
-        return _tsv(place)
-    raise ConfigError(f"{place.path} has no fields", "Leave ?... out; .jsonl, .parquet and .tsv have fields.")
+    return _tsv(place)
 
 
 def _lines(place: TextPlace) -> Iterator[tuple[int, str]]:

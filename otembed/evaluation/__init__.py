@@ -6,12 +6,18 @@
 
 from otembed.evaluation.bitext import bitext_scores
 from otembed.evaluation.geometry import effective_rank, mean_cosine
+from otembed.evaluation.mining import MiningScores, evaluate_mining, mining_scores
+from otembed.evaluation.mining_evaluator import MiningEvaluator
 from otembed.evaluation.retrieval import BitextRetrievalEvaluator, evaluate_retrieval
 
 __all__ = [
     "BitextRetrievalEvaluator",
+    "MiningEvaluator",
+    "MiningScores",
     "bitext_scores",
     "effective_rank",
+    "evaluate_mining",
     "evaluate_retrieval",
     "mean_cosine",
+    "mining_scores",
 ]

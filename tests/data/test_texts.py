@@ -59,7 +59,7 @@ def test_parquet_and_tsv_columns(write, tmp_path):
         ("x.tsv", "a\tb\n", "?text", "cannot read the query"),
         ("x.tsv", "a\tb\n", "?text=0&text=1", "give 'text' one value"),
         ("x.tsv", "a\tb\n", "?txt=0", "unknown query key 'txt'"),
-        ("x.txt", "a\n", "?text=0", "has no fields"),
+        ("x.de", "a\n", "?id=name", "id='name' is no column number"),
         ("x.tmx", "a\n", "", r"\.tmx is no format of one-sided text"),
         ("x.txt", b"a\n\xff\n", "", r"x\.txt:2: not UTF-8"),
     ],
