@@ -11,6 +11,7 @@ from otembed.errors import ConfigError
 
 Count = Annotated[int, Field(gt=0, strict=True)]
 Margin = Literal["ratio", "distance", "absolute"]
+Search = Literal["auto", "exact", "hnsw", "ivf", "pq"]
 Match = Literal["one-to-one", "intersection", "union", "forward", "backward"]
 
 # Near the best F1 of the offline encoder on Tatoeba with half of the lines orphaned. Of raw vectors they depend on
@@ -41,6 +42,14 @@ class MiningConfig:
         default=None, description="Take each side's mean away. null: if both sides have 10 lines or more."
     )
     k: Count = Field(default=4, description="Neighbours of the margin, and candidates of each line.")
+    search: Search = Field(
+        default="auto",
+        description="exact; or by a FAISS index: hnsw, ivf, pq. auto: exact up to 200k lines a side, pq up to a"
+        " million, hnsw above.",
+    )
+    min_recall: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.95, description="Warn if an approximate search finds a smaller share of the true neighbours."
+    )
     margin: Margin = Field(default="distance", description="Score of a pair against the neighbours of its lines.")
     match: Match = Field(default="one-to-one", description="Which candidates become pairs.")
     top_k: Count | None = Field(

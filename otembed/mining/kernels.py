@@ -117,6 +117,15 @@ def merge_lists(scores: Floats, ids: Ids, more_scores: Floats, more_ids: Ids) ->
 
 
 @njit(cache=True, nogil=True)
+def merge_turned(scores: Floats, ids: Ids, more_scores: Floats, more_ids: Ids) -> None:
+    """Merge the lists of the other side into ``scores`` and ``ids``: a neighbour of mine has me as a candidate."""
+    for r in range(len(more_ids)):
+        for c in range(more_ids.shape[1]):
+            if more_ids[r, c] >= 0:
+                insert(scores[more_ids[r, c]], ids[more_ids[r, c]], more_scores[r, c], r)
+
+
+@njit(cache=True, nogil=True)
 def screen(
     tile: Floats,
     x: Floats,

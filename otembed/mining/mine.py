@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from time import perf_counter
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from otembed.config import PairChecks
 from otembed.config_mining import MiningConfig
 from otembed.errors import ConfigError
+from otembed.mining.approximate import METHODS, approximate_neighbours, choose_method
 from otembed.mining.embed import make_cache_folder
 from otembed.mining.exact import available_workers, exact_neighbours
 from otembed.mining.inputs import Place, VectorPlace, centre_both, collect, embed_input, load_encoder, open_inputs
@@ -26,7 +29,9 @@ if TYPE_CHECKING:
 
     from otembed.mining.neighbours import Neighbours
 
-STATE_SCHEMA = 1
+logger = logging.getLogger(__name__)
+
+STATE_SCHEMA = 2
 
 
 def mine_bitext(
@@ -110,19 +115,19 @@ def mine_bitext(
         left, right = (collect(*each) for each in zip(inputs, vectors, strict=True))
         left, right = centre_both(left, right, config.center)
     with clock("search"):
-        forward, backward = search(left, right, config, cache=cache, progress=progress)
+        found = search(left, right, config, cache=cache, progress=progress)
     with clock("pair"):
         ratio = config.max_length_ratio
         keep = None if ratio is None else length_filter(left, right, ratio, PairChecks().ratio_from_characters)
         threshold = config.lowest_score(centred=left.side.centred)
-        pairs, candidates = pair_up(forward, backward, config, threshold=threshold, keep=keep)
+        pairs, candidates = pair_up(found.forward, found.backward, config, threshold=threshold, keep=keep)
     report = MiningReport(
         model=None if encoder is None else name_of(model),
         source=left.counts,
         target=right.counts,
         dimension=left.side.vectors.dimension,
         centred=left.side.centred,
-        search="exact",
+        search=found.method,
         k=config.k,
         margin=config.margin,
         match=config.match,
@@ -130,8 +135,19 @@ def mine_bitext(
         candidates=candidates,
         pairs=len(pairs),
         seconds=clock.seconds,
+        recall=found.recall,
     )
     return MinedPairs(pairs, left, right, report)
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Neighbours of both sides, the method that found them, and its recall; None for the exact one."""
+
+    forward: Neighbours
+    backward: Neighbours
+    method: str
+    recall: float | None
 
 
 def search(
@@ -141,29 +157,38 @@ def search(
     *,
     cache: str | Path | None,
     progress: Progress = silent,
-) -> tuple[Neighbours, Neighbours]:
+) -> Found:
     """Return the neighbours of both sides, going on from what the cache holds of the same search.
 
     Arrays in memory are the caller's to keep: nothing about them is written to disk.
     """
     rows, columns, dimension = len(source), len(target), source.side.vectors.dimension
+    method = choose_method(config.search, rows, columns)
     workers = config.workers or available_workers()
-    plan = plan_search(rows, columns, dimension, config.k, workers=workers, memory_gb=config.memory_gb)
+    plan = plan_search(rows, columns, dimension, config.k, method, workers=workers, memory_gb=config.memory_gb)
     parts = [part for each in (source, target) for part in each.side.vectors.parts]
-    state_file = None
+    state_file = index_folder = None
     if any(part.array is None for part in parts):
-        key = (STATE_SCHEMA, source.side.digest, target.side.digest, source.side.centred, config.k)
+        key = (STATE_SCHEMA, source.side.digest, target.side.digest, source.side.centred, config.k, method)
         name = blake2b(repr(key).encode(), digest_size=16).hexdigest()
         state_file = make_cache_folder(cache, "searches") / f"{name}.npz"
-    return exact_neighbours(
-        source.side,
-        target.side,
-        config.k,
-        tiling=plan.tiling,
-        workers=plan.workers,
-        state_file=state_file,
-        progress=progress,
+        index_folder = make_cache_folder(cache, "indexes") if method in METHODS else None
+    sides = source.side, target.side
+    if method == "exact":
+        both = exact_neighbours(
+            *sides, config.k, tiling=plan.tiling, workers=plan.workers, state_file=state_file, progress=progress
+        )
+        return Found(*both, method, None)
+    forward, backward, recall = approximate_neighbours(
+        *sides, config.k, method, workers=workers, cache=index_folder, state_file=state_file, progress=progress
     )
+    if recall < config.min_recall:
+        logger.warning(
+            "recall %.3f is below %.3f: pairs are missed and margins are wrong; search exactly, or by another method",
+            recall,
+            config.min_recall,
+        )
+    return Found(forward, backward, method, recall)
 
 
 def name_of(model: Any) -> str | None:

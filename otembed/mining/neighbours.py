@@ -48,7 +48,7 @@ class Neighbours:
 
 
 class SearchState:
-    """What an exact search has found so far.
+    """What a search has found so far.
 
     Parameters
     ----------
@@ -56,12 +56,15 @@ class SearchState:
         Rows of the source and of the target.
     k
         Neighbours kept of each; with fewer rows on the other side, all of them.
+
+    ``recall`` is the measured recall of an approximate search, None of an exact one.
     """
 
     def __init__(self, rows: int, columns: int, k: int) -> None:
         self.forward = Neighbours.none(rows, min(k, columns))
         self.backward = Neighbours.none(columns, min(k, rows))
         self.done = np.zeros(columns, bool)
+        self.recall: float | None = None
 
     def remaining(self, width: int) -> Iterator[tuple[int, int]]:
         """Yield ``(start, stop)`` of the columns that are not searched, at most ``width`` together."""
@@ -78,6 +81,7 @@ class SearchState:
                 np.savez(
                     file,
                     done=self.done,
+                    recall=np.array(np.nan if self.recall is None else self.recall),
                     **{f"forward_{name}": getattr(self.forward, name) for name in ("scores", "ids")},
                     **{f"backward_{name}": getattr(self.backward, name) for name in ("scores", "ids")},
                 )
@@ -99,7 +103,7 @@ class SearchState:
         try:
             with np.load(path) as file:
                 saved = {name: file[name] for name in file.files}
-            done = saved["done"]
+            done, recall = saved["done"], float(saved["recall"])
             lists = [Neighbours(saved[f"{side}_scores"], saved[f"{side}_ids"]) for side in ("forward", "backward")]
             fits = done.shape == self.done.shape and all(
                 found.scores.shape == found.ids.shape == own.ids.shape
@@ -110,5 +114,5 @@ class SearchState:
         if not fits:
             logger.warning("%s: the state of an earlier search is damaged, the search starts again", path)
             return
-        self.done = done
+        self.done, self.recall = done, None if np.isnan(recall) else recall
         self.forward, self.backward = lists

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from otembed.config_mining import MiningConfig
 from otembed.errors import ConfigError
+from otembed.mining.approximate import METHODS, QUERIES, TRAIN_ROWS, choose_method, index_bytes
 from otembed.mining.embed import embedding_key, resolve_prompt, shard_folder
 from otembed.mining.exact import Tiling, available_workers
 from otembed.mining.inputs import load_encoder
@@ -49,6 +50,7 @@ class MiningPlan(Result):
     dimension: int
     lines_to_embed: int
     disk_bytes: int
+    search: str
     tiles: int
     workers: int
     memory_bytes: int
@@ -57,16 +59,30 @@ class MiningPlan(Result):
     stripe: int
 
 
-def search_memory(rows: int, columns: int, dimension: int, k: int, workers: int, tiling: Tiling) -> int:
+def search_memory(
+    rows: int, columns: int, dimension: int, k: int, workers: int, tiling: Tiling, method: str = "exact"
+) -> int:
     """Return the bytes that search and pairing take at most."""
     lists = NEIGHBOUR * k * (rows + columns + workers * rows)
     pieces = workers * tiling.memory(dimension)
+    if method in METHODS:
+        # One index at a time, the sample it is trained on, and the candidates of a block of queries.
+        sample = 4 * dimension * min(max(rows, columns), TRAIN_ROWS)
+        looked_up = 8 * dimension * QUERIES * k * METHODS[method].candidates
+        pieces += index_bytes(method, max(rows, columns), dimension) + sample + looked_up
     candidates = CANDIDATE * k * (rows + columns)
     return max(lists + pieces, NEIGHBOUR * k * (rows + columns) + candidates)
 
 
 def plan_search(
-    rows: int, columns: int, dimension: int, k: int, *, workers: int, memory_gb: float | None = None
+    rows: int,
+    columns: int,
+    dimension: int,
+    k: int,
+    method: str = "exact",
+    *,
+    workers: int,
+    memory_gb: float | None = None,
 ) -> SearchPlan:
     """Cut a search to a budget: smaller pieces first, then fewer workers.
 
@@ -79,7 +95,7 @@ def plan_search(
     while True:
         tiling = Tiling()
         while True:
-            needed = search_memory(rows, columns, dimension, k, workers, tiling)
+            needed = search_memory(rows, columns, dimension, k, workers, tiling, method)
             if budget is None or needed <= budget:
                 return SearchPlan(tiling, workers, needed)
             smaller = replace(
@@ -90,7 +106,7 @@ def plan_search(
             tiling = smaller
         if workers == 1:
             raise ConfigError(
-                f"{rows} x {columns} rows with k = {k} need {needed / 1e9:.2f} GB, memory_gb is {memory_gb}",
+                f"{rows} x {columns} rows with k = {k} ({method}) need {needed / 1e9:.2f} GB, memory_gb is {memory_gb}",
                 "Raise it, lower k, or mine parts of the source against the whole target.",
             )
         workers -= 1
@@ -134,7 +150,10 @@ def plan_mining(
         sides.append({"name": each.name, "read": read, "kept": kept, "dropped": dropped})
     rows, columns = sizes
     workers = config.workers or available_workers()
-    plan = plan_search(rows, columns, dimension, config.k, workers=workers, memory_gb=config.memory_gb)
+    method = choose_method(config.search, rows, columns)
+    plan = plan_search(rows, columns, dimension, config.k, method, workers=workers, memory_gb=config.memory_gb)
+    lists = NEIGHBOUR * (rows * min(config.k, columns) + columns * min(config.k, rows))
+    indexes = index_bytes(method, rows, dimension) + index_bytes(method, columns, dimension)
     tiling = plan.tiling
     stripes, rest = divmod(columns, tiling.stripe)
     across = stripes * -(-tiling.stripe // tiling.columns) + -(-rest // tiling.columns)
@@ -143,8 +162,9 @@ def plan_mining(
         target=sides[1],
         dimension=dimension,
         lines_to_embed=missing,
-        disk_bytes=disk + NEIGHBOUR * config.k * (rows + columns),
-        tiles=-(-rows // tiling.rows) * across,
+        disk_bytes=disk + lists + indexes,
+        search=method,
+        tiles=-(-rows // tiling.rows) * across if method == "exact" else 0,
         workers=plan.workers,
         memory_bytes=plan.memory,
         tile_rows=tiling.rows,

@@ -138,7 +138,7 @@ def score_bitext(
     vectors = [embed_input(each, encoder, config, cache=cache, progress=progress) for each in inputs]
     left, right = (collect(*each) for each in zip(inputs, vectors, strict=True))
     left, right = centre_both(left, right, config.center)
-    forward, backward = search(left, right, config, cache=cache, progress=progress)
+    found = search(left, right, config, cache=cache, progress=progress)
     x, y = (side.rows_by_number() for side in lines)
     usable = (x >= 0) & (y >= 0)
     if not usable.any():
@@ -149,7 +149,7 @@ def score_bitext(
     cosines = np.full(len(x), np.nan, np.float32)
     cosines[usable] = pair_cosines(left.side, right.side, x[usable], y[usable])
     scores = np.full(len(x), np.nan)
-    means = mean_similarity(forward)[x[usable]], mean_similarity(backward)[y[usable]]
+    means = mean_similarity(found.forward)[x[usable]], mean_similarity(found.backward)[y[usable]]
     scores[usable] = margin_scores(cosines[usable], *means, config.margin)
     report = ScoreReport(
         pairs=len(x),

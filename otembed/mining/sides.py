@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -29,8 +29,8 @@ class Side:
     ----------
     vectors
         The rows that are searched.
-    total
-        (d,) float64 sum of all unit rows, added one after the other.
+    mean
+        (d,) float64 mean of all unit rows of the side, added one after the other.
     digest
         Hash of the rows: what was found for these rows holds as long as it is the same.
     centred
@@ -38,7 +38,7 @@ class Side:
     """
 
     vectors: Vectors
-    total: NDArray[np.float64]
+    mean: NDArray[np.float64]
     digest: str
     centred: bool = False
 
@@ -54,10 +54,14 @@ class Side:
         """Return rows in any order, ready to be multiplied."""
         return self._ready(self.vectors.gather(rows))
 
+    def choose(self, rows: Ids) -> Side:
+        """Return some rows, given in ascending order, as they are among all of the side."""
+        return replace(self, vectors=self.vectors.choose(rows))
+
     def _ready(self, rows: Floats) -> Floats:
         kernels.scale_to_unit(rows, np.empty(len(rows), np.uint8))
         if self.centred:
-            kernels.centre(rows, self.total / len(self))
+            kernels.centre(rows, self.mean)
         return rows
 
 
@@ -118,4 +122,4 @@ def scan(vectors: Vectors, *, drop_repeated: bool = False) -> tuple[Side, ScanCo
         digest.update(rows.data)
         kernels.scale_to_unit(rows, states[: len(rows)])
         kernels.add_rows(rows, total)
-    return Side(chosen, total, digest.hexdigest()), ScanCounts(zero, repeated)
+    return Side(chosen, total / len(chosen), digest.hexdigest()), ScanCounts(zero, repeated)

@@ -70,7 +70,7 @@ def test_shards_tiles_workers_and_restarts_change_no_byte(tmp_path, stored, prec
     """The whole matrix of ways to compute the same answer, with repeated rows so that ties occur."""
     x, y = (unit(rows, 12, rows)[np.r_[0:rows, 0:9]].astype(precision) for rows in (101, 77))
     whole = [scan(stored(values, name))[0] for values, name in ((x, "x"), (y, "y"))]
-    whole = [Side(side.vectors, side.total, side.digest, centred=True) for side in whole]
+    whole = [Side(side.vectors, side.mean, side.digest, centred=True) for side in whole]
     expected = packed(exact_neighbours(*whole, 4))
     monkeypatch.setattr(exact, "SAVE_SECONDS", -1)
     for number, (shards, tiling, workers) in enumerate(
@@ -84,7 +84,7 @@ def test_shards_tiles_workers_and_restarts_change_no_byte(tmp_path, stored, prec
                 rows.tofile(path)
                 parts.append(Part(path, len(rows), rows.dtype))
             side = scan(Vectors(name, parts, 12))[0]
-            sides.append(Side(side.vectors, side.total, side.digest, centred=True))
+            sides.append(Side(side.vectors, side.mean, side.digest, centred=True))
         assert [side.digest for side in sides] == [side.digest for side in whole]
         state = tmp_path / f"state-{number}.npz"
         options = {"tiling": tiling, "workers": workers, "state_file": state}
@@ -170,14 +170,14 @@ def test_a_side_is_centred_as_in_numpy_and_zero_rows_are_left_out(stored):
     np.testing.assert_allclose(as_read(side), kept, atol=1e-6)
     kept -= kept.mean(axis=0)
     kept /= np.linalg.norm(kept, axis=1, keepdims=True)
-    centred = Side(side.vectors, side.total, side.digest, centred=True)
+    centred = Side(side.vectors, side.mean, side.digest, centred=True)
     np.testing.assert_allclose(as_read(centred), kept, atol=1e-6)
     assert centred.gather(np.array([36, 0, 0, 5])).tobytes() == as_read(centred)[[36, 0, 0, 5]].tobytes()
 
 
 def test_one_row_alone_has_no_direction_left_when_centred(stored):
     side = scan(stored(unit(1, 6, 3)))[0]
-    assert not as_read(Side(side.vectors, side.total, side.digest, centred=True)).any()
+    assert not as_read(Side(side.vectors, side.mean, side.digest, centred=True)).any()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
