@@ -16,7 +16,6 @@ import argparse
 import json
 import math
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -32,6 +31,7 @@ from numpy.typing import NDArray
 
 import otembed
 from otembed.evaluation import mining_scores
+from otembed.mining.approximate import METHODS, approximate_neighbours
 from otembed.mining.embed import embed_lines
 from otembed.mining.exact import exact_neighbours
 from otembed.mining.lines import read_side
@@ -45,6 +45,8 @@ Gold = set[tuple[int, int]]
 K = 4
 TIME_GOAL, MEMORY_GOAL = 0.60, 100
 SIZES = (20_000, 50_000, 100_000)
+# Beyond this the floor and the check that both find the same would take longer than the comparison itself.
+AGREEMENT_ROWS = 20_000
 
 
 def unit(rows: NDArray[Any]) -> Floats:
@@ -108,8 +110,9 @@ def search_speed(rows: int, repeats: int, folder: Path) -> dict[str, Any]:
     runs: dict[str, Callable[[], Any]] = {
         "otembed": lambda: one_pass(files),
         "two faiss.knn": lambda: two_searches(x, y),
-        "product alone": lambda: product_alone(x, y),
     }
+    if rows <= AGREEMENT_ROWS:
+        runs["product alone"] = lambda: product_alone(x, y)
     one_pass(save(x[:50], y[:50], folder, "small"))  # compiles
     best = dict.fromkeys(runs, math.inf)
     for _ in range(repeats):
@@ -117,13 +120,32 @@ def search_speed(rows: int, repeats: int, folder: Path) -> dict[str, Any]:
             started = time.process_time()
             each()
             best[name] = min(best[name], time.process_time() - started)
-    ours, theirs = one_pass(files, centred=False), two_searches(x, y)
-    return {
-        "rows": rows,
+    found: dict[str, Any] = {
+        "repeats": repeats,
         "cpu_seconds": {name: round(value, 3) for name, value in best.items()},
+    }
+    if rows > AGREEMENT_ROWS:
+        return found
+    ours, theirs = one_pass(files, centred=False), two_searches(x, y)
+    return found | {
         "same_neighbours": min(float((a.ids == b[1]).mean()) for a, b in zip(ours, theirs, strict=True)),
         "largest_difference": max(float(np.abs(a.scores - b[0]).max()) for a, b in zip(ours, theirs, strict=True)),
     }
+
+
+def index_recall(rows: int, repeats: int, folder: Path) -> dict[str, Any]:
+    """Recall of each FAISS index, and its CPU time beside the exact search, building and checking included."""
+    files = save(*planted(rows)[:2], folder)
+    source, target = (replace(scan(open_vectors(each))[0], centred=True) for each in files)
+    started = time.process_time()
+    exact_neighbours(source, target, K, workers=1)
+    exact = time.process_time() - started
+    found: dict[str, Any] = {}
+    for method in METHODS:
+        started = time.process_time()
+        recall = approximate_neighbours(source, target, K, method, workers=1)[2]
+        found[method] = {"recall": round(recall, 4), "cost": round((time.process_time() - started) / exact, 2)}
+    return found
 
 
 def save(x: Floats, y: Floats, folder: Path, name: str = "rows") -> tuple[Path, Path]:
@@ -134,36 +156,35 @@ def save(x: Floats, y: Floats, folder: Path, name: str = "rows") -> tuple[Path, 
     return paths
 
 
+def resident(field: str) -> int:
+    """Read a figure of this process's memory in bytes; Linux only."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return 1024 * int(status.partition(f"{field}:")[2].split()[0])
+
+
 def print_growth(method: str, folder: Path) -> None:
-    """Print by how much the peak resident memory grows in this process, in 1e6 bytes."""
-    files = folder / "rows-x.npy", folder / "rows-y.npy"
-    small = folder / "small-x.npy", folder / "small-y.npy"
-    one_pass(small)
-    two_searches(*(np.load(each) for each in small))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """Print by how much the peak resident memory grows over the loaded interpreter, in 1e6 bytes."""
+    one_pass((folder / "small-x.npy", folder / "small-y.npy"))
+    two_searches(*(np.load(folder / f"small-{side}.npy") for side in "xy"))
+    before = resident("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak is counted from here
     if method == "otembed":
-        one_pass(files)
+        one_pass((folder / "rows-x.npy", folder / "rows-y.npy"))
     else:
-        two_searches(*(np.load(each) for each in files))
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / 1e6)  # noqa: T201
+        two_searches(*(np.load(folder / f"rows-{side}.npy") for side in "xy"))
+    print((resident("VmHWM") - before) / 1e6)  # noqa: T201
 
 
-def memory(folder: Path) -> dict[str, float]:
-    """Growth of the peak memory of both methods on the files of the last size."""
-    return {
-        method: round(
-            float(
-                subprocess.run(
-                    [sys.executable, __file__, "--growth", method, str(folder)],
-                    check=True,
-                    capture_output=True,
-                    text=True,
-                ).stdout
-            ),
-            1,
-        )
-        for method in ("otembed", "two faiss.knn")
-    }
+def memory(rows: int, repeats: int, folder: Path) -> dict[str, Any]:
+    """Growth of the peak memory of both methods, each in a process of its own; once, it does not vary."""
+    x, y, _ = planted(rows)
+    save(x, y, folder)
+    save(x[:50], y[:50], folder, "small")
+    grown = {}
+    for method in ("otembed", "two faiss.knn"):
+        command = [sys.executable, __file__, "--growth", method, str(folder)]
+        grown[method] = round(float(subprocess.run(command, check=True, capture_output=True, text=True).stdout), 1)
+    return grown
 
 
 def best_of_both(x: Floats, y: Floats, there: Any, back: Any) -> list[tuple[float, int, int]]:
@@ -230,7 +251,7 @@ def ours(x: Floats, y: Floats, **settings: Any) -> list[tuple[float, int, int]]:
 
 
 # name: (function, threshold fixed beforehand: otembed's default, LASER's and the example's usual ones)
-METHODS: dict[str, tuple[Callable[[Floats, Floats], list[tuple[float, int, int]]], float]] = {
+MINERS: dict[str, tuple[Callable[[Floats, Floats], list[tuple[float, int, int]]], float]] = {
     "otembed (distance, centred)": (lambda x, y: ours(x, y), 0.06),
     "otembed, ratio": (lambda x, y: ours(x, y, margin="ratio"), 1.15),
     "otembed, ratio, not centred": (lambda x, y: ours(x, y, margin="ratio", center=False), 1.06),
@@ -243,7 +264,7 @@ METHODS: dict[str, tuple[Callable[[Floats, Floats], list[tuple[float, int, int]]
 def quality(name: str, x: Floats, y: Floats, gold: Gold) -> list[dict[str, Any]]:
     """Figures of every method on one collection."""
     rows: list[dict[str, Any]] = []
-    for method, (mine, threshold) in METHODS.items():
+    for method, (mine, threshold) in MINERS.items():
         try:
             pairs = mine(x, y)
         except RuntimeError as error:  # faiss: fewer lines than one cluster takes
@@ -264,9 +285,14 @@ def tatoeba(folder: Path, model: str, cache: Path | None) -> list[tuple[str, Flo
     seen: tuple[set[str], set[str]] = (set(), set())
     for english in sorted(folder.glob("tatoeba.*-eng.eng")):
         other = english.with_suffix(f".{english.name.split('.')[1].removesuffix('-eng')}")
-        texts = (path.read_text(encoding="utf-8").splitlines() for path in (other, english))
-        for pair in zip(*texts, strict=True):
-            if all(pair) and not any(side in known for side, known in zip(pair, seen, strict=True)):
+        texts = (path.read_text(encoding="utf-8").split("\n") for path in (other, english))
+        for source, target in zip(*texts, strict=True):
+            pair = (" ".join(source.split()), " ".join(target.split()))
+            if (
+                all(pair)
+                and pair[0] != pair[1]
+                and not any(side in known for side, known in zip(pair, seen, strict=True))
+            ):
                 pairs.append(pair)
                 for side, known in zip(pair, seen, strict=True):
                     known.add(side)
@@ -289,27 +315,45 @@ def tatoeba(folder: Path, model: str, cache: Path | None) -> list[tuple[str, Flo
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Measure everything."""
+    """Measure everything that the output file does not hold yet, and write it after each part."""
     faiss.omp_set_num_threads(1)
     sizes = (1500,) if options.smoke else options.sizes
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        speed = [search_speed(rows, options.repeats, folder) for rows in sizes]
-        grown = memory(folder)
-    collections = [
-        ("planted, 20k lines" if not options.smoke else "planted", *planted(min(sizes[0], 20_000), seed=1))
-    ]
-    if options.tatoeba is not None:
-        collections += tatoeba(options.tatoeba, options.model, options.cache)
-    return {
+    settings = {"model": options.model, "k": K, "threads": 1, "dimension": 384, "smoke": options.smoke}
+    document: dict[str, Any] = {
         "claim": str(__doc__).splitlines()[0].removeprefix("Claim: "),
         "environment": environment() | {"command": [re.sub(r"[^=,]*/", "", each) for each in sys.argv]},
-        "settings": {"model": options.model, "k": K, "repeats": options.repeats, "threads": 1, "dimension": 384},
+        "settings": settings,
         "goals": {"time": TIME_GOAL, "memory_mb": MEMORY_GOAL},
-        "search": speed,
-        "memory_mb": {"rows": sizes[-1], **grown},
-        "pairs": [row for collection in collections for row in quality(*collection)],
+        "search": [],
+        "memory": [],
+        "indexes": [],
+        "pairs": [],
     }
+    if options.output.exists():
+        document = json.loads(options.output.read_text(encoding="utf-8"))
+        if document["settings"] != settings:
+            raise SystemExit(f"{options.output}: made with other settings; name another file")
+
+    def keep(part: str, rows: list[dict[str, Any]]) -> None:
+        document[part] += rows
+        write_text(options.output, json.dumps(document, indent=1) + "\n")
+
+    if not document["pairs"]:
+        collections = [("planted", *planted(min(sizes[0], 20_000), seed=1))]
+        if options.tatoeba is not None:
+            collections += tatoeba(options.tatoeba, options.model, options.cache)
+        keep("pairs", [row for collection in collections for row in quality(*collection)])
+    parts: dict[str, Callable[[int, int, Path], dict[str, Any]]] = {
+        "search": search_speed,
+        "memory": memory,
+        "indexes": index_recall,
+    }
+    for part, measure in parts.items():
+        for rows in sizes:
+            if rows not in [each["rows"] for each in document[part]]:
+                with tempfile.TemporaryDirectory() as name:
+                    keep(part, [{"rows": rows, **measure(rows, options.repeats, Path(name))}])
+    return document
 
 
 def table(document: dict[str, Any]) -> str:
@@ -323,16 +367,30 @@ def table(document: dict[str, Any]) -> str:
         base = seconds["two faiss.knn"]
         lines.append(
             f"| {each['rows']:,} x {each['rows']:,} x 384 | {seconds['otembed']:.1f} | {base:.1f} | "
-            f"{seconds['otembed'] / base:.2f} | {seconds['product alone'] / base:.2f} | "
+            f"{seconds['otembed'] / base:.2f} | "
+            f"{format(seconds['product alone'] / base, '.2f') if 'product alone' in seconds else ''} | "
             f"{document['goals']['time']:.2f} |"
         )
-    grown = document["memory_mb"]
     lines += [
         "",
-        f"| memory beside the interpreter, {grown['rows']:,} lines a side | MB | goal |",
-        "| --- | ---: | ---: |",
-        f"| otembed | {grown['otembed']:.0f} | {document['goals']['memory_mb']} |",
-        f"| two faiss.knn | {grown['two faiss.knn']:.0f} | |",
+        "| memory beside the interpreter, MB | otembed | two faiss.knn | goal |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| {each['rows']:,} lines a side | {each['otembed']:.0f} | {each['two faiss.knn']:.0f} | "
+        f"{document['goals']['memory_mb']} |"
+        for each in document["memory"]
+    ]
+    lines += ["", "| index, recall (CPU time, exact = 1) | hnsw | ivf | pq |", "| --- | ---: | ---: | ---: |"]
+    lines += [
+        f"| {each['rows']:,} lines a side | "
+        + " | ".join(
+            f"{each[method]['recall']:.3f} ({each[method]['cost']:.2f})" for method in ("hnsw", "ivf", "pq")
+        )
+        + " |"
+        for each in document["indexes"]
+    ]
+    lines += [
         "",
         "| pairs | collection | best F1 | average precision | F1 at | threshold |",
         "| --- | --- | ---: | ---: | ---: | ---: |",
