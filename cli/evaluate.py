@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from . import evaluate_mining
 from .evaluate_alignment import ALIGNMENT_HELP, alignment_command
 from .options import named_pairs, refuse_taken
 
@@ -29,6 +30,9 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 @app.callback()
 def _group() -> None:
     """Measure any model that SentenceTransformer loads."""
+
+
+app.command("mining", help=evaluate_mining.HELP, no_args_is_help=True)(evaluate_mining.mining_command)
 
 
 @app.command("retrieval", help=RETRIEVAL_HELP, no_args_is_help=True)

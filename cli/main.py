@@ -11,14 +11,14 @@ import typer
 from otembed import __version__
 from otembed.errors import OtembedError
 
-from . import align, evaluate, presets, train
+from . import align, embed, evaluate, mine, presets, score, train
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     name="otembed",
-    help="Align multilingual sentence encoders with Optimal Transport: train, align words, evaluate.",
+    help="Align multilingual sentence encoders with Optimal Transport: train, align words, mine, evaluate.",
     no_args_is_help=True,
     add_completion=True,
     rich_markup_mode=None,
@@ -28,6 +28,9 @@ app = typer.Typer(
 app.command("train", help=train.HELP)(train.train_command)
 app.command("align", help=align.HELP, no_args_is_help=True)(align.align_command)
 app.add_typer(evaluate.app, name="eval", help="Measure any model that SentenceTransformer loads.")
+app.command("mine", help=mine.HELP, no_args_is_help=True)(mine.mine_command)
+app.command("embed", help=embed.HELP, no_args_is_help=True)(embed.embed_command)
+app.command("score", help=score.HELP, no_args_is_help=True)(score.score_command)
 app.command("presets", help=presets.HELP)(presets.presets_command)
 
 

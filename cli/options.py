@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
 
 ALIGNMENT_UNITS = ("word", "token")
 DECODINGS = ("mutual", "threshold", "grow-diag", "grow-diag-final-and")
+
+SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(k|m|g|t)?b?", re.IGNORECASE)
+UNITS = {"": 1e9, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
 
 
 def named_pairs(values: list[str], flag: str) -> dict[str, str]:
@@ -59,3 +64,42 @@ def alignment_config(
     flags: dict[str, Any] = {"layer": number, "unit": unit, "decoding": decoding, "threshold": threshold}
     given = {name: value for name, value in flags.items() if value is not None}
     return build(WordAlignmentConfig, parse_assignments(settings) | given, "command line")
+
+
+def gigabytes(value: str | None, flag: str) -> float | None:
+    """Read ``2GB``, ``500MB`` or ``1.5`` (GB) as a number of 1e9 bytes."""
+    if value is None:
+        return None
+    found = SIZE.fullmatch(value.strip())
+    if not found or float(found[1]) <= 0:
+        raise ConfigError(f"{flag} {value!r} is no size", f"Write {flag} 2GB or {flag} 500MB.")
+    return float(found[1]) * UNITS[(found[2] or "").lower()] / 1e9
+
+
+def number_or_none(value: str, flag: str) -> float | None:
+    """Read a number, or ``none`` for no limit."""
+    if value.strip().lower() == "none":
+        return None
+    hint = f"Write {flag} NUMBER or {flag} none."
+    try:
+        number = float(value)
+    except ValueError as error:
+        raise ConfigError(f"{flag} {value!r} is no number", hint) from error
+    if not math.isfinite(number):
+        raise ConfigError(f"{flag} {value!r} is not finite", hint)
+    return number
+
+
+def language_pair(value: str | None, flag: str) -> tuple[str, str] | None:
+    """Read ``sw-en`` as the languages of both sides."""
+    if value is None:
+        return None
+    from otembed.data.spec import LANGUAGE_CODE
+
+    codes = value.split("-")
+    if len(codes) != 2 or not all(LANGUAGE_CODE.fullmatch(code) for code in codes):
+        raise ConfigError(
+            f"{flag} {value!r} is no pair of languages",
+            "Write two language codes joined by '-', as in sw-en or zh_Hant-en.",
+        )
+    return codes[0].replace("_", "-"), codes[1].replace("_", "-")

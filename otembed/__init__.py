@@ -11,15 +11,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from otembed.alignment import WordAligner, align, ot_similarity, ot_similarity_pairwise
     from otembed.config import AlignmentConfig, AnchorConfig, ContrastiveConfig, TrainConfig
+    from otembed.config_mining import MiningConfig
     from otembed.data import load_pairs
     from otembed.errors import ConfigError, DataError, ModelError, NumericsError, OtembedError
     from otembed.evaluation import (
         BitextRetrievalEvaluator,
+        MiningEvaluator,
         WordAlignmentEvaluator,
         evaluate_alignment,
+        evaluate_mining,
         evaluate_retrieval,
     )
     from otembed.losses import GradCacheLoss, OTAlignmentLoss, OTContrastiveLoss
+    from otembed.mining import mine_bitext, score_bitext
     from otembed.models import load_model, save_model
     from otembed.training import train
     from otembed.transport import sinkhorn
@@ -34,6 +38,8 @@ _HOMES = {
     "ContrastiveConfig": "config",
     "DataError": "errors",
     "GradCacheLoss": "losses",
+    "MiningConfig": "config_mining",
+    "MiningEvaluator": "evaluation",
     "ModelError": "errors",
     "NumericsError": "errors",
     "OTAlignmentLoss": "losses",
@@ -44,12 +50,15 @@ _HOMES = {
     "WordAlignmentEvaluator": "evaluation",
     "align": "alignment",
     "evaluate_alignment": "evaluation",
+    "evaluate_mining": "evaluation",
     "evaluate_retrieval": "evaluation",
     "load_model": "models",
     "load_pairs": "data",
+    "mine_bitext": "mining",
     "ot_similarity": "alignment",
     "ot_similarity_pairwise": "alignment",
     "save_model": "models",
+    "score_bitext": "mining",
     "sinkhorn": "transport",
     "train": "training",
 }
@@ -62,6 +71,8 @@ __all__ = [
     "ContrastiveConfig",
     "DataError",
     "GradCacheLoss",
+    "MiningConfig",
+    "MiningEvaluator",
     "ModelError",
     "NumericsError",
     "OTAlignmentLoss",
@@ -72,12 +83,15 @@ __all__ = [
     "WordAlignmentEvaluator",
     "align",
     "evaluate_alignment",
+    "evaluate_mining",
     "evaluate_retrieval",
     "load_model",
     "load_pairs",
+    "mine_bitext",
     "ot_similarity",
     "ot_similarity_pairwise",
     "save_model",
+    "score_bitext",
     "sinkhorn",
     "train",
 ]

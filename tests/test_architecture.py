@@ -18,17 +18,19 @@ ALLOWED = {
     "config_alignment": set(),
     "config_base": set(),
     "config_io": set(),
+    "config_mining": set(),
     "results": set(),
     "transport": set(),
     "alignment": {"transport", "models"},
     "models": set(),
     "data": set(),
-    "evaluation": {"models", "data", "alignment"},
+    "evaluation": {"models", "data", "alignment", "mining"},
     "reporting": set(),
     "losses": {"transport", "alignment", "models"},
+    "mining": {"models", "data"},
     "training": {"losses", "alignment", "data", "models", "evaluation", "reporting"},
 }
-BASE = {"errors", "config", "config_alignment", "config_base", "config_io", "results"}
+BASE = {"errors", "config", "config_alignment", "config_base", "config_io", "config_mining", "results"}
 HEAVY = {"torch", "transformers", "sentence_transformers"}
 
 
@@ -66,7 +68,8 @@ def test_rooms_import_only_what_lies_below(path):
 
 
 @pytest.mark.parametrize(
-    "name", ["errors", "config", "config_alignment", "config_base", "config_io", "results", "reporting"]
+    "name",
+    ["errors", "config", "config_alignment", "config_base", "config_io", "config_mining", "results", "reporting"],
 )
 def test_light_rooms_import_no_torch(name):
     for path in FILES:

@@ -122,3 +122,47 @@ def test_word_alignment_tables_and_verdict_by_hand():
         for p in benchmark.GRID["order_prior"]
     ]
     assert "| 0.05 | 0.5 | 0.250 / 0.275 | 0.300 / 0.275 | 0.400 / 0.275 |" in benchmark.grid_table(document)
+
+
+def test_planted_bitext_is_what_it_says():
+    benchmark = script("mining")
+    x, y, gold = benchmark.planted(400, dimension=32)
+    assert (x.shape, y.shape, len(gold)) == ((400, 32), (400, 32), 200)
+    cosines = x @ y.T
+    pairs = np.array(sorted(gold))
+    assert cosines[pairs[:, 0], pairs[:, 1]].mean() > cosines.mean() + 0.2
+
+
+def test_the_rules_of_the_usual_miners_by_hand():
+    """Two lines a side: each direction's best by ratio, then greedily one to one."""
+    benchmark = script("mining")
+    there = np.array([[0.9, 0.6], [0.8, 0.3]]), np.array([[0, 1], [0, 1]])
+    back = np.array([[0.9, 0.8], [0.6, 0.3]]), np.array([[0, 1], [0, 1]])
+    pairs = benchmark.best_of_both(None, None, there, back)
+    # Means .75, .55 and .85, .45: ratios .9/.8, .6/.6, .8/.7, .3/.5; the best of each line: (0,0), (1,0), (0,1).
+    assert [pair[1:] for pair in pairs] == [(1, 0), (0, 1)]
+    assert [pair[0] for pair in pairs] == pytest.approx([0.8 / 0.7, 1.0])
+
+
+@pytest.mark.slow
+def test_mining_runs_resumes_and_renders(tmp_path):
+    output = tmp_path / "mining.json"
+    command = [
+        sys.executable,
+        str(ROOT / "benchmarks" / "mining.py"),
+        "--smoke",
+        "--repeats",
+        "1",
+        "-o",
+        str(output),
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    first = output.read_text()
+    table = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert output.read_text() == first
+    document = json.loads(first)
+    assert document["search"][0]["same_neighbours"] > 0.999
+    assert document["search"][0]["largest_difference"] < 1e-5
+    best = {each["method"]: each["best_f1"] for each in document["pairs"]}
+    assert best["otembed (distance, centred)"] >= best["LASER's rules, exact"]
+    assert "| otembed, ratio | planted | " in table

@@ -109,12 +109,13 @@ def read_jsonl(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
     path = spec.paths[0]
     places = None
     for number, text in read_lines(path):
-        record = _json_object(text, path, number)
+        record = json_object(text, path, number)
         places = places or find_columns(list(record), spec, str(path), number)
         yield pick(record, places, str(path), number)
 
 
-def _json_object(text: str, path: Path, line: int) -> dict[str, Any]:
+def json_object(text: str, path: Path, line: int) -> dict[str, Any]:
+    """Return the JSON object that one line holds; DataError if it holds anything else."""
     try:
         record = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -8,6 +8,8 @@ from otembed.evaluation.alignment_scores import AlignmentScores, alignment_score
 from otembed.evaluation.bitext import bitext_scores
 from otembed.evaluation.geometry import effective_rank, mean_cosine
 from otembed.evaluation.gold_links import GoldSentence, GoldSet, read_gold, read_gold_set
+from otembed.evaluation.mining import MiningScores, evaluate_mining, mining_scores
+from otembed.evaluation.mining_evaluator import MiningEvaluator
 from otembed.evaluation.retrieval import BitextRetrievalEvaluator, evaluate_retrieval
 from otembed.evaluation.word_alignment import (
     AlignmentReport,
@@ -21,13 +23,17 @@ __all__ = [
     "BitextRetrievalEvaluator",
     "GoldSentence",
     "GoldSet",
+    "MiningEvaluator",
+    "MiningScores",
     "WordAlignmentEvaluator",
     "alignment_scores",
     "bitext_scores",
     "effective_rank",
     "evaluate_alignment",
+    "evaluate_mining",
     "evaluate_retrieval",
     "mean_cosine",
+    "mining_scores",
     "read_gold",
     "read_gold_set",
 ]

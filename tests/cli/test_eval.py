@@ -11,6 +11,7 @@ from otembed.cli.evaluate import app
 from typer.testing import CliRunner
 
 from otembed.errors import ConfigError, DataError, ModelError
+from otembed.evaluation.mining import MiningScores
 from otembed.results import RetrievalReport
 
 ROWS = [
@@ -124,3 +125,28 @@ def test_help_shows_defaults_and_loads_no_torch() -> None:
     assert "[default: 4" in run(["retrieval", "--help"]).stdout
     code = "import sys; from otembed.cli.evaluate import app; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_mining_against_gold(tiny_model_path: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        lines = [f"{name}-{row}\t{text}" for row, (text, _) in enumerate(ROWS[:3])]
+        (tmp_path / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (tmp_path / "gold").write_text("".join(f"a-{row}\tb-{row}\n" for row in range(3)))
+    files = [f"{tmp_path / name}?text=1&id=0" for name in ("a", "b")]
+    options = [
+        "--model",
+        str(tiny_model_path),
+        "--gold",
+        str(tmp_path / "gold"),
+        "--cache",
+        str(tmp_path / "cache"),
+    ]
+    train = ["--train", *files, str(tmp_path / "gold")]
+    report = MiningScores.from_json(run(["mining", *files, *options, *train, "--json"]).stdout)
+    assert (report.gold, report.f1, report.best_f1, report.name) == (3, 1.0, 1.0, "gold")
+    result = run(["mining", *files, *options, "-o", str(tmp_path / "report.json"), "--threshold", "none"])
+    assert "average precision" in result.stdout
+    assert "100.0" in result.stdout
+    assert MiningScores.from_json((tmp_path / "report.json").read_text()).threshold is None
+    with pytest.raises(ConfigError, match="is there already"):
+        run(["mining", *files, *options, "-o", str(tmp_path / "report.json")])

@@ -15,7 +15,8 @@ import otembed
 from otembed.config_io import preset_names
 from otembed.errors import ConfigError
 
-COMMANDS = [[], ["train"], ["align"], ["eval"], ["eval", "retrieval"], ["eval", "alignment"], ["presets"]]
+EVALUATIONS = [["eval", name] for name in ("retrieval", "alignment", "mining")]
+COMMANDS = [[], ["train"], ["align"], ["mine"], ["embed"], ["score"], ["eval"], *EVALUATIONS, ["presets"]]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

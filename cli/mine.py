@@ -1,0 +1,186 @@
+"""``otembed mine``: translation pairs out of two collections."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .mining_options import (
+    DEFAULT_MODEL,
+    BatchSize,
+    Cache,
+    Center,
+    Device,
+    Force,
+    Json,
+    K,
+    Languages,
+    Margin,
+    MaxCharacters,
+    Memory,
+    Model,
+    Output,
+    Precision,
+    Prompt,
+    PromptName,
+    Threshold,
+    TruncateDim,
+    Workers,
+    check_pairs_output,
+    mining_config,
+    put_pairs,
+    say,
+    say_counts,
+    start_logging,
+)
+from .options import gigabytes, language_pair
+from .stages import StageProgress
+
+HELP = """Find translation pairs in two collections of lines.
+
+SOURCE and TARGET are plain text (one sentence a line), .jsonl or .parquet (FILE?text=FIELD&id=FIELD), .tsv
+(FILE?text=1&id=0), plain or .gz .bz2 .xz .zst, or - for stdin; or vectors alone in .npy. Pairs are written by
+suffix, .tsv (score, source, target), .jsonl, .parquet or .tmx, or printed as TSV without -o.
+
+Lines are embedded once and kept in the cache with their neighbours: a run that was cut goes on where it was,
+and one with another margin or threshold takes seconds. The exact search gives the same bytes for any number of
+threads, memory and restarts; an index (--search) finds fewer neighbours faster, and its recall is measured.
+
+A default threshold is a guess: it was near the best F1 for one encoder on one collection. Look at pairs around
+it, or choose one on data with known pairs (otembed eval mining).
+"""
+
+
+def mine_command(
+    source: Annotated[str, typer.Argument(help="Lines, or vectors alone (.npy).", show_default=False)],
+    target: Annotated[str, typer.Argument(help="The other side.", show_default=False)],
+    output: Output = None,
+    model: Model = DEFAULT_MODEL,
+    source_vectors: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Ready vectors of the source's lines: .npy or headerless.")
+    ] = None,
+    target_vectors: Annotated[Path | None, typer.Option(metavar="FILE", help="The same of the target.")] = None,
+    dim: Annotated[int | None, typer.Option(metavar="N", help="Dimension of headerless vectors (LASER).")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32 or float16: type of headerless vectors.")] = None,
+    k: K = 4,
+    search: Annotated[
+        str, typer.Option(help="exact, hnsw, ivf or pq; auto: exact up to 200k lines a side, an index above.")
+    ] = "auto",
+    margin: Margin = "distance",
+    match: Annotated[
+        str, typer.Option(help="one-to-one, intersection, union, forward or backward.")
+    ] = "one-to-one",
+    top_k: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Candidates kept of a line, but with one-to-one.")
+    ] = None,
+    threshold: Threshold = "default",
+    min_cosine: Annotated[float | None, typer.Option(help="Lowest cosine.")] = None,
+    max_length_ratio: Annotated[
+        float | None, typer.Option(help="Longer over shorter side in characters, from 20 on.")
+    ] = None,
+    center: Center = None,
+    prompt: Prompt = None,
+    prompt_name: PromptName = None,
+    truncate_dim: TruncateDim = None,
+    precision: Precision = "float32",
+    batch_size: BatchSize = 32,
+    max_characters: MaxCharacters = "1000",
+    device: Device = None,
+    cache: Cache = None,
+    workers: Workers = None,
+    memory: Memory = None,
+    languages: Languages = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")] = False,
+    as_json: Json = False,
+    force: Force = False,
+) -> None:
+    """Parse the flags, mine, write or print."""
+    config = mining_config(
+        prompt=prompt,
+        prompt_name=prompt_name,
+        truncate_dim=truncate_dim,
+        precision=precision,
+        batch_size=batch_size,
+        max_characters=max_characters,
+        center=center,
+        k=k,
+        search=search,
+        margin=margin,
+        match=match,
+        top_k=top_k,
+        min_cosine=min_cosine,
+        max_length_ratio=max_length_ratio,
+        threshold=threshold,
+        workers=workers,
+        memory_gb=gigabytes(memory, "--memory"),
+    )
+    pair = language_pair(languages, "--languages")
+    check_pairs_output(output, pair, as_json=as_json and not dry_run, force=force)
+    start_logging()
+    from otembed.mining.inputs import open_inputs
+    from otembed.mining.mine import mine_bitext
+    from otembed.mining.plan import plan_mining
+
+    places = (source, target, source_vectors, target_vectors)
+    if dry_run:
+        inputs = open_inputs(*places, config, dimension=dim, dtype=dtype)
+        plan = plan_mining(inputs, model, config, cache=cache, device=device)
+        typer.echo(plan.to_json() if as_json else _plan_text(plan), nl=False)
+        return
+    mined = mine_bitext(
+        source,
+        target,
+        model,
+        config=config,
+        source_vectors=source_vectors,
+        target_vectors=target_vectors,
+        dimension=dim,
+        dtype=dtype,
+        cache=cache,
+        device=device,
+        progress=StageProgress(),
+    )
+    for side in (mined.source, mined.target):
+        say_counts(side.counts)
+    put_pairs(mined, output, pair)
+    say(_summary(mined.report, is_default=threshold == "default"))
+    if as_json:
+        typer.echo(mined.report.to_json(), nl=False)
+
+
+def _summary(report: Any, *, is_default: bool) -> str:
+    text = f"{report.pairs:,} pairs of {report.candidates:,} candidates"
+    if report.recall is not None:
+        text = f"{report.search}: recall {report.recall:.3f} of the true neighbours\n{text}"
+    if report.threshold is None:
+        return f"{text}, no threshold"
+    text += f" at {report.margin} {report.threshold:g} or above"
+    if is_default:
+        text += (
+            "\nthe threshold is the default: "
+            + (
+                "near the best F1 for one encoder on one collection, a guess for yours"
+                if report.centred
+                else "raw vectors have scales of their own, so it is worth little here"
+            )
+            + "; choose with otembed eval mining, or by reading pairs around it"
+        )
+    return text
+
+
+def _plan_text(plan: Any) -> str:
+    lines = []
+    for side in (plan.source, plan.target):
+        dropped = "".join(f", {reason} {count:,}" for reason, count in side["dropped"].items())
+        lines.append(f"{side['name']}: {side['read']:,} read, {side['kept']:,} used{dropped}")
+    lines += [
+        f"to embed: {plan.lines_to_embed:,} lines, {plan.dimension} dimensions",
+        f"cache grows by: {plan.disk_bytes / 1e6:,.1f} MB",
+        f"search: {plan.tiles:,} tiles of {plan.tile_rows} x {plan.tile_columns}, {plan.workers} workers"
+        if plan.search == "exact"
+        else f"search: {plan.search} index, {plan.workers} workers",
+        f"memory: {plan.memory_bytes / 1e6:,.0f} MB beside the libraries and the model",
+    ]
+    return "\n".join(lines) + "\n"

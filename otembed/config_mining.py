@@ -1,0 +1,87 @@
+"""Every knob of mining, defined once; torch-free. Reasons for the defaults stand in ``docs/log.md``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from otembed.config_base import config_dataclass
+from otembed.errors import ConfigError
+
+Count = Annotated[int, Field(gt=0, strict=True)]
+Margin = Literal["ratio", "distance", "absolute"]
+Search = Literal["auto", "exact", "hnsw", "ivf", "pq"]
+Match = Literal["one-to-one", "intersection", "union", "forward", "backward"]
+
+# Near the best F1 of the offline encoder on Tatoeba with half of the lines orphaned. Of raw vectors they depend on
+# the encoder through and through, of centred ones much less.
+DEFAULT_THRESHOLDS: dict[bool, dict[str, float]] = {
+    True: {"distance": 0.06, "ratio": 1.15, "absolute": 0.5},
+    False: {"distance": 0.01, "ratio": 1.015, "absolute": 0.87},
+}
+# With fewer lines on a side its mean is mostly the line itself.
+CENTER_FROM = 10
+
+
+@config_dataclass
+class MiningConfig:
+    """From two collections of lines to pairs."""
+
+    prompt: str | None = Field(default=None, description="Text put before every line. null: the model's default.")
+    prompt_name: str | None = Field(default=None, description="The same by the model's name for it.")
+    truncate_dim: Count | None = Field(default=None, description="Leading dimensions kept. null: all.")
+    precision: Literal["float32", "float16"] = Field(
+        default="float32", description="Embeddings on disk; float16 halves them."
+    )
+    batch_size: Count = Field(default=32, description="Lines encoded at a time.")
+    max_characters: Count | None = Field(
+        default=1000, description="Longer lines are left out and counted. null: no limit."
+    )
+    center: bool | None = Field(
+        default=None, description="Take each side's mean away. null: if both sides have 10 lines or more."
+    )
+    k: Count = Field(default=4, description="Neighbours of the margin, and candidates of each line.")
+    search: Search = Field(
+        default="auto",
+        description="exact; or by a FAISS index: hnsw, ivf, pq. auto: exact up to 200k lines a side, pq up to a"
+        " million, hnsw above.",
+    )
+    min_recall: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.95, description="Warn if an approximate search finds a smaller share of the true neighbours."
+    )
+    margin: Margin = Field(default="distance", description="Score of a pair against the neighbours of its lines.")
+    match: Match = Field(default="one-to-one", description="Which candidates become pairs.")
+    top_k: Count | None = Field(
+        default=None, description="Candidates of a line that are kept; not with one-to-one. null: the best one."
+    )
+    min_cosine: Annotated[float, Field(ge=-1, le=1)] | None = Field(
+        default=None, description="Lowest cosine of a pair (of centred vectors if they are centred). null: none."
+    )
+    max_length_ratio: Annotated[float, Field(ge=1)] | None = Field(
+        default=None, description="Longer over shorter side, in characters, from 20 characters on. null: no limit."
+    )
+    threshold: float | Literal["default"] | None = Field(
+        default="default", description="Lowest score of a pair. default: that of the margin; null: none."
+    )
+    workers: Count | None = Field(default=None, description="Threads of the search. null: all processors.")
+    memory_gb: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="Most memory of the search, in 1e9 bytes. null: no limit."
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> MiningConfig:
+        if self.prompt is not None and self.prompt_name is not None:
+            raise ConfigError("prompt and prompt_name are both set", "Keep one of them.")
+        if self.top_k is not None and self.match == "one-to-one":
+            raise ConfigError(
+                "top_k keeps several candidates of a line, one-to-one a single one",
+                "Choose match: forward, backward, union or intersection.",
+            )
+        if self.top_k is not None and self.top_k > self.k:
+            raise ConfigError(f"top_k is {self.top_k}, but only k = {self.k} are found", "Raise k.")
+        return self
+
+    def lowest_score(self, *, centred: bool) -> float | None:
+        """Return the threshold as a number; None if there is none."""
+        return DEFAULT_THRESHOLDS[centred][self.margin] if self.threshold == "default" else self.threshold

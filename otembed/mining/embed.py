@@ -1,0 +1,218 @@
+"""From lines to embedding shards: each different line once, resumable, cached by what the vectors depend on."""
+
+from __future__ import annotations
+
+import json
+import logging
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import numpy as np
+from filelock import FileLock
+
+from otembed.errors import ConfigError, DataError, NumericsError, did_you_mean
+from otembed.mining.progress import Progress, silent
+from otembed.mining.shards import ShardFolder
+from otembed.mining.vectors import DTYPES
+from otembed.models.fingerprint import model_fingerprint
+from otembed.models.offline import default_cache_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+    from sentence_transformers import SentenceTransformer
+
+    from otembed.mining.lines import Lines
+    from otembed.mining.vectors import Vectors
+
+logger = logging.getLogger(__name__)
+
+# Lines encoded in one call, which sorts them by length into batches. The last bits of a vector depend on the
+# batch it was in, so shards hold whole windows: their number then changes nothing.
+WINDOW = 1024
+SHARD_ROWS = 64 * WINDOW
+# A slow encoder's shards end earlier, so that a kill loses no more than this.
+SHARD_SECONDS = 60
+DIGEST_BYTES = 16
+
+
+@dataclass(frozen=True)
+class EmbeddingKey:
+    """What the vectors of a text depend on: the cache is found under its hash."""
+
+    model: str
+    prompt: str
+    dimension: int
+    precision: str
+    text: str
+
+    @property
+    def digest(self) -> str:
+        """Return the name of the cache folder."""
+        document = json.dumps(asdict(self), sort_keys=True)
+        return blake2b(document.encode(), digest_size=DIGEST_BYTES).hexdigest()
+
+
+def resolve_prompt(model: SentenceTransformer, prompt: str | None, prompt_name: str | None) -> str:
+    """Return the text put before every line; ConfigError for an unknown name or both ways at once."""
+    if prompt is not None and prompt_name is not None:
+        raise ConfigError(f"both a prompt {prompt!r} and a prompt name {prompt_name!r} are given", "Give one.")
+    if prompt is not None:
+        return prompt
+    if prompt_name is not None and prompt_name not in model.prompts:
+        raise ConfigError(f"the model has no prompt {prompt_name!r}", did_you_mean(prompt_name, model.prompts))
+    name = prompt_name or model.default_prompt_name
+    return (model.prompts.get(name) or "") if name else ""
+
+
+def embed_lines(
+    lines: Lines,
+    model: SentenceTransformer,
+    *,
+    cache: str | Path | None = None,
+    prompt: str | None = None,
+    prompt_name: str | None = None,
+    truncate_dim: int | None = None,
+    precision: str = "float32",
+    batch_size: int = 32,
+    shard_rows: int = SHARD_ROWS,
+    progress: Progress = silent,
+) -> Vectors:
+    """Encode lines into shards on disk and return them; what earlier runs have finished is not done again.
+
+    Parameters
+    ----------
+    lines
+        From :func:`otembed.mining.lines.read_side`.
+    model
+        The encoder. Its name does not matter: the cache knows it by its weights and settings.
+    cache
+        Folder of the cache; by default ``mining`` in :func:`otembed.models.offline.default_cache_dir`.
+    prompt, prompt_name
+        A text put before every line, or its name in ``model.prompts``; ``None``: the model's default.
+    truncate_dim
+        Keep this many leading dimensions, for models trained so.
+    precision
+        ``float32``, or ``float16``, which halves the disk and costs about 3 decimal digits.
+    batch_size
+        Lines encoded at a time.
+    shard_rows
+        Most lines of a shard, rounded up to whole windows of 1,024; a shard also ends after a minute.
+    progress
+        Called with the stage, the lines done and all lines.
+
+    Returns
+    -------
+    Vectors
+        (lines, dimension) unit vectors.
+
+    Raises
+    ------
+    NumericsError
+        The model gives NaN, infinity or a zero vector for a line, which is named.
+    ConfigError
+        A setting is out of range.
+    DataError
+        The cache cannot be written.
+    """
+    text = resolve_prompt(model, prompt, prompt_name)
+    key = embedding_key(lines, model, text, truncate_dim, precision)
+    with _locked(make_cache_folder(cache, "embeddings"), key.digest):
+        folder = shard_folder(key, lines, cache)
+        folder.tidy()
+        done = folder.finished
+        if done:
+            logger.info("%s: %d of %d lines are embedded already (%s)", lines.name, done, len(lines), folder.path)
+        for start, stop in folder.missing(-(-shard_rows // WINDOW) * WINDOW):
+            blocks: list[NDArray[np.float32]] = []
+            opened = monotonic()
+            for first in range(start, stop, WINDOW):
+                texts = lines.texts(first, min(first + WINDOW, stop))
+                vectors = model.encode(
+                    texts,
+                    prompt=text,
+                    batch_size=batch_size,
+                    truncate_dim=truncate_dim,
+                    normalize_embeddings=True,
+                    convert_to_numpy=True,
+                    show_progress_bar=False,
+                )
+                blocks.append(_checked(np.asarray(vectors, np.float32), lines, first))
+                done += len(texts)
+                progress(f"embedding {lines.name}", done, len(lines))
+                if monotonic() - opened > SHARD_SECONDS or first + WINDOW >= stop:
+                    folder.write(start, np.concatenate(blocks))
+                    start, blocks, opened = first + len(texts), [], monotonic()
+    return folder.vectors(lines.name)
+
+
+def embedding_key(
+    lines: Lines, model: SentenceTransformer, prompt: str, truncate_dim: int | None, precision: str
+) -> EmbeddingKey:
+    """Return what the vectors depend on; ConfigError if a setting is out of range."""
+    if precision not in DTYPES:
+        raise ConfigError(f"precision is {precision!r}", f"Choose one of: {', '.join(DTYPES)}.")
+    dimension = model.get_embedding_dimension() or len(model.encode("x", show_progress_bar=False))
+    if truncate_dim is not None and not 1 <= truncate_dim <= dimension:
+        raise ConfigError(f"truncate_dim is {truncate_dim}", f"Give 1 to {dimension}, the model's dimension.")
+    return EmbeddingKey(model_fingerprint(model), prompt, truncate_dim or dimension, precision, lines.digest())
+
+
+def shard_folder(key: EmbeddingKey, lines: Lines, cache: str | Path | None) -> ShardFolder:
+    """Return the shards of a key as they lie in the cache; writes nothing."""
+    return ShardFolder(
+        cache_home(cache) / "embeddings" / key.digest,
+        asdict(key),
+        rows=len(lines),
+        dimension=key.dimension,
+        precision=key.precision,
+    )
+
+
+def cache_home(cache: str | Path | None) -> Path:
+    """Return the folder of mining's cache."""
+    return default_cache_dir() / "mining" if cache is None else Path(cache).expanduser()
+
+
+def make_cache_folder(cache: str | Path | None, name: str) -> Path:
+    """Return a folder of the cache and make it; DataError if that cannot be."""
+    folder = cache_home(cache) / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"cannot write the cache: {error.strerror}", "Name another folder: --cache FOLDER.", path=folder
+        ) from error
+    return folder
+
+
+@contextmanager
+def _locked(folder: Path, name: str) -> Iterator[None]:
+    """Let one process at a time write these embeddings; the others wait, and find them finished."""
+    lock = FileLock(folder / f".{name}.lock")
+    try:
+        lock.acquire()
+    except OSError as error:
+        raise DataError(
+            f"cannot write the cache: {error.strerror}", "Name another folder: --cache FOLDER.", path=folder
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _checked(vectors: NDArray[np.float32], lines: Lines, first: int) -> NDArray[np.float32]:
+    bad = ~np.isfinite(vectors).all(axis=1) | ~vectors.any(axis=1)
+    if bad.any():
+        row = first + int(bad.argmax())
+        raise NumericsError(
+            f"{lines.name}: the model gives NaN, infinity or a zero vector for line {lines.ids[row]}",
+            "Look at that line, and at the model.",
+        )
+    return vectors

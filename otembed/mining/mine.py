@@ -1,0 +1,218 @@
+"""From two collections to pairs: lines, embeddings, neighbours in both directions, margin, pairs."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from otembed.config import PairChecks
+from otembed.config_mining import MiningConfig
+from otembed.errors import ConfigError
+from otembed.mining.approximate import METHODS, approximate_neighbours, choose_method
+from otembed.mining.embed import make_cache_folder
+from otembed.mining.exact import available_workers, exact_neighbours
+from otembed.mining.inputs import Place, VectorPlace, centre_both, collect, embed_input, load_encoder, open_inputs
+from otembed.mining.mined import Collection, MinedPairs, MiningReport, length_filter
+from otembed.mining.pairing import pair_up
+from otembed.mining.plan import plan_search
+from otembed.mining.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sentence_transformers import SentenceTransformer
+
+    from otembed.mining.neighbours import Neighbours
+
+logger = logging.getLogger(__name__)
+
+STATE_SCHEMA = 2
+
+
+def mine_bitext(
+    source: Place,
+    target: Place,
+    model: SentenceTransformer | str | None = None,
+    *,
+    config: MiningConfig | None = None,
+    source_vectors: VectorPlace | None = None,
+    target_vectors: VectorPlace | None = None,
+    dimension: int | None = None,
+    dtype: str | None = None,
+    cache: str | Path | None = None,
+    device: str | None = None,
+    progress: Progress = silent,
+    **settings: Any,
+) -> MinedPairs:
+    """Find translation pairs in two collections of lines.
+
+    Parameters
+    ----------
+    source, target
+        A file (see :func:`otembed.mining.lines.read_side`), texts, or vectors alone: a ``.npy`` file or a
+        (lines, dimension) array.
+    model
+        A sentence-transformers encoder, or what :func:`otembed.load_model` takes; not needed where both sides
+        have vectors.
+    config
+        Settings; single ones may be given by name instead, such as ``k=8``.
+    source_vectors, target_vectors
+        Ready vectors of a side's lines, one row a line (those of empty and repeated lines are passed over).
+    dimension, dtype
+        Shape of headerless vector files; see :func:`otembed.mining.vectors.open_vectors`.
+    cache
+        Folder in which embeddings and neighbours are kept, and from which a run that was cut goes on; by
+        default ``mining`` in otembed's cache.
+    device
+        Where a model given by name is loaded: ``cpu``, ``cuda:0``, ...; by default the best there is.
+    progress
+        Called with a stage, what is done and all there is.
+
+    Returns
+    -------
+    MinedPairs
+        Pairs by score, best first; with their report.
+
+    Raises
+    ------
+    DataError
+        A file cannot be read, or vectors and lines do not fit.
+    ConfigError
+        A setting is out of range, or a model is missing.
+    ModelError
+        The model cannot be loaded.
+    NumericsError
+        A vector holds NaN or infinity.
+
+    Notes
+    -----
+    The result is the same for any number of shards, threads, tile sizes and restarts; the vectors themselves
+    are the encoder's, whose last bits depend on batch size and device.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> eye = np.eye(3, dtype=np.float32)
+    >>> pairs = mine_bitext(eye, eye[::-1].copy(), k=1, threshold=None)
+    >>> [(pair.source_id, pair.target_id) for pair in pairs]
+    [(1, 3), (2, 2), (3, 1)]
+    """
+    config = make_config(config, settings)
+    clock = _Clock()
+    with clock("read"):
+        inputs = open_inputs(
+            source, target, source_vectors, target_vectors, config, dimension=dimension, dtype=dtype
+        )
+    with clock("embed"):
+        encoder = load_encoder(model, inputs, device)
+        vectors = [embed_input(each, encoder, config, cache=cache, progress=progress) for each in inputs]
+    with clock("scan"):
+        left, right = (collect(*each) for each in zip(inputs, vectors, strict=True))
+        left, right = centre_both(left, right, config.center)
+    with clock("search"):
+        found = search(left, right, config, cache=cache, progress=progress)
+    with clock("pair"):
+        ratio = config.max_length_ratio
+        keep = None if ratio is None else length_filter(left, right, ratio, PairChecks().ratio_from_characters)
+        threshold = config.lowest_score(centred=left.side.centred)
+        pairs, candidates = pair_up(found.forward, found.backward, config, threshold=threshold, keep=keep)
+    report = MiningReport(
+        model=None if encoder is None else name_of(model),
+        source=left.counts,
+        target=right.counts,
+        dimension=left.side.vectors.dimension,
+        centred=left.side.centred,
+        search=found.method,
+        k=config.k,
+        margin=config.margin,
+        match=config.match,
+        threshold=threshold,
+        candidates=candidates,
+        pairs=len(pairs),
+        seconds=clock.seconds,
+        recall=found.recall,
+    )
+    return MinedPairs(pairs, left, right, report)
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Neighbours of both sides, the method that found them, and its recall; None for the exact one."""
+
+    forward: Neighbours
+    backward: Neighbours
+    method: str
+    recall: float | None
+
+
+def search(
+    source: Collection,
+    target: Collection,
+    config: MiningConfig,
+    *,
+    cache: str | Path | None,
+    progress: Progress = silent,
+) -> Found:
+    """Return the neighbours of both sides, going on from what the cache holds of the same search.
+
+    Arrays in memory are the caller's to keep: nothing about them is written to disk.
+    """
+    rows, columns, dimension = len(source), len(target), source.side.vectors.dimension
+    method = choose_method(config.search, rows, columns)
+    workers = config.workers or available_workers()
+    plan = plan_search(rows, columns, dimension, config.k, method, workers=workers, memory_gb=config.memory_gb)
+    parts = [part for each in (source, target) for part in each.side.vectors.parts]
+    state_file = index_folder = None
+    if any(part.array is None for part in parts):
+        key = (STATE_SCHEMA, source.side.digest, target.side.digest, source.side.centred, config.k, method)
+        name = blake2b(repr(key).encode(), digest_size=16).hexdigest()
+        state_file = make_cache_folder(cache, "searches") / f"{name}.npz"
+        index_folder = make_cache_folder(cache, "indexes") if method in METHODS else None
+    sides = source.side, target.side
+    if method == "exact":
+        both = exact_neighbours(
+            *sides, config.k, tiling=plan.tiling, workers=plan.workers, state_file=state_file, progress=progress
+        )
+        return Found(*both, method, None)
+    forward, backward, recall = approximate_neighbours(
+        *sides, config.k, method, workers=workers, cache=index_folder, state_file=state_file, progress=progress
+    )
+    if recall < config.min_recall:
+        logger.warning(
+            "recall %.3f is below %.3f: pairs are missed and margins are wrong; search exactly, or by another method",
+            recall,
+            config.min_recall,
+        )
+    return Found(forward, backward, method, recall)
+
+
+def name_of(model: Any) -> str | None:
+    """Return the name of a model for reports."""
+    return model if model is None else str(model) if isinstance(model, str | Path) else type(model).__name__
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        started = perf_counter()
+        yield
+        self.seconds[stage] = round(perf_counter() - started, 3)
+
+
+def make_config(config: MiningConfig | None, settings: dict[str, Any]) -> MiningConfig:
+    """Return the settings, given as a whole or one by one."""
+    if config is None:
+        return MiningConfig(**settings)
+    if settings:
+        raise ConfigError(
+            f"both a config and single settings are given: {', '.join(settings)}", "Give one or the other."
+        )
+    return config

@@ -1,0 +1,118 @@
+"""The k nearest neighbours of every row of both sides, and the state of a search that can go on after a cut."""
+
+from __future__ import annotations
+
+import logging
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from otembed.errors import DataError
+from otembed.mining import kernels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from otembed.mining.vectors import Floats, Ids
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """Neighbours of each row of one side among the rows of the other.
+
+    Parameters
+    ----------
+    scores
+        (n, k) float32 cosines, best first. Where a search found fewer than k, minus infinity.
+    ids
+        (n, k) int64 rows of the other side, ascending among equal scores. Where there is none, -1.
+    """
+
+    scores: Floats
+    ids: Ids
+
+    @classmethod
+    def none(cls, rows: int, k: int) -> Neighbours:
+        """Return lists with every place free."""
+        return cls(np.full((rows, k), -np.inf, np.float32), np.full((rows, k), -1, np.int64))
+
+    def merge(self, more: Neighbours) -> None:
+        """Take up neighbours of the same rows; in any order, and again without harm."""
+        kernels.merge_lists(self.scores, self.ids, more.scores, more.ids)
+
+
+class SearchState:
+    """What a search has found so far.
+
+    Parameters
+    ----------
+    rows, columns
+        Rows of the source and of the target.
+    k
+        Neighbours kept of each; with fewer rows on the other side, all of them.
+
+    ``recall`` is the measured recall of an approximate search, None of an exact one.
+    """
+
+    def __init__(self, rows: int, columns: int, k: int) -> None:
+        self.forward = Neighbours.none(rows, min(k, columns))
+        self.backward = Neighbours.none(columns, min(k, rows))
+        self.done = np.zeros(columns, bool)
+        self.recall: float | None = None
+
+    def remaining(self, width: int) -> Iterator[tuple[int, int]]:
+        """Yield ``(start, stop)`` of the columns that are not searched, at most ``width`` together."""
+        edges = np.flatnonzero(np.diff(np.concatenate([[True], self.done, [True]]).astype(np.int8)))
+        for start, stop in edges.reshape(-1, 2).tolist():
+            for first in range(start, stop, width):
+                yield first, min(first + width, stop)
+
+    def save(self, path: Path) -> None:
+        """Write the state whole or not at all."""
+        temporary = path.with_name(f".{path.name}.tmp")
+        try:
+            with temporary.open("wb") as file:
+                np.savez(
+                    file,
+                    done=self.done,
+                    recall=np.array(np.nan if self.recall is None else self.recall),
+                    **{f"forward_{name}": getattr(self.forward, name) for name in ("scores", "ids")},
+                    **{f"backward_{name}": getattr(self.backward, name) for name in ("scores", "ids")},
+                )
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise DataError(
+                f"cannot write the state of the search: {error.strerror}",
+                "What was written before stays: free some space and run again, or name another --cache.",
+                path=path,
+            ) from error
+
+    def load(self, path: Path) -> None:
+        """Take up a saved state; one that is damaged or of other shapes is left aside with a warning."""
+        if not path.exists():
+            return
+        try:
+            with np.load(path) as file:
+                saved = {name: file[name] for name in file.files}
+            done, recall = saved["done"], float(saved["recall"])
+            lists = [Neighbours(saved[f"{side}_scores"], saved[f"{side}_ids"]) for side in ("forward", "backward")]
+            fits = done.shape == self.done.shape and all(
+                found.scores.shape == found.ids.shape == own.ids.shape
+                for found, own in zip(lists, (self.forward, self.backward), strict=True)
+            )
+        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile):
+            fits = False
+        if not fits:
+            logger.warning("%s: the state of an earlier search is damaged, the search starts again", path)
+            return
+        self.done, self.recall = done, None if np.isnan(recall) else recall
+        self.forward, self.backward = lists

@@ -1,0 +1,152 @@
+"""Writing pairs: TSV, JSON lines, Parquet and TMX, chosen by suffix, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from itertools import chain, islice
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from otembed.errors import ConfigError
+from otembed.results import whole_file
+
+BATCH_ROWS = 4096
+ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+# What XML 1.0 has no way to write.
+NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+class MinedPair(NamedTuple):
+    """One pair: its margin score, the cosine, the ids of its lines, and their texts ('' where there are none)."""
+
+    score: float
+    cosine: float
+    source_id: int | str
+    target_id: int | str
+    source: str
+    target: str
+
+
+def tsv_line(pair: MinedPair) -> str:
+    r"""Return score, source and target as one line, in LASER's order; ids where there is no text.
+
+    Tabs, line breaks and backslashes inside a text are written as ``\t``, ``\n``, ``\r`` and ``\\``.
+
+    >>> tsv_line(MinedPair(1.25, 0.5, 1, 2, "a\tb", "c"))
+    '1.250000\ta\\tb\tc\n'
+    """
+    sides = pair.source or str(pair.source_id), pair.target or str(pair.target_id)
+    return "\t".join([f"{pair.score:.6f}", *(side.translate(ESCAPES) for side in sides)]) + "\n"
+
+
+def _write_tsv(pairs: Iterable[MinedPair], file: IO[bytes], languages: tuple[str, str] | None) -> None:
+    for pair in pairs:
+        file.write(tsv_line(pair).encode())
+
+
+def _write_jsonl(pairs: Iterable[MinedPair], file: IO[bytes], languages: tuple[str, str] | None) -> None:
+    for pair in pairs:
+        file.write((json.dumps(pair._asdict(), ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def _write_parquet(pairs: Iterable[MinedPair], file: IO[bytes], languages: tuple[str, str] | None) -> None:
+    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+    rest = iter(pairs)
+    first = list(islice(rest, 1))
+    kinds = {"score": pa.float64(), "cosine": pa.float32(), "source": pa.string(), "target": pa.string()}
+    for name in ("source_id", "target_id"):
+        kinds[name] = pa.string() if first and isinstance(getattr(first[0], name), str) else pa.int64()
+    schema = pa.schema([(name, kinds[name]) for name in MinedPair._fields])
+    with pq.ParquetWriter(file, schema) as writer:
+        for rows in chain([first], iter(lambda: list(islice(rest, BATCH_ROWS)), [])):
+            columns = zip(*rows, strict=True) if rows else ([] for _ in MinedPair._fields)
+            writer.write_table(
+                pa.table(dict(zip(MinedPair._fields, map(list, columns), strict=True)), schema=schema)
+            )
+
+
+def _write_tmx(pairs: Iterable[MinedPair], file: IO[bytes], languages: tuple[str, str] | None) -> None:
+    from lxml import etree
+
+    from otembed import __version__
+
+    source, target = languages or ("", "")
+    head = {
+        "creationtool": "otembed",
+        "creationtoolversion": __version__,
+        "segtype": "sentence",
+        "o-tmf": "otembed",
+        "adminlang": "en",
+        "srclang": source,
+        "datatype": "plaintext",
+    }
+    with etree.xmlfile(file, encoding="utf-8") as xml:
+        xml.write_declaration()
+        with xml.element("tmx", {"version": "1.4"}):
+            xml.write(etree.Element("header", head))
+            with xml.element("body"):
+                for pair in pairs:
+                    xml.write("\n", _unit(etree, pair, (source, target)))
+                xml.write("\n")
+
+
+def _unit(etree: Any, pair: MinedPair, languages: tuple[str, str]) -> Any:
+    unit = etree.Element("tu")
+    for name in ("score", "cosine", "source_id", "target_id"):
+        etree.SubElement(unit, "prop", {"type": name}).text = NOT_XML.sub("\ufffd", str(getattr(pair, name)))
+    for language, text in zip(languages, (pair.source, pair.target), strict=True):
+        variant = etree.SubElement(unit, "tuv", {"{http://www.w3.org/XML/1998/namespace}lang": language})
+        etree.SubElement(variant, "seg").text = NOT_XML.sub("\ufffd", text)
+    return unit
+
+
+WRITERS: dict[str, Callable[[Iterable[MinedPair], IO[bytes], tuple[str, str] | None], None]] = {
+    ".tsv": _write_tsv,
+    ".jsonl": _write_jsonl,
+    ".parquet": _write_parquet,
+    ".tmx": _write_tmx,
+}
+
+
+def check_output(path: Path, languages: tuple[str, str] | None, *, texts: bool = True) -> None:
+    """Refuse a suffix without a writer, and TMX without languages or text, before anything slow begins."""
+    suffix = path.suffix.lower()
+    if suffix not in WRITERS:
+        raise ConfigError(f"{path}: unknown suffix {suffix or '(none)'!r}", f"Known: {', '.join(WRITERS)}.")
+    if suffix == ".tmx" and languages is None:
+        raise ConfigError(f"{path}: TMX names the language of each side", "Give them: --languages sw-en.")
+    if suffix == ".tmx" and not texts:
+        raise ConfigError(
+            f"{path}: TMX holds texts, and there are vectors alone", "Write .tsv, .jsonl or .parquet."
+        )
+
+
+def write_pairs(pairs: Iterable[MinedPair], path: str | Path, *, languages: tuple[str, str] | None = None) -> Path:
+    """Write pairs in the format of the suffix: whole, or not at all where something fails.
+
+    Parameters
+    ----------
+    pairs
+        In the order they are to have.
+    path
+        ``.tsv`` (score, source, target), ``.jsonl`` and ``.parquet`` (score, cosine, ids, texts) or ``.tmx``
+        (these as properties of each unit; characters that XML cannot hold become U+FFFD).
+    languages
+        Codes of both sides; TMX needs them.
+
+    Raises
+    ------
+    ConfigError
+        As :func:`check_output`.
+    OSError
+        The file cannot be written; what was there before stays.
+    """
+    path = Path(path)
+    check_output(path, languages)
+    with whole_file(path) as file:
+        WRITERS[path.suffix.lower()](pairs, file, languages)
+    return path

@@ -1,0 +1,182 @@
+"""Margin scores of the pairs of a bitext that exists already, to sort or filter it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from otembed.config_mining import MiningConfig
+from otembed.data import PairSpec, Row, read_pairs
+from otembed.errors import DataError
+from otembed.mining import kernels
+from otembed.mining.inputs import Input, centre_both, collect, embed_input, load_encoder
+from otembed.mining.lines import read_side
+from otembed.mining.margin import margin_scores, mean_similarity
+from otembed.mining.mine import make_config, search
+from otembed.mining.output import MinedPair
+from otembed.mining.progress import Progress, silent
+from otembed.results import Result
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from sentence_transformers import SentenceTransformer
+
+    from otembed.mining.sides import Side
+
+PAIRS_AT_ONCE = 4096
+
+
+@dataclass(frozen=True)
+class ScoreReport(Result):
+    """How the pairs of a bitext were scored; ``unusable`` pairs have an empty or too long side and no score."""
+
+    pairs: int
+    unusable: int
+    source: dict[str, Any]
+    target: dict[str, Any]
+    centred: bool
+    k: int
+    margin: str
+    mean: float
+    median: float
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredPairs:
+    """Pairs in the order of the bitext, with their scores.
+
+    Iterating yields :class:`MinedPair` of each usable pair; both ids are its line.
+
+    Parameters
+    ----------
+    scores, cosines
+        (pairs,) float64 and float32; NaN where a pair is not usable.
+    report
+        Counts, settings and the middle of the scores.
+    """
+
+    scores: NDArray[np.float64]
+    cosines: NDArray[np.float32]
+    report: ScoreReport
+    _rows: Callable[[], Iterator[Row]]
+
+    def __len__(self) -> int:
+        """Return the number of pairs, usable or not."""
+        return len(self.scores)
+
+    def __iter__(self) -> Iterator[MinedPair]:
+        """Yield the usable pairs in order."""
+        return self.above(-np.inf)
+
+    def above(self, threshold: float) -> Iterator[MinedPair]:
+        """Yield the pairs with at least this score, in the order of the bitext."""
+        for score, cosine, row in zip(self.scores.tolist(), self.cosines.tolist(), self._rows(), strict=True):
+            if score >= threshold:
+                yield MinedPair(score, cosine, row.line, row.line, row.source, row.target)
+
+
+def score_bitext(
+    pairs: PairSpec | Sequence[tuple[str, str]],
+    model: SentenceTransformer | str,
+    *,
+    config: MiningConfig | None = None,
+    cache: str | Path | None = None,
+    device: str | None = None,
+    progress: Progress = silent,
+    **settings: Any,
+) -> ScoredPairs:
+    """Return the margin score of every pair of a bitext, its neighbours taken from the bitext itself.
+
+    Parameters
+    ----------
+    pairs
+        From :func:`otembed.data.parse_pair_spec` (read several times), or a list of texts.
+    model
+        A sentence-transformers encoder, or what :func:`otembed.load_model` takes.
+    config, settings
+        As for :func:`otembed.mine_bitext`; of those, ``margin``, ``k``, ``center`` and the ones on embedding count.
+    cache, device, progress
+        As for :func:`otembed.mine_bitext`.
+
+    Raises
+    ------
+    DataError
+        The text cannot be read, or no pair is usable.
+
+    Notes
+    -----
+    A score says how much nearer the two sides are to each other than to other lines *of this bitext*: in a small
+    or narrow one the neighbours are few and far, and scores are higher than in a large one.
+    """
+    config = make_config(config, settings)
+    if isinstance(pairs, PairSpec):
+        spec = pairs
+        name = spec.where
+
+        def rows() -> Iterator[Row]:
+            return read_pairs(spec)
+
+    else:
+        listed = [_row(pair, number) for number, pair in enumerate(pairs, start=1)]
+        name = "pairs"
+
+        def rows() -> Iterator[Row]:
+            return iter(listed)
+
+    texts: tuple[Iterable[str], Iterable[str]] = (row.source for row in rows()), (row.target for row in rows())
+    lines = [
+        read_side(side, name=f"{name} ({label})", max_characters=config.max_characters)
+        for side, label in zip(texts, ("source", "target"), strict=True)
+    ]
+    inputs = [Input(side, None) for side in lines]
+    encoder = load_encoder(model, inputs, device)
+    vectors = [embed_input(each, encoder, config, cache=cache, progress=progress) for each in inputs]
+    left, right = (collect(*each) for each in zip(inputs, vectors, strict=True))
+    left, right = centre_both(left, right, config.center)
+    found = search(left, right, config, cache=cache, progress=progress)
+    x, y = (side.rows_by_number() for side in lines)
+    usable = (x >= 0) & (y >= 0)
+    if not usable.any():
+        raise DataError(
+            f"{name}: no pair has two usable sides: {lines[0].counts.summary()}; {lines[1].counts.summary()}",
+            "Look at the columns, or raise max_characters.",
+        )
+    cosines = np.full(len(x), np.nan, np.float32)
+    cosines[usable] = pair_cosines(left.side, right.side, x[usable], y[usable])
+    scores = np.full(len(x), np.nan)
+    means = mean_similarity(found.forward)[x[usable]], mean_similarity(found.backward)[y[usable]]
+    scores[usable] = margin_scores(cosines[usable], *means, config.margin)
+    report = ScoreReport(
+        pairs=len(x),
+        unusable=int((~usable).sum()),
+        source=left.counts,
+        target=right.counts,
+        centred=left.side.centred,
+        k=config.k,
+        margin=config.margin,
+        mean=float(scores[usable].mean()),
+        median=float(np.median(scores[usable])),
+    )
+    return ScoredPairs(scores, cosines, report, rows)
+
+
+def _row(pair: tuple[str, str], number: int) -> Row:
+    if len(pair) != 2:
+        raise DataError(f"pair {number} has {len(pair)} sides", "Give pairs of two texts.")
+    return Row(*pair, number)
+
+
+def pair_cosines(
+    source: Side, target: Side, rows: NDArray[np.int64], columns: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Return the cosines (p,) of pairs of rows, summed as in the search."""
+    cosines = np.empty(len(rows), np.float32)
+    for start in range(0, len(rows), PAIRS_AT_ONCE):
+        part = slice(start, start + PAIRS_AT_ONCE)
+        kernels.paired_dots(source.gather(rows[part]), target.gather(columns[part]), cosines[part])
+    return cosines

@@ -1,0 +1,227 @@
+"""Sentence vectors in files: shards, NumPy arrays and headerless arrays, read block by block as float32."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from otembed.data.compression import require_file
+from otembed.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+    Ids = NDArray[np.int64]
+
+NPY_MAGIC = b"\x93NUMPY"
+DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
+HEADERLESS = {".f32": "float32", ".f16": "float16"}
+# Rows between two chosen ones are read along with them: better than one seek for each row.
+RAW_ROWS = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Consecutive rows in one file, from byte ``offset`` on; or in ``array``, which then stands for the file."""
+
+    path: Path
+    rows: int
+    dtype: np.dtype[Any]
+    offset: int = 0
+    array: NDArray[Any] | None = None
+
+
+class Vectors:
+    """A matrix of sentence vectors that lies in one or more files; nothing of it is kept in memory.
+
+    Parameters
+    ----------
+    name
+        What messages call it.
+    parts
+        The files, in the order of the rows.
+    dimension
+        Entries of a row.
+    rows
+        Rows of the files that are meant, ascending; None means all of them.
+
+    Raises
+    ------
+    DataError
+        A file is shorter than its part; while reading, a file that has changed.
+    """
+
+    def __init__(self, name: str, parts: Sequence[Part], dimension: int, rows: Ids | None = None) -> None:
+        self.name = name
+        self.parts = list(parts)
+        self.dimension = dimension
+        self.rows = rows
+        self._ends = np.cumsum([part.rows for part in self.parts], dtype=np.int64)
+        for part in (each for each in self.parts if each.array is None):
+            needed = part.offset + part.rows * dimension * part.dtype.itemsize
+            if part.path.stat().st_size < needed:
+                raise DataError(
+                    f"{part.path.stat().st_size} bytes, but {part.rows} rows of {dimension} need {needed}",
+                    "The file is cut off: write it again.",
+                    path=part.path,
+                )
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self.raw_rows if self.rows is None else len(self.rows)
+
+    @property
+    def raw_rows(self) -> int:
+        """Rows in the files, chosen or not."""
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def choose(self, rows: Ids) -> Vectors:
+        """Return a view of some of the rows, given in ascending order."""
+        return Vectors(self.name, self.parts, self.dimension, rows if self.rows is None else self.rows[rows])
+
+    def row_number(self, row: int) -> int:
+        """Return the place of a row in its files, counted from 1, for messages."""
+        return row + 1 if self.rows is None else int(self.rows[row]) + 1
+
+    def read(self, start: int, stop: int) -> Floats:
+        """Return the rows from ``start`` to before ``stop`` as a new (n, d) float32 array."""
+        stop = min(stop, len(self))
+        out = np.empty((max(stop - start, 0), self.dimension), np.float32)
+        if self.rows is None:
+            self._read_raw(start, out)
+            return out
+        done = 0
+        wanted = self.rows[start:stop]
+        while done < len(wanted):
+            first = int(wanted[done])
+            many = int(np.searchsorted(wanted[done:], first + RAW_ROWS))
+            block = np.empty((int(wanted[done + many - 1]) + 1 - first, self.dimension), np.float32)
+            self._read_raw(first, block)
+            out[done : done + many] = block[wanted[done : done + many] - first]
+            done += many
+        return out
+
+    def gather(self, rows: Ids) -> Floats:
+        """Return rows in any order, and as often as they are named, as a new float32 array."""
+        raw = rows if self.rows is None else self.rows[rows]
+        out = np.empty((len(raw), self.dimension), np.float32)
+        index = np.searchsorted(self._ends, raw, side="right")
+        for number in np.unique(index):
+            part, here = self.parts[number], index == number
+            mapped = part.array
+            if mapped is None:
+                mapped = np.memmap(part.path, part.dtype, "r", part.offset, (part.rows, self.dimension))
+            with np.errstate(over="ignore"):
+                out[here] = mapped[raw[here] - (int(self._ends[number]) - part.rows)]
+        return out
+
+    def _read_raw(self, start: int, out: Floats) -> None:
+        done = 0
+        while done < len(out):
+            index = int(np.searchsorted(self._ends, start + done, side="right"))
+            part = self.parts[index]
+            within = start + done - (int(self._ends[index]) - part.rows)
+            many = min(part.rows - within, len(out) - done)
+            values = (
+                part.array[within : within + many]
+                if part.array is not None
+                else self._from_file(part, within, many)
+            )
+            # A float64 beyond the float32 range becomes infinity here and is refused where rows are checked.
+            with np.errstate(over="ignore"):
+                out[done : done + many] = values.reshape(many, self.dimension)
+            done += many
+
+    def _from_file(self, part: Part, start: int, rows: int) -> NDArray[Any]:
+        offset = part.offset + start * self.dimension * part.dtype.itemsize
+        values: NDArray[Any] = np.fromfile(part.path, part.dtype, rows * self.dimension, offset=offset)
+        if len(values) < rows * self.dimension:
+            raise DataError("the file has become shorter while it was read", "Run again.", path=part.path)
+        return values
+
+
+def array_vectors(values: NDArray[Any], name: str) -> Vectors:
+    """Return a matrix in memory as vectors; DataError if it is none."""
+    _check_matrix(values.shape, values.dtype, name)
+    return Vectors(name, [Part(Path(name), len(values), values.dtype, array=values)], values.shape[1])
+
+
+def _check_matrix(shape: tuple[int, ...], dtype: np.dtype[Any], name: str | Path) -> None:
+    if len(shape) != 2 or 0 in shape or dtype.kind != "f":
+        raise DataError(
+            f"shape {shape} of {dtype} is no matrix of sentence vectors",
+            "Give floats of shape (sentences, dimensions), at least one of each.",
+            path=name,
+        )
+
+
+def open_vectors(path: str | Path, *, dimension: int | None = None, dtype: str | None = None) -> Vectors:
+    """Open ready embeddings: a ``.npy`` matrix, or LASER's headerless float32 or float16.
+
+    Parameters
+    ----------
+    path
+        The file. One that starts as NumPy files do is read as such, whatever its name.
+    dimension
+        Entries of a row; needed for headerless files, checked for others.
+    dtype
+        ``float32`` or ``float16`` of a headerless file; by default what the suffix ``.f32`` or ``.f16`` says,
+        else float32.
+
+    Raises
+    ------
+    DataError
+        The file is missing, no matrix of floats with at least one row, or its size does not fit.
+    ConfigError
+        ``dimension`` is missing or out of range, or ``dtype`` is none of the two.
+    """
+    path = Path(path).expanduser()
+    require_file(path)
+    if path.is_dir():
+        raise DataError("a folder, not a file of vectors", "Name the file.", path=path)
+    if dimension is not None and dimension < 1:
+        raise ConfigError(f"dimension is {dimension}", "Give a whole number from 1.")
+    with path.open("rb") as file:
+        is_npy = file.read(len(NPY_MAGIC)) == NPY_MAGIC
+    if is_npy:
+        return _open_npy(path, dimension)
+    kind = dtype or HEADERLESS.get(path.suffix.lower(), "float32")
+    if kind not in DTYPES:
+        raise ConfigError(f"dtype is {kind!r}", f"Choose one of: {', '.join(DTYPES)}.")
+    if dimension is None:
+        raise ConfigError(
+            f"{path} has no header of NumPy, so its dimension is not known", "Give it: --dim 1024 for LASER."
+        )
+    size, width = path.stat().st_size, dimension * DTYPES[kind].itemsize
+    if size == 0 or size % width:
+        raise DataError(
+            f"{size} bytes are no whole number of rows of {dimension} {kind} ({width} bytes)",
+            "Check the dimension and the type; a cut file has to be written again.",
+            path=path,
+        )
+    return Vectors(str(path), [Part(path, size // width, DTYPES[kind])], dimension)
+
+
+def _open_npy(path: Path, dimension: int | None) -> Vectors:
+    try:
+        with path.open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, fortran, dtype = read(file)
+            offset = file.tell()
+    except (ValueError, EOFError, OSError) as error:
+        raise DataError(f"not a sound NumPy file: {error}", "Save it again with numpy.save.", path=path) from error
+    _check_matrix(shape, dtype, path)
+    if fortran:
+        raise DataError(
+            "the matrix is stored column by column", "Save numpy.ascontiguousarray of it instead.", path=path
+        )
+    if dimension is not None and dimension != shape[1]:
+        raise DataError(f"rows have {shape[1]} entries, not {dimension}", "Leave --dim out.", path=path)
+    return Vectors(str(path), [Part(path, shape[0], dtype, offset)], shape[1])

@@ -1,0 +1,231 @@
+"""``otembed mine``, ``embed`` and ``score`` in this process, and broken inputs from end to end."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from otembed.cli.main import app
+from otembed.cli.options import gigabytes, language_pair, number_or_none
+from otembed.cli.stages import StageProgress
+from typer.testing import CliRunner
+
+from otembed.errors import ConfigError, DataError, OtembedError
+from otembed.mining.mined import MiningReport
+
+SOURCE = ["the cat sat on the mat", "the dog slept in the house", "the cat", "", "a mat", "the cat", "in the house"]
+TARGET = ["a mat", "in the house", "the cat sat on the mat", "the dog slept in the house", "no"]
+FOUND = [(1, 3), (2, 4), (5, 1), (7, 2)]
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> list[str]:
+    for name, lines in (("a.txt", SOURCE), ("b.txt", TARGET)):
+        (tmp_path / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return [str(tmp_path / "a.txt"), str(tmp_path / "b.txt")]
+
+
+@pytest.fixture
+def options(tiny_model_path: Path, tmp_path: Path) -> list[str]:
+    return ["--model", str(tiny_model_path), "--device", "cpu", "--cache", str(tmp_path / "cache")]
+
+
+def run(*arguments: str | Path) -> Any:
+    return CliRunner().invoke(app, [str(each) for each in arguments], catch_exceptions=False)
+
+
+def test_pairs_go_to_stdout_as_tsv_and_all_else_to_stderr(places: list[str], options: list[str]) -> None:
+    result = run("mine", *places, *options, "--min-cosine", "0.999", "--threshold", "none")
+    rows = [line.split("\t") for line in result.stdout.splitlines()]
+    assert {tuple(row[1:]) for row in rows} == {(SOURCE[a - 1], TARGET[b - 1]) for a, b in FOUND}
+    assert "a.txt: 7 read, 5 used, left out: empty 1, repeated 1" in result.stderr
+    assert f"{len(FOUND)} pairs of " in result.stderr
+    assert "no threshold" in result.stderr
+
+
+def test_the_default_threshold_says_what_it_is_worth(places: list[str], options: list[str]) -> None:
+    assert "it is worth little here" in run("mine", *places, *options).stderr
+    assert "a guess for yours" in run("mine", *places, *options, "--center").stderr
+    assert "the default" not in run("mine", *places, *options, "--threshold", "0.05").stderr
+
+
+@pytest.mark.parametrize("suffix", [".tsv", ".jsonl", ".parquet", ".tmx"])
+def test_output_by_suffix_with_a_report(places: list[str], options: list[str], tmp_path: Path, suffix: str) -> None:
+    output = tmp_path / "new" / f"pairs{suffix}"
+    result = run("mine", *places, *options, "-o", output, "--json", "--languages", "en-de", "--match", "union")
+    report = MiningReport.from_json(result.stdout)
+    assert (report.match, report.k) == ("union", 4)
+    assert output.stat().st_size > 0
+    with pytest.raises(ConfigError, match="is there already"):
+        run("mine", *places, *options, "-o", output, "--languages", "en-de")
+
+
+def test_stdin_dry_run_and_vectors(places: list[str], options: list[str], tmp_path: Path) -> None:
+    plan = json.loads(run("mine", *places, *options, "--dry-run", "--json", "--memory", "1GB").stdout)
+    assert (plan["lines_to_embed"], plan["tiles"], plan["dimension"]) == (10, 1, 32)
+    assert "to embed: 10 lines, 32 dimensions" in run("mine", *places, *options, "--dry-run").stdout
+    assert not (tmp_path / "cache").exists()
+    flags = ["--threshold", "none", "-o"]
+    run("mine", *places, *options, *flags, tmp_path / "text.tsv")
+    text = "\n".join(SOURCE) + "\n"
+    result = CliRunner().invoke(app, ["mine", "-", places[1], *options, "--threshold", "none"], input=text)
+    assert result.stdout == (tmp_path / "text.tsv").read_text()
+    for place, name in zip(places, ("a.npy", "b.f32"), strict=True):
+        assert "rows of 32 float32" in run("embed", place, "-o", tmp_path / name, *options).stderr
+    beside = ["--source-vectors", tmp_path / "a.npy", "--target-vectors", tmp_path / "b.f32", "--dim", "32"]
+    run("mine", *places, *beside, "--cache", tmp_path / "other", *flags, tmp_path / "vectors.tsv")
+    assert (tmp_path / "vectors.tsv").read_bytes() == (tmp_path / "text.tsv").read_bytes()
+
+
+def test_score_keeps_the_order_and_filters(options: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "x.tsv"
+    path.write_text("".join(f"{a}\t{b}\n" for a, b in [*zip(SOURCE, SOURCE, strict=True), ("the cat", "no")]))
+    result = run("score", f"en-de={path}", *options, "--margin", "ratio")
+    texts = [line for line in SOURCE if line]
+    assert [line.split("\t")[1] for line in result.stdout.splitlines()] == [*texts, "the cat"]
+    assert "8 pairs, 1 without a score; ratio margin: mean " in result.stderr
+    scores = [float(line.split("\t")[0]) for line in result.stdout.splitlines()]
+    kept = run("score", f"en-de={path}", *options, "--margin", "ratio", "--threshold", str(scores[0]))
+    assert [line.split("\t")[1] for line in kept.stdout.splitlines()][-1] != "no"
+    assert f"{len(kept.stdout.splitlines())} at " in kept.stderr
+    output = tmp_path / "y.jsonl"
+    report = json.loads(run("score", f"en-de={path}", *options, "-o", output, "--json").stdout)
+    assert (report["pairs"], report["unusable"]) == (8, 1)
+    assert len(output.read_text().splitlines()) == 7
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--json"], "--json needs --output"),
+        (["-o", "x.doc"], "unknown suffix"),
+        (["-o", "x.tmx"], "TMX names the language"),
+        (["--languages", "english"], "is no pair of languages"),
+        (["--threshold", "high"], "--threshold 'high' is no number"),
+        (["--threshold", "nan"], "is not finite"),
+        (["--memory", "lots"], "--memory 'lots' is no size"),
+        (["--memory", "1kB"], "memory_gb is 1e-06"),
+        (["--margin", "rato"], "margin = 'rato'"),
+        (["--max-characters", "1.5"], "is no whole number"),
+        (["--top-k", "2"], "one-to-one a single one"),
+        (["--prompt-name", "qury"], "no prompt 'qury'"),
+        (["--source-vectors", "nowhere.npy"], "no such file"),
+        (["--truncate-dim", "99"], "truncate_dim is 99"),
+    ],
+)
+def test_flags_that_cannot_be_are_refused(
+    places: list[str], options: list[str], flags: list[str], message: str
+) -> None:
+    with pytest.raises(OtembedError, match=message):
+        run("mine", *places, *options, *flags)
+
+
+def test_files_that_cannot_be_read_or_written_are_refused(
+    places: list[str], options: list[str], tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="both sides are stdin"):
+        run("mine", "-", "-", *options)
+    with pytest.raises(DataError, match="no such file"):
+        run("mine", tmp_path / "nothing", places[1], *options)
+    (tmp_path / "folder.npy").mkdir()
+    with pytest.raises(ConfigError, match="is a folder"):
+        run("embed", places[0], "-o", tmp_path / "folder.npy", *options)
+    with pytest.raises(ConfigError, match="unknown suffix"):
+        run("embed", places[0], "-o", tmp_path / "x.txt", *options)
+
+
+def test_helpers_read_what_they_should() -> None:
+    assert [gigabytes(each, "--memory") for each in (None, "2GB", "500 mb", "1.5", "1T")] == [
+        None,
+        2,
+        0.5,
+        1.5,
+        1000,
+    ]
+    assert language_pair("zh_Hant-en", "--languages") == ("zh-Hant", "en")
+    assert (number_or_none("None", "--threshold"), number_or_none("1e-3", "--threshold")) == (None, 0.001)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_says_share_speed_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter(range(0, 1000, 20))
+    monkeypatch.setattr("otembed.cli.stages.monotonic", lambda: next(now))
+    plain, terminal = io.StringIO(), Terminal()
+    for stream in (plain, terminal):
+        progress = StageProgress(stream)
+        for done in (100, 300, 1100):
+            progress("searching", done, 1100)
+    assert plain.getvalue().splitlines() == [
+        "searching: 300 of 1,100 tiles, 27 %, 10 tiles/s, 1 min 20 s left",
+        "searching: 1,100 of 1,100 tiles, 100 %, 25 tiles/s, 0 s left",
+    ]
+    assert terminal.getvalue().endswith("0 s left\r\x1b[K")
+    short = io.StringIO()
+    StageProgress(short)("embedding x", 5, 5)
+    assert short.getvalue() == ""
+
+
+# Pieces of which files are made: text, damage, and other formats.
+PIECES = [
+    b"the cat\n",
+    b"\n",
+    b"a\tb\n",
+    b"\r\n",
+    b"\xff\xfe",
+    b"\x00",
+    b'{"text": "a"}\n',
+    b"{",
+    b"x" * 3000,
+    b"PAR1",
+]
+PIECES += [b"\x1f\x8b\x08", b"\x93NUMPY\x01\x00", np.float32([np.nan, 1, 0, 2]).tobytes(), "ü\u2028\n".encode()]
+NAMES = ["x", "x.txt", "x.gz", "x.zst", "x.jsonl", "x.tsv?text=1", "x.parquet", "x.npy", "x.f32", "x.jsonl?id=text"]
+
+
+@given(data=st.data())
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_broken_inputs_end_in_a_message_and_leave_earlier_output(
+    data: st.DataObject, tiny_model: Any, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 0 or 2, no traceback, and the output is whole: the earlier one, or a new one."""
+    monkeypatch.setattr("otembed.models.load_model", lambda *_, **__: tiny_model)
+    folder = tmp_path_factory.mktemp("broken")
+    arguments = ["mine"]
+    for side in ("a", "b"):
+        name = data.draw(st.sampled_from(NAMES))
+        content = b"".join(data.draw(st.lists(st.sampled_from(PIECES), max_size=5)))
+        place, mark, query = f"{side}{name}".partition("?")
+        if data.draw(st.integers(0, 9)):
+            (folder / place).write_bytes(content)
+        arguments.append(str(folder / place) + mark + query)
+    if data.draw(st.booleans()):
+        arguments += ["--source-vectors", arguments[1].partition("?")[0], "--dim", "4"]
+    output = folder / data.draw(st.sampled_from(["o.tsv", "o.jsonl", "o.parquet", "o.tmx"]))
+    output.write_bytes(b"earlier")
+    arguments += ["-o", str(output), "--force", "--threshold", "none", "--cache", str(folder / "cache")]
+    arguments += ["--languages", "en-de"] if data.draw(st.booleans()) else []
+    result = CliRunner().invoke(app, arguments)
+    # main() turns these errors, and nothing else, into a message and exit code 2.
+    refused = isinstance(result.exception, OtembedError)
+    assert refused or result.exit_code == 0, (arguments, result.exception)
+    assert (output.read_bytes() == b"earlier") == refused
+    assert not list(folder.glob(".o.*"))
+
+
+def test_help_is_quick_and_loads_no_torch() -> None:
+    code = "import sys; from otembed.cli.main import app; sys.exit(bool({'torch', 'numba', 'numpy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    for command in ("mine", "embed", "score"):
+        assert "--model" in run(command, "--help").stdout

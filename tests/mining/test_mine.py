@@ -1,0 +1,295 @@
+"""Mining from lines or vectors to pairs, on planted collections; scores of a bitext; plans; exports."""
+
+import itertools
+
+import faiss
+import numpy as np
+import pytest
+
+from otembed import mine_bitext, score_bitext
+from otembed.config_mining import MiningConfig
+from otembed.data import parse_pair_spec
+from otembed.errors import ConfigError, DataError, NumericsError
+from otembed.mining import embed, exact, mine
+from otembed.mining.embed import embed_lines
+from otembed.mining.exact import Tiling
+from otembed.mining.export import write_vectors
+from otembed.mining.inputs import open_inputs
+from otembed.mining.lines import read_side
+from otembed.mining.plan import SMALLEST, SearchPlan, plan_mining, plan_search, search_memory
+
+# Between the scores of noisy copies and of chance neighbours in 48 dimensions.
+THRESHOLDS = {"distance": 0.25, "ratio": 1.4, "absolute": 0.8}
+
+
+def planted(pairs, orphans, seed=0, dimension=48):
+    """Unit vectors of both sides, and the gold pairs as ids from 1: noisy copies among orphans, shuffled."""
+    draw = np.random.default_rng(seed)
+    shared, shift = draw.normal(size=(pairs, dimension)), draw.normal(size=(2, dimension))
+    sides, order = [], []
+    for side in (0, 1):
+        rows = np.concatenate(
+            [shared + 0.15 * draw.normal(size=shared.shape), draw.normal(size=(orphans, dimension))]
+        )
+        order.append(draw.permutation(len(rows)))
+        sides.append((rows + shift[side])[order[-1]].astype(np.float32))
+    where = [np.argsort(each)[:pairs] + 1 for each in order]
+    return *sides, set(zip(where[0].tolist(), where[1].tolist(), strict=True))
+
+
+def ids(mined):
+    return [(pair.source_id, pair.target_id) for pair in mined]
+
+
+@pytest.mark.parametrize("margin", THRESHOLDS)
+def test_planted_pairs_are_found_and_orphans_are_not(margin):
+    x, y, gold = planted(120, 60)
+    mined = mine_bitext(x, y, margin=margin, threshold=THRESHOLDS[margin])
+    assert set(ids(mined)) == gold
+    assert mined.report.centred
+    assert mined.report.pairs == len(mined) == 120
+    assert [pair.score for pair in mined] == sorted((pair.score for pair in mined), reverse=True)
+    assert len(mined.above(mined.pairs.score[9])) == 10
+
+
+def test_scores_are_those_of_two_faiss_searches():
+    """The whole chain against centring, faiss.knn and the ratio margin written out in numpy."""
+    x, y, _ = planted(80, 40)
+
+    def unit(rows):
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    a, b = (
+        unit(unit(side.astype(np.float64)) - unit(side.astype(np.float64)).mean(0)).astype(np.float32)
+        for side in (x, y)
+    )
+    (there, ids_there), (back, _) = (
+        faiss.knn(p, q, 4, metric=faiss.METRIC_INNER_PRODUCT) for p, q in ((a, b), (b, a))
+    )
+    score = there / ((there.mean(1)[:, None] + back.mean(1)[ids_there]) / 2)
+    best = score.argmax(1)
+    mined = mine_bitext(x, y, margin="ratio", match="forward", threshold=None)
+    found = {pair.source_id - 1: pair for pair in mined}
+    for row in range(len(x)):
+        assert found[row].target_id - 1 == ids_there[row, best[row]]
+        assert found[row].score == pytest.approx(score[row, best[row]], rel=1e-5)
+        assert found[row].cosine == pytest.approx(there[row, best[row]], abs=1e-6)
+
+
+def test_lines_are_embedded_once_and_named_by_their_numbers(tiny_model, tmp_path, sentences):
+    lines = sentences(30)
+    source = tmp_path / "a.txt"
+    source.write_text("\n".join(["", *lines, lines[0], "x" * 2000]) + "\r\n", encoding="utf-8")
+    target = tmp_path / "b.jsonl"
+    target.write_text("".join(f'{{"text": "{line}", "id": "k{n}"}}\n' for n, line in enumerate(lines[::-1])))
+    mined = mine_bitext(source, f"{target}?id=id", tiny_model, cache=tmp_path / "cache")
+    assert {(pair.source_id, pair.target_id) for pair in mined} == {(n + 2, f"k{29 - n}") for n in range(30)}
+    assert all(pair.source == pair.target == lines[pair.source_id - 2] for pair in mined)
+    assert mined.report.source["dropped"] == {"empty": 1, "too_long": 1, "repeated": 1}
+    in_memory = mine_bitext(["", *lines, lines[0]], lines[::-1], tiny_model, cache=tmp_path / "cache")
+    assert [pair.score for pair in in_memory] == [pair.score for pair in mined]
+
+
+def test_vectors_beside_lines_give_the_pairs_of_embedding_them(tiny_model, tmp_path, sentences):
+    source, target = ["", *sentences(25), sentences(1)[0]], sentences(20)[::-1]
+    options = {"cache": tmp_path / "cache", "threshold": None}
+    mined = mine_bitext(source, target, tiny_model, **options)
+    files = []
+    for name, texts in (("a.npy", source), ("b.f32", target)):
+        lines = read_side(texts)
+        vectors = embed_lines(lines, tiny_model, cache=tmp_path / "cache")
+        files.append(write_vectors(lines, vectors, tmp_path / name))
+    beside = mine_bitext(source, target, source_vectors=files[0], target_vectors=files[1], dimension=32, **options)
+    assert list(beside) == list(mined)
+    assert (beside.report.model, mined.report.model) == (None, "SentenceTransformer")
+    alone = mine_bitext(files[0], target, target_vectors=files[1], dimension=32, **options)
+    assert ids(alone) == ids(mined)
+    assert {pair.source for pair in alone} == {""}
+    assert alone.report.source["dropped"] == {"zero": 1, "repeated": 1}
+
+
+def test_output_bytes_are_the_same_for_shards_tiles_workers_and_restarts(
+    tiny_model, tmp_path, sentences, monkeypatch
+):
+    """From lines to files, cut in every way, interrupted in every stage."""
+    monkeypatch.setattr(embed, "WINDOW", 8)
+    source, target = sentences(60), sentences(75, seed=1)
+    outputs = set()
+
+    class Cut(Exception):
+        pass
+
+    def stop_after(count):
+        calls = itertools.count(1)
+
+        def progress(*_):
+            if next(calls) == count:
+                raise Cut
+
+        return progress
+
+    for number, (seconds, tiling, workers) in enumerate(
+        itertools.product((-1, 60), (Tiling(), Tiling(16, 8, 16)), (1, 3))
+    ):
+        monkeypatch.setattr(embed, "SHARD_SECONDS", seconds)
+        monkeypatch.setattr(exact, "SAVE_SECONDS", seconds)
+        monkeypatch.setattr(mine, "plan_search", lambda *_, t=tiling, w=workers, **__: SearchPlan(t, w, 0))
+        options = {"cache": tmp_path / str(number), "threshold": None}
+        for cut in (5, 13):
+            with pytest.raises(Cut):
+                mine_bitext(source, target, tiny_model, progress=stop_after(cut), **options)
+        mined = mine_bitext(source, target, tiny_model, **options)
+        written = [mined.write(tmp_path / f"out{suffix}").read_bytes() for suffix in (".tsv", ".jsonl", ".parquet")]
+        outputs.add(tuple(written))
+    assert len(outputs) == 1
+
+
+def test_another_margin_searches_nothing_again(tmp_path, monkeypatch):
+    x, y, gold = planted(40, 20)
+    for name, values in (("x", x), ("y", y)):
+        np.save(tmp_path / f"{name}.npy", values)
+    places = tmp_path / "x.npy", tmp_path / "y.npy"
+    stages = []
+    options = {"cache": tmp_path / "cache", "threshold": None, "progress": lambda stage, *_: stages.append(stage)}
+    assert set(ids(mine_bitext(*places, **options))) >= gold
+    assert stages == ["searching"]
+    assert set(ids(mine_bitext(*places, margin="ratio", match="intersection", **options))) >= gold
+    assert stages == ["searching"]
+    np.save(tmp_path / "y.npy", y[::-1])
+    assert {(a, 61 - b) for a, b in ids(mine_bitext(*places, **options))} >= gold
+    assert stages == ["searching"] * 2
+
+
+def test_length_ratio_leaves_out_pairs_and_frees_their_places(tiny_model, tmp_path):
+    source, target = ["the cat", "the dog slept in the house and the cat"], ["the cat " * 9, "the dog"]
+    limits = {"max_length_ratio": 2.0, "threshold": None, "k": 2, "cache": tmp_path}
+    for pair in mine_bitext(source, target, tiny_model, **limits):
+        short, long = sorted(map(len, pair[4:]))
+        assert long < 20 or long <= 2 * short
+    assert len(mine_bitext(source, target, tiny_model, **{**limits, "max_length_ratio": None})) == 2
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 12])
+def test_few_lines_and_large_k(count, caplog):
+    x, y, _ = planted(count, 0)
+    with caplog.at_level("INFO", "otembed"):
+        mined = mine_bitext(x, y, k=50, threshold=None)
+    assert len(mined) == count
+    assert mined.report.centred == (count >= 10)
+    assert ("not centred" in caplog.text) == (count < 10)
+    assert np.isfinite(mine_bitext(x, y, k=50, center=True, threshold=None, margin="ratio").pairs.score).all()
+
+
+def test_what_does_not_fit_is_refused(tiny_model, tmp_path):
+    x, y, _ = planted(12, 3)
+    bad = x.copy()
+    bad[3] = np.nan
+    with pytest.raises(NumericsError, match="source vectors: NaN, infinity or too large a number in row 4"):
+        mine_bitext(bad, y)
+    with pytest.raises(DataError, match=r"of dimension 48, .* of 8"):
+        mine_bitext(x, y[:, :8].copy())
+    with pytest.raises(DataError, match="has 2 lines, but target vectors 15 rows"):
+        mine_bitext(x, ["a", "b"], target_vectors=y)
+    with pytest.raises(ConfigError, match="vectors are given twice"):
+        mine_bitext(x, y, source_vectors=x)
+    with pytest.raises(ConfigError, match="need a model"):
+        mine_bitext(["a"], y)
+    with pytest.raises(ConfigError, match="both a config and single settings are given: k"):
+        mine_bitext(x, y, config=MiningConfig(), k=3)
+    with pytest.raises(ConfigError, match="no setting is called 'kk'"):
+        mine_bitext(x, y, kk=3)
+    with pytest.raises(DataError, match="1 lines with text have a zero vector"):
+        mine_bitext(["a", "b"], y, source_vectors=np.eye(2, 48, dtype=np.float32) * [[1], [0]])
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="cannot write the cache"):
+        mine_bitext(["a"], ["b"], tiny_model, cache=tmp_path / "file" / "cache")
+
+
+def test_scores_of_a_bitext_are_those_of_mining_it(tiny_model, tmp_path, sentences):
+    texts = sentences(40)
+    pairs = [*zip(texts, texts, strict=True), (texts[0], texts[1]), ("", "a"), (texts[0], texts[0])]
+    options = {"cache": tmp_path / "cache", "margin": "ratio", "k": 3}
+    scored = score_bitext(pairs, tiny_model, **options)
+    assert (len(scored), scored.report.unusable) == (43, 1)
+    assert np.isnan(scored.scores[41])
+    assert scored.scores[42] == scored.scores[0]
+    target = [*texts, "a"]
+    mined = mine_bitext(texts, target, tiny_model, match="union", top_k=3, threshold=None, **options)
+    known = {(pair.source, pair.target): pair for pair in mined}
+    listed = list(scored)
+    assert len(listed) == 42
+    for pair in listed[:40]:
+        assert (pair.score, pair.cosine) == known[pair.source, pair.target][:2]
+    assert [pair.source_id for pair in listed[-2:]] == [41, 43]
+    best = list(scored.above(float(scored.scores[5])))
+    assert len(best) == int((scored.scores >= scored.scores[5]).sum())
+    path = tmp_path / "x.tsv"
+    path.write_text("".join(f"{a}\t{b}\n" for a, b in pairs), encoding="utf-8")
+    from_file = score_bitext(parse_pair_spec("en-de", str(path)), tiny_model, **options)
+    assert list(from_file) == listed
+
+
+def test_a_bitext_without_a_usable_pair_is_refused(tiny_model, tmp_path):
+    with pytest.raises(DataError, match="no pair has two usable sides"):
+        score_bitext([("", "a"), ("b", "")], tiny_model, cache=tmp_path)
+    with pytest.raises(DataError, match="pair 2 has 3 sides"):
+        score_bitext([("a", "b"), ("a", "b", "c")], tiny_model, cache=tmp_path)
+
+
+def test_exported_rows_follow_the_lines(tiny_model, tmp_path, sentences):
+    texts = [*sentences(3), "", sentences(1)[0]]
+    lines = read_side(texts)
+    vectors = embed_lines(lines, tiny_model, cache=tmp_path / "cache")
+    half = np.fromfile(write_vectors(lines, vectors, tmp_path / "x.f16", precision="float16"), "<f2").reshape(5, 32)
+    full = np.load(write_vectors(lines, vectors, tmp_path / "x.npy"))
+    assert full.dtype == np.float32
+    np.testing.assert_array_equal(full[:3], vectors.read(0, 3))
+    np.testing.assert_array_equal(full[4], full[0])
+    assert not full[3].any()
+    np.testing.assert_array_equal(half, full.astype(np.float16))
+    for name, precision, message in (
+        ("x.bin", "float32", "unknown suffix"),
+        ("x.f16", "float32", "is not float32"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            write_vectors(lines, vectors, tmp_path / name, precision=precision)
+
+
+def test_a_plan_says_what_the_run_then_does(tiny_model, tmp_path, sentences):
+    config, cache = MiningConfig(workers=1), tmp_path / "cache"
+    inputs = open_inputs(sentences(30), sentences(20, 1), None, None, config, dimension=None, dtype=None)
+    plan = plan_mining(inputs, tiny_model, config, cache=cache)
+    assert (plan.lines_to_embed, plan.dimension, plan.tiles) == (50, 32, 1)
+    assert not cache.exists()
+    mine_bitext(sentences(30), sentences(20, 1), tiny_model, config=config, cache=cache)
+    vectors = sum(path.stat().st_size for path in cache.glob("embeddings/*/rows-*"))
+    assert plan.disk_bytes == vectors + 12 * 4 * 50
+    assert plan_mining(inputs, tiny_model, config, cache=cache).lines_to_embed == 0
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (3000, 50), (1024, 8192), (2049, 20481)])
+def test_planned_tiles_are_those_that_are_computed(tmp_path, rows, columns):
+    draw = np.random.default_rng(0)
+    x, y = (draw.normal(size=(count, 2)).astype(np.float32) for count in (rows, columns))
+    config = MiningConfig(workers=2, k=1)
+    plan = plan_mining(open_inputs(x, y, None, None, config, dimension=None, dtype=None), None, config)
+    totals = []
+    mine_bitext(x, y, config=config, progress=lambda _, done, total: totals.append((done, total)))
+    assert max(totals) == (plan.tiles, plan.tiles)
+
+
+def test_a_budget_shrinks_pieces_then_workers_then_is_refused():
+    sizes = (1000, 1000, 4096, 4)
+    free = plan_search(*sizes, workers=8)
+    assert (free.tiling, free.workers) == (Tiling(), 8)
+    found = []
+    for budget in (1.0, 0.2, 0.05):
+        plan = plan_search(*sizes, workers=8, memory_gb=budget)
+        assert plan.memory <= budget * 1e9
+        assert plan.memory == search_memory(*sizes, plan.workers, plan.tiling)
+        found.append((plan.workers, plan.tiling.stripe))
+    assert found == [(8, 4096), (8, 1024), (3, 512)]
+    least = search_memory(*sizes, 1, SMALLEST)
+    assert plan_search(*sizes, workers=8, memory_gb=least / 1e9).workers == 1
+    with pytest.raises(ConfigError, match=r"need 0\.01 GB, memory_gb is 0\.01"):
+        plan_search(*sizes, workers=8, memory_gb=0.01)

@@ -1,0 +1,107 @@
+"""What is written can be read back, whatever the text holds; what fails leaves the earlier file."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lxml import etree
+
+from otembed.data import parse_pair_spec, read_pairs
+from otembed.errors import ConfigError
+from otembed.mining.output import NOT_XML, WRITERS, MinedPair, check_output, tsv_line, write_pairs
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
+PAIRS = st.lists(
+    st.builds(
+        MinedPair,
+        st.floats(-2, 9),
+        st.floats(-1, 1, width=32),
+        st.integers(1, 2**40),
+        st.integers(1, 2**40),
+        TEXT,
+        TEXT,
+    ),
+    max_size=5,
+)
+LANGUAGES = ("sw", "zh-Hant")
+
+
+def unescape(text):
+    return (
+        text.replace("\\\\", "\0")
+        .replace("\\t", "\t")
+        .replace("\\n", "\n")
+        .replace("\\r", "\r")
+        .replace("\0", "\\")
+    )
+
+
+@given(PAIRS)
+@settings(max_examples=60, deadline=None)
+def test_every_format_gives_the_pairs_back(tmp_path_factory, pairs):
+    folder = tmp_path_factory.mktemp("pairs")
+    for suffix in WRITERS:
+        write_pairs(iter(pairs), folder / f"x{suffix}", languages=LANGUAGES)
+    lines = (folder / "x.tsv").read_bytes().decode().split("\n")[:-1]
+    fields = [line.split("\t") for line in lines]
+    plain = [pair for pair in pairs if "\0" not in pair.source + pair.target]
+    if len(plain) == len(pairs):
+        expected = [(pair.source or str(pair.source_id), pair.target or str(pair.target_id)) for pair in pairs]
+        assert [tuple(map(unescape, each[1:])) for each in fields] == expected
+    assert [float(each[0]) for each in fields] == pytest.approx([pair.score for pair in pairs], abs=1e-6)
+    records = [json.loads(line) for line in (folder / "x.jsonl").read_bytes().decode().split("\n")[:-1]]
+    assert [MinedPair(**record) for record in records] == pairs
+    assert [MinedPair(**record) for record in pq.read_table(folder / "x.parquet").to_pylist()] == pairs
+    units = etree.parse(folder / "x.tmx").findall(".//tu")
+    assert [[each.text or "" for each in unit.iter("seg")] for unit in units] == [
+        # XML reads \r as \n unless it is written as a character reference, which lxml does.
+        [NOT_XML.sub("\ufffd", text) for text in pair[4:]]
+        for pair in pairs
+    ]
+    assert [unit.findtext("prop[@type='source_id']") for unit in units] == [str(pair.source_id) for pair in pairs]
+
+
+def test_our_own_readers_read_what_was_written(tmp_path):
+    pairs = [
+        MinedPair(1.5, 0.9, "k1", "k2", "paka", "a cat"),
+        MinedPair(1.25, 0.5, "k3", "k4", "mbwa & <b>", "a dog"),
+    ]
+    for name in ("x.tsv?source=1&target=2", "x.jsonl", "x.parquet", "x.tmx"):
+        write_pairs(pairs, tmp_path / name.partition("?")[0], languages=("sw", "en"))
+        rows = list(read_pairs(parse_pair_spec("sw-en", str(tmp_path / name))))
+        assert [row[:2] for row in rows] == [pair[4:] for pair in pairs]
+    assert pq.read_table(tmp_path / "x.parquet")["source_id"].to_pylist() == ["k1", "k3"]
+
+
+def test_tsv_shows_ids_where_there_is_no_text():
+    assert tsv_line(MinedPair(0.5, 0.5, 7, 9, "", "")) == "0.500000\t7\t9\n"
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_a_failure_leaves_the_earlier_file_and_nothing_else(tmp_path, suffix):
+    path = tmp_path / f"x{suffix}"
+    path.write_text("earlier")
+
+    def broken():
+        yield MinedPair(1, 1, 1, 1, "a", "b")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        write_pairs(broken(), path, languages=LANGUAGES)
+    assert (path.read_text(), [each.name for each in tmp_path.iterdir()]) == ("earlier", [path.name])
+
+
+@pytest.mark.parametrize(
+    ("name", "languages", "texts", "message"),
+    [
+        ("x.txt", None, True, r"unknown suffix '\.txt'"),
+        ("x", None, True, r"unknown suffix '\(none\)'"),
+        ("x.tmx", None, True, "TMX names the language"),
+        ("x.tmx", LANGUAGES, False, "TMX holds texts"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_first(tmp_path, name, languages, texts, message):
+    with pytest.raises(ConfigError, match=message):
+        check_output(tmp_path / name, languages, texts=texts)
