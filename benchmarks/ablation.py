@@ -137,7 +137,8 @@ def question_accuracy(model: SentenceTransformer, files: dict[str, str], limit: 
 
 def measure(model: SentenceTransformer, options: argparse.Namespace) -> dict[str, Any]:
     """Every figure of one model."""
-    model.max_seq_length = 256
+    encoder: Any = model[0]
+    model.max_seq_length = min(256, encoder.model.config.max_position_embeddings)
     texts = {
         name: sentences(name, value, options.held_out_limit) for name, value in named(options.held_out).items()
     }
@@ -209,7 +210,7 @@ def run(options: argparse.Namespace) -> None:
     options.runs.mkdir(parents=True, exist_ok=True)
     wanted = [("untrained", 0), *((name, seed) for seed in options.seeds for name in options.objectives)]
     for name, seed in wanted:
-        place = options.runs / f"{re.sub(r'[^a-z0-9]+', '-', name)}-{seed}.json"
+        place = options.runs / f"{re.sub(r'[^a-z0-9]+', '-', name.lower())}-{seed}.json"
         if place.exists() or not claimed(place.with_suffix(".lock")):
             continue
         if name == "untrained":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
@@ -166,3 +167,45 @@ def test_mining_runs_resumes_and_renders(tmp_path):
     best = {each["method"]: each["best_f1"] for each in document["pairs"]}
     assert best["otembed (distance, centred)"] >= best["LASER's rules, exact"]
     assert "| otembed, ratio | planted | " in table
+
+
+@pytest.mark.slow
+def test_the_solver_is_measured_against_its_peers(tmp_path):
+    output = tmp_path / "transport.json"
+    command = [sys.executable, str(ROOT / "benchmarks" / "transport.py"), "--smoke", "--repeats", "1"]
+    printed = subprocess.run([*command, "-o", str(output)], check=True, capture_output=True, text=True).stdout
+    document = json.loads(output.read_text())
+    assert script("transport").table(document) in printed
+    assert all(each["met"] for each in document["accuracy"])
+    assert {each["kind"] for each in document["speed"]} == {"balanced", "unbalanced", "plan gradients"}
+    assert all(each["ratio"] > 0 for each in document["speed"] + document["memory"])
+
+
+@pytest.mark.slow
+def test_the_ablation_runs_shares_its_work_and_renders(tmp_path, tiny_model_path):
+    gold = word_alignment_files(tmp_path).partition("=")[2].split(",")
+    paragraphs = [
+        {"context": text, "qas": [{"id": text, "question": text}]} for text in ("the cat", "the dog slept")
+    ]
+    (tmp_path / "en.json").write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
+    command = [
+        sys.executable, str(ROOT / "benchmarks" / "ablation.py"), "--pairs", "en-sw=starter:en-sw", "--held-out",
+        "en-sw=starter:en-sw@test", "--held-out-limit", "16", "--gold", f"toy={gold[1]},{gold[0]}", "--xquad",
+        f"en={tmp_path / 'en.json'}", "--model", str(tiny_model_path), "--steps", "2", "--batch-size", "8", "--objectives",
+        "mse distillation", "linked words (L2)", "--runs", str(tmp_path / "runs"), "-o", str(tmp_path / "ablation.json"),
+    ]  # fmt: skip
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "linked-words-l2--1.lock").touch()  # another process has it
+    # The middle layer of the benchmark is that of the encoder it measures: the tiny one has three layers.
+    code = f"import sys, runpy; sys.argv = {command[1:]!r}; import ablation; ablation.MIDDLE = 2; ablation.main()"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "benchmarks")}
+    printed = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment
+    )
+    document = json.loads((tmp_path / "ablation.json").read_text())
+    assert [each["objective"] for each in document["runs"]] == ["untrained", "mse distillation"]
+    trained = document["runs"][1]
+    assert trained["questions"] == {"en": 1.0}
+    scores = trained["retrieval"]["scores"]
+    cell = 100 * scores[0]["accuracy_target_to_source"]
+    assert f"| mse distillation | 1 | {cell:.1f} | " in printed.stdout

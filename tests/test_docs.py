@@ -75,6 +75,23 @@ def paths(tree, head=""):
             yield from paths(value, f"{head}{key}.")
 
 
+@pytest.mark.parametrize(
+    ("script", "name", "place"),
+    [
+        ("ablation", "ablation", "recipes.md"),
+        ("ablation", "ablation_words", "recipes.md"),
+        ("ablation", "ablation_low_resource", "recipes.md"),
+        ("transport", "transport", "log.md"),
+    ],
+)
+def test_tables_of_the_documents_are_rendered_from_the_measurements(script, name, place):
+    specification = spec_from_file_location(script, ROOT / "benchmarks" / f"{script}.py")
+    benchmark = module_from_spec(specification)
+    specification.loader.exec_module(benchmark)
+    document = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    assert benchmark.table(document) in (ROOT / "docs" / place).read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("name", ["recipes", "recipes_160", "alignment_knobs"])
 def test_tables_of_the_log_are_rendered_from_the_measurements(name):
     script = name.removesuffix("_160")
