@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from pathlib import Path
 
@@ -26,9 +27,12 @@ def named_pairs(values: list[str], flag: str) -> dict[str, str]:
 
 
 def refuse_taken(output: Path, *, force: bool) -> None:
-    """Refuse a folder as --output, and a file that is there unless it may be replaced."""
+    """Refuse a folder as --output, a file that is there unless it may be replaced, and a place that is not writable."""
     if output.is_dir():
         raise ConfigError(f"--output {output} is a folder", "Give the name of a file.")
+    above = next(each for each in output.absolute().parents if each.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise ConfigError(f"--output {output} cannot be written: {above} takes no files", "Choose another folder.")
     if output.exists() and not force:
         raise ConfigError(
             f"--output {output} is there already", "Choose another name, or add --force to replace it."
