@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import re
 import statistics
 import subprocess
 import sys
@@ -352,7 +351,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     settings = {"model": options.model, "k": K, "threads": 1, "dimension": 384, "smoke": options.smoke}
     document: dict[str, Any] = {
         "claim": str(__doc__).splitlines()[0].removeprefix("Claim: "),
-        "environment": environment() | {"command": [re.sub(r"[^=,]*/", "", each) for each in sys.argv]},
+        # Without the command: a document is often made by several.
+        "environment": {key: value for key, value in environment().items() if key != "command"},
         "settings": settings,
         "goals": {"time": TIME_GOAL, "memory_mb": MEMORY_GOAL},
         "search": [],
