@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import otembed
+from otembed.config_mining import DEFAULT_THRESHOLDS
 from otembed.evaluation import mining_scores
 from otembed.mining.approximate import METHODS, approximate_neighbours
 from otembed.mining.embed import embed_lines
@@ -279,8 +280,8 @@ def quality(name: str, x: Floats, y: Floats, gold: Gold) -> list[dict[str, Any]]
     return rows
 
 
-def tatoeba(folder: Path, model: str, cache: Path | None) -> list[tuple[str, Floats, Floats, Gold]]:
-    """All languages in one collection against English; a third of the pairs keeps both sides, the rest one."""
+def tatoeba(folder: Path, model: str, cache: Path | None) -> tuple[Floats, Floats]:
+    """Embed both sides of all pairs, every text once, all languages together against English."""
     pairs: list[tuple[str, str]] = []
     seen: tuple[set[str], set[str]] = (set(), set())
     for english in sorted(folder.glob("tatoeba.*-eng.eng")):
@@ -299,19 +300,48 @@ def tatoeba(folder: Path, model: str, cache: Path | None) -> list[tuple[str, Flo
     if not pairs:
         raise SystemExit(f"{folder}: no tatoeba.XXX-eng.eng files")
     encoder = otembed.load_model(model)
-    x, y = (
+    source, target = (
         embed_lines(read_side([pair[side] for pair in pairs]), encoder, cache=cache).read(0, len(pairs))
         for side in (0, 1)
     )
-    collections = []
-    for seed in range(3):
-        draw = np.random.default_rng(seed)
-        both, left, right = np.array_split(draw.permutation(len(pairs)), 3)
-        sides = [draw.permutation(np.concatenate([both, alone])) for alone in (left, right)]
-        places = [{pair: row for row, pair in enumerate(side.tolist())} for side in sides]
-        gold = {(places[0][pair], places[1][pair]) for pair in both.tolist()}
-        collections.append((f"Tatoeba {seed + 1}", x[sides[0]], y[sides[1]], gold))
-    return collections
+    return source, target
+
+
+def orphaned(x: Floats, y: Floats, seed: int, count: int | None = None) -> tuple[Floats, Floats, Gold]:
+    """Make two collections of pairs, or of ``count`` of them: a third keeps both sides, the others one."""
+    draw = np.random.default_rng(seed)
+    both, left, right = np.array_split(draw.permutation(len(x))[:count], 3)
+    sides = [draw.permutation(np.concatenate([both, alone])) for alone in (left, right)]
+    places = [{pair: row for row, pair in enumerate(side.tolist())} for side in sides]
+    gold = {(places[0][pair], places[1][pair]) for pair in both.tolist()}
+    return x[sides[0]], y[sides[1]], gold
+
+
+def defaults(x: Floats, y: Floats) -> list[dict[str, Any]]:
+    """Best F1, and F1 at the default threshold, by size, margin and centring; means over seeds."""
+    rows = []
+    for count in (15, 45, 150, 450, 1500, None):
+        for center, thresholds in DEFAULT_THRESHOLDS.items():
+            for margin, threshold in thresholds.items():
+                found = []
+                for seed in range(3 if count is None else 10):
+                    *sides, gold = orphaned(x, y, seed, count)
+                    pairs = ours(*sides, margin=margin, center=center)
+                    right = [pair[1:] in gold for pair in pairs]
+                    found.append(mining_scores([pair[0] for pair in pairs], right, len(gold), threshold=threshold))
+                rows.append(
+                    {
+                        "lines": len(sides[0]),
+                        "centred": center,
+                        "margin": margin,
+                        "seeds": len(found),
+                        "best_f1": statistics.fmean(each.best_f1 for each in found),
+                        "f1": statistics.fmean(each.f1 for each in found),
+                        "precision": statistics.fmean(each.precision for each in found),
+                        "recall": statistics.fmean(each.recall for each in found),
+                    }
+                )
+    return rows
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -321,13 +351,15 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     settings = {"model": options.model, "k": K, "threads": 1, "dimension": 384, "smoke": options.smoke}
     document: dict[str, Any] = {
         "claim": str(__doc__).splitlines()[0].removeprefix("Claim: "),
-        "environment": environment() | {"command": [re.sub(r"[^=,]*/", "", each) for each in sys.argv]},
+        # Without the command: a document is often made by several.
+        "environment": {key: value for key, value in environment().items() if key != "command"},
         "settings": settings,
         "goals": {"time": TIME_GOAL, "memory_mb": MEMORY_GOAL},
         "search": [],
         "memory": [],
         "indexes": [],
         "pairs": [],
+        "defaults": [],
     }
     if options.output.exists():
         document = json.loads(options.output.read_text(encoding="utf-8"))
@@ -341,8 +373,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     if not document["pairs"]:
         collections = [("planted", *planted(min(sizes[0], 20_000), seed=1))]
         if options.tatoeba is not None:
-            collections += tatoeba(options.tatoeba, options.model, options.cache)
+            vectors = tatoeba(options.tatoeba, options.model, options.cache)
+            collections += [(f"Tatoeba {seed + 1}", *orphaned(*vectors, seed)) for seed in range(3)]
         keep("pairs", [row for collection in collections for row in quality(*collection)])
+    if options.tatoeba is not None and not document["defaults"]:
+        keep("defaults", defaults(*tatoeba(options.tatoeba, options.model, options.cache)))
     parts: dict[str, Callable[[int, int, Path], dict[str, Any]]] = {
         "search": search_speed,
         "memory": memory,
@@ -402,6 +437,18 @@ def table(document: dict[str, Any]) -> str:
             else f"{each['best_f1']:.3f} | {each['average_precision']:.3f} | {each['f1']:.3f} | {each['threshold']}"
         )
         lines.append(f"| {each['method']} | {each['collection']} | {figures} |")
+    lines += [
+        "",
+        "| Tatoeba, F1 at the default threshold / best F1 | distance | ratio | absolute |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    cells: dict[str, dict[str, str]] = {}
+    for each in document["defaults"]:
+        row = f"{each['lines']:,} lines a side, {'centred' if each['centred'] else 'raw'}"
+        cells.setdefault(row, {})[each["margin"]] = f"{each['f1']:.3f} / {each['best_f1']:.3f}"
+    lines += [
+        f"| {row} | {cell['distance']} | {cell['ratio']} | {cell['absolute']} |" for row, cell in cells.items()
+    ]
     return "\n".join(lines) + "\n"
 
 

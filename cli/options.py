@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,9 +34,12 @@ def named_pairs(values: list[str], flag: str) -> dict[str, str]:
 
 
 def refuse_taken(output: Path, *, force: bool, flag: str = "--output") -> None:
-    """Refuse a place for a file where a folder is, or a file that ``--force`` does not let go."""
+    """Refuse a folder, a file that ``--force`` does not let go, and a place that is not writable."""
     if output.is_dir():
         raise ConfigError(f"{flag} {output} is a folder", "Give the name of a file.")
+    above = next(each for each in output.absolute().parents if each.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise ConfigError(f"{flag} {output} cannot be written: {above} takes no files", "Choose another folder.")
     if output.exists() and not force:
         raise ConfigError(f"{flag} {output} is there already", "Choose another name, or add --force to replace it.")
 

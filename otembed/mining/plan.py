@@ -106,7 +106,7 @@ def plan_search(
             tiling = smaller
         if workers == 1:
             raise ConfigError(
-                f"{rows} x {columns} rows with k = {k} ({method}) need {needed / 1e9:.2f} GB, memory_gb is {memory_gb}",
+                f"{rows} x {columns} rows with k = {k} ({method}) need {needed / 1e6:,.1f} MB, memory_gb is {memory_gb:g}",
                 "Raise it, lower k, or mine parts of the source against the whole target.",
             )
         workers -= 1

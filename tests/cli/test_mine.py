@@ -138,6 +138,8 @@ def test_files_that_cannot_be_read_or_written_are_refused(
     (tmp_path / "folder.npy").mkdir()
     with pytest.raises(ConfigError, match="is a folder"):
         run("embed", places[0], "-o", tmp_path / "folder.npy", *options)
+    with pytest.raises(ConfigError, match=r"a\.txt takes no files"):
+        run("mine", *places, *options, "-o", tmp_path / "a.txt" / "pairs.tsv")
     with pytest.raises(ConfigError, match="unknown suffix"):
         run("embed", places[0], "-o", tmp_path / "x.txt", *options)
 

@@ -291,5 +291,5 @@ def test_a_budget_shrinks_pieces_then_workers_then_is_refused():
     assert found == [(8, 4096), (8, 1024), (3, 512)]
     least = search_memory(*sizes, 1, SMALLEST)
     assert plan_search(*sizes, workers=8, memory_gb=least / 1e9).workers == 1
-    with pytest.raises(ConfigError, match=r"need 0\.01 GB, memory_gb is 0\.01"):
+    with pytest.raises(ConfigError, match=r"need 12\.\d MB, memory_gb is 0\.01"):
         plan_search(*sizes, workers=8, memory_gb=0.01)
