@@ -96,11 +96,9 @@ def tatoeba(folder: Path, language: str, model: Any, cache: Path) -> tuple[Float
     """Vectors of the pairs of a language and English, row by row; pairs with a repeated line are left out."""
     sides = [read_side(folder / f"tatoeba.{language}-eng.{side}") for side in (language, "eng")]
     rows = np.stack([side.rows_by_number() for side in sides])
-    counts = [Counter(each.tolist()) for each in rows]
+    uses = [Counter(each.tolist()) for each in rows]
     once = [
-        place
-        for place, pair in enumerate(rows.T.tolist())
-        if all(c[r] == 1 and r >= 0 for c, r in zip(counts, pair))
+        place for place, (a, b) in enumerate(rows.T.tolist()) if min(a, b) >= 0 and uses[0][a] == uses[1][b] == 1
     ]
     vectors = [embed_lines(side, model, cache=cache) for side in sides]
     x, y = (each.gather(row[once]) for each, row in zip(vectors, rows, strict=True))
@@ -156,7 +154,7 @@ def figures(
 
 
 def subset(planted: Planted, rows: NDArray[np.int64]) -> Planted:
-    """Some of the planted pairs."""
+    """Return some of the planted pairs."""
     return Planted(**{name: values[rows] for name, values in vars(planted).items()})
 
 
@@ -238,10 +236,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             settings.append({"setting": f"Tatoeba, {name}"} | mean_of(runs))
         x, y, translations, _ = parted(*texts["ara"], *TATOEBA["Arabic"][1:], 0)
         for name, language in (("Arabic by German pairs", "deu"), ("Arabic by Chinese pairs", "cmn")):
-            known = tuple(side[:PLANTED] for side in texts[language])
-            unlike.append(
-                {"setting": f"Tatoeba, {name}"} | measure((x, y, translations, (known[0], known[1])), PLANTED, 1)
-            )
+            a, b = (side[:PLANTED] for side in texts[language])
+            unlike.append({"setting": f"Tatoeba, {name}"} | measure((x, y, translations, (a, b)), PLANTED, 1))
     return {
         "claim": str(__doc__).splitlines()[0].removeprefix("Claim: "),
         "environment": environment() | {"command": [re.sub(r"[^=,]*/", "", each) for each in sys.argv]},
