@@ -75,7 +75,7 @@ def paths(tree, head=""):
             yield from paths(value, f"{head}{key}.")
 
 
-@pytest.mark.parametrize("name", ["recipes", "recipes_160", "alignment_knobs", "mining"])
+@pytest.mark.parametrize("name", ["recipes", "recipes_160", "alignment_knobs", "mining", "calibration"])
 def test_tables_of_the_log_are_rendered_from_the_measurements(name):
     script = name.removesuffix("_160")
     specification = spec_from_file_location(script, ROOT / "benchmarks" / f"{script}.py")
