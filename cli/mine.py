@@ -25,10 +25,10 @@ from .mining_options import (
     Precision,
     Prompt,
     PromptName,
-    Threshold,
     TruncateDim,
     Workers,
     check_pairs_output,
+    dev_pairs,
     mining_config,
     put_pairs,
     say,
@@ -48,8 +48,9 @@ Lines are embedded once and kept in the cache with their neighbours: a run that 
 and one with another margin or threshold takes seconds. The exact search gives the same bytes for any number of
 threads, memory and restarts; an index (--search) finds fewer neighbours faster, and its recall is measured.
 
-A default threshold is a guess: it was near the best F1 for one encoder on one collection. Look at pairs around
-it, or choose one on data with known pairs (otembed eval mining).
+A default threshold is a guess: it was near the best F1 for one encoder on one collection. With known pairs of the
+same kind of text, --threshold auto --calibrate sw-en=DEV.tsv chooses the one of best expected F1 (or of
+--min-precision) and says what to expect; they are never written. Without: look at pairs around it.
 """
 
 
@@ -75,7 +76,16 @@ def mine_command(
     top_k: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Candidates kept of a line, but with one-to-one.")
     ] = None,
-    threshold: Threshold = "default",
+    threshold: Annotated[
+        str, typer.Option(metavar="SCORE", help="Lowest score; none: every pair; auto: by --calibrate.")
+    ] = "default",
+    calibrate: Annotated[
+        str | None,
+        typer.Option(metavar="XX-YY=FILE", help="Known pairs, 50 at least and better 200, source language first."),
+    ] = None,
+    min_precision: Annotated[
+        float | None, typer.Option(metavar="P", help="auto: the least threshold with this expected precision.")
+    ] = None,
     min_cosine: Annotated[float | None, typer.Option(help="Lowest cosine.")] = None,
     max_length_ratio: Annotated[
         float | None, typer.Option(help="Longer over shorter side in characters, from 20 on.")
@@ -98,6 +108,7 @@ def mine_command(
 ) -> None:
     """Parse the flags, mine, write or print."""
     config = mining_config(
+        thresholds=("default", "auto"),
         prompt=prompt,
         prompt_name=prompt_name,
         truncate_dim=truncate_dim,
@@ -113,20 +124,25 @@ def mine_command(
         min_cosine=min_cosine,
         max_length_ratio=max_length_ratio,
         threshold=threshold,
+        min_precision=min_precision,
         workers=workers,
         memory_gb=gigabytes(memory, "--memory"),
     )
+    development = dev_pairs(calibrate)
     pair = language_pair(languages, "--languages")
     check_pairs_output(output, pair, as_json=as_json and not dry_run, force=force)
     start_logging()
+    from otembed.mining.dev_pairs import check_calibration, open_dev_pairs
     from otembed.mining.inputs import open_inputs
     from otembed.mining.mine import mine_bitext
     from otembed.mining.plan import plan_mining
 
     places = (source, target, source_vectors, target_vectors)
+    check_calibration(config, development)
     if dry_run:
         inputs = open_inputs(*places, config, dimension=dim, dtype=dtype)
-        plan = plan_mining(inputs, model, config, cache=cache, device=device)
+        planted = () if development is None else open_dev_pairs(development, inputs, config).inputs
+        plan = plan_mining(inputs, model, config, planted=planted, cache=cache, device=device)
         typer.echo(plan.to_json() if as_json else _plan_text(plan), nl=False)
         return
     mined = mine_bitext(
@@ -140,6 +156,7 @@ def mine_command(
         dtype=dtype,
         cache=cache,
         device=device,
+        calibrate=development,
         progress=StageProgress(),
     )
     for side in (mined.source, mined.target):
@@ -157,6 +174,8 @@ def _summary(report: Any, *, is_default: bool) -> str:
     if report.threshold is None:
         return f"{text}, no threshold"
     text += f" at {report.margin} {report.threshold:g} or above"
+    if report.calibration is not None:
+        return f"{text}\n{_expected(report.calibration)}"
     if is_default:
         text += (
             "\nthe threshold is the default: "
@@ -165,9 +184,28 @@ def _summary(report: Any, *, is_default: bool) -> str:
                 if report.centred
                 else "raw vectors have scales of their own, so it is worth little here"
             )
-            + "; choose with otembed eval mining, or by reading pairs around it"
+            + "; choose by known pairs (--threshold auto), or by reading pairs around it"
         )
     return text
+
+
+def _expected(chosen: Any) -> str:
+    left_out = "".join(f", {reason.replace('_', ' ')} {count:,}" for reason, count in chosen.left_out.items())
+    rule = (
+        "best expected F1"
+        if chosen.min_precision is None
+        else f"expected precision of {chosen.min_precision:g} or more"
+    )
+    figures = ", ".join(
+        f"{label} {getattr(chosen, name):.3f} ± {getattr(chosen, f'{name}_error'):.3f}"
+        for name, label in (("precision", "precision"), ("recall", "recall"), ("f1", "F1"))
+    )
+    return (
+        f"threshold {chosen.threshold:.5f}: {rule}, by {chosen.planted:,} planted pairs{left_out}\n"
+        f"expected: {figures}; {chosen.found:,} pairs\n"
+        f"lines with a translation on the other side: about {chosen.translations:,.0f} ± "
+        f"{chosen.translations_error:,.0f}"
+    )
 
 
 def _plan_text(plan: Any) -> str:

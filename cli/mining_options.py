@@ -10,10 +10,11 @@ import typer
 
 from otembed.errors import ConfigError
 
-from .options import number_or_none, refuse_taken
+from .options import named_pairs, number_or_none, refuse_taken
 
 if TYPE_CHECKING:
     from otembed.config_mining import MiningConfig
+    from otembed.data import PairSpec
 
 DEFAULT_MODEL = "offline:multilingual-e5-small"
 
@@ -41,16 +42,26 @@ Workers = Annotated[int | None, typer.Option(min=1, help="Threads of the search.
 Memory = Annotated[str | None, typer.Option(metavar="SIZE", help="Most memory of the search, such as 2GB.")]
 
 
-def mining_config(**settings: Any) -> MiningConfig:
-    """Return the settings of the flags, checked."""
+def mining_config(*, thresholds: tuple[str, ...] = ("default",), **settings: Any) -> MiningConfig:
+    """Return the settings of the flags, checked; ``thresholds`` are the words that --threshold takes beside none."""
     from otembed.config_mining import MiningConfig
 
     longest = number_or_none(settings.pop("max_characters"), "--max-characters")
     if longest is not None and longest != int(longest):
         raise ConfigError(f"--max-characters {longest} is no whole number", "Give a whole number, or none.")
-    if settings.get("threshold", "default") != "default":
+    if settings.get("threshold", "default") not in thresholds:
         settings["threshold"] = number_or_none(settings["threshold"], "--threshold")
     return MiningConfig(max_characters=None if longest is None else int(longest), **settings)
+
+
+def dev_pairs(value: str | None) -> PairSpec | None:
+    """Return the parallel text of --calibrate."""
+    if value is None:
+        return None
+    from otembed.data import parse_pair_spec
+
+    ((key, place),) = named_pairs([value], "--calibrate").items()
+    return parse_pair_spec(key, place)
 
 
 def check_pairs_output(

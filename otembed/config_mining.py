@@ -61,8 +61,14 @@ class MiningConfig:
     max_length_ratio: Annotated[float, Field(ge=1)] | None = Field(
         default=None, description="Longer over shorter side, in characters, from 20 characters on. null: no limit."
     )
-    threshold: float | Literal["default"] | None = Field(
-        default="default", description="Lowest score of a pair. default: that of the margin; null: none."
+    threshold: float | Literal["default", "auto"] | None = Field(
+        default="default",
+        description="Lowest score of a pair. default: that of the margin; auto: chosen by development pairs; null:"
+        " none.",
+    )
+    min_precision: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None,
+        description="auto: the least threshold of this expected precision. null: the best expected F1.",
     )
     workers: Count | None = Field(default=None, description="Threads of the search. null: all processors.")
     memory_gb: Annotated[float, Field(gt=0)] | None = Field(
@@ -80,8 +86,20 @@ class MiningConfig:
             )
         if self.top_k is not None and self.top_k > self.k:
             raise ConfigError(f"top_k is {self.top_k}, but only k = {self.k} are found", "Raise k.")
+        if self.threshold == "auto" and self.match != "one-to-one":
+            raise ConfigError(
+                f"threshold is auto, match is {self.match}: the pairs of a line cannot be expected but one by one",
+                "Choose match: one-to-one, or a number as threshold.",
+            )
+        if self.min_precision is not None and self.threshold != "auto":
+            raise ConfigError(
+                f"min_precision is {self.min_precision}, but threshold is {self.threshold}",
+                "Set threshold: auto, and give development pairs.",
+            )
         return self
 
     def lowest_score(self, *, centred: bool) -> float | None:
-        """Return the threshold as a number; None if there is none."""
+        """Return the threshold as a number, None if there is none; ConfigError if pairs have to choose it."""
+        if self.threshold == "auto":
+            raise ConfigError("threshold is auto: development pairs choose it, in mining alone", "Give a number.")
         return DEFAULT_THRESHOLDS[centred][self.margin] if self.threshold == "default" else self.threshold

@@ -209,3 +209,26 @@ def test_the_ablation_runs_shares_its_work_and_renders(tmp_path, tiny_model_path
     scores = trained["retrieval"]["scores"]
     cell = 100 * scores[0]["accuracy_target_to_source"]
     assert f"| mse distillation | 1 | {cell:.1f} | " in printed.stdout
+
+
+def test_otsus_threshold_is_that_of_a_search_over_all_partings():
+    benchmark = script("calibration")
+    scores = np.random.default_rng(0).normal(size=60) + np.repeat([0.0, 3.0], [40, 20])
+    values = np.sort(scores)
+    within = {
+        t: sum(part.var() * len(part) for part in (values[values < t], values[values >= t])) for t in values[1:]
+    }
+    assert benchmark.otsu(scores) == min(within, key=within.get)
+    right = np.array([True, False, True, True])
+    assert benchmark.figures(np.array([4.0, 3.0, 2.0, 1.0]), right, 5, 2.0) == pytest.approx([2 / 3, 2 / 5, 4 / 8])
+
+
+@pytest.mark.slow
+def test_calibration_runs_and_renders(tmp_path):
+    output = tmp_path / "calibration.json"
+    command = [sys.executable, str(ROOT / "benchmarks" / "calibration.py"), "--smoke", "-o", str(output)]
+    table = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    (setting,) = json.loads(output.read_text())["settings"]
+    assert setting["lost"]["calibrated"] < 0.05
+    assert setting["lost"]["calibrated"] < setting["lost"]["otsu"]
+    assert f"| small | 400 x 400 | 200 | 200 | {setting['best_f1']:.3f} | " in table

@@ -92,7 +92,7 @@ def test_tables_of_the_documents_are_rendered_from_the_measurements(script, name
     assert benchmark.table(document) in (ROOT / "docs" / place).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["recipes", "recipes_160", "alignment_knobs", "mining"])
+@pytest.mark.parametrize("name", ["recipes", "recipes_160", "alignment_knobs", "mining", "calibration"])
 def test_tables_of_the_log_are_rendered_from_the_measurements(name):
     script = name.removesuffix("_160")
     specification = spec_from_file_location(script, ROOT / "benchmarks" / f"{script}.py")

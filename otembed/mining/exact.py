@@ -133,6 +133,14 @@ def check_sides(source: Side, target: Side, k: int) -> None:
         )
 
 
+def slack_of(dimension: int) -> float:
+    """Return how far a float32 matrix product of unit rows may be from their exact products.
+
+    The bound of :func:`exact_neighbours`; a little more for rows that rounding has left a little longer than 1.
+    """
+    return (dimension + 4) * 2.0**-24 * 1.001
+
+
 class _Search:
     def __init__(
         self,
@@ -150,8 +158,7 @@ class _Search:
         self.saved_at = monotonic()
         self.blocks = -(-len(source) // tiling.rows)
         self.tiles_done = 0
-        # The bound for unit rows; a little more for rows that rounding has left a little longer than 1.
-        self.slack = (source.vectors.dimension + 4) * 2.0**-24 * 1.001
+        self.slack = slack_of(source.vectors.dimension)
 
     def run(self, workers: int) -> None:
         stripes = list(self.state.remaining(self.tiling.stripe))

@@ -14,6 +14,7 @@ from otembed.config import PairChecks
 from otembed.config_mining import MiningConfig
 from otembed.errors import ConfigError
 from otembed.mining.approximate import METHODS, approximate_neighbours, choose_method
+from otembed.mining.dev_pairs import DevPlace, calibrate_run, check_calibration, open_dev_pairs
 from otembed.mining.embed import make_cache_folder
 from otembed.mining.exact import available_workers, exact_neighbours
 from otembed.mining.inputs import Place, VectorPlace, centre_both, collect, embed_input, load_encoder, open_inputs
@@ -46,6 +47,7 @@ def mine_bitext(
     dtype: str | None = None,
     cache: str | Path | None = None,
     device: str | None = None,
+    calibrate: DevPlace | None = None,
     progress: Progress = silent,
     **settings: Any,
 ) -> MinedPairs:
@@ -70,6 +72,9 @@ def mine_bitext(
         default ``mining`` in otembed's cache.
     device
         Where a model given by name is loaded: ``cpu``, ``cuda:0``, ...; by default the best there is.
+    calibrate
+        Development pairs that ``threshold="auto"`` is chosen by: from :func:`otembed.data.parse_pair_spec`, a list
+        of pairs of texts, or two arrays of vectors, row by row. They never become part of the result.
     progress
         Called with a stage, what is done and all there is.
 
@@ -81,7 +86,8 @@ def mine_bitext(
     Raises
     ------
     DataError
-        A file cannot be read, or vectors and lines do not fit.
+        A file cannot be read, vectors and lines do not fit, or no threshold can be chosen: see
+        :func:`otembed.mining.calibrate.calibrate`.
     ConfigError
         A setting is out of range, or a model is missing.
     ModelError
@@ -103,24 +109,36 @@ def mine_bitext(
     [(1, 3), (2, 2), (3, 1)]
     """
     config = make_config(config, settings)
+    check_calibration(config, calibrate)
     clock = _Clock()
     with clock("read"):
         inputs = open_inputs(
             source, target, source_vectors, target_vectors, config, dimension=dimension, dtype=dtype
         )
+        development = None if calibrate is None else open_dev_pairs(calibrate, inputs, config)
     with clock("embed"):
-        encoder = load_encoder(model, inputs, device)
-        vectors = [embed_input(each, encoder, config, cache=cache, progress=progress) for each in inputs]
+        every = inputs if development is None else [*inputs, *development.inputs]
+        encoder = load_encoder(model, every, device)
+        vectors = [embed_input(each, encoder, config, cache=cache, progress=progress) for each in every]
     with clock("scan"):
-        left, right = (collect(*each) for each in zip(inputs, vectors, strict=True))
+        left, right, *seeds = (collect(*each) for each in zip(every, vectors, strict=True))
         left, right = centre_both(left, right, config.center)
     with clock("search"):
         found = search(left, right, config, cache=cache, progress=progress)
     with clock("pair"):
         ratio = config.max_length_ratio
         keep = None if ratio is None else length_filter(left, right, ratio, PairChecks().ratio_from_characters)
-        threshold = config.lowest_score(centred=left.side.centred)
+        threshold = None if calibrate is not None else config.lowest_score(centred=left.side.centred)
         pairs, candidates = pair_up(found.forward, found.backward, config, threshold=threshold, keep=keep)
+    calibration = None
+    if development is not None:
+        with clock("calibrate"):
+            lists = found.forward, found.backward
+            calibration = calibrate_run(
+                pairs, (left, right), lists, (seeds[0], seeds[1]), development.counts, config
+            )
+            threshold = calibration.threshold
+            pairs = pairs.take(pairs.score >= threshold)
     report = MiningReport(
         model=None if encoder is None else name_of(model),
         source=left.counts,
@@ -136,6 +154,7 @@ def mine_bitext(
         pairs=len(pairs),
         seconds=clock.seconds,
         recall=found.recall,
+        calibration=calibration,
     )
     return MinedPairs(pairs, left, right, report)
 

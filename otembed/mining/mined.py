@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from otembed.mining.calibrate import Calibration
 from otembed.mining.output import MinedPair, write_pairs
 from otembed.results import Result
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from otembed.mining.lines import Lines
     from otembed.mining.pairing import Candidates
     from otembed.mining.sides import Side
@@ -24,7 +27,8 @@ class MiningReport(Result):
 
     ``source`` and ``target`` hold what was read and left out, ``candidates`` the number of different ones in
     both directions, ``seconds`` the wall time of each stage. ``search`` is the method; of an approximate one
-    ``recall`` is the share of true neighbours that it found among the queries checked.
+    ``recall`` is the share of true neighbours that it found among the queries checked. ``calibration`` says how
+    the threshold was chosen, where development pairs were given.
     """
 
     model: str | None
@@ -41,6 +45,17 @@ class MiningReport(Result):
     pairs: int
     seconds: dict[str, float]
     recall: float | None = None
+    calibration: Calibration | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain Python values, the calibration a document of its own."""
+        return {**super().to_dict(), "calibration": self.calibration and self.calibration.to_dict()}
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> Self:
+        """Build the report and its calibration."""
+        inner = document.get("calibration")
+        return super().from_dict({**document, "calibration": inner and Calibration.from_dict(inner)})
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,14 +120,23 @@ class MinedPairs:
 
 
 def length_filter(source: Collection, target: Collection, ratio: float, from_characters: int) -> Any:
-    """Return a filter on candidates: longer over shorter text in characters, where the longer is long enough."""
+    """Return a filter on candidates by :func:`lengths_fit`; None for vectors without text."""
     left, right = source.lines, target.lines
     if left is None or right is None:
         return None
 
     def keep(found: Candidates) -> np.ndarray:
-        lengths = np.stack([left.lengths[found.source], right.lengths[found.target]])
-        short, long = lengths.min(axis=0), lengths.max(axis=0)
-        return np.asarray((long < from_characters) | (long <= ratio * short))
+        return lengths_fit(
+            left.lengths[found.source], right.lengths[found.target], ratio=ratio, from_characters=from_characters
+        )
 
     return keep
+
+
+def lengths_fit(
+    source: NDArray[np.int32], target: NDArray[np.int32], *, ratio: float, from_characters: int
+) -> NDArray[np.bool_]:
+    """Return which pairs have a longer over shorter text within ``ratio``, or a longer one that is short itself."""
+    lengths = np.stack([source, target])
+    short, long = lengths.min(axis=0), lengths.max(axis=0)
+    return np.asarray((long < from_characters) | (long <= ratio * short))

@@ -15,6 +15,7 @@ from otembed.mining.vectors import DTYPES
 from otembed.results import Result
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from sentence_transformers import SentenceTransformer
@@ -117,21 +118,25 @@ def plan_mining(
     model: SentenceTransformer | str | Path | None,
     config: MiningConfig,
     *,
+    planted: Sequence[Input] = (),
     cache: str | Path | None = None,
     device: str | None = None,
 ) -> MiningPlan:
     """Say what a run would do: lines to embed, disk, tiles, memory. Nothing is written and nothing encoded.
+
+    ``planted`` are the development pairs of a calibration, which are embedded as well.
 
     Raises
     ------
     ConfigError, DataError, ModelError
         What the run itself would refuse before it begins.
     """
-    encoder = load_encoder(model, inputs, device)
+    every = [*inputs, *planted]
+    encoder = load_encoder(model, every, device)
     dimension, missing, disk = 0, 0, 0
     sides: list[dict[str, Any]] = []
     sizes: list[int] = []
-    for each in inputs:
+    for each in every:
         read = len(each.vectors) if each.vectors is not None else 0
         if each.vectors is not None:
             dimension = each.vectors.dimension
@@ -148,7 +153,7 @@ def plan_mining(
         dropped = {} if each.lines is None else dict(each.lines.counts.dropped)
         sizes.append(kept)
         sides.append({"name": each.name, "read": read, "kept": kept, "dropped": dropped})
-    rows, columns = sizes
+    rows, columns = sizes[:2]
     workers = config.workers or available_workers()
     method = choose_method(config.search, rows, columns)
     plan = plan_search(rows, columns, dimension, config.k, method, workers=workers, memory_gb=config.memory_gb)

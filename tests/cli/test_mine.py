@@ -57,6 +57,35 @@ def test_the_default_threshold_says_what_it_is_worth(places: list[str], options:
     assert "the default" not in run("mine", *places, *options, "--threshold", "0.05").stderr
 
 
+def test_a_threshold_by_development_pairs_says_what_to_expect(options: list[str], tmp_path: Path) -> None:
+    lines = [f"{number} the cat {number % 7} on {number % 5}" for number in range(200)]
+    turned = [f"{line} the" for line in lines]
+    for name, rows in (("a", lines[:100]), ("b", turned[30:60] + turned[100:140])):
+        (tmp_path / name).write_text("\n".join(rows) + "\n", encoding="utf-8")
+    known = [*zip(lines[140:], turned[140:], strict=True), (lines[0], "x")]
+    (tmp_path / "dev.tsv").write_text("".join(f"{a}\t{b}\n" for a, b in known), encoding="utf-8")
+    flags = [tmp_path / "a", tmp_path / "b", *options, "--threshold", "auto", "--calibrate"]
+    output = tmp_path / "pairs.tsv"
+    result = run("mine", *flags, f"en-de={tmp_path / 'dev.tsv'}", "-o", output, "--json")
+    chosen = json.loads(result.stdout)["calibration"]
+    pairs = [line.split("\t") for line in output.read_text().splitlines()]
+    assert len(pairs) == chosen["found"]
+    assert {pair[1] for pair in pairs} <= set(lines[:100])
+    assert (
+        f"threshold {chosen['threshold']:.5f}: best expected F1, by 60 planted pairs, in collection 1"
+        in result.stderr
+    )
+    assert (
+        f"expected: precision {chosen['precision']:.3f} ± {chosen['precision_error']:.3f}, recall " in result.stderr
+    )
+    assert f"F1 {chosen['f1']:.3f} ± {chosen['f1_error']:.3f}; {len(pairs):,} pairs" in result.stderr
+    assert f"translation on the other side: about {chosen['translations']:,.0f} ± " in result.stderr
+    plan = json.loads(run("mine", *flags, f"en-de={tmp_path / 'dev.tsv'}", "--dry-run", "--json").stdout)
+    assert plan["lines_to_embed"] == 0
+    precise = run("mine", *flags, f"en-de={tmp_path / 'dev.tsv'}", "--min-precision", "0.6")
+    assert ": expected precision of 0.6 or more, by 60 planted pairs" in precise.stderr
+
+
 @pytest.mark.parametrize("suffix", [".tsv", ".jsonl", ".parquet", ".tmx"])
 def test_output_by_suffix_with_a_report(places: list[str], options: list[str], tmp_path: Path, suffix: str) -> None:
     output = tmp_path / "new" / f"pairs{suffix}"
@@ -88,6 +117,8 @@ def test_stdin_dry_run_and_vectors(places: list[str], options: list[str], tmp_pa
 def test_score_keeps_the_order_and_filters(options: list[str], tmp_path: Path) -> None:
     path = tmp_path / "x.tsv"
     path.write_text("".join(f"{a}\t{b}\n" for a, b in [*zip(SOURCE, SOURCE, strict=True), ("the cat", "no")]))
+    with pytest.raises(ConfigError, match="--threshold 'auto' is no number"):
+        run("score", f"en-de={path}", *options, "--threshold", "auto")
     result = run("score", f"en-de={path}", *options, "--margin", "ratio")
     texts = [line for line in SOURCE if line]
     assert [line.split("\t")[1] for line in result.stdout.splitlines()] == [*texts, "the cat"]
@@ -111,6 +142,14 @@ def test_score_keeps_the_order_and_filters(options: list[str], tmp_path: Path) -
         (["--languages", "english"], "is no pair of languages"),
         (["--threshold", "high"], "--threshold 'high' is no number"),
         (["--threshold", "nan"], "is not finite"),
+        (["--threshold", "auto"], "there are no development pairs"),
+        (["--threshold", "auto", "--dry-run"], "there are no development pairs"),
+        (["--calibrate", "en-de=x.tsv"], "but threshold is default"),
+        (["--threshold", "auto", "--calibrate", "x.tsv"], "--calibrate 'x.tsv' names no language pair"),
+        (["--threshold", "auto", "--calibrate", "en-de=nowhere.tsv"], "no such file"),
+        (["--threshold", "auto", "--match", "union"], "match is union"),
+        (["--min-precision", "0.9"], "but threshold is default"),
+        (["--min-precision", "2", "--threshold", "auto"], "min_precision = 2"),
         (["--memory", "lots"], "--memory 'lots' is no size"),
         (["--memory", "1kB"], "memory_gb is 1e-06"),
         (["--margin", "rato"], "margin = 'rato'"),
