@@ -197,7 +197,7 @@ def test_the_ablation_runs_shares_its_work_and_renders(tmp_path, tiny_model_path
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "linked-words-l2--1.lock").touch()  # another process has it
     # The middle layer of the benchmark is that of the encoder it measures: the tiny one has three layers.
-    code = f"import sys, runpy; sys.argv = {command[1:]!r}; import ablation; ablation.MIDDLE = 2; ablation.main()"
+    code = f"import sys; sys.argv = {command[1:]!r}; import ablation; ablation.MIDDLE = 2; ablation.main()"
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "benchmarks")}
     printed = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment

@@ -21,6 +21,13 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
+def benchmark_script(name):
+    specification = spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+    module = module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
 def blocks(path, language):
     return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
@@ -85,9 +92,7 @@ def paths(tree, head=""):
     ],
 )
 def test_tables_of_the_documents_are_rendered_from_the_measurements(script, name, place):
-    specification = spec_from_file_location(script, ROOT / "benchmarks" / f"{script}.py")
-    benchmark = module_from_spec(specification)
-    specification.loader.exec_module(benchmark)
+    benchmark = benchmark_script(script)
     document = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
     assert benchmark.table(document) in (ROOT / "docs" / place).read_text(encoding="utf-8")
 
@@ -95,9 +100,7 @@ def test_tables_of_the_documents_are_rendered_from_the_measurements(script, name
 @pytest.mark.parametrize("name", ["recipes", "recipes_160", "alignment_knobs", "mining", "calibration"])
 def test_tables_of_the_log_are_rendered_from_the_measurements(name):
     script = name.removesuffix("_160")
-    specification = spec_from_file_location(script, ROOT / "benchmarks" / f"{script}.py")
-    benchmark = module_from_spec(specification)
-    specification.loader.exec_module(benchmark)
+    benchmark = benchmark_script(script)
     document = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
     assert benchmark.table(document) in (ROOT / "docs" / "log.md").read_text(encoding="utf-8")
     if name == "recipes":
@@ -105,9 +108,7 @@ def test_tables_of_the_log_are_rendered_from_the_measurements(name):
 
 
 def test_tables_of_word_alignment_are_rendered_from_the_measurement():
-    specification = spec_from_file_location("word_alignment", ROOT / "benchmarks" / "word_alignment.py")
-    benchmark = module_from_spec(specification)
-    specification.loader.exec_module(benchmark)
+    benchmark = benchmark_script("word_alignment")
     document = json.loads((ROOT / "benchmarks" / "results" / "word_alignment.json").read_text(encoding="utf-8"))
     guide, log = ((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("word-alignment.md", "log.md"))
     assert benchmark.table(document) in guide
