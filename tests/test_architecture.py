@@ -19,6 +19,7 @@ ALLOWED = {
     "config_base": set(),
     "config_io": set(),
     "config_mining": set(),
+    "outcomes": set(),
     "results": set(),
     "transport": set(),
     "alignment": {"transport", "models"},
@@ -28,9 +29,11 @@ ALLOWED = {
     "reporting": set(),
     "losses": {"transport", "alignment", "models"},
     "mining": {"models", "data"},
+    "transfer": {"data", "models", "evaluation", "mining"},
+    "comparison": {"data", "models", "evaluation", "mining", "alignment", "transfer", "reporting"},
     "training": {"losses", "alignment", "data", "models", "evaluation", "reporting"},
 }
-BASE = {"errors", "config", "config_alignment", "config_base", "config_io", "config_mining", "results"}
+BASE = {"errors", "config", "config_alignment", "config_base", "config_io", "config_mining", "outcomes", "results"}
 HEAVY = {"torch", "transformers", "sentence_transformers"}
 
 
@@ -69,7 +72,17 @@ def test_rooms_import_only_what_lies_below(path):
 
 @pytest.mark.parametrize(
     "name",
-    ["errors", "config", "config_alignment", "config_base", "config_io", "config_mining", "results", "reporting"],
+    [
+        "errors",
+        "config",
+        "config_alignment",
+        "config_base",
+        "config_io",
+        "config_mining",
+        "outcomes",
+        "results",
+        "reporting",
+    ],
 )
 def test_light_rooms_import_no_torch(name):
     for path in FILES:
