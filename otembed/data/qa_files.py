@@ -107,6 +107,11 @@ def read_questions(place: QuestionPlace | str | Path, *, unique_ids: bool = True
     return builder.build()
 
 
+def place_name(where: str) -> str:
+    """Return the name for reports: of a file without its folders, which mean nothing elsewhere."""
+    return where if where.startswith(HUB) else Path(where).name
+
+
 def _document(path: Path) -> Any:
     # Raw line breaks cannot stand inside JSON's strings, so lines joined again keep their numbers.
     text = "\n".join(line for _, line in read_lines(path))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from itertools import product
-from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from otembed.data.qa import QuestionSet
-from otembed.data.qa_files import QuestionPlace, read_questions
+from otembed.data.qa_files import QuestionPlace, place_name, read_questions
 from otembed.errors import ConfigError, DataError, did_you_mean
 from otembed.evaluation.embedding import embed_sides
 from otembed.evaluation.question_report import QuestionReport
@@ -18,6 +17,7 @@ from otembed.evaluation.question_scoring import Language, score_answers, score_c
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
@@ -131,7 +131,7 @@ def evaluate_xquad(
             outcomes += figures
     return QuestionReport(
         model=name,
-        data={code: _name(one.where) for code, one in sets.items()},
+        data={code: place_name(one.where) for code, one in sets.items()},
         scores=tuple(scores),
         answers=tuple(answers),
         query_prompt=prompts[0],
@@ -170,8 +170,3 @@ def _prompt(model: SentenceTransformer, names: tuple[str, ...]) -> str:
     """Return the text that ``encode_query`` or ``encode_document`` puts before its inputs."""
     name = next((each for each in names if each in model.prompts), model.default_prompt_name)
     return "" if name is None else str(model.prompts.get(name) or "")
-
-
-def _name(where: str) -> str:
-    """Return the file's name: where it lies is nobody's business."""
-    return where if where.startswith("hub:") else Path(where).name
