@@ -72,7 +72,11 @@ def rank_candidates(
     """
     x, y = unit_vectors(queries, "queries"), unit_vectors(candidates, "candidates")
     rows = np.asarray(right, dtype=np.int64)
-    kinds = np.zeros((len(y), 0)) if groups is None else np.eye(int(np.max(groups)) + 1)[np.asarray(groups, dtype=np.int64)]
+    kinds = (
+        np.zeros((len(y), 0))
+        if groups is None
+        else np.eye(int(np.max(groups)) + 1)[np.asarray(groups, dtype=np.int64)]
+    )
     if rows.ndim != 2 or len(rows) != len(x) or len(kinds) != len(y) or x.shape[1] != y.shape[1]:
         raise DataError(
             f"queries {x.shape}, candidates {y.shape}, right {rows.shape} and {len(kinds)} groups do not fit",
