@@ -6,7 +6,7 @@ import sys
 from time import monotonic
 from typing import TextIO
 
-UNITS = {"searching": "tiles"}
+UNITS = {"searching": "tiles", "fine-tuning": "steps", "answering": "windows"}
 TERMINAL_SECONDS = 0.2
 PLAIN_SECONDS = 10.0
 
@@ -40,7 +40,7 @@ class StageProgress:
     def _line(self, stage: str, done: int, total: int, seconds: float) -> str:
         from otembed.reporting.durations import format_seconds
 
-        unit = UNITS.get(stage, "lines")
+        unit = UNITS.get(stage.split()[0], "lines")
         line = f"{stage}: {done:,} of {total:,} {unit}, {100 * done // max(total, 1)} %"
         moved = done - self.first
         if moved > 0 and seconds > 0:

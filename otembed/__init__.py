@@ -21,11 +21,13 @@ if TYPE_CHECKING:
         evaluate_alignment,
         evaluate_mining,
         evaluate_retrieval,
+        evaluate_xquad,
     )
     from otembed.losses import GradCacheLoss, OTAlignmentLoss, OTContrastiveLoss
     from otembed.mining import mine_bitext, score_bitext
     from otembed.models import load_model, save_model
     from otembed.training import train
+    from otembed.transfer import evaluate_xquad_span
     from otembed.transport import sinkhorn
 
 __version__ = "0.1.0"
@@ -52,6 +54,8 @@ _HOMES = {
     "evaluate_alignment": "evaluation",
     "evaluate_mining": "evaluation",
     "evaluate_retrieval": "evaluation",
+    "evaluate_xquad": "evaluation",
+    "evaluate_xquad_span": "transfer",
     "load_model": "models",
     "load_pairs": "data",
     "mine_bitext": "mining",
@@ -85,6 +89,8 @@ __all__ = [
     "evaluate_alignment",
     "evaluate_mining",
     "evaluate_retrieval",
+    "evaluate_xquad",
+    "evaluate_xquad_span",
     "load_model",
     "load_pairs",
     "mine_bitext",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import os
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,9 +13,6 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SPECIALS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 """Ids 0 to 4, in the order of XLM-R."""
@@ -116,3 +116,47 @@ def tiny_model(tiny_model_path: Path) -> SentenceTransformer:
 def tiny_wordpiece_model(tiny_wordpiece_model_path: Path) -> SentenceTransformer:
     """A fresh 3-layer BERT with a WordPiece ('##') tokenizer over the same text."""
     return SentenceTransformer(str(tiny_wordpiece_model_path), device="cpu", local_files_only=True)
+
+
+FACTS = {
+    "en": ("The cat sat on the mat.", "The dog slept in the house.", "who slept in the house?", "The dog"),
+    "de": ("Die Katze saß auf der Matte.", "Der Hund schlief im Haus.", "wer schlief im Haus?", "Der Hund"),
+}
+
+
+def xquad_document(language: str, paragraphs: int = 4) -> dict[str, Any]:
+    """XQuAD-R in small: each paragraph has two sentences, a number that tells it apart, and a question on the second."""
+    first, second, question, answer = FACTS[language]
+    made = []
+    for number in range(paragraphs):
+        head = f"{number}{number}{number} {first}"
+        context = f"{head} {second}"
+        start = context.index(answer)
+        qas = [
+            {
+                "id": f"q{number}",
+                "question": f"{number}{number}{number} {question}",
+                "answers": [{"text": answer, "answer_start": start}],
+            }
+        ]
+        breaks = [[0, len(head)], [len(head) + 1, len(context)]]
+        made.append({"context": context, "qas": qas, "sentence_breaks": breaks})
+    return {"version": "1.1", "data": [{"title": "t", "paragraphs": made}]}
+
+
+@pytest.fixture
+def xquad_files(tmp_path: Path) -> dict[str, Path]:
+    """Files of :func:`xquad_document` in English and German by language."""
+    paths = {language: tmp_path / f"xquad.{language}.json" for language in FACTS}
+    for language, path in paths.items():
+        path.write_text(json.dumps(xquad_document(language), ensure_ascii=False), encoding="utf-8")
+    return paths
+
+
+@pytest.fixture
+def published() -> Path:
+    """Folder with ``xquad/`` and ``xquad-r/``, the published files, as OTEMBED_TEST_DATA names it."""
+    folder = os.environ.get("OTEMBED_TEST_DATA")
+    if not folder:
+        pytest.skip("the published files are not here: name their folder in OTEMBED_TEST_DATA")
+    return Path(folder)

@@ -49,7 +49,7 @@ def test_links_between_documents_lead_somewhere(path):
 def test_options_in_the_documents_exist(path):
     known = {"--master-port", "--nproc-per-node", "--no-python"}
     aligning, mining = (["align"], ["eval", "alignment"]), (["mine"], ["embed"], ["score"], ["eval", "mining"])
-    for command in (["train"], ["eval", "retrieval"], *aligning, *mining, ["presets"], []):
+    for command in (["train"], ["eval", "retrieval"], ["eval", "xquad"], *aligning, *mining, ["presets"], []):
         known |= set(re.findall(r"--[a-z][a-z-]*", CliRunner().invoke(app, [*command, "--help"]).stdout))
     for line in re.findall(
         r"otembed (?:train|align|eval|presets|mine|embed|score)[^\n`]*", path.read_text(encoding="utf-8")

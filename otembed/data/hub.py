@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from otembed.data.columns import find_columns, pick
 from otembed.data.rows import PairCounts, Row
@@ -13,7 +13,12 @@ from otembed.errors import DataError, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from datasets.arrow_dataset import Dataset
+
+    from otembed.data.qa_files import QuestionPlace
     from otembed.data.spec import PairSpec
+
+    Place: TypeAlias = PairSpec | QuestionPlace
 
 DEFAULT_SPLIT = "train"
 SAVED_FILES = ("dataset_info.json", "dataset_dict.json")
@@ -25,12 +30,19 @@ def is_saved_dataset(path: Path) -> bool:
 
 
 def read_saved(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
-    """Read a saved dataset, memory-mapped; of a dataset dictionary the split ``?split=`` (``train``).
+    """Read a saved dataset; DataError as :func:`saved_dataset`, or if it lacks the columns."""
+    data = saved_dataset(spec)
+    places = find_columns(data.column_names, spec, str(spec.paths[0]))
+    yield from _rows(data.select_columns(list(dict.fromkeys(p[0] for p in places))), spec, str(spec.paths[0]))
+
+
+def saved_dataset(spec: Place) -> Dataset:
+    """Return a saved dataset, memory-mapped; of a dataset dictionary the split ``?split=`` (``train``).
 
     Raises
     ------
     DataError
-        The folder is no saved dataset, has no such split, or lacks the columns.
+        The folder is no saved dataset, or has no such split.
     """
     from datasets.dataset_dict import DatasetDict
     from datasets.load import load_from_disk
@@ -53,8 +65,7 @@ def read_saved(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
         data = data[split]
     elif spec.split is not None:
         raise DataError("the dataset has no splits", "Leave ?split= out.", path=path)
-    places = find_columns(data.column_names, spec, str(path))
-    yield from _rows(data.select_columns(list(dict.fromkeys(p[0] for p in places))), spec, str(path))
+    return data
 
 
 def _split_hint(split: str, splits: Iterable[str]) -> str:
@@ -63,31 +74,35 @@ def _split_hint(split: str, splits: Iterable[str]) -> str:
 
 
 def read_hub(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
-    """Stream one split of a dataset on the Hugging Face hub; ``line`` is the row's number.
+    """Stream one split of a dataset on the hub; DataError as :func:`hub_records`, or if it lacks the columns.
+
+    ``line`` is the row's number.
+    """
+    yield from _rows(hub_records(spec), spec, spec.where)
+
+
+def hub_records(spec: Place) -> Iterator[dict[str, Any]]:
+    """Stream one split of a dataset on the Hugging Face hub.
 
     Raises
     ------
     DataError
-        The dataset, its configuration or split cannot be had, or it lacks the columns.
+        The dataset, its configuration or split cannot be had.
     """
     from datasets.load import load_dataset
 
     with _hub_errors(spec):
         data = iter(load_dataset(str(spec.hub), spec.config, split=spec.split or DEFAULT_SPLIT, streaming=True))
-    yield from _rows(_guarded(data, spec), spec, spec.where)
-
-
-def _guarded(records: Iterator[dict[str, Any]], spec: PairSpec) -> Iterator[dict[str, Any]]:
     while True:
         with _hub_errors(spec):
-            record = next(records, None)
+            record = next(data, None)
         if record is None:
             return
         yield record
 
 
 @contextlib.contextmanager
-def _hub_errors(spec: PairSpec) -> Iterator[None]:
+def _hub_errors(spec: Place) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # the hub's clients raise dozens of unrelated types

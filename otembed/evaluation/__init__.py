@@ -10,6 +10,7 @@ from otembed.evaluation.geometry import effective_rank, mean_cosine
 from otembed.evaluation.gold_links import GoldSentence, GoldSet, read_gold, read_gold_set
 from otembed.evaluation.mining import MiningScores, evaluate_mining, mining_scores
 from otembed.evaluation.mining_evaluator import MiningEvaluator
+from otembed.evaluation.questions import evaluate_xquad
 from otembed.evaluation.retrieval import BitextRetrievalEvaluator, evaluate_retrieval
 from otembed.evaluation.word_alignment import (
     AlignmentReport,
@@ -32,6 +33,7 @@ __all__ = [
     "evaluate_alignment",
     "evaluate_mining",
     "evaluate_retrieval",
+    "evaluate_xquad",
     "mean_cosine",
     "mining_scores",
     "read_gold",

@@ -97,7 +97,7 @@ def bitext_scores(source: ArrayLike, target: ArrayLike, *, pair: str, k: int = 4
         )
     k = min(k, len(x))
     forward, backward = _neighbours(x, y, k), _neighbours(y, x, k)
-    first_x, first_y = _first_equal(x), _first_equal(y)
+    first_x, first_y = first_equal(x), first_equal(y)
     nearest = (_nearest(*forward, first_y), _nearest(*backward, first_x))
     margin = (_best_margin(forward, backward, first_y), _best_margin(backward, forward, first_x))
     return RetrievalScores(
@@ -169,7 +169,7 @@ def _neighbours(queries: Cosines, base: Cosines, k: int) -> tuple[Cosines, Indic
     return cosines, indices
 
 
-def _first_equal(vectors: Cosines) -> Indices:
+def first_equal(vectors: Cosines) -> Indices:
     """Return for each row the lowest index of a row equal to it.
 
     A blocked matrix product may give equal rows cosines that differ in the last bit; this undoes it.

@@ -5,22 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
+from transformers import PreTrainedModel
 
 from otembed.errors import ModelError
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-    from transformers import PreTrainedModel
 
 
-def transformer_of(model: SentenceTransformer) -> PreTrainedModel:
-    """Return the transformers model inside ``model``.
+def transformer_of(model: SentenceTransformer | PreTrainedModel) -> PreTrainedModel:
+    """Return the transformers model inside ``model``, or ``model`` if it is one.
 
     Raises
     ------
     ModelError
         If there is none, as in a bag of static word vectors.
     """
+    if isinstance(model, PreTrainedModel):
+        return model
     transformer = model.transformers_model
     if transformer is None:
         kinds = ", ".join(type(module).__name__ for module in model.children())

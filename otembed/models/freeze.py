@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.base import BaseModel
+    from transformers import PreTrainedModel
 
 Model = TypeVar("Model", bound="BaseModel")
 PARTS = ("embeddings", "layers:N")
@@ -32,13 +33,13 @@ class FreezeSummary(Result):
     groups: dict[str, int]
 
 
-def freeze(model: SentenceTransformer, parts: Sequence[str]) -> FreezeSummary:
+def freeze(model: SentenceTransformer | PreTrainedModel, parts: Sequence[str]) -> FreezeSummary:
     """Set ``requires_grad`` to False for the named parts of ``model``; all else stays as it is.
 
     Parameters
     ----------
     model
-        A sentence-transformers model around a transformer; changed in place.
+        A sentence-transformers model around a transformer, or a transformers model; changed in place.
     parts
         Any of ``"embeddings"`` (the input embedding matrix with positions, token types and their
         LayerNorm) and ``"layers:N"`` (the first ``N`` encoder layers, from the input on). All parts are
@@ -89,7 +90,7 @@ def frozen_copy(model: Model) -> Model:
     return reference.requires_grad_(False).eval()
 
 
-def _modules_of(model: SentenceTransformer, part: str) -> nn.Module:
+def _modules_of(model: SentenceTransformer | PreTrainedModel, part: str) -> nn.Module:
     """Return the modules that ``part`` names."""
     transformer = transformer_of(model)
     kind = type(transformer).__name__

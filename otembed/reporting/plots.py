@@ -1,4 +1,4 @@
-"""One sentence pair's alignment as a picture; needs ``otembed[plots]``."""
+"""Pictures: one sentence pair's alignment, matrices of languages; needs ``otembed[plots]``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from otembed.results import whole_file
 
 if TYPE_CHECKING:
     from otembed.alignment import SentenceAlignment
+    from otembed.evaluation.question_report import QuestionReport
 
 FORMATS = (".png", ".svg")
 # Tried in this order for characters that DejaVu Sans, which comes with matplotlib, lacks.
@@ -106,6 +107,56 @@ def plot_alignment(alignment: SentenceAlignment, path: str | Path) -> str:
             figure.savefig(file, format=path.suffix[1:].lower(), dpi=150, metadata=_undated(path))
     missing = [str(each.message) for each in caught if "missing from font" in str(each.message)]
     return "".join(sorted({chr(int(text.split()[1])) for text in missing})) if path.suffix.lower() == ".png" else ""
+
+
+def plot_questions(report: QuestionReport, path: str | Path) -> None:
+    """Draw a report of questions as heat maps: accuracy of each pair of languages, and of which language answers are.
+
+    Parameters
+    ----------
+    report
+        Made by :func:`otembed.evaluate_xquad`. The last map, if there is one, holds the shares that the languages
+        have in the best 20 answers of the mixed pool: even columns mean no language bias.
+    path
+        ``.png`` (150 dots an inch) or ``.svg``. Written whole or not at all.
+
+    Raises
+    ------
+    ConfigError
+        As :func:`check_plot`.
+    """
+    path = Path(path)
+    check_plot(path)
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    codes = list(report.data)
+    maps = {
+        f"{task}: top-1 accuracy": {
+            (each.question_language, each.text_language): each.accuracy for each in report.cells(task)
+        }
+        for task in ("paragraph", "sentence")
+        if report.cells(task)
+    }
+    if report.answers:
+        maps["language of the best 20"] = {
+            (each.language, code): share for each in report.answers for code, share in each.top_shares.items()
+        }
+    size = 1.6 + 0.6 * len(codes)
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "otembed"}):
+        figure = Figure(figsize=(len(maps) * size, size), layout="constrained")
+        for axes, (title, shares) in zip(
+            figure.subplots(1, len(maps), squeeze=False)[0], maps.items(), strict=True
+        ):
+            axes.imshow([[shares[row, column] for column in codes] for row in codes], cmap="Blues", vmin=0, vmax=1)
+            axes.set(title=title, xlabel="text", ylabel="question")
+            axes.set_xticks(range(len(codes)), codes)
+            axes.set_yticks(range(len(codes)), codes)
+            for (row, column), share in shares.items():
+                place = (codes.index(column), codes.index(row))
+                axes.text(*place, f"{100 * share:.0f}", ha="center", va="center", color="wk"[share < 0.6])
+        with whole_file(path) as file:
+            figure.savefig(file, format=path.suffix[1:].lower(), dpi=150, metadata=_undated(path))
 
 
 def _shown(words: tuple[str, ...]) -> list[str]:

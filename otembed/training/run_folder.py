@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from otembed.config import TrainConfig
 from otembed.config_io import read_yaml, to_yaml, train_config
 from otembed.errors import ConfigError
+from otembed.models.checkpoints import drop_half_written, last_checkpoint
 from otembed.results import write_text
 
 if TYPE_CHECKING:
@@ -146,14 +147,11 @@ class RunFolder:
 
     def drop_half_written(self) -> None:
         """Delete the checkpoints that a kill left incomplete."""
-        for checkpoint in self._checkpoints():
-            if not _is_complete(checkpoint):
-                shutil.rmtree(checkpoint)
+        drop_half_written(self.checkpoints)
 
     def last_checkpoint(self) -> Path | None:
         """Newest complete checkpoint, ``None`` without one."""
-        complete = [each for each in self._checkpoints() if _is_complete(each)]
-        return complete[-1] if complete else None
+        return last_checkpoint(self.checkpoints)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -207,16 +205,3 @@ class RunFolder:
         """Append one record as a line."""
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record, allow_nan=False) + "\n")
-
-    def _checkpoints(self) -> list[Path]:
-        found = [each for each in self.checkpoints.glob("checkpoint-*") if each.name.split("-")[1].isdigit()]
-        return sorted(found, key=lambda each: int(each.name.split("-")[1]))
-
-
-def _is_complete(checkpoint: Path) -> bool:
-    """Whether the trainer finished writing: its state, which it writes last, is whole."""
-    try:
-        state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(state, dict) and (checkpoint / "optimizer.pt").exists()

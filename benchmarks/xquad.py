@@ -1,0 +1,125 @@
+"""Claim: what training with otembed does to question answering across languages, retrieval and spans.
+
+The reports are those of the command; the same settings before and after:
+
+    otembed eval xquad MODEL --data en=en.json --data ar=ar.json --max-seq-length 256 -o before.json
+    otembed eval xquad MODEL --protocol span --train FILE --data en=xquad.en.json ... -o before.json
+
+Here they are set beside each other as Markdown, and stored without what each question contributed:
+
+    python benchmarks/xquad.py before.json after.json --store benchmarks/results/xquad_retrieval
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from otembed.evaluation.question_report import QuestionReport
+from otembed.reporting.questions import markdown
+from otembed.reporting.tables import percent, points
+from otembed.transfer.span_report import SpanReport
+
+RETRIEVAL = {
+    "paragraph, within languages": "paragraph_within_accuracy",
+    "paragraph, across languages": "paragraph_across_accuracy",
+    "answer sentence, within languages": "sentence_within_accuracy",
+    "answer sentence, across languages": "sentence_across_accuracy",
+    "LAReQA mAP": "map",
+    "LAReQA mAP@20": "map_20",
+}
+
+
+def means_table(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """Means of both reports of retrieval, and the change in points."""
+    first, second = (QuestionReport.from_dict(each).to_dict()["means"] for each in (before, after))
+    rows = [
+        [name, percent(first[key]), percent(second[key]), points(first[key], second[key])]
+        for name, key in RETRIEVAL.items()
+        if key in first
+    ]
+    return markdown([["percent", "before", "after", "change"], *rows])
+
+
+def matrix_table(before: dict[str, Any], after: dict[str, Any], task: str) -> str:
+    """Top-1 accuracy of each pair of languages: questions down, texts across."""
+    first, second = (
+        {each.pair: each.accuracy for each in QuestionReport.from_dict(one).cells(task)} for one in (before, after)
+    )
+    codes = list(before["data"])
+    rows = [
+        [code, *(f"{percent(first[f'{code}-{other}'])} → {percent(second[f'{code}-{other}'])}" for other in codes)]
+        for code in codes
+    ]
+    return markdown([["question", *codes], *rows])
+
+
+def answers_table(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """LAReQA's mAP by question language, and the share of the best 20 that is in that language."""
+    first, second = (
+        {each.language: each for each in QuestionReport.from_dict(one).answers} for one in (before, after)
+    )
+    rows = []
+    for code, one in first.items():
+        other = second[code]
+        rows.append([code, percent(one.map), percent(other.map), points(one.map, other.map)])
+        rows[-1] += [percent(one.top_shares[code]), percent(other.top_shares[code])]
+    heading = ["question", "mAP before", "mAP after", "change", "best 20 in its language, before", "after"]
+    return markdown([heading, *rows])
+
+
+def span_table(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """F1 and exact match of both reports by language."""
+    first, second = SpanReport.from_dict(before), SpanReport.from_dict(after)
+    pairs: list[tuple[str, str, Any, Any]] = [
+        (one.language, str(one.questions), one, other)
+        for one, other in zip(first.scores, second.scores, strict=True)
+    ]
+    pairs.append(("mean", str(sum(one.questions for one in first.scores)), first, second))
+    rows = [
+        [
+            code,
+            questions,
+            *(percent(share) for share in (one.f1, other.f1)),
+            points(one.f1, other.f1),
+            *(percent(share) for share in (one.exact_match, other.exact_match)),
+            points(one.exact_match, other.exact_match),
+        ]
+        for code, questions, one, other in pairs
+    ]
+    return markdown(
+        [["language", "questions", "F1 before", "after", "change", "EM before", "after", "change"], *rows]
+    )
+
+
+def tables(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """Every table of two reports of one kind."""
+    if before["kind"] == SpanReport.__name__:
+        return [span_table(before, after)]
+    return [
+        means_table(before, after),
+        matrix_table(before, after, "paragraph"),
+        answers_table(before, after),
+    ]
+
+
+def main() -> None:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("before", type=Path)
+    parser.add_argument("after", type=Path)
+    parser.add_argument("--store", metavar="PREFIX", help="write PREFIX_before.json and PREFIX_after.json")
+    options = parser.parse_args()
+    documents = [json.loads(path.read_text(encoding="utf-8")) for path in (options.before, options.after)]
+    if options.store:
+        for name, document in zip(("before", "after"), documents, strict=True):
+            short = {key: value for key, value in document.items() if key != "outcomes"}
+            text = json.dumps(short, ensure_ascii=False, indent=1) + "\n"
+            Path(f"{options.store}_{name}.json").write_text(text, encoding="utf-8")
+    print("\n".join(tables(*documents)), end="")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

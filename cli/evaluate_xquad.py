@@ -1,0 +1,228 @@
+"""``otembed eval xquad``: questions against paragraphs, answer sentences and answer spans."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from otembed.errors import ConfigError
+
+from .options import check_choice, refuse_taken
+
+if TYPE_CHECKING:
+    from otembed.data.qa_files import QuestionPlace
+
+HELP = """Questions of XQuAD and XQuAD-R in several languages.
+
+--protocol retrieval (without it) needs no training: does a question find its paragraph, its answer sentence, and, as
+in LAReQA, the answers of all languages in one pool? --protocol span is the paper's: a span head is trained on English
+questions (--train, SQuAD v1.1 or a stand-in), and answers are scored by F1 and exact match.
+
+--data takes SQuAD v1.1's JSON (XQuAD, XQuAD-R with sentence_breaks; .gz .bz2 .xz .zst), parquet, a saved data set, or
+hub:google/xquad:xquad.ar@validation. Questions of different languages belong together by their ids.
+"""
+PROTOCOLS = ("retrieval", "span")
+
+
+def xquad_command(
+    model: Annotated[
+        str, typer.Argument(help="Folder, hub name or offline:multilingual-e5-small.", show_default=False)
+    ],
+    data: Annotated[
+        list[str], typer.Option("--data", metavar="XX=FILE", help="Questions of one language; repeat for more.")
+    ],
+    protocol: Annotated[str, typer.Option(metavar="NAME", help="retrieval or span.")] = "retrieval",
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Ask N questions of each language, evenly spread.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Texts encoded at a time; windows a training step.")] = 32,
+    tasks: Annotated[
+        list[str] | None,
+        typer.Option("--task", metavar="NAME", help="Retrieval: paragraph, sentence or answers; repeat for more."),
+    ] = None,
+    query_prompt: Annotated[
+        str | None, typer.Option(help="Retrieval: text before questions; the model's own without it.")
+    ] = None,
+    passage_prompt: Annotated[
+        str | None, typer.Option(help="Retrieval: text before paragraphs and sentences.")
+    ] = None,
+    candidate: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Retrieval: sentence+paragraph (without it) or sentence.")
+    ] = None,
+    max_seq_length: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Retrieval: cut texts after N tokens; the model's own without it."),
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Retrieval: heat maps as .png or .svg.")] = None,
+    train: Annotated[str | None, typer.Option(metavar="FILE", help="Span: English training questions.")] = None,
+    train_limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Span: train on N questions, evenly spread.")
+    ] = None,
+    max_steps: Annotated[int | None, typer.Option(min=1, metavar="N", help="Span: steps, not epochs.")] = None,
+    freeze: Annotated[
+        list[str] | None, typer.Option(metavar="PART", help="Span: embeddings or layers:N; repeat for more.")
+    ] = None,
+    normalization: Annotated[str | None, typer.Option(metavar="NAME", help="Span: squad or mlqa.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Span: any setting, such as learning_rate=2e-5."),
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Span: keep checkpoints and the trained model here.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Span: go on with the run of --run.")] = False,
+    predictions: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Span: write each language's answers as XX.json.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; the best there is without it.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the report here as JSON.")] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace files of --output, --plot, --predictions.")
+    ] = False,
+) -> None:
+    """Parse the flags, evaluate, print."""
+    check_choice(protocol, PROTOCOLS, "--protocol")
+    retrieval = {
+        "task": tasks or None,
+        "query-prompt": query_prompt,
+        "passage-prompt": passage_prompt,
+        "candidate": candidate,
+        "max-seq-length": max_seq_length,
+        "plot": plot,
+    }
+    span = {
+        "train": train,
+        "train-limit": train_limit,
+        "max-steps": max_steps,
+        "freeze": freeze or None,
+        "normalization": normalization,
+        "set": settings or None,
+        "run": run,
+        "resume": resume or None,
+        "predictions": predictions,
+    }
+    _refuse_strangers(protocol, span if protocol == "retrieval" else retrieval)
+    from otembed.data.qa_files import parse_question_places
+
+    places = parse_question_places(data)
+    answers = [predictions / f"{code}.json" for code in places] if predictions else []
+    for flag, path in (("--output", output), ("--plot", plot), *(("--predictions", each) for each in answers)):
+        if path is not None:
+            refuse_taken(path, force=force, flag=flag)
+    if plot is not None:
+        from otembed.reporting import check_plot
+
+        check_plot(plot)
+    common: dict[str, Any] = {"limit": limit, "name": model}
+    shown: list[Any]
+    if protocol == "retrieval":
+        _start_logging()
+        chosen: dict[str, Any] = {
+            "tasks": tasks or None,
+            "query_prompt": query_prompt,
+            "passage_prompt": passage_prompt,
+            "candidate": candidate or "sentence+paragraph",
+            "batch_size": batch_size,
+        }
+        report, shown = _retrieval(model, places, device, max_seq_length, plot, common | chosen)
+    else:
+        if train is None:
+            raise ConfigError("--protocol span trains a head, but --train is missing", "Add --train FILE.")
+        if resume and run is None:
+            raise ConfigError("--resume needs the folder of the earlier run", "Add --run FOLDER.")
+        flags = {"max_steps": max_steps, "freeze": freeze or None, "normalization": normalization}
+        given = {name: value for name, value in flags.items() if value is not None}
+        config = _span_config(settings or [], given | {"batch_size": batch_size})
+        _start_logging()
+        chosen = {"train_limit": train_limit, "run": run, "resume": resume, "predictions": predictions}
+        report, shown = _span(model, train, places, device, config, common | chosen)
+    document = report.to_json(output)
+    if as_json:
+        typer.echo(document, nl=False)
+        return
+    from .console import data_console
+
+    console = data_console()
+    for each in shown:
+        console.print(each, markup=False)
+
+
+def _retrieval(
+    model: str,
+    places: dict[str, QuestionPlace],
+    device: str | None,
+    max_seq_length: int | None,
+    plot: Path | None,
+    chosen: dict[str, Any],
+) -> tuple[Any, list[Any]]:
+    from otembed.evaluation import evaluate_xquad
+    from otembed.models import load_model
+    from otembed.reporting import plot_questions
+    from otembed.reporting.questions import question_caption, question_tables
+
+    sets = {code: _read(place) for code, place in places.items()}
+    encoder = load_model(model, device=device, max_seq_length=max_seq_length)
+    report = evaluate_xquad(encoder, sets, show_progress_bar=sys.stderr.isatty(), **chosen)
+    if plot is not None:
+        plot_questions(report, plot)
+    return report, [*question_tables(report), question_caption(report)]
+
+
+def _span(
+    model: str,
+    train: str,
+    places: dict[str, QuestionPlace],
+    device: str | None,
+    config: Any,
+    chosen: dict[str, Any],
+) -> tuple[Any, list[Any]]:
+    from otembed.data.qa_files import parse_question_place
+    from otembed.models import load_model
+    from otembed.reporting.questions import span_caption, span_table
+    from otembed.transfer import evaluate_xquad_span
+
+    from .stages import StageProgress
+
+    sets = {code: _read(place) for code, place in places.items()}
+    learnt = _read(parse_question_place(train), unique_ids=False)
+    encoder = load_model(model, device=device)
+    report = evaluate_xquad_span(encoder, learnt, sets, config, progress=StageProgress(), **chosen)
+    return report, [span_table(report), span_caption(report)]
+
+
+def _read(place: QuestionPlace, *, unique_ids: bool = True) -> Any:
+    """Read questions before a model is loaded, and say what was mended or odd."""
+    from otembed.data.qa_files import read_questions
+
+    found = read_questions(place, unique_ids=unique_ids)
+    if found.repaired:
+        typer.echo(f"{found.where}: {found.repaired} answers moved to where their text stands", err=True)
+    if found.repeated_ids:
+        typer.echo(f"{found.where}: {found.repeated_ids} questions have the id of an earlier one", err=True)
+    return found
+
+
+def _span_config(settings: list[str], flags: dict[str, Any]) -> Any:
+    """Build the settings of the span protocol: defaults < other options < ``--set``."""
+    from otembed.config_io import build, parse_assignments
+    from otembed.transfer.span_config import SpanConfig
+
+    return build(SpanConfig, flags | parse_assignments(settings), "command line")
+
+
+def _refuse_strangers(protocol: str, others: dict[str, Any]) -> None:
+    given = [name for name, value in others.items() if value is not None]
+    if given:
+        raise ConfigError(
+            f"--{given[0]} means nothing with --protocol {protocol}", "Leave it out, or choose the other protocol."
+        )
+
+
+def _start_logging() -> None:
+    from .console import error_console, set_up_logging
+
+    set_up_logging(error_console())

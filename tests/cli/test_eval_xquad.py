@@ -1,0 +1,129 @@
+"""``otembed eval xquad``: what is printed and written, and what is refused before anything is changed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from otembed.cli.evaluate import app
+from typer.testing import CliRunner
+
+import otembed.models
+from otembed.errors import ConfigError, DataError, OtembedError
+from otembed.evaluation.question_report import QuestionReport
+from otembed.transfer import SpanReport
+
+SPAN = ["--set", "max_length=48", "--set", "stride=8", "--set", "max_question_length=16", "--max-steps", "2"]
+
+
+@pytest.fixture
+def command(tiny_model_path, xquad_files):
+    data = [part for code, path in xquad_files.items() for part in ("--data", f"{code}={path}")]
+    return ["xquad", str(tiny_model_path), *data, "--device", "cpu"]
+
+
+@pytest.fixture
+def span(command, xquad_files):
+    return [*command, "--protocol", "span", "--train", str(xquad_files["en"]), "--batch-size", "4", *SPAN]
+
+
+def run(arguments):
+    return CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+
+def test_tables_name_languages_prompts_and_the_share_of_scoring(command):
+    lines = run(command).stdout.splitlines()
+    assert sum(line.split()[:3] == ["question", "en", "de"] for line in lines) == 2
+    assert any(line.split() == ["question", "mAP", "mAP@20", "in", "en", "in", "de"] for line in lines)
+    text = " ".join(lines)
+    assert "Questions with 'query: ' before them, texts with ''" in text
+    assert "answers in one pool of 16 sentences" in text
+    assert "Scoring took" in text
+
+
+def test_json_output_and_plot_hold_the_report(command, tmp_path):
+    output, plot = tmp_path / "report.json", tmp_path / "maps.svg"
+    result = run([*command, "--json", "-o", str(output), "--plot", str(plot), "--task", "answers", "--limit", "2"])
+    report = QuestionReport.from_json(result.stdout)
+    assert output.read_text(encoding="utf-8") == result.stdout
+    assert [one.questions for one in report.answers] == [2, 2]
+    assert report.data == {"en": "xquad.en.json", "de": "xquad.de.json"}
+    assert "language of the best 20" in plot.read_text(encoding="utf-8")
+
+
+def test_a_stand_in_says_so_everywhere(span, tmp_path):
+    output = tmp_path / "report.json"
+    result = run([*span, "-o", str(output), "--predictions", str(tmp_path / "answers")])
+    assert "spans, trained on stand-in: xquad.en.json" in result.stdout.replace("\n", " ")
+    assert "compare with nothing published" in result.stdout.replace("\n", " ")
+    report = SpanReport.from_json(output.read_text(encoding="utf-8"))
+    assert report.to_dict()["stand_in"] is True
+    assert json.loads((tmp_path / "answers" / "de.json").read_text(encoding="utf-8")).keys() == {
+        "q0",
+        "q1",
+        "q2",
+        "q3",
+    }
+    with pytest.raises(ConfigError, match=r"--predictions .*en\.json is there already"):
+        run([*span, "--predictions", str(tmp_path / "answers")])
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--protocol", "spans"], "--protocol 'spans' is unknown\nDid you mean 'span'"),
+        (["--max-steps", "3"], "--max-steps means nothing with --protocol retrieval"),
+        (["--protocol", "span", "--plot", "x.png"], "--plot means nothing with --protocol span"),
+        (["--protocol", "span"], "--train is missing"),
+        (["--protocol", "span", "--train", "x", "--resume"], "--resume needs the folder"),
+        (["--protocol", "span", "--train", "x", "--set", "epoch=1"], "Did you mean 'epochs'"),
+        (["--data", "en=other.json"], "--data names en twice"),
+        (["--plot", "x.pdf"], "a picture is .png or .svg"),
+        (["--task", "answer"], "task 'answer' is unknown"),
+    ],
+)
+def test_flags_that_mean_nothing_are_refused(command, more, message):
+    with pytest.raises(ConfigError, match=message):
+        run([*command, *more])
+
+
+def test_what_is_mended_or_odd_is_said_on_stderr(command, xquad_files):
+    text = xquad_files["de"].read_text(encoding="utf-8")
+    xquad_files["de"].write_text(text.replace('"answer_start": 3', '"answer_start": 30', 1), encoding="utf-8")
+    result = run([*command, "--task", "paragraph"])
+    assert f"{xquad_files['de']}: 1 answers moved to where their text stands" in result.stderr.replace("\n", "")
+
+
+@pytest.mark.slow
+@settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(st.data())
+def test_broken_files_end_in_a_report_or_a_named_refusal_and_spare_what_is_there(
+    monkeypatch, tiny_model, command, xquad_files, tmp_path, data
+):
+    """Exit 0 or 2 for any damage, never a traceback; an earlier report stays when the run fails."""
+    path, output = xquad_files["de"], tmp_path / "report.json"
+    if not output.exists():
+        output.with_suffix(".whole").write_bytes(path.read_bytes())
+        monkeypatch.setattr(otembed.models, "load_model", lambda *_, **__: tiny_model)
+    whole = output.with_suffix(".whole").read_bytes()
+    begin = data.draw(st.integers(0, len(whole)))
+    end = data.draw(st.integers(begin, min(begin + 60, len(whole))))
+    new = data.draw(st.one_of(st.binary(max_size=6), st.sampled_from([b"", b"null", b"[]", b'"', b"\xff", b"{"])))
+    path.write_bytes(whole[:begin] + new + whole[end:])
+    output.write_text("earlier", encoding="utf-8")
+    try:
+        run([*command, "--limit", "1", "--task", "paragraph", "-o", str(output), "--force"])
+    except OtembedError as error:
+        refused = error
+    else:
+        assert QuestionReport.from_json(output.read_text(encoding="utf-8")).scores
+        return
+    assert isinstance(refused, DataError)
+    assert str(path) in str(refused)
+    assert output.read_text(encoding="utf-8") == "earlier"
