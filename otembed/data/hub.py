@@ -13,6 +13,8 @@ from otembed.errors import DataError, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from datasets.arrow_dataset import Dataset
+
     from otembed.data.spec import PairSpec
 
 DEFAULT_SPLIT = "train"
@@ -32,10 +34,17 @@ def read_saved(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
     DataError
         The folder is no saved dataset, has no such split, or lacks the columns.
     """
+    path = spec.paths[0]
+    data = open_saved(path, spec.split)
+    places = find_columns(data.column_names, spec, str(path))
+    yield from _rows(data.select_columns(list(dict.fromkeys(p[0] for p in places))), spec, str(path))
+
+
+def open_saved(path: Path, split: str | None) -> Dataset:
+    """Return a saved dataset; of a dataset dictionary one split, ``train`` if None; errors of :func:`read_saved`."""
     from datasets.dataset_dict import DatasetDict
     from datasets.load import load_from_disk
 
-    path = spec.paths[0]
     if not is_saved_dataset(path):
         raise DataError(
             "the folder is no saved dataset",
@@ -47,14 +56,13 @@ def read_saved(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
     except Exception as error:  # a damaged folder fails in many ways: JSON, Arrow, keys, files
         raise DataError(f"not a sound saved dataset: {error}", "Save it again.", path=path) from error
     if isinstance(data, DatasetDict):
-        split = spec.split or DEFAULT_SPLIT
-        if split not in data:
-            raise DataError(f"no split {split!r}", _split_hint(split, list(map(str, data))), path=path)
-        data = data[split]
-    elif spec.split is not None:
+        chosen = split or DEFAULT_SPLIT
+        if chosen not in data:
+            raise DataError(f"no split {chosen!r}", _split_hint(chosen, list(map(str, data))), path=path)
+        return data[chosen]
+    if split is not None:
         raise DataError("the dataset has no splits", "Leave ?split= out.", path=path)
-    places = find_columns(data.column_names, spec, str(path))
-    yield from _rows(data.select_columns(list(dict.fromkeys(p[0] for p in places))), spec, str(path))
+    return data
 
 
 def _split_hint(split: str, splits: Iterable[str]) -> str:
@@ -70,16 +78,27 @@ def read_hub(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
     DataError
         The dataset, its configuration or split cannot be had, or it lacks the columns.
     """
+    records, _ = open_hub(str(spec.hub), spec.config, spec.split, spec.where)
+    yield from _rows(records, spec, spec.where)
+
+
+def open_hub(
+    name: str, config: str | None, split: str | None, where: str
+) -> tuple[Iterator[dict[str, Any]], Mapping[str, Any]]:
+    """Return the streamed records of one split, ``train`` if None, and the features; errors of :func:`read_hub`.
+
+    ``where`` is what messages call the dataset.
+    """
     from datasets.load import load_dataset
 
-    with _hub_errors(spec):
-        data = iter(load_dataset(str(spec.hub), spec.config, split=spec.split or DEFAULT_SPLIT, streaming=True))
-    yield from _rows(_guarded(data, spec), spec, spec.where)
+    with _hub_errors(where):
+        data = load_dataset(name, config, split=split or DEFAULT_SPLIT, streaming=True)
+        return _guarded(iter(data), where), getattr(data, "features", None) or {}
 
 
-def _guarded(records: Iterator[dict[str, Any]], spec: PairSpec) -> Iterator[dict[str, Any]]:
+def _guarded(records: Iterator[dict[str, Any]], where: str) -> Iterator[dict[str, Any]]:
     while True:
-        with _hub_errors(spec):
+        with _hub_errors(where):
             record = next(records, None)
         if record is None:
             return
@@ -87,13 +106,13 @@ def _guarded(records: Iterator[dict[str, Any]], spec: PairSpec) -> Iterator[dict
 
 
 @contextlib.contextmanager
-def _hub_errors(spec: PairSpec) -> Iterator[None]:
+def _hub_errors(where: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # the hub's clients raise dozens of unrelated types
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DataError(
-            f"cannot read {spec.where}: {reason}",
+            f"cannot read {where}: {reason}",
             "Check the name and the network; without a network, save the dataset with save_to_disk where "
             "there is one and name that folder.",
         ) from error

@@ -111,7 +111,7 @@ def parse_pair_spec(key: str, value: str) -> PairSpec:
             raise ConfigError(f"{key}: {value!r} takes no query", "Write it without '?...'.")
         return _starter(key, source, target, place.removeprefix("starter:"))
     if place.startswith("hub:"):
-        return PairSpec(source, target, **(options | _hub(key, place.removeprefix("hub:"), options)))
+        return PairSpec(source, target, **(options | parse_hub(key, place.removeprefix("hub:"), options)))
     return PairSpec(source, target, paths=_paths(key, source, target, place), **options)
 
 
@@ -160,7 +160,8 @@ def _starter(key: str, source: str, target: str, text: str) -> PairSpec:
     return PairSpec(source, target, paths=(starter_path(part),), source_column=source, target_column=target)
 
 
-def _hub(key: str, text: str, options: dict[str, Any]) -> dict[str, Any]:
+def parse_hub(key: str, text: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Parse ``OWNER/NAME[:CONFIG][@SPLIT]``; messages start with ``key``, ``options`` may name a split already."""
     name, at, split = text.partition("@")
     name, colon, config = name.partition(":")
     if name.count("/") > 1 or not re.fullmatch(r"[\w.\-]+(/[\w.\-]+)?", name):
