@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from otembed.mining import mine_bitext, score_bitext
     from otembed.models import load_model, save_model
     from otembed.training import train
+    from otembed.transfer import evaluate_xnli
     from otembed.transport import sinkhorn
 
 __version__ = "0.1.0"
@@ -52,6 +53,7 @@ _HOMES = {
     "evaluate_alignment": "evaluation",
     "evaluate_mining": "evaluation",
     "evaluate_retrieval": "evaluation",
+    "evaluate_xnli": "transfer",
     "load_model": "models",
     "load_pairs": "data",
     "mine_bitext": "mining",
@@ -85,6 +87,7 @@ __all__ = [
     "evaluate_alignment",
     "evaluate_mining",
     "evaluate_retrieval",
+    "evaluate_xnli",
     "load_model",
     "load_pairs",
     "mine_bitext",

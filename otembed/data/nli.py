@@ -6,15 +6,20 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from otembed.data.checks import SURROGATE, clean_text
 from otembed.data.nli_formats import LABELS, label_name, open_records
 from otembed.data.rows import PairCounts
 from otembed.data.sampling import draw
 from otembed.errors import DataError, did_you_mean
+from otembed.outcomes import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 MISSING = ("", "-")
 MNLI_GENRES = frozenset({"fiction", "government", "slate", "telephone", "travel"})
@@ -55,6 +60,21 @@ class NliSet:
     def __len__(self) -> int:
         """Return the number of pairs."""
         return len(self.examples)
+
+    def labels(self) -> NDArray[np.int64]:
+        """Return the label of each pair."""
+        return np.array([each.label for each in self.examples], np.int64)
+
+    def digest(self) -> str:
+        """Return a hash of the pairs and their labels in order."""
+        return digest_of(
+            text for each in self.examples for text in (each.premise, each.hypothesis, str(each.label))
+        )
+
+    def without(self, other: NliSet) -> NliSet:
+        """Return the pairs that are not in ``other``, told apart by their lines."""
+        lines = {each.line for each in other.examples}
+        return replace(self, examples=tuple(each for each in self.examples if each.line not in lines))
 
     def sample(self, limit: int | None, seed: int = 0) -> NliSet:
         """Return ``limit`` pairs drawn uniformly by the seed, in their order; all if there are no more."""

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from otembed.data.compression import split_suffix
 from otembed.data.starter import starter_languages, starter_parts, starter_path
 from otembed.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 LANGUAGE_CODE = re.compile(r"[a-z]{2,3}(_[A-Z][a-z]{3})?(_([A-Z]{2}|[0-9]{3}))?(_[A-Za-z0-9]{5,8})*")
 BRACES = re.compile(r"\{([^{},]*),([^{},]*)\}")
@@ -111,7 +115,7 @@ def parse_pair_spec(key: str, value: str) -> PairSpec:
             raise ConfigError(f"{key}: {value!r} takes no query", "Write it without '?...'.")
         return _starter(key, source, target, place.removeprefix("starter:"))
     if place.startswith("hub:"):
-        return PairSpec(source, target, **(options | parse_hub(key, place.removeprefix("hub:"), options)))
+        return PairSpec(source, target, **(options | hub_place(key, place.removeprefix("hub:"), options)))
     return PairSpec(source, target, paths=_paths(key, source, target, place), **options)
 
 
@@ -160,8 +164,8 @@ def _starter(key: str, source: str, target: str, text: str) -> PairSpec:
     return PairSpec(source, target, paths=(starter_path(part),), source_column=source, target_column=target)
 
 
-def parse_hub(key: str, text: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Parse ``OWNER/NAME[:CONFIG][@SPLIT]``; messages start with ``key``, ``options`` may name a split already."""
+def hub_place(key: str, text: str, options: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """Return ``hub``, ``config`` and perhaps ``split`` of ``OWNER/NAME[:CONFIG][@SPLIT]``; ConfigError if malformed."""
     name, at, split = text.partition("@")
     name, colon, config = name.partition(":")
     if name.count("/") > 1 or not re.fullmatch(r"[\w.\-]+(/[\w.\-]+)?", name):

@@ -9,11 +9,11 @@ from torch import nn
 from otembed.errors import ModelError
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base import BaseModel
     from transformers import PreTrainedModel
 
 
-def transformer_of(model: SentenceTransformer) -> PreTrainedModel:
+def transformer_of(model: BaseModel) -> PreTrainedModel:
     """Return the transformers model inside ``model``.
 
     Raises

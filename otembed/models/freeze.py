@@ -16,7 +16,6 @@ from otembed.results import Result
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sentence_transformers import SentenceTransformer
     from sentence_transformers.base import BaseModel
 
 Model = TypeVar("Model", bound="BaseModel")
@@ -32,7 +31,7 @@ class FreezeSummary(Result):
     groups: dict[str, int]
 
 
-def freeze(model: SentenceTransformer, parts: Sequence[str]) -> FreezeSummary:
+def freeze(model: BaseModel, parts: Sequence[str]) -> FreezeSummary:
     """Set ``requires_grad`` to False for the named parts of ``model``; all else stays as it is.
 
     Parameters
@@ -89,7 +88,7 @@ def frozen_copy(model: Model) -> Model:
     return reference.requires_grad_(False).eval()
 
 
-def _modules_of(model: SentenceTransformer, part: str) -> nn.Module:
+def _modules_of(model: BaseModel, part: str) -> nn.Module:
     """Return the modules that ``part`` names."""
     transformer = transformer_of(model)
     kind = type(transformer).__name__

@@ -5,23 +5,20 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
 from otembed.config import TrainConfig
 from otembed.config_io import read_yaml, to_yaml, train_config
 from otembed.errors import ConfigError
+from otembed.models.run_state import LOCK, drop_half_written, last_checkpoint, locked
 from otembed.results import write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 
-LOCK = ".lock"
 ENTRIES = frozenset(
     {
         "config.yaml",
@@ -146,34 +143,15 @@ class RunFolder:
 
     def drop_half_written(self) -> None:
         """Delete the checkpoints that a kill left incomplete."""
-        for checkpoint in self._checkpoints():
-            if not _is_complete(checkpoint):
-                shutil.rmtree(checkpoint)
+        drop_half_written(self.checkpoints)
 
     def last_checkpoint(self) -> Path | None:
         """Newest complete checkpoint, ``None`` without one."""
-        complete = [each for each in self._checkpoints() if _is_complete(each)]
-        return complete[-1] if complete else None
+        return last_checkpoint(self.checkpoints)
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the run for this process.
-
-        Raises
-        ------
-        ConfigError
-            If another process works on it.
-        """
-        lock = FileLock(self.path / LOCK)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise ConfigError(f"{self.path}: another process works on this run", "Wait for it to end.") from error
-        try:
-            yield
-        finally:
-            lock.release()
-            (self.path / LOCK).unlink(missing_ok=True)
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold the run for this process; ConfigError if another one works on it."""
+        return locked(self.path)
 
     def drop_checkpoints(self) -> None:
         """Delete the checkpoints."""
@@ -207,16 +185,3 @@ class RunFolder:
         """Append one record as a line."""
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record, allow_nan=False) + "\n")
-
-    def _checkpoints(self) -> list[Path]:
-        found = [each for each in self.checkpoints.glob("checkpoint-*") if each.name.split("-")[1].isdigit()]
-        return sorted(found, key=lambda each: int(each.name.split("-")[1]))
-
-
-def _is_complete(checkpoint: Path) -> bool:
-    """Whether the trainer finished writing: its state, which it writes last, is whole."""
-    try:
-        state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(state, dict) and (checkpoint / "optimizer.pt").exists()
