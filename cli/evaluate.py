@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import evaluate_mining
+from . import evaluate_mining, evaluate_xnli
 from .evaluate_alignment import ALIGNMENT_HELP, alignment_command
 from .options import named_pairs, refuse_taken
 
@@ -88,6 +88,7 @@ def retrieval_command(
         console.print(retrieval_table(report, centred=True))
 
 
+app.command("xnli", help=evaluate_xnli.HELP, no_args_is_help=True)(evaluate_xnli.xnli_command)
 app.command("alignment", help=ALIGNMENT_HELP, no_args_is_help=True)(alignment_command)
 
 

@@ -6,7 +6,7 @@ import sys
 from time import monotonic
 from typing import TextIO
 
-UNITS = {"searching": "tiles"}
+UNITS = {"searching": "tiles", "fitting": "strengths", "fine-tuning": "steps", "testing": "pairs"}
 TERMINAL_SECONDS = 0.2
 PLAIN_SECONDS = 10.0
 

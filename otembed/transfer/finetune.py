@@ -26,6 +26,8 @@ from otembed.models.run_state import locked, set_sampler_epoch
 from otembed.transfer.finetune_run import FinetuneRun
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
     from transformers import TrainerControl, TrainingArguments
@@ -67,7 +69,7 @@ def build_classifier(model: SentenceTransformer, max_length: int, seed: int) -> 
 
 
 def finetune(
-    model: SentenceTransformer,
+    load: Callable[[], SentenceTransformer],
     train: NliSet,
     dev: NliSet,
     config: FinetuneConfig,
@@ -79,6 +81,8 @@ def finetune(
 ) -> tuple[CrossEncoder, dict[str, Any]]:
     """Fine-tune in a run folder; return the classifier that was best on the development pairs, and what became of it.
 
+    ``load`` gives the encoder, which is not kept beside its classifier.
+
     Raises
     ------
     ConfigError
@@ -86,6 +90,8 @@ def finetune(
     NumericsError
         The loss becomes NaN or infinite; the last checkpoint stays.
     """
+    model = load()
+    device = model.device
     if config.precision == "fp16" and model.device.type == "cpu":
         raise ConfigError("precision is fp16, which needs a GPU", "Use bf16 or float32 on a CPU.")
     settings = {
@@ -98,9 +104,11 @@ def finetune(
     with locked(run.path):
         if run.finished:
             logger.info("%s: already trained", run.path)
-            return _load(run, model.device), run.read_summary()
+            return _load(run, device), run.read_summary()
         run.drop_half_written()
         classifier = build_classifier(model, config.max_length, config.seed)
+        del model
+        free_memory()
         summary = freeze(classifier, config.freeze)
         outcome = _train(classifier, train, dev, config, run, progress)
         outcome |= {"trained_parameters": summary.trained, "max_length_used": classifier.max_seq_length}

@@ -25,7 +25,7 @@ from otembed.transfer.probe import fit_probe, pair_features
 from otembed.transfer.xnli_report import XnliReport, XnliScore
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
@@ -112,13 +112,14 @@ def evaluate_xnli(
     sets = {language: _read(place, language, for_test=True) for language, place in tests.items()}
     fit, held, training = _training(train, dev, config)
     label = name or (str(model) if isinstance(model, str | Path) else "model")
-    encoder = load_model(model, device=device) if isinstance(model, str | Path) else model
+
+    def load() -> SentenceTransformer:
+        return load_model(model, device=device) if isinstance(model, str | Path) else model
+
     if isinstance(config, ProbeConfig):
-        found, dev_accuracy, details = _probe(encoder, fit, held, sets, config, cache, progress)
+        found, dev_accuracy, details = _probe(load(), fit, held, sets, config, cache, progress)
     else:
-        found, dev_accuracy, details = _finetuned(
-            encoder, fit, held, sets, config, run, resume, overwrite, progress
-        )
+        found, dev_accuracy, details = _finetuned(load, fit, held, sets, config, run, resume, overwrite, progress)
     scores, outcomes = [], []
     for language, pairs in sets.items():
         right = found[language] == pairs.labels()
@@ -247,7 +248,7 @@ def _probe(
 
 
 def _finetuned(
-    model: SentenceTransformer,
+    load: Callable[[], SentenceTransformer],
     train: NliSet,
     dev: NliSet,
     tests: Mapping[str, NliSet],
@@ -262,7 +263,7 @@ def _finetuned(
 
     with tempfile.TemporaryDirectory(prefix="otembed-") if run is None else nullcontext(str(run)) as folder:
         classifier, outcome = finetune(
-            model,
+            load,
             train,
             dev,
             config,
