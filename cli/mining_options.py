@@ -28,7 +28,7 @@ Prompt = Annotated[str | None, typer.Option(help="Text before every line, such a
 PromptName = Annotated[str | None, typer.Option(help="One of the model's prompts, such as query.")]
 TruncateDim = Annotated[int | None, typer.Option(metavar="N", help="Keep N leading dimensions.")]
 Precision = Annotated[str, typer.Option(help="float32 or float16: the embeddings on disk.")]
-BatchSize = Annotated[int, typer.Option(min=1, help="Lines encoded at a time.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Most lines encoded at a time.")]
 MaxCharacters = Annotated[str, typer.Option(metavar="N", help="Longer lines are left out; none: no limit.")]
 K = Annotated[int, typer.Option("--k", min=1, help="Neighbours of the margin, and candidates of each line.")]
 Margin = Annotated[str, typer.Option(help="distance, ratio or absolute.")]
