@@ -11,7 +11,7 @@ import typer
 from otembed import __version__
 from otembed.errors import OtembedError
 
-from . import align, config, embed, evaluate, info, mine, presets, score, train
+from . import align, config, embed, evaluate, export, info, mine, presets, score, train
 from .completion import complete
 
 EXIT_BAD_INPUT = 2
@@ -34,6 +34,7 @@ app.command("embed", help=embed.HELP, no_args_is_help=True)(embed.embed_command)
 app.command("score", help=score.HELP, no_args_is_help=True)(score.score_command)
 app.command("presets", help=presets.HELP)(presets.presets_command)
 app.add_typer(config.app, name="config", help="Write, show and describe the settings of otembed train.")
+app.command("export", help=export.HELP, no_args_is_help=True)(export.export_command)
 app.command("info", help=info.HELP)(info.info_command)
 
 

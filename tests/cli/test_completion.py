@@ -61,6 +61,7 @@ PIVOT, *OTHERS = starter_languages()
         ("otembed eval mining --match inter", ["intersection"]),
         ("otembed align --decoding ", [*get_args(Decoding)]),
         ("otembed eval alignment --unit ", ["word", "token"]),
+        ("otembed export a b --layout ", ["5.3", "current"]),
         ("otembed train --set loss.alignment.anchor.", ["loss.alignment.anchor.weight=", "loss.alignment.anchor.reduction="]),
     ],
 )  # fmt: skip

@@ -19,7 +19,10 @@ EVALUATIONS = [["eval", name] for name in ("retrieval", "alignment", "mining")]
 CONFIGS = [["config", name] for name in ("init", "show", "schema")]
 COMMANDS = [
     [],
-    *([name] for name in ("train", "align", "mine", "embed", "score", "eval", "presets", "config", "info")),
+    *(
+        [name]
+        for name in ("train", "align", "mine", "embed", "score", "eval", "presets", "config", "export", "info")
+    ),
     *EVALUATIONS,
     *CONFIGS,
 ]
