@@ -124,7 +124,7 @@ def test_an_onnx_export_that_fails_leaves_nothing(tiny_model_path, tmp_path):
     fake = tmp_path / "python"
     fake.write_text('#!/bin/sh\ncase "$2" in *provider*) echo "it broke" >&2; exit 1;; esac\n')
     fake.chmod(0o755)
-    with pytest.raises(ModelError, match="no ONNX file could be made by .*: it broke"):
+    with pytest.raises(ModelError, match=r"no ONNX file could be made by .*: it broke"):
         export_model(tiny_model_path, tmp_path / "out", onnx=fake)
     assert [each.name for each in tmp_path.iterdir()] == ["python"]
 
