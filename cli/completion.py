@@ -41,11 +41,7 @@ def complete(app: Callable[[], Any]) -> None:
 
 
 def joined_words(line: str, current: int) -> tuple[list[str], str]:
-    """Return the words up to the current one without bash's splits, and what of the last one stays as typed.
-
-    >>> joined_words("otembed mine --model offline : multi", 5)
-    (['otembed', 'mine', '--model', 'offline:multi'], 'offline:')
-    """
+    """Return the words up to the current one without bash's splits, and what of the last one stays as typed."""
     given = line.split()
     given = [*given[:current], given[current] if current < len(given) else ""]
     words: list[str] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +21,6 @@ from otembed.results import Result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-logger = logging.getLogger(__name__)
 
 Precision = Literal["float32", "float16", "bfloat16"]
 Layout = Literal["5.3", "current"]

@@ -8,6 +8,7 @@ import sys
 from typing import get_args
 
 import pytest
+from otembed.cli.completion import joined_words
 
 from otembed.alignment.config import Decoding
 from otembed.config_io import preset_names
@@ -93,6 +94,12 @@ def test_pairs_are_those_of_the_starter_text():
 )
 def test_bash_splits_words_at_colons_and_equals_signs(words, current, expected):
     assert ask("bash", words, current) == expected
+
+
+def test_words_are_joined_and_the_typed_part_is_kept_apart():
+    words, typed = joined_words("otembed mine --model offline : multi b", 5)
+    assert (words, typed) == (["otembed", "mine", "--model", "offline:multi"], "offline:")
+    assert joined_words("otembed train ", 2) == (["otembed", "train", ""], "")
 
 
 def test_zsh_and_fish_get_descriptions():

@@ -61,10 +61,10 @@ def test_a_section_switched_off_and_on_again_keeps_nothing_of_what_lay_below(tmp
 
 def test_merge_keys_of_yaml_have_the_line_where_the_value_stands(tmp_path):
     path = tmp_path / "config.yaml"
-    path.write_text("optimization: &all\n  seed: 3\nheld_out:\n  pairs: {}\n")
-    assert resolve_settings(path).origins["held_out.pairs"] == "default"
-    path.write_text("data: {checks: &c {max_characters: 9}}\nmodel: {name: x}\n")
-    assert resolve_settings(path).origins["data.checks.max_characters"] == f"{path}:1"
+    path.write_text("held_out:\n  pairs: &p\n    en-sw: b.tsv\npairs:\n  <<: *p\n  en-ar: c.tsv\n")
+    found = resolve_settings(path)
+    assert found.settings["pairs"] == {"en-sw": "b.tsv", "en-ar": "c.tsv"}
+    assert (found.origins["pairs.en-sw"], found.origins["pairs.en-ar"]) == (f"{path}:3", f"{path}:6")
 
 
 def test_yaml_output_is_a_valid_input_and_json_goes_both_ways(path):
