@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from filelock import FileLock
 
+from otembed.cache import default_cache_dir
 from otembed.errors import ConfigError, DataError, NumericsError
 from otembed.mining.progress import Progress, silent
 from otembed.mining.shards import ShardFolder
 from otembed.mining.vectors import DTYPES
 from otembed.models.encode import encode_by_length, resolve_prompt
 from otembed.models.fingerprint import model_fingerprint
-from otembed.models.offline import default_cache_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +82,7 @@ def embed_lines(
     model
         The encoder. Its name does not matter: the cache knows it by its weights and settings.
     cache
-        Folder of the cache; by default ``mining`` in :func:`otembed.models.offline.default_cache_dir`.
+        Folder of the cache; by default ``mining`` in :func:`otembed.cache.default_cache_dir`.
     prompt, prompt_name
         A text put before every line, or its name in ``model.prompts``; ``None``: the model's default.
     truncate_dim
