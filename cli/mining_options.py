@@ -38,6 +38,12 @@ Center = Annotated[
 ]
 Threshold = Annotated[str, typer.Option(metavar="SCORE", help="Lowest score; none: every pair.")]
 Languages = Annotated[str | None, typer.Option(metavar="XX-YY", help="Languages of the sides, for .tmx.")]
+Rescore = Annotated[
+    str, typer.Option(help="ot: words decide close calls, by optimal transport between the lines' words.")
+]
+RescoreWeight = Annotated[float, typer.Option(metavar="W", help="ot: share of the words in a pair's similarity.")]
+RescoreLayer = Annotated[int, typer.Option(metavar="N", help="ot: hidden layer of the words; -1: the last.")]
+RescoreEpsilon = Annotated[float, typer.Option(metavar="E", help="ot: entropic strength; 0: exact transport.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Threads of the search. [default: all processors]")]
 Memory = Annotated[str | None, typer.Option(metavar="SIZE", help="Most memory of the search, such as 2GB.")]
 

@@ -28,7 +28,7 @@ ALLOWED = {
     "evaluation": {"models", "data", "alignment", "mining"},
     "reporting": set(),
     "losses": {"transport", "alignment", "models"},
-    "mining": {"models", "data"},
+    "mining": {"models", "data", "alignment"},
     "transfer": {"data", "models", "evaluation", "mining"},
     "comparison": {"data", "models", "evaluation", "mining", "alignment", "transfer", "reporting"},
     "training": {"losses", "alignment", "data", "models", "evaluation", "reporting"},
