@@ -305,8 +305,8 @@ def run(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         for label, place in (each.split("=", 1) for each in options.model):
             parts = document["models"].setdefault(label, {})
             encoded, model = None, otembed.load_model(place, device="cpu")
-            if "cost" not in parts:
-                parts["cost"] = cost(bitext, model)
+            if "cost" not in document:  # of the first model; weights change nothing about it
+                document["cost"] = cost(bitext, model)
                 yield document
             for part, measure in (("pairs", quality), ("defaults", defaults)):
                 if part not in parts:
@@ -364,17 +364,14 @@ def table(document: dict[str, Any]) -> str:
             for label in labels
         ]
         lines.append(f"| **{title}** | {' | '.join(cells)} |")
+    each = document["cost"]
     lines += [
         "",
         "| CPU time, sentence vectors = 1 | words | comparing | bytes of words a line |",
         "| --- | ---: | ---: | ---: |",
+        f"| {each['lines']:,} lines | {each['words'] / each['embedding']:.2f} | "
+        f"{each['comparing'] / each['embedding']:.2f} | {each['bytes_a_line']:,} |",
     ]
-    for label in labels:
-        each = document["models"][label]["cost"]
-        lines.append(
-            f"| {label} | {each['words'] / each['embedding']:.2f} | {each['comparing'] / each['embedding']:.2f} | "
-            f"{each['bytes_a_line']:,} |"
-        )
     return "\n".join(lines) + "\n"
 
 
