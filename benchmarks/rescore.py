@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 import otembed
 from otembed.alignment.encoding import WordEncoder
-from otembed.config_mining import MiningConfig
+from otembed.config_mining import Margin, MiningConfig
 from otembed.evaluation import mining_scores
 from otembed.mining.embed import embed_lines
 from otembed.mining.exact import exact_neighbours
@@ -50,6 +50,8 @@ WEIGHTS = (0.25, 0.5, 0.75, 1.0)
 COSINE, STANDARDISED = "cosine", "standardised margins"
 LAYERS = ("last", "middle")
 DRAWS = 3
+# Of all languages together, which are many lines.
+DEFAULT_DRAWS = 1
 # Every second language by name; the others are reported on.
 CHOSEN_ON = ("ara", "deu", "hin", "tha")
 COST_LINES = 500
@@ -110,12 +112,17 @@ def encode(bitext: Bitext, model: Any, cache: Path) -> Encoded:
         raise SystemExit("some lines cannot be used, so rows are not pairs")
     sides = [scan(embed_lines(each, model, cache=cache))[0] for each in lines]
     encoder, fingerprint = WordEncoder(model), model_fingerprint(model)
-    layers = {"last": encoder.depth, "middle": max(round(7 / 12 * encoder.depth), 1)}
+    layers = {"last": encoder.depth, "middle": middle(encoder)}
     words = {}
     for name, layer in layers.items():
         left, right = (_store(each, encoder, fingerprint, layer, cache).fill() for each in lines)
         words[name] = left, right
     return Encoded((sides[0], sides[1]), words)
+
+
+def middle(encoder: WordEncoder) -> int:
+    """Return the layer at 7/12 of the depth."""
+    return max(round(7 / 12 * encoder.depth), 1)
 
 
 def _store(lines: Lines, encoder: WordEncoder, fingerprint: str, layer: int, cache: Path) -> WordStore:
@@ -143,7 +150,7 @@ class Drawn:
     cosines: Lists
     words: dict[str, Lists]
 
-    def figures(self, lists: Lists, margin: str = "distance", threshold: float | None = None) -> dict[str, Any]:
+    def figures(self, lists: Lists, margin: Margin = "distance", threshold: float | None = None) -> dict[str, Any]:
         """Best F1, average precision, best threshold, and F1 at a threshold, of one-to-one pairs."""
         found, _ = pair_up(*lists, replace(DEFAULTS, margin=margin))
         right = self.pairs[0][found.source] == self.pairs[1][found.target]
@@ -210,7 +217,8 @@ def form(weight: float, layer: str) -> str:
     return f"w = {weight:g}, {layer} layer"
 
 
-DEFAULT_FORM = form(DEFAULTS.rescore_weight, "last")
+# Layer 7 of 12 is what rescore_layer: auto means for these models.
+DEFAULT_FORM = form(DEFAULTS.rescore_weight, "middle")
 
 
 def quality(encoded: Encoded, bitext: Bitext) -> list[dict[str, Any]]:
@@ -232,10 +240,11 @@ def defaults(encoded: Encoded, bitext: Bitext) -> list[dict[str, Any]]:
     rows = []
     for center in (True, False):
         drawn = [
-            draw(encoded, np.arange(len(bitext.source)), seed, center=center, layers=("last",))
-            for seed in range(DRAWS)
+            draw(encoded, np.arange(len(bitext.source)), seed, center=center, layers=("middle",))
+            for seed in range(DEFAULT_DRAWS)
         ]
-        for margin in ("distance", "ratio", "absolute"):
+        margins: tuple[Margin, ...] = ("distance", "ratio", "absolute")
+        for margin in margins:
             for name, config in (
                 (COSINE, MiningConfig(margin=margin)),
                 (DEFAULT_FORM, replace(DEFAULTS, margin=margin)),
@@ -243,7 +252,7 @@ def defaults(encoded: Encoded, bitext: Bitext) -> list[dict[str, Any]]:
                 threshold = config.lowest_score(centred=center)
                 found = [
                     each.figures(
-                        each.cosines if name == COSINE else mixed(each, "last", config.rescore_weight),
+                        each.cosines if name == COSINE else mixed(each, "middle", config.rescore_weight),
                         margin,
                         threshold,
                     )
@@ -258,7 +267,7 @@ def defaults(encoded: Encoded, bitext: Bitext) -> list[dict[str, Any]]:
 
 
 def cost(bitext: Bitext, model: Any) -> dict[str, float]:
-    """CPU seconds for 500 pairs: sentence vectors, words of the last layer, and comparing candidates by them."""
+    """CPU seconds for 500 pairs: sentence vectors, words of the middle layer, and comparing candidates by them."""
     few = Bitext(*(side[:: max(len(side) // COST_LINES, 1)][:COST_LINES] for side in vars(bitext).values()))
     lines = [read_side(side) for side in (few.source, few.target)]
     encoder, fingerprint = WordEncoder(model), model_fingerprint(model)
@@ -269,7 +278,7 @@ def cost(bitext: Bitext, model: Any) -> dict[str, float]:
         marks.append(time.process_time())
         sides = [replace(scan(embed_lines(each, model, cache=cache))[0], centred=True) for each in lines]
         marks.append(time.process_time())
-        left, right = (_store(each, encoder, fingerprint, encoder.depth, cache).fill() for each in lines)
+        left, right = (_store(each, encoder, fingerprint, middle(encoder), cache).fill() for each in lines)
         marks.append(time.process_time())
         found = exact_neighbours(sides[0], sides[1], DEFAULTS.k, workers=1)
         marks.append(time.process_time())

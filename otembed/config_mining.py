@@ -23,8 +23,8 @@ DEFAULT_THRESHOLDS: dict[bool, dict[str, float]] = {
 }
 # The same where words are looked at; for the default weight, layer and epsilon.
 RESCORED_THRESHOLDS: dict[bool, dict[str, float]] = {
-    True: {"distance": 0.06, "ratio": 1.15, "absolute": 0.5},
-    False: {"distance": 0.01, "ratio": 1.015, "absolute": 0.87},
+    True: {"distance": 0.06, "ratio": 1.15, "absolute": 0.44},
+    False: {"distance": 0.03, "ratio": 1.045, "absolute": 0.69},
 }
 # With fewer lines on a side its mean is mostly the line itself.
 CENTER_FROM = 10
@@ -72,10 +72,12 @@ class MiningConfig:
         description="ot: candidates are compared word by word too, by optimal transport; needs the encoder.",
     )
     rescore_weight: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0.75, description="Share of the words in the similarity of a pair; the cosine has the rest."
+        default=0.5, description="Share of the words in the similarity of a pair; the cosine has the rest."
     )
-    rescore_layer: Annotated[int, Field(strict=True)] = Field(
-        default=-1, description="Hidden layer of the word states, 0 the embeddings; -1 the last."
+    rescore_layer: Annotated[int, Field(strict=True)] | Literal["auto"] = Field(
+        default="auto",
+        description="Hidden layer of the word states, 0 the embeddings; auto: the one stored with the model, else 7/12"
+        " of the depth.",
     )
     rescore_epsilon: Annotated[float, Field(ge=0)] = Field(
         default=0.05, description="Entropic strength, in units of the cosine cost; 0: exact transport."

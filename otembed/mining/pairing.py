@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     Scores = NDArray[np.float32]
     Keep = Callable[["Candidates"], NDArray[np.bool_]]
 
+# Bytes that each candidate takes at most while pairs are chosen, copies and sorting included; a test measures it.
+CANDIDATE = 100
+
 
 @dataclass(frozen=True, eq=False)
 class Candidates:

@@ -11,6 +11,8 @@ from otembed.mining.approximate import METHODS, QUERIES, TRAIN_ROWS, choose_meth
 from otembed.mining.embed import embedding_key, resolve_prompt, shard_folder
 from otembed.mining.exact import Tiling, available_workers
 from otembed.mining.inputs import load_encoder
+from otembed.mining.neighbours import NEIGHBOUR
+from otembed.mining.pairing import CANDIDATE
 from otembed.mining.rescore import open_rescorer
 from otembed.mining.vectors import DTYPES
 from otembed.results import Result
@@ -23,10 +25,6 @@ if TYPE_CHECKING:
 
     from otembed.mining.inputs import Input
 
-# Bytes of one neighbour in a list: a float32 and an int64.
-NEIGHBOUR = 12
-# Bytes that each candidate takes at most while pairs are chosen, copies and sorting included; a test measures it.
-CANDIDATE = 100
 SMALLEST = Tiling(rows=128, columns=128, stripe=512)
 
 

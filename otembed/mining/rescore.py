@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from otembed.alignment.encoding import WordEncoder
+from otembed.alignment.layer_choice import SHARE_OF_DEPTH, stored_layer
 from otembed.errors import ConfigError
 from otembed.mining import exact
 from otembed.mining.embed import DIGEST_BYTES, make_cache_folder
-from otembed.mining.neighbours import Neighbours, SearchState
+from otembed.mining.neighbours import NEIGHBOUR, Neighbours, SearchState
+from otembed.mining.pairing import CANDIDATE
 from otembed.mining.progress import Progress, silent
 from otembed.mining.word_scores import BLOCK, CELLS, WORDS, batch_bytes, word_similarity
 from otembed.mining.words import WordStore, centre_words
@@ -38,8 +40,8 @@ if TYPE_CHECKING:
     Ids = NDArray[np.int64]
 
 RESCORE_SCHEMA = 1
-# Bytes of a place of a neighbour list: id, cosine, transport value and similarity; and what pairing takes of it.
-PLACE, PAIRING = 20, 104
+# Bytes that a neighbour's transport value and its similarity take in addition.
+VALUES = 8
 # Bytes of a line's and of a word's place in the files of states.
 LINE_PLACE, WORD_PLACE = 16, 9
 
@@ -90,7 +92,7 @@ class Rescorer:
         longest = max(store.longest for store in self.stores)
         states = LINE_PLACE * sum(lines) + WORD_PLACE * words
         at_once = batch_bytes(self.stores[0].dimension, longest, k)
-        return PLACE * k * sum(lines) + max(states + at_once, PAIRING * k * sum(lines))
+        return (NEIGHBOUR + VALUES) * k * sum(lines) + max(states + at_once, CANDIDATE * k * sum(lines))
 
 
 def open_rescorer(
@@ -121,9 +123,12 @@ def open_rescorer(
     if left.lines is None or right.lines is None or encoder is None:
         raise ConfigError(f"rescore is {config.rescore}, which needs a model", "Give --model NAME.")
     words, fingerprint = WordEncoder(encoder), model_fingerprint(encoder)
+    layer = config.rescore_layer
+    if layer == "auto":
+        stored = stored_layer(encoder, words.depth)
+        layer = max(round(SHARE_OF_DEPTH * words.depth), 1) if stored is None else stored.layer
     first, second = (
-        WordStore(lines, words, fingerprint, layer=config.rescore_layer, cache=cache)
-        for lines in (left.lines, right.lines)
+        WordStore(lines, words, fingerprint, layer=layer, cache=cache) for lines in (left.lines, right.lines)
     )
     found = Rescorer((first, second), config, cache)
     needed = found.memory(config.k)
@@ -267,7 +272,7 @@ def _turned(
 ) -> Floats:
     """Return values of pairs of the target's lists: those that the source's lists hold are taken from there."""
     known = forward.ids[rows] == columns[:, None]
-    values = np.where(known, forward.scores[rows], -np.inf).max(axis=1)
+    values: Floats = np.where(known, forward.scores[rows], -np.inf).max(axis=1)
     fresh = ~known.any(axis=1)
     values[fresh] = word_similarity(*words, rows[fresh], columns[fresh], epsilon)
     return values

@@ -26,7 +26,7 @@ CELLS = 2**17
 WORDS = 2**14
 # Lines whose numbers of words are in one bin of this width are ordered by the other side's number.
 BIN = 4
-# Copies, in the solver and before it, of a batch's cells and of its vectors; a test measures them.
+# Copies, in the solver and before it, of a batch's cells and of its vectors, reckoned high: a process grew by half of it.
 CELL_COPIES, VECTOR_COPIES = 12, 5
 
 

@@ -169,6 +169,7 @@ def test_score_keeps_the_order_and_filters(options: list[str], tmp_path: Path) -
         (["--rescore", "words"], "rescore"),
         (["--rescore", "ot", "--rescore-weight", "2"], "rescore_weight"),
         (["--rescore", "ot", "--rescore-layer", "4"], "the model has layers 0 to 3"),
+        (["--rescore-layer", "top"], "--rescore-layer 'top' is no layer"),
         (["--min-precision", "0.9"], "but threshold is default"),
         (["--min-precision", "2", "--threshold", "auto"], "min_precision = 2"),
         (["--memory", "lots"], "--memory 'lots' is no size"),

@@ -9,7 +9,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from otembed import mine_bitext, score_bitext
-from otembed.alignment import ot_similarity_pairwise
+from otembed.alignment import LayerChoice, ot_similarity_pairwise
 from otembed.alignment.encoding import WordEncoder
 from otembed.config_mining import MiningConfig
 from otembed.errors import ConfigError, ModelError, NumericsError
@@ -317,3 +317,13 @@ def test_thai_and_chinese_lines_are_compared_piece_by_piece(tiny_model, tmp_path
     source = ["แมวนอนในบ้าน", "หมานั่ง", "猫睡在房子里", "狗坐"]
     mined = mine_bitext(source, source[::-1], tiny_model, cache=tmp_path, center=False, **OPTIONS)
     assert {(pair.source_id, pair.target_id) for pair in mined} == {(1, 4), (2, 3), (3, 2), (4, 1)}
+
+
+def test_the_layer_is_the_stored_one_or_at_seven_twelfths(tiny_model, tmp_path, sentences, monkeypatch):
+    config = MiningConfig(rescore="ot")
+    inputs = open_inputs(sentences(5), sentences(5, 1), None, None, config, dimension=None, dtype=None)
+    for stored, layer in ((None, 2), (LayerChoice(1, "stored"), 1)):
+        monkeypatch.setattr(rescore, "stored_layer", lambda *_, s=stored: s)
+        found = rescore.open_rescorer(inputs, tiny_model, config, cache=tmp_path)
+        assert [store.layer for store in found.stores] == [layer] * 2
+    assert rescore.open_rescorer(inputs, tiny_model, MiningConfig(), cache=tmp_path) is None
