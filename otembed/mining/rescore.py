@@ -123,8 +123,9 @@ def open_rescorer(
     if left.lines is None or right.lines is None or encoder is None:
         raise ConfigError(f"rescore is {config.rescore}, which needs a model", "Give --model NAME.")
     words, fingerprint = WordEncoder(encoder), model_fingerprint(encoder)
-    layer = config.rescore_layer
-    if layer == "auto":
+    if config.rescore_layer != "auto":
+        layer = config.rescore_layer
+    else:
         stored = stored_layer(encoder, words.depth)
         layer = max(round(SHARE_OF_DEPTH * words.depth), 1) if stored is None else stored.layer
     first, second = (
