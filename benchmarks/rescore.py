@@ -18,10 +18,10 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,8 +57,7 @@ CHOSEN_ON = ("ara", "deu", "hin", "tha")
 COST_LINES = 500
 
 
-@dataclass(frozen=True)
-class Bitext:
+class Bitext(NamedTuple):
     """Different pairs of all languages, no line twice on a side, and the language of each."""
 
     source: list[str]
@@ -66,8 +65,7 @@ class Bitext:
     language: NDArray[np.str_]
 
 
-@dataclass(frozen=True)
-class Encoded:
+class Encoded(NamedTuple):
     """Both sides of a bitext under one model: sentence vectors, and words by layer."""
 
     sides: tuple[Side, Side]
@@ -142,8 +140,7 @@ def orphaned(rows: Ids, seed: int) -> tuple[Ids, Ids]:
     return np.sort(np.concatenate([both, left])), np.sort(np.concatenate([both, right]))
 
 
-@dataclass(frozen=True)
-class Drawn:
+class Drawn(NamedTuple):
     """Two collections: which pair each line is of, their neighbours, and word similarities of those by layer."""
 
     pairs: tuple[Ids, Ids]
@@ -268,13 +265,14 @@ def defaults(encoded: Encoded, bitext: Bitext) -> list[dict[str, Any]]:
 
 def cost(bitext: Bitext, model: Any) -> dict[str, float]:
     """CPU seconds for 500 pairs: sentence vectors, words of the middle layer, and comparing candidates by them."""
-    few = Bitext(*(side[:: max(len(side) // COST_LINES, 1)][:COST_LINES] for side in vars(bitext).values()))
-    lines = [read_side(side) for side in (few.source, few.target)]
+    few = slice(None, None, max(len(bitext.source) // COST_LINES, 1))
+    source, target = (side[few][:COST_LINES] for side in (bitext.source, bitext.target))
+    lines = [read_side(side) for side in (source, target)]
     encoder, fingerprint = WordEncoder(model), model_fingerprint(model)
     marks = []
     with tempfile.TemporaryDirectory() as name:
         cache = Path(name)
-        model.encode(few.source[:32])
+        model.encode(source[:32])
         marks.append(time.process_time())
         sides = [replace(scan(embed_lines(each, model, cache=cache))[0], centred=True) for each in lines]
         marks.append(time.process_time())
@@ -287,11 +285,11 @@ def cost(bitext: Bitext, model: Any) -> dict[str, float]:
         size = sum(path.stat().st_size for path in cache.glob("words/*/rows-*"))
     embedding, words, _, comparing = (round(float(each), 2) for each in np.diff(marks))
     return {
-        "lines": len(few.source) + len(few.target),
+        "lines": len(source) + len(target),
         "embedding": embedding,
         "words": words,
         "comparing": comparing,
-        "bytes_a_line": round(size / (len(few.source) + len(few.target))),
+        "bytes_a_line": round(size / (len(source) + len(target))),
     }
 
 
