@@ -26,6 +26,10 @@ from .mining_options import (
     Precision,
     Prompt,
     PromptName,
+    Rescore,
+    RescoreEpsilon,
+    RescoreLayer,
+    RescoreWeight,
     TruncateDim,
     Workers,
     check_pairs_output,
@@ -99,6 +103,10 @@ def mine_command(
         float | None, typer.Option(help="Longer over shorter side in characters, from 20 on.")
     ] = None,
     center: Center = None,
+    rescore: Rescore = "none",
+    rescore_weight: RescoreWeight = 0.5,
+    rescore_layer: RescoreLayer = "auto",
+    rescore_epsilon: RescoreEpsilon = 0.05,
     prompt: Prompt = None,
     prompt_name: PromptName = None,
     truncate_dim: TruncateDim = None,
@@ -124,6 +132,10 @@ def mine_command(
         batch_size=batch_size,
         max_characters=max_characters,
         center=center,
+        rescore=rescore,
+        rescore_weight=rescore_weight,
+        rescore_layer=rescore_layer,
+        rescore_epsilon=rescore_epsilon,
         k=k,
         search=search,
         margin=margin,
@@ -227,6 +239,14 @@ def _plan_text(plan: Any) -> str:
         f"search: {plan.tiles:,} tiles of {plan.tile_rows} x {plan.tile_columns}, {plan.workers} workers"
         if plan.search == "exact"
         else f"search: {plan.search} index, {plan.workers} workers",
+        *(
+            ()
+            if plan.rescore == "none"
+            else (
+                f"words: {plan.words:,}, of {plan.words_to_encode:,} lines to encode a second time; "
+                f"at most {plan.transport_problems:,} pairs compared by them",
+            )
+        ),
         f"memory: {plan.memory_bytes / 1e6:,.0f} MB beside the libraries and the model",
     ]
     return "\n".join(lines) + "\n"

@@ -11,7 +11,7 @@ import typer
 from otembed.errors import ConfigError
 
 from .completion import OFFLINE_MODEL, choice_values, language_values, mining_values, model_values
-from .options import named_pairs, number_or_none, refuse_taken
+from .options import layer_number, named_pairs, number_or_none, refuse_taken
 
 if TYPE_CHECKING:
     from otembed.config_mining import MiningConfig
@@ -52,6 +52,21 @@ Languages = Annotated[
     str | None,
     typer.Option(metavar="XX-YY", help="Languages of the sides, for .tmx.", autocompletion=language_values),
 ]
+Rescore = Annotated[
+    str,
+    typer.Option(
+        help="ot: words decide close calls, by optimal transport between the lines' words.",
+        autocompletion=mining_values("Rescore"),
+    ),
+]
+RescoreWeight = Annotated[float, typer.Option(metavar="W", help="ot: share of the words in a pair's similarity.")]
+RescoreLayer = Annotated[
+    str,
+    typer.Option(
+        metavar="N", help="ot: hidden layer of the words; auto: the model's for alignment, or 7/12 of its depth."
+    ),
+]
+RescoreEpsilon = Annotated[float, typer.Option(metavar="E", help="ot: entropic strength; 0: exact transport.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Threads of the search. [default: all processors]")]
 Memory = Annotated[str | None, typer.Option(metavar="SIZE", help="Most memory of the search, such as 2GB.")]
 
@@ -63,6 +78,7 @@ def mining_config(*, thresholds: tuple[str, ...] = ("default",), **settings: Any
     longest = number_or_none(settings.pop("max_characters"), "--max-characters")
     if longest is not None and longest != int(longest):
         raise ConfigError(f"--max-characters {longest} is no whole number", "Give a whole number, or none.")
+    settings["rescore_layer"] = layer_number(settings.get("rescore_layer", "auto"), "--rescore-layer")
     if settings.get("threshold", "default") not in thresholds:
         settings["threshold"] = number_or_none(settings["threshold"], "--threshold")
     return MiningConfig(max_characters=None if longest is None else int(longest), **settings)

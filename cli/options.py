@@ -59,18 +59,23 @@ def check_choice(value: str | None, choices: tuple[str, ...], flag: str) -> None
         raise ConfigError(f"{flag} {value!r} is unknown", did_you_mean(value, choices))
 
 
+def layer_number(value: str, flag: str) -> int | str:
+    """Read the number of a layer, or ``auto``."""
+    if value == "auto":
+        return value
+    try:
+        return int(value)
+    except ValueError:
+        raise ConfigError(f"{flag} {value!r} is no layer", "Give a number, or auto.") from None
+
+
 def alignment_config(
     settings: list[str], layer: str | None, unit: str | None, decoding: str | None, threshold: float | None
 ) -> WordAlignmentConfig:
     """Build the settings of word alignment: defaults < ``--set`` < the other options."""
     check_choice(unit, ALIGNMENT_UNITS, "--unit")
     check_choice(decoding, DECODINGS, "--decoding")
-    number: str | int | None = layer
-    if layer is not None and layer != "auto":
-        try:
-            number = int(layer)
-        except ValueError:
-            raise ConfigError(f"--layer {layer!r} is no layer", "Give a number, or auto.") from None
+    number = layer if layer is None else layer_number(layer, "--layer")
     from otembed.alignment import WordAlignmentConfig
     from otembed.config_io import build, parse_assignments
 

@@ -12,6 +12,7 @@ from otembed.errors import ConfigError
 Count = Annotated[int, Field(gt=0, strict=True)]
 Margin = Literal["ratio", "distance", "absolute"]
 Search = Literal["auto", "exact", "hnsw", "ivf", "pq"]
+Rescore = Literal["none", "ot"]
 Match = Literal["one-to-one", "intersection", "union", "forward", "backward"]
 
 # Near the best F1 of the offline encoder on Tatoeba with half of the lines orphaned. Of raw vectors they depend on
@@ -19,6 +20,11 @@ Match = Literal["one-to-one", "intersection", "union", "forward", "backward"]
 DEFAULT_THRESHOLDS: dict[bool, dict[str, float]] = {
     True: {"distance": 0.06, "ratio": 1.15, "absolute": 0.5},
     False: {"distance": 0.01, "ratio": 1.015, "absolute": 0.87},
+}
+# The same where words are looked at; for the default weight, layer and epsilon.
+RESCORED_THRESHOLDS: dict[bool, dict[str, float]] = {
+    True: {"distance": 0.06, "ratio": 1.15, "absolute": 0.44},
+    False: {"distance": 0.03, "ratio": 1.045, "absolute": 0.69},
 }
 # With fewer lines on a side its mean is mostly the line itself.
 CENTER_FROM = 10
@@ -61,6 +67,21 @@ class MiningConfig:
     max_length_ratio: Annotated[float, Field(ge=1)] | None = Field(
         default=None, description="Longer over shorter side, in characters, from 20 characters on. null: no limit."
     )
+    rescore: Rescore = Field(
+        default="none",
+        description="ot: candidates are compared word by word too, by optimal transport; needs the encoder.",
+    )
+    rescore_weight: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.5, description="Share of the words in the similarity of a pair; the cosine has the rest."
+    )
+    rescore_layer: Annotated[int, Field(strict=True)] | Literal["auto"] = Field(
+        default="auto",
+        description="Hidden layer of the word states, 0 the embeddings; auto: the one stored with the model, else 7/12"
+        " of the depth.",
+    )
+    rescore_epsilon: Annotated[float, Field(ge=0)] = Field(
+        default=0.05, description="Entropic strength, in units of the cosine cost; 0: exact transport."
+    )
     threshold: float | Literal["default", "auto"] | None = Field(
         default="default",
         description="Lowest score of a pair. default: that of the margin; auto: chosen by development pairs; null:"
@@ -91,6 +112,11 @@ class MiningConfig:
                 f"threshold is auto, match is {self.match}: the pairs of a line cannot be expected but one by one",
                 "Choose match: one-to-one, or a number as threshold.",
             )
+        if self.threshold == "auto" and self.rescore != "none":
+            raise ConfigError(
+                f"threshold is auto, rescore is {self.rescore}: what words would say of planted pairs is not known",
+                "Set rescore: none, or a number as threshold.",
+            )
         if self.min_precision is not None and self.threshold != "auto":
             raise ConfigError(
                 f"min_precision is {self.min_precision}, but threshold is {self.threshold}",
@@ -102,4 +128,7 @@ class MiningConfig:
         """Return the threshold as a number, None if there is none; ConfigError if pairs have to choose it."""
         if self.threshold == "auto":
             raise ConfigError("threshold is auto: development pairs choose it, in mining alone", "Give a number.")
-        return DEFAULT_THRESHOLDS[centred][self.margin] if self.threshold == "default" else self.threshold
+        if self.threshold != "default":
+            return self.threshold
+        table = DEFAULT_THRESHOLDS if self.rescore == "none" else RESCORED_THRESHOLDS
+        return table[centred][self.margin]

@@ -32,7 +32,7 @@ ALLOWED = {
     "settings": set(),
     "diagnostics": {"transport", "losses", "models", "mining"},
     "losses": {"transport", "alignment", "models"},
-    "mining": {"models", "data"},
+    "mining": {"models", "data", "alignment"},
     "transfer": {"data", "models", "evaluation", "mining"},
     "comparison": {"data", "models", "evaluation", "mining", "alignment", "transfer", "reporting"},
     "training": {"losses", "alignment", "data", "models", "evaluation", "reporting", "diagnostics"},

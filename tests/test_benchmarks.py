@@ -224,6 +224,47 @@ def test_otsus_threshold_is_that_of_a_search_over_all_partings():
 
 
 @pytest.mark.slow
+def test_rescoring_is_measured_as_otembed_mines(tmp_path, tiny_model_path):
+    """Figures of the default form against mine_bitext itself on the same lines."""
+    benchmark = script("rescore")
+    names = ["the", "cat", "dog", "house", "mat", "slept", "sat", "in", "on", "Katze", "Hund", "Haus"]
+    draw = np.random.default_rng(0)
+    for language in ("ara", "swh"):
+        lines = [f"{language} {number} {' '.join(draw.choice(names, 5))}" for number in range(30)]
+        turned = [" ".join(["the", *line.split()[::-1]]) for line in lines]
+        for side, rows in ((language, lines), ("eng", turned)):
+            (tmp_path / f"tatoeba.{language}-eng.{side}").write_text("\n".join(rows) + "\n")
+    output = tmp_path / "rescore.json"
+    command = [
+        sys.executable, str(ROOT / "benchmarks" / "rescore.py"), "--smoke", "--tatoeba", str(tmp_path), "--model",
+        f"tiny={tiny_model_path}", "--cache", str(tmp_path / "cache"), "-o", str(output),
+    ]  # fmt: skip
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    document = json.loads(output.read_text())
+    assert benchmark.table(document) in printed
+    assert benchmark.forms_table(document) in printed
+    assert document["chosen"] in benchmark.forms()
+    bitext = benchmark.read(tmp_path, 30)
+    rows = np.flatnonzero(bitext.language == "swh")
+    found = []
+    for seed in range(benchmark.DRAWS):
+        left, right = benchmark.orphaned(rows, seed)
+        sides = [bitext.source[row] for row in left], [bitext.target[row] for row in right]
+        mined = otembed.mine_bitext(
+            *sides, otembed.load_model(tiny_model_path), rescore="ot", threshold=None, cache=tmp_path / "cache"
+        )
+        right_ones = [left[pair.source_id - 1] == right[pair.target_id - 1] for pair in mined]
+        gold = len(np.intersect1d(left, right))
+        found.append(otembed.evaluation.mining_scores(mined.pairs.score, right_ones, gold).average_precision)
+    (cell,) = [
+        each
+        for each in document["models"]["tiny"]["pairs"]
+        if (each["language"], each["form"]) == ("swh", benchmark.DEFAULT_FORM)
+    ]
+    assert cell["average_precision"] == pytest.approx(np.mean(found), abs=0.01)
+
+
+@pytest.mark.slow
 def test_calibration_runs_and_renders(tmp_path):
     output = tmp_path / "calibration.json"
     command = [sys.executable, str(ROOT / "benchmarks" / "calibration.py"), "--smoke", "-o", str(output)]

@@ -112,6 +112,15 @@ def test_tables_of_the_log_are_rendered_from_the_measurements(name):
         assert benchmark.table(document, benchmark.HEADLINES) in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+def test_tables_of_rescoring_are_rendered_from_the_measurement():
+    benchmark = benchmark_script("rescore")
+    document = json.loads((ROOT / "benchmarks" / "results" / "rescore.json").read_text(encoding="utf-8"))
+    guide, log = ((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("mining.md", "log.md"))
+    assert benchmark.table(document) in guide
+    assert benchmark.forms_table(document) in log
+    assert document["chosen"] == benchmark.chosen(document) == benchmark.DEFAULT_FORM
+
+
 def test_tables_of_word_alignment_are_rendered_from_the_measurement():
     benchmark = benchmark_script("word_alignment")
     document = json.loads((ROOT / "benchmarks" / "results" / "word_alignment.json").read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sentence_transformers.base.evaluation import BaseEvaluator
 
 from otembed.config_mining import MiningConfig
-from otembed.errors import DataError
+from otembed.errors import ConfigError, DataError
 from otembed.evaluation.bitext import check_count
 from otembed.evaluation.embedding import check_one_prompt, embed_sides
 from otembed.evaluation.mining import evaluate_mining
@@ -78,6 +78,11 @@ class MiningEvaluator(BaseEvaluator):
         self.gold = [(source + 1, target + 1) for source, target in gold]
         self.name = name
         self.config = MiningConfig() if config is None else config
+        if self.config.rescore != "none":
+            raise ConfigError(
+                f"{name}: rescore is {self.config.rescore}, but this evaluator compares sentence vectors alone",
+                "Set rescore: none, or call evaluate_mining with the model.",
+            )
         self.batch_size = batch_size
         self.prompt = prompt
         self.prompt_name = prompt_name

@@ -1,7 +1,7 @@
 """Mining parallel sentences: lines to embeddings, neighbours in both directions, margins and pairs.
 
 One module a stage: ``lines``, ``embed`` (``shards``, ``vectors``), ``sides``, ``exact`` (``neighbours``, ``kernels``),
-``margin``, ``pairing``, ``calibrate`` (``mixture``, ``planting``, ``dev_pairs``), ``output``; ``mine`` joins them. Names are imported on first use: the search is compiled.
+``rescore`` (``words``, ``word_scores``), ``margin``, ``pairing``, ``calibrate`` (``mixture``, ``planting``, ``dev_pairs``), ``output``; ``mine`` joins them. Names are imported on first use: the search is compiled.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ def embed_lines(
     """
     text = resolve_prompt(model, prompt, prompt_name)
     key = embedding_key(lines, model, text, truncate_dim, precision)
-    with _locked(make_cache_folder(cache, "embeddings"), key.digest):
+    with cache_lock(make_cache_folder(cache, "embeddings"), key.digest):
         folder = shard_folder(key, lines, cache)
         folder.tidy()
         done = folder.finished
@@ -181,8 +181,8 @@ def make_cache_folder(cache: str | Path | None, name: str) -> Path:
 
 
 @contextmanager
-def _locked(folder: Path, name: str) -> Iterator[None]:
-    """Let one process at a time write these embeddings; the others wait, and find them finished."""
+def cache_lock(folder: Path, name: str) -> Iterator[None]:
+    """Let one process at a time write what the cache holds under a name; the others wait, and find them finished."""
     lock = FileLock(folder / f".{name}.lock")
     try:
         lock.acquire()

@@ -22,6 +22,7 @@ from otembed.mining.mined import Collection, MinedPairs, MiningReport, length_fi
 from otembed.mining.pairing import pair_up
 from otembed.mining.plan import plan_search
 from otembed.mining.progress import Progress, silent
+from otembed.mining.rescore import open_rescorer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,16 +90,17 @@ def mine_bitext(
         A file cannot be read, vectors and lines do not fit, or no threshold can be chosen: see
         :func:`otembed.mining.calibrate.calibrate`.
     ConfigError
-        A setting is out of range, or a model is missing.
+        A setting is out of range, a model is missing, or words are asked for beside ready vectors.
     ModelError
-        The model cannot be loaded.
+        The model cannot be loaded, or words are asked for and it has no layers or no character offsets.
     NumericsError
         A vector holds NaN or infinity.
 
     Notes
     -----
     The result is the same for any number of shards, threads, tile sizes and restarts; the vectors themselves
-    are the encoder's, whose last bits depend on batch size and device.
+    are the encoder's, whose last bits depend on batch size and device. Of ``rescore="ot"`` see
+    :func:`otembed.mining.rescore.rescore`.
 
     Examples
     --------
@@ -119,21 +121,27 @@ def mine_bitext(
     with clock("embed"):
         every = inputs if development is None else [*inputs, *development.inputs]
         encoder = load_encoder(model, every, device)
+        rescorer = open_rescorer(inputs, encoder, config, cache=cache)
         vectors = [embed_input(each, encoder, config, cache=cache, progress=progress) for each in every]
     with clock("scan"):
         left, right, *seeds = (collect(*each) for each in zip(every, vectors, strict=True))
         left, right = centre_both(left, right, config.center)
     with clock("search"):
         found = search(left, right, config, cache=cache, progress=progress)
+    lists, cosines = (found.forward, found.backward), None
+    if rescorer is not None:
+        with clock("rescore"):
+            rescored = rescorer.lists(*lists, center=left.side.centred, progress=progress)
+            lists, cosines = (rescored.forward, rescored.backward), (found.forward.scores, found.backward.scores)
+            del rescored
     with clock("pair"):
         ratio = config.max_length_ratio
         keep = None if ratio is None else length_filter(left, right, ratio, PairChecks().ratio_from_characters)
         threshold = None if calibrate is not None else config.lowest_score(centred=left.side.centred)
-        pairs, candidates = pair_up(found.forward, found.backward, config, threshold=threshold, keep=keep)
+        pairs, candidates = pair_up(*lists, config, threshold=threshold, keep=keep, cosines=cosines)
     calibration = None
     if development is not None:
         with clock("calibrate"):
-            lists = found.forward, found.backward
             calibration = calibrate_run(
                 pairs, (left, right), lists, (seeds[0], seeds[1]), development.counts, config
             )
@@ -154,6 +162,7 @@ def mine_bitext(
         pairs=len(pairs),
         seconds=clock.seconds,
         recall=found.recall,
+        rescore=config.rescore,
         calibration=calibration,
     )
     return MinedPairs(pairs, left, right, report)

@@ -27,7 +27,8 @@ class MiningReport(Result):
 
     ``source`` and ``target`` hold what was read and left out, ``candidates`` the number of different ones in
     both directions, ``seconds`` the wall time of each stage. ``search`` is the method; of an approximate one
-    ``recall`` is the share of true neighbours that it found among the queries checked. ``calibration`` says how
+    ``recall`` is the share of true neighbours that it found among the queries checked. ``rescore`` is ``ot`` where
+    words were looked at as well. ``calibration`` says how
     the threshold was chosen, where development pairs were given.
     """
 
@@ -45,6 +46,7 @@ class MiningReport(Result):
     pairs: int
     seconds: dict[str, float]
     recall: float | None = None
+    rescore: str = "none"
     calibration: Calibration | None = None
 
     def to_dict(self) -> dict[str, Any]:

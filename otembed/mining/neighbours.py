@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Bytes of one neighbour in a list: a float32 and an int64.
+NEIGHBOUR = 12
+
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from otembed.mining.neighbours import Neighbours
 
     Ids = NDArray[np.int64]
+    Scores = NDArray[np.float32]
     Keep = Callable[["Candidates"], NDArray[np.bool_]]
+
+# Bytes that each candidate takes at most while pairs are chosen, copies and sorting included; a test measures it.
+CANDIDATE = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +54,7 @@ def pair_up(
     *,
     threshold: float | None = None,
     keep: Keep | None = None,
+    cosines: tuple[Scores, Scores] | None = None,
 ) -> tuple[Candidates, int]:
     """Choose pairs among the neighbours of both directions.
 
@@ -62,13 +67,15 @@ def pair_up(
     Parameters
     ----------
     forward, backward
-        From a search.
+        From a search; or its lists with another similarity as scores, in which margins are then taken.
     config
         ``margin``, ``match``, ``top_k`` and ``min_cosine``.
     threshold
         Lowest score; None: none.
     keep
         A further filter: candidates to a mask.
+    cosines
+        (n, k) and (m, k) cosines of the lists where their scores are another similarity.
 
     Returns
     -------
@@ -77,10 +84,10 @@ def pair_up(
     """
     means = mean_similarity(forward), mean_similarity(backward)
     wanted = _filter(config.min_cosine, threshold, keep)
-    there = _candidates(forward, means, config.margin)
+    there = _candidates(forward, means, config.margin, cosines and cosines[0])
     count = len(there)
     there = there.take(wanted(there))
-    back = _turned(_candidates(backward, means[::-1], config.margin))
+    back = _turned(_candidates(backward, means[::-1], config.margin, cosines and cosines[1]))
     count += int((~_in_lists(back, forward)).sum())
     back = back.take(wanted(back))
     if config.match == "one-to-one":
@@ -103,11 +110,14 @@ def pair_up(
     return back.take(shared).ordered(), count
 
 
-def _candidates(own: Neighbours, means: tuple[NDArray[np.float64], NDArray[np.float64]], margin: str) -> Candidates:
+def _candidates(
+    own: Neighbours, means: tuple[NDArray[np.float64], NDArray[np.float64]], margin: str, cosines: Scores | None
+) -> Candidates:
     rows, k = own.ids.shape
     source, target = np.repeat(np.arange(rows), k), own.ids.ravel()
-    cosine = own.scores.ravel()
-    return Candidates(source, target, cosine, margin_scores(cosine, means[0][source], means[1][target], margin))
+    similarity = own.scores.ravel()
+    score = margin_scores(similarity, means[0][source], means[1][target], margin)
+    return Candidates(source, target, similarity if cosines is None else cosines.ravel(), score)
 
 
 def _turned(found: Candidates) -> Candidates:

@@ -11,6 +11,9 @@ from otembed.mining.approximate import METHODS, QUERIES, TRAIN_ROWS, choose_meth
 from otembed.mining.embed import embedding_key, shard_folder
 from otembed.mining.exact import Tiling, available_workers
 from otembed.mining.inputs import load_encoder
+from otembed.mining.neighbours import NEIGHBOUR
+from otembed.mining.pairing import CANDIDATE
+from otembed.mining.rescore import open_rescorer
 from otembed.mining.vectors import DTYPES
 from otembed.models.encode import resolve_prompt
 from otembed.results import Result
@@ -23,10 +26,6 @@ if TYPE_CHECKING:
 
     from otembed.mining.inputs import Input
 
-# Bytes of one neighbour in a list: a float32 and an int64.
-NEIGHBOUR = 12
-# Bytes that each candidate takes at most while pairs are chosen, copies and sorting included; a test measures it.
-CANDIDATE = 100
 SMALLEST = Tiling(rows=128, columns=128, stripe=512)
 
 
@@ -44,7 +43,8 @@ class MiningPlan(Result):
     """What ``otembed mine --dry-run`` finds; ``lines_to_embed`` are those not in the cache.
 
     ``disk_bytes`` is what the cache will grow by, ``memory_bytes`` what search and pairing take at most beside
-    the loaded libraries and the model.
+    the loaded libraries and the model. Where words are compared, ``words`` are those of all lines, ``words_to_encode``
+    the lines whose words are not in the cache, and ``transport_problems`` the most pairs that are compared.
     """
 
     source: dict[str, Any]
@@ -59,6 +59,10 @@ class MiningPlan(Result):
     tile_rows: int
     tile_columns: int
     stripe: int
+    rescore: str = "none"
+    words: int = 0
+    words_to_encode: int = 0
+    transport_problems: int = 0
 
 
 def search_memory(
@@ -123,9 +127,9 @@ def plan_mining(
     cache: str | Path | None = None,
     device: str | None = None,
 ) -> MiningPlan:
-    """Say what a run would do: lines to embed, disk, tiles, memory. Nothing is written and nothing encoded.
+    """Say what a run would do: lines to embed, disk, tiles, memory.
 
-    ``planted`` are the development pairs of a calibration, which are embedded as well.
+    Nothing is written, and nothing encoded but the first line of a side whose words are to be compared. ``planted`` are the development pairs of a calibration, which are embedded as well.
 
     Raises
     ------
@@ -154,12 +158,16 @@ def plan_mining(
         dropped = {} if each.lines is None else dict(each.lines.counts.dropped)
         sizes.append(kept)
         sides.append({"name": each.name, "read": read, "kept": kept, "dropped": dropped})
+    rescorer = open_rescorer(inputs, encoder, config, cache=cache)
+    stores = () if rescorer is None else rescorer.stores
+    lacking = [store.missing() for store in stores]
     rows, columns = sizes[:2]
     workers = config.workers or available_workers()
     method = choose_method(config.search, rows, columns)
     plan = plan_search(rows, columns, dimension, config.k, method, workers=workers, memory_gb=config.memory_gb)
     lists = NEIGHBOUR * (rows * min(config.k, columns) + columns * min(config.k, rows))
     indexes = index_bytes(method, rows, dimension) + index_bytes(method, columns, dimension)
+    disk += sum(size for _, size in lacking) + (0 if rescorer is None else lists)
     tiling = plan.tiling
     stripes, rest = divmod(columns, tiling.stripe)
     across = stripes * -(-tiling.stripe // tiling.columns) + -(-rest // tiling.columns)
@@ -172,8 +180,12 @@ def plan_mining(
         search=method,
         tiles=-(-rows // tiling.rows) * across if method == "exact" else 0,
         workers=plan.workers,
-        memory_bytes=plan.memory,
+        memory_bytes=max(plan.memory, 0 if rescorer is None else rescorer.memory(config.k)),
         tile_rows=tiling.rows,
         tile_columns=tiling.columns,
         stripe=tiling.stripe,
+        rescore=config.rescore,
+        words=sum(store.words for store in stores),
+        words_to_encode=sum(lines for lines, _ in lacking),
+        transport_problems=0 if rescorer is None else lists // NEIGHBOUR,
     )

@@ -18,6 +18,7 @@ from otembed.mining.margin import margin_scores, mean_similarity
 from otembed.mining.mine import make_config, search
 from otembed.mining.output import MinedPair
 from otembed.mining.progress import Progress, silent
+from otembed.mining.rescore import open_rescorer
 from otembed.results import Result
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class ScoreReport(Result):
     margin: str
     mean: float
     median: float
+    rescore: str = "none"
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +101,8 @@ def score_bitext(
     model
         A sentence-transformers encoder, or what :func:`otembed.load_model` takes.
     config, settings
-        As for :func:`otembed.mine_bitext`; of those, ``margin``, ``k``, ``center`` and the ones on embedding count.
+        As for :func:`otembed.mine_bitext`; of those, ``margin``, ``k``, ``center``, ``rescore`` and the ones on
+        embedding count.
     cache, device, progress
         As for :func:`otembed.mine_bitext`.
 
@@ -135,6 +138,7 @@ def score_bitext(
     ]
     inputs = [Input(side, None) for side in lines]
     encoder = load_encoder(model, inputs, device)
+    rescorer = open_rescorer(inputs, encoder, config, cache=cache)
     vectors = [embed_input(each, encoder, config, cache=cache, progress=progress) for each in inputs]
     left, right = (collect(*each) for each in zip(inputs, vectors, strict=True))
     left, right = centre_both(left, right, config.center)
@@ -149,8 +153,13 @@ def score_bitext(
     cosines = np.full(len(x), np.nan, np.float32)
     cosines[usable] = pair_cosines(left.side, right.side, x[usable], y[usable])
     scores = np.full(len(x), np.nan)
-    means = mean_similarity(found.forward)[x[usable]], mean_similarity(found.backward)[y[usable]]
-    scores[usable] = margin_scores(cosines[usable], *means, config.margin)
+    lists, similarity = (found.forward, found.backward), cosines[usable]
+    if rescorer is not None:
+        rescored = rescorer.lists(*lists, center=left.side.centred, progress=progress)
+        lists = rescored.forward, rescored.backward
+        similarity = rescored.pairs(x[usable], y[usable], similarity)
+    means = mean_similarity(lists[0])[x[usable]], mean_similarity(lists[1])[y[usable]]
+    scores[usable] = margin_scores(similarity, *means, config.margin)
     report = ScoreReport(
         pairs=len(x),
         unusable=int((~usable).sum()),
@@ -161,6 +170,7 @@ def score_bitext(
         margin=config.margin,
         mean=float(scores[usable].mean()),
         median=float(np.median(scores[usable])),
+        rescore=config.rescore,
     )
     return ScoredPairs(scores, cosines, report, rows)
 

@@ -114,6 +114,23 @@ def test_stdin_dry_run_and_vectors(places: list[str], options: list[str], tmp_pa
     assert (tmp_path / "vectors.tsv").read_bytes() == (tmp_path / "text.tsv").read_bytes()
 
 
+def test_words_are_compared_on_request(places: list[str], options: list[str], tmp_path: Path) -> None:
+    flags = [*places, *options, "--rescore", "ot", "--threshold", "none"]
+    plan = run("mine", *flags, "--dry-run").stdout
+    assert "words: 37, of 10 lines to encode a second time; at most 40 pairs compared by them" in plan
+    assert not (tmp_path / "cache").exists()
+    result = run("mine", *flags, "--rescore-weight", "0.5", "--rescore-layer", "1", "--rescore-epsilon", "0", "-o",
+                 tmp_path / "x.tsv", "--json")  # fmt: skip
+    assert MiningReport.from_json(result.stdout).rescore == "ot"
+    (tmp_path / "gold").write_text("".join(f"{a}\t{b}\n" for a, b in FOUND))
+    scores = run("eval", "mining", *flags, "--gold", tmp_path / "gold", "--json").stdout
+    assert json.loads(scores)["best_f1"] == 1.0
+    bitext = tmp_path / "x.tsv"
+    bitext.write_text("".join(f"{line}\t{line}\n" for line in SOURCE if line))
+    scored = [run("score", f"en-de={bitext}", *options, "--rescore", each).stdout for each in ("ot", "none")]
+    assert scored[0] != scored[1]
+
+
 def test_score_keeps_the_order_and_filters(options: list[str], tmp_path: Path) -> None:
     path = tmp_path / "x.tsv"
     path.write_text("".join(f"{a}\t{b}\n" for a, b in [*zip(SOURCE, SOURCE, strict=True), ("the cat", "no")]))
@@ -148,6 +165,11 @@ def test_score_keeps_the_order_and_filters(options: list[str], tmp_path: Path) -
         (["--threshold", "auto", "--calibrate", "x.tsv"], "--calibrate 'x.tsv' names no language pair"),
         (["--threshold", "auto", "--calibrate", "en-de=nowhere.tsv"], "no such file"),
         (["--threshold", "auto", "--match", "union"], "match is union"),
+        (["--threshold", "auto", "--rescore", "ot"], "threshold is auto, rescore is ot"),
+        (["--rescore", "words"], "rescore"),
+        (["--rescore", "ot", "--rescore-weight", "2"], "rescore_weight"),
+        (["--rescore", "ot", "--rescore-layer", "4"], "the model has layers 0 to 3"),
+        (["--rescore-layer", "top"], "--rescore-layer 'top' is no layer"),
         (["--min-precision", "0.9"], "but threshold is default"),
         (["--min-precision", "2", "--threshold", "auto"], "min_precision = 2"),
         (["--memory", "lots"], "--memory 'lots' is no size"),

@@ -11,8 +11,7 @@ from otembed.config_mining import DEFAULT_THRESHOLDS, MiningConfig
 from otembed.errors import ConfigError
 from otembed.mining.margin import SMALLEST_BASE, margin_scores, mean_similarity
 from otembed.mining.neighbours import Neighbours
-from otembed.mining.pairing import pair_up
-from otembed.mining.plan import CANDIDATE
+from otembed.mining.pairing import CANDIDATE, pair_up
 
 
 def neighbours(similarity, k):
