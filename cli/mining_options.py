@@ -38,7 +38,16 @@ Center = Annotated[
 ]
 Threshold = Annotated[str, typer.Option(metavar="SCORE", help="Lowest score; none: every pair.")]
 Languages = Annotated[str | None, typer.Option(metavar="XX-YY", help="Languages of the sides, for .tmx.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Threads of the search. [default: all processors]")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Threads, or the engine's processes. [default: all processors]")
+]
+Engine = Annotated[
+    str,
+    typer.Option(help="local: this process; processes: workers on this machine; ray: a cluster (docs/scale.md)."),
+]
+RayAddress = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="Ray cluster to join, or auto. [default: a Ray of its own]")
+]
 Memory = Annotated[str | None, typer.Option(metavar="SIZE", help="Most memory of the search, such as 2GB.")]
 
 

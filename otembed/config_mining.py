@@ -12,6 +12,7 @@ from otembed.errors import ConfigError
 Count = Annotated[int, Field(gt=0, strict=True)]
 Margin = Literal["ratio", "distance", "absolute"]
 Search = Literal["auto", "exact", "hnsw", "ivf", "pq"]
+Engine = Literal["local", "processes", "ray"]
 Match = Literal["one-to-one", "intersection", "union", "forward", "backward"]
 
 # Near the best F1 of the offline encoder on Tatoeba with half of the lines orphaned. Of raw vectors they depend on
@@ -70,7 +71,15 @@ class MiningConfig:
         default=None,
         description="auto: the least threshold of this expected precision. null: the best expected F1.",
     )
-    workers: Count | None = Field(default=None, description="Threads of the search. null: all processors.")
+    engine: Engine = Field(
+        default="local",
+        description="What embeds and searches exactly: local, this process; processes of this machine; ray, a cluster.",
+    )
+    ray_address: str | None = Field(default=None, description="Ray cluster to join. null: this machine alone.")
+    workers: Count | None = Field(
+        default=None,
+        description="Threads of the search, or worker processes of another engine. null: all processors.",
+    )
     memory_gb: Annotated[float, Field(gt=0)] | None = Field(
         default=None, description="Most memory of the search, in 1e9 bytes. null: no limit."
     )
@@ -90,6 +99,10 @@ class MiningConfig:
             raise ConfigError(
                 f"threshold is auto, match is {self.match}: the pairs of a line cannot be expected but one by one",
                 "Choose match: one-to-one, or a number as threshold.",
+            )
+        if self.ray_address is not None and self.engine != "ray":
+            raise ConfigError(
+                f"a Ray address is given, {self.ray_address}, but the engine is {self.engine}", "Set engine: ray."
             )
         if self.min_precision is not None and self.threshold != "auto":
             raise ConfigError(

@@ -22,6 +22,8 @@ from otembed.mining.vectors import Vectors, array_vectors, open_vectors
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+    from otembed.mining.executors import Executor
+
 logger = logging.getLogger(__name__)
 
 Place = str | Path | Iterable[str] | np.ndarray
@@ -118,8 +120,11 @@ def embed_input(
     *,
     cache: str | Path | None,
     progress: Progress,
+    executor: Executor | None = None,
+    load_as: str | None = None,
+    device: str | None = None,
 ) -> Vectors:
-    """Return the vectors of a side, embedding its lines if it has none."""
+    """Return the vectors of a side, embedding its lines if it has none; by an executor where there is one."""
     if given.vectors is not None or given.lines is None or encoder is None:
         return given.vectors  # type: ignore[return-value]  # load_encoder has seen to it
     return embed_lines(
@@ -131,6 +136,9 @@ def embed_input(
         truncate_dim=config.truncate_dim,
         precision=config.precision,
         batch_size=config.batch_size,
+        executor=executor,
+        load_as=load_as,
+        device=device,
         progress=progress,
     )
 

@@ -150,6 +150,8 @@ def test_score_keeps_the_order_and_filters(options: list[str], tmp_path: Path) -
         (["--threshold", "auto", "--match", "union"], "match is union"),
         (["--min-precision", "0.9"], "but threshold is default"),
         (["--min-precision", "2", "--threshold", "auto"], "min_precision = 2"),
+        (["--engine", "rai"], "engine = 'rai'"),
+        (["--ray-address", "head:1"], "but the engine is local"),
         (["--memory", "lots"], "--memory 'lots' is no size"),
         (["--memory", "1kB"], "memory_gb is 1e-06"),
         (["--margin", "rato"], "margin = 'rato'"),
