@@ -31,6 +31,7 @@ from .mining_options import (
     Workers,
     check_pairs_output,
     dev_pairs,
+    expected_languages,
     mining_config,
     put_pairs,
     say,
@@ -92,6 +93,12 @@ def mine_command(
     max_length_ratio: Annotated[
         float | None, typer.Option(help="Longer over shorter side in characters, from 20 on.")
     ] = None,
+    language_filter: Annotated[
+        str | None,
+        typer.Option(
+            metavar="XX-YY", help="Leave out lines in other languages; none for a side, auto: as --languages."
+        ),
+    ] = None,
     center: Center = None,
     prompt: Prompt = None,
     prompt_name: PromptName = None,
@@ -119,6 +126,7 @@ def mine_command(
         precision=precision,
         batch_size=batch_size,
         max_characters=max_characters,
+        **expected_languages(language_filter, languages),
         center=center,
         k=k,
         search=search,

@@ -63,6 +63,22 @@ def mining_config(*, thresholds: tuple[str, ...] = ("default",), **settings: Any
     return MiningConfig(max_characters=None if longest is None else int(longest), **settings)
 
 
+def expected_languages(value: str | None, languages: str | None) -> dict[str, str | None]:
+    """Return the settings of --language-filter, which names both sides, or takes them from --languages."""
+    if value is None:
+        return {}
+    if value == "auto":
+        if languages is None:
+            raise ConfigError("--language-filter auto needs --languages", "Add --languages sw-en.")
+        value = languages
+    codes = [None if each == "none" else each for each in value.split("-")]
+    if len(codes) != 2 or "" in codes:
+        raise ConfigError(
+            f"--language-filter {value!r} names no two sides", "Write sw-en, sw-none, none-en, or auto."
+        )
+    return dict(zip(("source_language", "target_language"), codes, strict=True))
+
+
 def dev_pairs(value: str | None) -> PairSpec | None:
     """Return the parallel text of --calibrate."""
     if value is None:

@@ -39,6 +39,13 @@ class MiningConfig:
     max_characters: Count | None = Field(
         default=1000, description="Longer lines are left out and counted. null: no limit."
     )
+    source_language: str | None = Field(
+        default=None, description="Leave out source lines in another language (needs py3langid). null: none."
+    )
+    target_language: str | None = Field(default=None, description="The same of the target.")
+    min_language_probability: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.01, description="A line less likely than this to be in its language is in another one."
+    )
     center: bool | None = Field(
         default=None, description="Take each side's mean away. null: if both sides have 10 lines or more."
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from otembed.config_mining import CENTER_FROM, MiningConfig
+from otembed.data.language import LanguageFilter
 from otembed.errors import ConfigError, DataError
 from otembed.mining.embed import embed_lines
 from otembed.mining.lines import Lines, check_two_sides, read_side
@@ -62,9 +63,16 @@ def open_inputs(
     """Read the lines and open the vectors of both sides; errors as in :func:`otembed.mining.mine.mine_bitext`."""
     if isinstance(source, str | Path) and isinstance(target, str | Path):
         check_two_sides(source, target)
+    sides = (
+        (source, source_vectors, "source", config.source_language),
+        (target, target_vectors, "target", config.target_language),
+    )
+    filters = [
+        None if code is None else LanguageFilter(code, config.min_language_probability) for *_, code in sides
+    ]
     return [
-        _open(place, vectors, name, config, dimension, dtype)
-        for place, vectors, name in ((source, source_vectors, "source"), (target, target_vectors, "target"))
+        _open(place, vectors, name, config, dimension, dtype, language)
+        for (place, vectors, name, _), language in zip(sides, filters, strict=True)
     ]
 
 
@@ -75,12 +83,17 @@ def _open(
     config: MiningConfig,
     dimension: int | None,
     dtype: str | None,
+    language: LanguageFilter | None,
 ) -> Input:
     if isinstance(place, np.ndarray) or (isinstance(place, str | Path) and str(place).endswith(VECTOR_SUFFIX)):
         if vectors is not None:
             raise ConfigError(f"{name}: vectors are given twice", "Give the lines, and their vectors beside them.")
+        if language is not None:
+            raise ConfigError(
+                f"{name}: vectors alone have no language to tell", "Give the lines, and their vectors beside them."
+            )
         return Input(None, _open_vectors(place, name, dimension, dtype))
-    lines = read_side(place, name=name, max_characters=config.max_characters)
+    lines = read_side(place, name=name, max_characters=config.max_characters, language=language)
     if vectors is None:
         return Input(lines, None)
     opened = _open_vectors(vectors, name, dimension, dtype)

@@ -57,6 +57,22 @@ def test_the_default_threshold_says_what_it_is_worth(places: list[str], options:
     assert "the default" not in run("mine", *places, *options, "--threshold", "0.05").stderr
 
 
+def test_lines_of_other_languages_are_left_out_and_counted(
+    places: list[str], options: list[str], tmp_path: Path
+) -> None:
+    pytest.importorskip("py3langid")
+    with Path(places[0]).open("a", encoding="utf-8") as file:
+        file.write("Der Hund hat die ganze Nacht in unserem Haus geschlafen.\n42\n")
+    found = run("mine", *places, *options, "--threshold", "none", "--language-filter", "en-none")
+    assert "a.txt: 9 read, 6 used, left out: empty 1, other_language 1, repeated 1" in found.stderr
+    assert "b.txt: 5 read, 5 used\n" in found.stderr
+    assert "Hund" not in found.stdout
+    flags = ["--languages", "de-en", "--language-filter", "auto", "--dry-run", "--json"]
+    plan = json.loads(run("mine", *places, *options, *flags).stdout)
+    assert plan["source"]["dropped"]["other_language"] >= 3
+    assert "other_language" not in plan["target"]["dropped"]
+
+
 def test_a_threshold_by_development_pairs_says_what_to_expect(options: list[str], tmp_path: Path) -> None:
     lines = [f"{number} the cat {number % 7} on {number % 5}" for number in range(200)]
     turned = [f"{line} the" for line in lines]
@@ -152,6 +168,9 @@ def test_score_keeps_the_order_and_filters(options: list[str], tmp_path: Path) -
         (["--min-precision", "2", "--threshold", "auto"], "min_precision = 2"),
         (["--engine", "rai"], "engine = 'rai'"),
         (["--ray-address", "head:1"], "but the engine is local"),
+        (["--language-filter", "auto"], "--language-filter auto needs --languages"),
+        (["--language-filter", "en"], "--language-filter 'en' names no two sides"),
+        (["--language-filter", "en-"], "--language-filter 'en-' names no two sides"),
         (["--memory", "lots"], "--memory 'lots' is no size"),
         (["--memory", "1kB"], "memory_gb is 1e-06"),
         (["--margin", "rato"], "margin = 'rato'"),
