@@ -87,7 +87,7 @@ class RayCluster:
                     logging_level=logging.ERROR,
                     **here,
                 )
-            except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+            except (ray.exceptions.RayError, ValueError, RuntimeError, OSError) as error:
                 reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
                 raise ConfigError(
                     f"no Ray cluster{f' at {address}' if address else ''}: {reason}",

@@ -53,7 +53,7 @@ def test_other_codes_of_the_same_language(make, code, known):
 
 
 def test_unknown_languages_are_refused(make):
-    with pytest.raises(ConfigError, match="does not know the language 'deu'\nDid you mean .* unfiltered: none"):
+    with pytest.raises(ConfigError, match=r"does not know the language 'deu'\nDid you mean .* unfiltered: none"):
         make("deu")
     with pytest.raises(ConfigError, match="does not know the language 'zxx'"):
         make("zxx")

@@ -349,11 +349,14 @@ def test_engines_that_cannot_be_are_refused(tmp_path, monkeypatch, sides):
 
 
 @pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: otembed[ray]")
-def test_a_cluster_that_is_not_there(monkeypatch):
+@pytest.mark.parametrize("kind", ["ConnectionError", "AuthenticationError"])
+def test_a_cluster_that_is_not_there(monkeypatch, kind):
     import ray
 
+    error = {"ConnectionError": ConnectionError, "AuthenticationError": ray.exceptions.RayError}[kind]
+
     def init(address, **_):
-        raise ConnectionError(f"cannot connect to {address}\nmore")
+        raise error(f"cannot connect to {address}\nmore")
 
     monkeypatch.setattr(ray, "init", init)
     with (
