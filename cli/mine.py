@@ -44,7 +44,8 @@ from .stages import StageProgress
 HELP = """Find translation pairs in two collections of lines.
 
 SOURCE and TARGET are plain text (one sentence a line), .jsonl or .parquet (FILE?text=FIELD&id=FIELD), .tsv
-(FILE?text=1&id=0), plain or .gz .bz2 .xz .zst, or - for stdin; or vectors alone in .npy. Pairs are written by
+(FILE?text=1&id=0), plain or .gz .bz2 .xz .zst, or - for stdin; a dataset of the Hugging Face hub
+(hub:OWNER/NAME[:CONFIG][@SPLIT]?text=FIELD) or a folder of save_to_disk; or vectors alone in .npy. Pairs are written by
 suffix, .tsv (score, source, target), .jsonl, .parquet or .tmx, or printed as TSV without -o.
 
 Lines are embedded once and kept in the cache with their neighbours: a run that was cut goes on where it was,

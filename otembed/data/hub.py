@@ -19,6 +19,15 @@ DEFAULT_SPLIT = "train"
 SAVED_FILES = ("dataset_info.json", "dataset_dict.json")
 
 
+def hub_place(name: str, config: str | None, split: str | None) -> str:
+    """Return a hub dataset in words.
+
+    >>> hub_place("owner/name", "en-sw", None)
+    'hub:owner/name:en-sw@train'
+    """
+    return f"hub:{name}" + (f":{config}" if config else "") + f"@{split or DEFAULT_SPLIT}"
+
+
 def is_saved_dataset(path: Path) -> bool:
     """Return whether the folder was written by ``save_to_disk``."""
     return any((path / name).is_file() for name in SAVED_FILES)
@@ -32,10 +41,22 @@ def read_saved(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
     DataError
         The folder is no saved dataset, has no such split, or lacks the columns.
     """
+    data = open_saved(spec.paths[0], spec.split)
+    places = find_columns(data.column_names, spec, spec.where)
+    yield from _rows(data.select_columns(list(dict.fromkeys(p[0] for p in places))), spec, spec.where)
+
+
+def open_saved(path: Path, split: str | None) -> Any:
+    """Return a saved dataset, memory-mapped; of a dataset dictionary one split, ``train`` by default.
+
+    Raises
+    ------
+    DataError
+        The folder is no saved dataset, or has no such split.
+    """
     from datasets.dataset_dict import DatasetDict
     from datasets.load import load_from_disk
 
-    path = spec.paths[0]
     if not is_saved_dataset(path):
         raise DataError(
             "the folder is no saved dataset",
@@ -47,14 +68,13 @@ def read_saved(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
     except Exception as error:  # a damaged folder fails in many ways: JSON, Arrow, keys, files
         raise DataError(f"not a sound saved dataset: {error}", "Save it again.", path=path) from error
     if isinstance(data, DatasetDict):
-        split = spec.split or DEFAULT_SPLIT
+        split = split or DEFAULT_SPLIT
         if split not in data:
             raise DataError(f"no split {split!r}", _split_hint(split, list(map(str, data))), path=path)
-        data = data[split]
-    elif spec.split is not None:
+        return data[split]
+    if split is not None:
         raise DataError("the dataset has no splits", "Leave ?split= out.", path=path)
-    places = find_columns(data.column_names, spec, str(path))
-    yield from _rows(data.select_columns(list(dict.fromkeys(p[0] for p in places))), spec, str(path))
+    return data
 
 
 def _split_hint(split: str, splits: Iterable[str]) -> str:
@@ -70,16 +90,24 @@ def read_hub(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
     DataError
         The dataset, its configuration or split cannot be had, or it lacks the columns.
     """
+    yield from _rows(stream_hub(str(spec.hub), spec.config, spec.split), spec, spec.where)
+
+
+def stream_hub(name: str, config: str | None, split: str | None) -> Iterator[dict[str, Any]]:
+    """Stream the records of one split of a dataset on the hub, ``train`` by default.
+
+    Raises
+    ------
+    DataError
+        The dataset, its configuration or split cannot be had.
+    """
     from datasets.load import load_dataset
 
-    with _hub_errors(spec):
-        data = iter(load_dataset(str(spec.hub), spec.config, split=spec.split or DEFAULT_SPLIT, streaming=True))
-    yield from _rows(_guarded(data, spec), spec, spec.where)
-
-
-def _guarded(records: Iterator[dict[str, Any]], spec: PairSpec) -> Iterator[dict[str, Any]]:
+    where = hub_place(name, config, split)
+    with _hub_errors(where):
+        records = iter(load_dataset(name, config, split=split or DEFAULT_SPLIT, streaming=True))
     while True:
-        with _hub_errors(spec):
+        with _hub_errors(where):
             record = next(records, None)
         if record is None:
             return
@@ -87,13 +115,13 @@ def _guarded(records: Iterator[dict[str, Any]], spec: PairSpec) -> Iterator[dict
 
 
 @contextlib.contextmanager
-def _hub_errors(spec: PairSpec) -> Iterator[None]:
+def _hub_errors(where: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # the hub's clients raise dozens of unrelated types
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DataError(
-            f"cannot read {spec.where}: {reason}",
+            f"cannot read {where}: {reason}",
             "Check the name and the network; without a network, save the dataset with save_to_disk where "
             "there is one and name that folder.",
         ) from error

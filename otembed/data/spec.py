@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from otembed.data.compression import split_suffix
+from otembed.data.hub import hub_place
 from otembed.data.starter import starter_languages, starter_parts, starter_path
 from otembed.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 LANGUAGE_CODE = re.compile(r"[a-z]{2,3}(_[A-Z][a-z]{3})?(_([A-Z]{2}|[0-9]{3}))?(_[A-Za-z0-9]{5,8})*")
 BRACES = re.compile(r"\{([^{},]*),([^{},]*)\}")
@@ -77,7 +81,7 @@ class PairSpec:
         """The files or the hub dataset in words, for messages and records."""
         if self.hub is None:
             return ",".join(str(path) for path in self.paths)
-        return f"hub:{self.hub}" + (f":{self.config}" if self.config else "") + f"@{self.split or 'train'}"
+        return hub_place(self.hub, self.config, self.split)
 
 
 def parse_pair_spec(key: str, value: str) -> PairSpec:
@@ -111,7 +115,7 @@ def parse_pair_spec(key: str, value: str) -> PairSpec:
             raise ConfigError(f"{key}: {value!r} takes no query", "Write it without '?...'.")
         return _starter(key, source, target, place.removeprefix("starter:"))
     if place.startswith("hub:"):
-        return PairSpec(source, target, **(options | _hub(key, place.removeprefix("hub:"), options)))
+        return PairSpec(source, target, **(options | parse_hub(key, place, options)))
     return PairSpec(source, target, paths=_paths(key, source, target, place), **options)
 
 
@@ -160,7 +164,12 @@ def _starter(key: str, source: str, target: str, text: str) -> PairSpec:
     return PairSpec(source, target, paths=(starter_path(part),), source_column=source, target_column=target)
 
 
-def _hub(key: str, text: str, options: dict[str, Any]) -> dict[str, Any]:
+def parse_hub(key: str, place: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Parse ``hub:OWNER/NAME[:CONFIG][@SPLIT]`` into ``hub``, ``config`` and, where it is named, ``split``.
+
+    ``key`` stands before the messages; a split among ``options`` may not be named twice.
+    """
+    text = place.removeprefix("hub:")
     name, at, split = text.partition("@")
     name, colon, config = name.partition(":")
     if name.count("/") > 1 or not re.fullmatch(r"[\w.\-]+(/[\w.\-]+)?", name):
@@ -169,8 +178,8 @@ def _hub(key: str, text: str, options: dict[str, Any]) -> dict[str, Any]:
         raise ConfigError(f"{key}: hub:{text} ends too early", "Write hub:OWNER/NAME[:CONFIG][@SPLIT].")
     if at and "split" in options:
         raise ConfigError(f"{key}: the split is named twice", "Write it once, as @SPLIT.")
-    place: dict[str, Any] = {"hub": name, "config": config or None}
-    return place | ({"split": split} if at else {})
+    found: dict[str, Any] = {"hub": name, "config": config or None}
+    return found | ({"split": split} if at else {})
 
 
 def _paths(key: str, source: str, target: str, place: str) -> tuple[Path, ...]:

@@ -115,8 +115,8 @@ def read_side(
     Parameters
     ----------
     place
-        A file, ``-`` for stdin, ``FILE?text=FIELD&id=FIELD`` (see :func:`otembed.data.texts.read_texts`), or
-        the texts themselves, numbered from 1.
+        A file, ``-`` for stdin, ``FILE?text=FIELD&id=FIELD``, a saved dataset or ``hub:OWNER/NAME`` (see
+        :func:`otembed.data.texts.parse_text_place`), or the texts themselves, numbered from 1.
     name
         What messages call texts that come from no file.
     max_characters
@@ -131,7 +131,7 @@ def read_side(
     """
     if isinstance(place, str | Path):
         where = parse_text_place(place)
-        return _collect(read_texts(where), "stdin" if where.is_stdin else str(where.path), max_characters, language)
+        return _collect(read_texts(where), where.name, max_characters, language)
     return _collect(_numbered(place, name), name, max_characters, language)
 
 
