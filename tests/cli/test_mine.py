@@ -6,11 +6,14 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from otembed.cli.main import app
@@ -128,6 +131,48 @@ def test_stdin_dry_run_and_vectors(places: list[str], options: list[str], tmp_pa
     beside = ["--source-vectors", tmp_path / "a.npy", "--target-vectors", tmp_path / "b.f32", "--dim", "32"]
     run("mine", *places, *beside, "--cache", tmp_path / "other", *flags, tmp_path / "vectors.tsv")
     assert (tmp_path / "vectors.tsv").read_bytes() == (tmp_path / "text.tsv").read_bytes()
+
+
+class Here:
+    """An executor that does its tasks in this process."""
+
+    workers = 1
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    def run(self, work: Any, tasks: Any) -> Iterator[Any]:
+        perform = work.open(1)
+        for task in tasks:
+            self.done.append(type(task).__name__)
+            yield perform(task)
+
+
+def test_engines_do_the_work_of_both_commands(
+    places: list[str], options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    run("embed", places[0], "-o", tmp_path / "a.npy", *options)
+    run("mine", *places, *options, "--threshold", "none", "-o", tmp_path / "a.tsv")
+    here, settings = Here(), []
+
+    @contextmanager
+    def open_executor(config: Any) -> Iterator[Here]:
+        settings.append((config.engine, config.ray_address, config.workers))
+        yield here
+
+    monkeypatch.setattr("otembed.mining.executors.open_executor", open_executor)
+    monkeypatch.setattr("otembed.mining.mine.open_executor", open_executor)
+    flags = [*options[:-1], tmp_path / "other", "--engine", "ray", "--ray-address", "head:1", "--workers", "3"]
+    run("embed", places[0], "-o", tmp_path / "b.npy", *flags)
+    assert here.done == ["EmbedTask"]
+    run("mine", *places, *flags, "--threshold", "none", "-o", tmp_path / "b.tsv")
+    torch.set_num_threads(before)
+    assert here.done == ["EmbedTask", "EmbedTask", "Block"]
+    assert settings == [("ray", "head:1", 3)] * 2
+    for suffix in (".npy", ".tsv"):
+        assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
 
 
 def test_score_keeps_the_order_and_filters(options: list[str], tmp_path: Path) -> None:
