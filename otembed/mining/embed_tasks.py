@@ -97,11 +97,14 @@ class EmbedWork:
     def open(self, threads: int) -> Callable[[EmbedTask], tuple[Shard, float]]:
         """Load the model."""
         import torch
+        from transformers.utils.logging import disable_progress_bar
 
         from otembed.models import load_model
         from otembed.models.fingerprint import model_fingerprint
 
         torch.set_num_threads(threads)
+        # Nobody watches a worker; its bars would run into those of the one who waits.
+        disable_progress_bar()  # type: ignore[no-untyped-call]
         model = self.model
         if isinstance(model, str):
             model = load_model(model, device=self.device)
