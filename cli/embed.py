@@ -12,13 +12,16 @@ from .mining_options import (
     BatchSize,
     Cache,
     Device,
+    Engine,
     Force,
     MaxCharacters,
     Model,
     Precision,
     Prompt,
     PromptName,
+    RayAddress,
     TruncateDim,
+    Workers,
     mining_config,
     say,
     say_counts,
@@ -45,6 +48,9 @@ def embed_command(
     max_characters: MaxCharacters = "1000",
     device: Device = None,
     cache: Cache = None,
+    engine: Engine = "local",
+    ray_address: RayAddress = None,
+    workers: Workers = None,
     force: Force = False,
 ) -> None:
     """Parse the flags, embed, write."""
@@ -55,19 +61,33 @@ def embed_command(
         precision=precision,
         batch_size=batch_size,
         max_characters=max_characters,
+        engine=engine,
+        ray_address=ray_address,
+        workers=workers,
     )
     refuse_taken(output, force=force)
     from otembed.mining.export import check_vector_output, write_vectors
 
     check_vector_output(output, precision)
     start_logging()
+    from otembed.mining.executors import open_executor
     from otembed.mining.inputs import Input, embed_input, load_encoder
     from otembed.mining.lines import read_side
 
     lines = read_side(source, max_characters=config.max_characters)
     given = Input(lines, None)
-    encoder = load_encoder(model, [given], device)
-    vectors = embed_input(given, encoder, config, cache=cache, progress=StageProgress())
+    with open_executor(config) as executor:
+        encoder = load_encoder(model, [given], device if executor is None else "cpu")
+        vectors = embed_input(
+            given,
+            encoder,
+            config,
+            cache=cache,
+            progress=StageProgress(),
+            executor=executor,
+            load_as=model,
+            device=device,
+        )
     say_counts({"name": lines.name, **lines.counts.as_dict()})
     write_vectors(lines, vectors, output, precision=precision)
     say(f"{output}: {lines.counts.read} rows of {vectors.dimension} {precision}")

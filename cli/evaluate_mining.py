@@ -14,7 +14,6 @@ from .mining_options import (
     Cache,
     Center,
     Device,
-    Force,
     K,
     Margin,
     MaxCharacters,
@@ -80,9 +79,13 @@ def mining_command(
     cache: Cache = None,
     workers: Workers = None,
     memory: Memory = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Curves of precision, recall and F1 as .png or .svg (otembed[plots])."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     output: Output = None,
-    force: Force = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the files of --output and --plot.")] = False,
 ) -> None:
     """Parse the flags, mine, score, print."""
     config = mining_config(
@@ -106,6 +109,11 @@ def mining_command(
     )
     if output is not None:
         refuse_taken(output, force=force)
+    if plot is not None:
+        refuse_taken(plot, force=force, flag="--plot")
+        from otembed.reporting import check_plot
+
+        check_plot(plot)
     start_logging()
     from otembed.evaluation.mining import evaluate_mining, read_gold
     from otembed.reporting.mining import mining_table
@@ -125,6 +133,10 @@ def mining_command(
         progress=StageProgress(),
     )
     document = scores.to_json(output)
+    if plot is not None:
+        from otembed.reporting import plot_mining
+
+        plot_mining(scores, plot)
     if as_json:
         typer.echo(document, nl=False)
     else:

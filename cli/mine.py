@@ -14,6 +14,7 @@ from .mining_options import (
     Cache,
     Center,
     Device,
+    Engine,
     Force,
     Json,
     K,
@@ -26,6 +27,7 @@ from .mining_options import (
     Precision,
     Prompt,
     PromptName,
+    RayAddress,
     Rescore,
     RescoreEpsilon,
     RescoreLayer,
@@ -34,6 +36,7 @@ from .mining_options import (
     Workers,
     check_pairs_output,
     dev_pairs,
+    expected_languages,
     mining_config,
     put_pairs,
     say,
@@ -46,7 +49,8 @@ from .stages import StageProgress
 HELP = """Find translation pairs in two collections of lines.
 
 SOURCE and TARGET are plain text (one sentence a line), .jsonl or .parquet (FILE?text=FIELD&id=FIELD), .tsv
-(FILE?text=1&id=0), plain or .gz .bz2 .xz .zst, or - for stdin; or vectors alone in .npy. Pairs are written by
+(FILE?text=1&id=0), plain or .gz .bz2 .xz .zst, or - for stdin; a dataset of the Hugging Face hub
+(hub:OWNER/NAME[:CONFIG][@SPLIT]?text=FIELD) or a folder of save_to_disk; or vectors alone in .npy. Pairs are written by
 suffix, .tsv (score, source, target), .jsonl, .parquet or .tmx, or printed as TSV without -o.
 
 Lines are embedded once and kept in the cache with their neighbours: a run that was cut goes on where it was,
@@ -102,6 +106,12 @@ def mine_command(
     max_length_ratio: Annotated[
         float | None, typer.Option(help="Longer over shorter side in characters, from 20 on.")
     ] = None,
+    language_filter: Annotated[
+        str | None,
+        typer.Option(
+            metavar="XX-YY", help="Leave out lines in other languages; none for a side, auto: as --languages."
+        ),
+    ] = None,
     center: Center = None,
     rescore: Rescore = "none",
     rescore_weight: RescoreWeight = 0.5,
@@ -115,6 +125,8 @@ def mine_command(
     max_characters: MaxCharacters = "1000",
     device: Device = None,
     cache: Cache = None,
+    engine: Engine = "local",
+    ray_address: RayAddress = None,
     workers: Workers = None,
     memory: Memory = None,
     languages: Languages = None,
@@ -131,6 +143,7 @@ def mine_command(
         precision=precision,
         batch_size=batch_size,
         max_characters=max_characters,
+        **expected_languages(language_filter, languages),
         center=center,
         rescore=rescore,
         rescore_weight=rescore_weight,
@@ -145,6 +158,8 @@ def mine_command(
         max_length_ratio=max_length_ratio,
         threshold=threshold,
         min_precision=min_precision,
+        engine=engine,
+        ray_address=ray_address,
         workers=workers,
         memory_gb=gigabytes(memory, "--memory"),
     )

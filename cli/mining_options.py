@@ -67,7 +67,19 @@ RescoreLayer = Annotated[
     ),
 ]
 RescoreEpsilon = Annotated[float, typer.Option(metavar="E", help="ot: entropic strength; 0: exact transport.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Threads of the search. [default: all processors]")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Threads, or the engine's processes. [default: all processors]")
+]
+Engine = Annotated[
+    str,
+    typer.Option(
+        help="local: this process; processes: workers on this machine; ray: a cluster (docs/scale.md).",
+        autocompletion=mining_values("Engine"),
+    ),
+]
+RayAddress = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="Ray cluster to join, or auto. [default: a Ray of its own]")
+]
 Memory = Annotated[str | None, typer.Option(metavar="SIZE", help="Most memory of the search, such as 2GB.")]
 
 
@@ -82,6 +94,22 @@ def mining_config(*, thresholds: tuple[str, ...] = ("default",), **settings: Any
     if settings.get("threshold", "default") not in thresholds:
         settings["threshold"] = number_or_none(settings["threshold"], "--threshold")
     return MiningConfig(max_characters=None if longest is None else int(longest), **settings)
+
+
+def expected_languages(value: str | None, languages: str | None) -> dict[str, str | None]:
+    """Return the settings of --language-filter, which names both sides, or takes them from --languages."""
+    if value is None:
+        return {}
+    if value == "auto":
+        if languages is None:
+            raise ConfigError("--language-filter auto needs --languages", "Add --languages sw-en.")
+        value = languages
+    codes = [None if each == "none" else each for each in value.split("-")]
+    if len(codes) != 2 or "" in codes:
+        raise ConfigError(
+            f"--language-filter {value!r} names no two sides", "Write sw-en, sw-none, none-en, or auto."
+        )
+    return dict(zip(("source_language", "target_language"), codes, strict=True))
 
 
 def dev_pairs(value: str | None) -> PairSpec | None:

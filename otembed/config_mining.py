@@ -13,6 +13,7 @@ Count = Annotated[int, Field(gt=0, strict=True)]
 Margin = Literal["ratio", "distance", "absolute"]
 Search = Literal["auto", "exact", "hnsw", "ivf", "pq"]
 Rescore = Literal["none", "ot"]
+Engine = Literal["local", "processes", "ray"]
 Match = Literal["one-to-one", "intersection", "union", "forward", "backward"]
 
 # Near the best F1 of the offline encoder on Tatoeba with half of the lines orphaned. Of raw vectors they depend on
@@ -43,6 +44,13 @@ class MiningConfig:
     batch_size: Count = Field(default=32, description="Most lines encoded at a time; tokens bound it too.")
     max_characters: Count | None = Field(
         default=1000, description="Longer lines are left out and counted. null: no limit."
+    )
+    source_language: str | None = Field(
+        default=None, description="Leave out source lines in another language (needs py3langid). null: none."
+    )
+    target_language: str | None = Field(default=None, description="The same of the target.")
+    min_language_probability: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.01, description="A line less likely than this to be in its language is in another one."
     )
     center: bool | None = Field(
         default=None, description="Take each side's mean away. null: if both sides have 10 lines or more."
@@ -91,7 +99,15 @@ class MiningConfig:
         default=None,
         description="auto: the least threshold of this expected precision. null: the best expected F1.",
     )
-    workers: Count | None = Field(default=None, description="Threads of the search. null: all processors.")
+    engine: Engine = Field(
+        default="local",
+        description="What embeds and searches exactly: local, this process; processes of this machine; ray, a cluster.",
+    )
+    ray_address: str | None = Field(default=None, description="Ray cluster to join. null: this machine alone.")
+    workers: Count | None = Field(
+        default=None,
+        description="Threads of the search, or worker processes of another engine. null: all processors.",
+    )
     memory_gb: Annotated[float, Field(gt=0)] | None = Field(
         default=None, description="Most memory of the search, in 1e9 bytes. null: no limit."
     )
@@ -116,6 +132,10 @@ class MiningConfig:
             raise ConfigError(
                 f"threshold is auto, rescore is {self.rescore}: what words would say of planted pairs is not known",
                 "Set rescore: none, or a number as threshold.",
+            )
+        if self.ray_address is not None and self.engine != "ray":
+            raise ConfigError(
+                f"a Ray address is given, {self.ray_address}, but the engine is {self.engine}", "Set engine: ray."
             )
         if self.min_precision is not None and self.threshold != "auto":
             raise ConfigError(

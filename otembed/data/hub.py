@@ -21,6 +21,15 @@ DEFAULT_SPLIT = "train"
 SAVED_FILES = ("dataset_info.json", "dataset_dict.json")
 
 
+def hub_place(name: str, config: str | None, split: str | None) -> str:
+    """Return a hub dataset in words.
+
+    >>> hub_place("owner/name", "en-sw", None)
+    'hub:owner/name:en-sw@train'
+    """
+    return f"hub:{name}" + (f":{config}" if config else "") + f"@{split or DEFAULT_SPLIT}"
+
+
 def is_saved_dataset(path: Path) -> bool:
     """Return whether the folder was written by ``save_to_disk``."""
     return any((path / name).is_file() for name in SAVED_FILES)
@@ -34,14 +43,19 @@ def read_saved(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
     DataError
         The folder is no saved dataset, has no such split, or lacks the columns.
     """
-    path = spec.paths[0]
-    data = open_saved(path, spec.split)
-    places = find_columns(data.column_names, spec, str(path))
-    yield from _rows(data.select_columns(list(dict.fromkeys(p[0] for p in places))), spec, str(path))
+    data = open_saved(spec.paths[0], spec.split)
+    places = find_columns(data.column_names, spec, spec.where)
+    yield from _rows(data.select_columns(list(dict.fromkeys(p[0] for p in places))), spec, spec.where)
 
 
 def open_saved(path: Path, split: str | None) -> Dataset:
-    """Return a saved dataset; of a dataset dictionary one split, ``train`` if None; errors of :func:`read_saved`."""
+    """Return a saved dataset, memory-mapped; of a dataset dictionary one split, ``train`` by default.
+
+    Raises
+    ------
+    DataError
+        The folder is no saved dataset, or has no such split.
+    """
     from datasets.dataset_dict import DatasetDict
     from datasets.load import load_from_disk
 

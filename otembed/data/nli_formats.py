@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from otembed.data.compression import OPENERS, read_lines, require_file, split_suffix
 from otembed.data.hub import open_hub, open_saved
-from otembed.data.spec import hub_place
+from otembed.data.spec import parse_hub
 from otembed.data.tabular import csv_fields, json_object
 from otembed.errors import ConfigError, DataError
 
@@ -58,7 +58,7 @@ def open_records(place: str, language: str | None) -> tuple[str, Iterator[tuple[
         elif at:
             place = f"{place.partition('@')[0]}@{split}"
     if place.startswith("hub:"):
-        spec = hub_place("hub", place.removeprefix("hub:"))
+        spec = parse_hub("hub", place)
         split = spec.get("split") or "train"
         where = f"hub:{spec['hub']}" + (f":{spec['config']}" if spec["config"] else "") + f"@{split}"
         return where, _hub_records(spec["hub"], spec["config"], split, where)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from otembed.data.compression import open_binary, read_lines, require_file, split_suffix
 from otembed.data.hub import open_hub, open_saved
 from otembed.data.qa import FORMAT_HINT, QuestionSet, QuestionSetBuilder
-from otembed.data.spec import LANGUAGE_CODE, hub_place
+from otembed.data.spec import LANGUAGE_CODE, parse_hub
 from otembed.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def parse_question_place(value: str) -> QuestionPlace:
     'xquad.ar'
     """
     if value.startswith(HUB):
-        return QuestionPlace(**hub_place("questions", value.removeprefix(HUB)))
+        return QuestionPlace(**parse_hub("questions", value))
     path, _, split = value.partition(SPLIT)
     if not path:
         raise ConfigError(f"questions: {value!r} names no file", "Write FILE or hub:OWNER/NAME[:CONFIG][@SPLIT].")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from otembed.data.compression import split_suffix
+from otembed.data.hub import hub_place
 from otembed.data.starter import starter_languages, starter_parts, starter_path
 from otembed.errors import ConfigError, did_you_mean
 
@@ -81,7 +82,7 @@ class PairSpec:
         """The files or the hub dataset in words, for messages and records."""
         if self.hub is None:
             return ",".join(str(path) for path in self.paths)
-        return f"hub:{self.hub}" + (f":{self.config}" if self.config else "") + f"@{self.split or 'train'}"
+        return hub_place(self.hub, self.config, self.split)
 
 
 def parse_pair_spec(key: str, value: str) -> PairSpec:
@@ -115,7 +116,7 @@ def parse_pair_spec(key: str, value: str) -> PairSpec:
             raise ConfigError(f"{key}: {value!r} takes no query", "Write it without '?...'.")
         return _starter(key, source, target, place.removeprefix("starter:"))
     if place.startswith("hub:"):
-        return PairSpec(source, target, **(options | hub_place(key, place.removeprefix("hub:"), options)))
+        return PairSpec(source, target, **(options | parse_hub(key, place, options)))
     return PairSpec(source, target, paths=_paths(key, source, target, place), **options)
 
 
@@ -164,8 +165,12 @@ def _starter(key: str, source: str, target: str, text: str) -> PairSpec:
     return PairSpec(source, target, paths=(starter_path(part),), source_column=source, target_column=target)
 
 
-def hub_place(key: str, text: str, options: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
-    """Return ``hub``, ``config`` and perhaps ``split`` of ``OWNER/NAME[:CONFIG][@SPLIT]``; ConfigError if malformed."""
+def parse_hub(key: str, place: str, options: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """Parse ``hub:OWNER/NAME[:CONFIG][@SPLIT]`` into ``hub``, ``config`` and, where it is named, ``split``.
+
+    ``key`` stands before the messages; a split among ``options`` may not be named twice.
+    """
+    text = place.removeprefix("hub:")
     name, at, split = text.partition("@")
     name, colon, config = name.partition(":")
     if name.count("/") > 1 or not re.fullmatch(r"[\w.\-]+(/[\w.\-]+)?", name):
@@ -174,8 +179,8 @@ def hub_place(key: str, text: str, options: Mapping[str, Any] = MappingProxyType
         raise ConfigError(f"{key}: hub:{text} ends too early", "Write hub:OWNER/NAME[:CONFIG][@SPLIT].")
     if at and "split" in options:
         raise ConfigError(f"{key}: the split is named twice", "Write it once, as @SPLIT.")
-    place: dict[str, Any] = {"hub": name, "config": config or None}
-    return place | ({"split": split} if at else {})
+    found: dict[str, Any] = {"hub": name, "config": config or None}
+    return found | ({"split": split} if at else {})
 
 
 def _paths(key: str, source: str, target: str, place: str) -> tuple[Path, ...]:

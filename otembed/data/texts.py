@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from otembed.data.compression import OPENERS, decode_lines, read_lines, require_file, split_suffix
+from otembed.data.hub import hub_place, is_saved_dataset, open_hub, open_saved
+from otembed.data.spec import parse_hub
 from otembed.data.tabular import BATCH_ROWS, json_object
 from otembed.errors import ConfigError, DataError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 STDIN = "-"
 USUAL_FIELDS = ("text", "sentence", "content")
 RECORDS = (".jsonl", ".parquet")
-KEYS = ("text", "id")
+KEYS = ("text", "id", "split")
 # Formats that hold more than a sentence: read as plain lines they would give nonsense without a word of warning.
 NOT_PLAIN = (".csv", ".tmx", ".po", ".mo", ".npy", ".json", ".xml", ".zip", ".pdf", ".arrow")
 
@@ -34,20 +36,33 @@ class Text(NamedTuple):
 
 @dataclass(frozen=True)
 class TextPlace:
-    """Where texts are: a file or ``-`` (stdin), and the fields of its records that hold text and id."""
+    """Where texts are: a file, ``-`` (stdin), a saved dataset or one on the hub; and the fields of text and id."""
 
     path: Path
     text_field: str | None = None
     id_field: str | None = None
+    hub: str | None = None
+    config: str | None = None
+    split: str | None = None
 
     @property
     def is_stdin(self) -> bool:
         """Whether the texts come from stdin."""
         return str(self.path) == STDIN
 
+    @property
+    def name(self) -> str:
+        """The place in words."""
+        if self.hub is not None:
+            return hub_place(self.hub, self.config, self.split)
+        return "stdin" if self.is_stdin else str(self.path)
+
 
 def parse_text_place(value: str | Path) -> TextPlace:
-    """Parse ``FILE``, ``-`` or ``FILE?text=FIELD&id=FIELD``; nothing is read.
+    """Parse where texts are; nothing is read.
+
+    ``FILE``, ``-``, a folder of ``save_to_disk`` or ``hub:OWNER/NAME[:CONFIG][@SPLIT]``; each may end in
+    ``?text=FIELD&id=FIELD``, a dataset also in ``split=NAME``.
 
     Raises
     ------
@@ -58,10 +73,11 @@ def parse_text_place(value: str | Path) -> TextPlace:
     'body'
     """
     place, mark, query = str(value).rpartition("?") if "?" in str(value) else (str(value), "", "")
-    if not mark or isinstance(value, Path) or Path(str(value)).exists():
+    on_hub = isinstance(value, str) and value.startswith("hub:") and not Path(value).exists()
+    if (not mark and not on_hub) or isinstance(value, Path) or Path(value).exists():
         return TextPlace(Path(value).expanduser())
     try:
-        fields = parse_qsl(query, keep_blank_values=True, strict_parsing=True)
+        fields = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if mark else []
     except ValueError as error:
         raise ConfigError(
             f"cannot read the query {query!r} of {value}", "Write FILE?text=FIELD&id=FIELD."
@@ -73,7 +89,11 @@ def parse_text_place(value: str | Path) -> TextPlace:
         if key in options or not field:
             raise ConfigError(f"{value}: give {key!r} one value", "Write FILE?text=FIELD&id=FIELD.")
         options[key] = field
-    return TextPlace(Path(place).expanduser(), options.get("text"), options.get("id"))
+    wanted = options.get("text"), options.get("id")
+    if on_hub:
+        found = parse_hub(str(value), place, options)
+        return TextPlace(Path(place), *wanted, **({"split": options.get("split")} | found))
+    return TextPlace(Path(place).expanduser(), *wanted, split=options.get("split"))
 
 
 def read_texts(place: TextPlace) -> Iterator[Text]:
@@ -90,11 +110,24 @@ def read_texts(place: TextPlace) -> Iterator[Text]:
     ConfigError
         A column is named that is no number.
     """
+    if place.hub is not None:
+        return _dataset(
+            open_hub(place.hub, place.config, place.split, hub_place(place.hub, place.config, place.split))[0],
+            place,
+        )
     suffix, compression = split_suffix(place.path)
     if not place.is_stdin:
         require_file(place.path)
+        if is_saved_dataset(place.path):
+            return _dataset(_saved(place), place)
         if place.path.is_dir():
-            raise DataError("a folder, not a file", "Name a file of one sentence a line.", path=place.path)
+            raise DataError(
+                "a folder, not a file",
+                "Name a file of one sentence a line, or a folder that Dataset.save_to_disk has written.",
+                path=place.path,
+            )
+        if place.split is not None:
+            raise ConfigError(f"{place.path} takes no ?split=", "Query keys it takes: text, id.")
         if suffix in NOT_PLAIN:
             raise DataError(
                 f"{suffix} is no format of one-sided text",
@@ -120,7 +153,7 @@ def _lines(place: TextPlace) -> Iterator[tuple[int, str]]:
 
 def _tsv(place: TextPlace) -> Iterator[Text]:
     columns = []
-    for key, field in zip(KEYS, (place.text_field or "0", place.id_field), strict=True):
+    for key, field in (("text", place.text_field or "0"), ("id", place.id_field)):
         if field is not None and not field.isdecimal():
             raise ConfigError(
                 f"{place.path}: {key}={field!r} is no column number", "Count columns from 0: ?text=1&id=0."
@@ -169,7 +202,39 @@ def _parquet(place: TextPlace) -> Iterator[Text]:
         raise DataError(f"not a sound Parquet file: {error}", "Write the file again.", path=place.path) from error
 
 
-def _usual_field(names: Sequence[str], path: Path, line: int | None) -> str:
+def _dataset(records: Iterable[Mapping[str, Any]], place: TextPlace) -> Iterator[Text]:
+    field = place.text_field
+    for number, record in enumerate(records, start=1):
+        flat = _flat(record)
+        field = field or _usual_field(list(flat), place.name, None)
+        yield _pick(flat, field, place, number)
+
+
+def _saved(place: TextPlace) -> Iterator[Mapping[str, Any]]:
+    """Read the wanted columns alone: others may hold pictures."""
+    data = open_saved(place.path, place.split)
+    names: list[str] = data.column_names
+    columns = []
+    for name in (place.text_field or _usual_field(names, place.name, None), place.id_field):
+        column = name if name is None or name in names else name.partition(".")[0]
+        if name is not None and column not in names:
+            raise _missing(name, names, place.name, None)
+        columns.append(column)
+    return iter(data.select_columns(list(dict.fromkeys(filter(None, columns)))))
+
+
+def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Name the entries of a nested field beside it: ``translation.en``."""
+    inner = {
+        f"{name}.{key}": part
+        for name, each in record.items()
+        if isinstance(each, dict)
+        for key, part in each.items()
+    }
+    return {**inner, **record}
+
+
+def _usual_field(names: Sequence[str], path: str | Path, line: int | None) -> str:
     for name in USUAL_FIELDS:
         if name in names:
             return name
@@ -184,21 +249,21 @@ def _usual_field(names: Sequence[str], path: Path, line: int | None) -> str:
 def _pick(record: Mapping[str, Any], field: str, place: TextPlace, number: int) -> Text:
     for wanted in filter(None, (field, place.id_field)):
         if wanted not in record:
-            raise _missing(wanted, list(record), place.path, number)
+            raise _missing(wanted, list(record), place.name, number)
     text, label = record[field], None if place.id_field is None else record[place.id_field]
     if text is not None and not isinstance(text, str):
         raise DataError(
             f"field {field!r} is {type(text).__name__}, not text",
             "Name the one that holds the text: FILE?text=FIELD.",
-            path=place.path,
+            path=place.name,
             line=number,
         )
     if place.id_field is not None and (isinstance(label, bool) or not isinstance(label, str | int)):
         raise DataError(
-            f"id {label!r} is neither text nor a whole number", "Name another id.", path=place.path, line=number
+            f"id {label!r} is neither text nor a whole number", "Name another id.", path=place.name, line=number
         )
     return Text(number, text or "", None if label is None else str(label))
 
 
-def _missing(name: str, names: Sequence[str], path: Path, line: int | None) -> DataError:
+def _missing(name: str, names: Sequence[str], path: str | Path, line: int | None) -> DataError:
     return DataError(f"no field {name!r}", did_you_mean(name, names), path=path, line=line)

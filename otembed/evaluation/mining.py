@@ -31,7 +31,7 @@ class MiningScores(Result):
     ``precision``, ``recall`` and ``f1`` are of the pairs at ``threshold`` or above (``found`` of them, ``right`` of
     those in gold); ``best_f1`` is the highest F1 of any threshold, reached at ``best_threshold``: an upper bound
     that no user without gold reaches. ``gold`` counts different known pairs, ``gold_unusable`` those of them
-    whose lines were left out. ``curve`` holds ``(threshold, precision, recall)``, at most 200 of all points.
+    whose lines were left out. ``curve`` holds ``(threshold, precision, recall)``, at most 200 of all points, that of the best F1 among them.
     """
 
     name: str
@@ -112,7 +112,8 @@ def mining_scores(
         best_threshold = float((cut + values[ends[best] + 1]) / 2 if best + 1 < len(ends) else cut)
     found = len(values) if threshold is None else int((values >= threshold).sum())
     good = int(hits[:found].sum())
-    shown = np.unique(np.linspace(0, len(ends) - 1, min(CURVE_POINTS, len(ends))).round().astype(np.int64))
+    shown = np.linspace(0, len(ends) - 1, min(CURVE_POINTS - 1, len(ends))).round().astype(np.int64)
+    shown = np.unique(shown if best is None else np.append(shown, best))
     return MiningScores(
         name=name,
         gold=gold,

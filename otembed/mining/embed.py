@@ -15,11 +15,12 @@ import numpy as np
 from filelock import FileLock
 
 from otembed.cache import default_cache_dir
-from otembed.errors import ConfigError, DataError, NumericsError
+from otembed.errors import ConfigError, DataError
+from otembed.mining.embed_tasks import EmbedWork, Encoding, embed_apart
 from otembed.mining.progress import Progress, silent
 from otembed.mining.shards import ShardFolder
 from otembed.mining.vectors import DTYPES
-from otembed.models.encode import encode_by_length, resolve_prompt
+from otembed.models.encode import resolve_prompt
 from otembed.models.fingerprint import model_fingerprint
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
+    from otembed.mining.executors import Executor
     from otembed.mining.listed import TextRows
     from otembed.mining.vectors import Vectors
 
@@ -71,6 +73,9 @@ def embed_lines(
     batch_size: int | None = 32,
     batch_tokens: int | None = None,
     shard_rows: int = SHARD_ROWS,
+    executor: Executor | None = None,
+    load_as: str | None = None,
+    device: str | None = None,
     progress: Progress = silent,
 ) -> Vectors:
     """Encode lines into shards on disk and return them; what earlier runs have finished is not done again.
@@ -93,6 +98,10 @@ def embed_lines(
         Most lines and most tokens encoded at a time; see :func:`otembed.models.encode.encode_by_length`.
     shard_rows
         Most lines of a shard, rounded up to whole windows of 1,024; a shard also ends after a minute.
+    executor
+        Does the shards as tasks of its workers; ``None``: they are done here.
+    load_as, device
+        The name by which workers load the model, and where to; without a name the model travels to them.
     progress
         Called with the stage, the lines done and all lines.
 
@@ -109,34 +118,43 @@ def embed_lines(
         A setting is out of range.
     DataError
         The cache cannot be written.
+    ModelError
+        A worker has another model under ``load_as``.
     """
     text = resolve_prompt(model, prompt, prompt_name)
     key = embedding_key(lines, model, text, truncate_dim, precision)
+    encoding = Encoding(lines.name, text, batch_size, batch_tokens, truncate_dim)
     with cache_lock(make_cache_folder(cache, "embeddings"), key.digest):
         folder = shard_folder(key, lines, cache)
         folder.tidy()
         done = folder.finished
         if done:
             logger.info("%s: %d of %d lines are embedded already (%s)", lines.name, done, len(lines), folder.path)
+        if executor is not None:
+            work = EmbedWork(
+                load_as or model, device, key.model, encoding, WINDOW, folder.path.absolute(), precision
+            )
+            embed_apart(
+                lines,
+                folder,
+                work,
+                executor,
+                shard_rows=-(-shard_rows // WINDOW) * WINDOW,
+                seconds=SHARD_SECONDS,
+                progress=progress,
+            )
+            return folder.vectors(lines.name)
         for start, stop in folder.missing(-(-shard_rows // WINDOW) * WINDOW):
             blocks: list[NDArray[np.float32]] = []
             opened = monotonic()
             for first in range(start, stop, WINDOW):
-                texts = lines.texts(first, min(first + WINDOW, stop))
-                vectors = encode_by_length(
-                    model,
-                    texts,
-                    prompt=text,
-                    truncate_dim=truncate_dim,
-                    batch_tokens=batch_tokens,
-                    batch_size=batch_size,
-                )
-                blocks.append(_checked(vectors, lines, first))
-                done += len(texts)
+                last = min(first + WINDOW, stop)
+                blocks.append(encoding(model, lines.texts(first, last), lines.ids[first:last].tolist()))
+                done += last - first
                 progress(f"embedding {lines.name}", done, len(lines))
-                if monotonic() - opened > SHARD_SECONDS or first + WINDOW >= stop:
+                if monotonic() - opened > SHARD_SECONDS or last == stop:
                     folder.write(start, np.concatenate(blocks))
-                    start, blocks, opened = first + len(texts), [], monotonic()
+                    start, blocks, opened = last, [], monotonic()
     return folder.vectors(lines.name)
 
 
@@ -194,14 +212,3 @@ def cache_lock(folder: Path, name: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _checked(vectors: NDArray[np.float32], lines: TextRows, first: int) -> NDArray[np.float32]:
-    bad = ~np.isfinite(vectors).all(axis=1) | ~vectors.any(axis=1)
-    if bad.any():
-        row = first + int(bad.argmax())
-        raise NumericsError(
-            f"{lines.name}: the model gives NaN, infinity or a zero vector for line {lines.ids[row]}",
-            "Look at that line, and at the model.",
-        )
-    return vectors

@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from otembed.errors import ConfigError, DataError
 from otembed.mining import kernels
+from otembed.mining.blocks import Block, take_up_left
 from otembed.mining.neighbours import Neighbours, SearchState
 from otembed.mining.progress import Progress, silent
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from otembed.mining.sides import Side
+    from otembed.mining.vectors import Floats
 
 SAVE_SECONDS = 60
 
@@ -117,6 +119,7 @@ def exact_neighbours(
     state = SearchState(len(source), len(target), k)
     if state_file is not None:
         state.load(state_file)
+        take_up_left(state_file, state)
     _Search(source, target, state, tiling or Tiling(), state_file, progress).run(workers or available_workers())
     return state.forward, state.backward
 
@@ -141,6 +144,36 @@ def slack_of(dimension: int) -> float:
     return (dimension + 4) * 2.0**-24 * 1.001
 
 
+def screen_stripe(
+    rows: Floats,
+    columns: Floats,
+    forward: Neighbours,
+    backward: Neighbours,
+    first_row: int,
+    first_column: int,
+    tile: Floats,
+    width: int,
+) -> None:
+    """Bring the lists of rows and columns up to date, ``width`` columns at a time; ``tile`` is scratch."""
+    slack = slack_of(rows.shape[1])
+    for left in range(0, len(columns), width):
+        part = columns[left : left + width]
+        product = tile[: len(rows) * len(part)].reshape(len(rows), len(part))
+        np.matmul(rows, part.T, out=product)
+        kernels.screen(
+            product,
+            rows,
+            part,
+            slack,
+            forward.scores,
+            forward.ids,
+            backward.scores[left : left + len(part)],
+            backward.ids[left : left + len(part)],
+            first_row,
+            first_column + left,
+        )
+
+
 class _Search:
     def __init__(
         self,
@@ -158,7 +191,6 @@ class _Search:
         self.saved_at = monotonic()
         self.blocks = -(-len(source) // tiling.rows)
         self.tiles_done = 0
-        self.slack = slack_of(source.vectors.dimension)
 
     def run(self, workers: int) -> None:
         stripes = list(self.state.remaining(self.tiling.stripe))
@@ -205,27 +237,18 @@ class _Search:
 
     def _stripe(self, start: int, stop: int, own: Neighbours, tile: np.ndarray) -> Neighbours | None:
         columns = self.target.read(start, stop)
-        found = Neighbours.none(stop - start, self.state.backward.ids.shape[1])
+        found = Neighbours(
+            self.state.backward.scores[start:stop].copy(), self.state.backward.ids[start:stop].copy()
+        )
         for first in range(0, len(self.source), self.tiling.rows):
             if self.stopped.is_set():
                 return None
-            rows = self.source.read(first, first + self.tiling.rows)
-            for left in range(0, len(columns), self.tiling.columns):
-                part = columns[left : left + self.tiling.columns]
-                product = tile[: len(rows) * len(part)].reshape(len(rows), len(part))
-                np.matmul(rows, part.T, out=product)
-                kernels.screen(
-                    product,
-                    rows,
-                    part,
-                    self.slack,
-                    own.scores[first : first + len(rows)],
-                    own.ids[first : first + len(rows)],
-                    found.scores[left : left + len(part)],
-                    found.ids[left : left + len(part)],
-                    first,
-                    start + left,
-                )
+            last = min(first + self.tiling.rows, len(self.source))
+            # A block that another engine has searched is in the lists already.
+            if not self.state.covers(Block(first, last, start, stop)):
+                rows = self.source.read(first, last)
+                lists = Neighbours(own.scores[first:last], own.ids[first:last])
+                screen_stripe(rows, columns, lists, found, first, start, tile, self.tiling.columns)
             with self.lock:
                 self.tiles_done += self._tiles(start, stop)
                 self.progress("searching", self.tiles_done, self.tiles_all)

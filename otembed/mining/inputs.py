@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from otembed.config_mining import CENTER_FROM, MiningConfig
+from otembed.data.language import LanguageFilter
 from otembed.errors import ConfigError, DataError
 from otembed.mining.embed import embed_lines
 from otembed.mining.lines import Lines, check_two_sides, read_side
@@ -21,6 +22,8 @@ from otembed.mining.vectors import Vectors, array_vectors, open_vectors
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+
+    from otembed.mining.executors import Executor
 
 logger = logging.getLogger(__name__)
 
@@ -60,9 +63,16 @@ def open_inputs(
     """Read the lines and open the vectors of both sides; errors as in :func:`otembed.mining.mine.mine_bitext`."""
     if isinstance(source, str | Path) and isinstance(target, str | Path):
         check_two_sides(source, target)
+    sides = (
+        (source, source_vectors, "source", config.source_language),
+        (target, target_vectors, "target", config.target_language),
+    )
+    filters = [
+        None if code is None else LanguageFilter(code, config.min_language_probability) for *_, code in sides
+    ]
     return [
-        _open(place, vectors, name, config, dimension, dtype)
-        for place, vectors, name in ((source, source_vectors, "source"), (target, target_vectors, "target"))
+        _open(place, vectors, name, config, dimension, dtype, language)
+        for (place, vectors, name, _), language in zip(sides, filters, strict=True)
     ]
 
 
@@ -73,12 +83,17 @@ def _open(
     config: MiningConfig,
     dimension: int | None,
     dtype: str | None,
+    language: LanguageFilter | None,
 ) -> Input:
     if isinstance(place, np.ndarray) or (isinstance(place, str | Path) and str(place).endswith(VECTOR_SUFFIX)):
         if vectors is not None:
             raise ConfigError(f"{name}: vectors are given twice", "Give the lines, and their vectors beside them.")
+        if language is not None:
+            raise ConfigError(
+                f"{name}: vectors alone have no language to tell", "Give the lines, and their vectors beside them."
+            )
         return Input(None, _open_vectors(place, name, dimension, dtype))
-    lines = read_side(place, name=name, max_characters=config.max_characters)
+    lines = read_side(place, name=name, max_characters=config.max_characters, language=language)
     if vectors is None:
         return Input(lines, None)
     opened = _open_vectors(vectors, name, dimension, dtype)
@@ -118,8 +133,11 @@ def embed_input(
     *,
     cache: str | Path | None,
     progress: Progress,
+    executor: Executor | None = None,
+    load_as: str | None = None,
+    device: str | None = None,
 ) -> Vectors:
-    """Return the vectors of a side, embedding its lines if it has none."""
+    """Return the vectors of a side, embedding its lines if it has none; by an executor where there is one."""
     if given.vectors is not None or given.lines is None or encoder is None:
         return given.vectors  # type: ignore[return-value]  # load_encoder has seen to it
     return embed_lines(
@@ -131,6 +149,9 @@ def embed_input(
         truncate_dim=config.truncate_dim,
         precision=config.precision,
         batch_size=config.batch_size,
+        executor=executor,
+        load_as=load_as,
+        device=device,
         progress=progress,
     )
 

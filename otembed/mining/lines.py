@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from otembed.data.language import LanguageFilter
+
     Ids = NDArray[np.int64]
 
 MAX_CHARACTERS = 1000
@@ -40,7 +42,8 @@ class Lines:
     ids
         (n,) line numbers, counted from 1, ascending.
     counts
-        What was read and what was left out: ``empty``, ``too_long``, ``unpaired_surrogate``, ``repeated``.
+        What was read and what was left out: ``empty``, ``too_long``, ``unpaired_surrogate``, ``other_language``,
+        ``repeated``.
     lengths
         (n,) characters of each.
     labels
@@ -101,19 +104,25 @@ class Lines:
 
 
 def read_side(
-    place: str | Path | Iterable[str], *, name: str = "texts", max_characters: int | None = MAX_CHARACTERS
+    place: str | Path | Iterable[str],
+    *,
+    name: str = "texts",
+    max_characters: int | None = MAX_CHARACTERS,
+    language: LanguageFilter | None = None,
 ) -> Lines:
     """Read one side of a mining run.
 
     Parameters
     ----------
     place
-        A file, ``-`` for stdin, ``FILE?text=FIELD&id=FIELD`` (see :func:`otembed.data.texts.read_texts`), or
-        the texts themselves, numbered from 1.
+        A file, ``-`` for stdin, ``FILE?text=FIELD&id=FIELD``, a saved dataset or ``hub:OWNER/NAME`` (see
+        :func:`otembed.data.texts.parse_text_place`), or the texts themselves, numbered from 1.
     name
         What messages call texts that come from no file.
     max_characters
         Longer lines are left out and counted: what an encoder cuts off is not compared. ``None``: no limit.
+    language
+        Lines in another language are left out and counted. ``None``: all languages.
 
     Raises
     ------
@@ -122,8 +131,8 @@ def read_side(
     """
     if isinstance(place, str | Path):
         where = parse_text_place(place)
-        return _collect(read_texts(where), "stdin" if where.is_stdin else str(where.path), max_characters)
-    return _collect(_numbered(place, name), name, max_characters)
+        return _collect(read_texts(where), where.name, max_characters, language)
+    return _collect(_numbered(place, name), name, max_characters, language)
 
 
 def check_two_sides(source: str | Path, target: str | Path) -> None:
@@ -139,22 +148,26 @@ def _numbered(texts: Iterable[str], name: str) -> Iterator[Text]:
         yield Text(number, text, None)
 
 
-def _fault(text: str, max_characters: int | None) -> str | None:
+def _fault(text: str, max_characters: int | None, language: LanguageFilter | None) -> str | None:
     if not text:
         return "empty"
     if max_characters is not None and len(text) > max_characters:
         return "too_long"
-    return "unpaired_surrogate" if SURROGATE.search(text) else None
+    if SURROGATE.search(text):
+        return "unpaired_surrogate"
+    return "other_language" if language is not None and language.is_other(text) else None
 
 
-def _collect(texts: Iterable[Text], name: str, max_characters: int | None) -> Lines:
+def _collect(
+    texts: Iterable[Text], name: str, max_characters: int | None, language: LanguageFilter | None
+) -> Lines:
     counts = PairCounts()
     ids, bounds, lengths, digests = array("q"), array("q", [0]), array("i"), bytearray()
     labels: list[str] = []
     with tempfile.TemporaryFile(prefix="otembed-") as spool:
         for number, raw_text, label in texts:
             text = clean_text(raw_text)
-            fault = _fault(text, max_characters)
+            fault = _fault(text, max_characters, language)
             if fault is not None:
                 counts.drop(fault, number)
                 continue

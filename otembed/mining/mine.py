@@ -17,23 +17,26 @@ from otembed.mining.approximate import METHODS, approximate_neighbours, choose_m
 from otembed.mining.dev_pairs import DevPlace, calibrate_run, check_calibration, open_dev_pairs
 from otembed.mining.embed import make_cache_folder
 from otembed.mining.exact import available_workers, exact_neighbours
+from otembed.mining.executors import open_executor, refuse_memory
 from otembed.mining.inputs import Place, VectorPlace, centre_both, collect, embed_input, load_encoder, open_inputs
 from otembed.mining.mined import Collection, MinedPairs, MiningReport, length_filter
 from otembed.mining.pairing import pair_up
 from otembed.mining.plan import plan_search
 from otembed.mining.progress import Progress, silent
 from otembed.mining.rescore import open_rescorer
+from otembed.mining.search_tasks import exact_neighbours_apart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sentence_transformers import SentenceTransformer
 
+    from otembed.mining.executors import Executor
     from otembed.mining.neighbours import Neighbours
 
 logger = logging.getLogger(__name__)
 
-STATE_SCHEMA = 2
+STATE_SCHEMA = 3
 
 
 def mine_bitext(
@@ -118,16 +121,29 @@ def mine_bitext(
             source, target, source_vectors, target_vectors, config, dimension=dimension, dtype=dtype
         )
         development = None if calibrate is None else open_dev_pairs(calibrate, inputs, config)
-    with clock("embed"):
-        every = inputs if development is None else [*inputs, *development.inputs]
-        encoder = load_encoder(model, every, device)
-        rescorer = open_rescorer(inputs, encoder, config, cache=cache)
-        vectors = [embed_input(each, encoder, config, cache=cache, progress=progress) for each in every]
-    with clock("scan"):
-        left, right, *seeds = (collect(*each) for each in zip(every, vectors, strict=True))
-        left, right = centre_both(left, right, config.center)
-    with clock("search"):
-        found = search(left, right, config, cache=cache, progress=progress)
+    with open_executor(config) as executor:
+        with clock("embed"):
+            every = inputs if development is None else [*inputs, *development.inputs]
+            encoder = load_encoder(model, every, device if executor is None else "cpu")
+            rescorer = open_rescorer(inputs, encoder, config, cache=cache)
+            vectors = [
+                embed_input(
+                    each,
+                    encoder,
+                    config,
+                    cache=cache,
+                    progress=progress,
+                    executor=executor,
+                    load_as=str(model) if isinstance(model, str | Path) else None,
+                    device=device,
+                )
+                for each in every
+            ]
+        with clock("scan"):
+            left, right, *seeds = (collect(*each) for each in zip(every, vectors, strict=True))
+            left, right = centre_both(left, right, config.center)
+        with clock("search"):
+            found = search(left, right, config, cache=cache, progress=progress, executor=executor)
     lists, cosines = (found.forward, found.backward), None
     if rescorer is not None:
         with clock("rescore"):
@@ -185,10 +201,12 @@ def search(
     *,
     cache: str | Path | None,
     progress: Progress = silent,
+    executor: Executor | None = None,
 ) -> Found:
     """Return the neighbours of both sides, going on from what the cache holds of the same search.
 
-    Arrays in memory are the caller's to keep: nothing about them is written to disk.
+    Arrays in memory are the caller's to keep: nothing about them is written to disk, and no executor searches them.
+    An index is made and asked in this process alone.
     """
     rows, columns, dimension = len(source), len(target), source.side.vectors.dimension
     method = choose_method(config.search, rows, columns)
@@ -202,6 +220,15 @@ def search(
         state_file = make_cache_folder(cache, "searches") / f"{name}.npz"
         index_folder = make_cache_folder(cache, "indexes") if method in METHODS else None
     sides = source.side, target.side
+    if executor is not None and method != "exact":
+        logger.info("an index (%s) is made and asked in this process, not by the engine %s", method, config.engine)
+    elif executor is not None:
+        if state_file is None:
+            raise refuse_memory(f"{source.side.vectors.name} and {target.side.vectors.name}")
+        both = exact_neighbours_apart(
+            *sides, config.k, executor, state_file=state_file, tiling=plan.tiling, progress=progress
+        )
+        return Found(*both, method, None)
     if method == "exact":
         both = exact_neighbours(
             *sides, config.k, tiling=plan.tiling, workers=plan.workers, state_file=state_file, progress=progress

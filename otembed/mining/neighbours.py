@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from otembed.errors import DataError
 from otembed.mining import kernels
+from otembed.mining.blocks import Block, save_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,13 +59,15 @@ class SearchState:
     k
         Neighbours kept of each; with fewer rows on the other side, all of them.
 
-    ``recall`` is the measured recall of an approximate search, None of an exact one.
+    ``done`` says which columns were compared with all rows, ``blocks`` what else was compared; the lists hold all that
+    was found there, and may hold more. ``recall`` is the measured recall of an approximate search, None of an exact one.
     """
 
     def __init__(self, rows: int, columns: int, k: int) -> None:
         self.forward = Neighbours.none(rows, min(k, columns))
         self.backward = Neighbours.none(columns, min(k, rows))
         self.done = np.zeros(columns, bool)
+        self.blocks: set[Block] = set()
         self.recall: float | None = None
 
     def remaining(self, width: int) -> Iterator[tuple[int, int]]:
@@ -76,28 +77,49 @@ class SearchState:
             for first in range(start, stop, width):
                 yield first, min(first + width, stop)
 
+    def add_block(self, block: Block, *lists: tuple[Floats, Ids]) -> bool:
+        """Take up what was found in a block, and note it as done; False if the lists do not fit it."""
+        rows, columns = slice(*block[:2]), slice(*block[2:])
+        parts = [
+            Neighbours(own.scores[part], own.ids[part])
+            for own, part in ((self.forward, rows), (self.backward, columns))
+        ]
+        wide = [
+            scores.shape == ids.shape and scores.ndim == 2 and len(ids) == len(own.ids)
+            for (scores, ids), own in zip(lists, parts, strict=True)
+        ]
+        if not all(wide) or block.last_row > len(self.forward.ids) or block.last_column > len(self.done):
+            return False
+        for (scores, ids), own in zip(lists, parts, strict=True):
+            own.merge(Neighbours(scores, ids))
+        self.blocks.add(block)
+        self._settle(columns)
+        return True
+
+    def _settle(self, columns: slice) -> None:
+        """Note columns as done if blocks of just these columns cover all rows; done columns need no blocks."""
+        reached = 0
+        for block in sorted(each for each in self.blocks if slice(*each[2:]) == columns):
+            if block.first_row <= reached:
+                reached = max(reached, block.last_row)
+        if reached == len(self.forward.ids):
+            self.done[columns] = True
+            self.blocks = {each for each in self.blocks if not self.done[slice(*each[2:])].all()}
+
+    def covers(self, block: Block) -> bool:
+        """Return whether the lists hold all that a block would find."""
+        return bool(self.done[slice(*block[2:])].all()) or any(each.holds(block) for each in self.blocks)
+
     def save(self, path: Path) -> None:
         """Write the state whole or not at all."""
-        temporary = path.with_name(f".{path.name}.tmp")
-        try:
-            with temporary.open("wb") as file:
-                np.savez(
-                    file,
-                    done=self.done,
-                    recall=np.array(np.nan if self.recall is None else self.recall),
-                    **{f"forward_{name}": getattr(self.forward, name) for name in ("scores", "ids")},
-                    **{f"backward_{name}": getattr(self.backward, name) for name in ("scores", "ids")},
-                )
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise DataError(
-                f"cannot write the state of the search: {error.strerror}",
-                "What was written before stays: free some space and run again, or name another --cache.",
-                path=path,
-            ) from error
+        save_arrays(
+            path,
+            done=self.done,
+            blocks=np.array(sorted(self.blocks), np.int64).reshape(-1, 4),
+            recall=np.array(np.nan if self.recall is None else self.recall),
+            **{f"forward_{name}": getattr(self.forward, name) for name in ("scores", "ids")},
+            **{f"backward_{name}": getattr(self.backward, name) for name in ("scores", "ids")},
+        )
 
     def load(self, path: Path) -> None:
         """Take up a saved state; one that is damaged or of other shapes is left aside with a warning."""
@@ -107,15 +129,17 @@ class SearchState:
             with np.load(path) as file:
                 saved = {name: file[name] for name in file.files}
             done, recall = saved["done"], float(saved["recall"])
+            blocks = {Block(*each) for each in saved["blocks"].tolist()}
             lists = [Neighbours(saved[f"{side}_scores"], saved[f"{side}_ids"]) for side in ("forward", "backward")]
             fits = done.shape == self.done.shape and all(
                 found.scores.shape == found.ids.shape == own.ids.shape
                 for found, own in zip(lists, (self.forward, self.backward), strict=True)
             )
-        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile):
+        except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile):
             fits = False
         if not fits:
             logger.warning("%s: the state of an earlier search is damaged, the search starts again", path)
             return
+        self.blocks = blocks
         self.done, self.recall = done, None if np.isnan(recall) else recall
         self.forward, self.backward = lists

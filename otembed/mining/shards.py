@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -87,28 +88,24 @@ class ShardFolder:
 
     def write(self, start: int, values: NDArray[np.floating[Any]]) -> None:
         """Store the rows from ``start`` on, then name them in the manifest."""
-        data = np.ascontiguousarray(values, DTYPES[self.precision])
-        digest = blake2b(data.data, digest_size=DIGEST_BYTES).hexdigest()
-        name = f"rows-{start:012d}.{self.precision}"
-        temporary = self.path / f"{name}.tmp"
+        self.make()
+        self.record(write_shard(self.path, start, values, self.precision))
+
+    def make(self) -> None:
+        """Make the folder."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                file.write(data.data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.path / name)
-            self._shards[start] = Shard(name, start, len(data), digest)
-            shards = [asdict(self._shards[each]) for each in sorted(self._shards)]
+        except OSError as error:
+            raise _not_written(self.path, error) from error
+
+    def record(self, shard: Shard) -> None:
+        """Name a written shard in the manifest."""
+        self._shards[shard.start] = shard
+        shards = [asdict(self._shards[each]) for each in sorted(self._shards)]
+        try:
             write_text(self.path / MANIFEST, json.dumps({**self._head, "shards": shards}, indent=1) + "\n")
         except OSError as error:
-            with suppress(OSError):
-                temporary.unlink()
-            raise DataError(
-                f"cannot write the embeddings: {error.strerror}",
-                "What is finished stays: free some space and run again, or name another --cache.",
-                path=self.path,
-            ) from error
+            raise _not_written(self.path, error) from error
 
     def vectors(self, name: str) -> Vectors:
         """Return the finished matrix."""
@@ -144,3 +141,37 @@ class ShardFolder:
             logger.warning("%s: the shard is damaged or cut off, it is made again", path)
             return False
         return True
+
+
+def write_shard(folder: Path, start: int, values: NDArray[np.floating[Any]], precision: str) -> Shard:
+    """Write the rows from ``start`` on to a file of their own, whole or not at all; any process may.
+
+    Raises
+    ------
+    DataError
+        The file cannot be written.
+    """
+    data = np.ascontiguousarray(values, DTYPES[precision])
+    digest = blake2b(data.data, digest_size=DIGEST_BYTES).hexdigest()
+    name = f"rows-{start:012d}.{precision}"
+    # A name of its own: a worker that was thought dead may still be writing the same rows.
+    temporary = folder / f"{name}.{uuid4().hex}.tmp"
+    try:
+        with temporary.open("wb") as file:
+            file.write(data.data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(folder / name)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise _not_written(folder, error) from error
+    return Shard(name, start, len(data), digest)
+
+
+def _not_written(folder: Path, error: OSError) -> DataError:
+    return DataError(
+        f"cannot write the embeddings: {error.strerror}",
+        "What is finished stays: free some space and run again, or name another --cache.",
+        path=folder,
+    )

@@ -1,4 +1,4 @@
-"""Pictures: one sentence pair's alignment, matrices of languages; needs ``otembed[plots]``."""
+"""Pictures: a sentence pair's alignment, matrices of languages, mined pairs by threshold; needs ``otembed[plots]``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from otembed.errors import ConfigError
 from otembed.results import whole_file
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from otembed.alignment import SentenceAlignment
+    from otembed.evaluation.mining import MiningScores
     from otembed.evaluation.question_report import QuestionReport
 
 FORMATS = (".png", ".svg")
@@ -78,18 +81,12 @@ def plot_alignment(alignment: SentenceAlignment, path: str | Path) -> str:
     check_plot(path)
     if not alignment.probabilities.size:
         raise ConfigError(f"{path}: nothing to draw, a side has no words", "Give two sentences.")
-    from matplotlib import font_manager, rc_context
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
-    installed = {font.name for font in font_manager.fontManager.ttflist}
     rows, columns = alignment.probabilities.shape
-    settings: Any = {
-        "font.family": [name for name in FONTS if name in installed],
-        "svg.fonttype": "none",
-        "svg.hashsalt": "otembed",
-    }
-    with rc_context(settings), warnings.catch_warnings(record=True) as caught:
+    with rc_context(_settings()), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         figure = Figure(figsize=(2.5 + 0.35 * columns, 1.8 + 0.3 * rows), layout="constrained")
         axes = figure.add_subplot()
@@ -103,8 +100,7 @@ def plot_alignment(alignment: SentenceAlignment, path: str | Path) -> str:
             corner = (link.target - 0.5, link.source - 0.5)
             axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="tab:orange", linewidth=1.5))
         figure.colorbar(image, label="link probability")
-        with whole_file(path) as file:
-            figure.savefig(file, format=path.suffix[1:].lower(), dpi=150, metadata=_undated(path))
+        _save(figure, path)
     missing = [str(each.message) for each in caught if "missing from font" in str(each.message)]
     return "".join(sorted({chr(int(text.split()[1])) for text in missing})) if path.suffix.lower() == ".png" else ""
 
@@ -143,7 +139,7 @@ def plot_questions(report: QuestionReport, path: str | Path) -> None:
             (each.language, code): share for each in report.answers for code, share in each.top_shares.items()
         }
     size = 1.6 + 0.6 * len(codes)
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "otembed"}):
+    with rc_context(_settings()):
         figure = Figure(figsize=(len(maps) * size, size), layout="constrained")
         for axes, (title, shares) in zip(
             figure.subplots(1, len(maps), squeeze=False)[0], maps.items(), strict=True
@@ -155,8 +151,104 @@ def plot_questions(report: QuestionReport, path: str | Path) -> None:
             for (row, column), share in shares.items():
                 place = (codes.index(column), codes.index(row))
                 axes.text(*place, f"{100 * share:.0f}", ha="center", va="center", color="wk"[share < 0.6])
-        with whole_file(path) as file:
-            figure.savefig(file, format=path.suffix[1:].lower(), dpi=150, metadata=_undated(path))
+        _save(figure, path)
+
+
+def plot_mining(scores: MiningScores, path: str | Path) -> None:
+    """Draw precision against recall, and precision, recall and F1 against the threshold, side by side.
+
+    The threshold in use and that of the best F1 are marked in both. Between the points of ``scores.curve`` the lines
+    are steps: a threshold finds what the next higher score of the curve finds.
+
+    Parameters
+    ----------
+    scores
+        With one mined pair at least.
+    path
+        ``.png`` (150 dots an inch) or ``.svg``. Written whole or not at all.
+
+    Raises
+    ------
+    ConfigError
+        As :func:`check_plot`, and where no pair was mined.
+    """
+    path = Path(path)
+    check_plot(path)
+    if not scores.curve:
+        raise ConfigError(f"{path}: nothing to draw, no pair was mined", "Lower --min-cosine, or give other lines.")
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    cuts, precision, recall = zip(*scores.curve, strict=True)
+    f1 = [2 * p * r / (p + r) if p + r else 0.0 for p, r in zip(precision, recall, strict=True)]
+    with rc_context(_settings()):
+        figure = Figure(figsize=(11.5, 4.8), layout="constrained")
+        figure.suptitle(_shown((scores.name,))[0])
+        left, right = figure.subplots(1, 2)
+        left.step((0, *recall), (precision[0], *precision), where="pre", color="tab:blue", linewidth=1.8)
+        left.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02))
+        left.set_title(f"average precision {scores.average_precision:.3f}", fontsize="medium")
+        low, high = _span(
+            (*cuts, *(each for each in (scores.threshold, scores.best_threshold) if each is not None))
+        )
+        for name, values, colour, width in (
+            ("precision", precision, "tab:blue", 1.4),
+            ("recall", recall, "tab:green", 1.4),
+            ("F1", f1, "tab:orange", 2.2),
+        ):
+            # Below the last score every pair is found.
+            right.step((*cuts, low), (*values, values[-1]), where="post", color=colour, linewidth=width, label=name)
+        right.set(xlabel="threshold", ylim=(0, 1.02), xlim=(low, high))
+        right.set_title(f"F1 {scores.f1:.3f}, best {scores.best_f1:.3f}", fontsize="medium")
+        best = max(range(len(f1)), key=f1.__getitem__)
+        points = (
+            ("of best F1", scores.best_threshold, recall[best], precision[best], "tab:orange", "D", ":"),
+            ("in use", scores.threshold, scores.recall, scores.precision, "black", "o", "--"),
+        )
+        for label, threshold, x, y, colour, marker, line in points:
+            size = 10 if marker == "D" else 6
+            left.plot(x, y, marker, color=colour, markersize=size, clip_on=False, label=_at(label, threshold))
+            if threshold is not None:
+                right.axvline(threshold, color=colour, linestyle=line, linewidth=1.4, label=f"threshold {label}")
+        for axes, columns in ((left, 2), (right, 5)):
+            axes.legend(
+                loc="upper center",
+                bbox_to_anchor=(0.5, -0.13),
+                ncols=columns,
+                frameon=False,
+                fontsize="small",
+                columnspacing=1.2,
+            )
+        for axes in (left, right):
+            axes.grid(alpha=0.3)
+            axes.spines[["top", "right"]].set_visible(False)
+        _save(figure, path)
+
+
+def _at(label: str, threshold: float | None) -> str:
+    return f"{label}: every pair" if threshold is None else f"{label}: {threshold:.4f}"
+
+
+def _span(places: tuple[float, ...]) -> tuple[float, float]:
+    low, high = min(places), max(places)
+    margin = 0.02 * (high - low) or 0.01
+    return low - margin, high + margin
+
+
+def _settings() -> Any:
+    from matplotlib import font_manager
+
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return {
+        "font.family": [name for name in FONTS if name in installed],
+        "svg.fonttype": "none",
+        "svg.hashsalt": "otembed",
+    }
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with whole_file(path) as file:
+        figure.savefig(file, format=path.suffix[1:].lower(), dpi=150, metadata=_undated(path))
 
 
 def _shown(words: tuple[str, ...]) -> list[str]:

@@ -150,3 +150,10 @@ def test_mining_against_gold(tiny_model_path: Path, tmp_path: Path) -> None:
     assert MiningScores.from_json((tmp_path / "report.json").read_text()).threshold is None
     with pytest.raises(ConfigError, match="is there already"):
         run(["mining", *files, *options, "-o", str(tmp_path / "report.json")])
+    with pytest.raises(ConfigError, match=r"a picture is \.png or \.svg"):
+        run(["mining", *files, *options, "--plot", str(tmp_path / "curve.pdf")])
+    pytest.importorskip("matplotlib", reason="drawing needs otembed[plots]")
+    assert run(["mining", *files, *options, "--plot", str(tmp_path / "curve.svg")]).stdout.startswith("gold")
+    assert "average precision 1.000" in (tmp_path / "curve.svg").read_text(encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"--plot .*curve\.svg is there already"):
+        run(["mining", *files, *options, "--plot", str(tmp_path / "curve.svg")])

@@ -6,11 +6,14 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from otembed.cli.main import app
@@ -55,6 +58,22 @@ def test_the_default_threshold_says_what_it_is_worth(places: list[str], options:
     assert "it is worth little here" in run("mine", *places, *options).stderr
     assert "a guess for yours" in run("mine", *places, *options, "--center").stderr
     assert "the default" not in run("mine", *places, *options, "--threshold", "0.05").stderr
+
+
+def test_lines_of_other_languages_are_left_out_and_counted(
+    places: list[str], options: list[str], tmp_path: Path
+) -> None:
+    pytest.importorskip("py3langid")
+    with Path(places[0]).open("a", encoding="utf-8") as file:
+        file.write("Der Hund hat die ganze Nacht in unserem Haus geschlafen.\n42\n")
+    found = run("mine", *places, *options, "--threshold", "none", "--language-filter", "en-none")
+    assert "a.txt: 9 read, 6 used, left out: empty 1, other_language 1, repeated 1" in found.stderr
+    assert "b.txt: 5 read, 5 used\n" in found.stderr
+    assert "Hund" not in found.stdout
+    flags = ["--languages", "de-en", "--language-filter", "auto", "--dry-run", "--json"]
+    plan = json.loads(run("mine", *places, *options, *flags).stdout)
+    assert plan["source"]["dropped"]["other_language"] >= 3
+    assert "other_language" not in plan["target"]["dropped"]
 
 
 def test_a_threshold_by_development_pairs_says_what_to_expect(options: list[str], tmp_path: Path) -> None:
@@ -131,6 +150,48 @@ def test_words_are_compared_on_request(places: list[str], options: list[str], tm
     assert scored[0] != scored[1]
 
 
+class Here:
+    """An executor that does its tasks in this process."""
+
+    workers = 1
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    def run(self, work: Any, tasks: Any) -> Iterator[Any]:
+        perform = work.open(1)
+        for task in tasks:
+            self.done.append(type(task).__name__)
+            yield perform(task)
+
+
+def test_engines_do_the_work_of_both_commands(
+    places: list[str], options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    run("embed", places[0], "-o", tmp_path / "a.npy", *options)
+    run("mine", *places, *options, "--threshold", "none", "-o", tmp_path / "a.tsv")
+    here, settings = Here(), []
+
+    @contextmanager
+    def open_executor(config: Any) -> Iterator[Here]:
+        settings.append((config.engine, config.ray_address, config.workers))
+        yield here
+
+    monkeypatch.setattr("otembed.mining.executors.open_executor", open_executor)
+    monkeypatch.setattr("otembed.mining.mine.open_executor", open_executor)
+    flags = [*options[:-1], tmp_path / "other", "--engine", "ray", "--ray-address", "head:1", "--workers", "3"]
+    run("embed", places[0], "-o", tmp_path / "b.npy", *flags)
+    assert here.done == ["EmbedTask"]
+    run("mine", *places, *flags, "--threshold", "none", "-o", tmp_path / "b.tsv")
+    torch.set_num_threads(before)
+    assert here.done == ["EmbedTask", "EmbedTask", "Block"]
+    assert settings == [("ray", "head:1", 3)] * 2
+    for suffix in (".npy", ".tsv"):
+        assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+
+
 def test_score_keeps_the_order_and_filters(options: list[str], tmp_path: Path) -> None:
     path = tmp_path / "x.tsv"
     path.write_text("".join(f"{a}\t{b}\n" for a, b in [*zip(SOURCE, SOURCE, strict=True), ("the cat", "no")]))
@@ -172,6 +233,11 @@ def test_score_keeps_the_order_and_filters(options: list[str], tmp_path: Path) -
         (["--rescore-layer", "top"], "--rescore-layer 'top' is no layer"),
         (["--min-precision", "0.9"], "but threshold is default"),
         (["--min-precision", "2", "--threshold", "auto"], "min_precision = 2"),
+        (["--engine", "rai"], "engine = 'rai'"),
+        (["--ray-address", "head:1"], "but the engine is local"),
+        (["--language-filter", "auto"], "--language-filter auto needs --languages"),
+        (["--language-filter", "en"], "--language-filter 'en' names no two sides"),
+        (["--language-filter", "en-"], "--language-filter 'en-' names no two sides"),
         (["--memory", "lots"], "--memory 'lots' is no size"),
         (["--memory", "1kB"], "memory_gb is 1e-06"),
         (["--margin", "rato"], "margin = 'rato'"),

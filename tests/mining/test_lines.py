@@ -1,5 +1,7 @@
+import numpy as np
 import pytest
 
+from otembed import mine_bitext
 from otembed.errors import ConfigError, DataError
 from otembed.mining.lines import check_two_sides, read_side
 
@@ -48,3 +50,14 @@ def test_an_id_given_twice_and_stdin_twice_are_refused(tmp_path):
         read_side(f"{path}?text=1&id=0")
     with pytest.raises(ConfigError, match="both sides are stdin"):
         check_two_sides("-", "-")
+
+
+def test_vectors_beside_lines_follow_the_language_filter_and_vectors_alone_cannot(tmp_path):
+    pytest.importorskip("py3langid")
+    lines = ["The cat sat on the mat.", "Die Katze saß auf der Matte.", "The dog slept in the house."]
+    vectors = np.eye(3, dtype=np.float32)
+    mined = mine_bitext(lines, vectors, source_vectors=vectors, source_language="en", threshold=None, k=1)
+    assert {pair.source_id for pair in mined} == {1, 3}
+    assert all(pair.source_id == pair.target_id for pair in mined)
+    with pytest.raises(ConfigError, match="target: vectors alone have no language"):
+        mine_bitext(lines, vectors, source_vectors=vectors, target_language="en")

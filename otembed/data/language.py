@@ -1,0 +1,61 @@
+"""Which lines are in another language than they should be, by py3langid; needs ``otembed[langid]``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from otembed.errors import ConfigError, did_you_mean
+
+# The code of what has no language, such as numbers.
+NO_LANGUAGE = "zxx"
+# Another language has to be likelier than this: names and single words look a little like many.
+MIN_CONFIDENCE = 0.1
+SAME = {"nb": "no", "cmn": "zh", "swh": "sw", "arb": "ar", "fil": "tl", "pes": "fa", "zsm": "ms", "ekk": "et"}
+
+
+class LanguageFilter:
+    r"""Tell lines of another language from those that may be in the expected one.
+
+    With :math:`p(l \mid x)` the probability of py3langid, normalised over its languages, a line x is in another
+    language than e if :math:`p(e \mid x)` is below ``min_probability`` and the likeliest language, which is none of
+    "no language" and e, has .1 or more. So a line in doubt stays.
+
+    Parameters
+    ----------
+    code
+        Expected language, such as ``sw`` or ``zh_Hant``; scripts and regions are not told apart.
+    min_probability
+        Lines less likely than this to be in it are in another one. In (0, 1).
+
+    Raises
+    ------
+    ConfigError
+        py3langid is not installed, or does not know the language.
+    """
+
+    def __init__(self, code: str, min_probability: float) -> None:
+        try:
+            from py3langid import langid
+        except ImportError:
+            raise ConfigError(
+                "filtering by language needs py3langid", 'Install it: pip install "otembed[langid]".'
+            ) from None
+        module: Any = langid
+        self._identifier = module.LanguageIdentifier.from_model_file(module.MODEL_FILE, norm_probs=True)
+        known = sorted({str(each) for each in self._identifier.nb_classes} - {NO_LANGUAGE})
+        language = code.replace("_", "-").partition("-")[0]
+        self.language = SAME.get(language, language)
+        self.min_probability = min_probability
+        if self.language not in known:
+            raise ConfigError(
+                f"py3langid does not know the language {code!r}",
+                f"{did_you_mean(language, known)} Or leave this side unfiltered: none.",
+            )
+
+    def is_other(self, text: str) -> bool:
+        """Return whether a line is in another language."""
+        ranked = self._identifier.rank(text)
+        best, confidence = ranked[0]
+        if best in (self.language, NO_LANGUAGE) or confidence < MIN_CONFIDENCE:
+            return False
+        return bool(dict(ranked)[self.language] < self.min_probability)
