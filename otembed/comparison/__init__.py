@@ -1,0 +1,16 @@
+"""Which model is better: paired statistics on the same examples, and a page to decide by."""
+
+from otembed.comparison.bootstrap import resampled_figures
+from otembed.comparison.comparing import compare
+from otembed.comparison.report import Comparison, Difference, Figure, TaskComparison
+from otembed.comparison.suites import SUITES
+
+__all__ = [
+    "SUITES",
+    "Comparison",
+    "Difference",
+    "Figure",
+    "TaskComparison",
+    "compare",
+    "resampled_figures",
+]
