@@ -89,7 +89,8 @@ def compare_command(
     specs, places, sets = pair_specs(pairs or []), mining_places(mining or []), gold_places(gold or [])
     from .console import data_console, error_console, set_up_logging
 
-    set_up_logging(error_console())
+    if specs or places or sets:
+        set_up_logging(error_console())
     from otembed.comparison import compare
     from otembed.comparison.gate import failures
     from otembed.reporting.comparison import (

@@ -59,6 +59,8 @@ def gold_places(values: list[str]) -> dict[str, list[str]]:
 
 def gold_sets(places: Mapping[str, list[str]], index_base: int, limit: int | None) -> dict[str, GoldSet]:
     """Read the first pairs of each gold set."""
+    if not places:
+        return {}
     from otembed.evaluation import read_gold_set
 
     sets: dict[str, GoldSet] = {}
@@ -83,6 +85,8 @@ def mining_places(values: list[str]) -> dict[str, tuple[str, str, Path]]:
 
 def mining_tasks(places: Mapping[str, tuple[str, str, Path]]) -> dict[str, tuple[str, str, Gold]]:
     """Read the known pairs of each task."""
+    if not places:
+        return {}
     from otembed.evaluation.mining import read_gold
 
     return {name: (source, target, read_gold(gold)) for name, (source, target, gold) in places.items()}

@@ -3,10 +3,8 @@
 from otembed.comparison.bootstrap import resampled_figures
 from otembed.comparison.comparing import compare
 from otembed.comparison.report import Comparison, Difference, Figure, TaskComparison
-from otembed.comparison.suites import SUITES
 
 __all__ = [
-    "SUITES",
     "Comparison",
     "Difference",
     "Figure",

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import logging
 import platform
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from otembed.comparison.decide import decide, pair_up
-from otembed.comparison.report import ComparedModel, Comparison, NotCompared
+from otembed.comparison.report import ComparedModel, Comparison
 from otembed.comparison.sources import Source, open_source
-from otembed.comparison.suites import SUITES
 from otembed.comparison.summary import summary_sentences
-from otembed.comparison.views import Sides, space_shapes, word_maps
 from otembed.errors import ConfigError, DataError, did_you_mean
-from otembed.models import load_model
 from otembed.reporting.versions import package_versions
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Sequence
 
     from otembed.comparison.report import Shape, WordMap
     from otembed.outcomes import Outcomes
@@ -97,11 +95,9 @@ def compare(
     """
     _check(models, resamples, confidence, correction, sentences)
     material = {name: dict(tasks) for name, tasks in (suites or {}).items() if not only or name in only}
-    for name, tasks in material.items():
-        if name not in SUITES:
-            raise ConfigError(f"no suite {name!r} to evaluate", did_you_mean(name, SUITES))
-        if not tasks:
-            raise ConfigError(f"suite {name} has no task", "Give one at least.")
+    empty = [name for name, tasks in material.items() if not tasks]
+    if empty:
+        raise ConfigError(f"suite {empty[0]} has no task", "Give one at least.")
     sources = [open_source(str(each), evaluated=bool(material)) for each in models]
     for source in sources:
         if source.model is not None and not material:
@@ -111,11 +107,64 @@ def compare(
             )
     if material and all(source.model is None for source in sources):
         raise ConfigError("there is no model to evaluate: only result files are given", "Leave the suites out.")
+    views = (
+        _evaluate(sources, material, batch_size=batch_size, centred=centred, device=device, sentences=sentences)
+        if material
+        else Views({}, ())
+    )
+    paired, left = pair_up([_kept(source, only) for source in sources])
+    tasks_found, means = decide(
+        paired, resamples=resamples, confidence=confidence, correction=correction, seed=seed
+    )
+    found = Comparison(
+        models=tuple(_described(source, views.shapes.get(place, ())) for place, source in enumerate(sources)),
+        summary=(),
+        means=tuple(means),
+        tasks=tuple(tasks_found),
+        not_compared=tuple(left),
+        confidence=confidence,
+        resamples=resamples,
+        seed=seed,
+        correction=correction,
+        word_maps=views.word_maps,
+        command=command,
+        versions={"python": platform.python_version(), **package_versions()},
+    )
+    return replace(found, summary=summary_sentences(found))
+
+
+@dataclass(frozen=True)
+class Views:
+    """What models showed beside their figures: place among the models to the shapes of its space; word maps."""
+
+    shapes: Mapping[int, tuple[Shape, ...]]
+    word_maps: tuple[WordMap, ...]
+
+
+def _evaluate(
+    sources: Sequence[Source],
+    material: Mapping[str, Mapping[str, Any]],
+    *,
+    batch_size: int,
+    centred: bool,
+    device: str | None,
+    sentences: int,
+) -> Views:
+    """Evaluate every model, one in memory at a time."""
+    # Result files are compared without torch, so it is loaded here.
+    from otembed.comparison.suites import SUITES
+    from otembed.comparison.views import space_shapes, word_maps
+    from otembed.models import load_model
+
+    unknown = [name for name in material if name not in SUITES]
+    if unknown:
+        raise ConfigError(f"no suite {unknown[0]!r} to evaluate", did_you_mean(unknown[0], SUITES))
     settings = {"batch_size": batch_size, "centred": centred}
+    shapes: dict[int, tuple[Shape, ...]] = {}
     maps: list[WordMap] = []
     chosen: dict[str, list[int]] = {}
     texts = _texts(material) if sentences else {}
-    shapes: dict[int, tuple[Shape, ...]] = {}
+    each = -(-sentences // max(len(texts), 1))
     for place, source in enumerate(sources):
         if source.model is None:
             continue
@@ -125,28 +174,9 @@ def compare(
             _join(source, SUITES[name](encoder, tasks, settings))
         if "retrieval" in material:
             shapes[place] = space_shapes(encoder, material["retrieval"], batch_size=batch_size)
-        each = -(-sentences // max(len(texts), 1))
         maps += word_maps(encoder, texts, place, chosen, count=each, batch_size=batch_size)
         del encoder
-    paired, left = pair_up([_kept(source, only) for source in sources])
-    tasks_found, means = decide(
-        paired, resamples=resamples, confidence=confidence, correction=correction, seed=seed
-    )
-    found = Comparison(
-        models=tuple(_described(source, shapes.get(place, ())) for place, source in enumerate(sources)),
-        summary=(),
-        means=tuple(means),
-        tasks=tuple(tasks_found),
-        not_compared=tuple(left),
-        confidence=confidence,
-        resamples=resamples,
-        seed=seed,
-        correction=correction,
-        word_maps=tuple(maps),
-        command=command,
-        versions={"python": platform.python_version(), **package_versions()},
-    )
-    return replace(found, summary=summary_sentences(found))
+    return Views(shapes, tuple(maps))
 
 
 def _check(
@@ -197,15 +227,10 @@ def _described(source: Source, shapes: tuple[Shape, ...]) -> ComparedModel:
     )
 
 
-def _texts(material: Mapping[str, Mapping[str, Any]]) -> dict[str, Sides]:
+def _texts(material: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[list[Any], list[Any]]]:
     """Up to three tasks with sentences: gold sets of word alignment first, as their words are known."""
-    tasks: dict[str, Sides] = {}
+    tasks: dict[str, tuple[list[Any], list[Any]]] = {}
     for name in ("alignment", "retrieval"):
         for task, sides in material.get(name, {}).items():
             tasks.setdefault(task, (list(sides[0]), list(sides[1])))
     return dict(list(tasks.items())[:3])
-
-
-def refused(left: Collection[NotCompared], reason: str) -> list[NotCompared]:
-    """Return what was not compared for this reason."""
-    return [each for each in left if each.reason == reason]

@@ -65,7 +65,7 @@ def _sentence(
         f"{'' if each.higher_is_better else '; lower is better'})"
     )
     if each.tasks > 1:
-        text += f". By task: {_by_task(found, each, index)}"
+        text += f". Of the tasks: {_by_task(found, each, index)}"
     return text + "."
 
 
@@ -77,4 +77,6 @@ def _by_task(found: Comparison, mean: TaskComparison, index: int) -> str:
         for one in (each.differences[index],)
         if one is not None
     )
-    return ", ".join(f"{verdict} {verdicts[verdict]}" for verdict in (BETTER, WORSE, UNCLEAR) if verdicts[verdict])
+    return ", ".join(
+        f"{verdict} on {verdicts[verdict]}" for verdict in (BETTER, WORSE, UNCLEAR) if verdicts[verdict]
+    )

@@ -12,6 +12,8 @@ from otembed.reporting.tables import percent, points
 if TYPE_CHECKING:
     from otembed.comparison.report import Comparison, Difference, Figure, TaskComparison
 
+LEFT = {"suite", "task", "metric", "model", "verdict"}
+"""Columns of words."""
 STYLES = {"better": "green", "worse": "red"}
 LATEX = {
     "\\": r"\textbackslash{}",
@@ -47,7 +49,7 @@ def comparison_rows(found: Comparison, *, every: bool = False) -> list[list[str]
     """
     many = len(found.models) > 2
     heading = ["suite", "task", "metric", "n", "A", *(["model"] if many else []), "B" if not many else "figure"]
-    rows = [[*heading, "difference", f"{100 * found.confidence:g} % interval", "verdict"]]
+    rows = [[*heading, "less A" if many else "B - A", f"{100 * found.confidence:g} % interval", "verdict"]]
     for each in ordered(found):
         if not (each.primary or every):
             continue
@@ -127,8 +129,7 @@ def comparison_table(found: Comparison, *, every: bool = False) -> Table:
 def comparison_markdown(found: Comparison, *, every: bool = False) -> str:
     """Return summary, table and what was not compared as Markdown."""
     heading, *rows = comparison_rows(found, every=every)
-    left = {"suite", "task", "metric", "model", "verdict"}
-    rule = ["---" if name in left else "---:" for name in heading]
+    rule = ["---" if name in LEFT else "---:" for name in heading]
     escaped = [[_markdown(cell) for cell in row] for row in (heading, *rows)]
     lines = [f"| {' | '.join(row)} |" for row in (escaped[0], rule, *escaped[1:])]
     parts = [
@@ -159,8 +160,7 @@ def not_compared(found: Comparison) -> list[str]:
 def comparison_latex(found: Comparison, *, every: bool = False) -> str:
     r"""Return a ``tabular`` with booktabs rules; the preamble needs ``\usepackage{booktabs}``."""
     heading, *rows = comparison_rows(found, every=every)
-    left = {"suite", "task", "metric", "model", "verdict"}
-    columns = "".join("l" if name in left else "r" for name in heading)
+    columns = "".join("l" if name in LEFT else "r" for name in heading)
 
     def line(cells: list[str]) -> str:
         return " & ".join(map(latex_escaped, cells)) + r" \\"

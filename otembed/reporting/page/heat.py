@@ -53,7 +53,7 @@ def direction_map(tasks: Sequence[Document], names: Sequence[str]) -> str:
     for task in tasks:
         if task["metric"] in DIRECTIONS and task["tasks"] == 1:
             table.setdefault(task["task"], {})[task["metric"]] = task
-    whole = {name: row for name, row in table.items() if len(row) == len(DIRECTIONS)}
+    whole = {name: row for name, row in table.items() if len(row) == len(DIRECTIONS) and ", " not in name}
     if not whole:
         return ""
     columns = [(index, metric) for index in range(len(names)) for metric in DIRECTIONS]

@@ -18,6 +18,8 @@ SIGNS = {"better": "▲", "worse": "▼", "no clear difference": "="}
 CLASSES = {"better": "better", "worse": "worse", "no clear difference": "unclear"}
 COLOURS = 6
 BAR, GAP = 9, 4
+REACH = 14
+"""How far the line of no difference goes beyond a row's marks, to meet the next row's."""
 
 
 def colour(index: int) -> str:
@@ -31,15 +33,19 @@ def dot(index: int) -> str:
 
 
 def rounded_up(value: float) -> float:
-    """Return the next of 1, 2, 2.5, 5 times a power of ten: where an axis ends.
+    """Return the next round number, 1 to 8 times a power of ten: where an axis ends.
 
     >>> rounded_up(0.031), rounded_up(0.2), rounded_up(0)
-    (0.05, 0.2, 0.01)
+    (0.04, 0.2, 0.01)
     """
     if value <= 0:
         return 0.01
     power: float = 10.0 ** math.floor(math.log10(value) + 1e-9)
-    return next(round(step * power, 12) for step in (1, 2, 2.5, 5, 10) if step * power >= value * (1 - 1e-9))
+    return next(
+        round(step * power, 12)
+        for step in (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
+        if step * power >= value * (1 - 1e-9)
+    )
 
 
 def bar_table(tasks: Sequence[Document], names: Sequence[str], label: str) -> str:
@@ -53,10 +59,10 @@ def bar_table(tasks: Sequence[Document], names: Sequence[str], label: str) -> st
     lower = "" if tasks[0]["higher_is_better"] else ", lower is better"
     head = (
         f"<thead><tr><th scope=col>task</th>"
-        f"<th scope=col class=plot>{escape(label)}, %{lower}{_scale('0', percent(top / 2), percent(top))}</th>"
+        f"<th scope=col class=plot>{escape(label)}, %{lower}{_scale('0', f'{50 * top:g}', f'{100 * top:g}')}</th>"
         f"<th scope=col class=num>%</th>"
         f"<th scope=col class=plot>{others} less A, points"
-        f"{_scale(points(0, -widest), '0', points(0, widest))}</th>"
+        f"{_scale(f'{-100 * widest:g}', '0', f'+{100 * widest:g}')}</th>"
         f"<th scope=col class=num>points [interval]</th><th scope=col>verdict</th></tr></thead>"
     )
     rows = "".join(_row(task, top, widest) for task in tasks)
@@ -80,9 +86,7 @@ def _row(task: Document, top: float, widest: float) -> str:
             verdicts.append("<span>–</span>")
             continue
         low, high = points(0, each["low"]), points(0, each["high"])
-        gains.append(
-            f'<span>{points(0, each["value"])} <span class="range" style="display:inline">[{low}, {high}]</span></span>'
-        )
+        gains.append(f'<span>{points(0, each["value"])} <span class="range">[{low}, {high}]</span></span>')
         verdict = each["verdict"]
         verdicts.append(f'<span class="{CLASSES[verdict]}">{SIGNS[verdict]} {escape(verdict)}</span>')
     kind = ' class="mean"' if task["tasks"] > 1 else ""
@@ -115,7 +119,7 @@ def _figures(figures: Sequence[Document | None], top: float) -> str:
 def _differences(task: Document, widest: float) -> str:
     """Return a dot and its interval for each difference, and the line of no difference."""
     height = max(len(task["differences"]) * (BAR + GAP) - GAP, BAR * 2)
-    parts = [f'<line x1="50%" x2="50%" y1="-6" y2="{height + 6}" stroke="var(--soft)" stroke-width="1"/>']
+    parts = [f'<line x1="50%" x2="50%" y1="{-REACH}" y2="{height + REACH}" stroke="var(--soft)" stroke-width="1"/>']
     shift = (height - (len(task["differences"]) * (BAR + GAP) - GAP)) / 2
     for index, each in enumerate(task["differences"]):
         if each is None:

@@ -45,7 +45,7 @@ tbody tr { border-top: 1px solid var(--line); }
 .bars tr.mean th { font-weight: 600; }
 .bars th[scope=row] { white-space: nowrap; padding-left: .5rem; }
 .bars .plot { width: 24%; min-width: 9rem; }
-.bars .values span, .bars .gain span, .bars .verdict span { display: block; white-space: nowrap; line-height: 1.35; }
+.bars .values > span, .bars .gain > span, .bars .verdict > span { display: block; white-space: nowrap; line-height: 1.35; }
 .num { text-align: right; white-space: nowrap; }
 thead .num { text-align: right; }
 svg { display: block; width: 100%; overflow: visible; }
@@ -55,6 +55,7 @@ svg { display: block; width: 100%; overflow: visible; }
 .range { color: var(--soft); font-weight: 400; font-size: .875rem; }
 .panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); gap: 1.5rem 2.5rem; }
 figure { margin: 0; min-width: 0; }
+.bars + figure, .bars + .panels { margin-top: 1.75rem; }
 figure h4 { font-size: .9375rem; font-weight: 600; margin: 0 0 .4rem; }
 .chart { display: grid; grid-template-columns: auto 1fr; column-gap: .5rem; font-size: .75rem; color: var(--soft); }
 .chart .y { display: flex; flex-direction: column; justify-content: space-between; text-align: right; line-height: 1; }
