@@ -87,7 +87,8 @@ a:focus-visible, summary:focus-visible { outline: 2px solid var(--m1); outline-o
   .lede { font-size: 1.12rem; }
   .bars, .bars tbody { display: block; }
   .bars thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
-  .bars tr { display: grid; grid-template-columns: 1fr auto; column-gap: 1rem; padding: .6rem .5rem; }
+  .bars tr { display: grid; grid-template-columns: minmax(0, 1fr) 10.5rem; column-gap: 1rem; padding: .6rem .5rem; }
+  .bars svg { overflow: hidden; }
   .bars td, .bars th, .bars th[scope=row] { padding: .12rem 0; }
   .bars th { grid-column: 1; } .bars .n { display: none; }
   .bars .verdict { grid-column: 2; grid-row: 1; text-align: right; }
