@@ -136,7 +136,7 @@ def compare_command(
         typer.echo(document, nl=False)
     else:
         console = data_console()
-        for line in (*found.summary, "", *legend(found), ""):
+        for line in (*found.headlines, "", *found.summary, "", *legend(found), ""):
             console.print(line, markup=False, soft_wrap=True)
         console.print(comparison_table(found, every=every))
     if fail_under is not None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from otembed.comparison.decide import decide, pair_up
 from otembed.comparison.report import ComparedModel, Comparison
 from otembed.comparison.sources import Source, open_source
-from otembed.comparison.summary import summary_sentences
+from otembed.comparison.summary import headline, summary_sentences
 from otembed.errors import ConfigError, DataError, did_you_mean
 from otembed.reporting.versions import package_versions
 
@@ -91,7 +91,7 @@ def compare(
     ::
 
         found = otembed.compare("runs/a", "runs/b")
-        print(*found.summary, sep="\n")
+        print(*found.headlines, *found.summary, sep="\n")
     """
     _check(models, resamples, confidence, correction, sentences)
     material = {name: dict(tasks) for name, tasks in (suites or {}).items() if not only or name in only}
@@ -118,6 +118,7 @@ def compare(
     )
     found = Comparison(
         models=tuple(_described(source, views.shapes.get(place, ())) for place, source in enumerate(sources)),
+        headlines=(),
         summary=(),
         means=tuple(means),
         tasks=tuple(tasks_found),
@@ -130,7 +131,8 @@ def compare(
         command=command,
         versions={"python": platform.python_version(), **package_versions()},
     )
-    return replace(found, summary=summary_sentences(found))
+    headlines = tuple(headline(found, index) for index in range(len(sources) - 1))
+    return replace(found, headlines=headlines, summary=summary_sentences(found))
 
 
 @dataclass(frozen=True)

@@ -113,8 +113,10 @@ class Comparison(Result):
     ----------
     models
         The first is the one that the others are compared with.
+    headlines
+        A plain sentence for each model but the first.
     summary
-        Plain sentences, one a model and suite.
+        The figures of each model and suite in words, then what qualifies them.
     means
         Plain means over tasks, of those tasks that all models have.
     tasks
@@ -130,6 +132,7 @@ class Comparison(Result):
     """
 
     models: tuple[ComparedModel, ...]
+    headlines: tuple[str, ...]
     summary: tuple[str, ...]
     means: tuple[TaskComparison, ...]
     tasks: tuple[TaskComparison, ...]
@@ -162,7 +165,7 @@ class Comparison(Result):
                 "tasks": tuple(_task(each) for each in document["tasks"]),
                 "not_compared": tuple(NotCompared(**each) for each in document["not_compared"]),
                 "word_maps": tuple(_word_map(each) for each in document["word_maps"]),
-                "summary": tuple(document["summary"]),
+                **{name: tuple(document[name]) for name in ("headlines", "summary")},
             }
         except (KeyError, TypeError, AttributeError) as error:
             raise DataError(f"not a whole {cls.__name__}: {error!r}", "Compare again.") from error

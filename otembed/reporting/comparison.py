@@ -133,6 +133,7 @@ def comparison_markdown(found: Comparison, *, every: bool = False) -> str:
     escaped = [[_markdown(cell) for cell in row] for row in (heading, *rows)]
     lines = [f"| {' | '.join(row)} |" for row in (escaped[0], rule, *escaped[1:])]
     parts = [
+        *(f"**{_markdown(each)}**" for each in found.headlines),
         *(_markdown(each) for each in found.summary),
         "\n".join(f"- {_markdown(each)}" for each in legend(found)),
         "\n".join(lines),
@@ -165,7 +166,7 @@ def comparison_latex(found: Comparison, *, every: bool = False) -> str:
     def line(cells: list[str]) -> str:
         return " & ".join(map(latex_escaped, cells)) + r" \\"
 
-    notes = [f"% {each}" for each in (*legend(found), *found.summary, caption(found))]
+    notes = [f"% {each}" for each in (*legend(found), *found.headlines, *found.summary, caption(found))]
     body = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", line(heading), r"\midrule"]
     for before, row in zip([rows[0], *rows], rows, strict=False):
         if row[0] != before[0]:

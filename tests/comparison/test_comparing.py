@@ -52,8 +52,8 @@ def test_result_files_and_names(results):
     found = compare(results["base"], f"better one={results['good']}", results["like"], **FAST)
     assert [model.name for model in found.models] == [results["base"], "better one", results["like"]]
     assert [each.verdict for each in found.means[0].differences] == ["better", "no clear difference"]
-    assert found.summary[0].startswith(f"better one is better than {results['base']} on xnli: accuracy, mean of 2")
-    assert found.summary[1].startswith("No clear difference between")
+    assert found.headlines[0] == f"better one is better than {results['base']} on xnli."
+    assert found.headlines[1] == f"{results['like']} shows no clear difference from {results['base']} on xnli."
     assert Comparison.from_json(found.to_json()) == found
     assert otembed.compare is compare
 
@@ -111,7 +111,7 @@ def test_a_model_stands_beside_a_finished_file(tmp_path, tiny_model, tiny_model_
     evaluate_retrieval(tiny_model, pairs).to_json(tmp_path / "earlier.json")
     found = compare(tmp_path / "earlier.json", tiny_model_path, suites={"retrieval": pairs}, device="cpu", **FAST)
     assert all(each.differences[0].value == 0 and each.differences[0].p == 1 for each in found.tasks)
-    assert found.summary[0].startswith("No clear difference")
+    assert "shows no clear difference from" in found.headlines[0]
 
 
 def test_files_of_one_model_are_joined_and_suites_picked(tmp_path, planted, write_result):

@@ -53,7 +53,7 @@ def curve_panels(models: Sequence[Document]) -> str:
         lines = {index: line for index, line in lines.items() if len(line) > 1}
         if lines:
             panels.append(_panel(heading, lines, models, shown))
-    return f'<div class="panels">{"".join(panels)}</div>' if panels else ""
+    return f'<div class="panels two">{"".join(panels)}</div>' if panels else ""
 
 
 def _panel(heading: str, lines: dict[int, Line], models: Sequence[Document], shown: Callable[[float], str]) -> str:

@@ -11,7 +11,6 @@ from otembed.reporting.page.curves import curve_panels
 from otembed.reporting.page.heat import direction_map, matrix_maps, word_figure
 from otembed.reporting.page.marks import bar_table, dot
 from otembed.reporting.page.style import STYLE
-from otembed.reporting.tables import percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
 # Nothing is loaded and nothing runs, whatever the names in the document are.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+NOTES = ("Note on ", "Not compared")
 SUITES = {
     "retrieval": "Retrieval: does each sentence find its translation?",
     "mining": "Mining: are translations found in two collections?",
@@ -41,7 +41,7 @@ def comparison_page(found: Document) -> str:
     names = [model["name"] for model in found["models"]]
     title = f"{' and '.join(names[1:])} against {names[0]}"
     parts = [
-        f"<header><h1>{escape(title)}</h1>{_answer(found)}{_key(found['models'])}</header>",
+        f"<header>{_answer(found)}{_key(found['models'])}</header>",
         *(_suite(found, suite, names) for suite in dict.fromkeys(each["suite"] for each in found["tasks"])),
         _words(found, names),
         _curves(found),
@@ -62,15 +62,11 @@ def comparison_page(found: Document) -> str:
 
 
 def _answer(found: Document) -> str:
-    return "".join(f'<p class="{_tone(sentence)}">{escape(sentence)}</p>' for sentence in found["summary"])
-
-
-def _tone(sentence: str) -> str:
-    if sentence.startswith(("Note on ", "Not compared")):
-        return "note"
-    if sentence.startswith("No clear difference"):
-        return "lede unclear"
-    return "lede better" if " is better than " in sentence else "lede worse"
+    heads = "".join(f"<span>{escape(each)}</span>" for each in found["headlines"])
+    rest = "".join(
+        f"<li{' class=note' if each.startswith(NOTES) else ''}>{escape(each)}</li>" for each in found["summary"]
+    )
+    return f'<h1>{heads}</h1><ul class="answer">{rest}</ul>'
 
 
 def _key(models: Sequence[Document]) -> str:
@@ -211,7 +207,7 @@ def _made(found: Document) -> str:
         "<section><h2>How this was made</h2>"
         f"<p>Paired bootstrap: the same examples are drawn again with replacement for all models,"
         f" {found['resamples']:,} times (seed {found['seed']}); intervals hold the middle"
-        f" {percent(found['confidence'])} %. A verdict needs an interval without 0 and six examples at least that count"
+        f" {100 * found['confidence']:g} %. A verdict needs an interval without 0 and six examples at least that count"
         f" differently. {corrected}</p>"
         f"<table class=plain><tbody>{places}</tbody></table>"
         f"{''.join(f'<pre>{escape(each)}</pre>' for each in commands if each)}"

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     Document = dict[str, Any]
 
 CELL = re.compile(r"(\w+)-(\w+)")
-DARKEST = 0.8
-"""Opacity of the darkest cell: text stays readable on it."""
+PALEST, DARKEST = 0.05, 0.6
+"""Opacity of cells with a figure in them, which stays readable."""
+WORD_DARKEST = 0.85
+TINY = 1e-9
 DIRECTIONS = {"accuracy_source_to_target": "→", "accuracy_target_to_source": "←"}
 
 
@@ -30,20 +32,22 @@ def matrix_maps(tasks: Sequence[Document], names: Sequence[str], label: str) -> 
     rows, columns = (list(dict.fromkeys(key[side] for key in cells)) for side in (0, 1))
     if len(rows) < 2 or len(columns) < 2 or len(cells) <= max(len(rows), len(columns)):
         return ""
+    known = [each["value"] for task in cells.values() for each in task["figures"] if each]
+    # One scale for all models: the same shade is the same figure.
+    ends = (min(known), max(known))
     maps = [
         _matrix(
             f"{dot(index)}{letter(index)} {escape(name)}: {escape(label)}, %",
             rows,
             columns,
             {key: _value(task["figures"][index]) for key, task in cells.items()},
+            ends,
         )
         for index, name in enumerate(names)
     ]
     for index, name in enumerate(names[1:]):
         gains = {key: _value(task["differences"][index]) for key, task in cells.items()}
-        maps.append(
-            _matrix(f"{letter(index + 1)} less A: {escape(name)}, points", rows, columns, gains, difference=True)
-        )
+        maps.append(_matrix(f"{letter(index + 1)} less A: {escape(name)}, points", rows, columns, gains, None))
     return f'<div class="panels">{"".join(maps)}</div>'
 
 
@@ -63,9 +67,9 @@ def direction_map(tasks: Sequence[Document], names: Sequence[str]) -> str:
         for index, metric in columns
     }
     heading = "Accuracy by direction, %; → the first language asks, ← the second"
-    return _matrix(
-        heading, list(whole), [f"{letter(index)} {DIRECTIONS[metric]}" for index, metric in columns], cells
-    )
+    known = [each for each in cells.values() if each is not None]
+    heads = [f"{letter(index)} {DIRECTIONS[metric]}" for index, metric in columns]
+    return _matrix(heading, list(whole), heads, cells, (min(known), max(known)))
 
 
 def _value(entry: Document | None) -> float | None:
@@ -77,20 +81,20 @@ def _matrix(
     rows: Sequence[str],
     columns: Sequence[str],
     values: dict[Any, float | None],
-    *,
-    difference: bool = False,
+    ends: tuple[float, float] | None,
 ) -> str:
-    known = [each for each in values.values() if each is not None]
-    low, high = min(known), max(known)
-    span = max(abs(low), abs(high), 1e-9) if difference else max(high - low, 1e-9)
+    """Return a table shaded from the lower end to the higher; without ends, differences, by sign and size."""
+    widest = max((abs(each) for each in values.values() if each is not None), default=0.0)
 
     def cell(value: float | None) -> str:
         if value is None:
             return "<td>–</td>"
-        share = abs(value) / span if difference else (value - low) / span
-        hue = "--cold" if difference and value < 0 else "--heat"
-        text = points(0, value) if difference else percent(value)
-        return f'<td style="background:rgb(var({hue}) / {0.05 + (DARKEST - 0.25) * share:.3f})">{text}</td>'
+        if ends is None:
+            share, hue, text = abs(value) / max(widest, TINY), "--cold" if value < 0 else "--heat", points(0, value)
+        else:
+            share, hue = (value - ends[0]) / max(ends[1] - ends[0], TINY), "--heat"
+            text = percent(value)
+        return f'<td style="background:rgb(var({hue}) / {PALEST + (DARKEST - PALEST) * share:.3f})">{text}</td>'
 
     head = "".join(f"<th scope=col>{escape(each)}</th>" for each in columns)
     body = "".join(
@@ -111,7 +115,7 @@ def word_figure(entry: Document, name: str) -> str:
         framed = ' class="link"' if (row, column) in links else ""
         says = f"{probability:.2f}{', linked' if framed else ''}"
         return (
-            f'<td{framed} title="{says}" style="background:rgb(var(--heat) / {DARKEST * probability:.3f})">'
+            f'<td{framed} title="{says}" style="background:rgb(var(--heat) / {WORD_DARKEST * probability:.3f})">'
             f'<span class="hidden">{says}</span></td>'
         )
 

@@ -80,13 +80,15 @@ def _row(task: Document, top: float, widest: float) -> str:
     values, gains, verdicts = [], [], []
     for index, each in enumerate(task["figures"]):
         values.append(f"<span>{dot(index)}{percent(each['value']) if each else '–'}</span>")
-    for each in task["differences"]:
+    for index, each in enumerate(task["differences"], 1):
+        # With several models a row has several lines, and each says whose it is.
+        which = dot(index) if len(task["differences"]) > 1 else ""
         if each is None:
             gains.append("<span>–</span>")
             verdicts.append("<span>–</span>")
             continue
         low, high = points(0, each["low"]), points(0, each["high"])
-        gains.append(f'<span>{points(0, each["value"])} <span class="range">[{low}, {high}]</span></span>')
+        gains.append(f'<span>{which}{points(0, each["value"])} <span class="range">[{low}, {high}]</span></span>')
         verdict = each["verdict"]
         verdicts.append(f'<span class="{CLASSES[verdict]}">{SIGNS[verdict]} {escape(verdict)}</span>')
     kind = ' class="mean"' if task["tasks"] > 1 else ""

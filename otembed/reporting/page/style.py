@@ -22,17 +22,17 @@ body {
   font-variant-numeric: tabular-nums;
 }
 main { max-width: 72rem; margin: 0 auto; padding: 2.5rem 1.5rem 4rem; }
-h1 { font-size: 1rem; font-weight: 600; color: var(--soft); margin: 0 0 1rem; letter-spacing: .01em; }
+h1 { font-size: 1.7rem; font-weight: 600; line-height: 1.3; letter-spacing: -.01em; margin: 0 0 1rem; max-width: 52rem; text-wrap: balance; overflow-wrap: anywhere; }
+h1 span { display: block; margin-bottom: .35rem; }
+.answer { list-style: none; margin: 0; padding: 0; max-width: 58rem; }
+.answer li { padding: .3rem 0; overflow-wrap: anywhere; }
 h2 { font-size: 1.25rem; line-height: 1.3; margin: 3rem 0 .25rem; }
 h3 { font-size: 1rem; margin: 1.75rem 0 .5rem; }
 p { margin: .25rem 0 .75rem; max-width: 46rem; }
-.lede { font-size: 1.3rem; line-height: 1.45; margin: 0 0 .8rem; max-width: 52rem; text-wrap: pretty; }
-.lede.better { border-left: 4px solid var(--better); padding-left: 1rem; }
-.lede.worse { border-left: 4px solid var(--worse); padding-left: 1rem; }
-.lede.unclear { border-left: 4px solid var(--line); padding-left: 1rem; }
 .soft, figcaption, caption { color: var(--soft); font-size: .875rem; }
 caption { text-align: left; padding: 0 0 .5rem; }
 .note { background: var(--panel); border: 1px solid var(--line); border-radius: 6px; padding: .5rem .9rem; }
+.answer .note { padding: .5rem .9rem; margin-top: .5rem; }
 .key { display: flex; flex-wrap: wrap; gap: .35rem 1.6rem; margin: 1.25rem 0 0; padding: 0; list-style: none; }
 .key li { overflow-wrap: anywhere; }
 .dot { display: inline-block; width: .75em; height: .75em; border-radius: 2px; margin-right: .45em; }
@@ -51,9 +51,9 @@ thead .num { text-align: right; }
 svg { display: block; width: 100%; overflow: visible; }
 .scale { display: flex; justify-content: space-between; font-size: .75rem; color: var(--soft); }
 .better { color: var(--better); } .worse { color: var(--worse); } .unclear { color: var(--unclear); }
-.lede.better, .lede.worse, .lede.unclear { color: var(--ink); }
 .range { color: var(--soft); font-weight: 400; font-size: .875rem; }
 .panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); gap: 1.5rem 2.5rem; }
+.panels.two { grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); }
 figure { margin: 0; min-width: 0; }
 .bars + figure, .bars + .panels { margin-top: 1.75rem; }
 figure h4 { font-size: .9375rem; font-weight: 600; margin: 0 0 .4rem; }
@@ -84,8 +84,8 @@ pre { background: var(--panel); border: 1px solid var(--line); border-radius: 6p
 a:focus-visible, summary:focus-visible { outline: 2px solid var(--m1); outline-offset: 2px; }
 @media (max-width: 46rem) {
   main { padding: 1.5rem 1rem 3rem; }
-  .lede { font-size: 1.12rem; }
-  .bars, .bars tbody { display: block; }
+  h1 { font-size: 1.35rem; }
+    .bars, .bars tbody { display: block; }
   .bars thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   .bars tr { display: grid; grid-template-columns: minmax(0, 1fr) 10.5rem; column-gap: 1rem; padding: .6rem .5rem; }
   .bars svg { overflow: hidden; }
