@@ -113,7 +113,7 @@ def check(page, document):
 
 def test_numbers_are_those_of_the_json(document):
     page = comparison_page(document)
-    assert check(page, document) == len(document["tasks"]) + len(document["means"]) == 15
+    assert check(page, document) == len(document["tasks"]) + len(document["means"]) == 14
     assert "0.712" in page
     assert "100.0" in page
     assert "0.90, linked" in page
@@ -156,4 +156,4 @@ def test_a_browser_shows_it_without_errors(document, tmp_path, width):
         [*command, "--dump-dom", page.as_uri()], capture_output=True, text=True, check=True, timeout=120
     )
     assert "CONSOLE" not in shown.stderr, shown.stderr
-    assert check(shown.stdout, document) == 15
+    assert check(shown.stdout, document) == 14
