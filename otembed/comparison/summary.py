@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from otembed.comparison.report import BETTER, UNCLEAR, WORSE, variant
+from otembed.reporting.comparison import metric_name
 from otembed.reporting.tables import percent, points
 
 if TYPE_CHECKING:
@@ -18,17 +19,6 @@ WORDS = {
     WORSE: "is worse{against} on {what}",
     UNCLEAR: "shows no clear difference{against} on {what}",
 }
-METRICS = {"aer": "AER", "f1": "F1", "xsim": "xSIM", "best_f1": "best F1"}
-"""How a person writes a metric; underscores are spaces in the others."""
-
-
-def metric_name(metric: str) -> str:
-    """Return a metric as a person writes it.
-
-    >>> metric_name("aer"), metric_name("exact_match")
-    ('AER', 'exact match')
-    """
-    return METRICS.get(metric, metric.replace("_", " "))
 
 
 def headline(found: Comparison, index: int) -> str:

@@ -65,7 +65,7 @@ def word_maps(
     texts
         Task to source and target, sentences or lists of words; the first 100 pairs serve to centre.
     chosen
-        Task to the rows shown, filled by the first model: sentences of 4 to 12 words on both sides.
+        Task to the rows shown, filled by the first model: the longest of 4 to 12 words on both sides.
     count
         Most sentences of a task.
 
@@ -89,7 +89,8 @@ def word_maps(
                 for row, each in enumerate(aligned)
                 if all(FEWEST_WORDS <= len(side) <= MOST_WORDS for side in (each.source_words, each.target_words))
             ]
-            chosen[task] = fits[:count]
+            fits.sort(key=lambda row: -len(aligned[row].source_words) - len(aligned[row].target_words))
+            chosen[task] = sorted(fits[:count])
         for row in chosen[task]:
             each = aligned[row]
             found.append(

@@ -12,6 +12,8 @@ from otembed.reporting.tables import percent, points
 if TYPE_CHECKING:
     from otembed.comparison.report import Comparison, Difference, Figure, TaskComparison
 
+METRICS = {"aer": "AER", "f1": "F1", "xsim": "xSIM", "best_f1": "best F1"}
+"""How a person writes a metric; underscores are spaces in the others."""
 LEFT = {"suite", "task", "metric", "model", "verdict"}
 """Columns of words."""
 STYLES = {"better": "green", "worse": "red"}
@@ -28,6 +30,15 @@ LATEX = {
     "~": r"\textasciitilde{}",
     "−": "$-$",
 }
+
+
+def metric_name(metric: str) -> str:
+    """Return a metric as a person writes it.
+
+    >>> metric_name("aer"), metric_name("exact_match")
+    ('AER', 'exact match')
+    """
+    return METRICS.get(metric, metric.replace("_", " "))
 
 
 def letter(index: int) -> str:

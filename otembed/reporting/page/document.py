@@ -6,7 +6,7 @@ import json
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from otembed.reporting.comparison import letter
+from otembed.reporting.comparison import letter, metric_name
 from otembed.reporting.page.curves import curve_panels
 from otembed.reporting.page.heat import direction_map, matrix_maps, word_figure
 from otembed.reporting.page.marks import bar_table, dot
@@ -86,7 +86,7 @@ def _suite(found: Document, suite: str, names: Sequence[str]) -> str:
     parts = [f"<h2>{escape(SUITES.get(suite, suite))}</h2>", f'<p class="soft">{_reading(found)}</p>']
     for metric in (*shown, *(name for name in metrics if name not in shown)):
         rows = _means_first([each for each in tasks if each["metric"] == metric])
-        label = metric.replace("_", " ")
+        label = metric_name(metric)
         table = bar_table(rows, names, label)
         folded = f"<details><summary>{escape(label)}</summary>{table}</details>"
         parts.append(table if metric in shown else folded)
@@ -129,7 +129,7 @@ def _words(found: Document, names: Sequence[str]) -> str:
     )
     return (
         "<section><h2>Words linked in example sentences</h2><p class=soft>The darker a cell, the more probable the"
-        f" link; links that are made are framed. The first sentences of fitting length.</p>{blocks}</section>"
+        f" link; links that are made are framed. Of the first sentences of each text, long ones of at most 12 words.</p>{blocks}</section>"
     )
 
 
@@ -141,21 +141,34 @@ def _curves(found: Document) -> str:
 
 
 def _shapes(found: Document) -> str:
-    rows = [
-        f"<tr><th scope=row>{dot(index)}{letter(index)} {escape(model['name'])}</th><td>{escape(each['task'])}</td>"
-        f"<td class=num>{each['sentences']}</td><td class=num>{each['mean_cosine']:.3f}</td>"
-        f"<td class=num>{each['effective_rank']:.1f}</td></tr>"
-        for index, model in enumerate(found["models"])
-        for each in model["shapes"]
-    ]
-    if not rows:
+    """Return a row a task, the models side by side."""
+    shapes = {
+        (each["task"], index): each for index, model in enumerate(found["models"]) for each in model["shapes"]
+    }
+    if not shapes:
         return ""
+    places = sorted({index for _, index in shapes})
+    columns = [(index, name) for name in ("mean_cosine", "effective_rank") for index in places]
+
+    def cell(task: str, index: int, name: str) -> str:
+        each = shapes.get((task, index))
+        shown = "–" if each is None else f"{each[name]:.3f}" if name == "mean_cosine" else f"{each[name]:.1f}"
+        return f"<td class=num>{shown}</td>"
+
+    rows = "".join(
+        f"<tr><th scope=row>{escape(task)}</th>{''.join(cell(task, *column) for column in columns)}</tr>"
+        for task in dict.fromkeys(task for task, _ in shapes)
+    )
+    heads = "".join(
+        f"<th scope=col class=num>{dot(index)}{letter(index)} {name.replace('_', ' ')}</th>"
+        for index, name in columns
+    )
+    most = max(each["sentences"] for each in shapes.values())
     return (
         "<section><h2>Is the space still open?</h2><p class=soft>A mean cosine near 1, or an effective rank that falls"
-        " far, shows a space that collapses: vectors of different sentences point one way.</p>"
-        "<table class=plain><thead><tr><th scope=col>model</th><th scope=col>task</th><th scope=col class=num>vectors"
-        "</th><th scope=col class=num>mean cosine</th><th scope=col class=num>effective rank</th></tr></thead>"
-        f"<tbody>{''.join(rows)}</tbody></table></section>"
+        " far, shows a space that collapses: vectors of different sentences point one way. Of at most"
+        f" {most} sentences of each task, both languages together.</p><div class=scroll><table class=plain><thead>"
+        f"<tr><th scope=col>task</th>{heads}</tr></thead><tbody>{rows}</tbody></table></div></section>"
     )
 
 
