@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from otembed.errors import DataError
+from otembed.errors import DataError, NumericsError
 from otembed.outcomes import digest_of
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ def resampled_figures(outcomes: Sequence[Outcomes], *, resamples: int = 10_000, 
     ------
     DataError
         So few examples have a weight that most resamples have none.
+    NumericsError
+        The values are so large that their sums overflow.
 
     References
     ----------
@@ -79,6 +81,8 @@ def resampled_figures(outcomes: Sequence[Outcomes], *, resamples: int = 10_000, 
                 f"{' '.join(one.key)}: of {examples} examples too few count to resample them",
                 "Evaluate on more examples.",
             )
+    if not np.isfinite(found).all():
+        raise NumericsError(f"{' '.join(one.key)}: a resampled figure is not finite", "Look at its values.")
     return found.T
 
 

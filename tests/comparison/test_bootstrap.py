@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from otembed.comparison.bootstrap import differences, differing, holm, interval, resampled_figures, two_sided_p
-from otembed.errors import DataError
+from otembed.errors import DataError, NumericsError
 from otembed.outcomes import Outcomes
 
 
@@ -76,6 +76,11 @@ def test_resamples_without_weight_are_drawn_again_or_refused():
     lone = np.eye(12, 300).astype(int).tolist()
     with pytest.raises(DataError, match="of 300 examples too few count"):
         resampled_figures([outcomes(row, row) for row in lone], resamples=400)
+
+
+def test_sums_that_overflow_are_refused():
+    with np.errstate(over="ignore"), pytest.raises(NumericsError, match="xnli sw accuracy: a resampled figure"):
+        resampled_figures([outcomes([1e308, *[0] * 5])], resamples=200)
 
 
 def test_p_value_is_that_of_the_exact_sign_of_resamples():
