@@ -49,10 +49,10 @@ def test_links_between_documents_lead_somewhere(path):
 def test_options_in_the_documents_exist(path):
     known = {"--master-port", "--nproc-per-node", "--no-python"}
     aligning, mining = (["align"], ["eval", "alignment"]), (["mine"], ["embed"], ["score"], ["eval", "mining"])
-    for command in (["train"], ["eval", "retrieval"], *aligning, *mining, ["presets"], []):
+    for command in (["train"], ["eval", "retrieval"], *aligning, *mining, ["presets"], ["compare"], []):
         known |= set(re.findall(r"--[a-z][a-z-]*", CliRunner().invoke(app, [*command, "--help"]).stdout))
     for line in re.findall(
-        r"otembed (?:train|align|eval|presets|mine|embed|score)[^\n`]*", path.read_text(encoding="utf-8")
+        r"otembed (?:train|align|eval|compare|presets|mine|embed|score)[^\n`]*", path.read_text(encoding="utf-8")
     ):
         assert set(re.findall(r"(?<!\S)--[a-z][a-z-]*", line)) <= known, line
 

@@ -28,7 +28,7 @@ LATEX = {
     "_": r"\_",
     "^": r"\textasciicircum{}",
     "~": r"\textasciitilde{}",
-    "−": "$-$",
+    "↓": r"$\downarrow$",
 }
 
 
@@ -86,7 +86,7 @@ def _row(each: TaskComparison, index: int, figure: Figure, difference: Differenc
     return [
         each.suite,
         each.task,
-        each.metric if each.higher_is_better else f"{each.metric} (lower is better)",
+        each.metric if each.higher_is_better else f"{each.metric} ↓",
         str(each.examples),
         percent(first.value),
         *([letter(index + 1)] if many else []),
@@ -110,8 +110,9 @@ def legend(found: Comparison) -> list[str]:
 
 def caption(found: Comparison) -> str:
     """Return how the table is to be read."""
+    lower = "" if all(each.higher_is_better for each in found.tasks) else "; ↓: lower is better"
     text = (
-        f"Percent, differences to A in points; paired bootstrap, {found.resamples:,} resamples of the examples,"
+        f"Percent, differences to A in points{lower}; paired bootstrap, {found.resamples:,} resamples of the examples,"
         f" seed {found.seed}."
     )
     return text + (

@@ -52,7 +52,7 @@ def test_means_follow_their_tasks_and_other_metrics_come_when_asked(found):
     comparison = found("one", "two")
     assert [row[1] for row in comparison_rows(comparison)[1:]] == ["en_sw", "en-ar", "mean"]
     every = comparison_rows(comparison, every=True)[1:]
-    assert [row[2] for row in every] == ["accuracy"] * 3 + ["xsim (lower is better)"] * 3
+    assert [row[2] for row in every] == ["accuracy"] * 3 + ["xsim ↓"] * 3
     assert [(row[6], row[8]) for row in every[3:]] == [("-10.0", "better")] * 3
 
 
@@ -87,6 +87,7 @@ def test_latex_has_booktabs_rules_and_no_special_left_bare(found):
     assert {line.count(" & ") for line in body if line.endswith(r"\\")} == {8}
     assert r"a\_b \& \{c\}\$" in text
     assert "$-$10.0" in text
+    assert r"xsim $\downarrow$" in text
 
 
 @pytest.mark.parametrize("special", list("\\{}$&#%_^~"))
