@@ -66,10 +66,12 @@ def bar_table(tasks: Sequence[Document], names: Sequence[str], label: str) -> st
         f"<th scope=col class=num>points [interval]</th><th scope=col>verdict</th></tr></thead>"
     )
     rows = "".join(_row(task, top, widest) for task in tasks)
-    hidden = f"{label}: figures of each model, and differences to A with intervals"
-    return (
-        f'<table class="bars"><caption class="hidden">{escape(hidden)}</caption>{head}<tbody>{rows}</tbody></table>'
+    # Where there is no room for axes, and for who hears the page, this says what they span.
+    hidden = (
+        f"{label}{lower}: bars from 0 to {100 * top:g} %, below them differences to A on"
+        f" -{100 * widest:g} to +{100 * widest:g} points"
     )
+    return f'<table class="bars"><caption>{escape(hidden)}</caption>{head}<tbody>{rows}</tbody></table>'
 
 
 def _scale(*ticks: str) -> str:

@@ -81,11 +81,15 @@ summary { cursor: pointer; color: var(--soft); font-size: .875rem; }
 code, pre { font: .8125rem/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; }
 pre { background: var(--panel); border: 1px solid var(--line); border-radius: 6px; padding: .7rem .9rem; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere; }
 .plain td, .plain th { padding: .25rem 1.2rem .25rem 0; font-size: .875rem; }
+.plain th[scope=row] { white-space: nowrap; }
+.plain thead .num { white-space: normal; }
+.bars caption { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 a:focus-visible, summary:focus-visible { outline: 2px solid var(--m1); outline-offset: 2px; }
 @media (max-width: 46rem) {
   main { padding: 1.5rem 1rem 3rem; }
   h1 { font-size: 1.35rem; }
     .bars, .bars tbody { display: block; }
+  .bars caption { display: block; position: static; width: auto; height: auto; clip-path: none; }
   .bars thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   .bars tr { display: grid; grid-template-columns: minmax(0, 1fr) 10.5rem; column-gap: 1rem; padding: .6rem .5rem; }
   .bars svg { overflow: hidden; }
