@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from . import evaluate_mining, evaluate_xnli, evaluate_xquad
 from .completion import model_values, pair_values
 from .evaluate_alignment import ALIGNMENT_HELP, alignment_command
-from .options import named_pairs, refuse_taken
-
-if TYPE_CHECKING:
-    from otembed.data import PairSpec
+from .material import pair_specs, parallel_texts
+from .options import refuse_taken
 
 RETRIEVAL_HELP = """Find translations: top-1 accuracy, weighted F1 and xSIM in both directions.
 
@@ -67,7 +65,7 @@ def retrieval_command(
     force: Annotated[bool, typer.Option("--force", help="Replace the file of --output.")] = False,
 ) -> None:
     """Parse the flags, evaluate, print."""
-    specs = _specs(pairs)
+    specs = pair_specs(pairs)
     if output is not None:
         refuse_taken(output, force=force)
     from .console import data_console, error_console, set_up_logging
@@ -77,7 +75,7 @@ def retrieval_command(
     from otembed.models import load_model
     from otembed.reporting import retrieval_table
 
-    texts = {key: _sentences(spec, limit) for key, spec in specs.items()}
+    texts = parallel_texts(specs, limit)
     report = evaluate_retrieval(
         load_model(model, device=device),
         texts,
@@ -102,21 +100,3 @@ def retrieval_command(
 app.command("xquad", help=evaluate_xquad.HELP, no_args_is_help=True)(evaluate_xquad.xquad_command)
 app.command("xnli", help=evaluate_xnli.HELP, no_args_is_help=True)(evaluate_xnli.xnli_command)
 app.command("alignment", help=ALIGNMENT_HELP, no_args_is_help=True)(alignment_command)
-
-
-def _specs(pairs: list[str]) -> dict[str, PairSpec]:
-    """Return the parallel texts by language pair, before anything slow is imported."""
-    from otembed.data import parse_pair_spec
-
-    return {key: parse_pair_spec(key, place) for key, place in named_pairs(pairs, "--pairs").items()}
-
-
-def _sentences(spec: PairSpec, limit: int | None) -> tuple[list[str], list[str]]:
-    """Return both sides in the order of the file; rows that hold no pair are counted on stderr."""
-    from otembed.data import PairChecks, load_pairs
-
-    # No pivot: the report names pairs as the user does, so its source must be the first language named.
-    text = load_pairs(spec, PairChecks.off(), limit, pivot=None)
-    if text.counts.dropped:
-        typer.echo(f"{text.pair}: {text.counts.summary()}", err=True)
-    return list(text.dataset["source"]), list(text.dataset["target"])

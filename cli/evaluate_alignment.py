@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from otembed.errors import ConfigError
-
 from .completion import choice_values, model_values
+from .material import gold_places, gold_sets
 from .options import ALIGNMENT_UNITS, DECODINGS, alignment_config, refuse_taken
-
-if TYPE_CHECKING:
-    from otembed.evaluation import GoldSet
 
 ALIGNMENT_HELP = """Link the words of gold-aligned sentences: precision, recall, F1 and alignment error rate.
 
@@ -66,21 +62,18 @@ def alignment_command(
     force: Annotated[bool, typer.Option("--force", help="Replace the file of --output.")] = False,
 ) -> None:
     """Parse the flags, evaluate, print."""
-    places = _places(gold)
+    places = gold_places(gold)
     if output is not None:
         refuse_taken(output, force=force)
     config = alignment_config(settings or [], layer, unit, decoding, threshold)
     from .console import data_console, error_console, set_up_logging
 
     set_up_logging(error_console())
-    from otembed.evaluation import evaluate_alignment, read_gold_set
+    from otembed.evaluation import evaluate_alignment
     from otembed.models import load_model
     from otembed.reporting import alignment_table
 
-    sets: dict[str, GoldSet] = {}
-    for name, (*sides, links) in places.items():
-        source, target, found = read_gold_set(links, *sides, index_base=0 if index_base == 0 else 1)
-        sets[name] = source[:limit], target[:limit], found[:limit]
+    sets = gold_sets(places, index_base, limit)
     report = evaluate_alignment(load_model(model, device=device), sets, config, batch_size=batch_size, name=model)
     document = report.to_json(output)
     if report.unseen:
@@ -92,19 +85,3 @@ def alignment_command(
         typer.echo(document, nl=False)
     else:
         data_console().print(alignment_table(report))
-
-
-def _places(values: list[str]) -> dict[str, list[str]]:
-    """Name to its two or three files."""
-    places: dict[str, list[str]] = {}
-    for value in values:
-        name, equals, files = value.partition("=")
-        paths = files.split(",")
-        if not equals or not name or len(paths) not in (2, 3) or not all(paths):
-            raise ConfigError(
-                f"--gold {value!r} names no text and links", "Write NAME=TEXT,LINKS or NAME=SOURCE,TARGET,LINKS."
-            )
-        if name in places:
-            raise ConfigError(f"--gold names {name} twice", "Name the second set otherwise.")
-        places[name] = paths
-    return places

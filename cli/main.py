@@ -11,7 +11,7 @@ import typer
 from otembed import __version__
 from otembed.errors import OtembedError
 
-from . import align, config, embed, evaluate, export, info, mine, presets, score, train
+from . import align, compare, config, embed, evaluate, export, info, mine, presets, score, train
 from .completion import complete
 
 EXIT_BAD_INPUT = 2
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.command("train", help=train.HELP)(train.train_command)
 app.command("align", help=align.HELP, no_args_is_help=True)(align.align_command)
 app.add_typer(evaluate.app, name="eval", help="Measure any model that SentenceTransformer loads.")
+app.command("compare", help=compare.HELP, no_args_is_help=True)(compare.compare_command)
 app.command("mine", help=mine.HELP, no_args_is_help=True)(mine.mine_command)
 app.command("embed", help=embed.HELP, no_args_is_help=True)(embed.embed_command)
 app.command("score", help=score.HELP, no_args_is_help=True)(score.score_command)

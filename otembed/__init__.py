@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from otembed.alignment import WordAligner, align, ot_similarity, ot_similarity_pairwise
+    from otembed.comparison import compare
     from otembed.config import AlignmentConfig, AnchorConfig, ContrastiveConfig, TrainConfig
     from otembed.config_mining import MiningConfig
     from otembed.data import load_pairs
@@ -51,6 +52,7 @@ _HOMES = {
     "WordAligner": "alignment",
     "WordAlignmentEvaluator": "evaluation",
     "align": "alignment",
+    "compare": "comparison",
     "evaluate_alignment": "evaluation",
     "evaluate_mining": "evaluation",
     "evaluate_retrieval": "evaluation",
@@ -87,6 +89,7 @@ __all__ = [
     "WordAligner",
     "WordAlignmentEvaluator",
     "align",
+    "compare",
     "evaluate_alignment",
     "evaluate_mining",
     "evaluate_retrieval",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 DIGEST_BYTES = 16
+EXACT = 2**53
 
 
 def digest_of(texts: Iterable[str]) -> str:
@@ -81,7 +82,7 @@ class Outcomes:
             raise DataError(f"{where}: no examples", hint)
         if self.weights and len(self.weights) != len(self.values):
             raise DataError(f"{where}: {len(self.values)} values, but {len(self.weights)} weights", hint)
-        if not all(math.isfinite(each) for each in (*self.values, *self.weights)):
+        if not all(math.isfinite(sum(map(abs, each))) for each in (self.values, self.weights)):
             raise DataError(f"{where}: an example counts NaN or infinity", hint)
         if self.weights and (min(self.weights) < 0 or sum(self.weights) <= 0):
             raise DataError(f"{where}: weights below 0, or all of them 0", hint)
@@ -100,12 +101,26 @@ class Outcomes:
     def from_dict(cls, document: dict[str, Any]) -> Self:
         """Build it from ``dataclasses.asdict``'s output as JSON gives it back."""
         try:
-            numbers = {name: tuple(float(each) for each in document[name]) for name in ("values", "weights")}
-            return cls(**{**document, **numbers})
-        except (KeyError, TypeError, ValueError) as error:
+            numbers = {name: tuple(_number(each) for each in document[name]) for name in ("values", "weights")}
+            found = cls(**{**document, **numbers})
+            if not all(isinstance(each, str) for each in (*found.key, found.examples)):
+                raise TypeError("suite, task, metric and examples are texts")
+            if not isinstance(found.higher_is_better, bool):
+                raise TypeError("higher_is_better is true or false")
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise DataError(f"no whole outcomes: {error!r}", "Evaluate the model again.") from error
+        return found
+
+
+def _number(value: Any) -> float:
+    """Whole numbers stay whole, so that a report read and written again stays as short as it was."""
+    number = float(value)
+    return int(number) if number.is_integer() and abs(number) < EXACT else number
 
 
 def read_outcomes(document: dict[str, Any]) -> tuple[Outcomes, ...]:
     """Return the outcomes of a report's document; none where it was written without them."""
-    return tuple(Outcomes.from_dict(each) for each in document.get("outcomes") or ())
+    listed = document.get("outcomes") or ()
+    if not isinstance(listed, list | tuple):
+        raise DataError(f"outcomes are {type(listed).__name__}, no list", "Evaluate the model again.")
+    return tuple(each if isinstance(each, Outcomes) else Outcomes.from_dict(each) for each in listed)

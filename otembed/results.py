@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import tempfile
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -13,9 +14,14 @@ from statistics import fmean
 from typing import IO, TYPE_CHECKING, Any, ClassVar, Self
 
 from otembed.errors import DataError
+from otembed.outcomes import Outcomes, read_outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+_NUMBER = r"-?\d[\d.eE+-]*"
+# A line break inside a text is escaped in JSON, so this never matches within one.
+_NUMBERS = re.compile(rf"\[\n\s+{_NUMBER}(?:,\n\s+{_NUMBER})*\n\s+\]")
 
 
 @contextmanager
@@ -57,6 +63,20 @@ def finite_or_none(value: Any) -> Any:
     return value
 
 
+def json_text(document: Any) -> str:
+    """Return a JSON document with two spaces a level, each list of numbers on one line, and a last line break.
+
+    >>> print(json_text({"values": [1, 0.5]}), end="")
+    {
+      "values": [1, 0.5]
+    }
+    """
+    text = json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False)
+    return (
+        _NUMBERS.sub(lambda found: re.sub(r"\s+", " ", found[0]).replace("[ ", "[").replace(" ]", "]"), text) + "\n"
+    )
+
+
 @dataclass(frozen=True)
 class Result:
     """Base of every result: a frozen dataclass with a schema number and a JSON form."""
@@ -70,7 +90,7 @@ class Result:
 
     def to_json(self, path: str | Path | None = None) -> str:
         """Return one JSON document and, with ``path``, write it there whole or not at all."""
-        text = json.dumps(self.to_dict(), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+        text = json_text(self.to_dict())
         if path is not None:
             write_text(path, text)
         return text
@@ -163,12 +183,15 @@ class RetrievalReport(Result):
     centred_scores
         The same pairs after each side's mean was taken from its vectors; empty if not asked for. This
         gain needs no training, so two models are compared under both.
+    outcomes
+        What each row contributed, for :func:`otembed.compare`; see :func:`retrieval_outcomes`.
     """
 
     model: str
     scores: tuple[RetrievalScores, ...]
     seconds: float
     centred_scores: tuple[RetrievalScores, ...] = ()
+    outcomes: tuple[Outcomes, ...] = ()
 
     @property
     def mean(self) -> RetrievalScores:
@@ -208,7 +231,7 @@ class RetrievalReport(Result):
             name: tuple(RetrievalScores.from_dict(one) for one in document.get(name, ()))
             for name in ("scores", "centred_scores")
         }
-        return super().from_dict({**document, **scores})
+        return super().from_dict({**document, **scores, "outcomes": read_outcomes(document)})
 
 
 @dataclass(frozen=True)

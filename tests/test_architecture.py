@@ -34,7 +34,7 @@ ALLOWED = {
     "losses": {"transport", "alignment", "models"},
     "mining": {"models", "data", "alignment"},
     "transfer": {"data", "models", "evaluation", "mining"},
-    "comparison": {"data", "models", "evaluation", "mining", "alignment", "transfer", "reporting"},
+    "comparison": {"data", "models", "evaluation", "mining", "alignment", "transfer", "reporting", "diagnostics"},
     "training": {"losses", "alignment", "data", "models", "evaluation", "reporting", "diagnostics"},
 }
 BASE = {

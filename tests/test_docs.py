@@ -52,11 +52,11 @@ def test_options_in_the_documents_exist(path):
     known = {"--master-port", "--nproc-per-node", "--no-python"}
     aligning, mining = (["align"], ["eval", "alignment"]), (["mine"], ["embed"], ["score"], ["eval", "mining"])
     evaluating = (["eval", "retrieval"], ["eval", "xnli"], ["eval", "xquad"])
-    others = (["config", "init"], ["config", "show"], ["export"], ["info"])
+    others = (["compare"], ["config", "init"], ["config", "show"], ["export"], ["info"])
     for command in (["train"], *evaluating, *aligning, *mining, *others, ["presets"], []):
         known |= set(re.findall(r"--[a-z][a-z-]*", CliRunner().invoke(app, [*command, "--help"]).stdout))
     for line in re.findall(
-        r"otembed (?:train|align|eval|presets|mine|embed|score|config|export|info)[^\n`]*",
+        r"otembed (?:train|align|eval|compare|presets|mine|embed|score|config|export|info)[^\n`]*",
         path.read_text(encoding="utf-8"),
     ):
         assert set(re.findall(r"(?<!\S)--[a-z][a-z-]*", line)) <= known, line

@@ -37,6 +37,7 @@ def test_document_comes_back_equal():
         ((1, 0), (1, float("inf")), "NaN or infinity"),
         ((1, 0), (0, 0), "all of them 0"),
         ((1, 0), (2, -1), "weights below 0"),
+        ((1e308, 1e308), (), "NaN or infinity"),
     ],
 )
 def test_impossible_outcomes_are_refused(values, weights, message):
@@ -44,10 +45,30 @@ def test_impossible_outcomes_are_refused(values, weights, message):
         outcomes(values, weights)
 
 
-@pytest.mark.parametrize("change", [{"values": ["x"]}, {"values": None}, {"unknown": 1}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"values": ["x"]},
+        {"values": None},
+        {"values": [10**400]},
+        {"unknown": 1},
+        {"task": []},
+        {"higher_is_better": "yes"},
+    ],
+)
 def test_broken_document_is_refused(change):
     with pytest.raises(DataError, match="no whole outcomes"):
         Outcomes.from_dict({**asdict(outcomes()), **change})
+
+
+def test_whole_numbers_stay_short_when_read_and_written_again():
+    document = json.loads(json.dumps(asdict(outcomes((1, 0.5, 0.0)))))
+    assert json.dumps(asdict(Outcomes.from_dict(document))["values"]) == "[1, 0.5, 0]"
+
+
+def test_outcomes_that_are_no_list_are_refused():
+    with pytest.raises(DataError, match="outcomes are int, no list"):
+        read_outcomes({"outcomes": 5})
 
 
 @given(st.lists(st.text(), max_size=4), st.lists(st.text(), max_size=4))

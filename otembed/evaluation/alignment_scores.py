@@ -8,6 +8,7 @@ from typing import Any
 
 from otembed.errors import DataError
 from otembed.evaluation.gold_links import GoldSentence
+from otembed.outcomes import Outcomes, digest_of
 from otembed.results import Result
 
 
@@ -106,3 +107,35 @@ def alignment_scores(
         correct_sure=sum(len(found & each.sure) for found, each in zip(made, gold, strict=True)),
         correct_possible=sum(len(found & each.possible) for found, each in zip(made, gold, strict=True)),
     )
+
+
+def alignment_outcomes(
+    links: Iterable[Iterable[tuple[int, int]]],
+    sentences: Iterable[tuple[Sequence[str], Sequence[str]]],
+    gold: Sequence[GoldSentence],
+    *,
+    name: str = "gold",
+) -> tuple[Outcomes, ...]:
+    """Return what each sentence pair contributed to the alignment error rate.
+
+    With links A, sure S and possible P of a pair, its value is ``|A| + |S| - |A & S| - |A & P|``, its weight
+    ``|A| + |S|``. None where there is neither a link nor a sure one in the whole set.
+
+    Parameters
+    ----------
+    links, gold, name
+        As for :func:`alignment_scores`.
+    sentences
+        Words of both sides; with the gold links they tell whether two models were scored on the same set.
+    """
+    values, weights = [], []
+    for each, truth in zip(links, gold, strict=True):
+        made = set(each)
+        weights.append(len(made) + len(truth.sure))
+        values.append(weights[-1] - len(made & truth.sure) - len(made & truth.possible))
+    if not any(weights):
+        return ()
+    texts = [repr((list(source), list(target))) for source, target in sentences]
+    truths = [repr((sorted(each.sure), sorted(each.possible))) for each in gold]
+    examples = digest_of([*texts, *truths])
+    return (Outcomes("alignment", name, "aer", examples, tuple(values), tuple(weights), higher_is_better=False),)

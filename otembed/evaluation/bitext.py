@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import fsum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import faiss
 import numpy as np
 
 from otembed.errors import ConfigError, DataError
 from otembed.evaluation.vectors import unit_vectors
+from otembed.outcomes import Outcomes, digest_of
 from otembed.results import RetrievalScores
 
 if TYPE_CHECKING:
@@ -88,6 +90,20 @@ def bitext_scores(source: ArrayLike, target: ArrayLike, *, pair: str, k: int = 4
     >>> round(scores.f1_source_to_target, 4)
     0.3333
     """
+    return scores_of(retrieve(source, target, pair=pair, k=k), pair)
+
+
+@dataclass(frozen=True, eq=False)
+class Retrieved:
+    """The row that each query found, source to target first, then target to source; (n,) each."""
+
+    nearest: tuple[Indices, Indices]
+    by_margin: tuple[Indices, Indices]
+    k: int
+
+
+def retrieve(source: ArrayLike, target: ArrayLike, *, pair: str, k: int = 4) -> Retrieved:
+    """Return what every row finds on the other side, by cosine and by margin; see :func:`bitext_scores`."""
     check_count("k", k)
     x, y = unit_vectors(source, f"{pair}: source"), unit_vectors(target, f"{pair}: target")
     if x.shape != y.shape:
@@ -98,18 +114,59 @@ def bitext_scores(source: ArrayLike, target: ArrayLike, *, pair: str, k: int = 4
     k = min(k, len(x))
     forward, backward = _neighbours(x, y, k), _neighbours(y, x, k)
     first_x, first_y = first_equal(x), first_equal(y)
-    nearest = (_nearest(*forward, first_y), _nearest(*backward, first_x))
-    margin = (_best_margin(forward, backward, first_y), _best_margin(backward, forward, first_x))
+    return Retrieved(
+        nearest=(_nearest(*forward, first_y), _nearest(*backward, first_x)),
+        by_margin=(_best_margin(forward, backward, first_y), _best_margin(backward, forward, first_x)),
+        k=k,
+    )
+
+
+def scores_of(found: Retrieved, pair: str) -> RetrievalScores:
+    """Return the figures of what was found."""
     return RetrievalScores(
         pair=pair,
-        sentences=len(x),
-        accuracy_source_to_target=accuracy(nearest[0]),
-        accuracy_target_to_source=accuracy(nearest[1]),
-        f1_source_to_target=weighted_f1(nearest[0]),
-        f1_target_to_source=weighted_f1(nearest[1]),
-        xsim_source_to_target=error_rate(margin[0]),
-        xsim_target_to_source=error_rate(margin[1]),
-        margin_k=k,
+        sentences=len(found.nearest[0]),
+        accuracy_source_to_target=accuracy(found.nearest[0]),
+        accuracy_target_to_source=accuracy(found.nearest[1]),
+        f1_source_to_target=weighted_f1(found.nearest[0]),
+        f1_target_to_source=weighted_f1(found.nearest[1]),
+        xsim_source_to_target=error_rate(found.by_margin[0]),
+        xsim_target_to_source=error_rate(found.by_margin[1]),
+        margin_k=found.k,
+    )
+
+
+def retrieval_outcomes(found: Retrieved, task: str, examples: str) -> tuple[Outcomes, ...]:
+    """Return what each row contributed to accuracy and xSIM.
+
+    ``accuracy`` and ``xsim`` have the mean of both directions as values (0, 0.5 or 1), so that resampling takes a
+    row with both its directions; ``accuracy_source_to_target`` and ``accuracy_target_to_source`` have 0 or 1. The
+    weighted F1 is no mean over rows, as what one row finds changes the F1 of another, and is left out.
+
+    Parameters
+    ----------
+    found
+        Of :func:`retrieve`.
+    task
+        The language pair.
+    examples
+        :func:`otembed.outcomes.digest_of` the sentences.
+    """
+    rows = np.arange(len(found.nearest[0]))
+    right = [(each == rows).astype(int) for each in found.nearest]
+    wrong = [(each != rows).astype(int) for each in found.by_margin]
+    # Another k gives another figure under the same name: it must not be paired with this one.
+    margin_examples = digest_of([examples, str(found.k)])
+
+    def outcomes(metric: str, values: NDArray[Any], digest: str, *, higher_is_better: bool = True) -> Outcomes:
+        whole = tuple(int(each) if each == int(each) else float(each) for each in values)
+        return Outcomes("retrieval", task, metric, digest, whole, higher_is_better=higher_is_better)
+
+    return (
+        outcomes("accuracy", (right[0] + right[1]) / 2, examples),
+        outcomes("accuracy_source_to_target", right[0], examples),
+        outcomes("accuracy_target_to_source", right[1], examples),
+        outcomes("xsim", (wrong[0] + wrong[1]) / 2, margin_examples, higher_is_better=False),
     )
 
 

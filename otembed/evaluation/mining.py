@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from otembed.config_mining import MiningConfig
 from otembed.data.compression import read_lines
 from otembed.errors import ConfigError, DataError
+from otembed.evaluation.mining_outcomes import best_count, collections_digest, mining_outcomes
 from otembed.mining import MinedPairs, mine_bitext
+from otembed.outcomes import Outcomes, read_outcomes
 from otembed.results import Result
 
 if TYPE_CHECKING:
@@ -31,7 +33,8 @@ class MiningScores(Result):
     ``precision``, ``recall`` and ``f1`` are of the pairs at ``threshold`` or above (``found`` of them, ``right`` of
     those in gold); ``best_f1`` is the highest F1 of any threshold, reached at ``best_threshold``: an upper bound
     that no user without gold reaches. ``gold`` counts different known pairs, ``gold_unusable`` those of them
-    whose lines were left out. ``curve`` holds ``(threshold, precision, recall)``, at most 200 of all points, that of the best F1 among them.
+    whose lines were left out. ``curve`` holds ``(threshold, precision, recall)``, at most 200 of all points, that of
+    the best F1 among them, ``outcomes`` what each source line contributed to ``f1`` and ``best_f1``.
     """
 
     name: str
@@ -47,6 +50,13 @@ class MiningScores(Result):
     best_threshold: float | None
     average_precision: float
     curve: tuple[tuple[float, float, float], ...] = ()
+    outcomes: tuple[Outcomes, ...] = ()
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> Self:
+        """Build the scores and their outcomes from :meth:`to_dict`'s output."""
+        curve = tuple(tuple(point) for point in document.get("curve") or ())
+        return super().from_dict({**document, "curve": curve, "outcomes": read_outcomes(document)})
 
 
 def mining_scores(
@@ -183,7 +193,7 @@ def score_mined(
             "Gold names line numbers counted from 1, or the ids of FILE?text=1&id=0.",
         )
     right = [(str(pair.source_id), str(pair.target_id)) in known for pair in mined]
-    return mining_scores(
+    scores = mining_scores(
         mined.pairs.score,
         right,
         len(known) + len(unusable),
@@ -191,6 +201,15 @@ def score_mined(
         name=name,
         gold_unusable=len(unusable),
     )
+    row_of = {str(mined.source.id_of(row)): row for row in range(len(mined.source))}
+    # Known pairs without a usable source line stay in the figure: they are dealt out over the lines in turn.
+    gold_lines = [row_of.get(pair[0], turn) for turn, pair in enumerate(sorted(known | unusable))]
+    taken = {"f1": scores.found, "best_f1": best_count(mined.pairs.score, right, scores.gold)}
+    examples = collections_digest(mined.source, mined.target, known | unusable)
+    outcomes = mining_outcomes(
+        mined.pairs.source, right, gold_lines, len(row_of), taken, name=name, examples=examples
+    )
+    return replace(scores, outcomes=outcomes)
 
 
 def _ids(side: Any) -> dict[str, str]:

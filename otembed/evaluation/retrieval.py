@@ -11,11 +11,12 @@ import numpy as np
 from sentence_transformers.base.evaluation import BaseEvaluator
 
 from otembed.errors import DataError
-from otembed.evaluation.bitext import bitext_scores, check_count
+from otembed.evaluation.bitext import bitext_scores, check_count, retrieval_outcomes, retrieve, scores_of
 from otembed.evaluation.csv_rows import add_row, csv_name
 from otembed.evaluation.embedding import check_one_prompt, checked_sides, embed_sides
 from otembed.evaluation.geometry import effective_rank, mean_cosine
 from otembed.evaluation.vectors import centred_vectors
+from otembed.outcomes import Outcomes, digest_of
 from otembed.results import RetrievalReport
 
 if TYPE_CHECKING:
@@ -89,13 +90,20 @@ def evaluate_retrieval(
         truncate_dim=truncate_dim,
         show_progress_bar=show_progress_bar,
     )
-    matched = list(zip(pairs, vectors[::2], vectors[1::2], strict=True))
-    plain = tuple(bitext_scores(x, y, pair=pair, k=k) for pair, x, y in matched)
-    shifted = tuple(
-        bitext_scores(centred_vectors(x, f"{pair}: source"), centred_vectors(y, f"{pair}: target"), pair=pair, k=k)
-        for pair, x, y in (matched if centred else ())
-    )
-    return RetrievalReport(name, plain, perf_counter() - started, shifted)
+    plain, shifted = [], []
+    outcomes: list[Outcomes] = []
+    for row, (pair, x, y) in enumerate(zip(pairs, vectors[::2], vectors[1::2], strict=True)):
+        examples = digest_of([*sides[2 * row], *sides[2 * row + 1]])
+        found = retrieve(x, y, pair=pair, k=k)
+        plain.append(scores_of(found, pair))
+        outcomes += retrieval_outcomes(found, pair, examples)
+        if centred:
+            moved = centred_vectors(x, f"{pair}: source"), centred_vectors(y, f"{pair}: target")
+            found = retrieve(*moved, pair=pair, k=k)
+            shifted.append(scores_of(found, pair))
+            outcomes += retrieval_outcomes(found, f"{pair}, centred", examples)
+    seconds = perf_counter() - started
+    return RetrievalReport(name, tuple(plain), seconds, tuple(shifted), tuple(outcomes))
 
 
 class BitextRetrievalEvaluator(BaseEvaluator):

@@ -14,9 +14,10 @@ from sentence_transformers.base.evaluation import BaseEvaluator
 
 from otembed.alignment import LayerChoice, WordAligner, WordAlignmentConfig
 from otembed.errors import DataError
-from otembed.evaluation.alignment_scores import AlignmentScores, alignment_scores
+from otembed.evaluation.alignment_scores import AlignmentScores, alignment_outcomes, alignment_scores
 from otembed.evaluation.csv_rows import add_row, csv_name
 from otembed.evaluation.gold_links import GoldSentence, GoldSet
+from otembed.outcomes import Outcomes, read_outcomes
 from otembed.results import Result
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class AlignmentReport(Result):
         Wall time of encoding, choosing the layer and linking.
     unseen
         Words that the encoder did not see, behind its length limit for the most part: they take no link.
+    outcomes
+        What each sentence pair contributed, for :func:`otembed.compare`.
     """
 
     model: str
@@ -54,6 +57,7 @@ class AlignmentReport(Result):
     settings: dict[str, Any]
     seconds: float
     unseen: int = 0
+    outcomes: tuple[Outcomes, ...] = ()
 
     @property
     def aer(self) -> float:
@@ -68,7 +72,7 @@ class AlignmentReport(Result):
     def from_dict(cls, document: dict[str, Any]) -> Self:
         """Build the report and its scores from :meth:`to_dict`'s output."""
         scores = tuple(AlignmentScores.from_dict(each) for each in document.get("scores", ()))
-        return super().from_dict({**document, "scores": scores})
+        return super().from_dict({**document, "scores": scores, "outcomes": read_outcomes(document)})
 
 
 def evaluate_alignment(
@@ -110,12 +114,14 @@ def evaluate_alignment(
     choice: LayerChoice | None = None
     unseen = 0
     scores = []
+    outcomes: list[Outcomes] = []
     for key, (source, target, gold) in sets.items():
         aligner = WordAligner(model, config)
         aligner.choice = choice or aligner.choice
         found = aligner.align(zip(source, target, strict=True), batch_size=batch_size)
         links = [[(link.source, link.target) for link in each.links] for each in found]
         scores.append(alignment_scores(links, gold, name=key))
+        outcomes += alignment_outcomes(links, zip(source, target, strict=True), gold, name=key)
         choice = aligner.choice
         unseen += aligner.unseen
     assert choice is not None, "a set holds a pair, so a layer was chosen"
@@ -127,6 +133,7 @@ def evaluate_alignment(
         settings=asdict(config),
         seconds=round(perf_counter() - begun, 2),
         unseen=unseen,
+        outcomes=tuple(outcomes),
     )
 
 

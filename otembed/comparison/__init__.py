@@ -1,0 +1,14 @@
+"""Which model is better: paired statistics on the same examples, and a page to decide by."""
+
+from otembed.comparison.bootstrap import resampled_figures
+from otembed.comparison.comparing import compare
+from otembed.comparison.report import Comparison, Difference, Figure, TaskComparison
+
+__all__ = [
+    "Comparison",
+    "Difference",
+    "Figure",
+    "TaskComparison",
+    "compare",
+    "resampled_figures",
+]

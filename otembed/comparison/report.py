@@ -1,0 +1,206 @@
+"""What a comparison hands back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+from otembed.errors import DataError
+from otembed.results import Result
+
+BETTER, WORSE, UNCLEAR = "better", "worse", "no clear difference"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of one model, and the percentile interval of its resamples."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A model's figure less that of the baseline, with its interval.
+
+    ``p`` is two-sided, ``p_adjusted`` after Holm's correction over the tasks of the same suite and metric, or the
+    same where none was asked for. ``differing`` counts the examples that count differently for both. ``verdict``
+    is ``better``, ``worse`` or ``no clear difference``, and takes error rates as such.
+    """
+
+    value: float
+    low: float
+    high: float
+    p: float
+    p_adjusted: float
+    differing: int
+    verdict: str
+
+
+@dataclass(frozen=True)
+class TaskComparison:
+    """One task under one metric, or the plain mean over ``tasks`` of them.
+
+    ``figures`` has an entry a model, ``differences`` an entry a model but the first; None where a model has not
+    this task. ``primary`` marks the metric that a suite is decided on.
+    """
+
+    suite: str
+    task: str
+    metric: str
+    higher_is_better: bool
+    primary: bool
+    examples: int
+    tasks: int
+    figures: tuple[Figure | None, ...]
+    differences: tuple[Difference | None, ...]
+
+
+@dataclass(frozen=True)
+class NotCompared:
+    """A task of ``model`` (its place among the models) that stands beside nothing, and why."""
+
+    suite: str
+    task: str
+    metric: str
+    model: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Whether the space of one model collapses: of ``sentences`` vectors of a task."""
+
+    task: str
+    sentences: int
+    mean_cosine: float
+    effective_rank: float
+
+
+@dataclass(frozen=True)
+class ComparedModel:
+    """A model: its name, where it came from, the commands that are known, notes, and what its run logged."""
+
+    name: str
+    places: tuple[str, ...]
+    origin: str
+    notes: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    shapes: tuple[Shape, ...] = ()
+    curve: tuple[dict[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class WordMap:
+    """Word alignment of one example sentence by one model: (source words, target words) probabilities and links."""
+
+    task: str
+    row: int
+    model: int
+    layer: int
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+    probabilities: tuple[tuple[float, ...], ...]
+    links: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Comparison(Result):
+    """Models on the same examples; the first is the baseline.
+
+    Parameters
+    ----------
+    models
+        The first is the one that the others are compared with.
+    headlines
+        A plain sentence for each model but the first.
+    summary
+        The figures of each model and suite in words, then what qualifies them.
+    means
+        Plain means over tasks, of those tasks that all models have.
+    tasks
+        Every task that the baseline and another model have.
+    not_compared
+        What could not be paired.
+    confidence, resamples, seed, correction
+        How it was decided.
+    word_maps
+        Example sentences, where models were given.
+    command, versions
+        What made this.
+    """
+
+    models: tuple[ComparedModel, ...]
+    headlines: tuple[str, ...]
+    summary: tuple[str, ...]
+    means: tuple[TaskComparison, ...]
+    tasks: tuple[TaskComparison, ...]
+    not_compared: tuple[NotCompared, ...]
+    confidence: float
+    resamples: int
+    seed: int
+    correction: str
+    word_maps: tuple[WordMap, ...] = ()
+    command: str = ""
+    versions: dict[str, str | None] | None = None
+
+    @property
+    def decisive(self) -> tuple[TaskComparison, ...]:
+        """What each suite is decided on: the mean of its primary metric, or the one task there is."""
+        means = [each for each in self.means if each.primary]
+        groups = {_group(each) for each in means}
+        return (*means, *(each for each in self.tasks if each.primary and _group(each) not in groups))
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> Self:
+        """Build the comparison from :meth:`to_dict`'s output."""
+        try:
+            built: dict[str, Any] = {
+                "models": tuple(
+                    _build(ComparedModel, each, shapes=tuple(Shape(**one) for one in each["shapes"]))
+                    for each in document["models"]
+                ),
+                "means": tuple(_task(each) for each in document["means"]),
+                "tasks": tuple(_task(each) for each in document["tasks"]),
+                "not_compared": tuple(NotCompared(**each) for each in document["not_compared"]),
+                "word_maps": tuple(_word_map(each) for each in document["word_maps"]),
+                **{name: tuple(document[name]) for name in ("headlines", "summary")},
+            }
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"not a whole {cls.__name__}: {error!r}", "Compare again.") from error
+        return super().from_dict({**document, **built})
+
+
+def variant(task: str) -> str:
+    """Return what stands behind a task's name: tasks of different variants have no common mean.
+
+    >>> variant("en-sw, centred"), variant("en-sw")
+    ('centred', '')
+    """
+    return task.partition(", ")[2]
+
+
+def _group(each: TaskComparison) -> tuple[str, str, str]:
+    return each.suite, each.metric, variant(each.task)
+
+
+def _build(kind: Any, document: dict[str, Any], **given: Any) -> Any:
+    lists = {
+        field.name: tuple(document[field.name])
+        for field in fields(kind)
+        if isinstance(document.get(field.name), list)
+    }
+    return kind(**{**document, **lists, **given})
+
+
+def _task(document: dict[str, Any]) -> TaskComparison:
+    figures = tuple(each and Figure(**each) for each in document["figures"])
+    found = tuple(each and Difference(**each) for each in document["differences"])
+    return TaskComparison(**{**document, "figures": figures, "differences": found})
+
+
+def _word_map(document: dict[str, Any]) -> WordMap:
+    nested = {name: tuple(tuple(each) for each in document[name]) for name in ("probabilities", "links")}
+    found: WordMap = _build(WordMap, document, **nested)
+    return found

@@ -1,0 +1,220 @@
+"""What is compared: finished result files, run folders, models; read and checked before anything slow."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from otembed.errors import ConfigError, DataError
+from otembed.outcomes import read_outcomes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from otembed.outcomes import Outcomes
+
+LABEL = re.compile(r"([^=/\\,]+)=(.+)", re.DOTALL)
+RESULTS, METRICS, ENVIRONMENT, CONFIG, MODEL = (
+    "results.json",
+    "metrics.jsonl",
+    "environment.json",
+    "config.yaml",
+    "model",
+)
+MODEL_FILE, RUN, FILE = "model", "run folder", "result file"
+STAND_IN = "trained on stand-in data"
+
+
+@dataclass
+class Source:
+    """One side of a comparison: what to call it, the model to load if any, and the outcomes that are there."""
+
+    name: str
+    places: tuple[str, ...]
+    origin: str
+    model: str | None = None
+    outcomes: list[Outcomes] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
+    curve: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def files(self) -> list[Path]:
+        """The places that are files or folders."""
+        return [Path(each) for each in self.places if Path(each).exists()]
+
+
+def open_source(text: str, *, evaluated: bool) -> Source:
+    """Read one argument of the comparison.
+
+    Parameters
+    ----------
+    text
+        ``[NAME=]PLACE[,PLACE...]``; a place is a result file (.json), a run folder, or what
+        :func:`otembed.load_model` takes, at most one of these.
+    evaluated
+        Whether models are going to be evaluated: a run folder then means its model, else its ``results.json``.
+
+    Raises
+    ------
+    ConfigError
+        Two models, or an unfinished run.
+    DataError
+        A file is no result with outcomes, or two files have the same task.
+    """
+    name, place = text, text
+    labelled = None if Path(text).exists() else LABEL.fullmatch(text)
+    if labelled:
+        name, place = labelled[1].strip(), labelled[2]
+    places = [place] if Path(place).exists() else [each for each in place.split(",") if each]
+    if not places or not name:
+        raise ConfigError(f"{text!r} names nothing to compare", "Give a model, a run folder or a result file.")
+    source = Source(name, tuple(places), "")
+    for each in places:
+        kind = _add(source, each, evaluated=evaluated)
+        source.origin = (
+            source.origin if kind in source.origin.split(", ") else f"{source.origin}, {kind}".lstrip(", ")
+        )
+    return source
+
+
+def _add(source: Source, place: str, *, evaluated: bool) -> str:
+    path = Path(place)
+    if path.is_file() or (path.suffix == ".json" and not path.is_dir()):
+        document = read_document(path)
+        _extend(source, path, _outcomes_of(document, path))
+        source.notes += stand_in_notes(document)
+        return FILE
+    if (path / RESULTS).is_file():
+        source.curve = read_curve(path / METRICS)
+        source.commands += _command_of(path / ENVIRONMENT)
+        if evaluated:
+            _set_model(source, str(path / MODEL))
+        else:
+            document = read_document(path / RESULTS)
+            _extend(source, path, _outcomes_of(document, path / RESULTS))
+            source.notes += stand_in_notes(document)
+        return RUN
+    if (path / CONFIG).is_file() and not (path / "modules.json").exists() and not (path / "config.json").exists():
+        raise ConfigError(f"{place}: an unfinished run", f"Finish it: otembed train --resume {place}")
+    _set_model(source, place)
+    return MODEL_FILE
+
+
+def _set_model(source: Source, place: str) -> None:
+    if source.model is not None:
+        raise ConfigError(
+            f"{source.name}: two models, {source.model} and {place}",
+            "Compare them as two arguments; several places of one are for result files.",
+        )
+    source.model = place
+
+
+def _extend(source: Source, path: Path, outcomes: Iterable[Outcomes]) -> None:
+    known = {each.key for each in source.outcomes}
+    for each in outcomes:
+        if each.key in known:
+            raise DataError(
+                f"{each.suite} {each.task} {each.metric} comes twice for {source.name}",
+                "Give each task once.",
+                path=path,
+            )
+        known.add(each.key)
+        source.outcomes.append(each)
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """Read a result file.
+
+    Raises
+    ------
+    DataError
+        It cannot be read, or is no JSON document of a result.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    # A document nested thousands of levels deep ends the parser's stack.
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"not JSON: {error}"
+        raise DataError(f"cannot be read: {reason}", "Give a result file of otembed.", path=path) from error
+    if not isinstance(document, dict) or not isinstance(document.get("kind"), str):
+        raise DataError("no result of otembed: it has no kind", "Give what --output has written.", path=path)
+    return document
+
+
+def _outcomes_of(document: dict[str, Any], path: Path) -> tuple[Outcomes, ...]:
+    kind = document["kind"]
+    if kind == "TrainResult":
+        document = document.get("after") or {}
+        if not isinstance(document, dict):
+            raise DataError("the figures after training are no document", "Train again.", path=path)
+    try:
+        found = read_outcomes(document)
+    except DataError as error:
+        raise DataError(error.message, error.hint, path=path) from error
+    if not found:
+        raise DataError(
+            f"this {kind} holds no outcomes of single examples",
+            "Evaluate again with this version of otembed, or give the model and what to evaluate it on.",
+            path=path,
+        )
+    return found
+
+
+def stand_in_notes(document: dict[str, Any]) -> list[str]:
+    """Return a note where a result, or a part of it, says that it was trained on stand-in data."""
+
+    def says_so(value: Any) -> bool:
+        if isinstance(value, dict):
+            return any((key.startswith("stand_in") and bool(each)) or says_so(each) for key, each in value.items())
+        return isinstance(value, str) and "stand-in" in value
+
+    rest = {key: value for key, value in document.items() if key != "outcomes"}
+    return [f"{document['kind']}: {STAND_IN}"] if says_so(rest) else []
+
+
+def read_curve(path: Path) -> list[dict[str, float]]:
+    """Read the records of a run's log; numbers only, none where there is no log.
+
+    Raises
+    ------
+    DataError
+        With the line that is no record.
+    """
+    if not path.is_file():
+        return []
+    records = []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot be read: {error}", "Train again.", path=path) from error
+    for number, line in enumerate(lines, 1):
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            record = None
+        if not isinstance(record, dict) or not _is_number(record.get("step")):
+            raise DataError("no record of a training log", "Delete the line, or the file.", path=path, line=number)
+        records.append({key: value for key, value in record.items() if _is_number(value)})
+    return records
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def _command_of(path: Path) -> list[str]:
+    """Return the command that a run was started with; a run without the record of it has none."""
+    try:
+        command = json.loads(path.read_text(encoding="utf-8"))["command"]
+        return [shlex.join(["otembed", *command[1:]])]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return []

@@ -1,0 +1,108 @@
+"""The answer in plain sentences."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from otembed.comparison.report import BETTER, UNCLEAR, WORSE, variant
+from otembed.reporting.comparison import metric_name
+from otembed.reporting.tables import percent, points
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from otembed.comparison.report import Comparison, Difference, TaskComparison
+
+WORDS = {
+    BETTER: "is better{against} on {what}",
+    WORSE: "is worse{against} on {what}",
+    UNCLEAR: "shows no clear difference{against} on {what}",
+}
+
+
+def headline(found: Comparison, index: int) -> str:
+    """Return one sentence on a model: what it is better on, worse on, and where nothing is clear.
+
+    Parameters
+    ----------
+    found
+        The comparison.
+    index
+        Of the model among those that are compared with the first.
+    """
+    suites: dict[str, list[str]] = {BETTER: [], WORSE: [], UNCLEAR: []}
+    for each in found.decisive:
+        difference = each.differences[index]
+        if difference is not None:
+            suites[difference.verdict].append(_what(each))
+    model, baseline = found.models[index + 1].name, found.models[0].name
+    parts: list[str] = []
+    for verdict, names in suites.items():
+        if names:
+            against = "" if parts else f" {'from' if verdict == UNCLEAR else 'than'} {baseline}"
+            parts.append(WORDS[verdict].format(against=against, what=_listed(names)))
+    return f"{model} {_listed(parts)}." if parts else f"{model} has no suite in common with {baseline}."
+
+
+def _listed(parts: Sequence[str]) -> str:
+    """Join words as a sentence does.
+
+    >>> _listed(["a"]), _listed(["a", "b", "c"])
+    ('a', 'a, b and c')
+    """
+    *first, last = parts
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _what(each: TaskComparison) -> str:
+    extra = variant(each.task) or ("" if each.tasks > 1 else each.task)
+    return f"{each.suite} ({extra})" if extra else each.suite
+
+
+def summary_sentences(found: Comparison) -> tuple[str, ...]:
+    """Return the figures of each model and suite, then what qualifies them all."""
+    sentences = []
+    for index, model in enumerate(found.models[1:]):
+        for each in found.decisive:
+            difference = each.differences[index]
+            if difference is not None:
+                sentences.append(f"{model.name} on {_what(each)}: {_figures(found, each, difference, index)}")
+    for model in found.models:
+        sentences += [f"Note on {model.name}: {note}." for note in model.notes]
+    if found.not_compared:
+        count = len({(each.suite, each.task) for each in found.not_compared})
+        sentences.append(f"Not compared: {count} task{'s' if count > 1 else ''}; the reasons are listed.")
+    return tuple(sentences)
+
+
+def _figures(found: Comparison, each: TaskComparison, difference: Difference, index: int) -> str:
+    first, second = each.figures[0], each.figures[index + 1]
+    assert first is not None, "a difference has both its figures"
+    assert second is not None, "a difference has both its figures"
+    mean = f", mean of {each.tasks} tasks," if each.tasks > 1 else ""
+    text = (
+        f"{difference.verdict}. {capitalised(metric_name(each.metric))}{mean} {percent(second.value)} % against"
+        f" {percent(first.value)} %: {points(0, difference.value)} points ({100 * found.confidence:g} % interval"
+        f" {points(0, difference.low)} to {points(0, difference.high)}"
+        f"{'' if each.higher_is_better else '; lower is better'})."
+    )
+    return f"{text} By task: {_by_task(found, each, index)}." if each.tasks > 1 else text
+
+
+def capitalised(text: str) -> str:
+    """Return text with a capital first letter, the others as they are."""
+    return text[:1].upper() + text[1:] if not text.startswith("xSIM") else text
+
+
+def _by_task(found: Comparison, mean: TaskComparison, index: int) -> str:
+    verdicts = Counter(
+        one.verdict
+        for each in found.tasks
+        if (each.suite, each.metric, variant(each.task)) == (mean.suite, mean.metric, variant(mean.task))
+        for one in (each.differences[index],)
+        if one is not None
+    )
+    return ", ".join(
+        f"{verdict} on {verdicts[verdict]}" for verdict in (BETTER, WORSE, UNCLEAR) if verdicts[verdict]
+    )

@@ -1,0 +1,108 @@
+"""What a person looks at beside the figures: the shape of the space, and words linked in example sentences."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from otembed.alignment import WordAligner
+from otembed.comparison.report import Shape, WordMap
+from otembed.errors import ModelError
+from otembed.evaluation import effective_rank, mean_cosine
+from otembed.evaluation.embedding import checked_sides, embed_sides
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sentence_transformers import SentenceTransformer
+
+logger = logging.getLogger(__name__)
+
+SHAPE_ROWS = 200
+WINDOW = 100
+FEWEST_WORDS, MOST_WORDS = 4, 12
+Sides = tuple[Sequence[Any], Sequence[Any]]
+
+
+def space_shapes(model: SentenceTransformer, pairs: Mapping[str, Any], *, batch_size: int) -> tuple[Shape, ...]:
+    """Return mean cosine and effective rank of the first 200 rows of each language pair, both sides together."""
+    listed = {name: checked_sides(*sides, pair=name) for name, sides in pairs.items()}
+    short = [side[:SHAPE_ROWS] for sides in listed.values() for side in sides]
+    vectors = embed_sides(
+        model,
+        short,
+        batch_size=batch_size,
+        prompt=None,
+        prompt_name=None,
+        truncate_dim=None,
+        show_progress_bar=False,
+    )
+    both = [np.concatenate(two) for two in zip(vectors[::2], vectors[1::2], strict=True)]
+    return tuple(
+        Shape(name, len(each), mean_cosine(each), effective_rank(each))
+        for name, each in zip(listed, both, strict=True)
+    )
+
+
+def word_maps(
+    model: SentenceTransformer,
+    texts: Mapping[str, Sides],
+    place: int,
+    chosen: dict[str, list[int]],
+    *,
+    count: int,
+    batch_size: int,
+) -> tuple[WordMap, ...]:
+    """Align the words of a few sentences of each task.
+
+    Parameters
+    ----------
+    model, place
+        The encoder, and its place among the models.
+    texts
+        Task to source and target, sentences or lists of words; the first 100 pairs serve to centre.
+    chosen
+        Task to the rows shown, filled by the first model: the longest of 4 to 12 words on both sides.
+    count
+        Most sentences of a task.
+
+    Returns
+    -------
+    tuple of WordMap
+        None where the model gives no words: it has no hidden layers or no character offsets.
+    """
+    found = []
+    for task, (source, target) in texts.items():
+        try:
+            aligner = WordAligner(model)
+            aligned = list(aligner.align(zip(source[:WINDOW], target[:WINDOW], strict=True), batch_size=batch_size))
+        except ModelError as error:
+            logger.warning("no word alignment shown: %s", error.message)
+            return ()
+        assert aligner.choice is not None, "sentences were aligned, so a layer was chosen"
+        if task not in chosen:
+            fits = [
+                row
+                for row, each in enumerate(aligned)
+                if all(FEWEST_WORDS <= len(side) <= MOST_WORDS for side in (each.source_words, each.target_words))
+            ]
+            fits.sort(key=lambda row: -len(aligned[row].source_words) - len(aligned[row].target_words))
+            chosen[task] = sorted(fits[:count])
+        for row in chosen[task]:
+            each = aligned[row]
+            found.append(
+                WordMap(
+                    task,
+                    row + 1,
+                    place,
+                    aligner.choice.layer,
+                    each.source_words,
+                    each.target_words,
+                    tuple(tuple(line) for line in np.round(each.probabilities, 4).tolist()),
+                    tuple((link.source, link.target) for link in each.links),
+                )
+            )
+    return tuple(found)

@@ -1,0 +1,215 @@
+"""Models, run folders and result files side by side; what is refused."""
+
+import json
+import shutil
+
+import pytest
+
+import otembed
+from otembed.comparison import Comparison, compare
+from otembed.comparison.sources import open_source, read_curve, stand_in_notes
+from otembed.errors import ConfigError, DataError
+from otembed.evaluation import evaluate_alignment, evaluate_mining, evaluate_retrieval
+from otembed.evaluation.gold_links import GoldSentence
+
+SOURCE = [
+    "the cat sat on the mat",
+    "the dog slept in the house",
+    "a dog sat in the house",
+    "the cat slept there",
+] * 5
+TARGET = [
+    "die Katze saß auf der Matte",
+    "der Hund schlief im Haus",
+    "ein Hund saß im Haus",
+    "die Katze schlief da",
+] * 5
+FAST = {"resamples": 200}
+
+
+@pytest.fixture
+def run(tmp_path, planted):
+    """Make run folders as training leaves them."""
+
+    def make(name, share, model=None):
+        folder = tmp_path / name
+        folder.mkdir()
+        outcomes = [vars(planted(task, share, suite="retrieval")) for task in ("en-sw", "en-ar")]
+        report = {"schema": 1, "kind": "RetrievalReport", "outcomes": outcomes}
+        (folder / "results.json").write_text(json.dumps({"schema": 1, "kind": "TrainResult", "after": report}))
+        (folder / "config.yaml").write_text("output: x\n")
+        records = [{"step": step, "loss": 1 / step, "note": "x", "eval_en-sw_accuracy": 0.5} for step in (1, 2)]
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(each) + "\n" for each in records))
+        (folder / "environment.json").write_text(json.dumps({"command": ["/bin/otembed", "train", "a b"]}))
+        if model is not None:
+            shutil.copytree(model, folder / "model")
+        return folder
+
+    return make
+
+
+def test_result_files_and_names(results):
+    found = compare(results["base"], f"better one={results['good']}", results["like"], **FAST)
+    assert [model.name for model in found.models] == [results["base"], "better one", results["like"]]
+    assert [each.verdict for each in found.means[0].differences] == ["better", "no clear difference"]
+    assert found.headlines[0] == f"better one is better than {results['base']} on xnli."
+    assert found.headlines[1] == f"{results['like']} shows no clear difference from {results['base']} on xnli."
+    assert Comparison.from_json(found.to_json()) == found
+    assert otembed.compare is compare
+
+
+def test_run_folders_stand_for_their_figures_after_training(run):
+    first, second = run("a", 0.5), run("b", 0.7)
+    found = compare(first, second, **FAST)
+    assert [model.origin for model in found.models] == ["run folder"] * 2
+    assert found.models[1].curve == (
+        {"step": 1, "loss": 1.0, "eval_en-sw_accuracy": 0.5},
+        {"step": 2, "loss": 0.5, "eval_en-sw_accuracy": 0.5},
+    )
+    assert found.models[0].commands == ("otembed train 'a b'",)
+    assert found.means[0].differences[0].verdict == "better"
+    (first / "results.json").unlink()
+    with pytest.raises(ConfigError, match="an unfinished run"):
+        compare(first, second)
+
+
+def test_models_are_evaluated_on_every_suite(run, tiny_model, tiny_model_path, tiny_wordpiece_model_path):
+    sides = [[text.split() for text in side] for side in (SOURCE, TARGET)]
+    gold = [GoldSentence(frozenset({(0, 0)}), frozenset({(0, 0), (1, 1)}))] * len(SOURCE)
+    known = {(1, 1), (2, 2)}
+    suites = {
+        "retrieval": {"en-de": (SOURCE, TARGET), "de-en": (TARGET, SOURCE)},
+        "mining": {"en-de": (SOURCE, TARGET, known)},
+        "alignment": {"ende": (*sides, gold)},
+    }
+    folder = run("trained", 0.5, tiny_wordpiece_model_path)
+    found = compare(tiny_model_path, folder, suites=suites, device="cpu", centred=True, sentences=2, **FAST)
+    figures = {(each.suite, each.task, each.metric): each.figures[0].value for each in found.tasks}
+    retrieval = evaluate_retrieval(tiny_model, suites["retrieval"], centred=True)
+    assert figures["retrieval", "en-de", "accuracy"] == retrieval.scores[0].accuracy
+    assert figures["retrieval", "de-en, centred", "accuracy"] == retrieval.centred_scores[1].accuracy
+    assert figures["mining", "en-de", "f1"] == evaluate_mining(SOURCE, TARGET, known, tiny_model).f1
+    report = evaluate_alignment(tiny_model, suites["alignment"])
+    assert figures["alignment", "ende", "aer"] == pytest.approx(report.aer)
+    assert not found.not_compared
+    assert found.models[1].curve
+    assert [each.task for each in found.models[1].shapes] == ["en-de", "de-en"]
+    shape = found.models[0].shapes[0]
+    assert (shape.sentences, 0 < shape.mean_cosine < 1, shape.effective_rank > 1) == (40, True, True)
+    maps = [(each.task, each.row, each.model) for each in found.word_maps]
+    assert len(set(maps)) == len(maps)
+    assert {(task, row) for task, row, model in maps if model == 0} == {
+        (task, row) for task, row, model in maps if model == 1
+    }
+    for each in found.word_maps:
+        assert (len(each.probabilities), len(each.probabilities[0])) == (len(each.source), len(each.target))
+    assert Comparison.from_json(found.to_json()) == found
+
+
+def test_a_model_stands_beside_a_finished_file(tmp_path, tiny_model, tiny_model_path):
+    pairs = {"en-de": (SOURCE, TARGET)}
+    evaluate_retrieval(tiny_model, pairs).to_json(tmp_path / "earlier.json")
+    found = compare(tmp_path / "earlier.json", tiny_model_path, suites={"retrieval": pairs}, device="cpu", **FAST)
+    assert all(each.differences[0].value == 0 and each.differences[0].p == 1 for each in found.tasks)
+    assert "shows no clear difference from" in found.headlines[0]
+
+
+def test_files_of_one_model_are_joined_and_suites_picked(tmp_path, planted, write_result):
+    one = write_result(tmp_path / "x.json", planted("sw"))
+    two = write_result(tmp_path / "q.json", planted("en-ar", suite="xquad", metric="f1"), kind="XquadReport")
+    found = compare(f"A={one},{two}", f"B={one},{two}", **FAST)
+    assert {each.suite for each in found.tasks} == {"xnli", "xquad"}
+    assert {each.suite for each in compare(f"A={one},{two}", one, only=["xnli"], **FAST).tasks} == {"xnli"}
+    with pytest.raises(DataError, match="B has nothing of mining"):
+        compare(f"B={one}", f"C={one}", only=["mining"])
+    with pytest.raises(DataError, match="xnli sw accuracy comes twice for B"):
+        compare(one, f"B={one},{one}")
+
+
+@pytest.mark.parametrize(
+    ("document", "noted"),
+    [
+        ({"kind": "X", "stand_in": True}, True),
+        ({"kind": "X", "stand_in": False}, False),
+        ({"kind": "X", "training": {"stand_in_data": "SNLI"}}, True),
+        ({"kind": "X", "training": "snli (stand-in)"}, True),
+        ({"kind": "X", "training": "MNLI"}, False),
+    ],
+)
+def test_stand_in_training_is_noted(document, noted):
+    assert stand_in_notes(document) == (["X: trained on stand-in data"] if noted else [])
+
+
+def test_notes_reach_the_summary(tmp_path, planted, write_result):
+    places = [write_result(tmp_path / f"{row}.json", planted(), stand_in=bool(row)) for row in range(2)]
+    found = compare(*places, **FAST)
+    assert f"Note on {places[1]}: XnliReport: trained on stand-in data." in found.summary
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("[1]", "it has no kind"),
+        ('{"kind": 5}', "it has no kind"),
+        ('{"kind": "X"}', "this X holds no outcomes"),
+        ('{"kind": "TrainResult", "after": 3}', "are no document"),
+        ('{"kind": "X", "outcomes": [1]}', "no whole outcomes"),
+        ('{"kind": "X", "outcomes": 7}', "no list"),
+    ],
+)
+def test_files_that_are_no_result_are_refused_with_their_name(tmp_path, text, message):
+    path = tmp_path / "bad.json"
+    path.write_text(text)
+    with pytest.raises(DataError, match=message) as caught:
+        open_source(str(path), evaluated=False)
+    assert str(path) in str(caught.value)
+
+
+def test_places_that_do_not_fit_are_refused(tmp_path, results, tiny_model_path):
+    with pytest.raises(DataError, match="cannot be read: No such file"):
+        compare(results["base"], "nowhere.json")
+    with pytest.raises(ConfigError, match="1 models to compare"):
+        compare(results["base"])
+    with pytest.raises(ConfigError, match="a model, but nothing to evaluate it on"):
+        compare(results["base"], tiny_model_path)
+    with pytest.raises(ConfigError, match="there is no model to evaluate"):
+        compare(results["base"], results["good"], suites={"retrieval": {"a-b": (["x"], ["y"])}})
+    with pytest.raises(ConfigError, match="two models"):
+        compare(results["base"], f"B={tiny_model_path},{tiny_model_path}")
+    with pytest.raises(ConfigError, match="names nothing"):
+        compare(results["base"], ",")
+    with pytest.raises(ConfigError, match="no suite 'retrieva' to evaluate\nDid you mean 'retrieval'"):
+        compare(results["base"], tiny_model_path, suites={"retrieva": {"a-b": (["x"], ["y"])}})
+    with pytest.raises(ConfigError, match="suite retrieval has no task"):
+        compare(results["base"], tiny_model_path, suites={"retrieval": {}})
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"resamples": 99}, "resamples is 99"),
+        ({"confidence": 95}, "confidence is 95"),
+        ({"confidence": float("nan")}, "confidence is nan"),
+        ({"correction": "bonferroni"}, "correction 'bonferroni' is unknown"),
+        ({"sentences": -1}, "sentences is -1"),
+    ],
+)
+def test_settings_out_of_range_are_refused(results, setting, message):
+    with pytest.raises(ConfigError, match=message):
+        compare(results["base"], results["good"], **setting)
+
+
+def test_a_broken_log_is_refused_at_its_line(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1, "loss": NaN, "x": true}\n')
+    assert read_curve(path) == [{"step": 1}]
+    path.write_text('{"step": 1}\n{"step": \n')
+    with pytest.raises(DataError, match=r"metrics\.jsonl:2: no record"):
+        read_curve(path)
+
+
+def test_an_incomplete_comparison_is_refused():
+    with pytest.raises(DataError, match="not a whole Comparison"):
+        Comparison.from_dict({"schema": 1, "kind": "Comparison", "models": [1]})

@@ -1,0 +1,55 @@
+"""What --fail-under decides."""
+
+import pytest
+
+from otembed.comparison import compare
+from otembed.comparison.gate import failures
+from otembed.errors import ConfigError, DataError
+
+
+def test_gain_is_held_against_the_threshold(results):
+    found = compare(results["base"], results["good"], results["like"], resamples=200)
+    (mean,) = found.means
+    gain = 100 * mean.differences[0].value
+    assert gain > 10
+    assert failures(found, -5) == []
+    assert [line.split(" gains")[0] for line in failures(found, 5)] == [results["like"]]
+    assert len(failures(found, gain + 0.01)) == 2
+    assert failures(compare(results["base"], results["good"], resamples=200), gain) == []
+
+
+def test_an_error_rate_gains_by_falling(tmp_path, planted, write_result):
+    places = [
+        write_result(tmp_path / f"{share}.json", planted("x", share, suite="alignment", metric="aer", higher=False))
+        for share in (0.4, 0.3)
+    ]
+    assert failures(compare(*places, resamples=200), 5) == []
+    (line,) = failures(compare(*places[::-1], resamples=200), -5)
+    assert "alignment x aer, less than -5" in line
+
+
+def test_a_named_metric_decides(tmp_path, planted, write_result):
+    both = [
+        (planted("x", a, metric="f1", suite="mining"), planted("x", b, metric="best_f1", suite="mining"))
+        for a, b in ((0.5, 0.5), (0.7, 0.3))
+    ]
+    places = [write_result(tmp_path / f"{row}.json", *each) for row, each in enumerate(both)]
+    found = compare(*places, resamples=200)
+    assert failures(found, 0) == []
+    assert len(failures(found, 0, metric="mining.best_f1")) == 1
+    with pytest.raises(ConfigError, match=r"--fail-metric 'mining\.f2' is none of the figures"):
+        failures(found, 0, metric="mining.f2")
+    with pytest.raises(ConfigError, match="not finite"):
+        failures(found, float("nan"))
+
+
+def test_torn_examples_and_missing_tasks_give_no_answer(tmp_path, planted, write_result):
+    base = write_result(tmp_path / "a.json", planted("x"), planted("y"), planted("z"))
+    torn = write_result(tmp_path / "b.json", planted("x"), planted("y", size=50))
+    with pytest.raises(DataError, match=r"xnli y accuracy of .*other examples"):
+        failures(compare(base, torn, resamples=200), 0)
+    part = write_result(tmp_path / "c.json", planted("x"), planted("y"))
+    less = write_result(tmp_path / "d.json", planted("z"))
+    three = compare(base, part, less, resamples=200)
+    # No mean has all three; every task that a model has decides.
+    assert failures(three, 0) == []
