@@ -71,6 +71,7 @@ def embed_lines(
     batch_size: int | None = 32,
     batch_tokens: int | None = None,
     shard_rows: int = SHARD_ROWS,
+    fingerprint: str | None = None,
     progress: Progress = silent,
 ) -> Vectors:
     """Encode lines into shards on disk and return them; what earlier runs have finished is not done again.
@@ -93,6 +94,8 @@ def embed_lines(
         Most lines and most tokens encoded at a time; see :func:`otembed.models.encode.encode_by_length`.
     shard_rows
         Most lines of a shard, rounded up to whole windows of 1,024; a shard also ends after a minute.
+    fingerprint
+        That of the model, where the caller has it already: it takes a pass over all weights.
     progress
         Called with the stage, the lines done and all lines.
 
@@ -111,7 +114,7 @@ def embed_lines(
         The cache cannot be written.
     """
     text = resolve_prompt(model, prompt, prompt_name)
-    key = embedding_key(lines, model, text, truncate_dim, precision)
+    key = embedding_key(lines, model, text, truncate_dim, precision, fingerprint)
     with _locked(make_cache_folder(cache, "embeddings"), key.digest):
         folder = shard_folder(key, lines, cache)
         folder.tidy()
@@ -141,7 +144,12 @@ def embed_lines(
 
 
 def embedding_key(
-    lines: TextRows, model: SentenceTransformer, prompt: str, truncate_dim: int | None, precision: str
+    lines: TextRows,
+    model: SentenceTransformer,
+    prompt: str,
+    truncate_dim: int | None,
+    precision: str,
+    fingerprint: str | None = None,
 ) -> EmbeddingKey:
     """Return what the vectors depend on; ConfigError if a setting is out of range."""
     if precision not in DTYPES:
@@ -149,7 +157,8 @@ def embedding_key(
     dimension = model.get_embedding_dimension() or len(model.encode("x", show_progress_bar=False))
     if truncate_dim is not None and not 1 <= truncate_dim <= dimension:
         raise ConfigError(f"truncate_dim is {truncate_dim}", f"Give 1 to {dimension}, the model's dimension.")
-    return EmbeddingKey(model_fingerprint(model), prompt, truncate_dim or dimension, precision, lines.digest())
+    known = fingerprint or model_fingerprint(model)
+    return EmbeddingKey(known, prompt, truncate_dim or dimension, precision, lines.digest())
 
 
 def shard_folder(key: EmbeddingKey, lines: TextRows, cache: str | Path | None) -> ShardFolder:
