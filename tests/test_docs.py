@@ -130,6 +130,8 @@ def test_tables_of_the_xnli_guide_are_rendered_from_the_measurements():
     )
     assert xnli_markdown(before, after) in guide
     assert before.label == after.label == "stand-in"
+    document = json.loads((results / "encoding.json").read_text(encoding="utf-8"))
+    assert benchmark_script("encoding").table(document) in guide
 
 
 def test_the_starter_preset_covers_the_starter_languages():
