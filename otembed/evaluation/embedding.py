@@ -14,6 +14,7 @@ from otembed.mining.embed import embed_lines
 from otembed.mining.listed import ListedTexts
 from otembed.mining.progress import silent
 from otembed.models.encode import encode_by_length, resolve_prompt
+from otembed.models.fingerprint import model_fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -110,7 +111,7 @@ def embed_sides(
             model, sentences, text, truncate_dim, batch_tokens, batch_size, show_progress_bar, progress
         )
         return [vectors[chosen] for chosen in rows]
-    parts = []
+    parts, fingerprint = [], model_fingerprint(model)
     for number, (start, stop) in enumerate(pairwise(bounds)):
         if start == stop:
             continue
@@ -124,6 +125,7 @@ def embed_sides(
             truncate_dim=truncate_dim,
             batch_size=batch_size,
             batch_tokens=batch_tokens,
+            fingerprint=fingerprint,
             progress=progress,
         )
         block = np.empty((len(part), found.dimension), np.float32)

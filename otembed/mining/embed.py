@@ -76,6 +76,7 @@ def embed_lines(
     executor: Executor | None = None,
     load_as: str | None = None,
     device: str | None = None,
+    fingerprint: str | None = None,
     progress: Progress = silent,
 ) -> Vectors:
     """Encode lines into shards on disk and return them; what earlier runs have finished is not done again.
@@ -102,6 +103,8 @@ def embed_lines(
         Does the shards as tasks of its workers; ``None``: they are done here.
     load_as, device
         The name by which workers load the model, and where to; without a name the model travels to them.
+    fingerprint
+        That of the model, where the caller has it already: it takes a pass over all weights.
     progress
         Called with the stage, the lines done and all lines.
 
@@ -122,7 +125,7 @@ def embed_lines(
         A worker has another model under ``load_as``.
     """
     text = resolve_prompt(model, prompt, prompt_name)
-    key = embedding_key(lines, model, text, truncate_dim, precision)
+    key = embedding_key(lines, model, text, truncate_dim, precision, fingerprint)
     encoding = Encoding(lines.name, text, batch_size, batch_tokens, truncate_dim)
     with cache_lock(make_cache_folder(cache, "embeddings"), key.digest):
         folder = shard_folder(key, lines, cache)
@@ -159,7 +162,12 @@ def embed_lines(
 
 
 def embedding_key(
-    lines: TextRows, model: SentenceTransformer, prompt: str, truncate_dim: int | None, precision: str
+    lines: TextRows,
+    model: SentenceTransformer,
+    prompt: str,
+    truncate_dim: int | None,
+    precision: str,
+    fingerprint: str | None = None,
 ) -> EmbeddingKey:
     """Return what the vectors depend on; ConfigError if a setting is out of range."""
     if precision not in DTYPES:
@@ -167,7 +175,8 @@ def embedding_key(
     dimension = model.get_embedding_dimension() or len(model.encode("x", show_progress_bar=False))
     if truncate_dim is not None and not 1 <= truncate_dim <= dimension:
         raise ConfigError(f"truncate_dim is {truncate_dim}", f"Give 1 to {dimension}, the model's dimension.")
-    return EmbeddingKey(model_fingerprint(model), prompt, truncate_dim or dimension, precision, lines.digest())
+    known = fingerprint or model_fingerprint(model)
+    return EmbeddingKey(known, prompt, truncate_dim or dimension, precision, lines.digest())
 
 
 def shard_folder(key: EmbeddingKey, lines: TextRows, cache: str | Path | None) -> ShardFolder:
