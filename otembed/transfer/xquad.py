@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from otembed.data.qa import QuestionSet
 from otembed.data.qa_files import QuestionPlace, place_name, read_questions
 from otembed.errors import ConfigError, DataError, NumericsError
+from otembed.evaluation.bitext import check_count
 from otembed.mining.progress import silent
 from otembed.outcomes import Outcomes, digest_of
 from otembed.results import write_text
@@ -99,8 +100,8 @@ def evaluate_xquad_span(
         raise ConfigError("nothing to resume without a run folder", "Name the folder of the earlier run.")
     rules = {code: normalizer(config.normalization, code) for code in data}
     for what, number in (("limit", limit), ("train_limit", train_limit)):
-        if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
-            raise ConfigError(f"{what} is {number!r}", "Give a whole number of questions from 1, or None.")
+        if number is not None:
+            check_count(what, number)
     tests = {code: _read(place, unique_ids=True).spread(limit) for code, place in data.items()}
     learnt = _read(train, unique_ids=False).spread(train_limit)
     folder = None if run is None else SpanFolder(Path(run))
