@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from otembed.data.columns import find_columns, pick
 from otembed.data.rows import PairCounts, Row
@@ -15,10 +15,7 @@ if TYPE_CHECKING:
 
     from datasets.arrow_dataset import Dataset
 
-    from otembed.data.qa_files import QuestionPlace
     from otembed.data.spec import PairSpec
-
-    Place: TypeAlias = PairSpec | QuestionPlace
 
 DEFAULT_SPLIT = "train"
 SAVED_FILES = ("dataset_info.json", "dataset_dict.json")
@@ -30,24 +27,24 @@ def is_saved_dataset(path: Path) -> bool:
 
 
 def read_saved(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
-    """Read a saved dataset; DataError as :func:`saved_dataset`, or if it lacks the columns."""
-    data = saved_dataset(spec)
-    places = find_columns(data.column_names, spec, str(spec.paths[0]))
-    yield from _rows(data.select_columns(list(dict.fromkeys(p[0] for p in places))), spec, str(spec.paths[0]))
-
-
-def saved_dataset(spec: Place) -> Dataset:
-    """Return a saved dataset, memory-mapped; of a dataset dictionary the split ``?split=`` (``train``).
+    """Read a saved dataset, memory-mapped; of a dataset dictionary the split ``?split=`` (``train``).
 
     Raises
     ------
     DataError
-        The folder is no saved dataset, or has no such split.
+        The folder is no saved dataset, has no such split, or lacks the columns.
     """
+    path = spec.paths[0]
+    data = open_saved(path, spec.split)
+    places = find_columns(data.column_names, spec, str(path))
+    yield from _rows(data.select_columns(list(dict.fromkeys(p[0] for p in places))), spec, str(path))
+
+
+def open_saved(path: Path, split: str | None) -> Dataset:
+    """Return a saved dataset; of a dataset dictionary one split, ``train`` if None; errors of :func:`read_saved`."""
     from datasets.dataset_dict import DatasetDict
     from datasets.load import load_from_disk
 
-    path = spec.paths[0]
     if not is_saved_dataset(path):
         raise DataError(
             "the folder is no saved dataset",
@@ -59,11 +56,11 @@ def saved_dataset(spec: Place) -> Dataset:
     except Exception as error:  # a damaged folder fails in many ways: JSON, Arrow, keys, files
         raise DataError(f"not a sound saved dataset: {error}", "Save it again.", path=path) from error
     if isinstance(data, DatasetDict):
-        split = spec.split or DEFAULT_SPLIT
-        if split not in data:
-            raise DataError(f"no split {split!r}", _split_hint(split, list(map(str, data))), path=path)
-        data = data[split]
-    elif spec.split is not None:
+        chosen = split or DEFAULT_SPLIT
+        if chosen not in data:
+            raise DataError(f"no split {chosen!r}", _split_hint(chosen, list(map(str, data))), path=path)
+        return data[chosen]
+    if split is not None:
         raise DataError("the dataset has no splits", "Leave ?split= out.", path=path)
     return data
 
@@ -74,41 +71,48 @@ def _split_hint(split: str, splits: Iterable[str]) -> str:
 
 
 def read_hub(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
-    """Stream one split of a dataset on the hub; DataError as :func:`hub_records`, or if it lacks the columns.
-
-    ``line`` is the row's number.
-    """
-    yield from _rows(hub_records(spec), spec, spec.where)
-
-
-def hub_records(spec: Place) -> Iterator[dict[str, Any]]:
-    """Stream one split of a dataset on the Hugging Face hub.
+    """Stream one split of a dataset on the Hugging Face hub; ``line`` is the row's number.
 
     Raises
     ------
     DataError
-        The dataset, its configuration or split cannot be had.
+        The dataset, its configuration or split cannot be had, or it lacks the columns.
+    """
+    records, _ = open_hub(str(spec.hub), spec.config, spec.split, spec.where)
+    yield from _rows(records, spec, spec.where)
+
+
+def open_hub(
+    name: str, config: str | None, split: str | None, where: str
+) -> tuple[Iterator[dict[str, Any]], Mapping[str, Any]]:
+    """Return the streamed records of one split, ``train`` if None, and the features; errors of :func:`read_hub`.
+
+    ``where`` is what messages call the dataset.
     """
     from datasets.load import load_dataset
 
-    with _hub_errors(spec):
-        data = iter(load_dataset(str(spec.hub), spec.config, split=spec.split or DEFAULT_SPLIT, streaming=True))
+    with _hub_errors(where):
+        data = load_dataset(name, config, split=split or DEFAULT_SPLIT, streaming=True)
+        return _guarded(iter(data), where), getattr(data, "features", None) or {}
+
+
+def _guarded(records: Iterator[dict[str, Any]], where: str) -> Iterator[dict[str, Any]]:
     while True:
-        with _hub_errors(spec):
-            record = next(data, None)
+        with _hub_errors(where):
+            record = next(records, None)
         if record is None:
             return
         yield record
 
 
 @contextlib.contextmanager
-def _hub_errors(spec: Place) -> Iterator[None]:
+def _hub_errors(where: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # the hub's clients raise dozens of unrelated types
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DataError(
-            f"cannot read {spec.where}: {reason}",
+            f"cannot read {where}: {reason}",
             "Check the name and the network; without a network, save the dataset with save_to_disk where "
             "there is one and name that folder.",
         ) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otembed.data.compression import open_binary, read_lines, require_file, split_suffix
-from otembed.data.hub import hub_records, saved_dataset
+from otembed.data.hub import open_hub, open_saved
 from otembed.data.qa import FORMAT_HINT, QuestionSet, QuestionSetBuilder
 from otembed.data.spec import LANGUAGE_CODE, hub_place
 from otembed.errors import ConfigError, DataError
@@ -97,9 +97,9 @@ def read_questions(place: QuestionPlace | str | Path, *, unique_ids: bool = True
         place = parse_question_place(str(place))
     builder = QuestionSetBuilder(place.where, unique_ids=unique_ids)
     if place.hub is not None:
-        _add_rows(hub_records(place), builder)
+        _add_rows(open_hub(place.hub, place.config, place.split, place.where)[0], builder)
     elif place.paths[0].is_dir():
-        _add_rows(saved_dataset(place), builder)
+        _add_rows(open_saved(place.paths[0], place.split), builder)
     elif split_suffix(place.paths[0])[0] == ".parquet":
         _add_rows(_parquet(place.paths[0]), builder)
     else:

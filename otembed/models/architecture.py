@@ -10,10 +10,10 @@ from transformers import PreTrainedModel
 from otembed.errors import ModelError
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base import BaseModel
 
 
-def transformer_of(model: SentenceTransformer | PreTrainedModel) -> PreTrainedModel:
+def transformer_of(model: BaseModel | PreTrainedModel) -> PreTrainedModel:
     """Return the transformers model inside ``model``, or ``model`` if it is one.
 
     Raises

@@ -16,7 +16,6 @@ from otembed.results import Result
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sentence_transformers import SentenceTransformer
     from sentence_transformers.base import BaseModel
     from transformers import PreTrainedModel
 
@@ -33,7 +32,7 @@ class FreezeSummary(Result):
     groups: dict[str, int]
 
 
-def freeze(model: SentenceTransformer | PreTrainedModel, parts: Sequence[str]) -> FreezeSummary:
+def freeze(model: BaseModel | PreTrainedModel, parts: Sequence[str]) -> FreezeSummary:
     """Set ``requires_grad`` to False for the named parts of ``model``; all else stays as it is.
 
     Parameters
@@ -90,7 +89,7 @@ def frozen_copy(model: Model) -> Model:
     return reference.requires_grad_(False).eval()
 
 
-def _modules_of(model: SentenceTransformer | PreTrainedModel, part: str) -> nn.Module:
+def _modules_of(model: BaseModel | PreTrainedModel, part: str) -> nn.Module:
     """Return the modules that ``part`` names."""
     transformer = transformer_of(model)
     kind = type(transformer).__name__

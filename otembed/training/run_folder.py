@@ -5,24 +5,20 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
 from otembed.config import TrainConfig
 from otembed.config_io import read_yaml, to_yaml, train_config
 from otembed.errors import ConfigError
-from otembed.models.checkpoints import drop_half_written, last_checkpoint
+from otembed.models.run_state import LOCK, drop_half_written, last_checkpoint, locked
 from otembed.results import write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 
-LOCK = ".lock"
 ENTRIES = frozenset(
     {
         "config.yaml",
@@ -153,25 +149,9 @@ class RunFolder:
         """Newest complete checkpoint, ``None`` without one."""
         return last_checkpoint(self.checkpoints)
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the run for this process.
-
-        Raises
-        ------
-        ConfigError
-            If another process works on it.
-        """
-        lock = FileLock(self.path / LOCK)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise ConfigError(f"{self.path}: another process works on this run", "Wait for it to end.") from error
-        try:
-            yield
-        finally:
-            lock.release()
-            (self.path / LOCK).unlink(missing_ok=True)
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold the run for this process; ConfigError if another one works on it."""
+        return locked(self.path)
 
     def drop_checkpoints(self) -> None:
         """Delete the checkpoints."""

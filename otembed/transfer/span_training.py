@@ -22,8 +22,8 @@ from transformers import (
 
 from otembed.errors import ConfigError, ModelError, NumericsError
 from otembed.models.architecture import position_limit, transformer_of
-from otembed.models.checkpoints import drop_half_written, last_checkpoint
 from otembed.models.freeze import freeze
+from otembed.models.run_state import drop_half_written, last_checkpoint
 from otembed.transfer.windows import labels, windows
 
 if TYPE_CHECKING:

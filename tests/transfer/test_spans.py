@@ -15,6 +15,7 @@ import otembed
 from otembed.data.qa import Answer, Paragraph, Question, QuestionSet
 from otembed.data.qa_files import read_questions
 from otembed.errors import ConfigError, DataError, ModelError, NumericsError
+from otembed.models.run_state import locked
 from otembed.transfer import SpanConfig, SpanReport
 from otembed.transfer.span_config import SPECIAL_TOKENS
 from otembed.transfer.span_decoding import best_spans
@@ -212,6 +213,8 @@ def test_another_run_is_not_touched(tiny_model, tiny_wordpiece_model, xquad_file
         otembed.evaluate_xquad_span(
             tiny_model, xquad_files["en"], xquad_files, other, run=tmp_path / "run", resume=True
         )
+    with locked(tmp_path / "run"), pytest.raises(ConfigError, match="another process works on this run"):
+        small(tiny_model, xquad_files, run=tmp_path / "run", resume=True)
     assert [each.read_bytes() for each in files] == kept
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter").write_text("dear")

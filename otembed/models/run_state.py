@@ -1,0 +1,76 @@
+"""What runs of the trainer leave on disk: checkpoints that are whole, a lock; and the epoch that a resumed one needs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from otembed.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LOCK = ".lock"
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """Return the checkpoints in a folder, oldest first."""
+    found = [each for each in folder.glob("checkpoint-*") if each.name.split("-")[1].isdigit()]
+    return sorted(found, key=lambda each: int(each.name.split("-")[1]))
+
+
+def is_complete(checkpoint: Path) -> bool:
+    """Whether the trainer finished writing: its state, which it writes last, is whole."""
+    try:
+        state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(state, dict) and (checkpoint / "optimizer.pt").exists()
+
+
+def drop_half_written(folder: Path) -> None:
+    """Delete the checkpoints that a kill left incomplete."""
+    for checkpoint in checkpoints_in(folder):
+        if not is_complete(checkpoint):
+            shutil.rmtree(checkpoint)
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """Return the newest complete checkpoint, ``None`` without one."""
+    complete = [each for each in checkpoints_in(folder) if is_complete(each)]
+    return complete[-1] if complete else None
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the run in a folder for this process.
+
+    Raises
+    ------
+    ConfigError
+        If another process works on it.
+    """
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise ConfigError(f"{folder}: another process works on this run", "Wait for it to end.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+        (folder / LOCK).unlink(missing_ok=True)
+
+
+def set_sampler_epoch(dataloader: Any, epoch: int) -> None:
+    """Give every batch sampler the epoch: the wrappers that a resumed loader adds do not pass it on."""
+    sampler = getattr(dataloader, "batch_sampler", None)
+    while sampler is not None:
+        if hasattr(sampler, "set_epoch"):
+            sampler.set_epoch(epoch)
+        sampler = getattr(sampler, "batch_sampler", None)
