@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO_RUN ?= runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint format types check clean
+.PHONY: help install demo docs test test-fast lint format types check clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,6 +23,10 @@ install: $(VENV)/.user ## Set up .venv with otembed and its offline encoder
 
 demo: $(VENV)/.user ## Train on the starter text and show retrieval before and after (under ten minutes on 2 cores)
 	$(BIN)/otembed train --preset starter --output $(DEMO_RUN) --overwrite
+
+docs: $(VENV)/.user ## Write docs/cli.md from the help of every command
+	$(BIN)/python -m otembed.cli.reference > docs/cli.md.new
+	mv docs/cli.md.new docs/cli.md
 
 test: $(VENV)/.dev ## Run every default test
 	$(BIN)/pytest

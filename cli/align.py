@@ -13,7 +13,8 @@ import typer
 
 from otembed.errors import ConfigError
 
-from .options import alignment_config, refuse_taken
+from .completion import choice_values, model_values
+from .options import ALIGNMENT_UNITS, DECODINGS, alignment_config, refuse_taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -50,15 +51,24 @@ def align_command(
     pairs: Annotated[
         str | None, typer.Option("--pairs", metavar="FILE|XX-YY=FILE", help="Sentences and translations.")
     ] = None,
-    model: Annotated[str, typer.Option(help="Folder, hub name or offline:NAME.")] = "offline:multilingual-e5-small",
+    model: Annotated[
+        str, typer.Option(help="Folder, hub name or offline:NAME.", autocompletion=model_values)
+    ] = "offline:multilingual-e5-small",
     tokenized: Annotated[bool, typer.Option("--tokenized", help="Words are parted by spaces alone.")] = False,
     layer: Annotated[
         str | None, typer.Option(metavar="N|auto", help="Layer; the stored or best one without.")
     ] = None,
-    unit: Annotated[str | None, typer.Option(metavar="word|token", help="What is aligned.")] = None,
+    unit: Annotated[
+        str | None,
+        typer.Option(metavar="word|token", help="What is aligned.", autocompletion=choice_values(*ALIGNMENT_UNITS)),
+    ] = None,
     decoding: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="mutual, threshold, grow-diag (without it) or grow-diag-final-and."),
+        typer.Option(
+            metavar="NAME",
+            help="mutual, threshold, grow-diag (without it) or grow-diag-final-and.",
+            autocompletion=choice_values(*DECODINGS),
+        ),
     ] = None,
     threshold: Annotated[
         float | None, typer.Option(help="Least probability of a link beyond the mutual ones.")

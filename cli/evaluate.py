@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import evaluate_mining, evaluate_xquad
+from . import evaluate_mining, evaluate_xnli, evaluate_xquad
+from .completion import model_values, pair_values
 from .evaluate_alignment import ALIGNMENT_HELP, alignment_command
 from .options import named_pairs, refuse_taken
 
@@ -38,14 +39,24 @@ app.command("mining", help=evaluate_mining.HELP, no_args_is_help=True)(evaluate_
 @app.command("retrieval", help=RETRIEVAL_HELP, no_args_is_help=True)
 def retrieval_command(
     model: Annotated[
-        str, typer.Argument(help="Folder, hub name or offline:multilingual-e5-small.", show_default=False)
+        str,
+        typer.Argument(
+            help="Folder, hub name or offline:multilingual-e5-small.",
+            show_default=False,
+            autocompletion=model_values,
+        ),
     ],
     pairs: Annotated[
         list[str],
-        typer.Option("--pairs", metavar="XX-YY=FILE", help="Sentences and translations; repeat for more pairs."),
+        typer.Option(
+            "--pairs",
+            metavar="XX-YY=FILE",
+            help="Sentences and translations; repeat for more pairs.",
+            autocompletion=pair_values,
+        ),
     ],
     k: Annotated[int, typer.Option("--k", min=1, help="Neighbours of the xSIM margin.")] = 4,
-    batch_size: Annotated[int, typer.Option(min=1, help="Sentences encoded at a time.")] = 32,
+    batch_size: Annotated[int, typer.Option(min=1, help="Most sentences encoded at a time.")] = 32,
     prompt_name: Annotated[str | None, typer.Option(help="One of the model's prompts, such as query.")] = None,
     prompt: Annotated[str | None, typer.Option(help="Text before every sentence, such as 'query: '.")] = None,
     center: Annotated[bool, typer.Option("--center", help="Score a second time with centred vectors.")] = False,
@@ -89,6 +100,7 @@ def retrieval_command(
 
 
 app.command("xquad", help=evaluate_xquad.HELP, no_args_is_help=True)(evaluate_xquad.xquad_command)
+app.command("xnli", help=evaluate_xnli.HELP, no_args_is_help=True)(evaluate_xnli.xnli_command)
 app.command("alignment", help=ALIGNMENT_HELP, no_args_is_help=True)(alignment_command)
 
 

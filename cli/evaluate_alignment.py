@@ -9,7 +9,8 @@ import typer
 
 from otembed.errors import ConfigError
 
-from .options import alignment_config, refuse_taken
+from .completion import choice_values, model_values
+from .options import ALIGNMENT_UNITS, DECODINGS, alignment_config, refuse_taken
 
 if TYPE_CHECKING:
     from otembed.evaluation import GoldSet
@@ -24,7 +25,12 @@ sentence source target S|P. All files may be compressed.
 
 def alignment_command(
     model: Annotated[
-        str, typer.Argument(help="Folder, hub name or offline:multilingual-e5-small.", show_default=False)
+        str,
+        typer.Argument(
+            help="Folder, hub name or offline:multilingual-e5-small.",
+            show_default=False,
+            autocompletion=model_values,
+        ),
     ],
     gold: Annotated[
         list[str],
@@ -34,10 +40,17 @@ def alignment_command(
     layer: Annotated[
         str | None, typer.Option(metavar="N|auto", help="Layer; the stored or best one without.")
     ] = None,
-    unit: Annotated[str | None, typer.Option(metavar="word|token", help="What is aligned.")] = None,
+    unit: Annotated[
+        str | None,
+        typer.Option(metavar="word|token", help="What is aligned.", autocompletion=choice_values(*ALIGNMENT_UNITS)),
+    ] = None,
     decoding: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="mutual, threshold, grow-diag (without it) or grow-diag-final-and."),
+        typer.Option(
+            metavar="NAME",
+            help="mutual, threshold, grow-diag (without it) or grow-diag-final-and.",
+            autocompletion=choice_values(*DECODINGS),
+        ),
     ] = None,
     threshold: Annotated[
         float | None, typer.Option(help="Least probability of a link beyond the mutual ones.")

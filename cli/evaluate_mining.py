@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .completion import mining_values
 from .mining_options import (
     DEFAULT_MODEL,
     BatchSize,
@@ -54,7 +55,10 @@ def mining_command(
     k: K = 4,
     margin: Margin = "distance",
     match: Annotated[
-        str, typer.Option(help="one-to-one, intersection, union, forward or backward.")
+        str,
+        typer.Option(
+            help="one-to-one, intersection, union, forward or backward.", autocompletion=mining_values("Match")
+        ),
     ] = "one-to-one",
     threshold: Threshold = "default",
     center: Center = None,

@@ -11,7 +11,8 @@ import typer
 from otembed import __version__
 from otembed.errors import OtembedError
 
-from . import align, embed, evaluate, mine, presets, score, train
+from . import align, config, embed, evaluate, export, info, mine, presets, score, train
+from .completion import complete
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
@@ -32,6 +33,9 @@ app.command("mine", help=mine.HELP, no_args_is_help=True)(mine.mine_command)
 app.command("embed", help=embed.HELP, no_args_is_help=True)(embed.embed_command)
 app.command("score", help=score.HELP, no_args_is_help=True)(score.score_command)
 app.command("presets", help=presets.HELP)(presets.presets_command)
+app.add_typer(config.app, name="config", help="Write, show and describe the settings of otembed train.")
+app.command("export", help=export.HELP, no_args_is_help=True)(export.export_command)
+app.command("info", help=info.HELP)(info.info_command)
 
 
 def _version(value: bool) -> None:
@@ -56,10 +60,10 @@ def main() -> NoReturn:
     ``OTEMBED_DEBUG=1`` errors keep their traceback.
     """
     if os.environ.get("OTEMBED_DEBUG") == "1":
-        app()
+        complete(app)
         sys.exit(0)
     try:
-        app()
+        complete(app)
     except OtembedError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(EXIT_BAD_INPUT)

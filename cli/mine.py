@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .completion import mining_values
 from .mining_options import (
     DEFAULT_MODEL,
     BatchSize,
@@ -67,11 +68,18 @@ def mine_command(
     dtype: Annotated[str | None, typer.Option(help="float32 or float16: type of headerless vectors.")] = None,
     k: K = 4,
     search: Annotated[
-        str, typer.Option(help="exact, hnsw, ivf or pq; auto: exact up to 200k lines a side, an index above.")
+        str,
+        typer.Option(
+            help="exact, hnsw, ivf or pq; auto: exact up to 200k lines a side, an index above.",
+            autocompletion=mining_values("Search"),
+        ),
     ] = "auto",
     margin: Margin = "distance",
     match: Annotated[
-        str, typer.Option(help="one-to-one, intersection, union, forward or backward.")
+        str,
+        typer.Option(
+            help="one-to-one, intersection, union, forward or backward.", autocompletion=mining_values("Match")
+        ),
     ] = "one-to-one",
     top_k: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Candidates kept of a line, but with one-to-one.")

@@ -10,15 +10,21 @@ import typer
 
 from otembed.errors import ConfigError
 
+from .completion import OFFLINE_MODEL, choice_values, language_values, mining_values, model_values
 from .options import named_pairs, number_or_none, refuse_taken
 
 if TYPE_CHECKING:
     from otembed.config_mining import MiningConfig
     from otembed.data import PairSpec
 
-DEFAULT_MODEL = "offline:multilingual-e5-small"
+DEFAULT_MODEL = OFFLINE_MODEL
 
-Model = Annotated[str, typer.Option("--model", "-m", help="Folder, hub name or offline:multilingual-e5-small.")]
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model", "-m", help="Folder, hub name or offline:multilingual-e5-small.", autocompletion=model_values
+    ),
+]
 Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="File to write.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace the file of --output.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as one JSON document; needs --output.")]
@@ -27,17 +33,25 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps; the best there
 Prompt = Annotated[str | None, typer.Option(help="Text before every line, such as 'query: '.")]
 PromptName = Annotated[str | None, typer.Option(help="One of the model's prompts, such as query.")]
 TruncateDim = Annotated[int | None, typer.Option(metavar="N", help="Keep N leading dimensions.")]
-Precision = Annotated[str, typer.Option(help="float32 or float16: the embeddings on disk.")]
-BatchSize = Annotated[int, typer.Option(min=1, help="Lines encoded at a time.")]
+Precision = Annotated[
+    str,
+    typer.Option(
+        help="float32 or float16: the embeddings on disk.", autocompletion=choice_values("float32", "float16")
+    ),
+]
+BatchSize = Annotated[int, typer.Option(min=1, help="Most lines encoded at a time.")]
 MaxCharacters = Annotated[str, typer.Option(metavar="N", help="Longer lines are left out; none: no limit.")]
 K = Annotated[int, typer.Option("--k", min=1, help="Neighbours of the margin, and candidates of each line.")]
-Margin = Annotated[str, typer.Option(help="distance, ratio or absolute.")]
+Margin = Annotated[str, typer.Option(help="distance, ratio or absolute.", autocompletion=mining_values("Margin"))]
 Center = Annotated[
     bool | None,
     typer.Option("--center/--no-center", help="Take each side's mean away. [default: from 10 lines on]"),
 ]
 Threshold = Annotated[str, typer.Option(metavar="SCORE", help="Lowest score; none: every pair.")]
-Languages = Annotated[str | None, typer.Option(metavar="XX-YY", help="Languages of the sides, for .tmx.")]
+Languages = Annotated[
+    str | None,
+    typer.Option(metavar="XX-YY", help="Languages of the sides, for .tmx.", autocompletion=language_values),
+]
 Workers = Annotated[int | None, typer.Option(min=1, help="Threads of the search. [default: all processors]")]
 Memory = Annotated[str | None, typer.Option(metavar="SIZE", help="Most memory of the search, such as 2GB.")]
 

@@ -6,9 +6,13 @@ import math
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from otembed.errors import ConfigError, did_you_mean
+
+from .completion import preset_values
 
 if TYPE_CHECKING:
     from otembed.alignment import WordAlignmentConfig
@@ -18,6 +22,11 @@ DECODINGS = ("mutual", "threshold", "grow-diag", "grow-diag-final-and")
 
 SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(k|m|g|t)?b?", re.IGNORECASE)
 UNITS = {"": 1e9, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
+
+Preset = Annotated[
+    str | None,
+    typer.Option(help="Shipped settings to start from; see otembed presets.", autocompletion=preset_values),
+]
 
 
 def named_pairs(values: list[str], flag: str) -> dict[str, str]:

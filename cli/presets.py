@@ -6,11 +6,15 @@ from typing import Annotated
 
 import typer
 
+from .completion import preset_values
+
 HELP = "List the shipped presets, or print one as YAML to start from."
 
 
 def presets_command(
-    name: Annotated[str | None, typer.Argument(help="Preset to print; all names without it.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Preset to print; all names without it.", autocompletion=preset_values)
+    ] = None,
 ) -> None:
     """Print preset names, or one preset."""
     from otembed.config_io import preset_names, preset_text

@@ -6,7 +6,13 @@ import sys
 from time import monotonic
 from typing import TextIO
 
-UNITS = {"searching": "tiles", "fine-tuning": "steps", "answering": "windows"}
+UNITS = {
+    "searching": "tiles",
+    "fitting": "strengths",
+    "fine-tuning": "steps",
+    "testing": "pairs",
+    "answering": "windows",
+}
 TERMINAL_SECONDS = 0.2
 PLAIN_SECONDS = 10.0
 

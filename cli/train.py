@@ -12,7 +12,8 @@ import typer
 
 from otembed.errors import ConfigError
 
-from .options import named_pairs
+from .completion import model_values, pair_values, setting_values
+from .options import Preset, named_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,18 +50,30 @@ def train_command(
     config: Annotated[Path | None, typer.Argument(help="YAML file of settings.", show_default=False)] = None,
     pairs: Annotated[
         list[str] | None,
-        typer.Option("--pairs", metavar="XX-YY=FILE", help="Parallel text; repeat for more pairs."),
+        typer.Option(
+            "--pairs",
+            metavar="XX-YY=FILE",
+            help="Parallel text; repeat for more pairs.",
+            autocompletion=pair_values,
+        ),
     ] = None,
     held_out: Annotated[
         list[str] | None,
-        typer.Option("--held-out", metavar="XX-YY=FILE", help="Pairs to evaluate on instead of a part of --pairs."),
+        typer.Option(
+            "--held-out",
+            metavar="XX-YY=FILE",
+            help="Pairs to evaluate on instead of a part of --pairs.",
+            autocompletion=pair_values,
+        ),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="Hub name, folder or offline:multilingual-e5-small (the default)."),
+        typer.Option(
+            help="Hub name, folder or offline:multilingual-e5-small (the default).", autocompletion=model_values
+        ),
     ] = None,
     output: Annotated[str | None, typer.Option("--output", "-o", metavar="RUN", help="Run folder.")] = None,
-    preset: Annotated[str | None, typer.Option(help="Shipped settings to start from; see otembed presets.")] = None,
+    preset: Preset = None,
     freeze: Annotated[
         list[str] | None,
         typer.Option(
@@ -76,7 +89,12 @@ def train_command(
     device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; the best there is without it.")] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as loss.alignment.epsilon=0.1."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any setting, such as loss.alignment.epsilon=0.1.",
+            autocompletion=setting_values,
+        ),
     ] = None,
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Go on with a run that was cut, with its own settings.")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from otembed.mining import mine_bitext, score_bitext
     from otembed.models import load_model, save_model
     from otembed.training import train
-    from otembed.transfer import evaluate_xquad_span
+    from otembed.transfer import evaluate_xnli, evaluate_xquad_span
     from otembed.transport import sinkhorn
 
 __version__ = "0.1.0"
@@ -54,6 +54,7 @@ _HOMES = {
     "evaluate_alignment": "evaluation",
     "evaluate_mining": "evaluation",
     "evaluate_retrieval": "evaluation",
+    "evaluate_xnli": "transfer",
     "evaluate_xquad": "evaluation",
     "evaluate_xquad_span": "transfer",
     "load_model": "models",
@@ -89,6 +90,7 @@ __all__ = [
     "evaluate_alignment",
     "evaluate_mining",
     "evaluate_retrieval",
+    "evaluate_xnli",
     "evaluate_xquad",
     "evaluate_xquad_span",
     "load_model",

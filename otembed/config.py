@@ -164,7 +164,10 @@ class DataConfig:
 class HeldOutConfig:
     """Evaluation on pairs that are not trained on: before, during and after training."""
 
-    pairs: dict[str, str] = field(default_factory=dict)
+    pairs: dict[str, str] = Field(
+        default_factory=dict,
+        description="Held-out text by language pair, as in pairs; pairs without one have some of theirs set aside.",
+    )
     size: Size = Field(
         default=200, description="Pairs of each training file set aside where it has no held-out file. 0: none."
     )

@@ -34,7 +34,7 @@ class MiningConfig:
     precision: Literal["float32", "float16"] = Field(
         default="float32", description="Embeddings on disk; float16 halves them."
     )
-    batch_size: Count = Field(default=32, description="Lines encoded at a time.")
+    batch_size: Count = Field(default=32, description="Most lines encoded at a time; tokens bound it too.")
     max_characters: Count | None = Field(
         default=1000, description="Longer lines are left out and counted. null: no limit."
     )

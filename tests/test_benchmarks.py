@@ -233,3 +233,21 @@ def test_calibration_runs_and_renders(tmp_path):
     assert setting["lost"]["calibrated"] < 0.05
     assert setting["lost"]["calibrated"] < setting["lost"]["otsu"]
     assert f"| small | 400 x 400 | 200 | 200 | {setting['best_f1']:.3f} | " in table
+
+
+@pytest.mark.slow
+def test_encoding_is_timed_and_rendered(tmp_path, tiny_model_path):
+    output = tmp_path / "encoding.json"
+    command = [sys.executable, str(ROOT / "benchmarks" / "encoding.py"), "--smoke", "--repeats", "1"]
+    command += ["--model", str(tiny_model_path), "-o", str(output)]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    document = json.loads(output.read_text())
+    benchmark = script("encoding")
+    assert benchmark.table(document) in printed
+    assert document["same_accuracies"]
+    assert document["largest_difference"] < 1e-5
+    assert document["settings"]["sentences"] <= 2 * (60 + 6 * 15)
+    assert document["ratio"] == pytest.approx(
+        min(document["all_cpu_seconds"][benchmark.PROBE]) / min(document["all_cpu_seconds"][benchmark.PLAIN]),
+        rel=0.1,
+    )

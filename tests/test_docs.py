@@ -16,6 +16,8 @@ from typer.testing import CliRunner
 
 from otembed.config import TrainConfig
 from otembed.config_io import build, read_preset, to_yaml
+from otembed.reporting import xnli_markdown
+from otembed.transfer.xnli_report import XnliReport
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -49,10 +51,13 @@ def test_links_between_documents_lead_somewhere(path):
 def test_options_in_the_documents_exist(path):
     known = {"--master-port", "--nproc-per-node", "--no-python"}
     aligning, mining = (["align"], ["eval", "alignment"]), (["mine"], ["embed"], ["score"], ["eval", "mining"])
-    for command in (["train"], ["eval", "retrieval"], ["eval", "xquad"], *aligning, *mining, ["presets"], []):
+    evaluating = (["eval", "retrieval"], ["eval", "xnli"], ["eval", "xquad"])
+    others = (["config", "init"], ["config", "show"], ["export"], ["info"])
+    for command in (["train"], *evaluating, *aligning, *mining, *others, ["presets"], []):
         known |= set(re.findall(r"--[a-z][a-z-]*", CliRunner().invoke(app, [*command, "--help"]).stdout))
     for line in re.findall(
-        r"otembed (?:train|align|eval|presets|mine|embed|score)[^\n`]*", path.read_text(encoding="utf-8")
+        r"otembed (?:train|align|eval|presets|mine|embed|score|config|export|info)[^\n`]*",
+        path.read_text(encoding="utf-8"),
     ):
         assert set(re.findall(r"(?<!\S)--[a-z][a-z-]*", line)) <= known, line
 
@@ -117,6 +122,20 @@ def test_tables_of_word_alignment_are_rendered_from_the_measurement():
     assert document["verdict"] == benchmark.verdict(document)
     for figure in (document["throughput"]["times_single"], document["throughput"]["pairs_per_cpu_second"]):
         assert f"{figure:.1f}" in guide
+
+
+def test_tables_of_the_xnli_guide_are_rendered_from_the_measurements():
+    guide = (ROOT / "docs" / "xnli.md").read_text(encoding="utf-8")
+    results = ROOT / "benchmarks" / "results"
+    before, after = (
+        XnliReport.from_json((results / f"xnli_probe_{name}.json").read_text(encoding="utf-8"))
+        for name in ("before", "after")
+    )
+    assert xnli_markdown(before, after) in guide
+    assert before.label == after.label == "stand-in"
+    document = json.loads((results / "encoding.json").read_text(encoding="utf-8"))
+    assert benchmark_script("encoding").table(document) in guide
+    assert document["goal_met"] == (document["ratio"] <= document["goal"])
 
 
 def test_the_starter_preset_covers_the_starter_languages():

@@ -97,7 +97,7 @@ def read_questions(place: QuestionPlace | str | Path, *, unique_ids: bool = True
         place = parse_question_place(str(place))
     builder = QuestionSetBuilder(place.where, unique_ids=unique_ids)
     if place.hub is not None:
-        _add_rows(open_hub(place.hub, place.config, place.split, place.where)[0], builder)
+        _add_rows(open_hub(str(place.hub), place.config, place.split, place.where)[0], builder)
     elif place.paths[0].is_dir():
         _add_rows(open_saved(place.paths[0], place.split), builder)
     elif split_suffix(place.paths[0])[0] == ".parquet":

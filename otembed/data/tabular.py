@@ -31,10 +31,11 @@ def read_tsv(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
 
 def read_csv(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
     """Read comma-separated text with double quotes (RFC 4180); quoted fields may span lines."""
-    return _read_table(spec, _csv_fields(spec.paths[0]))
+    return _read_table(spec, csv_fields(spec.paths[0]))
 
 
-def _csv_fields(path: Path) -> Iterator[Fields]:
+def csv_fields(path: Path) -> Iterator[Fields]:
+    """Yield ``(line, fields)`` of a CSV file; the line is where the record begins."""
     reader = csv.reader((text + "\n" for _, text in read_lines(path)), strict=True)
     while True:
         line = reader.line_num + 1

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
+from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
-from otembed.errors import ConfigError, DataError, did_you_mean
+from otembed.errors import ConfigError, DataError
 from otembed.evaluation.bitext import check_count
+from otembed.mining.embed import embed_lines
+from otembed.mining.listed import ListedTexts
+from otembed.mining.progress import silent
+from otembed.models.encode import encode_by_length, resolve_prompt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
+
+    from otembed.mining.progress import Progress
 
 
 def checked_sides(source: Iterable[str], target: Iterable[str], *, pair: str) -> tuple[list[str], list[str]]:
@@ -49,27 +58,106 @@ def embed_sides(
     model: SentenceTransformer,
     sides: Sequence[Sequence[str]],
     *,
-    batch_size: int,
+    batch_size: int | None,
     prompt: str | None,
     prompt_name: str | None,
     truncate_dim: int | None,
     show_progress_bar: bool,
+    batch_tokens: int | None = None,
+    cache: str | Path | None = None,
+    names: Sequence[str] = (),
+    progress: Progress = silent,
 ) -> list[NDArray[np.float32]]:
-    """Return one (n, d) array of unit vectors a side; a sentence that comes again is encoded once."""
-    check_count("batch_size", batch_size)
-    check_one_prompt(prompt, prompt_name)
-    if prompt_name is not None and prompt_name not in model.prompts:
-        raise ConfigError(f"the model has no prompt {prompt_name!r}", did_you_mean(prompt_name, model.prompts))
+    """Return one (n, d) array of unit vectors a side; a sentence that comes again is encoded once.
+
+    Parameters
+    ----------
+    model, prompt, prompt_name, truncate_dim
+        As in :func:`otembed.mining.embed.embed_lines`.
+    sides
+        Lists of sentences, none of them empty.
+    batch_size, batch_tokens
+        Most sentences and most tokens encoded at a time; ``None`` as in
+        :func:`otembed.models.encode.encode_by_length`.
+    show_progress_bar
+        Show one on stderr; for use without a cache.
+    cache
+        Folder where vectors are kept and found again, as those of mining are; ``None``: they are not. The entry
+        of a side holds its sentences that no earlier side has.
+    names
+        What messages and progress call the sides.
+    progress
+        Called with a stage, the sentences done and all sentences.
+
+    Raises
+    ------
+    ConfigError
+        A setting is out of range, or the prompt's name is unknown.
+    NumericsError, DataError
+        With a cache: the model gives NaN, infinity or a zero vector; the folder cannot be written.
+    """
+    if batch_size is not None:
+        check_count("batch_size", batch_size)
+    text = resolve_prompt(model, prompt, prompt_name)
     row: dict[str, int] = {}
-    rows = [np.array([row.setdefault(text, len(row)) for text in side]) for side in sides]
-    vectors = model.encode(
-        list(row),
-        batch_size=batch_size,
-        prompt=prompt,
-        prompt_name=prompt_name,
-        truncate_dim=truncate_dim,
-        show_progress_bar=show_progress_bar,
-        convert_to_numpy=True,
-        normalize_embeddings=True,
-    )
-    return [vectors[chosen] for chosen in rows]
+    bounds, rows = [0], []
+    for side in sides:
+        rows.append(np.array([row.setdefault(sentence, len(row)) for sentence in side]))
+        bounds.append(len(row))
+    sentences = list(row)
+    if cache is None:
+        vectors = _encode(
+            model, sentences, text, truncate_dim, batch_tokens, batch_size, show_progress_bar, progress
+        )
+        return [vectors[chosen] for chosen in rows]
+    parts = []
+    for number, (start, stop) in enumerate(pairwise(bounds)):
+        if start == stop:
+            continue
+        part = sentences[start:stop]
+        listed = ListedTexts(names[number] if names else f"side {number + 1}", part)
+        found = embed_lines(
+            listed,
+            model,
+            cache=cache,
+            prompt=text,
+            truncate_dim=truncate_dim,
+            batch_size=batch_size,
+            batch_tokens=batch_tokens,
+            progress=progress,
+        )
+        block = np.empty((len(part), found.dimension), np.float32)
+        block[listed.ids - 1] = found.read(0, len(part))
+        parts.append(block)
+    everything = np.concatenate(parts)
+    return [everything[chosen] for chosen in rows]
+
+
+def _encode(
+    model: SentenceTransformer,
+    sentences: list[str],
+    prompt: str,
+    truncate_dim: int | None,
+    batch_tokens: int | None,
+    batch_size: int | None,
+    show_progress_bar: bool,
+    progress: Progress,
+) -> NDArray[np.float32]:
+    done = 0
+    with tqdm(total=len(sentences), disable=not show_progress_bar, desc="encoding", unit="sentence") as bar:
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            bar.update(count)
+            progress("embedding", done, len(sentences))
+
+        return encode_by_length(
+            model,
+            sentences,
+            prompt=prompt,
+            truncate_dim=truncate_dim,
+            batch_tokens=batch_tokens,
+            batch_size=batch_size,
+            progress=advance,
+        )

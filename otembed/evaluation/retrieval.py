@@ -52,7 +52,7 @@ def evaluate_retrieval(
     k
         Neighbours of the xSIM margin.
     batch_size
-        Sentences encoded at a time.
+        Most sentences encoded at a time; tokens bound it too, see :func:`otembed.models.encode.encode_by_length`.
     prompt, prompt_name
         A text put before every sentence, or its name in ``model.prompts``; not both. ``None`` leaves it to
         the model's default.
@@ -115,7 +115,7 @@ class BitextRetrievalEvaluator(BaseEvaluator):
     k
         Neighbours of the xSIM margin.
     batch_size
-        Sentences encoded at a time.
+        Most sentences encoded at a time; tokens bound it too, see :func:`otembed.models.encode.encode_by_length`.
     prompt, prompt_name
         A text put before every sentence, or its name in ``model.prompts``; not both.
     truncate_dim

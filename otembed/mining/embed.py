@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from filelock import FileLock
 
-from otembed.errors import ConfigError, DataError, NumericsError, did_you_mean
+from otembed.cache import default_cache_dir
+from otembed.errors import ConfigError, DataError, NumericsError
 from otembed.mining.progress import Progress, silent
 from otembed.mining.shards import ShardFolder
 from otembed.mining.vectors import DTYPES
+from otembed.models.encode import encode_by_length, resolve_prompt
 from otembed.models.fingerprint import model_fingerprint
-from otembed.models.offline import default_cache_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,12 +28,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
-    from otembed.mining.lines import Lines
+    from otembed.mining.listed import TextRows
     from otembed.mining.vectors import Vectors
 
 logger = logging.getLogger(__name__)
 
-# Lines encoded in one call, which sorts them by length into batches. The last bits of a vector depend on the
+# Lines sorted by length into batches together. The last bits of a vector depend on the
 # batch it was in, so shards hold whole windows: their number then changes nothing.
 WINDOW = 1024
 SHARD_ROWS = 64 * WINDOW
@@ -58,20 +59,8 @@ class EmbeddingKey:
         return blake2b(document.encode(), digest_size=DIGEST_BYTES).hexdigest()
 
 
-def resolve_prompt(model: SentenceTransformer, prompt: str | None, prompt_name: str | None) -> str:
-    """Return the text put before every line; ConfigError for an unknown name or both ways at once."""
-    if prompt is not None and prompt_name is not None:
-        raise ConfigError(f"both a prompt {prompt!r} and a prompt name {prompt_name!r} are given", "Give one.")
-    if prompt is not None:
-        return prompt
-    if prompt_name is not None and prompt_name not in model.prompts:
-        raise ConfigError(f"the model has no prompt {prompt_name!r}", did_you_mean(prompt_name, model.prompts))
-    name = prompt_name or model.default_prompt_name
-    return (model.prompts.get(name) or "") if name else ""
-
-
 def embed_lines(
-    lines: Lines,
+    lines: TextRows,
     model: SentenceTransformer,
     *,
     cache: str | Path | None = None,
@@ -79,7 +68,8 @@ def embed_lines(
     prompt_name: str | None = None,
     truncate_dim: int | None = None,
     precision: str = "float32",
-    batch_size: int = 32,
+    batch_size: int | None = 32,
+    batch_tokens: int | None = None,
     shard_rows: int = SHARD_ROWS,
     progress: Progress = silent,
 ) -> Vectors:
@@ -88,19 +78,19 @@ def embed_lines(
     Parameters
     ----------
     lines
-        From :func:`otembed.mining.lines.read_side`.
+        From :func:`otembed.mining.lines.read_side`, or :class:`otembed.mining.listed.ListedTexts`.
     model
         The encoder. Its name does not matter: the cache knows it by its weights and settings.
     cache
-        Folder of the cache; by default ``mining`` in :func:`otembed.models.offline.default_cache_dir`.
+        Folder of the cache; by default ``mining`` in :func:`otembed.cache.default_cache_dir`.
     prompt, prompt_name
         A text put before every line, or its name in ``model.prompts``; ``None``: the model's default.
     truncate_dim
         Keep this many leading dimensions, for models trained so.
     precision
         ``float32``, or ``float16``, which halves the disk and costs about 3 decimal digits.
-    batch_size
-        Lines encoded at a time.
+    batch_size, batch_tokens
+        Most lines and most tokens encoded at a time; see :func:`otembed.models.encode.encode_by_length`.
     shard_rows
         Most lines of a shard, rounded up to whole windows of 1,024; a shard also ends after a minute.
     progress
@@ -133,16 +123,15 @@ def embed_lines(
             opened = monotonic()
             for first in range(start, stop, WINDOW):
                 texts = lines.texts(first, min(first + WINDOW, stop))
-                vectors = model.encode(
+                vectors = encode_by_length(
+                    model,
                     texts,
                     prompt=text,
-                    batch_size=batch_size,
                     truncate_dim=truncate_dim,
-                    normalize_embeddings=True,
-                    convert_to_numpy=True,
-                    show_progress_bar=False,
+                    batch_tokens=batch_tokens,
+                    batch_size=batch_size,
                 )
-                blocks.append(_checked(np.asarray(vectors, np.float32), lines, first))
+                blocks.append(_checked(vectors, lines, first))
                 done += len(texts)
                 progress(f"embedding {lines.name}", done, len(lines))
                 if monotonic() - opened > SHARD_SECONDS or first + WINDOW >= stop:
@@ -152,7 +141,7 @@ def embed_lines(
 
 
 def embedding_key(
-    lines: Lines, model: SentenceTransformer, prompt: str, truncate_dim: int | None, precision: str
+    lines: TextRows, model: SentenceTransformer, prompt: str, truncate_dim: int | None, precision: str
 ) -> EmbeddingKey:
     """Return what the vectors depend on; ConfigError if a setting is out of range."""
     if precision not in DTYPES:
@@ -163,7 +152,7 @@ def embedding_key(
     return EmbeddingKey(model_fingerprint(model), prompt, truncate_dim or dimension, precision, lines.digest())
 
 
-def shard_folder(key: EmbeddingKey, lines: Lines, cache: str | Path | None) -> ShardFolder:
+def shard_folder(key: EmbeddingKey, lines: TextRows, cache: str | Path | None) -> ShardFolder:
     """Return the shards of a key as they lie in the cache; writes nothing."""
     return ShardFolder(
         cache_home(cache) / "embeddings" / key.digest,
@@ -207,7 +196,7 @@ def _locked(folder: Path, name: str) -> Iterator[None]:
         lock.release()
 
 
-def _checked(vectors: NDArray[np.float32], lines: Lines, first: int) -> NDArray[np.float32]:
+def _checked(vectors: NDArray[np.float32], lines: TextRows, first: int) -> NDArray[np.float32]:
     bad = ~np.isfinite(vectors).all(axis=1) | ~vectors.any(axis=1)
     if bad.any():
         row = first + int(bad.argmax())

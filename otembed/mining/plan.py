@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from otembed.config_mining import MiningConfig
 from otembed.errors import ConfigError
 from otembed.mining.approximate import METHODS, QUERIES, TRAIN_ROWS, choose_method, index_bytes
-from otembed.mining.embed import embedding_key, resolve_prompt, shard_folder
+from otembed.mining.embed import embedding_key, shard_folder
 from otembed.mining.exact import Tiling, available_workers
 from otembed.mining.inputs import load_encoder
 from otembed.mining.vectors import DTYPES
+from otembed.models.encode import resolve_prompt
 from otembed.results import Result
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ import numpy as np
 from filelock import FileLock
 from safetensors.numpy import save_file
 
+from otembed.cache import default_cache_dir
 from otembed.errors import ModelError, did_you_mean
 from otembed.models.folders import remove_leftovers, whole_folder
 from otembed.models.offline_file import OfflineFile, read_offline_file
@@ -79,14 +79,6 @@ Prompts: "query: " before every sentence of a symmetric task and before queries 
 """
 
 
-def default_cache_dir() -> Path:
-    """Return ``$OTEMBED_CACHE``, else ``$XDG_CACHE_HOME/otembed``, else ``~/.cache/otembed``."""
-    own, shared = os.environ.get("OTEMBED_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    if own:
-        return Path(own).expanduser()
-    return (Path(shared) if shared else Path.home() / ".cache") / "otembed"
-
-
 def offline_model_path(name: str, cache_dir: str | Path | None = None) -> Path:
     """Return the folder of an offline model, converting it on the first call.
 
@@ -95,7 +87,7 @@ def offline_model_path(name: str, cache_dir: str | Path | None = None) -> Path:
     name
         ``"multilingual-e5-small"``, with or without the prefix ``"offline:"``.
     cache_dir
-        Where converted models are kept (490 MB each); by default :func:`default_cache_dir`.
+        Where converted models are kept (490 MB each); by default :func:`otembed.cache.default_cache_dir`.
 
     Returns
     -------

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from otembed import __version__
+from otembed.config_io import to_yaml
+from otembed.reporting.card import card_section, with_section
+from otembed.results import write_text
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+    from otembed.alignment.layer_choice import LayerChoice
     from otembed.config import TrainConfig
+    from otembed.results import TrainResult
 
 # Where the weights of the offline encoders come from, and under which licence.
 OFFLINE_ORIGINS = {"offline:multilingual-e5-small": ("intfloat/multilingual-e5-small", "mit")}
@@ -27,6 +36,8 @@ def describe_in_card(model: SentenceTransformer, config: TrainConfig) -> None:
     codes = sorted({code.split("_")[0] for pair in config.pairs for code in pair.split("-")})
     card.language = codes
     card.add_tags(["otembed", "bitext-mining"])
+    # A term of ours that wraps no other loss is reported as wrapping one of this type.
+    card.tags = [tag for tag in card.tags if tag != "loss:NoneType"]
     origin = OFFLINE_ORIGINS.get(config.model.name)
     if origin is not None:
         card.base_model, card.license = origin
@@ -36,3 +47,40 @@ def describe_in_card(model: SentenceTransformer, config: TrainConfig) -> None:
     for dataset in card.train_datasets:
         dataset.pop("examples", None)
         dataset["examples_table"] = ""
+
+
+def complete_card(folder: Path, result: TrainResult, config: TrainConfig, choice: LayerChoice | None) -> None:
+    """Add the figures before and after, the layer for word alignment and the settings to a released model's card."""
+    path = folder / "README.md"
+    layer, scores = (None, ()) if choice is None else (choice.layer, choice.scores)
+    section = card_section(result, to_yaml(publishable(config)), __version__, layer, scores)
+    write_text(path, with_section(path.read_text(encoding="utf-8"), section))
+
+
+def publishable(config: TrainConfig) -> TrainConfig:
+    """Return the settings without the folders of local files: a card is read by others."""
+    return replace(
+        config,
+        pairs=_without_folders(config.pairs),
+        output=Path(config.output).name or config.output,
+        model=replace(config.model, name=_model_name(config.model.name)),
+        held_out=replace(config.held_out, pairs=_without_folders(config.held_out.pairs)),
+    )
+
+
+def _without_folders(pairs: dict[str, str]) -> dict[str, str]:
+    return {pair: _place(value) for pair, value in pairs.items()}
+
+
+def _place(value: str) -> str:
+    """Return a parallel text's place; the starter text and the hub mean the same everywhere."""
+    if value.startswith(("starter:", "hub:")):
+        return value
+    files, mark, query = value.partition("?")
+    return ",".join(Path(each).name for each in files.split(",")) + mark + query
+
+
+def _model_name(name: str) -> str:
+    """Return a model's name; only that of a folder of this machine is cut."""
+    local = name.startswith(("/", ".", "~")) or name.count("/") > 1 or Path(name).exists()
+    return Path(name).name if local else name

@@ -5,23 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import psutil
 import torch
 
-PACKAGES = (
-    "otembed",
-    "torch",
-    "sentence-transformers",
-    "transformers",
-    "accelerate",
-    "datasets",
-    "POT",
-    "faiss-cpu",
-    "numpy",
-)
+from otembed.diagnostics.packages import versions
 
 
 def environment() -> dict[str, Any]:
@@ -30,17 +19,10 @@ def environment() -> dict[str, Any]:
         "command": sys.argv,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": versions(),
         "cpu_cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
         "processes": int(os.environ.get("WORLD_SIZE", "1")),
     }
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

@@ -22,7 +22,7 @@ from otembed.models import check_saveable, describe_model, save_model
 from otembed.results import RetrievalReport, TrainResult, write_text
 from otembed.training.alignment_layer import store_alignment_layer
 from otembed.training.arguments import training_arguments
-from otembed.training.card import describe_in_card, keep_examples_out
+from otembed.training.card import complete_card, describe_in_card, keep_examples_out
 from otembed.training.environment import environment
 from otembed.training.objective import build_loss, refuse_idle_terms
 from otembed.training.preparation import Material, limit_length, load_encoder, load_material, prompt_of
@@ -123,7 +123,7 @@ def train(
             if trainer.evaluator is not None and best not in (None, progress.global_step):
                 trainer.evaluator(model)  # the card holds the figures of the last step, not of the released one
             _release(model, own_length, folder)
-            store_alignment_layer(model, material, folder.model)
+            choice = store_alignment_layer(model, material, folder.model)
             size = describe_model(model)
             result = TrainResult(
                 run=str(folder.path),
@@ -140,6 +140,7 @@ def train(
                 before=before,
                 after=_evaluate(model, material, str(folder.model)),
             )
+            complete_card(folder.model, result, config, choice)
             result.to_json(folder.results)
             if not config.optimization.keep_checkpoints:
                 folder.drop_checkpoints()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from transformers import TrainerCallback
 
 from otembed.errors import NumericsError
+from otembed.models.run_state import set_sampler_epoch
 from otembed.reporting.durations import format_seconds
 from otembed.results import finite_or_none
 from otembed.training.objective import pop_statistics
@@ -55,12 +56,8 @@ class RunLog(TrainerCallback):
         train_dataloader: Any = None,
         **kwargs: Any,
     ) -> None:
-        """Give every batch sampler the epoch: the wrappers that a resumed loader adds do not pass it on."""
-        sampler = getattr(train_dataloader, "batch_sampler", None)
-        while sampler is not None:
-            if hasattr(sampler, "set_epoch"):
-                sampler.set_epoch(int(state.epoch or 0))
-            sampler = getattr(sampler, "batch_sampler", None)
+        """Give every batch sampler the epoch, also where the loader was resumed."""
+        set_sampler_epoch(train_dataloader, int(state.epoch or 0))
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from otembed.errors import ConfigError, did_you_mean
+from otembed.transport.cosine import cosine_cost
 
 Metric = Literal["cosine", "euclidean", "sqeuclidean", "half_sqeuclidean"]
 CostScale = Literal["std", "max"]
@@ -66,21 +67,13 @@ def pairwise_cost(x: Tensor, y: Tensor, *, metric: Metric = "cosine") -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
         x, y = x.to(dtype), y.to(dtype)
         if metric == "cosine":
-            # Scaling the product instead of one side saves passes over vectors that are longer than its rows.
-            return 1.0 - ((x * _inverse_norms(x)) @ y.mT) * _inverse_norms(y).mT
+            return cosine_cost(x, y)
         if metric == "euclidean":
             # The matrix-product form loses half the digits near distance 0, where the root is steepest.
             return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
         squared = x.square().sum(2)[:, :, None] + y.square().sum(2)[:, None, :] - 2.0 * (x @ y.mT)
         squared = squared.clamp_min(0.0)
         return squared / 2.0 if metric == "half_sqeuclidean" else squared
-
-
-def _inverse_norms(x: Tensor) -> Tensor:
-    """(B, N, 1) inverse norms; 0 for a zero vector, which takes no gradient."""
-    squared: Tensor = torch.linalg.vecdot(x, x)[:, :, None]
-    zero = squared < torch.finfo(x.dtype).tiny
-    return squared.masked_fill(zero, 1.0).rsqrt().masked_fill(zero, 0.0)
 
 
 def center(x: Tensor, weights: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from otembed.errors import ConfigError
 
 class _EnvelopeValue(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, cost: Tensor, a: Tensor, b: Tensor, value: Tensor, *gradients: Tensor) -> Tensor:
+    def forward(ctx: Any, cost: Tensor, a: Tensor, b: Tensor, value: Tensor, *gradients: Tensor | None) -> Tensor:
         ctx.save_for_backward(*gradients, value.isfinite())
         return value.clone()
 
@@ -22,7 +22,7 @@ class _EnvelopeValue(torch.autograd.Function):
         # A NaN value would spread: its derivative in the loss is NaN, and NaN times 0 is not 0.
         upstream = torch.where(finite, upstream.detach(), 0.0)
         found = [
-            upstream.view(-1, *[1] * (gradient.ndim - 1)) * gradient if needed else None
+            upstream.view(-1, *[1] * (gradient.ndim - 1)) * gradient if needed and gradient is not None else None
             for gradient, needed in zip(gradients, ctx.needs_input_grad, strict=False)
         ]
         if torch.is_grad_enabled():  # create_graph=True
@@ -56,7 +56,7 @@ def once(gradient: Tensor) -> Tensor:
 
 
 def attach_gradients(
-    cost: Tensor, a: Tensor, b: Tensor, *, value: Tensor, plan: Tensor, grad_a: Tensor, grad_b: Tensor
+    cost: Tensor, a: Tensor, b: Tensor, *, value: Tensor, plan: Tensor, grad_a: Tensor | None, grad_b: Tensor | None
 ) -> Tensor:
     r"""Return ``value`` with the gradients which the optimum itself provides.
 
@@ -72,7 +72,7 @@ def attach_gradients(
     value
         (B,) detached values; where they are NaN no gradient flows.
     plan, grad_a, grad_b
-        (B, N, M), (B, N) and (B, M) detached gradients.
+        (B, N, M), (B, N) and (B, M) detached gradients; None for masses that take none.
     """
     attached: Tensor = _EnvelopeValue.apply(cost, a, b, value, plan, grad_a, grad_b)  # type: ignore[no-untyped-call]
     return attached

@@ -11,11 +11,15 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from otembed.transport.compiled import solve_compiled
 from otembed.transport.envelope import attach_gradients
 from otembed.transport.iteration import Iterate, window
 from otembed.transport.plan import TransportPlan, TransportStatus
 from otembed.transport.problem import Problem, prepare
 from otembed.transport.strength import Strength
+
+# Tests set it, to run the iteration of the other devices on a CPU as well.
+TENSORS_ONLY = False
 
 
 def solve_entropic(
@@ -34,20 +38,18 @@ def with_gradients(
     result: TransportPlan, problem: Problem, cost: Tensor, a: Tensor, b: Tensor, strength: Strength
 ) -> TransportPlan:
     """Attach the envelope gradients of an entropic solution to its value."""
-    with torch.no_grad():
-        f, g = result.potential_source, result.potential_target
-        grad_a = _mass_gradient(f, problem.a, problem.b, strength.epsilon, strength.rho_a)
-        grad_b = _mass_gradient(g, problem.b, problem.a, strength.epsilon, strength.rho_b)
-    dead = result.status >= TransportStatus.EMPTY
-    value = attach_gradients(
-        cost,
-        a,
-        b,
-        value=result.value,
-        plan=result.plan,
-        grad_a=grad_a.masked_fill(dead[:, None], 0.0),
-        grad_b=grad_b.masked_fill(dead[:, None], 0.0),
-    )
+    dead = (result.status >= TransportStatus.EMPTY)[:, None]
+    found: list[Tensor | None] = []
+    for masses, potential, own, other, rho in (
+        (a, result.potential_source, problem.a, problem.b, strength.rho_a),
+        (b, result.potential_target, problem.b, problem.a, strength.rho_b),
+    ):
+        if not masses.requires_grad:
+            found.append(None)
+            continue
+        with torch.no_grad():
+            found.append(_mass_gradient(potential, own, other, strength.epsilon, rho).masked_fill(dead, 0.0))
+    value = attach_gradients(cost, a, b, value=result.value, plan=result.plan, grad_a=found[0], grad_b=found[1])
     return replace(result, value=value)
 
 
@@ -76,6 +78,9 @@ def _iterate(problem: Problem, strength: Strength, *, tol: float, max_iter: int,
     index = problem.solvable.nonzero()[:, 0]
     if not len(index):
         return result
+    if problem.cost.device.type == "cpu" and not TENSORS_ONLY:
+        solve_compiled(problem, result, strength, tol=tol, max_iter=max_iter, symmetric=symmetric)
+        return judged(result, index, tol)
     cost, a, b = rows_of(problem.cost, index), rows_of(problem.a, index), rows_of(problem.b, index)
     shift = cost.new_zeros(len(index))
     if strength.balanced:
@@ -98,8 +103,8 @@ def _iterate(problem: Problem, strength: Strength, *, tol: float, max_iter: int,
         if 4 * count >= len(finished):
             left.append(state if count == len(finished) else state.take(finished))
             state = state.take(~finished)
-    _record(result, Iterate.joined(left), problem, strength, lowered, tol)
-    return result
+    _record(result, Iterate.joined(left), problem, strength, lowered)
+    return judged(result, index, tol)
 
 
 def rows_of(tensor: Tensor, index: Tensor) -> Tensor:
@@ -113,14 +118,29 @@ def unsolved(problem: Problem, epsilon: float) -> TransportPlan:
     value = problem.a.new_zeros(len(bad)).masked_fill(bad, math.nan)
     return TransportPlan(
         value=value,
-        plan=torch.zeros_like(problem.cost),
-        potential_source=torch.zeros_like(problem.a),
-        potential_target=torch.zeros_like(problem.b),
+        plan=problem.cost.new_zeros(problem.cost.shape),
+        potential_source=problem.a.new_zeros(problem.a.shape),
+        potential_target=problem.b.new_zeros(problem.b.shape),
         marginal_error=value.clone(),
         iterations=torch.zeros_like(problem.status, dtype=torch.int64),
         status=problem.status.clone(),
         epsilon=epsilon,
     )
+
+
+def judged(result: TransportPlan, index: Tensor, tol: float) -> TransportPlan:
+    """Set the status of the problems of ``index`` from what was found, and clear those that overflowed."""
+    value, error = result.value[index], result.marginal_error[index]
+    status = torch.where(error <= tol, int(TransportStatus.CONVERGED), int(TransportStatus.MAX_ITERATIONS))
+    lost = ~(value.isfinite() & error.isfinite())
+    result.status[index] = status.masked_fill(lost, int(TransportStatus.NON_FINITE)).to(torch.int8)
+    if bool(lost.any()):
+        gone = index[lost]
+        for each in (result.plan, result.potential_source, result.potential_target):
+            each[gone] = 0.0
+        for each in (result.value, result.marginal_error):
+            each[gone] = math.nan
+    return result
 
 
 def _record(
@@ -129,7 +149,6 @@ def _record(
     problem: Problem,
     strength: Strength,
     lowered: Tensor,
-    tol: float,
 ) -> None:
     """Write the problems into ``result``."""
     index = state.index
@@ -140,16 +159,12 @@ def _record(
     g = torch.where(state.log_b_AM.isfinite(), strength.epsilon * (state.v_AM + state.dv_AM) + half, 0.0)
     a, b = problem.a[index], problem.b[index]
     value = entropic_value(problem.cost[index], a, b, plan, exponent, strength)
-    status = torch.where(state.error_A <= tol, int(TransportStatus.CONVERGED), int(TransportStatus.MAX_ITERATIONS))
-    lost = ~(value.isfinite() & state.error_A.isfinite())
-    status = status.masked_fill(lost, int(TransportStatus.NON_FINITE)).to(torch.int8)
-    result.value[index] = value.masked_fill(lost, math.nan)
-    result.plan[index] = plan.masked_fill(lost[:, None, None], 0.0)
-    result.potential_source[index] = f.masked_fill(lost[:, None], 0.0)
-    result.potential_target[index] = g.masked_fill(lost[:, None], 0.0)
-    result.marginal_error[index] = state.error_A.masked_fill(lost, math.nan)
+    result.value[index] = value
+    result.plan[index] = plan
+    result.potential_source[index] = f
+    result.potential_target[index] = g
+    result.marginal_error[index] = state.error_A
     result.iterations[index] = state.iterations_A
-    result.status[index] = status
 
 
 def entropic_value(

@@ -16,7 +16,16 @@ from otembed.config_io import preset_names
 from otembed.errors import ConfigError
 
 EVALUATIONS = [["eval", name] for name in ("retrieval", "alignment", "mining")]
-COMMANDS = [[], ["train"], ["align"], ["mine"], ["embed"], ["score"], ["eval"], *EVALUATIONS, ["presets"]]
+CONFIGS = [["config", name] for name in ("init", "show", "schema")]
+COMMANDS = [
+    [],
+    *(
+        [name]
+        for name in ("train", "align", "mine", "embed", "score", "eval", "presets", "config", "export", "info")
+    ),
+    *EVALUATIONS,
+    *CONFIGS,
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

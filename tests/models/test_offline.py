@@ -11,8 +11,9 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 import otembed.models.offline as offline
+from otembed.cache import default_cache_dir
 from otembed.errors import ModelError
-from otembed.models.offline import default_cache_dir, offline_model_path
+from otembed.models.offline import offline_model_path
 from otembed.models.offline_file import read_offline_file
 
 if TYPE_CHECKING:

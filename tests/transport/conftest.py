@@ -13,6 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from otembed.transport import solver
+
 
 class Batch(NamedTuple):
     cost: Tensor
@@ -82,6 +84,13 @@ def pot_batch(
         values.append(objective(plan, *problem, epsilon, rho))
         plans[row].numpy()[cells] = plan
     return torch.tensor(values, dtype=torch.float64), plans
+
+
+@pytest.fixture(params=["compiled", "tensors"])
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways to iterate: the compiled loops of a CPU, and the tensors of every other device."""
+    monkeypatch.setattr(solver, "TENSORS_ONLY", request.param == "tensors")
+    return request.param
 
 
 @pytest.fixture(scope="session")

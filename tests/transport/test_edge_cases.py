@@ -11,6 +11,8 @@ from otembed.errors import ConfigError, NumericsError
 from otembed.transport import TransportStatus, exact, sinkhorn
 from otembed.transport import TransportStatus as Status
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 BALANCED_AND_RELAXED = pytest.mark.parametrize("relaxation", [None, 0.5])
 
 
@@ -73,13 +75,15 @@ def test_a_non_finite_problem_is_named_and_contains_its_damage(batch_of, solver,
         assert leaf.grad.isfinite().all()
 
 
-@BALANCED_AND_RELAXED
-def test_overflow_is_named(relaxation):
-    cost = torch.tensor([[[-3e38, 1.0], [1.0, 3e38]]])
-    half = torch.tensor([[0.5, 0.5]])
-    result = sinkhorn(cost, half, half, epsilon=1e-3, relaxation=relaxation)
+@pytest.mark.parametrize(("relaxation", "masses"), [(None, 4.0), (0.5, 0.5)])
+def test_overflow_is_named(relaxation, masses):
+    cost = torch.full((1, 2, 2), 3e38 if relaxation is None else -3e38)
+    side = torch.full((1, 2), masses)
+    result = sinkhorn(cost, side, side, epsilon=1e-3, relaxation=relaxation)
     assert result.status.tolist() == [Status.NON_FINITE]
+    assert result.value.isnan().all()
     assert (result.plan == 0).all()
+    assert (result.potential_source == 0).all()
 
 
 @each_solver

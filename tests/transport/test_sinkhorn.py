@@ -11,6 +11,8 @@ import torch
 
 from otembed.transport import TransportStatus, sinkhorn
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 INF = math.inf
 
 

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from otembed.transport import exact, sinkhorn
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 EPSILONS = st.sampled_from([1.0, 0.2, 0.05])
 RELAXATIONS = st.sampled_from([None, 0.3, (0.2, 1.0)])
 SEEDS = st.integers(0, 10_000)

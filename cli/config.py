@@ -1,0 +1,95 @@
+"""``otembed config``: write, show and describe the settings of training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .completion import setting_values
+from .options import Preset, refuse_taken
+
+INIT_HELP = """Write a YAML file of every setting of otembed train, each with what it does and may be.
+
+Printed on stdout without FILE. The file is a valid CONFIG as it is: put your parallel text under pairs, change what
+you like, delete what you leave alone.
+"""
+SHOW_HELP = """Print the settings of a run as otembed train would merge them, each with its origin.
+
+Settings: defaults < --preset < CONFIG < --set. The output is YAML, the origins are comments: default, preset
+NAME, CONFIG:line or --set.
+"""
+SCHEMA_HELP = """Print the JSON Schema (draft 2020-12) of CONFIG files, for editors that complete and check YAML.
+
+With the YAML language server: otembed config schema > otembed.schema.json, and as the first line of CONFIG
+# yaml-language-server: $schema=otembed.schema.json
+"""
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def _group() -> None:
+    """Write, show and describe the settings of otembed train."""
+
+
+@app.command("init", help=INIT_HELP)
+def init_command(
+    file: Annotated[Path | None, typer.Argument(help="File to write.", show_default=False)] = None,
+    preset: Preset = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE.")] = False,
+) -> None:
+    """Write the commented settings."""
+    if file is not None:
+        refuse_taken(file, force=force, flag="FILE")
+    from otembed.config_io import read_preset, train_config
+    from otembed.results import write_text
+    from otembed.settings import settings_template
+    from otembed.settings.origins import NO_PAIRS
+
+    tree = read_preset(preset) if preset else {}
+    head = "Settings of otembed train" + (f", from the preset {preset}" if preset else "") + "."
+    if not tree.get("pairs"):
+        head += "\nThe pair below is text that ships with otembed: name your own files in its place."
+    text = settings_template(train_config(NO_PAIRS, tree), head=head)
+    if file is None:
+        typer.echo(text, nl=False)
+    else:
+        write_text(file, text)
+        typer.echo(f"{file}: edit it, then: otembed train {file}", err=True)
+
+
+@app.command("show", help=SHOW_HELP)
+def show_command(
+    config: Annotated[Path | None, typer.Argument(help="YAML file of settings.", show_default=False)] = None,
+    preset: Preset = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any setting, such as loss.alignment.epsilon=0.1.",
+            autocompletion=setting_values,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Merge and print."""
+    from otembed.settings import resolve_settings
+
+    resolved = resolve_settings(config, preset=preset, assignments=settings or [])
+    if "pairs" not in resolved.settings:
+        typer.echo("no parallel text is named yet: add pairs to CONFIG, or --pairs to otembed train", err=True)
+    typer.echo(resolved.to_json() if as_json else resolved.to_yaml(), nl=False)
+
+
+@app.command("schema", help=SCHEMA_HELP)
+def schema_command() -> None:
+    """Print the schema."""
+    from otembed.config import TrainConfig
+    from otembed.settings import settings_schema
+
+    schema = settings_schema(TrainConfig, title="Settings of otembed train")
+    typer.echo(json.dumps(schema, ensure_ascii=False, indent=2))

@@ -1,0 +1,200 @@
+"""``otembed eval xnli``: zero-shot inference in other languages after training on English."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from otembed.errors import ConfigError
+
+from .options import check_choice, refuse_taken
+from .stages import StageProgress
+
+if TYPE_CHECKING:
+    from otembed.config_xnli import FinetuneConfig, ProbeConfig
+
+HELP = """Train a classifier on English inference pairs, test it in other languages: accuracy by language.
+
+--protocol probe (minutes on a CPU) fits a regression on frozen sentence vectors; --protocol finetune, that of
+published figures, fine-tunes the whole encoder on both sentences together.
+
+--test sw=PLACE names the pairs of one language. Without a language PLACE is read for each of --languages, and {}
+in it stands for the language: --test 'xnli.test.{}.tsv', --test xnli.test.tsv (with a language column), --test xnli
+(the hub). PLACE is a TSV, CSV or JSONL file, compressed or not, hub:OWNER/NAME[:CONFIG][@SPLIT], or a folder of
+save_to_disk.
+
+Figures of a head that was not trained on MultiNLI are labelled stand-in. MTEB's XNLI is another task.
+"""
+LANGUAGES = "ar,bg,de,el,en,es,fr,hi,ru,sw,th,tr,ur,vi,zh"
+PROTOCOLS = ("probe", "finetune")
+
+
+def xnli_command(
+    model: Annotated[
+        str, typer.Argument(help="Folder, hub name or offline:multilingual-e5-small.", show_default=False)
+    ],
+    test: Annotated[list[str], typer.Option("--test", metavar="[XX=]PLACE", help="Test pairs; repeat for more.")],
+    languages: Annotated[
+        str, typer.Option(metavar="XX,YY", help="Languages of a --test that names none.")
+    ] = LANGUAGES,
+    train: Annotated[
+        str, typer.Option(metavar="PLACE", help="English training pairs; mnli: MultiNLI, from the hub.")
+    ] = "mnli",
+    dev: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLACE", help="English pairs to choose on. [default: XNLI's with mnli, else a tenth of --train]"
+        ),
+    ] = None,
+    protocol: Annotated[str, typer.Option(help="probe or finetune.")] = "probe",
+    trained_languages: Annotated[
+        str | None,
+        typer.Option(metavar="XX,YY", help="Languages whose parallel text trained the model: their mean as well."),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Training pairs, drawn by the seed. [default: 50,000 for a probe, else all]"
+        ),
+    ] = None,
+    dev_limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Pairs to choose on, drawn by the seed.")
+    ] = None,
+    prompt_name: Annotated[
+        str | None, typer.Option(help="Probe: one of the model's prompts, such as query.")
+    ] = None,
+    prompt: Annotated[
+        str | None, typer.Option(help="Probe: text before every sentence, such as 'query: '.")
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Probe: folder of sentence vectors. [default: the user's]")
+    ] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Probe: keep no sentence vectors.")] = False,
+    max_steps: Annotated[int | None, typer.Option(min=1, help="Fine-tuning: steps; replaces --epochs.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Fine-tuning: passes over the pairs. [default: 5]")] = None,
+    freeze: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PART", help="Fine-tuning: part not to train, embeddings or layers:N; repeat for more."
+        ),
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="Fine-tuning: folder of checkpoints and model. [default: a temporary one]"
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --run, or test it if finished.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --run.")] = False,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed. [default: 42]")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as learning_rate=1e-5 or limit=null."),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; the best there is without it.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the report here as JSON.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file of --output.")] = False,
+) -> None:
+    """Parse the flags, evaluate, print."""
+    check_choice(protocol, PROTOCOLS, "--protocol")
+    places = _tests(test, _codes(languages, "--languages"))
+    trained = _codes(trained_languages, "--trained-languages") if trained_languages is not None else ()
+    _check_places(train, dev)
+    if output is not None:
+        refuse_taken(output, force=force)
+    if protocol == "finetune" and (cache is not None or no_cache):
+        raise ConfigError("fine-tuning keeps no sentence vectors", "Leave --cache and --no-cache out.")
+    if cache is not None and no_cache:
+        raise ConfigError("--cache and --no-cache exclude each other", "Leave one of the two out.")
+    flags: dict[str, Any] = {
+        "limit": limit,
+        "dev_limit": dev_limit,
+        "prompt": prompt,
+        "prompt_name": prompt_name,
+        "max_steps": max_steps,
+        "epochs": epochs,
+        "freeze": freeze,
+        "seed": seed,
+    }
+    config = _config(protocol, settings or [], {name: value for name, value in flags.items() if value is not None})
+    from .console import data_console, error_console, set_up_logging
+
+    set_up_logging(error_console())
+    from otembed.mining.embed import cache_home
+    from otembed.reporting import xnli_table
+    from otembed.transfer import evaluate_xnli
+
+    report = evaluate_xnli(
+        model,
+        places,
+        train=train,
+        dev=dev,
+        config=config,
+        trained_languages=trained,
+        cache=None if no_cache or protocol == "finetune" else cache_home(cache),
+        run=run,
+        resume=resume,
+        overwrite=overwrite,
+        device=device,
+        progress=StageProgress(),
+    )
+    document = report.to_json(output)
+    left_out = ", ".join(f"{reason} {count:,}" for reason, count in report.training["dropped"].items())
+    if left_out:
+        typer.echo(f"training pairs left out: {left_out}", err=True)
+    if as_json:
+        typer.echo(document, nl=False)
+    else:
+        data_console().print(xnli_table(report))
+
+
+def _config(protocol: str, settings: list[str], flags: dict[str, Any]) -> ProbeConfig | FinetuneConfig:
+    from otembed.config_io import build, parse_assignments
+    from otembed.config_xnli import FinetuneConfig, ProbeConfig
+
+    values = parse_assignments(settings) | flags
+    if protocol == "probe":
+        return build(ProbeConfig, values, "a probe")
+    return build(FinetuneConfig, values, "fine-tuning")
+
+
+def _check_places(train: str, dev: str | None) -> None:
+    from otembed.data.nli_formats import check_nli_place
+
+    for place in filter(None, (train, dev)):
+        check_nli_place(place, "en")
+
+
+def _codes(value: str, flag: str) -> tuple[str, ...]:
+    from otembed.data.spec import LANGUAGE_CODE
+
+    codes = tuple(value.split(","))
+    wrong = next((code for code in codes if not LANGUAGE_CODE.fullmatch(code)), None)
+    if wrong is not None or len(set(codes)) < len(codes):
+        what = f"{wrong!r} is no language code" if wrong is not None else "a language is named twice"
+        raise ConfigError(f"{flag} {value!r}: {what}", "Write codes with commas between them, as in ar,de,sw.")
+    return codes
+
+
+def _tests(values: list[str], languages: tuple[str, ...]) -> dict[str, str]:
+    """Language to place."""
+    from otembed.data.nli_formats import check_nli_place
+    from otembed.data.spec import LANGUAGE_CODE
+
+    places: dict[str, str] = {}
+    for value in values:
+        code, equals, place = value.partition("=")
+        named = {code: place} if equals and LANGUAGE_CODE.fullmatch(code) and not Path(value).exists() else {}
+        for language, where in (named or {each: value.replace("{}", each) for each in languages}).items():
+            if not where:
+                raise ConfigError(f"--test {value!r} names no file", "Write --test sw=FILE.")
+            if language in places:
+                raise ConfigError(f"--test names {language} twice", "Name each language once.")
+            check_nli_place(where, language)
+            places[language] = where
+    return places

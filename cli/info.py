@@ -1,0 +1,63 @@
+"""``otembed info``: what is installed here, and whether it works."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from otembed.errors import ConfigError
+
+HELP = """Show versions, devices, threads, extras and caches; --markdown for a bug report.
+
+--check runs a self-test of seconds instead, without any download: the solver against POT, FAISS and the search of
+mining against numpy, a training step of a tiny random encoder, saving and loading. Exit code 1 if a check fails.
+"""
+
+
+def info_command(
+    check: Annotated[bool, typer.Option("--check", help="Run the self-test.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Look, print; or check, print."""
+    if markdown and (as_json or check):
+        raise ConfigError(
+            f"--markdown and {'--json' if as_json else '--check'} exclude each other", "Leave one of the two out."
+        )
+    if check:
+        _check(as_json)
+        return
+    from otembed.diagnostics.installation import installation
+    from otembed.reporting.installation import installation_markdown, installation_table
+
+    from .console import data_console
+
+    found = installation()
+    if as_json:
+        typer.echo(found.to_json(), nl=False)
+    elif markdown:
+        typer.echo(installation_markdown(found), nl=False)
+    else:
+        data_console().print(installation_table(found))
+
+
+def _check(as_json: bool) -> None:
+    import logging
+
+    from .console import error_console, set_up_logging
+
+    set_up_logging(error_console())
+    logging.getLogger("otembed").setLevel(logging.WARNING)  # the checks themselves are what is shown
+    from otembed.diagnostics.selftest import SelfTest, run_checks
+
+    checks: list[Any] = []
+    for each in run_checks():
+        checks.append(each)
+        if not as_json:
+            typer.echo(f"{'ok' if each.ok else 'failed':7} {each.name:32} {each.seconds:5.1f} s  {each.detail}")
+    report = SelfTest(tuple(checks))
+    if as_json:
+        typer.echo(report.to_json(), nl=False)
+    if not report.ok:
+        raise typer.Exit(1)

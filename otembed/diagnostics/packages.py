@@ -1,0 +1,71 @@
+"""Versions and extras, read from the installed packages' own metadata; loads none of them."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, distribution, version
+from typing import TYPE_CHECKING
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from otembed.errors import OtembedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PACKAGE = "otembed"
+
+
+def requirements(extra: str = "") -> Iterator[Requirement]:
+    """Return what otembed needs on this machine, or what ``extra`` adds; extras of extras are followed."""
+    try:
+        lines = distribution(PACKAGE).requires or []
+    except PackageNotFoundError as error:
+        raise OtembedError("otembed is not installed as a package", "Install it: pip install -e .") from error
+    for requirement in map(Requirement, lines):
+        plain = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if plain == bool(extra) or not (plain or requirement.marker.evaluate({"extra": extra})):  # type: ignore[union-attr]
+            continue
+        if canonicalize_name(requirement.name) == PACKAGE:
+            for inner in sorted(requirement.extras):
+                yield from requirements(inner)
+        else:
+            yield requirement
+
+
+def versions() -> dict[str, str | None]:
+    """Return the version of otembed and of each package it needs, ``None`` where it is missing."""
+    names = dict.fromkeys([PACKAGE, *(each.name for each in requirements())])
+    return {name: version_of(name) for name in names}
+
+
+def version_of(name: str) -> str | None:
+    """Return the installed version of a package."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def misfits() -> dict[str, str]:
+    """Return the packages whose version otembed was not made for, with the versions it was made for."""
+    wrong = {}
+    for each in requirements():
+        found = version_of(each.name)
+        if found is None or not each.specifier.contains(found, prereleases=True):
+            wrong[each.name] = str(each.specifier)
+    return wrong
+
+
+def extras() -> dict[str, list[str]]:
+    """Return every extra of otembed and what is missing or of another version; an empty list: all is there."""
+    names = distribution(PACKAGE).metadata.get_all("Provides-Extra") or []
+    return {name: [_lack(each) for each in requirements(name) if _lack(each)] for name in sorted(names)}
+
+
+def _lack(requirement: Requirement) -> str:
+    found = version_of(requirement.name)
+    if found is not None and requirement.specifier.contains(found, prereleases=True):
+        return ""
+    wanted = f"{requirement.name}{requirement.specifier}"
+    return wanted if found is None else f"{wanted} (found {found})"

@@ -1,0 +1,125 @@
+"""Sentence vectors in batches of a number of tokens: sentences of like length together, little padding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from otembed.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+    from sentence_transformers import SentenceTransformer
+
+# Padded tokens of a batch. On a CPU small batches stay in its caches; an accelerator wants large ones.
+CPU_TOKENS = 512
+ACCELERATOR_TOKENS = 16_384
+# Texts whose tokens are counted in one call: counting pads them to the longest.
+COUNTED = 1024
+
+
+def resolve_prompt(model: SentenceTransformer, prompt: str | None, prompt_name: str | None) -> str:
+    """Return the text put before every line; ConfigError for an unknown name or both ways at once."""
+    if prompt is not None and prompt_name is not None:
+        raise ConfigError(f"both a prompt {prompt!r} and a prompt name {prompt_name!r} are given", "Give one.")
+    if prompt is not None:
+        return prompt
+    if prompt_name is not None and prompt_name not in model.prompts:
+        raise ConfigError(f"the model has no prompt {prompt_name!r}", did_you_mean(prompt_name, model.prompts))
+    name = prompt_name or model.default_prompt_name
+    return (model.prompts.get(name) or "") if name else ""
+
+
+def encode_by_length(
+    model: SentenceTransformer,
+    texts: Sequence[str],
+    *,
+    prompt: str = "",
+    truncate_dim: int | None = None,
+    batch_tokens: int | None = None,
+    batch_size: int | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> NDArray[np.float32]:
+    """Return the unit vectors of texts, as ``model.encode`` gives them but for rounding.
+
+    ``model.encode`` batches a number of texts, sorted by characters; here the tokens are counted first, and a
+    batch holds as many texts as their padded length allows, longest first.
+
+    Parameters
+    ----------
+    model
+        The encoder; it is left in evaluation mode.
+    texts
+        At least one; equal ones are encoded each for itself.
+    prompt
+        Put before every text; see :func:`resolve_prompt`.
+    truncate_dim
+        Keep this many leading dimensions; ``None`` leaves it to the model.
+    batch_tokens
+        Most tokens of a batch, prompt and padding included; a longer text makes a batch of its own. ``None``:
+        512 on a CPU, 16,384 elsewhere.
+    batch_size
+        Most texts of a batch; ``None``: no limit.
+    progress
+        Called after each batch with the number of texts in it.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n, d) float32. The last bits of a row depend on the texts beside it, as with ``model.encode``.
+
+    Raises
+    ------
+    ConfigError
+        A limit is below 1.
+    """
+    if batch_tokens is None:
+        batch_tokens = CPU_TOKENS if model.device.type == "cpu" else ACCELERATOR_TOKENS
+    for name, value in (("batch_tokens", batch_tokens), ("batch_size", batch_size)):
+        if value is not None and value < 1:
+            raise ConfigError(f"{name} is {value}", "Give a whole number from 1.")
+    vectors: NDArray[np.float32] | None = None
+    for rows in _batches(token_counts(model, texts, prompt), batch_tokens, batch_size or len(texts)):
+        encoded = model.encode(
+            [texts[row] for row in rows],
+            prompt=prompt,
+            batch_size=len(rows),
+            truncate_dim=truncate_dim,
+            normalize_embeddings=True,
+            convert_to_numpy=True,
+            show_progress_bar=False,
+        )
+        if vectors is None:
+            vectors = np.empty((len(texts), encoded.shape[1]), np.float32)
+        vectors[rows] = encoded
+        if progress is not None:
+            progress(len(rows))
+    assert vectors is not None, "callers give one text at least"
+    return vectors
+
+
+def token_counts(model: SentenceTransformer, texts: Sequence[str], prompt: str = "") -> NDArray[np.int64]:
+    """Return the tokens of each text as the model sees it, prompt and cut included.
+
+    Of a model without attention masks, such as a bag of static word vectors, the characters are returned.
+    """
+    counts = []
+    for start in range(0, len(texts), COUNTED):
+        part = list(texts[start : start + COUNTED])
+        mask = model.preprocess(part, prompt=prompt or None).get("attention_mask")
+        counts.append(np.array([len(text) for text in part]) if mask is None else mask.sum(1).cpu().numpy())
+    return np.concatenate(counts).astype(np.int64)
+
+
+def _batches(counts: NDArray[np.int64], tokens: int, texts: int) -> Iterator[NDArray[np.int64]]:
+    """Yield rows of like length, longest first: what does not fit in memory shows at once."""
+    order = np.argsort(-counts, kind="stable")
+    start = 0
+    while start < len(order):
+        longest = max(int(counts[order[start]]), 1)
+        stop = start + min(max(tokens // longest, 1), texts)
+        yield order[start:stop]
+        start = stop

@@ -1,0 +1,283 @@
+"""The paper's protocol: encoder and classifier fine-tuned together on English pairs, by sentence-transformers."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import math
+import tempfile
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from datasets.arrow_dataset import Dataset
+from sentence_transformers.cross_encoder import CrossEncoder, CrossEncoderTrainer, CrossEncoderTrainingArguments
+from sentence_transformers.cross_encoder.evaluation import CrossEncoderClassificationEvaluator
+from sentence_transformers.cross_encoder.losses import CrossEntropyLoss
+from transformers import PrinterCallback, TrainerCallback, TrainerState, set_seed
+
+from otembed.data.nli_formats import LABELS
+from otembed.errors import ConfigError, NumericsError
+from otembed.models import freeze
+from otembed.models.architecture import position_limit, transformer_of
+from otembed.models.fingerprint import model_fingerprint
+from otembed.models.run_state import locked, set_sampler_epoch
+from otembed.transfer.finetune_run import FinetuneRun
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+    from sentence_transformers import SentenceTransformer
+    from transformers import TrainerControl, TrainingArguments
+
+    from otembed.config_xnli import FinetuneConfig
+    from otembed.data.nli import NliSet
+    from otembed.mining.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+# The library's evaluator has no figure called accuracy; with one label a pair, micro F1 is it.
+METRIC = "eval_dev_f1_micro"
+
+
+def build_classifier(model: SentenceTransformer, max_length: int, seed: int) -> CrossEncoder:
+    """Return a classifier of sentence pairs on a copy of the model's transformer; its new head is drawn by the seed.
+
+    Pooling and what follows it, prompts and adapters in other modules are not part of it. Longer pairs are cut at
+    ``max_length`` tokens, or at the model's own positions.
+    """
+    transformer = transformer_of(model)
+    limit = position_limit(transformer)
+    set_seed(seed)
+    with tempfile.TemporaryDirectory(prefix="otembed-") as folder:
+        transformer.save_pretrained(folder)
+        model.tokenizer.save_pretrained(folder)
+        classifier: CrossEncoder = CrossEncoder(
+            folder,
+            num_labels=len(LABELS),
+            max_length=max_length if limit is None else min(max_length, limit),
+            device=str(model.device),
+            local_files_only=True,
+            model_kwargs={"dtype": torch.float32},
+        )
+    head = transformer_of(classifier).config
+    head.label2id = {name: index for index, name in enumerate(LABELS)}
+    head.id2label = dict(enumerate(LABELS))
+    return classifier
+
+
+def finetune(
+    load: Callable[[], SentenceTransformer],
+    train: NliSet,
+    dev: NliSet,
+    config: FinetuneConfig,
+    run: FinetuneRun,
+    *,
+    resume: bool,
+    overwrite: bool,
+    progress: Progress,
+) -> tuple[CrossEncoder, dict[str, Any]]:
+    """Fine-tune in a run folder; return the classifier that was best on the development pairs, and what became of it.
+
+    ``load`` gives the encoder, which is not kept beside its classifier.
+
+    Raises
+    ------
+    ConfigError
+        The folder is taken, or holds a run with other settings; fp16 is asked for on a CPU.
+    NumericsError
+        The loss becomes NaN or infinite; the last checkpoint stays.
+    """
+    model = load()
+    device = model.device
+    if config.precision == "fp16" and model.device.type == "cpu":
+        raise ConfigError("precision is fp16, which needs a GPU", "Use bf16 or float32 on a CPU.")
+    settings = {
+        "model": model_fingerprint(model),
+        **{key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()},
+        "train": train.digest(),
+        "dev": dev.digest(),
+    }
+    run.open(settings, resume=resume, overwrite=overwrite)
+    with locked(run.path):
+        if run.finished:
+            logger.info("%s: already trained", run.path)
+            return _load(run, device), run.read_summary()
+        run.drop_half_written()
+        classifier = build_classifier(model, config.max_length, config.seed)
+        del model
+        free_memory()
+        summary = freeze(classifier, config.freeze)
+        outcome = _train(classifier, train, dev, config, run, progress)
+        outcome |= {"trained_parameters": summary.trained, "max_length_used": classifier.max_seq_length}
+        run.finish(classifier, outcome)
+    return classifier, outcome
+
+
+def classify(classifier: CrossEncoder, pairs: NliSet, batch_size: int) -> NDArray[np.int64]:
+    """Return the label of each pair; NumericsError if the classifier gives NaN or infinity."""
+    scores: Any = classifier.predict(_texts(pairs), batch_size=batch_size, show_progress_bar=False)
+    bad = ~np.isfinite(scores).all(axis=1)
+    if bad.any():
+        line = pairs.examples[int(bad.argmax())].line
+        raise NumericsError(
+            f"{pairs.where}:{line}: the classifier gives NaN or infinity", "Lower the learning rate."
+        )
+    found: NDArray[np.int64] = scores.argmax(axis=1)
+    return found
+
+
+def free_memory() -> None:
+    """Give back what no name holds any more: optimiser states stay in cycles of the trainer."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _texts(pairs: NliSet) -> list[tuple[str, str]]:
+    return [(each.premise, each.hypothesis) for each in pairs.examples]
+
+
+def _load(run: FinetuneRun, device: torch.device) -> CrossEncoder:
+    classifier: CrossEncoder = CrossEncoder(
+        str(run.model), device=str(device), local_files_only=True, model_kwargs={"dtype": torch.float32}
+    )
+    return classifier
+
+
+def _train(
+    classifier: CrossEncoder,
+    train: NliSet,
+    dev: NliSet,
+    config: FinetuneConfig,
+    run: FinetuneRun,
+    progress: Progress,
+) -> dict[str, Any]:
+    columns = {
+        "premise": [each.premise for each in train.examples],
+        "hypothesis": [each.hypothesis for each in train.examples],
+        "label": [each.label for each in train.examples],
+    }
+    labels = [each.label for each in dev.examples]
+    evaluator = CrossEncoderClassificationEvaluator(
+        [list(pair) for pair in _texts(dev)], labels, name="dev", show_progress_bar=False, write_csv=False
+    )
+    classifier.model_card_data.generate_widget_examples = False
+    trainer = CrossEncoderTrainer(
+        model=classifier,
+        args=_arguments(config, run, classifier.device, len(train)),
+        train_dataset=Dataset.from_dict(columns),
+        loss=CrossEntropyLoss(classifier),
+        evaluator=evaluator,
+        callbacks=[_Watch(progress)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    _run_trainer(trainer, run)
+    state = trainer.state
+    outcome: dict[str, Any] = {"steps": state.global_step, "best_step": state.best_global_step}
+    outcome["dev_accuracy"] = state.best_metric
+    del trainer
+    free_memory()
+    return outcome
+
+
+def _run_trainer(trainer: CrossEncoderTrainer, run: FinetuneRun) -> None:
+    """Train from the last whole checkpoint; of one whose training had ended, only load the best."""
+    checkpoint = run.last_checkpoint()
+    if checkpoint is None:
+        trainer.train()
+        return
+    logger.info("going on from %s", checkpoint.name)
+    saved = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    if saved.global_step < saved.max_steps:
+        trainer.train(resume_from_checkpoint=str(checkpoint))
+        return
+    best = run.checkpoints / f"checkpoint-{saved.best_global_step}"
+    trainer._load_from_checkpoint(str(best if best.is_dir() else checkpoint))
+    trainer.state = saved
+
+
+def _arguments(
+    config: FinetuneConfig, run: FinetuneRun, device: torch.device, pairs: int
+) -> CrossEncoderTrainingArguments:
+    per_epoch = math.ceil(math.ceil(pairs / (config.batch_size // config.accumulate)) / config.accumulate)
+    steps = config.max_steps or math.ceil(per_epoch * config.epochs)
+    every = max(math.ceil(steps / config.evaluations), 1)
+    arguments = CrossEncoderTrainingArguments(
+        output_dir=str(run.checkpoints),
+        num_train_epochs=config.epochs,
+        max_steps=config.max_steps or -1,
+        per_device_train_batch_size=config.batch_size // config.accumulate,
+        gradient_accumulation_steps=config.accumulate,
+        learning_rate=config.learning_rate,
+        warmup_steps=config.warmup,
+        weight_decay=config.weight_decay,
+        bf16=config.precision == "bf16",
+        fp16=config.precision == "fp16",
+        seed=config.seed,
+        data_seed=config.seed,
+        eval_strategy="steps",
+        eval_steps=every,
+        save_strategy="steps",
+        save_steps=every,
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model=METRIC,
+        greater_is_better=True,
+        logging_steps=10,
+        logging_nan_inf_filter=False,
+        disable_tqdm=True,
+        report_to="none",
+        use_cpu=device.type == "cpu",
+    )
+    # One device: with several GPUs transformers would split batches over them.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
+
+
+class _Watch(TrainerCallback):
+    """Tell the progress, and stop on NaN."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def on_epoch_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        train_dataloader: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        set_sampler_epoch(train_dataloader, int(state.epoch or 0))
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        self.progress("fine-tuning", state.global_step, state.max_steps)
+        # A loss that is not finite has to show before a checkpoint is written.
+        control.should_log = control.should_log or control.should_save
+        return control
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        values = logs or {}
+        if METRIC in values:
+            logger.info(
+                "step %d of %d: development accuracy %.1f%%",
+                state.global_step,
+                state.max_steps,
+                100 * values[METRIC],
+            )
+        if not math.isfinite(values.get("loss", 0.0)):
+            raise NumericsError(
+                f"the loss is {values['loss']} at step {state.global_step}", "Lower the learning rate."
+            )

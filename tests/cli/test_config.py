@@ -1,0 +1,68 @@
+"""``otembed config``: the file it writes, what it shows, the schema it prints."""
+
+from __future__ import annotations
+
+import json
+
+import jsonschema
+import pytest
+import yaml
+from otembed.cli.main import app
+from typer.testing import CliRunner
+
+from otembed.config_io import read_preset, read_yaml, train_config
+from otembed.errors import ConfigError
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["config", *map(str, arguments)], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("preset", ["retrieval", "starter"])
+def test_init_writes_a_file_that_trains_as_the_preset(tmp_path, preset):
+    path = tmp_path / "new" / "config.yaml"
+    result = run("init", path, "--preset", preset)
+    assert result.stdout == ""
+    assert result.stderr == f"{path}: edit it, then: otembed train {path}\n"
+    assert train_config(read_yaml(path)) == train_config({"pairs": {"en-sw": "starter:en-sw"}}, read_preset(preset))
+    assert path.read_text() == run("init", "--preset", preset).stdout
+    assert ("name your own files" in path.read_text()) == (preset == "retrieval")
+
+
+def test_init_replaces_nothing_without_force(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("mine")
+    with pytest.raises(ConfigError, match=r"FILE .*config\.yaml is there already\n.*--force"):
+        run("init", path)
+    assert path.read_text() == "mine"
+    run("init", path, "--force")
+    assert path.read_text() == run("init").stdout
+
+
+def test_init_refuses_an_unknown_preset():
+    with pytest.raises(ConfigError, match=r"no preset is called 'retrievel'\nDid you mean 'retrieval'"):
+        run("init", "--preset", "retrievel")
+
+
+def test_show_prints_yaml_with_origins_and_says_what_is_missing(tmp_path):
+    result = run("show", "--preset", "retrieval", "--set", "optimization.seed=5")
+    assert "  seed: 5  # --set\n" in result.stdout
+    assert "    sentence_weight: 1.0  # preset retrieval\n" in result.stdout
+    assert "no parallel text is named yet" in result.stderr
+    assert "pairs" not in yaml.safe_load(result.stdout)
+    path = tmp_path / "c.yaml"
+    path.write_text("pairs: {en-sw: a.tsv}\n")
+    assert run("show", path).stderr == ""
+
+
+def test_show_as_json():
+    document = json.loads(run("show", "--preset", "starter", "--json").stdout)
+    assert document["kind"] == "Resolved"
+    assert document["origins"]["pairs.en-sw"] == "preset starter"
+    assert document["settings"]["pairs"]["en-sw"] == "starter:en-sw"
+
+
+def test_schema_validates_the_file_that_init_writes():
+    schema = json.loads(run("schema").stdout)
+    jsonschema.Draft202012Validator(schema).validate(yaml.safe_load(run("init").stdout))
+    assert schema["title"] == "Settings of otembed train"

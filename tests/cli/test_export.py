@@ -1,0 +1,39 @@
+"""``otembed export``: what it prints and refuses."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from otembed.cli.main import app
+from typer.testing import CliRunner
+
+from otembed.errors import ConfigError, ModelError
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["export", *map(str, arguments)], catch_exceptions=False)
+
+
+def test_folder_and_differences_are_printed(tiny_model_path, tmp_path):
+    result = run(tiny_model_path, tmp_path / "a", "--precision", "float16", "--check")
+    first, second = result.stdout.splitlines()
+    assert first == f"{tmp_path / 'a'}: 0.1 MB, float16, layout 5.3"
+    assert second.startswith("vectors of 24 sentences: largest difference ")
+    assert len(run(tiny_model_path, tmp_path / "b", "--layout", "current").stdout.splitlines()) == 1
+    document = json.loads(run(tiny_model_path, tmp_path / "c", "--check", "--json").stdout)
+    assert (document["kind"], document["sentences"], document["largest_difference"]) == ("ExportReport", 24, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--precision", "fp16"], r"--precision 'fp16' is unknown\n"),
+        (["--layout", "5.4"], r"--layout '5.4' is unknown\nDid you mean '5.3'"),
+        (["--onnx", "no-such-python"], "no-such-python: cannot be run"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(arguments, message, tiny_model_path, tmp_path):
+    with pytest.raises((ConfigError, ModelError), match=message):
+        run(tiny_model_path, tmp_path / "out", *arguments)
+    assert list(tmp_path.iterdir()) == []
