@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from otembed.evaluation.question_report import QuestionReport
-from otembed.reporting.questions import markdown
+from otembed.reporting.questions import markdown, question_rows
 from otembed.reporting.tables import percent, points
 from otembed.transfer.span_report import SpanReport
 
@@ -30,6 +30,11 @@ RETRIEVAL = {
     "LAReQA mAP": "map",
     "LAReQA mAP@20": "map_20",
 }
+
+
+def report_tables(document: dict[str, Any]) -> list[str]:
+    """Every table of one report of retrieval, as the command prints them."""
+    return [markdown(rows) for rows in question_rows(QuestionReport.from_dict(document)).values()]
 
 
 def means_table(before: dict[str, Any], after: dict[str, Any]) -> str:

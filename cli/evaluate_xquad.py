@@ -38,7 +38,9 @@ def xquad_command(
     limit: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Ask N questions of each language, evenly spread.")
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Texts encoded at a time; windows a training step.")] = 32,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Texts encoded at a time, windows a training step; 32.")
+    ] = None,
     tasks: Annotated[
         list[str] | None,
         typer.Option("--task", metavar="NAME", help="Retrieval: paragraph, sentence or answers; repeat for more."),
@@ -126,7 +128,7 @@ def xquad_command(
             "query_prompt": query_prompt,
             "passage_prompt": passage_prompt,
             "candidate": candidate or "sentence+paragraph",
-            "batch_size": batch_size,
+            "batch_size": batch_size or 32,
         }
         report, shown = _retrieval(model, places, device, max_seq_length, plot, common | chosen)
     else:
@@ -134,9 +136,14 @@ def xquad_command(
             raise ConfigError("--protocol span trains a head, but --train is missing", "Add --train FILE.")
         if resume and run is None:
             raise ConfigError("--resume needs the folder of the earlier run", "Add --run FOLDER.")
-        flags = {"max_steps": max_steps, "freeze": freeze or None, "normalization": normalization}
+        flags = {
+            "max_steps": max_steps,
+            "batch_size": batch_size,
+            "freeze": freeze or None,
+            "normalization": normalization,
+        }
         given = {name: value for name, value in flags.items() if value is not None}
-        config = _span_config(settings or [], given | {"batch_size": batch_size})
+        config = _span_config(settings or [], given)
         _start_logging()
         chosen = {"train_limit": train_limit, "run": run, "resume": resume, "predictions": predictions}
         report, shown = _span(model, train, places, device, config, common | chosen)
@@ -207,11 +214,11 @@ def _read(place: QuestionPlace, *, unique_ids: bool = True) -> Any:
 
 
 def _span_config(settings: list[str], flags: dict[str, Any]) -> Any:
-    """Build the settings of the span protocol: defaults < other options < ``--set``."""
+    """Build the settings of the span protocol: defaults < ``--set`` < the other options."""
     from otembed.config_io import build, parse_assignments
     from otembed.transfer.span_config import SpanConfig
 
-    return build(SpanConfig, flags | parse_assignments(settings), "command line")
+    return build(SpanConfig, parse_assignments(settings) | flags, "command line")
 
 
 def _refuse_strangers(protocol: str, others: dict[str, Any]) -> None:

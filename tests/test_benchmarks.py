@@ -185,7 +185,8 @@ def test_the_solver_is_measured_against_its_peers(tmp_path):
 def test_the_ablation_runs_shares_its_work_and_renders(tmp_path, tiny_model_path):
     gold = word_alignment_files(tmp_path).partition("=")[2].split(",")
     paragraphs = [
-        {"context": text, "qas": [{"id": text, "question": text}]} for text in ("the cat", "the dog slept")
+        {"context": text, "qas": [{"id": text, "question": text, "answers": [{"text": text, "answer_start": 0}]}]}
+        for text in ("the cat", "the dog slept")
     ]
     (tmp_path / "en.json").write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
     command = [

@@ -146,6 +146,16 @@ def test_tables_of_the_xnli_guide_are_rendered_from_the_measurements():
     assert benchmark_script("encoding").table(document) in guide
 
 
+def test_tables_of_untrained_question_answering_are_rendered_from_the_measurement():
+    benchmark = benchmark_script("xquad")
+    place = ROOT / "benchmarks" / "results" / "xquad_retrieval_before.json"
+    document = json.loads(place.read_text(encoding="utf-8"))
+    guide = (ROOT / "docs" / "xquad.md").read_text(encoding="utf-8")
+    assert all(table in guide for table in benchmark.report_tables(document))
+    share = document["scoring_seconds"] / (document["scoring_seconds"] + document["encoding_seconds"])
+    assert f"scoring took {share:.1%} of the time" in guide
+
+
 def test_the_starter_preset_covers_the_starter_languages():
     preset = read_preset("starter")
     assert preset["pairs"].keys() == preset["held_out"]["pairs"].keys()

@@ -11,6 +11,7 @@ import numpy as np
 from otembed.data.qa import QuestionSet
 from otembed.data.qa_files import QuestionPlace, place_name, read_questions
 from otembed.errors import ConfigError, DataError, did_you_mean
+from otembed.evaluation.bitext import check_count
 from otembed.evaluation.embedding import embed_sides
 from otembed.evaluation.question_report import QuestionReport
 from otembed.evaluation.question_scoring import Language, score_answers, score_cell
@@ -40,7 +41,6 @@ def evaluate_xquad(
     candidate: str = "sentence+paragraph",
     limit: int | None = None,
     batch_size: int = 32,
-    truncate_dim: int | None = None,
     show_progress_bar: bool = False,
     name: str = "model",
 ) -> QuestionReport:
@@ -67,7 +67,7 @@ def evaluate_xquad(
         sentence is known by its context as in LAReQA; ``sentence``: the sentence alone.
     limit
         Ask this many questions of each language, at equal distances in the file; all texts stay in the pool.
-    batch_size, truncate_dim, show_progress_bar
+    batch_size, show_progress_bar
         As in :func:`evaluate_retrieval`.
     name
         The model's name in the report.
@@ -87,8 +87,8 @@ def evaluate_xquad(
     """
     if candidate not in CANDIDATES:
         raise ConfigError(f"candidate {candidate!r} is unknown", did_you_mean(candidate, CANDIDATES))
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-        raise ConfigError(f"limit is {limit!r}", "Give a whole number of questions from 1, or None.")
+    if limit is not None:
+        check_count("limit", limit)
     sets = {
         code: place if isinstance(place, QuestionSet) else read_questions(place) for code, place in data.items()
     }
@@ -107,7 +107,7 @@ def evaluate_xquad(
             batch_size=batch_size,
             prompt=prompt,
             prompt_name=None,
-            truncate_dim=truncate_dim,
+            truncate_dim=None,
             show_progress_bar=show_progress_bar,
         )
 

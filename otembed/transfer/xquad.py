@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,9 @@ from pydantic import TypeAdapter
 from otembed.data.qa import QuestionSet
 from otembed.data.qa_files import QuestionPlace, place_name, read_questions
 from otembed.errors import ConfigError, DataError, NumericsError
+from otembed.evaluation.bitext import check_count
 from otembed.mining.progress import silent
+from otembed.models.run_state import locked
 from otembed.outcomes import Outcomes, digest_of
 from otembed.results import write_text
 from otembed.transfer.span_config import SpanConfig
@@ -84,7 +87,8 @@ def evaluate_xquad_span(
     Raises
     ------
     ConfigError
-        A setting is out of range, MLQA's rule is not defined for a language, or the run folder holds another run.
+        A setting is out of range, MLQA's rule is not defined for a language, the run folder holds another run, or another
+        process works on it.
     DataError
         No data, or malformed data.
     ModelError
@@ -99,25 +103,27 @@ def evaluate_xquad_span(
         raise ConfigError("nothing to resume without a run folder", "Name the folder of the earlier run.")
     rules = {code: normalizer(config.normalization, code) for code in data}
     for what, number in (("limit", limit), ("train_limit", train_limit)):
-        if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
-            raise ConfigError(f"{what} is {number!r}", "Give a whole number of questions from 1, or None.")
+        if number is not None:
+            check_count(what, number)
     tests = {code: _read(place, unique_ids=True).spread(limit) for code, place in data.items()}
     learnt = _read(train, unique_ids=False).spread(train_limit)
     folder = None if run is None else SpanFolder(Path(run))
     settings = TypeAdapter(SpanConfig).dump_python(config, mode="json")
     begun = perf_counter()
-    trained = folder.trained(model) if folder and folder.open(model, learnt, settings, resume=resume) else None
-    if trained is None:
-        trained = train_spans(
-            model,
-            learnt,
-            config,
-            checkpoints=folder.checkpoints if folder else None,
-            resume=resume,
-            progress=progress,
-        )
-        if folder:
-            folder.finish(trained, model.tokenizer)
+    known = folder is not None and folder.open(model, learnt, settings, resume=resume)
+    with nullcontext() if folder is None else locked(folder.path):
+        trained = folder.trained(model) if folder and known else None
+        if trained is None:
+            trained = train_spans(
+                model,
+                learnt,
+                config,
+                checkpoints=folder.checkpoints if folder else None,
+                resume=resume,
+                progress=progress,
+            )
+            if folder:
+                folder.finish(trained, model.tokenizer)
     trained_at = perf_counter()
     scores: list[SpanScores] = []
     outcomes: list[Outcomes] = []

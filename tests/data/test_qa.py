@@ -173,6 +173,19 @@ def test_rows_of_another_shape_and_damaged_parquet_are_refused(tmp_path):
         read_questions(tmp_path / "none.json")
 
 
+def test_rows_of_the_hub_are_read_by_configuration_and_split(monkeypatch):
+    asked = []
+
+    def load(name, config, *, split, streaming):
+        asked.append((name, config, split, streaming))
+        return iter(ROWS)
+
+    monkeypatch.setattr("datasets.load.load_dataset", load)
+    found = read_questions("hub:google/xquad:xquad.ar@validation")
+    assert [each.id for each in found.questions] == ["a", "b"]
+    assert asked == [("google/xquad", "xquad.ar", "validation", True)]
+
+
 def test_places_are_parsed_and_refused():
     assert parse_question_place("hub:rajpurkar/squad@train").where == "hub:rajpurkar/squad@train"
     assert parse_question_places(["ar=x.json", "zh_Hans=y.json"])["zh_Hans"].where == "y.json"
