@@ -11,7 +11,17 @@ import typer
 
 from otembed.errors import ConfigError
 
-from .material import gold_places, gold_sets, mining_places, mining_tasks, pair_specs, parallel_texts
+from .material import (
+    check_nli_training,
+    gold_places,
+    gold_sets,
+    mining_places,
+    mining_tasks,
+    nli_places,
+    pair_specs,
+    parallel_texts,
+    question_places,
+)
 from .options import check_choice, refuse_taken
 
 EXIT_NO = 1
@@ -20,8 +30,8 @@ HELP = """Compare models on the same examples, each with the first: paired boots
 
 MODELS are models (folder, hub name, offline:...), run folders, or result files that --output of otembed eval has
 written; NAME=PLACE names one, NAME=FILE,FILE joins result files. Models, and those of run folders, are evaluated on
---pairs (suite retrieval), --mining and --gold (suite alignment); without these, a run folder stands for its figures
-after training.
+--pairs (suite retrieval), --mining, --gold (suite alignment), --xnli and --xquad; without these, a run folder stands for
+its figures after training.
 
 B is better than A where the 95 % interval of the difference leaves out 0. Tasks whose examples differ are not
 paired, and are listed.
@@ -46,6 +56,18 @@ def compare_command(
     gold: Annotated[
         list[str] | None,
         typer.Option("--gold", metavar="NAME=TEXT,LINKS", help="Word alignment: as for otembed eval alignment."),
+    ] = None,
+    xnli: Annotated[
+        list[str] | None,
+        typer.Option("--xnli", metavar="XX=PLACE", help="Inference by a probe: test pairs of a language; repeat."),
+    ] = None,
+    nli: Annotated[
+        str,
+        typer.Option("--nli", metavar="PLACE", help="English training pairs for --xnli, as for otembed eval xnli."),
+    ] = "mnli",
+    xquad: Annotated[
+        list[str] | None,
+        typer.Option("--xquad", metavar="XX=FILE", help="Retrieval with questions of a language; repeat."),
     ] = None,
     suite: Annotated[
         list[str] | None,
@@ -87,9 +109,12 @@ def compare_command(
         {"--output": output, "--html": html, "--markdown": markdown, "--latex": latex}, models, force=force
     )
     specs, places, sets = pair_specs(pairs or []), mining_places(mining or []), gold_places(gold or [])
+    tests, questions = nli_places(xnli or [], "--xnli"), question_places(xquad or [])
+    if tests:
+        check_nli_training(nli)
     from .console import data_console, error_console, set_up_logging
 
-    if specs or places or sets:
+    if specs or places or sets or tests or questions:
         set_up_logging(error_console())
     from otembed.comparison import compare
     from otembed.comparison.gate import failures
@@ -106,6 +131,8 @@ def compare_command(
         "retrieval": parallel_texts(specs, limit),
         "mining": mining_tasks(places),
         "alignment": gold_sets(sets, index_base, limit),
+        "xnli": tests,
+        "xquad": questions,
     }
     found = compare(
         *models,
@@ -119,6 +146,7 @@ def compare_command(
         batch_size=batch_size,
         device=device,
         sentences=sentences if html or output or as_json else 0,
+        nli=nli,
         command=shlex.join(["otembed", *sys.argv[1:]]),
     )
     document = found.to_json(output)

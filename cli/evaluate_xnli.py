@@ -9,6 +9,7 @@ import typer
 
 from otembed.errors import ConfigError
 
+from .material import check_nli_training, nli_places
 from .options import check_choice, refuse_taken
 from .stages import StageProgress
 
@@ -102,9 +103,9 @@ def xnli_command(
 ) -> None:
     """Parse the flags, evaluate, print."""
     check_choice(protocol, PROTOCOLS, "--protocol")
-    places = _tests(test, _codes(languages, "--languages"))
+    places = nli_places(test, "--test", _codes(languages, "--languages"))
     trained = _codes(trained_languages, "--trained-languages") if trained_languages is not None else ()
-    _check_places(train, dev)
+    check_nli_training(train, dev)
     if output is not None:
         refuse_taken(output, force=force)
     if protocol == "finetune" and (cache is not None or no_cache):
@@ -163,13 +164,6 @@ def _config(protocol: str, settings: list[str], flags: dict[str, Any]) -> ProbeC
     return build(FinetuneConfig, values, "fine-tuning")
 
 
-def _check_places(train: str, dev: str | None) -> None:
-    from otembed.data.nli_formats import check_nli_place
-
-    for place in filter(None, (train, dev)):
-        check_nli_place(place, "en")
-
-
 def _codes(value: str, flag: str) -> tuple[str, ...]:
     from otembed.data.spec import LANGUAGE_CODE
 
@@ -179,22 +173,3 @@ def _codes(value: str, flag: str) -> tuple[str, ...]:
         what = f"{wrong!r} is no language code" if wrong is not None else "a language is named twice"
         raise ConfigError(f"{flag} {value!r}: {what}", "Write codes with commas between them, as in ar,de,sw.")
     return codes
-
-
-def _tests(values: list[str], languages: tuple[str, ...]) -> dict[str, str]:
-    """Language to place."""
-    from otembed.data.nli_formats import check_nli_place
-    from otembed.data.spec import LANGUAGE_CODE
-
-    places: dict[str, str] = {}
-    for value in values:
-        code, equals, place = value.partition("=")
-        named = {code: place} if equals and LANGUAGE_CODE.fullmatch(code) and not Path(value).exists() else {}
-        for language, where in (named or {each: value.replace("{}", each) for each in languages}).items():
-            if not where:
-                raise ConfigError(f"--test {value!r} names no file", "Write --test sw=FILE.")
-            if language in places:
-                raise ConfigError(f"--test names {language} twice", "Name each language once.")
-            check_nli_place(where, language)
-            places[language] = where
-    return places

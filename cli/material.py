@@ -1,4 +1,4 @@
-"""What models are measured on, read from the flags: parallel text, gold links, collections with known pairs."""
+"""What models are measured on, read from the flags: parallel text, gold links, known pairs, inference, questions."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from otembed.data import PairSpec
+    from otembed.data.qa_files import QuestionPlace
     from otembed.evaluation import GoldSet
     from otembed.evaluation.mining import Gold
 
@@ -90,3 +91,41 @@ def mining_tasks(places: Mapping[str, tuple[str, str, Path]]) -> dict[str, tuple
     from otembed.evaluation.mining import read_gold
 
     return {name: (source, target, read_gold(gold)) for name, (source, target, gold) in places.items()}
+
+
+def nli_places(values: list[str], flag: str, languages: tuple[str, ...] = ()) -> dict[str, str]:
+    """Return language to the place of its test pairs; a value without a language stands for each of ``languages``."""
+    from otembed.data.nli_formats import check_nli_place
+    from otembed.data.spec import LANGUAGE_CODE
+
+    places: dict[str, str] = {}
+    for value in values:
+        code, equals, place = value.partition("=")
+        own = {code: place} if equals and LANGUAGE_CODE.fullmatch(code) and not Path(value).exists() else {}
+        if not own and not languages:
+            raise ConfigError(f"{flag} {value!r} names no language", f"Write {flag} sw=FILE.")
+        for language, where in (own or {each: value.replace("{}", each) for each in languages}).items():
+            if not where:
+                raise ConfigError(f"{flag} {value!r} names no file", f"Write {flag} sw=FILE.")
+            if language in places:
+                raise ConfigError(f"{flag} names {language} twice", "Name each language once.")
+            check_nli_place(where, language)
+            places[language] = where
+    return places
+
+
+def check_nli_training(*places: str | None) -> None:
+    """Refuse places of English training or development pairs that cannot be read, before anything slow."""
+    from otembed.data.nli_formats import check_nli_place
+
+    for place in filter(None, places):
+        check_nli_place(place, "en")
+
+
+def question_places(values: list[str]) -> dict[str, QuestionPlace]:
+    """Return language to the file of its questions."""
+    if not values:
+        return {}
+    from otembed.data.qa_files import parse_question_places
+
+    return parse_question_places(values, "--xquad")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from otembed.comparison.decide import decide, pair_up
 from otembed.comparison.report import ComparedModel, Comparison
-from otembed.comparison.sources import Source, open_source
+from otembed.comparison.sources import Source, open_source, stand_in_notes
 from otembed.comparison.summary import headline, summary_sentences
 from otembed.diagnostics.packages import versions
 from otembed.errors import ConfigError, DataError, did_you_mean
@@ -40,6 +40,7 @@ def compare(
     batch_size: int = 32,
     device: str | None = None,
     sentences: int = 3,
+    nli: str | Path = "mnli",
     command: str = "",
 ) -> Comparison:
     r"""Say which model is better, by paired statistics: each model against the first.
@@ -57,7 +58,8 @@ def compare(
     suites
         What models, and models of run folders, are evaluated on: ``retrieval`` maps a language pair to its source
         and target sentences, ``mining`` to source, target and known pairs, ``alignment`` maps a name to a gold set
-        (:func:`otembed.evaluation.read_gold_set`). Without it a run folder stands for the figures after training.
+        (:func:`otembed.evaluation.read_gold_set`), ``xnli`` a language to test pairs (by a probe), ``xquad`` a
+        language to questions (retrieval). Without it a run folder stands for the figures after training.
     only
         Compare just these suites.
     resamples, confidence, seed
@@ -71,6 +73,8 @@ def compare(
         For encoding.
     sentences
         Sentences whose word alignment is kept for the page, where models are evaluated on texts; 0 for none.
+    nli
+        English training pairs of the ``xnli`` probe, as for :func:`otembed.evaluate_xnli`.
     command
         Kept with the result.
 
@@ -108,7 +112,15 @@ def compare(
     if material and all(source.model is None for source in sources):
         raise ConfigError("there is no model to evaluate: only result files are given", "Leave the suites out.")
     views = (
-        _evaluate(sources, material, batch_size=batch_size, centred=centred, device=device, sentences=sentences)
+        _evaluate(
+            sources,
+            material,
+            batch_size=batch_size,
+            centred=centred,
+            device=device,
+            sentences=sentences,
+            nli=nli,
+        )
         if material
         else Views({}, ())
     )
@@ -151,6 +163,7 @@ def _evaluate(
     centred: bool,
     device: str | None,
     sentences: int,
+    nli: str | Path,
 ) -> Views:
     """Evaluate every model, one in memory at a time."""
     # Result files are compared without torch, so it is loaded here.
@@ -161,7 +174,7 @@ def _evaluate(
     unknown = [name for name in material if name not in SUITES]
     if unknown:
         raise ConfigError(f"no suite {unknown[0]!r} to evaluate", did_you_mean(unknown[0], SUITES))
-    settings = {"batch_size": batch_size, "centred": centred}
+    settings = {"batch_size": batch_size, "centred": centred, "nli": nli}
     shapes: dict[int, tuple[Shape, ...]] = {}
     maps: list[WordMap] = []
     chosen: dict[str, list[int]] = {}
@@ -173,7 +186,9 @@ def _evaluate(
         encoder = load_model(source.model, device=device)
         for name, tasks in material.items():
             logger.info("evaluating %s: %s", source.name, name)
-            _join(source, SUITES[name](encoder, tasks, settings))
+            for report in SUITES[name](encoder, tasks, settings):
+                _join(source, report.outcomes)
+                source.notes += stand_in_notes(report.to_dict())
         if "retrieval" in material:
             shapes[place] = space_shapes(encoder, material["retrieval"], batch_size=batch_size)
         maps += word_maps(encoder, texts, place, chosen, count=each, batch_size=batch_size)

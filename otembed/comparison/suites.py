@@ -4,40 +4,50 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from otembed.evaluation import evaluate_alignment, evaluate_mining, evaluate_retrieval
+from otembed.evaluation import evaluate_alignment, evaluate_mining, evaluate_retrieval, evaluate_xquad
+from otembed.transfer import evaluate_xnli
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sentence_transformers import SentenceTransformer
 
-    from otembed.outcomes import Outcomes
-
-    Evaluate = Callable[[SentenceTransformer, Mapping[str, Any], dict[str, Any]], tuple[Outcomes, ...]]
+    Evaluate = Callable[[SentenceTransformer, Mapping[str, Any], dict[str, Any]], tuple[Any, ...]]
 
 
-def _retrieval(
-    model: SentenceTransformer, pairs: Mapping[str, Any], settings: dict[str, Any]
-) -> tuple[Outcomes, ...]:
+def _retrieval(model: SentenceTransformer, pairs: Mapping[str, Any], settings: dict[str, Any]) -> tuple[Any, ...]:
     """Take language pair to source and target sentences."""
-    return evaluate_retrieval(model, pairs, batch_size=settings["batch_size"], centred=settings["centred"]).outcomes
+    return (evaluate_retrieval(model, pairs, batch_size=settings["batch_size"], centred=settings["centred"]),)
 
 
-def _mining(model: SentenceTransformer, tasks: Mapping[str, Any], settings: dict[str, Any]) -> tuple[Outcomes, ...]:
+def _mining(model: SentenceTransformer, tasks: Mapping[str, Any], settings: dict[str, Any]) -> tuple[Any, ...]:
     """Take language pair to source, target and known pairs, as for :func:`otembed.evaluate_mining`."""
     return tuple(
-        outcome
-        for name, (source, target, gold) in tasks.items()
-        for outcome in evaluate_mining(source, target, gold, model, name=name).outcomes
+        evaluate_mining(source, target, gold, model, name=name) for name, (source, target, gold) in tasks.items()
     )
 
 
-def _alignment(
-    model: SentenceTransformer, sets: Mapping[str, Any], settings: dict[str, Any]
-) -> tuple[Outcomes, ...]:
+def _alignment(model: SentenceTransformer, sets: Mapping[str, Any], settings: dict[str, Any]) -> tuple[Any, ...]:
     """Take name to a gold set, as for :func:`otembed.evaluate_alignment`."""
-    return evaluate_alignment(model, sets, batch_size=settings["batch_size"]).outcomes
+    return (evaluate_alignment(model, sets, batch_size=settings["batch_size"]),)
 
 
-SUITES: dict[str, Evaluate] = {"retrieval": _retrieval, "mining": _mining, "alignment": _alignment}
-"""A function takes the model, the suite's material by task, and ``batch_size`` and ``centred``."""
+def _xnli(model: SentenceTransformer, tests: Mapping[str, Any], settings: dict[str, Any]) -> tuple[Any, ...]:
+    """Take language to test pairs, as for :func:`otembed.evaluate_xnli`; by a probe."""
+    return (evaluate_xnli(model, tests, train=settings["nli"]),)
+
+
+def _xquad(model: SentenceTransformer, data: Mapping[str, Any], settings: dict[str, Any]) -> tuple[Any, ...]:
+    """Take language to questions, as for :func:`otembed.evaluate_xquad`; retrieval, without training."""
+    return (evaluate_xquad(model, data, batch_size=settings["batch_size"]),)
+
+
+SUITES: dict[str, Evaluate] = {
+    "retrieval": _retrieval,
+    "mining": _mining,
+    "alignment": _alignment,
+    "xnli": _xnli,
+    "xquad": _xquad,
+}
+"""A function takes the model, the suite's material by task, and ``batch_size``, ``centred`` and ``nli`` (the training
+pairs of a probe); it returns reports, results that hold ``outcomes``."""
