@@ -9,8 +9,9 @@ import otembed
 from otembed.comparison import Comparison, compare
 from otembed.comparison.sources import open_source, read_curve, stand_in_notes
 from otembed.errors import ConfigError, DataError
-from otembed.evaluation import evaluate_alignment, evaluate_mining, evaluate_retrieval
+from otembed.evaluation import evaluate_alignment, evaluate_mining, evaluate_retrieval, evaluate_xquad
 from otembed.evaluation.gold_links import GoldSentence
+from otembed.transfer import evaluate_xnli
 
 SOURCE = [
     "the cat sat on the mat",
@@ -213,3 +214,27 @@ def test_a_broken_log_is_refused_at_its_line(tmp_path):
 def test_an_incomplete_comparison_is_refused():
     with pytest.raises(DataError, match="not a whole Comparison"):
         Comparison.from_dict({"schema": 1, "kind": "Comparison", "models": [1]})
+
+
+def test_inference_and_questions_are_evaluated_and_stand_ins_noted(
+    tmp_path, tiny_model, tiny_model_path, xquad_files
+):
+    rows = [("premise", "hypothesis", "label")]
+    for number in range(90):
+        label = ("entailment", "neutral", "contradiction")[number % 3]
+        rows.append(
+            (f"the cat {number}", {"entailment": "the cat", "neutral": "a dog"}.get(label, "die Katze"), label)
+        )
+    pairs = tmp_path / "nli.tsv"
+    pairs.write_text("".join("\t".join(row) + "\n" for row in rows), encoding="utf-8")
+    suites = {"xnli": {"de": pairs}, "xquad": xquad_files}
+    found = compare(tiny_model_path, tiny_model_path, suites=suites, nli=pairs, device="cpu", **FAST)
+    figures = {(each.suite, each.task, each.metric): each.figures[0].value for each in found.tasks}
+    assert (
+        figures["xnli", "de", "accuracy"]
+        == evaluate_xnli(tiny_model, {"de": pairs}, train=pairs).scores[0].accuracy
+    )
+    cell = evaluate_xquad(tiny_model, xquad_files).cells("paragraph")[0]
+    task = f"paragraph/{cell.question_language}-{cell.text_language}"
+    assert figures["xquad", task, "accuracy"] == pytest.approx(cell.accuracy)
+    assert "stand-in" in found.models[0].notes[0]
