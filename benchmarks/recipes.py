@@ -29,7 +29,7 @@ from otembed.results import write_text
 from otembed.training.environment import environment
 
 OBJECTIVES: dict[str, dict[str, Any]] = {
-    "mnrl": {"sentence": "mnrl", "alignment": None},
+    "mnrl": {"sentence": "mnrl", "contrastive": None},
     "ot+anchor": {"sentence": "none", "alignment": {"weight": 1.0, "anchor": {"weight": 0.1, "reduction": "mean"}}},
     "mnrl+ot, weight 1": {"sentence": "mnrl", "alignment": {"weight": 1.0, "layer": -1}},
     "mnrl+ot, weight .1": {"sentence": "mnrl", "alignment": {"weight": 0.1, "layer": -1}},

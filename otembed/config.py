@@ -11,6 +11,7 @@ from dataclasses import field
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, model_validator
+from pydantic_core import ArgsKwargs
 
 from otembed.config_alignment import AlignmentConfig as AlignmentConfig
 from otembed.config_alignment import AnchorConfig as AnchorConfig
@@ -26,10 +27,13 @@ Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
 
 @config_dataclass
 class LossConfig:
-    """The training objective: a sentence-level loss, a term of optimal transport, or both."""
+    """The training objective: a sentence-level loss, a term of optimal transport, or both.
+
+    Where alignment is named and contrastive is not, alignment takes its place, beside mnrl unless sentence is named.
+    """
 
     sentence: Literal["mnrl", "none"] = Field(
-        default="mnrl", description="Sentence-level loss: MultipleNegativesRankingLoss, or none."
+        default="none", description="Sentence-level loss: mnrl, MultipleNegativesRankingLoss, or none."
     )
     scale: PositiveFloat = Field(default=20.0, description="Inverse temperature of the sentence-level loss.")
     symmetric: bool = Field(default=True, description="Rank in both directions, source to target and back.")
@@ -37,16 +41,28 @@ class LossConfig:
         default=(), description="Also train these truncated dimensions (MatryoshkaLoss); empty: off."
     )
     alignment: AlignmentConfig | None = Field(
-        default_factory=AlignmentConfig, description="The OT alignment term; null: off."
+        default=None,
+        description="The OT alignment term, a cost; where it is named it replaces contrastive. null: off.",
     )
     contrastive: ContrastiveConfig | None = Field(
-        default=None, description="The OT contrastive term, in place of alignment; null: off."
+        default_factory=lambda: ContrastiveConfig(sentence_weight=1.0),
+        description="The OT contrastive term, in place of alignment; null: off.",
     )
     mini_batch_size: Count | None = Field(
         default=None,
         description="Sentences of a column that the encoder takes at a time (GradCache): memory stays the same for any"
         " batch_size, a step takes about a third longer. null: the whole batch.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _alignment_in_place_of_contrastive(cls, values: Any) -> Any:
+        """Let a named alignment replace the contrastive term of the defaults; alone it would let the space collapse."""
+        named = values.kwargs if isinstance(values, ArgsKwargs) else values
+        if not isinstance(named, dict) or named.get("alignment") is None or "contrastive" in named:
+            return values
+        filled = {"sentence": "mnrl", **named, "contrastive": None}
+        return ArgsKwargs((), filled) if isinstance(values, ArgsKwargs) else filled
 
     @model_validator(mode="after")
     def _has_a_term(self) -> LossConfig:
@@ -56,7 +72,7 @@ class LossConfig:
                 "Switch one of them on.",
             )
         if self.alignment is not None and self.contrastive is not None:
-            raise ConfigError("loss.alignment and loss.contrastive are both on", "Set loss.alignment to null.")
+            raise ConfigError("loss.alignment and loss.contrastive are both on", "Set one of them to null.")
         if self.sentence == "none" and self.matryoshka:
             raise ConfigError("loss.matryoshka needs a sentence-level loss", "Set loss.sentence to mnrl.")
         return self

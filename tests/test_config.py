@@ -8,7 +8,7 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
-from otembed.config import AlignmentConfig, PairChecks, TrainConfig
+from otembed.config import AlignmentConfig, LossConfig, PairChecks, TrainConfig
 from otembed.config_io import merge, parse_assignments, preset_names, read_preset, read_yaml, to_yaml, train_config
 from otembed.errors import ConfigError
 
@@ -49,8 +49,8 @@ def test_presets_of_the_paper_differ_in_cost_and_epsilon_alone():
         ({**PAIRS, "loss": {"alignment": {"epsilon": float("nan")}}}, "epsilon = nan", "Set a value"),
         ({**PAIRS, "loss": {"alignment": {"unit": "letter"}}}, "unit = 'letter'", "Set a value"),
         ({**PAIRS, "optimization": {"batch_size": 1}}, "batch_size = 1", "Set a value"),
-        ({**PAIRS, "loss": {"sentence": "none", "alignment": None}}, "all terms are off", "Switch one"),
-        ({**PAIRS, "loss": {"contrastive": {}}}, "loss.contrastive are both on", "to null"),
+        ({**PAIRS, "loss": {"sentence": "none", "contrastive": None}}, "all terms are off", "Switch one"),
+        ({**PAIRS, "loss": {"alignment": {}, "contrastive": {}}}, "loss.contrastive are both on", "to null"),
         ({**PAIRS, "loss": {"sentence": "none", "matryoshka": [8]}}, "matryoshka", "mnrl"),
         ({**PAIRS, "model": {"prompt": "a", "prompt_name": "b"}}, "both set", "Keep one"),
         ({**PAIRS, "data": {"checks": {"min_characters": 9, "max_characters": 3}}}, "above max", "Lower one"),
@@ -170,3 +170,15 @@ def test_unknown_preset_suggests_one():
     with pytest.raises(ConfigError) as caught:
         read_preset("paper-litral")
     assert caught.value.hint == "Did you mean 'paper-literal'?"
+
+
+def test_a_named_alignment_takes_the_place_of_the_contrastive_term():
+    assert train_config(PAIRS).loss.contrastive.sentence_weight == 1
+    for loss in (
+        train_config(PAIRS, {"loss": {"alignment": {"weight": 0.5}}}).loss,
+        LossConfig(alignment=AlignmentConfig(weight=0.5)),
+    ):
+        assert (loss.sentence, loss.alignment.weight, loss.contrastive) == ("mnrl", 0.5, None)
+    alone = train_config(PAIRS, {"loss": {"sentence": "none", "alignment": {}}}).loss
+    assert (alone.sentence, alone.contrastive) == ("none", None)
+    assert train_config(PAIRS, {"loss": {"alignment": None}}).loss == train_config(PAIRS).loss

@@ -48,7 +48,7 @@ def test_a_run_prints_its_table_on_stdout_and_its_log_on_stderr(command, tmp_pat
     assert result.exit_code == 0
     assert "en-de" in result.stdout
     assert str(tmp_path / "run" / "model") in result.stdout.replace("\n", "")
-    assert re.search(r"step 4/4  loss [\d.]+  .*sentence [\d.]+  alignment [\d.]+  converged \d+%", result.stderr)
+    assert re.search(r"step 4/4  loss [\d.]+  .*contrastive [\d.]+  converged \d+%", result.stderr)
     assert "training " in result.stderr
     assert "step" not in result.stdout.split("steps")[0]
 

@@ -43,12 +43,12 @@ def test_every_knob_is_there_and_explained():
 def test_limits_choices_and_other_defaults_are_said():
     text = settings_template(train_config(PAIRS, {"loss": {"alignment": {"epsilon": 0.1}}}))
     assert "[number >= 0; default 0.05]\n    epsilon: 0.1\n" in text
-    assert "[mnrl | none]\n  sentence: mnrl\n" in text
+    assert "[mnrl | none; default none]\n  sentence: mnrl\n" in text
     assert "``" not in text
 
 
 def test_a_section_that_is_off_can_be_switched_on_by_removing_the_marks():
-    text = settings_template(train_config(PAIRS))
+    text = settings_template(train_config(PAIRS, {"loss": {"alignment": {}}}))
     head, off = text.split("    anchor: null\n")
     block = re.match(r"(?:    # .*\n)+", off)[0]
     on = head + re.sub(r"(?m)^    # ", "    ", block) + off[len(block) :]

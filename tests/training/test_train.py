@@ -81,7 +81,7 @@ def test_the_best_evaluated_model_is_released_and_its_card_has_its_figures(confi
 
 
 def test_card_names_loss_knobs_and_citations_and_quotes_no_text(configure):
-    result = otembed.train(configure())
+    result = otembed.train(configure(loss={"alignment": {}}))
     card = (Path(result.model) / "README.md").read_text()
     assert "OTAlignmentLoss" in card
     assert '"epsilon": 0.05' in card
@@ -232,8 +232,9 @@ def test_bad_input_leaves_an_earlier_run_intact(configure, tmp_path):
         {"optimization": {"precision": "bf16"}},
         {"optimization": {"checkpoint_activations": True}, "loss": {"alignment": {"layer": 2}}},
         {"loss": {"sentence": "none", "alignment": {"anchor": {"reduction": "sum", "weight": 0.01}}}},
-        {"loss": {"matryoshka": [16, 8]}},
-        {"loss": {"alignment": None}},
+        {"loss": {"matryoshka": [16, 8], "sentence": "mnrl", "contrastive": None}},
+        {},
+        {"loss": {"sentence": "mnrl", "contrastive": None}},
         {"loss": {"alignment": None, "contrastive": {"sentence_weight": 1}, "sentence": "none"}},
         {"loss": {"alignment": None, "contrastive": {"layer": 2, "marginals": "idf", "max_cells": 500}}},
         {"loss": {"mini_batch_size": 3}},
@@ -255,7 +256,7 @@ def test_mini_batches_of_the_encoder_change_nothing_but_memory(configure):
     """GradCache through the whole trainer: without dropout the weights are those of the plain run."""
     runs = []
     for size in (None, 3):
-        changes = {"loss": {"mini_batch_size": size}, "held_out": {"size": 0}}
+        changes = {"loss": {"alignment": {}, "mini_batch_size": size}, "held_out": {"size": 0}}
         steps = {"checkpoint_activations": bool(size), "max_steps": 3}
         config = configure(**changes, optimization=steps, output=f"{configure().output}-{size}")
         runs.append(otembed.train(config, callbacks=[NoDropout()]))
@@ -310,10 +311,10 @@ def test_nan_stops_the_run_with_a_hint(configure):
         ({"optimization": {"precision": "fp16"}}, "fp16 needs a GPU"),
         ({"optimization": {"save_every": 4}}, "save_every = 4 differs from held_out.every = 3"),
         ({"held_out": {"patience": 1, "select_best": False}}, "patience needs"),
-        ({"loss": {"matryoshka": [64]}}, "the model has 32 dimensions"),
+        ({"loss": {"matryoshka": [64], "alignment": {}}}, "the model has 32 dimensions"),
         ({"loss": {"alignment": {"layer": 9}}}, "layer = 9"),
         (
-            {"model": {"freeze": ["embeddings", "layers:3"]}},
+            {"model": {"freeze": ["embeddings", "layers:3"]}, "loss": {"alignment": {}}},
             "sentence term of the loss reaches nothing that trains",
         ),
         (
