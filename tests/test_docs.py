@@ -158,6 +158,17 @@ def test_tables_of_untrained_question_answering_are_rendered_from_the_measuremen
     assert f"scoring took {share:.1%} of the time" in guide
 
 
+@pytest.mark.parametrize("kind", ["retrieval"])
+def test_tables_of_question_answering_are_rendered_from_the_measurements(kind):
+    benchmark = benchmark_script("xquad")
+    documents = [
+        json.loads((ROOT / "benchmarks" / "results" / f"xquad_{kind}_{name}.json").read_text(encoding="utf-8"))
+        for name in ("before", "after")
+    ]
+    for table in benchmark.tables(*documents):
+        assert table in (ROOT / "docs" / "xquad.md").read_text(encoding="utf-8")
+
+
 def test_the_starter_preset_covers_the_starter_languages():
     preset = read_preset("starter")
     assert preset["pairs"].keys() == preset["held_out"]["pairs"].keys()
