@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .completion import setting_values
-from .options import Preset, refuse_taken
+from .options import Preset, Settings, refuse_taken
 
 INIT_HELP = """Write a YAML file of every setting of otembed train, each with what it does and may be.
 
@@ -65,15 +64,7 @@ def init_command(
 def show_command(
     config: Annotated[Path | None, typer.Argument(help="YAML file of settings.", show_default=False)] = None,
     preset: Preset = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Any setting, such as loss.alignment.epsilon=0.1.",
-            autocompletion=setting_values,
-        ),
-    ] = None,
+    settings: Settings = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Merge and print."""

@@ -12,7 +12,7 @@ import typer
 
 from otembed.errors import ConfigError, did_you_mean
 
-from .completion import preset_values
+from .completion import preset_values, setting_values
 
 if TYPE_CHECKING:
     from otembed.alignment import WordAlignmentConfig
@@ -26,6 +26,16 @@ UNITS = {"": 1e9, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
 Preset = Annotated[
     str | None,
     typer.Option(help="Shipped settings to start from; see otembed presets.", autocompletion=preset_values),
+]
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Any setting, such as loss.alignment.epsilon=0.1.",
+        autocompletion=setting_values,
+    ),
 ]
 
 

@@ -12,8 +12,8 @@ import typer
 
 from otembed.errors import ConfigError
 
-from .completion import model_values, pair_values, setting_values
-from .options import Preset, named_pairs
+from .completion import model_values, pair_values
+from .options import Preset, Settings, named_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,15 +87,7 @@ def train_command(
     limit: Annotated[int | None, typer.Option(help="Most pairs used of each file.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; the best there is without it.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Any setting, such as loss.alignment.epsilon=0.1.",
-            autocompletion=setting_values,
-        ),
-    ] = None,
+    settings: Settings = None,
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Go on with a run that was cut, with its own settings.")
     ] = None,
