@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
+from transformers import TrainerCallback
 
 from otembed.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from transformers import TrainerControl, TrainerState, TrainingArguments
 
 LOCK = ".lock"
 
@@ -67,10 +70,20 @@ def locked(folder: Path) -> Iterator[None]:
         (folder / LOCK).unlink(missing_ok=True)
 
 
-def set_sampler_epoch(dataloader: Any, epoch: int) -> None:
-    """Give every batch sampler the epoch: the wrappers that a resumed loader adds do not pass it on."""
-    sampler = getattr(dataloader, "batch_sampler", None)
-    while sampler is not None:
-        if hasattr(sampler, "set_epoch"):
-            sampler.set_epoch(epoch)
-        sampler = getattr(sampler, "batch_sampler", None)
+class SamplerEpochs(TrainerCallback):
+    """Give every batch sampler the epoch, also where the loader was resumed."""
+
+    def on_epoch_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        train_dataloader: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Set the epoch in each sampler: the wrappers that a resumed loader adds do not pass it on."""
+        sampler = getattr(train_dataloader, "batch_sampler", None)
+        while sampler is not None:
+            if hasattr(sampler, "set_epoch"):
+                sampler.set_epoch(int(state.epoch or 0))
+            sampler = getattr(sampler, "batch_sampler", None)

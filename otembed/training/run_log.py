@@ -7,10 +7,8 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
-from transformers import TrainerCallback
-
 from otembed.errors import NumericsError
-from otembed.models.run_state import set_sampler_epoch
+from otembed.models.run_state import SamplerEpochs
 from otembed.reporting.durations import format_seconds
 from otembed.results import finite_or_none
 from otembed.training.objective import pop_statistics
@@ -27,7 +25,7 @@ _SUMMARY = "train_runtime"
 _HIDDEN = frozenset({"epoch", "total_flos", "eval_runtime", "eval_samples_per_second", "eval_steps_per_second"})
 
 
-class RunLog(TrainerCallback):
+class RunLog(SamplerEpochs):
     """Write the log of a run and stop it on NaN or infinity.
 
     A record holds ``step``, ``epoch``, ``seconds`` since the start and either the means since the last
@@ -47,17 +45,6 @@ class RunLog(TrainerCallback):
     ) -> None:
         """Start the clock."""
         self._begun, self._first_step = time.monotonic(), state.global_step
-
-    def on_epoch_begin(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        train_dataloader: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        """Give every batch sampler the epoch, also where the loader was resumed."""
-        set_sampler_epoch(train_dataloader, int(state.epoch or 0))
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

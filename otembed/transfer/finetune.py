@@ -15,14 +15,14 @@ from datasets.arrow_dataset import Dataset
 from sentence_transformers.cross_encoder import CrossEncoder, CrossEncoderTrainer, CrossEncoderTrainingArguments
 from sentence_transformers.cross_encoder.evaluation import CrossEncoderClassificationEvaluator
 from sentence_transformers.cross_encoder.losses import CrossEntropyLoss
-from transformers import PrinterCallback, TrainerCallback, TrainerState, set_seed
+from transformers import PrinterCallback, TrainerState, set_seed
 
 from otembed.data.nli_formats import LABELS
 from otembed.errors import ConfigError, NumericsError
 from otembed.models import freeze
 from otembed.models.architecture import position_limit, transformer_of
 from otembed.models.fingerprint import model_fingerprint
-from otembed.models.run_state import locked, set_sampler_epoch
+from otembed.models.run_state import SamplerEpochs, locked
 from otembed.transfer.finetune_run import FinetuneRun
 
 if TYPE_CHECKING:
@@ -237,21 +237,11 @@ def _arguments(
     return arguments
 
 
-class _Watch(TrainerCallback):
+class _Watch(SamplerEpochs):
     """Tell the progress, and stop on NaN."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
-
-    def on_epoch_begin(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        train_dataloader: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        set_sampler_epoch(train_dataloader, int(state.epoch or 0))
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
