@@ -79,6 +79,9 @@ def compare_command(
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="First N rows of --pairs, --gold.")] = None,
     center: Annotated[bool, typer.Option("--center", help="Score retrieval with centred vectors as well.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Sentences encoded at a time.")] = 32,
+    cache: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of sentence vectors. [default: the user's]")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; the best there is without it.")] = None,
     resamples: Annotated[int, typer.Option(min=100, help="Resamples of the bootstrap.")] = 10_000,
     confidence: Annotated[float, typer.Option(help="Of the intervals, a share.")] = 0.95,
@@ -147,6 +150,7 @@ def compare_command(
         device=device,
         sentences=sentences if html or output or as_json else 0,
         nli=nli,
+        cache=_cache(cache) if any(suites.values()) else None,
         command=shlex.join(["otembed", *sys.argv[1:]]),
     )
     document = found.to_json(output)
@@ -169,6 +173,12 @@ def compare_command(
         console.print(comparison_table(found, every=every))
     if fail_under is not None:
         _decide(failures(found, fail_under, metric=fail_metric))
+
+
+def _cache(folder: Path | None) -> Path:
+    from otembed.mining.embed import cache_home  # loads torch, which result files do without
+
+    return cache_home(folder)
 
 
 def _refuse_outputs(outputs: dict[str, Path | None], models: list[str], *, force: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,6 +57,10 @@ def xquad_command(
         int | None,
         typer.Option(metavar="N", help="Retrieval: cut texts after N tokens; the model's own without it."),
     ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Retrieval: folder of vectors. [default: the user's]")
+    ] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Retrieval: keep no vectors.")] = False,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Retrieval: heat maps as .png or .svg.")] = None,
     train: Annotated[str | None, typer.Option(metavar="FILE", help="Span: English training questions.")] = None,
     train_limit: Annotated[
@@ -76,6 +79,7 @@ def xquad_command(
         Path | None, typer.Option(metavar="FOLDER", help="Span: keep checkpoints and the trained model here.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Span: go on with the run of --run.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Span: replace the run in --run.")] = False,
     predictions: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Span: write each language's answers as XX.json.")
     ] = None,
@@ -94,6 +98,8 @@ def xquad_command(
         "passage-prompt": passage_prompt,
         "candidate": candidate,
         "max-seq-length": max_seq_length,
+        "cache": cache,
+        "no-cache": no_cache or None,
         "plot": plot,
     }
     span = {
@@ -105,9 +111,12 @@ def xquad_command(
         "set": settings or None,
         "run": run,
         "resume": resume or None,
+        "overwrite": overwrite or None,
         "predictions": predictions,
     }
     _refuse_strangers(protocol, span if protocol == "retrieval" else retrieval)
+    if cache is not None and no_cache:
+        raise ConfigError("--cache and --no-cache exclude each other", "Leave one of the two out.")
     from otembed.data.qa_files import parse_question_places
 
     places = parse_question_places(data)
@@ -123,19 +132,22 @@ def xquad_command(
     shown: list[Any]
     if protocol == "retrieval":
         _start_logging()
+        from otembed.mining.embed import cache_home
+
         chosen: dict[str, Any] = {
             "tasks": tasks or None,
             "query_prompt": query_prompt,
             "passage_prompt": passage_prompt,
             "candidate": candidate or "sentence+paragraph",
             "batch_size": batch_size or 32,
+            "cache": None if no_cache else cache_home(cache),
         }
         report, shown = _retrieval(model, places, device, max_seq_length, plot, common | chosen)
     else:
         if train is None:
             raise ConfigError("--protocol span trains a head, but --train is missing", "Add --train FILE.")
-        if resume and run is None:
-            raise ConfigError("--resume needs the folder of the earlier run", "Add --run FOLDER.")
+        if run is None and (resume or overwrite):
+            raise ConfigError("--resume and --overwrite need the folder of a run", "Add --run FOLDER.")
         flags = {
             "max_steps": max_steps,
             "batch_size": batch_size,
@@ -145,7 +157,8 @@ def xquad_command(
         given = {name: value for name, value in flags.items() if value is not None}
         config = _span_config(settings or [], given)
         _start_logging()
-        chosen = {"train_limit": train_limit, "run": run, "resume": resume, "predictions": predictions}
+        chosen = {"train_limit": train_limit, "predictions": predictions}
+        chosen |= {"run": run, "resume": resume, "overwrite": overwrite}
         report, shown = _span(model, train, places, device, config, common | chosen)
     document = report.to_json(output)
     if as_json:
@@ -171,9 +184,11 @@ def _retrieval(
     from otembed.reporting import plot_questions
     from otembed.reporting.questions import question_caption, question_tables
 
+    from .stages import StageProgress
+
     sets = {code: _read(place) for code, place in places.items()}
     encoder = load_model(model, device=device, max_seq_length=max_seq_length)
-    report = evaluate_xquad(encoder, sets, show_progress_bar=sys.stderr.isatty(), **chosen)
+    report = evaluate_xquad(encoder, sets, progress=StageProgress(), **chosen)
     if plot is not None:
         plot_questions(report, plot)
     return report, [*question_tables(report), question_caption(report)]

@@ -41,6 +41,7 @@ def compare(
     device: str | None = None,
     sentences: int = 3,
     nli: str | Path = "mnli",
+    cache: str | Path | None = None,
     command: str = "",
 ) -> Comparison:
     r"""Say which model is better, by paired statistics: each model against the first.
@@ -75,6 +76,9 @@ def compare(
         Sentences whose word alignment is kept for the page, where models are evaluated on texts; 0 for none.
     nli
         English training pairs of the ``xnli`` probe, as for :func:`otembed.evaluate_xnli`.
+    cache
+        Folder where sentence vectors are kept and found again, so that a comparison that was cut goes on where it
+        was; as those of mining are. ``None``: they are not.
     command
         Kept with the result.
 
@@ -120,6 +124,7 @@ def compare(
             device=device,
             sentences=sentences,
             nli=nli,
+            cache=cache,
         )
         if material
         else Views({}, ())
@@ -164,6 +169,7 @@ def _evaluate(
     device: str | None,
     sentences: int,
     nli: str | Path,
+    cache: str | Path | None,
 ) -> Views:
     """Evaluate every model, one in memory at a time."""
     # Result files are compared without torch, so it is loaded here.
@@ -174,7 +180,7 @@ def _evaluate(
     unknown = [name for name in material if name not in SUITES]
     if unknown:
         raise ConfigError(f"no suite {unknown[0]!r} to evaluate", did_you_mean(unknown[0], SUITES))
-    settings = {"batch_size": batch_size, "centred": centred, "nli": nli}
+    settings = {"batch_size": batch_size, "centred": centred, "nli": nli, "cache": cache}
     shapes: dict[int, tuple[Shape, ...]] = {}
     maps: list[WordMap] = []
     chosen: dict[str, list[int]] = {}

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 
 def _retrieval(model: SentenceTransformer, pairs: Mapping[str, Any], settings: dict[str, Any]) -> tuple[Any, ...]:
     """Take language pair to source and target sentences."""
-    return (evaluate_retrieval(model, pairs, batch_size=settings["batch_size"], centred=settings["centred"]),)
+    chosen = {name: settings[name] for name in ("batch_size", "centred", "cache")}
+    return (evaluate_retrieval(model, pairs, **chosen),)
 
 
 def _mining(model: SentenceTransformer, tasks: Mapping[str, Any], settings: dict[str, Any]) -> tuple[Any, ...]:
     """Take language pair to source, target and known pairs, as for :func:`otembed.evaluate_mining`."""
     return tuple(
-        evaluate_mining(source, target, gold, model, name=name) for name, (source, target, gold) in tasks.items()
+        evaluate_mining(source, target, gold, model, name=name, cache=settings["cache"])
+        for name, (source, target, gold) in tasks.items()
     )
 
 
@@ -34,12 +36,12 @@ def _alignment(model: SentenceTransformer, sets: Mapping[str, Any], settings: di
 
 def _xnli(model: SentenceTransformer, tests: Mapping[str, Any], settings: dict[str, Any]) -> tuple[Any, ...]:
     """Take language to test pairs, as for :func:`otembed.evaluate_xnli`; by a probe."""
-    return (evaluate_xnli(model, tests, train=settings["nli"]),)
+    return (evaluate_xnli(model, tests, train=settings["nli"], cache=settings["cache"]),)
 
 
 def _xquad(model: SentenceTransformer, data: Mapping[str, Any], settings: dict[str, Any]) -> tuple[Any, ...]:
     """Take language to questions, as for :func:`otembed.evaluate_xquad`; retrieval, without training."""
-    return (evaluate_xquad(model, data, batch_size=settings["batch_size"]),)
+    return (evaluate_xquad(model, data, batch_size=settings["batch_size"], cache=settings["cache"]),)
 
 
 SUITES: dict[str, Evaluate] = {
@@ -49,5 +51,5 @@ SUITES: dict[str, Evaluate] = {
     "xnli": _xnli,
     "xquad": _xquad,
 }
-"""A function takes the model, the suite's material by task, and ``batch_size``, ``centred`` and ``nli`` (the training
-pairs of a probe); it returns reports, results that hold ``outcomes``."""
+"""A function takes the model, the suite's material by task, and ``batch_size``, ``centred``, ``nli`` (the training
+pairs of a probe) and ``cache`` (a folder of sentence vectors, or None); it returns reports, results that hold ``outcomes``."""

@@ -15,6 +15,7 @@ from otembed.evaluation.bitext import check_count
 from otembed.evaluation.embedding import embed_sides
 from otembed.evaluation.question_report import QuestionReport
 from otembed.evaluation.question_scoring import Language, score_answers, score_cell
+from otembed.mining.progress import silent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
+
+    from otembed.mining.progress import Progress
 
     Vectors = NDArray[np.float32]
 
@@ -40,8 +43,9 @@ def evaluate_xquad(
     passage_prompt: str | None = None,
     candidate: str = "sentence+paragraph",
     limit: int | None = None,
-    batch_size: int = 32,
-    show_progress_bar: bool = False,
+    batch_size: int | None = 32,
+    cache: str | Path | None = None,
+    progress: Progress = silent,
     name: str = "model",
 ) -> QuestionReport:
     """Score retrieval of paragraphs and answer sentences with the questions of XQuAD, XQuAD-R and their like.
@@ -67,8 +71,12 @@ def evaluate_xquad(
         sentence is known by its context as in LAReQA; ``sentence``: the sentence alone.
     limit
         Ask this many questions of each language, at equal distances in the file; all texts stay in the pool.
-    batch_size, show_progress_bar
-        As in :func:`evaluate_retrieval`.
+    batch_size
+        Most texts encoded at a time; tokens bound it too, see :func:`otembed.models.encode.encode_by_length`.
+    cache
+        Folder where vectors are kept and found again, as those of mining are; ``None``: they are not.
+    progress
+        Called with a stage, the texts done and all texts.
     name
         The model's name in the report.
 
@@ -78,6 +86,7 @@ def evaluate_xquad(
         A setting is out of range.
     DataError
         No data, malformed data, no sentences where they are needed, or two languages without a common question.
+        With a cache: its folder cannot be written.
     NumericsError
         The model returns NaN, infinity or a zero vector.
 
@@ -100,7 +109,7 @@ def evaluate_xquad(
     )
     started = perf_counter()
 
-    def embed(sides: list[list[str]], prompt: str) -> list[Vectors]:
+    def embed(sides: list[list[str]], prompt: str, names: list[str]) -> list[Vectors]:
         return embed_sides(
             model,
             sides,
@@ -108,13 +117,18 @@ def evaluate_xquad(
             prompt=prompt,
             prompt_name=None,
             truncate_dim=None,
-            show_progress_bar=show_progress_bar,
+            show_progress_bar=False,
+            cache=cache,
+            names=names,
+            progress=progress,
         )
 
-    questions = embed([[each.text for each in one.asked.questions] for one in languages], prompts[0])
+    asked = [[each.text for each in one.asked.questions] for one in languages]
+    questions = embed(asked, prompts[0], [f"questions {one.code}" for one in languages])
     places = [(one.code, kind) for one in languages for kind in one.texts]
     sides = [side for one in languages for side in one.texts.values()]
-    texts = dict(zip(places, embed(sides, prompts[1]), strict=True))
+    names = [f"{kind}s {code}" for code, kind in places]
+    texts = dict(zip(places, embed(sides, prompts[1], names), strict=True))
     encoded = perf_counter()
     scores, answers, outcomes = [], [], []
     for task in chosen:

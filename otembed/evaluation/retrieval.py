@@ -38,6 +38,7 @@ def evaluate_retrieval(
     truncate_dim: int | None = None,
     centred: bool = False,
     show_progress_bar: bool = False,
+    cache: str | Path | None = None,
     name: str = "model",
 ) -> RetrievalReport:
     """Score a model's bitext retrieval on several language pairs; see :func:`bitext_scores` for the figures.
@@ -62,7 +63,9 @@ def evaluate_retrieval(
     centred
         Score a second time with each side's mean taken from its vectors.
     show_progress_bar
-        Show one on stderr while encoding.
+        Show one on stderr while encoding; for use without a cache.
+    cache
+        Folder where vectors are kept and found again, as those of mining are; ``None``: they are not.
     name
         The model's name in the report.
 
@@ -89,6 +92,8 @@ def evaluate_retrieval(
         prompt_name=prompt_name,
         truncate_dim=truncate_dim,
         show_progress_bar=show_progress_bar,
+        cache=cache,
+        names=[f"{pair}, {side}" for pair in pairs for side in ("source", "target")],
     )
     plain, shifted = [], []
     outcomes: list[Outcomes] = []

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerState
 
 from otembed.errors import ConfigError
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from transformers import TrainerControl, TrainerState, TrainingArguments
+    from transformers import Trainer, TrainerControl, TrainingArguments
 
 LOCK = ".lock"
 
@@ -47,6 +47,26 @@ def last_checkpoint(folder: Path) -> Path | None:
     """Return the newest complete checkpoint, ``None`` without one."""
     complete = [each for each in checkpoints_in(folder) if is_complete(each)]
     return complete[-1] if complete else None
+
+
+def train_from(trainer: Trainer, checkpoint: Path | None) -> float | None:
+    """Train from a checkpoint, or from the start, to the end; return the seconds.
+
+    A checkpoint whose training had ended is not trained further, as the trainer would, by one step: its weights (the
+    best, where the trainer takes those) and its state are loaded, and ``None`` is returned.
+    """
+    if checkpoint is None:
+        return float(trainer.train().metrics["train_runtime"])
+    saved = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    control = saved.stateful_callbacks.get("TrainerControl", {}).get("args", {})
+    if saved.global_step < saved.max_steps and not control.get("should_training_stop"):
+        return float(trainer.train(resume_from_checkpoint=str(checkpoint)).metrics["train_runtime"])
+    best = checkpoint.parent / f"checkpoint-{saved.best_global_step}"
+    chosen = best if trainer.args.load_best_model_at_end and best.is_dir() else checkpoint
+    trainer._load_from_checkpoint(str(chosen))
+    saved.best_model_checkpoint = str(best) if chosen == best else None
+    trainer.state = saved
+    return None
 
 
 @contextmanager

@@ -14,11 +14,12 @@ import numpy as np
 from accelerate import PartialState
 from sentence_transformers import SentenceTransformerTrainer
 from sentence_transformers.base.evaluation import SequentialEvaluator
-from transformers import EarlyStoppingCallback, PrinterCallback, TrainerState, set_seed
+from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
 
 from otembed.errors import ConfigError
 from otembed.evaluation import BitextRetrievalEvaluator, evaluate_retrieval
 from otembed.models import check_saveable, describe_model, save_model
+from otembed.models.run_state import train_from
 from otembed.results import RetrievalReport, TrainResult, write_text
 from otembed.training.alignment_layer import store_alignment_layer
 from otembed.training.arguments import training_arguments
@@ -168,19 +169,10 @@ def run_trainer(trainer: SentenceTransformerTrainer, folder: RunFolder, log: Run
     if state.is_main_process:
         folder.keep_metrics_up_to(int(checkpoint.name.split("-")[1]) if checkpoint else -1)
     logger.info("training: %s", f"from {checkpoint.name}" if checkpoint else "from the start")
-    if checkpoint is None:
-        return float(trainer.train().metrics["train_runtime"])
-    saved = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-    control = saved.stateful_callbacks.get("TrainerControl", {}).get("args", {})
-    if saved.global_step < saved.max_steps and not control.get("should_training_stop"):
-        return float(trainer.train(resume_from_checkpoint=str(checkpoint)).metrics["train_runtime"])
-    best = folder.checkpoints / f"checkpoint-{saved.best_global_step}"
-    chosen = best if args.load_best_model_at_end and best.is_dir() else checkpoint
-    trainer._load_from_checkpoint(str(chosen))
-    saved.best_model_checkpoint = str(best) if chosen == best else None
-    trainer.state = saved
-    log.last = folder.last_training_record()
-    return 0.0
+    seconds = train_from(trainer, checkpoint)
+    if seconds is None:
+        log.last = folder.last_training_record()
+    return seconds or 0.0
 
 
 def build_trainer(

@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import math
 import tempfile
-from dataclasses import asdict
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from datasets.arrow_dataset import Dataset
+from pydantic import TypeAdapter
 from sentence_transformers.cross_encoder import CrossEncoder, CrossEncoderTrainer, CrossEncoderTrainingArguments
 from sentence_transformers.cross_encoder.evaluation import CrossEncoderClassificationEvaluator
 from sentence_transformers.cross_encoder.losses import CrossEntropyLoss
-from transformers import PrinterCallback, TrainerState, set_seed
+from transformers import PrinterCallback, set_seed
 
+from otembed.config_xnli import FinetuneConfig
 from otembed.data.nli_formats import LABELS
-from otembed.errors import ConfigError, NumericsError
+from otembed.errors import ConfigError, ModelError, NumericsError
 from otembed.models import freeze
 from otembed.models.architecture import position_limit, transformer_of
 from otembed.models.fingerprint import model_fingerprint
-from otembed.models.run_state import SamplerEpochs, locked
-from otembed.transfer.finetune_run import FinetuneRun
+from otembed.models.run_state import locked, train_from
+from otembed.transfer.head_training import POOLER, HeadWatch, free_memory, on_one_device, shared_arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
-    from transformers import TrainerControl, TrainingArguments
+    from transformers import TrainerControl, TrainerState, TrainingArguments
 
-    from otembed.config_xnli import FinetuneConfig
     from otembed.data.nli import NliSet
     from otembed.mining.progress import Progress
+    from otembed.transfer.head_run import HeadRun
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +48,7 @@ def build_classifier(model: SentenceTransformer, max_length: int, seed: int) -> 
     """Return a classifier of sentence pairs on a copy of the model's transformer; its new head is drawn by the seed.
 
     Pooling and what follows it, prompts and adapters in other modules are not part of it. Longer pairs are cut at
-    ``max_length`` tokens, or at the model's own positions.
+    ``max_length`` tokens, or at the model's own positions. ModelError if transformers does not take over the weights.
     """
     transformer = transformer_of(model)
     limit = position_limit(transformer)
@@ -54,18 +56,42 @@ def build_classifier(model: SentenceTransformer, max_length: int, seed: int) -> 
     with tempfile.TemporaryDirectory(prefix="otembed-") as folder:
         transformer.save_pretrained(folder)
         model.tokenizer.save_pretrained(folder)
-        classifier: CrossEncoder = CrossEncoder(
-            folder,
-            num_labels=len(LABELS),
-            max_length=max_length if limit is None else min(max_length, limit),
-            device=str(model.device),
-            local_files_only=True,
-            model_kwargs={"dtype": torch.float32},
-        )
+        with _without_loading_report():
+            classifier: CrossEncoder = CrossEncoder(
+                folder,
+                num_labels=len(LABELS),
+                max_length=max_length if limit is None else min(max_length, limit),
+                device=str(model.device),
+                local_files_only=True,
+                model_kwargs={"dtype": torch.float32},
+            )
+    _check_encoder(transformer, transformer_of(classifier))
     head = transformer_of(classifier).config
     head.label2id = {name: index for index, name in enumerate(LABELS)}
     head.id2label = dict(enumerate(LABELS))
     return classifier
+
+
+@contextmanager
+def _without_loading_report() -> Iterator[None]:
+    """Leave out that the head is new, which is meant; what else could be missing, :func:`_check_encoder` finds."""
+    told = logging.getLogger("transformers.modeling_utils")
+    level = told.level
+    told.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        told.setLevel(level)
+
+
+def _check_encoder(encoder: torch.nn.Module, classifier: Any) -> None:
+    own, taken = encoder.state_dict(), classifier.base_model.state_dict()
+    for name, value in taken.items():
+        if not name.startswith(POOLER) and not (name in own and torch.equal(value, own[name].to(value))):
+            raise ModelError(
+                f"{type(classifier).__name__} did not take over {name} of {type(encoder).__name__}",
+                "Choose another encoder, or the protocol probe.",
+            )
 
 
 def finetune(
@@ -73,7 +99,7 @@ def finetune(
     train: NliSet,
     dev: NliSet,
     config: FinetuneConfig,
-    run: FinetuneRun,
+    run: HeadRun,
     *,
     resume: bool,
     overwrite: bool,
@@ -94,25 +120,27 @@ def finetune(
     device = model.device
     if config.precision == "fp16" and model.device.type == "cpu":
         raise ConfigError("precision is fp16, which needs a GPU", "Use bf16 or float32 on a CPU.")
-    settings = {
-        "model": model_fingerprint(model),
-        **{key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()},
-        "train": train.digest(),
-        "dev": dev.digest(),
-    }
-    run.open(settings, resume=resume, overwrite=overwrite)
+    run.open(
+        TypeAdapter(FinetuneConfig).dump_python(config, mode="json"),
+        {
+            "encoder": model_fingerprint(model),
+            "training data": train.digest(),
+            "development data": dev.digest(),
+        },
+        resume=resume,
+        overwrite=overwrite,
+    )
     with locked(run.path):
         if run.finished:
             logger.info("%s: already trained", run.path)
             return _load(run, device), run.read_summary()
-        run.drop_half_written()
         classifier = build_classifier(model, config.max_length, config.seed)
         del model
         free_memory()
         summary = freeze(classifier, config.freeze)
         outcome = _train(classifier, train, dev, config, run, progress)
         outcome |= {"trained_parameters": summary.trained, "max_length_used": classifier.max_seq_length}
-        run.finish(classifier, outcome)
+        run.finish(lambda folder: _save(classifier, folder), outcome)
     return classifier, outcome
 
 
@@ -129,18 +157,15 @@ def classify(classifier: CrossEncoder, pairs: NliSet, batch_size: int) -> NDArra
     return found
 
 
-def free_memory() -> None:
-    """Give back what no name holds any more: optimiser states stay in cycles of the trainer."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
 def _texts(pairs: NliSet) -> list[tuple[str, str]]:
     return [(each.premise, each.hypothesis) for each in pairs.examples]
 
 
-def _load(run: FinetuneRun, device: torch.device) -> CrossEncoder:
+def _save(classifier: CrossEncoder, folder: Path) -> None:
+    classifier.save_pretrained(str(folder), create_model_card=False)
+
+
+def _load(run: HeadRun, device: torch.device) -> CrossEncoder:
     classifier: CrossEncoder = CrossEncoder(
         str(run.model), device=str(device), local_files_only=True, model_kwargs={"dtype": torch.float32}
     )
@@ -152,7 +177,7 @@ def _train(
     train: NliSet,
     dev: NliSet,
     config: FinetuneConfig,
-    run: FinetuneRun,
+    run: HeadRun,
     progress: Progress,
 ) -> dict[str, Any]:
     columns = {
@@ -174,7 +199,10 @@ def _train(
         callbacks=[_Watch(progress)],
     )
     trainer.remove_callback(PrinterCallback)
-    _run_trainer(trainer, run)
+    checkpoint = run.last_checkpoint()
+    if checkpoint is not None:
+        logger.info("going on from %s", checkpoint.name)
+    train_from(trainer, checkpoint)
     state = trainer.state
     outcome: dict[str, Any] = {"steps": state.global_step, "best_step": state.best_global_step}
     outcome["dev_accuracy"] = state.best_metric
@@ -183,24 +211,8 @@ def _train(
     return outcome
 
 
-def _run_trainer(trainer: CrossEncoderTrainer, run: FinetuneRun) -> None:
-    """Train from the last whole checkpoint; of one whose training had ended, only load the best."""
-    checkpoint = run.last_checkpoint()
-    if checkpoint is None:
-        trainer.train()
-        return
-    logger.info("going on from %s", checkpoint.name)
-    saved = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-    if saved.global_step < saved.max_steps:
-        trainer.train(resume_from_checkpoint=str(checkpoint))
-        return
-    best = run.checkpoints / f"checkpoint-{saved.best_global_step}"
-    trainer._load_from_checkpoint(str(best if best.is_dir() else checkpoint))
-    trainer.state = saved
-
-
 def _arguments(
-    config: FinetuneConfig, run: FinetuneRun, device: torch.device, pairs: int
+    config: FinetuneConfig, run: HeadRun, device: torch.device, pairs: int
 ) -> CrossEncoderTrainingArguments:
     per_epoch = math.ceil(math.ceil(pairs / (config.batch_size // config.accumulate)) / config.accumulate)
     steps = config.max_steps or math.ceil(per_epoch * config.epochs)
@@ -216,40 +228,20 @@ def _arguments(
         weight_decay=config.weight_decay,
         bf16=config.precision == "bf16",
         fp16=config.precision == "fp16",
-        seed=config.seed,
-        data_seed=config.seed,
         eval_strategy="steps",
         eval_steps=every,
         save_strategy="steps",
         save_steps=every,
-        save_total_limit=2,
         load_best_model_at_end=True,
         metric_for_best_model=METRIC,
         greater_is_better=True,
-        logging_steps=10,
-        logging_nan_inf_filter=False,
-        disable_tqdm=True,
-        report_to="none",
-        use_cpu=device.type == "cpu",
+        **shared_arguments(device, config.seed),
     )
-    # One device: with several GPUs transformers would split batches over them.
-    arguments._n_gpu = min(arguments.n_gpu, 1)
-    return arguments
+    return on_one_device(arguments)
 
 
-class _Watch(SamplerEpochs):
-    """Tell the progress, and stop on NaN."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> TrainerControl:
-        self.progress("fine-tuning", state.global_step, state.max_steps)
-        # A loss that is not finite has to show before a checkpoint is written.
-        control.should_log = control.should_log or control.should_save
-        return control
+class _Watch(HeadWatch):
+    """Say also what the development pairs say."""
 
     def on_log(
         self,
@@ -259,6 +251,7 @@ class _Watch(SamplerEpochs):
         logs: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
+        """Look at the loss and the accuracy."""
         values = logs or {}
         if METRIC in values:
             logger.info(
@@ -267,7 +260,4 @@ class _Watch(SamplerEpochs):
                 state.max_steps,
                 100 * values[METRIC],
             )
-        if not math.isfinite(values.get("loss", 0.0)):
-            raise NumericsError(
-                f"the loss is {values['loss']} at step {state.global_step}", "Lower the learning rate."
-            )
+        super().on_log(args, state, control, logs, **kwargs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,29 +14,26 @@ from transformers import (
     DataCollatorWithPadding,
     PrinterCallback,
     Trainer,
-    TrainerCallback,
     TrainingArguments,
     set_seed,
 )
 
-from otembed.errors import ConfigError, ModelError, NumericsError
+from otembed.errors import ConfigError, ModelError
 from otembed.models.architecture import position_limit, transformer_of
 from otembed.models.freeze import freeze
-from otembed.models.run_state import drop_half_written, last_checkpoint
+from otembed.models.run_state import train_from
+from otembed.transfer.head_training import POOLER, HeadWatch, on_one_device, shared_arguments
 from otembed.transfer.windows import labels, windows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
-    from transformers import PreTrainedModel, TrainerControl, TrainerState
+    from transformers import PreTrainedModel
 
     from otembed.data.qa import QuestionSet
     from otembed.mining.progress import Progress
+    from otembed.transfer.head_run import HeadRun
     from otembed.transfer.span_config import SpanConfig
-
-STAGE = "fine-tuning"
-LOG_EVERY = 10
-ABSENT_POOLER = "pooler."
 
 
 class Trained(NamedTuple):
@@ -74,7 +70,7 @@ def span_model(model: SentenceTransformer, config: SpanConfig) -> PreTrainedMode
         ) from error
     inner = getattr(made, made.base_model_prefix)
     missing, unexpected = inner.load_state_dict(encoder.state_dict(), strict=False)
-    strange = [*missing, *(name for name in unexpected if not name.startswith(ABSENT_POOLER))]
+    strange = [*missing, *(name for name in unexpected if not name.startswith(POOLER))]
     if strange:
         raise ModelError(
             f"the weights of {type(encoder).__name__} do not fit the encoder of {type(made).__name__}: {strange[0]}",
@@ -102,8 +98,7 @@ def train_spans(
     data: QuestionSet,
     config: SpanConfig,
     *,
-    checkpoints: Path | None,
-    resume: bool,
+    run: HeadRun | None,
     progress: Progress,
 ) -> Trained:
     """Fine-tune a span head and what is not frozen below it.
@@ -116,10 +111,8 @@ def train_spans(
         Training questions; the first answer of each counts.
     config
         The knobs.
-    checkpoints
-        Folder for checkpoints; None for none.
-    resume
-        Go on after the last whole checkpoint there, if there is one.
+    run
+        Folder for checkpoints, None for none. Training goes on after the last whole one there, if there is one.
     progress
         Called with ``fine-tuning``, the step and the number of steps.
 
@@ -134,9 +127,8 @@ def train_spans(
     tokenizer: Any = model.tokenizer
     examples = training_windows(data, tokenizer, config, type_count(made))
     on_device = min(config.device_batch_size, config.batch_size)
-    watch = _Watch(progress)
     with ExitStack() as stack:
-        folder = checkpoints or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder = run.checkpoints if run else Path(stack.enter_context(tempfile.TemporaryDirectory()))
         arguments = TrainingArguments(
             output_dir=str(folder),
             learning_rate=config.learning_rate,
@@ -146,34 +138,20 @@ def train_spans(
             gradient_accumulation_steps=config.batch_size // on_device,
             warmup_steps=config.warmup,
             weight_decay=config.weight_decay,
-            seed=config.seed,
-            data_seed=config.seed,
-            save_strategy="no" if checkpoints is None else "steps",
+            save_strategy="steps" if run else "no",
             save_steps=config.save_every,
-            save_total_limit=2,
-            logging_steps=LOG_EVERY,
-            logging_first_step=True,
-            logging_nan_inf_filter=False,
             remove_unused_columns=False,
-            disable_tqdm=True,
-            report_to="none",
-            use_cpu=model.device.type == "cpu",
+            **shared_arguments(model.device, config.seed),
         )
-        # One device: with several GPUs, transformers would split batches over them and change the protocol.
-        arguments._n_gpu = min(arguments.n_gpu, 1)
         trainer = Trainer(
             model=made,
-            args=arguments,
+            args=on_one_device(arguments),
             train_dataset=examples,
             data_collator=DataCollatorWithPadding(tokenizer),
-            callbacks=[watch],
+            callbacks=[HeadWatch(progress)],
         )
         trainer.remove_callback(PrinterCallback)
-        last = None
-        if resume and checkpoints is not None:
-            drop_half_written(checkpoints)
-            last = last_checkpoint(checkpoints)
-        trainer.train(resume_from_checkpoint=None if last is None else str(last))
+        train_from(trainer, run.last_checkpoint() if run else None)
         state = trainer.state
     losses = {str(entry["step"]): float(entry["loss"]) for entry in state.log_history if "loss" in entry}
     return Trained(made.eval(), len(examples), int(state.global_step), losses)
@@ -182,35 +160,3 @@ def train_spans(
 def type_count(model: PreTrainedModel) -> int:
     """Return how many token types the model knows; 0 where it has none."""
     return int(getattr(model.config, "type_vocab_size", 0) or 0)
-
-
-class _Watch(TrainerCallback):
-    """Say how far the training is, and stop it on NaN or infinity."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Start the clock where a resumed run left it."""
-        self.progress(STAGE, state.global_step, state.max_steps)
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Move on by one optimiser step."""
-        self.progress(STAGE, state.global_step, state.max_steps)
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Look at the loss."""
-        loss = (logs or {}).get("loss")
-        if loss is not None and not math.isfinite(loss):
-            raise NumericsError(f"the loss is {loss} at step {state.global_step}", "Lower learning_rate.")

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from otembed.mining.progress import Progress
+    from otembed.transfer.head_run import HeadRun
 
     Labels = NDArray[np.int64]
 
@@ -158,9 +159,13 @@ def _check_request(
     if run is None and (resume or overwrite):
         raise ConfigError("no run is named to resume or overwrite", "Name its folder.")
     if run is not None:
-        from otembed.transfer.finetune_run import FinetuneRun
+        _head_run(run).refuse_taken(resume=resume, overwrite=overwrite)
 
-        FinetuneRun(Path(run)).refuse_taken(resume=resume, overwrite=overwrite)
+
+def _head_run(folder: str | Path) -> HeadRun:
+    from otembed.transfer.head_run import HeadRun
+
+    return HeadRun(Path(folder), kind="classifier of sentence pairs", command="otembed eval xnli")
 
 
 def _read(place: Place, language: str, *, for_test: bool = False) -> NliSet:
@@ -258,8 +263,8 @@ def _finetuned(
     overwrite: bool,
     progress: Progress,
 ) -> tuple[dict[str, Labels], float, dict[str, Any]]:
-    from otembed.transfer.finetune import classify, finetune, free_memory
-    from otembed.transfer.finetune_run import FinetuneRun
+    from otembed.transfer.finetune import classify, finetune
+    from otembed.transfer.head_training import free_memory
 
     with tempfile.TemporaryDirectory(prefix="otembed-") if run is None else nullcontext(str(run)) as folder:
         classifier, outcome = finetune(
@@ -267,7 +272,7 @@ def _finetuned(
             train,
             dev,
             config,
-            FinetuneRun(Path(folder)),
+            _head_run(folder),
             resume=resume,
             overwrite=overwrite,
             progress=progress,

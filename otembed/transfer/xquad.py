@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -11,20 +10,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from pydantic import TypeAdapter
+from transformers import AutoModelForQuestionAnswering
 
 from otembed.data.qa import QuestionSet
 from otembed.data.qa_files import QuestionPlace, place_name, read_questions
 from otembed.errors import ConfigError, DataError, NumericsError
 from otembed.evaluation.bitext import check_count
 from otembed.mining.progress import silent
+from otembed.models.fingerprint import model_fingerprint
 from otembed.models.run_state import locked
 from otembed.outcomes import Outcomes, digest_of
 from otembed.results import write_text
+from otembed.transfer.head_run import HeadRun
 from otembed.transfer.span_config import SpanConfig
 from otembed.transfer.span_decoding import best_spans
-from otembed.transfer.span_folder import SpanFolder
 from otembed.transfer.span_report import FULL_TRAINING, SpanReport, SpanScores
-from otembed.transfer.span_training import train_spans, type_count
+from otembed.transfer.span_training import Trained, train_spans, type_count
 from otembed.transfer.squad_score import normalizer, score_answers
 from otembed.transfer.windows import Window, windows
 
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 SUITE = "xquad"
 SQUAD_QUESTIONS = 87_599
 PREDICTION_BATCH = 16
+# What changes nothing in training: a finished run may be scored again in another way.
+AFTERWARDS = ("normalization", "max_answer_length", "save_every")
 
 
 def evaluate_xquad_span(
@@ -51,6 +54,7 @@ def evaluate_xquad_span(
     train_limit: int | None = None,
     run: str | Path | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     predictions: str | Path | None = None,
     progress: Progress = silent,
     name: str = "model",
@@ -75,8 +79,8 @@ def evaluate_xquad_span(
         Test questions of each language, and training questions, at equal distances in the file; None for all.
     run
         Folder that keeps checkpoints and, in the end, the trained model; None for none.
-    resume
-        Go on with the run in that folder.
+    resume, overwrite
+        Go on with the run in that folder, or replace it. A finished run is only asked.
     predictions
         Folder for ``XX.json``, the answers of each language by question id, as SQuAD's scripts read them.
     progress
@@ -99,31 +103,27 @@ def evaluate_xquad_span(
     config = config or SpanConfig()
     if not data:
         raise DataError("no test questions", "Give at least one language.")
-    if resume and run is None:
-        raise ConfigError("nothing to resume without a run folder", "Name the folder of the earlier run.")
+    if run is None and (resume or overwrite):
+        raise ConfigError("no run is named to resume or overwrite", "Name its folder.")
+    folder = None if run is None else HeadRun(Path(run), "span head", "otembed eval xquad --protocol span")
+    if folder:
+        folder.refuse_taken(resume=resume, overwrite=overwrite)
     rules = {code: normalizer(config.normalization, code) for code in data}
     for what, number in (("limit", limit), ("train_limit", train_limit)):
         if number is not None:
             check_count(what, number)
     tests = {code: _read(place, unique_ids=True).spread(limit) for code, place in data.items()}
     learnt = _read(train, unique_ids=False).spread(train_limit)
-    folder = None if run is None else SpanFolder(Path(run))
     settings = TypeAdapter(SpanConfig).dump_python(config, mode="json")
     begun = perf_counter()
-    known = folder is not None and folder.open(model, learnt, settings, resume=resume)
-    with nullcontext() if folder is None else locked(folder.path):
-        trained = folder.trained(model) if folder and known else None
-        if trained is None:
-            trained = train_spans(
-                model,
-                learnt,
-                config,
-                checkpoints=folder.checkpoints if folder else None,
-                resume=resume,
-                progress=progress,
+    if folder is None:
+        trained = train_spans(model, learnt, config, run=None, progress=progress)
+    else:
+        folder.open(_lasting(settings), _inputs(model, learnt), resume=resume, overwrite=overwrite)
+        with locked(folder.path):
+            trained = (
+                _kept(folder, model) if folder.finished else _train_in(folder, model, learnt, config, progress)
             )
-            if folder:
-                folder.finish(trained, model.tokenizer)
     trained_at = perf_counter()
     scores: list[SpanScores] = []
     outcomes: list[Outcomes] = []
@@ -158,6 +158,38 @@ def evaluate_xquad_span(
         prediction_seconds=perf_counter() - trained_at,
         outcomes=tuple(outcomes),
     )
+
+
+def _lasting(settings: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in AFTERWARDS}
+
+
+def _inputs(model: SentenceTransformer, train: QuestionSet) -> dict[str, str]:
+    texts = [part for each in train.questions for part in (each.id, each.text, *map(str, each.answers))]
+    return {
+        "encoder": model_fingerprint(model),
+        "training data": digest_of([*texts, *(each.text for each in train.paragraphs)]),
+    }
+
+
+def _train_in(
+    folder: HeadRun, model: SentenceTransformer, train: QuestionSet, config: SpanConfig, progress: Progress
+) -> Trained:
+    trained = train_spans(model, train, config, run=folder, progress=progress)
+
+    def save(place: Path) -> None:
+        trained.model.save_pretrained(place)
+        model.tokenizer.save_pretrained(place)
+
+    folder.finish(save, {"windows": trained.windows, "steps": trained.steps, "losses": trained.losses})
+    return trained
+
+
+def _kept(folder: HeadRun, model: SentenceTransformer) -> Trained:
+    made: Any = AutoModelForQuestionAnswering.from_pretrained(
+        folder.model, local_files_only=True, dtype=torch.float32
+    )
+    return Trained(made.to(model.device).eval(), **folder.read_summary())
 
 
 def training_label(data: QuestionSet) -> str:

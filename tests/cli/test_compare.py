@@ -117,6 +117,7 @@ def test_models_are_evaluated_on_text_links_and_collections(
         tiny_model_path,
         f"other={tiny_wordpiece_model_path}",
         *("--pairs", f"de-en={source},{target}", "--center", "--device", "cpu", "--resamples", "200"),
+        *("--cache", tmp_path / "cache"),
         *("--mining", f"de-en={source},{target},{gold}", "--gold", f"deen={source},{target},{links}"),
         *("--html", tmp_path / "page.html", "--json"),
     )
@@ -130,6 +131,7 @@ def test_models_are_evaluated_on_text_links_and_collections(
     assert found.models[1].shapes[0].sentences == 6
     assert {each.model for each in found.word_maps} == {0, 1}
     assert f"evaluating {tiny_model_path}: retrieval" in result.stderr
+    assert list((tmp_path / "cache" / "embeddings").iterdir())
     assert "Words linked in example sentences" in (tmp_path / "page.html").read_text()
 
 

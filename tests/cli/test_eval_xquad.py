@@ -19,14 +19,19 @@ SPAN = ["--set", "max_length=48", "--set", "stride=8", "--set", "max_question_le
 
 
 @pytest.fixture
-def command(tiny_model_path, xquad_files):
+def common(tiny_model_path, xquad_files):
     data = [part for code, path in xquad_files.items() for part in ("--data", f"{code}={path}")]
     return ["xquad", str(tiny_model_path), *data, "--device", "cpu"]
 
 
 @pytest.fixture
-def span(command, xquad_files):
-    return [*command, "--protocol", "span", "--train", str(xquad_files["en"]), "--batch-size", "4", *SPAN]
+def command(common, tmp_path):
+    return [*common, "--cache", str(tmp_path / "cache")]
+
+
+@pytest.fixture
+def span(common, xquad_files):
+    return [*common, "--protocol", "span", "--train", str(xquad_files["en"]), "--batch-size", "4", *SPAN]
 
 
 def run(arguments):
@@ -77,16 +82,35 @@ def test_a_stand_in_says_so_everywhere(span, tmp_path):
         (["--max-steps", "3"], "--max-steps means nothing with --protocol retrieval"),
         (["--protocol", "span", "--plot", "x.png"], "--plot means nothing with --protocol span"),
         (["--protocol", "span"], "--train is missing"),
-        (["--protocol", "span", "--train", "x", "--resume"], "--resume needs the folder"),
+        (["--protocol", "span", "--train", "x", "--resume"], "--resume and --overwrite need the folder"),
+        (["--protocol", "span", "--train", "x", "--no-cache"], "--no-cache means nothing with --protocol span"),
+        (["--cache", "c", "--no-cache"], "exclude each other"),
         (["--protocol", "span", "--train", "x", "--set", "epoch=1"], "Did you mean 'epochs'"),
         (["--data", "en=other.json"], "--data names en twice"),
         (["--plot", "x.pdf"], "a picture is .png or .svg"),
         (["--task", "answer"], "task 'answer' is unknown"),
     ],
 )
-def test_flags_that_mean_nothing_are_refused(command, more, message):
+def test_flags_that_mean_nothing_are_refused(common, more, message):
     with pytest.raises(ConfigError, match=message):
-        run([*command, *more])
+        run([*common, *more])
+
+
+def test_vectors_are_kept_and_found_again_unless_that_is_refused(command, common, tmp_path):
+    kept = tmp_path / "cache" / "embeddings"
+    first = run([*command, "--json"])
+
+    def written():
+        return {each: each.stat().st_mtime_ns for each in kept.rglob("*") if each.is_file()}
+
+    times = written()
+    again = run([*command, "--json"])
+    assert times
+    assert written() == times
+    without = run([*common, "--no-cache", "--json"])
+    reports = [QuestionReport.from_json(each.stdout) for each in (first, again, without)]
+    assert [each.scores for each in reports[1:]] == [reports[0].scores] * 2
+    assert [each.answers for each in reports[1:]] == [reports[0].answers] * 2
 
 
 def test_what_is_mended_or_odd_is_said_on_stderr(command, xquad_files):

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from sentence_transformers import SentenceTransformer
 
 import otembed
 from otembed.comparison import Comparison, compare
@@ -217,7 +218,7 @@ def test_an_incomplete_comparison_is_refused():
 
 
 def test_inference_and_questions_are_evaluated_and_stand_ins_noted(
-    tmp_path, tiny_model, tiny_model_path, xquad_files
+    tmp_path, tiny_model, tiny_model_path, xquad_files, monkeypatch
 ):
     rows = [("premise", "hypothesis", "label")]
     for number in range(90):
@@ -228,7 +229,11 @@ def test_inference_and_questions_are_evaluated_and_stand_ins_noted(
     pairs = tmp_path / "nli.tsv"
     pairs.write_text("".join("\t".join(row) + "\n" for row in rows), encoding="utf-8")
     suites = {"xnli": {"de": pairs}, "xquad": xquad_files}
-    found = compare(tiny_model_path, tiny_model_path, suites=suites, nli=pairs, device="cpu", **FAST)
+    options = {"suites": suites, "nli": pairs, "device": "cpu", "cache": tmp_path / "cache", **FAST}
+    found = compare(tiny_model_path, tiny_model_path, **options)
+    with monkeypatch.context() as patch:
+        patch.setattr(SentenceTransformer, "encode", None)
+        assert compare(tiny_model_path, tiny_model_path, **options).tasks == found.tasks
     figures = {(each.suite, each.task, each.metric): each.figures[0].value for each in found.tasks}
     assert (
         figures["xnli", "de", "accuracy"]

@@ -16,7 +16,7 @@ from sentence_transformers import CrossEncoder
 import otembed
 from otembed.config_xnli import FinetuneConfig
 from otembed.data.nli import read_nli
-from otembed.errors import ConfigError, NumericsError
+from otembed.errors import ConfigError, ModelError, NumericsError
 from otembed.models.architecture import transformer_of
 from otembed.transfer.finetune import build_classifier
 
@@ -42,6 +42,21 @@ def test_the_classifier_starts_from_the_encoder(tiny_model):
     assert not torch.equal(heads[0], heads[2])
 
 
+def test_an_encoder_whose_weights_are_not_taken_over_is_refused(tiny_model, monkeypatch):
+    whole = CrossEncoder.__init__
+
+    def forgetful(self, *arguments, **options):
+        whole(self, *arguments, **options)
+        with torch.no_grad():
+            transformer_of(self).base_model.encoder.layer[1].output.dense.weight[0, 0] += 1
+
+    monkeypatch.setattr(CrossEncoder, "__init__", forgetful)
+    with pytest.raises(
+        ModelError, match=r"did not take over encoder\.layer\.1\.output\.dense\.weight of BertModel"
+    ):
+        build_classifier(tiny_model, 128, seed=1)
+
+
 def test_it_learns_and_the_kept_model_gives_the_reported_figures(tiny_model, places, tmp_path):
     before = {name: value.clone() for name, value in tiny_model.state_dict().items()}
     told = []
@@ -52,7 +67,7 @@ def test_it_learns_and_the_kept_model_gives_the_reported_figures(tiny_model, pla
     assert report.label == "stand-in"
     assert report.scores[0].accuracy > 0.5
     assert report.settings["steps"] == 60
-    assert [each for each in told if each[0] == "fine-tuning"] == [("fine-tuning", n, 60) for n in range(1, 61)]
+    assert [each for each in told if each[0] == "fine-tuning"] == [("fine-tuning", n, 60) for n in range(61)]
     assert told[-1] == ("testing", 91, 91)
     assert all(torch.equal(value, before[name]) for name, value in tiny_model.state_dict().items())
     assert sorted(each.name for each in (tmp_path / "run").iterdir()) == ["model", "settings.json", "training.json"]
@@ -115,7 +130,7 @@ def test_a_killed_run_goes_on_to_the_same_figures(tiny_model, tiny_model_path, p
     rest = otembed.evaluate_xnli(
         tiny_model, **places, config=config, run=tmp_path / "cut", resume=True, progress=lambda *each: told.append(each)
     )  # fmt: skip
-    assert told[0] == ("fine-tuning", 13, 24)
+    assert told[0] == ("fine-tuning", 12, 24)
     assert rest.scores == whole.scores
     assert rest.outcomes == whole.outcomes
     assert rest.dev_accuracy == whole.dev_accuracy
@@ -131,7 +146,7 @@ def test_a_run_cut_after_its_last_step_is_not_trained_further(tiny_model, places
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("otembed.transfer.finetune_run.FinetuneRun.finish", killed)
+        patch.setattr("otembed.transfer.head_run.HeadRun.finish", killed)
         with pytest.raises(KeyboardInterrupt):
             otembed.evaluate_xnli(tiny_model, **places, config=config, run=tmp_path / "cut")
     told = []
@@ -175,7 +190,7 @@ def test_taken_folders_are_refused(tiny_model, places, tmp_path):
     evaluate()
     with pytest.raises(ConfigError, match="holds a finished run"):
         evaluate()
-    with pytest.raises(ConfigError, match="the run to resume has another batch_size, seed"):
+    with pytest.raises(ConfigError, match=r"another one: batch_size \d+ is now 32, seed \d+ is now 1\n"):
         evaluate(config=FinetuneConfig(max_steps=1, evaluations=1, learning_rate=1e-3, seed=1), resume=True)
     with pytest.raises(ConfigError, match="to go on and to be replaced"):
         evaluate(resume=True, overwrite=True)

@@ -147,7 +147,7 @@ def test_training_learns_where_answers_are(tiny_model, xquad_files):
         max_length=64, stride=8, max_question_length=30, batch_size=8, max_steps=80, learning_rate=3e-3, warmup=0.0
     )
     data = read_questions(xquad_files["en"])
-    trained = train_spans(tiny_model, data, config, checkpoints=None, resume=False, progress=lambda *_: None)
+    trained = train_spans(tiny_model, data, config, run=None, progress=lambda *_: None)
     answers, _ = predict_answers(trained.model, tiny_model.tokenizer, data, config)
     assert np.mean([score_answer(text, ["The dog"]).f1 for text in answers.values()]) > 0.9
     assert list(trained.losses.values())[-1] < 0.5 * next(iter(trained.losses.values()))
@@ -196,15 +196,46 @@ def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(tiny_model, xquad_fil
     assert (finished.scores, finished.steps, finished.losses) == (again.scores, 4, again.losses)
 
 
+def test_a_run_cut_after_its_last_step_is_not_trained_further(tiny_model, xquad_files, tmp_path, monkeypatch):
+    whole = small(tiny_model, xquad_files, run=tmp_path / "whole")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("otembed.transfer.head_run.HeadRun.finish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            small(tiny_model, xquad_files, run=tmp_path / "cut")
+    told = []
+    rest = small(
+        tiny_model, xquad_files, run=tmp_path / "cut", resume=True, progress=lambda *each: told.append(each)
+    )
+    assert "fine-tuning" not in {each[0] for each in told}
+    assert (rest.scores, rest.steps, rest.losses) == (whole.scores, whole.steps, whole.losses)
+    weights = [(tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("whole", "cut")]
+    assert weights[0] == weights[1]
+
+
+def test_a_run_is_replaced_only_when_no_process_works_on_it(tiny_model, xquad_files, tmp_path):
+    first = small(tiny_model, xquad_files, run=tmp_path / "run", train_limit=2)
+    kept = (tmp_path / "run" / "model" / "model.safetensors").read_bytes()
+    with locked(tmp_path / "run"), pytest.raises(ConfigError, match="another process works on this run"):
+        small(tiny_model, xquad_files, run=tmp_path / "run", overwrite=True)
+    assert (tmp_path / "run" / "model" / "model.safetensors").read_bytes() == kept
+    again = small(tiny_model, xquad_files, run=tmp_path / "run", overwrite=True)
+    assert again.training_questions > first.training_questions
+    assert (tmp_path / "run" / "model" / "model.safetensors").read_bytes() != kept
+
+
 def test_another_run_is_not_touched(tiny_model, tiny_wordpiece_model, xquad_files, tmp_path):
     small(tiny_model, xquad_files, run=tmp_path / "run")
     files = sorted(each for each in (tmp_path / "run").rglob("*") if each.is_file())
     kept = [each.read_bytes() for each in files]
-    with pytest.raises(ConfigError, match="is there already\nChoose another run folder, or go on"):
+    with pytest.raises(ConfigError, match=r"holds a finished run\nGo on with --resume, replace it"):
         small(tiny_model, xquad_files, run=tmp_path / "run")
-    with pytest.raises(ConfigError, match="holds another run: another encoder"):
+    with pytest.raises(ConfigError, match="another one: another encoder"):
         small(tiny_wordpiece_model, xquad_files, run=tmp_path / "run", resume=True)
-    with pytest.raises(ConfigError, match="holds another run: other training data"):
+    with pytest.raises(ConfigError, match="another one: another training data"):
         small(tiny_model, xquad_files, run=tmp_path / "run", resume=True, train_limit=2)
     other = SpanConfig(
         max_length=48, stride=8, max_question_length=16, batch_size=4, device_batch_size=2, max_steps=9
@@ -218,9 +249,9 @@ def test_another_run_is_not_touched(tiny_model, tiny_wordpiece_model, xquad_file
     assert [each.read_bytes() for each in files] == kept
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter").write_text("dear")
-    with pytest.raises(ConfigError, match=r"no run to resume: settings\.json cannot be read"):
+    with pytest.raises(ConfigError, match="holds no run of otembed eval xquad"):
         small(tiny_model, xquad_files, run=tmp_path / "mine", resume=True)
-    with pytest.raises(ConfigError, match="nothing to resume without a run folder"):
+    with pytest.raises(ConfigError, match="no run is named to resume"):
         small(tiny_model, xquad_files, resume=True)
 
 
