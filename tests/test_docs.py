@@ -138,18 +138,20 @@ def test_tables_of_word_alignment_are_rendered_from_the_measurement():
 def test_tables_of_the_xnli_guide_are_rendered_from_the_measurements():
     guide = (ROOT / "docs" / "xnli.md").read_text(encoding="utf-8")
     results = ROOT / "benchmarks" / "results"
-    before, after = (
-        XnliReport.from_json((results / f"xnli_probe_{name}.json").read_text(encoding="utf-8"))
-        for name in ("before", "after")
-    )
-    assert xnli_markdown(before, after) in guide
-    assert before.label == after.label == "stand-in"
+    for protocol in ("probe", "finetune"):
+        before, after = (
+            XnliReport.from_json((results / f"xnli_{protocol}_{name}.json").read_text(encoding="utf-8"))
+            for name in ("before", "after")
+        )
+        assert xnli_markdown(before, after) in guide
+        assert before.protocol == protocol
+        assert before.label == after.label == "stand-in"
     document = json.loads((results / "encoding.json").read_text(encoding="utf-8"))
     assert benchmark_script("encoding").table(document) in guide
 
 
 def test_tables_of_untrained_question_answering_are_rendered_from_the_measurement():
-    benchmark = benchmark_script("xquad")
+    benchmark = benchmark_script("transfer")
     place = ROOT / "benchmarks" / "results" / "xquad_retrieval_before.json"
     document = json.loads(place.read_text(encoding="utf-8"))
     guide = (ROOT / "docs" / "xquad.md").read_text(encoding="utf-8")
@@ -160,7 +162,7 @@ def test_tables_of_untrained_question_answering_are_rendered_from_the_measuremen
 
 @pytest.mark.parametrize("kind", ["retrieval", "span"])
 def test_tables_of_question_answering_are_rendered_from_the_measurements(kind):
-    benchmark = benchmark_script("xquad")
+    benchmark = benchmark_script("transfer")
     documents = [
         json.loads((ROOT / "benchmarks" / "results" / f"xquad_{kind}_{name}.json").read_text(encoding="utf-8"))
         for name in ("before", "after")

@@ -167,7 +167,7 @@ def _outcomes_of(document: dict[str, Any], path: Path) -> tuple[Outcomes, ...]:
 
 
 def stand_in_notes(document: dict[str, Any]) -> list[str]:
-    """Return a note where a result, or a part of it, says that it was trained on stand-in data."""
+    """Return a note, by suite, where a result, or a part of it, says that it was trained on stand-in data."""
 
     def says_so(value: Any) -> bool:
         if isinstance(value, dict):
@@ -175,7 +175,8 @@ def stand_in_notes(document: dict[str, Any]) -> list[str]:
         return isinstance(value, str) and "stand-in" in value
 
     rest = {key: value for key, value in document.items() if key != "outcomes"}
-    return [f"{document['kind']}: {STAND_IN}"] if says_so(rest) else []
+    suites = sorted({each["suite"] for each in document.get("outcomes", ())})
+    return [f"{', '.join(suites) or document['kind']}: {STAND_IN}"] if says_so(rest) else []
 
 
 def read_curve(path: Path) -> list[dict[str, float]]:

@@ -126,7 +126,8 @@ def evaluate_xnli(
         right = found[language] == pairs.labels()
         counts = np.bincount(pairs.labels(), minlength=len(LABELS))
         scores.append(XnliScore(language, len(pairs), float(right.mean()), float(counts.max() / counts.sum())))
-        outcomes.append(Outcomes("xnli", language, "accuracy", pairs.digest(), tuple(right.astype(float).tolist())))
+        task = language if isinstance(config, ProbeConfig) else f"{language}, fine-tuned"
+        outcomes.append(Outcomes("xnli", task, "accuracy", pairs.digest(), tuple(right.astype(float).tolist())))
     return XnliReport(
         model=label,
         protocol="probe" if isinstance(config, ProbeConfig) else "finetune",

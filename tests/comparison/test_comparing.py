@@ -145,7 +145,7 @@ def test_stand_in_training_is_noted(document, noted):
 def test_notes_reach_the_summary(tmp_path, planted, write_result):
     places = [write_result(tmp_path / f"{row}.json", planted(), stand_in=bool(row)) for row in range(2)]
     found = compare(*places, **FAST)
-    assert f"Note on {places[1]}: XnliReport: trained on stand-in data." in found.summary
+    assert f"Note on {places[1]}: xnli: trained on stand-in data." in found.summary
 
 
 @pytest.mark.parametrize(

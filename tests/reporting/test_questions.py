@@ -101,8 +101,8 @@ def test_reports_of_another_kind_are_refused():
 
 
 def test_the_benchmark_sets_before_and_after_beside_each_other():
-    place = Path(__file__).parents[2] / "benchmarks" / "xquad.py"
-    specification = spec_from_file_location("xquad", place)
+    place = Path(__file__).parents[2] / "benchmarks" / "transfer.py"
+    specification = spec_from_file_location("transfer", place)
     script = module_from_spec(specification)
     specification.loader.exec_module(script)
     means, matrix, answers = script.tables(retrieval().to_dict(), retrieval().to_dict())
@@ -112,3 +112,5 @@ def test_the_benchmark_sets_before_and_after_beside_each_other():
     (table,) = script.tables(spans().to_dict(), spans("n", 0.1).to_dict())
     assert "| en | 10 | 50.0 | 60.0 | +10.0 | 25.0 | 25.0 | +0.0 |" in table
     assert "| mean | 20 | 37.5 | 42.5 | +5.0 | 18.8 | 18.8 | +0.0 |" in table
+    document = {"model": "a/b", "data": {"en": "/c/d.json"}, "losses": [1.5], "outcomes": [1]}
+    assert script.stored(document) == {"model": "b", "data": {"en": "d.json"}, "losses": [1.5]}

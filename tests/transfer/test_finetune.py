@@ -77,6 +77,7 @@ def test_it_learns_and_the_kept_model_gives_the_reported_figures(tiny_model, pla
         found = kept.predict([(each.premise, each.hypothesis) for each in pairs.examples]).argmax(1)
         assert list(outcome.values) == (found == pairs.labels()).tolist()
         assert score.accuracy == outcome.value
+    assert [each.task for each in report.outcomes] == [f"{each}, fine-tuned" for each in places["tests"]]
     dev = read_nli(places["dev"])
     right = kept.predict([(each.premise, each.hypothesis) for each in dev.examples]).argmax(1) == dev.labels()
     assert report.dev_accuracy == pytest.approx(right.mean())

@@ -1,13 +1,14 @@
-"""Claim: what training with otembed does to question answering across languages, retrieval and spans.
+"""Claim: what training with otembed does to transfer: inference, retrieval with questions, answer spans.
 
-The reports are those of the command; the same settings before and after:
+The reports are those of the commands; the same settings before and after:
 
+    otembed eval xnli MODEL --protocol finetune --train FILE --dev FILE --test 'xnli.test.{}.tsv' -o before.json
     otembed eval xquad MODEL --data en=en.json --data ar=ar.json --max-seq-length 256 -o before.json
     otembed eval xquad MODEL --protocol span --train FILE --data en=xquad.en.json ... -o before.json
 
 Here they are set beside each other as Markdown, and stored without what each question contributed:
 
-    python benchmarks/xquad.py before.json after.json --store benchmarks/results/xquad_retrieval
+    python benchmarks/transfer.py before.json after.json --store benchmarks/results/xquad_retrieval
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from otembed.evaluation.question_report import QuestionReport
+from otembed.reporting import xnli_markdown
 from otembed.reporting.questions import markdown, question_rows
 from otembed.reporting.tables import percent, points
 from otembed.transfer.span_report import SpanReport
+from otembed.transfer.xnli_report import XnliReport
 
+MATRICES = ("paragraph", "sentence")
 RETRIEVAL = {
     "paragraph, within languages": "paragraph_within_accuracy",
     "paragraph, across languages": "paragraph_across_accuracy",
@@ -103,11 +107,25 @@ def tables(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     """Every table of two reports of one kind."""
     if before["kind"] == SpanReport.__name__:
         return [span_table(before, after)]
-    return [
-        means_table(before, after),
-        matrix_table(before, after, "paragraph"),
-        answers_table(before, after),
-    ]
+    if before["kind"] == XnliReport.__name__:
+        return [xnli_markdown(*(XnliReport.from_dict(each) for each in (before, after)))]
+    drawn = {each["task"] for each in before["scores"]}
+    matrices = [matrix_table(before, after, task) for task in MATRICES if task in drawn]
+    return [means_table(before, after), *matrices[:1], answers_table(before, after)]
+
+
+def stored(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the report without what each question contributed, files by their names alone."""
+    return {key: named(value) for key, value in document.items() if key != "outcomes"}
+
+
+def named(value: Any) -> Any:
+    """Where files lay on this machine is nobody's business."""
+    if isinstance(value, dict):
+        return {key: named(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [named(each) for each in value]
+    return Path(value).name if isinstance(value, str) and "/" in value else value
 
 
 def main() -> None:
@@ -116,12 +134,14 @@ def main() -> None:
     parser.add_argument("before", type=Path)
     parser.add_argument("after", type=Path)
     parser.add_argument("--store", metavar="PREFIX", help="write PREFIX_before.json and PREFIX_after.json")
+    parser.add_argument("--called", metavar="NAME", help="the trained model's name in AFTER, instead of its folder")
     options = parser.parse_args()
     documents = [json.loads(path.read_text(encoding="utf-8")) for path in (options.before, options.after)]
+    if options.called:
+        documents[1]["model"] = options.called
     if options.store:
         for name, document in zip(("before", "after"), documents, strict=True):
-            short = {key: value for key, value in document.items() if key != "outcomes"}
-            text = json.dumps(short, ensure_ascii=False, indent=1) + "\n"
+            text = json.dumps(stored(document), ensure_ascii=False, indent=1) + "\n"
             Path(f"{options.store}_{name}.json").write_text(text, encoding="utf-8")
     print("\n".join(tables(*documents)), end="")  # noqa: T201
 
