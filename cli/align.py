@@ -14,7 +14,18 @@ import typer
 from otembed.errors import ConfigError
 
 from .completion import choice_values, model_values
-from .options import ALIGNMENT_UNITS, DECODINGS, alignment_config, refuse_taken
+from .options import (
+    DECODINGS,
+    AlignerSettings,
+    Device,
+    JsonDocument,
+    Layer,
+    LinkThreshold,
+    SentencesAtATime,
+    Unit,
+    alignment_config,
+    refuse_taken,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -55,13 +66,8 @@ def align_command(
         str, typer.Option(help="Folder, hub name or offline:NAME.", autocompletion=model_values)
     ] = "offline:multilingual-e5-small",
     tokenized: Annotated[bool, typer.Option("--tokenized", help="Words are parted by spaces alone.")] = False,
-    layer: Annotated[
-        str | None, typer.Option(metavar="N|auto", help="Layer; the stored or best one without.")
-    ] = None,
-    unit: Annotated[
-        str | None,
-        typer.Option(metavar="word|token", help="What is aligned.", autocompletion=choice_values(*ALIGNMENT_UNITS)),
-    ] = None,
+    layer: Layer = None,
+    unit: Unit = None,
     decoding: Annotated[
         str | None,
         typer.Option(
@@ -70,12 +76,8 @@ def align_command(
             autocompletion=choice_values(*DECODINGS),
         ),
     ] = None,
-    threshold: Annotated[
-        float | None, typer.Option(help="Least probability of a link beyond the mutual ones.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as epsilon=0.05.")
-    ] = None,
+    threshold: LinkThreshold = None,
+    settings: AlignerSettings = None,
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Write 0-0:0.9312 for 0-0.")] = False,
     index_base: Annotated[int, typer.Option(min=0, max=1, help="Count words from 0 or 1.")] = 0,
     heat_map: Annotated[
@@ -86,9 +88,9 @@ def align_command(
         Path | None, typer.Option(metavar="FILE", help="Draw two sentences: .png or .svg (otembed[plots]).")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="First N pairs.")] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Sentences encoded at a time.")] = 32,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; the best there is without it.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    batch_size: SentencesAtATime = 32,
+    device: Device = None,
+    as_json: JsonDocument = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write here instead of to stdout, whole or not at all.")
     ] = None,

@@ -22,7 +22,7 @@ from .material import (
     parallel_texts,
     question_places,
 )
-from .options import check_choice, refuse_taken
+from .options import Device, JsonDocument, SentencesAtATime, check_choice, refuse_taken
 
 EXIT_NO = 1
 CORRECTIONS = ("none", "holm")
@@ -78,18 +78,18 @@ def compare_command(
     index_base: Annotated[int, typer.Option(min=0, max=1, help="Whether --gold counts words from 0 or 1.")] = 1,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="First N rows of --pairs, --gold.")] = None,
     center: Annotated[bool, typer.Option("--center", help="Score retrieval with centred vectors as well.")] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Sentences encoded at a time.")] = 32,
+    batch_size: SentencesAtATime = 32,
     cache: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of sentence vectors. [default: the user's]")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; the best there is without it.")] = None,
+    device: Device = None,
     resamples: Annotated[int, typer.Option(min=100, help="Resamples of the bootstrap.")] = 10_000,
     confidence: Annotated[float, typer.Option(help="Of the intervals, a share.")] = 0.95,
     correction: Annotated[str, typer.Option(metavar="none|holm", help="Of verdicts on many tasks.")] = "none",
     seed: Annotated[int, typer.Option(min=0, help="Of the resamples.")] = 0,
     sentences: Annotated[int, typer.Option(min=0, help="Sentences whose word links are kept for --html.")] = 3,
     every: Annotated[bool, typer.Option("--all", help="Tables with every metric, not just the first.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonDocument = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the result here as JSON.")] = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write one self-contained page.")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as Markdown.")] = None,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Preset, Settings, refuse_taken
+from .options import JsonDocument, Preset, Settings, refuse_taken
 
 INIT_HELP = """Write a YAML file of every setting of otembed train, each with what it does and may be.
 
@@ -65,7 +65,7 @@ def show_command(
     config: Annotated[Path | None, typer.Argument(help="YAML file of settings.", show_default=False)] = None,
     preset: Preset = None,
     settings: Settings = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonDocument = False,
 ) -> None:
     """Merge and print."""
     from otembed.settings import resolve_settings

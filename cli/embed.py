@@ -11,14 +11,11 @@ from .mining_options import (
     DEFAULT_MODEL,
     BatchSize,
     Cache,
-    Device,
     Engine,
-    Force,
     MaxCharacters,
     Model,
     Precision,
     Prompt,
-    PromptName,
     RayAddress,
     TruncateDim,
     Workers,
@@ -27,7 +24,7 @@ from .mining_options import (
     say_counts,
     start_logging,
 )
-from .options import refuse_taken
+from .options import Device, Force, PromptName, refuse_taken
 from .stages import StageProgress
 
 HELP = """Embed the lines of a file: one row of unit vectors a line, zeros for lines without usable text.

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from . import evaluate_mining, evaluate_xnli, evaluate_xquad
-from .completion import model_values, pair_values
+from .completion import pair_values
 from .evaluate_alignment import ALIGNMENT_HELP, alignment_command
 from .material import pair_specs, parallel_texts
-from .options import refuse_taken
+from .options import Device, Force, JsonDocument, ModelArgument, PromptName, ReportFile, refuse_taken
 
 RETRIEVAL_HELP = """Find translations: top-1 accuracy, weighted F1 and xSIM in both directions.
 
@@ -36,14 +35,7 @@ app.command("mining", help=evaluate_mining.HELP, no_args_is_help=True)(evaluate_
 
 @app.command("retrieval", help=RETRIEVAL_HELP, no_args_is_help=True)
 def retrieval_command(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="Folder, hub name or offline:multilingual-e5-small.",
-            show_default=False,
-            autocompletion=model_values,
-        ),
-    ],
+    model: ModelArgument,
     pairs: Annotated[
         list[str],
         typer.Option(
@@ -55,14 +47,14 @@ def retrieval_command(
     ],
     k: Annotated[int, typer.Option("--k", min=1, help="Neighbours of the xSIM margin.")] = 4,
     batch_size: Annotated[int, typer.Option(min=1, help="Most sentences encoded at a time.")] = 32,
-    prompt_name: Annotated[str | None, typer.Option(help="One of the model's prompts, such as query.")] = None,
+    prompt_name: PromptName = None,
     prompt: Annotated[str | None, typer.Option(help="Text before every sentence, such as 'query: '.")] = None,
     center: Annotated[bool, typer.Option("--center", help="Score a second time with centred vectors.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="First N rows of each pair.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; the best there is without it.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the report here as JSON.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file of --output.")] = False,
+    device: Device = None,
+    as_json: JsonDocument = False,
+    output: ReportFile = None,
+    force: Force = False,
 ) -> None:
     """Parse the flags, evaluate, print."""
     specs = pair_specs(pairs)

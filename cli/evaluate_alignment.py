@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .completion import choice_values, model_values
+from .completion import choice_values
 from .material import gold_places, gold_sets
-from .options import ALIGNMENT_UNITS, DECODINGS, alignment_config, refuse_taken
+from .options import (
+    DECODINGS,
+    AlignerSettings,
+    Device,
+    Force,
+    JsonDocument,
+    Layer,
+    LinkThreshold,
+    ModelArgument,
+    ReportFile,
+    SentencesAtATime,
+    Unit,
+    alignment_config,
+    refuse_taken,
+)
 
 ALIGNMENT_HELP = """Link the words of gold-aligned sentences: precision, recall, F1 and alignment error rate.
 
@@ -20,26 +33,14 @@ sentence source target S|P. All files may be compressed.
 
 
 def alignment_command(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="Folder, hub name or offline:multilingual-e5-small.",
-            show_default=False,
-            autocompletion=model_values,
-        ),
-    ],
+    model: ModelArgument,
     gold: Annotated[
         list[str],
         typer.Option("--gold", metavar="NAME=TEXT,LINKS", help="Sentences and links; repeat for more sets."),
     ],
     index_base: Annotated[int, typer.Option(min=0, max=1, help="Whether the gold counts words from 0 or 1.")] = 1,
-    layer: Annotated[
-        str | None, typer.Option(metavar="N|auto", help="Layer; the stored or best one without.")
-    ] = None,
-    unit: Annotated[
-        str | None,
-        typer.Option(metavar="word|token", help="What is aligned.", autocompletion=choice_values(*ALIGNMENT_UNITS)),
-    ] = None,
+    layer: Layer = None,
+    unit: Unit = None,
     decoding: Annotated[
         str | None,
         typer.Option(
@@ -48,18 +49,14 @@ def alignment_command(
             autocompletion=choice_values(*DECODINGS),
         ),
     ] = None,
-    threshold: Annotated[
-        float | None, typer.Option(help="Least probability of a link beyond the mutual ones.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as epsilon=0.05.")
-    ] = None,
+    threshold: LinkThreshold = None,
+    settings: AlignerSettings = None,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="First N pairs of each set.")] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Sentences encoded at a time.")] = 32,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; the best there is without it.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the report here as JSON.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file of --output.")] = False,
+    batch_size: SentencesAtATime = 32,
+    device: Device = None,
+    as_json: JsonDocument = False,
+    output: ReportFile = None,
+    force: Force = False,
 ) -> None:
     """Parse the flags, evaluate, print."""
     places = gold_places(gold)

@@ -13,7 +13,6 @@ from .mining_options import (
     BatchSize,
     Cache,
     Center,
-    Device,
     K,
     Margin,
     MaxCharacters,
@@ -22,7 +21,6 @@ from .mining_options import (
     Output,
     Precision,
     Prompt,
-    PromptName,
     Rescore,
     RescoreEpsilon,
     RescoreLayer,
@@ -33,7 +31,7 @@ from .mining_options import (
     mining_config,
     start_logging,
 )
-from .options import gigabytes, refuse_taken
+from .options import Device, JsonDocument, PromptName, gigabytes, refuse_taken
 from .stages import StageProgress
 
 HELP = """Mine two collections with known pairs: precision, recall, F1, best F1, average precision.
@@ -83,7 +81,7 @@ def mining_command(
         Path | None,
         typer.Option(metavar="FILE", help="Curves of precision, recall and F1 as .png or .svg (otembed[plots])."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonDocument = False,
     output: Output = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the files of --output and --plot.")] = False,
 ) -> None:

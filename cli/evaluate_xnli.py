@@ -10,7 +10,7 @@ import typer
 from otembed.errors import ConfigError
 
 from .material import check_nli_training, nli_places
-from .options import check_choice, refuse_taken
+from .options import Device, Force, JsonDocument, ModelArgument, ReportFile, check_choice, refuse_taken
 from .stages import StageProgress
 
 if TYPE_CHECKING:
@@ -33,9 +33,7 @@ PROTOCOLS = ("probe", "finetune")
 
 
 def xnli_command(
-    model: Annotated[
-        str, typer.Argument(help="Folder, hub name or offline:multilingual-e5-small.", show_default=False)
-    ],
+    model: ModelArgument,
     test: Annotated[list[str], typer.Option("--test", metavar="[XX=]PLACE", help="Test pairs; repeat for more.")],
     languages: Annotated[
         str, typer.Option(metavar="XX,YY", help="Languages of a --test that names none.")
@@ -96,10 +94,10 @@ def xnli_command(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as learning_rate=1e-5 or limit=null."),
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; the best there is without it.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the report here as JSON.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file of --output.")] = False,
+    device: Device = None,
+    as_json: JsonDocument = False,
+    output: ReportFile = None,
+    force: Force = False,
 ) -> None:
     """Parse the flags, evaluate, print."""
     check_choice(protocol, PROTOCOLS, "--protocol")

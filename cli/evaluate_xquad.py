@@ -9,7 +9,7 @@ import typer
 
 from otembed.errors import ConfigError
 
-from .options import check_choice, refuse_taken
+from .options import Device, JsonDocument, ModelArgument, ReportFile, check_choice, refuse_taken
 
 if TYPE_CHECKING:
     from otembed.data.qa_files import QuestionPlace
@@ -27,9 +27,7 @@ PROTOCOLS = ("retrieval", "span")
 
 
 def xquad_command(
-    model: Annotated[
-        str, typer.Argument(help="Folder, hub name or offline:multilingual-e5-small.", show_default=False)
-    ],
+    model: ModelArgument,
     data: Annotated[
         list[str], typer.Option("--data", metavar="XX=FILE", help="Questions of one language; repeat for more.")
     ],
@@ -83,9 +81,9 @@ def xquad_command(
     predictions: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Span: write each language's answers as XX.json.")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; the best there is without it.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the report here as JSON.")] = None,
+    device: Device = None,
+    as_json: JsonDocument = False,
+    output: ReportFile = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace files of --output, --plot, --predictions.")
     ] = False,

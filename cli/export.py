@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from .completion import choice_values, model_values
-from .options import check_choice
+from .completion import choice_values
+from .options import JsonDocument, ModelArgument, check_choice
 
 HELP = """Write a model folder for another use: smaller weights, older readers, ONNX.
 
@@ -25,14 +25,7 @@ PARTS = ("en", "sw", "ar", "hi", "th", "zh")
 
 
 def export_command(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="Folder, hub name or offline:multilingual-e5-small.",
-            show_default=False,
-            autocompletion=model_values,
-        ),
-    ],
+    model: ModelArgument,
     out: Annotated[Path, typer.Argument(help="Folder to write.", show_default=False)],
     precision: Annotated[
         str, typer.Option(help="float32, float16 or bfloat16.", autocompletion=choice_values(*PRECISIONS))
@@ -44,7 +37,7 @@ def export_command(
     check: Annotated[
         bool, typer.Option("--check", help="Compare the vectors of some sentences before and after.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonDocument = False,
 ) -> None:
     """Parse the flags, export, print."""
     check_choice(precision, PRECISIONS, "--precision")

@@ -8,6 +8,8 @@ import typer
 
 from otembed.errors import ConfigError
 
+from .options import JsonDocument
+
 HELP = """Show versions, devices, threads, extras and caches; --markdown for a bug report.
 
 --check runs a self-test of seconds instead, without any download: the solver against POT, FAISS and the search of
@@ -18,7 +20,7 @@ mining against numpy, a training step of a tiny random encoder, saving and loadi
 def info_command(
     check: Annotated[bool, typer.Option("--check", help="Run the self-test.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonDocument = False,
 ) -> None:
     """Look, print; or check, print."""
     if markdown and (as_json or check):

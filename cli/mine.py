@@ -13,9 +13,7 @@ from .mining_options import (
     BatchSize,
     Cache,
     Center,
-    Device,
     Engine,
-    Force,
     Json,
     K,
     Languages,
@@ -26,7 +24,6 @@ from .mining_options import (
     Output,
     Precision,
     Prompt,
-    PromptName,
     RayAddress,
     Rescore,
     RescoreEpsilon,
@@ -43,7 +40,7 @@ from .mining_options import (
     say_counts,
     start_logging,
 )
-from .options import gigabytes, language_pair
+from .options import Device, Force, PromptName, gigabytes, language_pair
 from .stages import StageProgress
 
 HELP = """Find translation pairs in two collections of lines.

@@ -26,12 +26,9 @@ Model = Annotated[
     ),
 ]
 Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="File to write.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace the file of --output.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as one JSON document; needs --output.")]
 Cache = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the cache. [default: the user's]")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps; the best there is without it.")]
 Prompt = Annotated[str | None, typer.Option(help="Text before every line, such as 'query: '.")]
-PromptName = Annotated[str | None, typer.Option(help="One of the model's prompts, such as query.")]
 TruncateDim = Annotated[int | None, typer.Option(metavar="N", help="Keep N leading dimensions.")]
 Precision = Annotated[
     str,

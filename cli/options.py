@@ -12,7 +12,7 @@ import typer
 
 from otembed.errors import ConfigError, did_you_mean
 
-from .completion import preset_values, setting_values
+from .completion import choice_values, model_values, preset_values, setting_values
 
 if TYPE_CHECKING:
     from otembed.alignment import WordAlignmentConfig
@@ -26,6 +26,33 @@ UNITS = {"": 1e9, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
 Preset = Annotated[
     str | None,
     typer.Option(help="Shipped settings to start from; see otembed presets.", autocompletion=preset_values),
+]
+
+# Of every command that evaluates a model or prints a document.
+ModelArgument = Annotated[
+    str,
+    typer.Argument(
+        help="Folder, hub name or offline:multilingual-e5-small.",
+        show_default=False,
+        autocompletion=model_values,
+    ),
+]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps; the best there is without it.")]
+PromptName = Annotated[str | None, typer.Option(help="One of the model's prompts, such as query.")]
+JsonDocument = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+ReportFile = Annotated[Path | None, typer.Option("--output", "-o", help="Write the report here as JSON.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace the file of --output.")]
+SentencesAtATime = Annotated[int, typer.Option("--batch-size", min=1, help="Sentences encoded at a time.")]
+
+# Of the commands that align words.
+Layer = Annotated[str | None, typer.Option(metavar="N|auto", help="Layer; the stored or best one without.")]
+Unit = Annotated[
+    str | None,
+    typer.Option(metavar="word|token", help="What is aligned.", autocompletion=choice_values(*ALIGNMENT_UNITS)),
+]
+LinkThreshold = Annotated[float | None, typer.Option(help="Least probability of a link beyond the mutual ones.")]
+AlignerSettings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as epsilon=0.05.")
 ]
 
 Settings = Annotated[

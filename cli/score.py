@@ -11,8 +11,6 @@ from .mining_options import (
     BatchSize,
     Cache,
     Center,
-    Device,
-    Force,
     Json,
     K,
     Margin,
@@ -22,7 +20,6 @@ from .mining_options import (
     Output,
     Precision,
     Prompt,
-    PromptName,
     Rescore,
     RescoreEpsilon,
     RescoreLayer,
@@ -36,7 +33,7 @@ from .mining_options import (
     say,
     start_logging,
 )
-from .options import gigabytes, named_pairs
+from .options import Device, Force, PromptName, gigabytes, named_pairs
 from .stages import StageProgress
 
 HELP = """Score the pairs of an existing bitext by their margin, to sort or to filter it.

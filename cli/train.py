@@ -13,7 +13,7 @@ import typer
 from otembed.errors import ConfigError
 
 from .completion import model_values, pair_values
-from .options import Preset, Settings, named_pairs
+from .options import Device, JsonDocument, Preset, Settings, named_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,7 +86,7 @@ def train_command(
     learning_rate: Annotated[float | None, typer.Option("--learning-rate", "--lr", help="Peak rate.")] = None,
     limit: Annotated[int | None, typer.Option(help="Most pairs used of each file.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; the best there is without it.")] = None,
+    device: Device = None,
     settings: Settings = None,
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Go on with a run that was cut, with its own settings.")
@@ -95,7 +95,7 @@ def train_command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Count, take three real steps, estimate; write nothing.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: JsonDocument = False,
 ) -> None:
     """Parse the flags, run, print."""
     given = {name: value for name, value in locals().items() if name in _SETTINGS and value is not None}
