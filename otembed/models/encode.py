@@ -11,6 +11,7 @@ from otembed.errors import ConfigError, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    import torch
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
@@ -77,12 +78,12 @@ def encode_by_length(
         A limit is below 1.
     """
     if batch_tokens is None:
-        batch_tokens = CPU_TOKENS if model.device.type == "cpu" else ACCELERATOR_TOKENS
+        batch_tokens = default_tokens(model.device)
     for name, value in (("batch_tokens", batch_tokens), ("batch_size", batch_size)):
         if value is not None and value < 1:
             raise ConfigError(f"{name} is {value}", "Give a whole number from 1.")
     vectors: NDArray[np.float32] | None = None
-    for rows in _batches(token_counts(model, texts, prompt), batch_tokens, batch_size or len(texts)):
+    for rows in token_batches(token_counts(model, texts, prompt), batch_tokens, batch_size):
         encoded = model.encode(
             [texts[row] for row in rows],
             prompt=prompt,
@@ -114,12 +115,21 @@ def token_counts(model: SentenceTransformer, texts: Sequence[str], prompt: str =
     return np.concatenate(counts).astype(np.int64)
 
 
-def _batches(counts: NDArray[np.int64], tokens: int, texts: int) -> Iterator[NDArray[np.int64]]:
-    """Yield rows of like length, longest first: what does not fit in memory shows at once."""
+def default_tokens(device: torch.device) -> int:
+    """Return how many padded tokens a batch holds on a device, unless a user says otherwise."""
+    return CPU_TOKENS if device.type == "cpu" else ACCELERATOR_TOKENS
+
+
+def token_batches(counts: NDArray[np.int64], tokens: int, texts: int | None = None) -> Iterator[NDArray[np.int64]]:
+    """Yield rows of like length, longest first: what does not fit in memory shows at once.
+
+    ``counts`` (n,) int64 are the tokens of each row; a batch has at most ``tokens`` of them, padding included, one row
+    at least, and at most ``texts`` rows.
+    """
     order = np.argsort(-counts, kind="stable")
     start = 0
     while start < len(order):
         longest = max(int(counts[order[start]]), 1)
-        stop = start + min(max(tokens // longest, 1), texts)
+        stop = start + min(max(tokens // longest, 1), texts or len(order))
         yield order[start:stop]
         start = stop

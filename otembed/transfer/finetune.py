@@ -22,6 +22,7 @@ from otembed.data.nli_formats import LABELS
 from otembed.errors import ConfigError, ModelError, NumericsError
 from otembed.models import freeze
 from otembed.models.architecture import position_limit, transformer_of
+from otembed.models.encode import default_tokens, token_batches
 from otembed.models.fingerprint import model_fingerprint
 from otembed.models.run_state import locked, train_from
 from otembed.transfer.head_training import POOLER, HeadWatch, free_memory, on_one_device, shared_arguments
@@ -144,17 +145,36 @@ def finetune(
     return classifier, outcome
 
 
-def classify(classifier: CrossEncoder, pairs: NliSet, batch_size: int) -> NDArray[np.int64]:
-    """Return the label of each pair; NumericsError if the classifier gives NaN or infinity."""
-    scores: Any = classifier.predict(_texts(pairs), batch_size=batch_size, show_progress_bar=False)
-    bad = ~np.isfinite(scores).all(axis=1)
-    if bad.any():
-        line = pairs.examples[int(bad.argmax())].line
-        raise NumericsError(
-            f"{pairs.where}:{line}: the classifier gives NaN or infinity", "Lower the learning rate."
-        )
-    found: NDArray[np.int64] = scores.argmax(axis=1)
+def classify(
+    classifier: CrossEncoder, pairs: NliSet, progress: Callable[[int], object] | None = None
+) -> NDArray[np.int64]:
+    """Return the label of each pair; NumericsError if the classifier gives NaN or infinity.
+
+    Pairs of like length go together, as many as :func:`otembed.models.encode.default_tokens` allows; after each batch
+    ``progress`` is called with its pairs.
+    """
+    texts = _texts(pairs)
+    found = np.empty(len(texts), dtype=np.int64)
+    for rows in token_batches(_token_counts(classifier, texts), default_tokens(classifier.device)):
+        chosen = [texts[row] for row in rows]
+        scores: Any = classifier.predict(chosen, batch_size=len(chosen), show_progress_bar=False)
+        bad = ~np.isfinite(scores).all(axis=1)
+        if bad.any():
+            line = pairs.examples[int(rows[bad].min())].line
+            raise NumericsError(
+                f"{pairs.where}:{line}: the classifier gives NaN or infinity", "Lower the learning rate."
+            )
+        found[rows] = scores.argmax(axis=1)
+        if progress is not None:
+            progress(len(chosen))
     return found
+
+
+def _token_counts(classifier: CrossEncoder, texts: list[tuple[str, str]]) -> NDArray[np.int64]:
+    tokenizer: Any = classifier.tokenizer
+    first, second = zip(*texts, strict=True)
+    encoded = tokenizer(list(first), list(second), truncation=True, max_length=classifier.max_seq_length)
+    return np.array([len(each) for each in encoded["input_ids"]])
 
 
 def _texts(pairs: NliSet) -> list[tuple[str, str]]:

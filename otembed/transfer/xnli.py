@@ -279,10 +279,14 @@ def _finetuned(
             progress=progress,
         )
         total, done, found = sum(map(len, tests.values())), 0, {}
-        for language, pairs in tests.items():
-            found[language] = classify(classifier, pairs, config.batch_size)
-            done += len(pairs)
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
             progress("testing", done, total)
+
+        for language, pairs in tests.items():
+            found[language] = classify(classifier, pairs, advance)
     del classifier
     free_memory()
     return found, outcome.pop("dev_accuracy"), outcome

@@ -17,6 +17,7 @@ from otembed.data.qa_files import QuestionPlace, place_name, read_questions
 from otembed.errors import ConfigError, DataError, NumericsError
 from otembed.evaluation.bitext import check_count
 from otembed.mining.progress import silent
+from otembed.models.encode import default_tokens, token_batches
 from otembed.models.fingerprint import model_fingerprint
 from otembed.models.run_state import locked
 from otembed.outcomes import Outcomes, digest_of
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
 SUITE = "xquad"
 SQUAD_QUESTIONS = 87_599
-PREDICTION_BATCH = 16
 # What changes nothing in training: a finished run may be scored again in another way.
 AFTERWARDS = ("normalization", "max_answer_length", "save_every")
 
@@ -217,11 +217,12 @@ def predict_answers(
     """
     listed = list(windows(data, tokenizer, config, type_count(model)))
     best: dict[int, tuple[float, int, str]] = {}
-    # By length, so that batches hold little padding; the window's number decides between equal scores.
-    order = sorted(range(len(listed)), key=lambda index: -len(listed[index].spans))
-    progress(stage, 0, len(listed))
-    for begin in range(0, len(order), PREDICTION_BATCH):
-        numbers = order[begin : begin + PREDICTION_BATCH]
+    # The window's number decides between equal scores.
+    lengths = np.array([len(window.spans) for window in listed])
+    done = 0
+    progress(stage, done, len(listed))
+    for rows in token_batches(lengths, default_tokens(model.device)):
+        numbers = rows.tolist()
         chosen = [listed[number] for number in numbers]
         start_logits, end_logits, usable = _logits(model, tokenizer, chosen)
         spans = best_spans(start_logits, end_logits, usable, config.max_answer_length)
@@ -231,7 +232,8 @@ def predict_answers(
             text = data.paragraphs[question.paragraph].text[first:last].strip()
             entry = (span.score, -number, text if np.isfinite(span.score) else "")
             best[window.question] = max(best.get(window.question, entry), entry)
-        progress(stage, begin + len(numbers), len(listed))
+        done += len(numbers)
+        progress(stage, done, len(listed))
     return {each.id: best[index][2] for index, each in enumerate(data.questions)}, len(listed)
 
 
