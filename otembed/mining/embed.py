@@ -147,14 +147,18 @@ def embed_lines(
                 progress=progress,
             )
             return folder.vectors(lines.name)
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            progress(f"embedding {lines.name}", done, len(lines))
+
         for start, stop in folder.missing(-(-shard_rows // WINDOW) * WINDOW):
             blocks: list[NDArray[np.float32]] = []
             opened = monotonic()
             for first in range(start, stop, WINDOW):
                 last = min(first + WINDOW, stop)
-                blocks.append(encoding(model, lines.texts(first, last), lines.ids[first:last].tolist()))
-                done += last - first
-                progress(f"embedding {lines.name}", done, len(lines))
+                blocks.append(encoding(model, lines.texts(first, last), lines.ids[first:last].tolist(), advance))
                 if monotonic() - opened > SHARD_SECONDS or last == stop:
                     folder.write(start, np.concatenate(blocks))
                     start, blocks, opened = last, [], monotonic()

@@ -38,8 +38,17 @@ class Encoding:
     batch_tokens: int | None
     truncate_dim: int | None
 
-    def __call__(self, model: SentenceTransformer, texts: Sequence[str], ids: Sequence[int]) -> NDArray[np.float32]:
-        """Return unit vectors of texts, whose line numbers are ``ids``; NumericsError where one is none."""
+    def __call__(
+        self,
+        model: SentenceTransformer,
+        texts: Sequence[str],
+        ids: Sequence[int],
+        progress: Callable[[int], object] | None = None,
+    ) -> NDArray[np.float32]:
+        """Return unit vectors of texts, whose line numbers are ``ids``; NumericsError where one is none.
+
+        ``progress`` is called after each batch with the number of its texts.
+        """
         vectors = encode_by_length(
             model,
             texts,
@@ -47,6 +56,7 @@ class Encoding:
             truncate_dim=self.truncate_dim,
             batch_tokens=self.batch_tokens,
             batch_size=self.batch_size,
+            progress=progress,
         )
         bad = ~np.isfinite(vectors).all(axis=1) | ~vectors.any(axis=1)
         if bad.any():
