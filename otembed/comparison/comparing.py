@@ -78,7 +78,7 @@ def compare(
         English training pairs of the ``xnli`` probe, as for :func:`otembed.evaluate_xnli`.
     cache
         Folder where sentence vectors are kept and found again, so that a comparison that was cut goes on where it
-        was; as those of mining are. ``None``: they are not.
+        was; as those of mining are. ``None``: only mining keeps them, in the user's folder.
     command
         Kept with the result.
 

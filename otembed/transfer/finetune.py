@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 # The library's evaluator has no figure called accuracy; with one label a pair, micro F1 is it.
 METRIC = "eval_dev_f1_micro"
+# What is kept of a finished training.
+OUTCOME = ("steps", "best_step", "dev_accuracy", "trained_parameters", "max_length_used")
 
 
 def build_classifier(model: SentenceTransformer, max_length: int, seed: int) -> CrossEncoder:
@@ -134,7 +136,7 @@ def finetune(
     with locked(run.path):
         if run.finished:
             logger.info("%s: already trained", run.path)
-            return _load(run, device), run.read_summary()
+            return _load(run, device)
         classifier = build_classifier(model, config.max_length, config.seed)
         del model
         free_memory()
@@ -185,11 +187,14 @@ def _save(classifier: CrossEncoder, folder: Path) -> None:
     classifier.save_pretrained(str(folder), create_model_card=False)
 
 
-def _load(run: HeadRun, device: torch.device) -> CrossEncoder:
-    classifier: CrossEncoder = CrossEncoder(
-        str(run.model), device=str(device), local_files_only=True, model_kwargs={"dtype": torch.float32}
-    )
-    return classifier
+def _load(run: HeadRun, device: torch.device) -> tuple[CrossEncoder, dict[str, Any]]:
+    def load(place: Path, summary: dict[str, Any]) -> tuple[CrossEncoder, dict[str, Any]]:
+        classifier: CrossEncoder = CrossEncoder(
+            str(place), device=str(device), local_files_only=True, model_kwargs={"dtype": torch.float32}
+        )
+        return classifier, {name: summary[name] for name in OUTCOME}
+
+    return run.kept(load)
 
 
 def _train(

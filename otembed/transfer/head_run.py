@@ -6,7 +6,9 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from safetensors import SafetensorError
 
 from otembed.errors import ConfigError
 from otembed.models.folders import whole_folder
@@ -15,6 +17,8 @@ from otembed.results import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    Kept = TypeVar("Kept")
 
 ENTRIES = frozenset({"settings.json", "checkpoints", "model", "training.json", LOCK})
 
@@ -127,13 +131,14 @@ class HeadRun:
         drop_half_written(self.checkpoints)
         return last_checkpoint(self.checkpoints)
 
-    def read_summary(self) -> dict[str, Any]:
-        """Return what became of training; ConfigError if it cannot be read."""
+    def kept(self, load: Callable[[Path, dict[str, Any]], Kept]) -> Kept:
+        """Return what ``load`` makes of the folder of the model and the summary; ConfigError if they are damaged."""
         try:
-            found: dict[str, Any] = json.loads(self.summary.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{self.summary}: damaged: {error}", "Start anew with --overwrite.") from error
-        return found
+            return load(self.model, json.loads(self.summary.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
+            raise ConfigError(
+                f"{self.path}: the finished run is damaged: {error}", "Start anew with --overwrite."
+            ) from error
 
     def finish(self, save: Callable[[Path], None], summary: dict[str, Any]) -> None:
         """Let ``save`` write the model to a folder, then keep the summary, and drop the checkpoints."""

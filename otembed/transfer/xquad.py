@@ -186,10 +186,11 @@ def _train_in(
 
 
 def _kept(folder: HeadRun, model: SentenceTransformer) -> Trained:
-    made: Any = AutoModelForQuestionAnswering.from_pretrained(
-        folder.model, local_files_only=True, dtype=torch.float32
-    )
-    return Trained(made.to(model.device).eval(), **folder.read_summary())
+    def load(place: Path, summary: dict[str, Any]) -> Trained:
+        made: Any = AutoModelForQuestionAnswering.from_pretrained(place, local_files_only=True, dtype=torch.float32)
+        return Trained(made.to(model.device).eval(), **summary)
+
+    return folder.kept(load)
 
 
 def training_label(data: QuestionSet) -> str:

@@ -196,6 +196,9 @@ def test_taken_folders_are_refused(tiny_model, places, tmp_path):
     with pytest.raises(ConfigError, match="to go on and to be replaced"):
         evaluate(resume=True, overwrite=True)
     assert evaluate(overwrite=True).settings["steps"] == 1
+    (run / "training.json").write_text('{"steps": 1}')
+    with pytest.raises(ConfigError, match="the finished run is damaged: 'best_step'"):
+        evaluate(resume=True)
     (run / "settings.json").write_text("{")
     with pytest.raises(ConfigError, match=r"settings\.json: damaged"):
         evaluate(resume=True)

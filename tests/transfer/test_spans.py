@@ -246,6 +246,13 @@ def test_another_run_is_not_touched(tiny_model, tiny_wordpiece_model, xquad_file
         )
     with locked(tmp_path / "run"), pytest.raises(ConfigError, match="another process works on this run"):
         small(tiny_model, xquad_files, run=tmp_path / "run", resume=True)
+    for name, damage in (("training.json", b"{}"), ("training.json", b"{"), ("model/model.safetensors", b"\x00")):
+        path = tmp_path / "run" / name
+        whole = path.read_bytes()
+        path.write_bytes(damage)
+        with pytest.raises(ConfigError, match=r"the finished run is damaged: .*\n.*--overwrite"):
+            small(tiny_model, xquad_files, run=tmp_path / "run", resume=True)
+        path.write_bytes(whole)
     assert [each.read_bytes() for each in files] == kept
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter").write_text("dear")
