@@ -160,7 +160,7 @@ def test_tables_of_untrained_question_answering_are_rendered_from_the_measuremen
     assert f"scoring took {share:.1%} of the time" in guide
 
 
-@pytest.mark.parametrize("kind", ["retrieval", "span"])
+@pytest.mark.parametrize("kind", ["retrieval", "context", "span"])
 def test_tables_of_question_answering_are_rendered_from_the_measurements(kind):
     benchmark = benchmark_script("transfer")
     documents = [

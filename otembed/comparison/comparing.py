@@ -243,7 +243,7 @@ def _described(source: Source, shapes: tuple[Shape, ...]) -> ComparedModel:
         source.name,
         source.places,
         source.origin,
-        tuple(source.notes),
+        tuple(dict.fromkeys(source.notes)),
         tuple(source.commands),
         shapes,
         tuple(source.curve),

@@ -146,6 +146,10 @@ def test_notes_reach_the_summary(tmp_path, planted, write_result):
     places = [write_result(tmp_path / f"{row}.json", planted(), stand_in=bool(row)) for row in range(2)]
     found = compare(*places, **FAST)
     assert f"Note on {places[1]}: xnli: trained on stand-in data." in found.summary
+    other = write_result(tmp_path / "other.json", planted(suite="mining"), stand_in=True)
+    more = write_result(tmp_path / "more.json", planted(task="sw"), stand_in=True)
+    joined = compare(places[0], f"B={places[1]},{other},{more}", **FAST)
+    assert joined.models[1].notes == ("xnli: trained on stand-in data", "mining: trained on stand-in data")
 
 
 @pytest.mark.parametrize(
