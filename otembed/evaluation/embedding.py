@@ -12,7 +12,7 @@ from otembed.errors import ConfigError, DataError
 from otembed.evaluation.bitext import check_count
 from otembed.mining.embed import embed_lines
 from otembed.mining.listed import ListedTexts
-from otembed.mining.progress import silent
+from otembed.mining.progress import counting, silent
 from otembed.models.encode import encode_by_length, resolve_prompt
 from otembed.models.fingerprint import model_fingerprint
 
@@ -145,14 +145,12 @@ def _encode(
     show_progress_bar: bool,
     progress: Progress,
 ) -> NDArray[np.float32]:
-    done = 0
+    told = counting(progress, "embedding", len(sentences))
     with tqdm(total=len(sentences), disable=not show_progress_bar, desc="encoding", unit="sentence") as bar:
 
         def advance(count: int) -> None:
-            nonlocal done
-            done += count
             bar.update(count)
-            progress("embedding", done, len(sentences))
+            told(count)
 
         return encode_by_length(
             model,

@@ -17,7 +17,7 @@ from filelock import FileLock
 from otembed.cache import default_cache_dir
 from otembed.errors import ConfigError, DataError
 from otembed.mining.embed_tasks import EmbedWork, Encoding, embed_apart
-from otembed.mining.progress import Progress, silent
+from otembed.mining.progress import Progress, counting, silent
 from otembed.mining.shards import ShardFolder
 from otembed.mining.vectors import DTYPES
 from otembed.models.encode import resolve_prompt
@@ -147,12 +147,7 @@ def embed_lines(
                 progress=progress,
             )
             return folder.vectors(lines.name)
-
-        def advance(count: int) -> None:
-            nonlocal done
-            done += count
-            progress(f"embedding {lines.name}", done, len(lines))
-
+        advance = counting(progress, f"embedding {lines.name}", len(lines), done)
         for start, stop in folder.missing(-(-shard_rows // WINDOW) * WINDOW):
             blocks: list[NDArray[np.float32]] = []
             opened = monotonic()

@@ -9,3 +9,14 @@ Progress = Callable[[str, int, int], None]
 
 def silent(stage: str, done: int, total: int) -> None:
     """Say nothing."""
+
+
+def counting(progress: Progress, stage: str, total: int, done: int = 0) -> Callable[[int], None]:
+    """Return a function of how many more are done, which tells ``progress`` how many are done by then."""
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        progress(stage, done, total)
+
+    return advance

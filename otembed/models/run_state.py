@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
@@ -14,6 +15,7 @@ from otembed.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from transformers import Trainer, TrainerControl, TrainingArguments
@@ -88,6 +90,39 @@ def locked(folder: Path) -> Iterator[None]:
     finally:
         lock.release()
         (folder / LOCK).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class TrainerFolder:
+    """A folder where a trainer works: checkpoints as it goes, a model in the end."""
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """Checkpoints of the trainer."""
+        return self.path / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        """Trained model, in the layout of the library that loads it."""
+        return self.path / "model"
+
+    def drop_half_written(self) -> None:
+        """Delete the checkpoints that a kill left incomplete."""
+        drop_half_written(self.checkpoints)
+
+    def last_checkpoint(self) -> Path | None:
+        """Newest complete checkpoint, ``None`` without one."""
+        return last_checkpoint(self.checkpoints)
+
+    def drop_checkpoints(self) -> None:
+        """Delete the checkpoints."""
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold the folder for this process; ConfigError if another one works on it."""
+        return locked(self.path)
 
 
 class SamplerEpochs(TrainerCallback):

@@ -7,17 +7,13 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from otembed.config import TrainConfig
 from otembed.config_io import read_yaml, to_yaml, train_config
 from otembed.errors import ConfigError
-from otembed.models.run_state import LOCK, drop_half_written, last_checkpoint, locked
+from otembed.models.run_state import LOCK, TrainerFolder
 from otembed.results import write_text
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
 
 ENTRIES = frozenset(
     {
@@ -34,15 +30,13 @@ ENTRIES = frozenset(
 
 
 @dataclass(frozen=True)
-class RunFolder:
+class RunFolder(TrainerFolder):
     """Paths of a run.
 
     ``config.yaml`` (resolved, a valid input), ``environment.json``, ``before.json`` (the evaluation
     before training), ``metrics.jsonl`` (one record a log line), ``checkpoints/``, ``model/`` and, last
-    of all, ``results.json``: a run with it is finished.
+    of all, ``results.json``: a run with it is finished. Plain ``SentenceTransformer(path)`` loads the model.
     """
-
-    path: Path
 
     @property
     def config(self) -> Path:
@@ -63,16 +57,6 @@ class RunFolder:
     def metrics(self) -> Path:
         """Log of training, one JSON record a line."""
         return self.path / "metrics.jsonl"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Checkpoints of the trainer."""
-        return self.path / "checkpoints"
-
-    @property
-    def model(self) -> Path:
-        """Released model, loaded with plain ``SentenceTransformer(path)``."""
-        return self.path / "model"
 
     @property
     def results(self) -> Path:
@@ -98,7 +82,8 @@ class RunFolder:
             if self.config.is_file():
                 whole = self.path.resolve()
                 aside = whole.with_name(f".{whole.name}.{os.getpid()}.old")
-                whole.rename(aside)
+                with self.locked():
+                    whole.rename(aside)
                 shutil.rmtree(aside)
             self.path.mkdir(parents=True, exist_ok=True)
             write_text(self.config, to_yaml(config))
@@ -140,22 +125,6 @@ class RunFolder:
                 f"{path}: no run to resume: config.yaml is missing", "Name the folder given to -o earlier."
             )
         return train_config(read_yaml(file), {"output": str(path)}, origin=str(file))
-
-    def drop_half_written(self) -> None:
-        """Delete the checkpoints that a kill left incomplete."""
-        drop_half_written(self.checkpoints)
-
-    def last_checkpoint(self) -> Path | None:
-        """Newest complete checkpoint, ``None`` without one."""
-        return last_checkpoint(self.checkpoints)
-
-    def locked(self) -> AbstractContextManager[None]:
-        """Hold the run for this process; ConfigError if another one works on it."""
-        return locked(self.path)
-
-    def drop_checkpoints(self) -> None:
-        """Delete the checkpoints."""
-        shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     def keep_metrics_up_to(self, step: int) -> None:
         """Drop the records after ``step``, and a last line cut by a kill."""

@@ -24,7 +24,7 @@ from otembed.models import freeze
 from otembed.models.architecture import position_limit, transformer_of
 from otembed.models.encode import default_tokens, token_batches
 from otembed.models.fingerprint import model_fingerprint
-from otembed.models.run_state import locked, train_from
+from otembed.models.run_state import train_from
 from otembed.transfer.head_training import POOLER, HeadWatch, free_memory, on_one_device, shared_arguments
 
 if TYPE_CHECKING:
@@ -133,10 +133,11 @@ def finetune(
         resume=resume,
         overwrite=overwrite,
     )
-    with locked(run.path):
+    with run.locked():
         if run.finished:
             logger.info("%s: already trained", run.path)
             return _load(run, device)
+        run.drop_half_written()
         classifier = build_classifier(model, config.max_length, config.seed)
         del model
         free_memory()

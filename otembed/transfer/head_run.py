@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 
 from otembed.errors import ConfigError
 from otembed.models.folders import whole_folder
-from otembed.models.run_state import LOCK, drop_half_written, last_checkpoint, locked
+from otembed.models.run_state import LOCK, TrainerFolder
 from otembed.results import write_text
 
 if TYPE_CHECKING:
@@ -24,13 +24,12 @@ ENTRIES = frozenset({"settings.json", "checkpoints", "model", "training.json", L
 
 
 @dataclass(frozen=True)
-class HeadRun:
+class HeadRun(TrainerFolder):
     """``settings.json``, ``checkpoints/``, ``model/`` and, last of all, ``training.json``: with it, it is finished.
 
     ``command`` names in messages what writes such folders, ``kind`` is kept in the settings.
     """
 
-    path: Path
     kind: str
     command: str
 
@@ -38,16 +37,6 @@ class HeadRun:
     def settings(self) -> Path:
         """What the trained model depends on."""
         return self.path / "settings.json"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Checkpoints of the trainer."""
-        return self.path / "checkpoints"
-
-    @property
-    def model(self) -> Path:
-        """The trained model, in its library's own layout."""
-        return self.path / "model"
 
     @property
     def summary(self) -> Path:
@@ -102,7 +91,7 @@ class HeadRun:
             return
         try:
             if self.settings.is_file():
-                with locked(self.path):
+                with self.locked():
                     self._clear()
             self.path.mkdir(parents=True, exist_ok=True)
             write_text(self.settings, json.dumps(document, indent=1) + "\n")
@@ -110,9 +99,10 @@ class HeadRun:
             raise ConfigError(f"{self.path}: cannot be written to: {error}", "Choose another folder.") from error
 
     def _clear(self) -> None:
-        for name in ENTRIES - {LOCK}:
-            place = self.path / name
-            shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
+        # A kill on the way leaves an unfinished run; its settings are written over at the end.
+        self.summary.unlink(missing_ok=True)
+        self.drop_checkpoints()
+        shutil.rmtree(self.model, ignore_errors=True)
 
     def _refuse_another(self, document: dict[str, Any]) -> None:
         try:
@@ -125,11 +115,6 @@ class HeadRun:
                 f"{self.path}: the run to resume is another one: {', '.join(differ)}",
                 "Give the same model, data and settings, or start anew with --overwrite.",
             )
-
-    def last_checkpoint(self) -> Path | None:
-        """Drop the checkpoints that a kill left incomplete; return the newest of the others, ``None`` without one."""
-        drop_half_written(self.checkpoints)
-        return last_checkpoint(self.checkpoints)
 
     def kept(self, load: Callable[[Path, dict[str, Any]], Kept]) -> Kept:
         """Return what ``load`` makes of the folder of the model and the summary; ConfigError if they are damaged."""
@@ -145,7 +130,7 @@ class HeadRun:
         with whole_folder(self.model) as folder:
             save(folder)
         write_text(self.summary, json.dumps(summary, indent=1) + "\n")
-        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        self.drop_checkpoints()
 
 
 def _differences(earlier: Any, now: dict[str, Any]) -> list[str]:

@@ -17,7 +17,7 @@ from otembed.data.nli import NliSet, read_nli
 from otembed.data.nli_formats import LABELS
 from otembed.errors import ConfigError, DataError, did_you_mean
 from otembed.evaluation.embedding import embed_sides
-from otembed.mining.progress import silent
+from otembed.mining.progress import counting, silent
 from otembed.models import load_model
 from otembed.models.encode import resolve_prompt
 from otembed.outcomes import Outcomes
@@ -278,15 +278,8 @@ def _finetuned(
             overwrite=overwrite,
             progress=progress,
         )
-        total, done, found = sum(map(len, tests.values())), 0, {}
-
-        def advance(count: int) -> None:
-            nonlocal done
-            done += count
-            progress("testing", done, total)
-
-        for language, pairs in tests.items():
-            found[language] = classify(classifier, pairs, advance)
+        advance = counting(progress, "testing", sum(map(len, tests.values())))
+        found = {language: classify(classifier, pairs, advance) for language, pairs in tests.items()}
     del classifier
     free_memory()
     return found, outcome.pop("dev_accuracy"), outcome

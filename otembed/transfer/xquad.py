@@ -16,10 +16,9 @@ from otembed.data.qa import QuestionSet
 from otembed.data.qa_files import QuestionPlace, place_name, read_questions
 from otembed.errors import ConfigError, DataError, NumericsError
 from otembed.evaluation.bitext import check_count
-from otembed.mining.progress import silent
+from otembed.mining.progress import counting, silent
 from otembed.models.encode import default_tokens, token_batches
 from otembed.models.fingerprint import model_fingerprint
-from otembed.models.run_state import locked
 from otembed.outcomes import Outcomes, digest_of
 from otembed.results import write_text
 from otembed.transfer.head_run import HeadRun
@@ -120,7 +119,7 @@ def evaluate_xquad_span(
         trained = train_spans(model, learnt, config, run=None, progress=progress)
     else:
         folder.open(_lasting(settings), _inputs(model, learnt), resume=resume, overwrite=overwrite)
-        with locked(folder.path):
+        with folder.locked():
             trained = (
                 _kept(folder, model) if folder.finished else _train_in(folder, model, learnt, config, progress)
             )
@@ -175,6 +174,7 @@ def _inputs(model: SentenceTransformer, train: QuestionSet) -> dict[str, str]:
 def _train_in(
     folder: HeadRun, model: SentenceTransformer, train: QuestionSet, config: SpanConfig, progress: Progress
 ) -> Trained:
+    folder.drop_half_written()
     trained = train_spans(model, train, config, run=folder, progress=progress)
 
     def save(place: Path) -> None:
@@ -220,8 +220,8 @@ def predict_answers(
     best: dict[int, tuple[float, int, str]] = {}
     # The window's number decides between equal scores.
     lengths = np.array([len(window.spans) for window in listed])
-    done = 0
-    progress(stage, done, len(listed))
+    advance = counting(progress, stage, len(listed))
+    advance(0)
     for rows in token_batches(lengths, default_tokens(model.device)):
         numbers = rows.tolist()
         chosen = [listed[number] for number in numbers]
@@ -233,8 +233,7 @@ def predict_answers(
             text = data.paragraphs[question.paragraph].text[first:last].strip()
             entry = (span.score, -number, text if np.isfinite(span.score) else "")
             best[window.question] = max(best.get(window.question, entry), entry)
-        done += len(numbers)
-        progress(stage, done, len(listed))
+        advance(len(numbers))
     return {each.id: best[index][2] for index, each in enumerate(data.questions)}, len(listed)
 
 

@@ -74,6 +74,8 @@ def test_a_run_in_work_is_locked(folder):
     folder.create(config_for(folder))
     with folder.locked(), pytest.raises(ConfigError, match="another process works on this run"), folder.locked():
         pass
+    with folder.locked(), pytest.raises(ConfigError, match="another process works on this run"):
+        folder.create(config_for(folder), overwrite=True)
     assert sorted(each.name for each in folder.path.iterdir()) == ["config.yaml"]
 
 
