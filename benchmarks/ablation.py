@@ -39,10 +39,10 @@ from transformers import set_seed
 import otembed
 from otembed.config import PairChecks
 from otembed.data import load_pairs, parse_pair_spec
-from otembed.evaluation import evaluate_alignment
-from otembed.evaluation.gold_links import GoldSet, read_gold_set
 from otembed.models import freeze
 from otembed.results import write_text
+from otembed.tasks.word_alignment import evaluate_alignment
+from otembed.tasks.word_alignment.gold import GoldSet, read_gold_set
 from otembed.training.environment import environment
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -143,7 +143,7 @@ def measure(model: SentenceTransformer, options: argparse.Namespace) -> dict[str
 
 def aligner_config(layer: int, fixed: dict[str, Any]) -> Any:
     """Return settings of word alignment that are the same for every model."""
-    return otembed.alignment.WordAlignmentConfig(layer=layer, **fixed)
+    return otembed.words.WordAlignmentConfig(layer=layer, **fixed)
 
 
 def train(options: argparse.Namespace, name: str, seed: int) -> tuple[SentenceTransformer, float]:

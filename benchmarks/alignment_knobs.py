@@ -23,11 +23,11 @@ import numpy as np
 import torch
 
 import otembed
-from otembed.alignment import pool_units
-from otembed.alignment.units import Pooling
 from otembed.results import write_text
 from otembed.training.environment import environment
 from otembed.transport import norm_marginals, pairwise_cost, scale_cost, sinkhorn, uniform_marginals
+from otembed.words import pool_units
+from otembed.words.units import Pooling
 
 DEFAULTS: dict[str, Any] = {
     "layer": -1,

@@ -12,10 +12,10 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import MSELoss
 from torch import Tensor, nn
 
-from otembed.alignment import WordSegmenter, pool_units
 from otembed.losses.encoder import EncoderTap
 from otembed.models import frozen_copy
 from otembed.transport import center
+from otembed.words import WordSegmenter, pool_units
 
 
 def mutual_links(similarity_BNM: Tensor, mask_BN: Tensor, mask_BM: Tensor) -> Tensor:

@@ -25,17 +25,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 import otembed
-from otembed.config_mining import MiningConfig
+from otembed.config.mining import MiningConfig
+from otembed.embeddings.embed import embed_lines
+from otembed.embeddings.lines import read_side
+from otembed.embeddings.vectors import array_vectors
 from otembed.errors import DataError
-from otembed.mining.calibrate import calibrate
-from otembed.mining.embed import embed_lines
-from otembed.mining.exact import exact_neighbours
-from otembed.mining.lines import read_side
-from otembed.mining.mixture import Planted
-from otembed.mining.pairing import pair_up
-from otembed.mining.planting import Seeds, mined_sides, plant
-from otembed.mining.sides import scan
-from otembed.mining.vectors import array_vectors
+from otembed.mining.calibration.calibrate import calibrate
+from otembed.mining.calibration.mixture import Planted
+from otembed.mining.calibration.planting import Seeds, mined_sides, plant
+from otembed.mining.pairing.pairing import pair_up
+from otembed.mining.search.exact import exact_neighbours
+from otembed.mining.search.sides import scan
 from otembed.results import write_text
 from otembed.training.environment import environment
 

@@ -22,10 +22,10 @@ import numpy as np
 import torch
 
 import otembed
-from otembed.config_xnli import ProbeConfig
-from otembed.data.nli import NliExample, NliSet, read_nli
-from otembed.models.encode import encode_by_length
+from otembed.config.xnli import ProbeConfig
+from otembed.embeddings.encode import encode_by_length
 from otembed.results import write_text
+from otembed.tasks.xnli.data import NliExample, NliSet, read_nli
 from otembed.training.environment import environment
 
 if TYPE_CHECKING:

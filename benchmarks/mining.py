@@ -30,15 +30,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 import otembed
-from otembed.config_mining import DEFAULT_THRESHOLDS
-from otembed.evaluation import mining_scores
-from otembed.mining.approximate import METHODS, approximate_neighbours
-from otembed.mining.embed import embed_lines
-from otembed.mining.exact import exact_neighbours
-from otembed.mining.lines import read_side
-from otembed.mining.sides import scan
-from otembed.mining.vectors import open_vectors
+from otembed.config.mining import DEFAULT_THRESHOLDS
+from otembed.embeddings.embed import embed_lines
+from otembed.embeddings.lines import read_side
+from otembed.embeddings.vectors import open_vectors
+from otembed.mining.search.approximate import METHODS, approximate_neighbours
+from otembed.mining.search.exact import exact_neighbours
+from otembed.mining.search.sides import scan
 from otembed.results import write_text
+from otembed.tasks.mining import mining_scores
 from otembed.training.environment import environment
 
 Floats = NDArray[np.float32]

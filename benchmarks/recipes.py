@@ -23,7 +23,7 @@ from typing import Any
 
 import otembed
 from otembed.config import PairChecks
-from otembed.config_io import merge, train_config
+from otembed.config.io import merge, train_config
 from otembed.data import load_pairs, parse_pair_spec
 from otembed.results import write_text
 from otembed.training.environment import environment

@@ -27,21 +27,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 import otembed
-from otembed.alignment.encoding import WordEncoder
-from otembed.config_mining import Margin, MiningConfig
-from otembed.evaluation import mining_scores
-from otembed.mining.embed import embed_lines
-from otembed.mining.exact import exact_neighbours
-from otembed.mining.lines import Lines, read_side
-from otembed.mining.margin import margin_scores, mean_similarity
-from otembed.mining.neighbours import Neighbours
-from otembed.mining.pairing import pair_up
-from otembed.mining.rescore import mix, rescore
-from otembed.mining.sides import Side, scan
-from otembed.mining.words import WordSide, WordStore, centre_words
-from otembed.models.fingerprint import model_fingerprint
+from otembed.config.mining import Margin, MiningConfig
+from otembed.embeddings.embed import embed_lines
+from otembed.embeddings.fingerprint import model_fingerprint
+from otembed.embeddings.lines import Lines, read_side
+from otembed.mining.pairing.margin import margin_scores, mean_similarity
+from otembed.mining.pairing.pairing import pair_up
+from otembed.mining.rescoring.rescore import mix, rescore
+from otembed.mining.rescoring.words import WordSide, WordStore, centre_words
+from otembed.mining.search.exact import exact_neighbours
+from otembed.mining.search.neighbors import Neighbours
+from otembed.mining.search.sides import Side, scan
 from otembed.results import write_text
+from otembed.tasks.mining import mining_scores
 from otembed.training.environment import environment
+from otembed.words.vectors import WordEncoder
 
 Ids = NDArray[np.int64]
 Lists = tuple[Neighbours, Neighbours]

@@ -18,12 +18,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from otembed.evaluation.question_report import QuestionReport
-from otembed.reporting import xnli_markdown
-from otembed.reporting.questions import markdown, question_rows
-from otembed.reporting.tables import percent, points
-from otembed.transfer.span_report import SpanReport
-from otembed.transfer.xnli_report import XnliReport
+from otembed.results.format import percent, points
+from otembed.tasks.xnli.report import XnliReport
+from otembed.tasks.xnli.table import xnli_markdown
+from otembed.tasks.xquad.report import QuestionReport
+from otembed.tasks.xquad.span_report import SpanReport
+from otembed.tasks.xquad.table import markdown, question_rows
 
 MATRICES = ("paragraph", "sentence")
 RETRIEVAL = {

@@ -28,14 +28,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import otembed
-from otembed.alignment import WordAligner, WordAlignmentConfig, decode_links
-from otembed.alignment.encoding import WordEncoder, WordVectors
-from otembed.alignment.layer_choice import MOST_PAIRS, agreement_beyond_chance
-from otembed.alignment.plans import RunningMean, centres, word_plans
-from otembed.alignment.words import joined
-from otembed.evaluation import GoldSet, alignment_scores, read_gold_set
+from otembed.config import WordAlignmentConfig
 from otembed.results import write_text
+from otembed.tasks.word_alignment import GoldSet, read_gold_set
+from otembed.tasks.word_alignment import scores as alignment_scores
 from otembed.training.environment import environment
+from otembed.words import WordAligner, decode_links
+from otembed.words.layer_choice import MOST_PAIRS, agreement_beyond_chance
+from otembed.words.plan import RunningMean, centres, word_plans
+from otembed.words.segment import joined
+from otembed.words.vectors import WordEncoder, WordVectors
 
 Links = set[tuple[int, int]]
 Vectors = Sequence[WordVectors]

@@ -121,7 +121,7 @@ def compare_command(
         set_up_logging(error_console())
     from otembed.comparison import compare
     from otembed.comparison.gate import failures
-    from otembed.reporting.comparison import (
+    from otembed.comparison.tables import (
         comparison_latex,
         comparison_markdown,
         comparison_table,
@@ -155,7 +155,7 @@ def compare_command(
     )
     document = found.to_json(output)
     if html is not None:
-        from otembed.reporting.page import comparison_page
+        from otembed.comparison.page import comparison_page
 
         write_text(html, comparison_page(found.to_dict()))
     if markdown is not None:
@@ -176,7 +176,7 @@ def compare_command(
 
 
 def _cache(folder: Path | None) -> Path:
-    from otembed.mining.embed import cache_home  # loads torch, which result files do without
+    from otembed.embeddings.embed import cache_home  # loads torch, which result files do without
 
     return cache_home(folder)
 

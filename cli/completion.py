@@ -64,10 +64,10 @@ def choice_values(*choices: str) -> Callable[[str], list[str]]:
 
 
 def mining_values(name: str) -> Callable[[str], list[str]]:
-    """Return a completion of what the type ``name`` of :mod:`otembed.config_mining` allows."""
+    """Return a completion of what the type ``name`` of :mod:`otembed.config.mining` allows."""
 
     def values(incomplete: str) -> list[str]:
-        from otembed import config_mining
+        from otembed.config import mining as config_mining
 
         return _fitting(get_args(getattr(config_mining, name)), incomplete)
 
@@ -76,7 +76,7 @@ def mining_values(name: str) -> Callable[[str], list[str]]:
 
 def preset_values(incomplete: str) -> list[tuple[str, str]]:
     """Return presets with the line that says what each is for."""
-    from otembed.config_io import preset_names, preset_text
+    from otembed.config.io import preset_names, preset_text
 
     names = _fitting(preset_names(), incomplete)
     lines = {name: preset_text(name).splitlines()[0].lstrip("# ") for name in names}
@@ -102,8 +102,7 @@ def language_values(incomplete: str) -> list[str]:
 
 def setting_values(incomplete: str) -> list[str]:
     """Return the paths of the settings of ``otembed train``, each followed by ``=``."""
-    from otembed.config import TrainConfig
-    from otembed.settings import settings_schema
+    from otembed.config import TrainConfig, settings_schema
 
     schema = settings_schema(TrainConfig)
     return _fitting((f"{path}=" for path in _paths(schema, schema["$defs"], "")), incomplete)
@@ -111,7 +110,7 @@ def setting_values(incomplete: str) -> list[str]:
 
 def _starter_pairs() -> list[dict[str, str]]:
     """Training and test pairs of the starter preset: the same as the starter text, without loading its reader."""
-    from otembed.config_io import read_preset
+    from otembed.config.io import read_preset
 
     preset = read_preset("starter")
     return [preset["pairs"], preset["held_out"]["pairs"]]

@@ -43,10 +43,10 @@ def init_command(
     """Write the commented settings."""
     if file is not None:
         refuse_taken(file, force=force, flag="FILE")
-    from otembed.config_io import read_preset, train_config
+    from otembed.config import settings_template
+    from otembed.config.io import read_preset, train_config
+    from otembed.config.origins import NO_PAIRS
     from otembed.results import write_text
-    from otembed.settings import settings_template
-    from otembed.settings.origins import NO_PAIRS
 
     tree = read_preset(preset) if preset else {}
     head = "Settings of otembed train" + (f", from the preset {preset}" if preset else "") + "."
@@ -68,7 +68,7 @@ def show_command(
     as_json: JsonDocument = False,
 ) -> None:
     """Merge and print."""
-    from otembed.settings import resolve_settings
+    from otembed.config import resolve_settings
 
     resolved = resolve_settings(config, preset=preset, assignments=settings or [])
     if "pairs" not in resolved.settings:
@@ -79,8 +79,7 @@ def show_command(
 @app.command("schema", help=SCHEMA_HELP)
 def schema_command() -> None:
     """Print the schema."""
-    from otembed.config import TrainConfig
-    from otembed.settings import settings_schema
+    from otembed.config import TrainConfig, settings_schema
 
     schema = settings_schema(TrainConfig, title="Settings of otembed train")
     typer.echo(json.dumps(schema, ensure_ascii=False, indent=2))

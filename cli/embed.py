@@ -63,13 +63,13 @@ def embed_command(
         workers=workers,
     )
     refuse_taken(output, force=force)
-    from otembed.mining.export import check_vector_output, write_vectors
+    from otembed.embeddings.export import check_vector_output, write_vectors
 
     check_vector_output(output, precision)
     start_logging()
-    from otembed.mining.executors import open_executor
+    from otembed.embeddings.lines import read_side
     from otembed.mining.inputs import Input, embed_input, load_encoder
-    from otembed.mining.lines import read_side
+    from otembed.runtime.executors import open_executor
 
     lines = read_side(source, max_characters=config.max_characters)
     given = Input(lines, None)

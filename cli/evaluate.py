@@ -63,9 +63,9 @@ def retrieval_command(
     from .console import data_console, error_console, set_up_logging
 
     set_up_logging(error_console())
-    from otembed.evaluation import evaluate_retrieval
     from otembed.models import load_model
-    from otembed.reporting import retrieval_table
+    from otembed.tasks.retrieval import evaluate_retrieval
+    from otembed.tasks.retrieval.table import retrieval_table
 
     texts = parallel_texts(specs, limit)
     report = evaluate_retrieval(

@@ -66,9 +66,9 @@ def alignment_command(
     from .console import data_console, error_console, set_up_logging
 
     set_up_logging(error_console())
-    from otembed.evaluation import evaluate_alignment
     from otembed.models import load_model
-    from otembed.reporting import alignment_table
+    from otembed.tasks.word_alignment import evaluate_alignment
+    from otembed.tasks.word_alignment.table import alignment_table
 
     sets = gold_sets(places, index_base, limit)
     report = evaluate_alignment(load_model(model, device=device), sets, config, batch_size=batch_size, name=model)

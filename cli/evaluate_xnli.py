@@ -14,7 +14,7 @@ from .options import Device, Force, JsonDocument, ModelArgument, ReportFile, che
 from .stages import StageProgress
 
 if TYPE_CHECKING:
-    from otembed.config_xnli import FinetuneConfig, ProbeConfig
+    from otembed.config.xnli import FinetuneConfig, ProbeConfig
 
 HELP = """Train a classifier on English inference pairs, test it in other languages: accuracy by language.
 
@@ -124,9 +124,9 @@ def xnli_command(
     from .console import data_console, error_console, set_up_logging
 
     set_up_logging(error_console())
-    from otembed.mining.embed import cache_home
-    from otembed.reporting import xnli_table
-    from otembed.transfer import evaluate_xnli
+    from otembed.embeddings.embed import cache_home
+    from otembed.tasks.xnli import evaluate_xnli
+    from otembed.tasks.xnli.table import xnli_table
 
     report = evaluate_xnli(
         model,
@@ -153,8 +153,8 @@ def xnli_command(
 
 
 def _config(protocol: str, settings: list[str], flags: dict[str, Any]) -> ProbeConfig | FinetuneConfig:
-    from otembed.config_io import build, parse_assignments
-    from otembed.config_xnli import FinetuneConfig, ProbeConfig
+    from otembed.config.io import build, parse_assignments
+    from otembed.config.xnli import FinetuneConfig, ProbeConfig
 
     values = parse_assignments(settings) | flags
     if protocol == "probe":

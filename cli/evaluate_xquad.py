@@ -12,7 +12,7 @@ from otembed.errors import ConfigError
 from .options import Device, JsonDocument, ModelArgument, ReportFile, check_choice, refuse_taken
 
 if TYPE_CHECKING:
-    from otembed.data.qa_files import QuestionPlace
+    from otembed.tasks.xquad.files import QuestionPlace
 
 HELP = """Questions of XQuAD and XQuAD-R in several languages.
 
@@ -115,7 +115,7 @@ def xquad_command(
     _refuse_strangers(protocol, span if protocol == "retrieval" else retrieval)
     if cache is not None and no_cache:
         raise ConfigError("--cache and --no-cache exclude each other", "Leave one of the two out.")
-    from otembed.data.qa_files import parse_question_places
+    from otembed.tasks.xquad.files import parse_question_places
 
     places = parse_question_places(data)
     answers = [predictions / f"{code}.json" for code in places] if predictions else []
@@ -123,14 +123,14 @@ def xquad_command(
         if path is not None:
             refuse_taken(path, force=force, flag=flag)
     if plot is not None:
-        from otembed.reporting import check_plot
+        from otembed.results.plots import check_plot
 
         check_plot(plot)
     common: dict[str, Any] = {"limit": limit, "name": model}
     shown: list[Any]
     if protocol == "retrieval":
         _start_logging()
-        from otembed.mining.embed import cache_home
+        from otembed.embeddings.embed import cache_home
 
         chosen: dict[str, Any] = {
             "tasks": tasks or None,
@@ -177,10 +177,10 @@ def _retrieval(
     plot: Path | None,
     chosen: dict[str, Any],
 ) -> tuple[Any, list[Any]]:
-    from otembed.evaluation import evaluate_xquad
     from otembed.models import load_model
-    from otembed.reporting import plot_questions
-    from otembed.reporting.questions import question_caption, question_tables
+    from otembed.results.plots import plot_questions
+    from otembed.tasks.xquad import evaluate_xquad
+    from otembed.tasks.xquad.table import question_caption, question_tables
 
     from .stages import StageProgress
 
@@ -200,10 +200,10 @@ def _span(
     config: Any,
     chosen: dict[str, Any],
 ) -> tuple[Any, list[Any]]:
-    from otembed.data.qa_files import parse_question_place
     from otembed.models import load_model
-    from otembed.reporting.questions import span_caption, span_table
-    from otembed.transfer import evaluate_xquad_span
+    from otembed.tasks.xquad import evaluate_xquad_span
+    from otembed.tasks.xquad.files import parse_question_place
+    from otembed.tasks.xquad.table import span_caption, span_table
 
     from .stages import StageProgress
 
@@ -216,7 +216,7 @@ def _span(
 
 def _read(place: QuestionPlace, *, unique_ids: bool = True) -> Any:
     """Read questions before a model is loaded, and say what was mended or odd."""
-    from otembed.data.qa_files import read_questions
+    from otembed.tasks.xquad.files import read_questions
 
     found = read_questions(place, unique_ids=unique_ids)
     if found.repaired:
@@ -228,8 +228,8 @@ def _read(place: QuestionPlace, *, unique_ids: bool = True) -> Any:
 
 def _span_config(settings: list[str], flags: dict[str, Any]) -> Any:
     """Build the settings of the span protocol: defaults < ``--set`` < the other options."""
-    from otembed.config_io import build, parse_assignments
-    from otembed.transfer.span_config import SpanConfig
+    from otembed.config.io import build, parse_assignments
+    from otembed.config.xquad import SpanConfig
 
     return build(SpanConfig, parse_assignments(settings) | flags, "command line")
 

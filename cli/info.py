@@ -31,7 +31,7 @@ def info_command(
         _check(as_json)
         return
     from otembed.diagnostics.installation import installation
-    from otembed.reporting.installation import installation_markdown, installation_table
+    from otembed.diagnostics.tables import installation_markdown, installation_table
 
     from .console import data_console
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from otembed.data import PairSpec
-    from otembed.data.qa_files import QuestionPlace
-    from otembed.evaluation import GoldSet
-    from otembed.evaluation.mining import Gold
+    from otembed.tasks.mining.evaluate import Gold
+    from otembed.tasks.word_alignment import GoldSet
+    from otembed.tasks.xquad.files import QuestionPlace
 
 
 def pair_specs(pairs: list[str]) -> dict[str, PairSpec]:
@@ -62,7 +62,7 @@ def gold_sets(places: Mapping[str, list[str]], index_base: int, limit: int | Non
     """Read the first pairs of each gold set."""
     if not places:
         return {}
-    from otembed.evaluation import read_gold_set
+    from otembed.tasks.word_alignment import read_gold_set
 
     sets: dict[str, GoldSet] = {}
     for name, (*sides, links) in places.items():
@@ -88,15 +88,15 @@ def mining_tasks(places: Mapping[str, tuple[str, str, Path]]) -> dict[str, tuple
     """Read the known pairs of each task."""
     if not places:
         return {}
-    from otembed.evaluation.mining import read_gold
+    from otembed.tasks.mining.evaluate import read_gold
 
     return {name: (source, target, read_gold(gold)) for name, (source, target, gold) in places.items()}
 
 
 def nli_places(values: list[str], flag: str, languages: tuple[str, ...] = ()) -> dict[str, str]:
     """Return language to the place of its test pairs; a value without a language stands for each of ``languages``."""
-    from otembed.data.nli_formats import check_nli_place
     from otembed.data.spec import LANGUAGE_CODE
+    from otembed.tasks.xnli.formats import check_nli_place
 
     places: dict[str, str] = {}
     for value in values:
@@ -116,7 +116,7 @@ def nli_places(values: list[str], flag: str, languages: tuple[str, ...] = ()) ->
 
 def check_nli_training(*places: str | None) -> None:
     """Refuse places of English training or development pairs that cannot be read, before anything slow."""
-    from otembed.data.nli_formats import check_nli_place
+    from otembed.tasks.xnli.formats import check_nli_place
 
     for place in filter(None, places):
         check_nli_place(place, "en")
@@ -126,6 +126,6 @@ def question_places(values: list[str]) -> dict[str, QuestionPlace]:
     """Return language to the file of its questions."""
     if not values:
         return {}
-    from otembed.data.qa_files import parse_question_places
+    from otembed.tasks.xquad.files import parse_question_places
 
     return parse_question_places(values, "--xquad")

@@ -164,7 +164,7 @@ def mine_command(
     pair = language_pair(languages, "--languages")
     check_pairs_output(output, pair, as_json=as_json and not dry_run, force=force)
     start_logging()
-    from otembed.mining.dev_pairs import check_calibration, open_dev_pairs
+    from otembed.mining.calibration.dev_pairs import check_calibration, open_dev_pairs
     from otembed.mining.inputs import open_inputs
     from otembed.mining.mine import mine_bitext
     from otembed.mining.plan import plan_mining

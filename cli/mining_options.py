@@ -14,7 +14,7 @@ from .completion import OFFLINE_MODEL, choice_values, language_values, mining_va
 from .options import layer_number, named_pairs, number_or_none, refuse_taken
 
 if TYPE_CHECKING:
-    from otembed.config_mining import MiningConfig
+    from otembed.config.mining import MiningConfig
     from otembed.data import PairSpec
 
 DEFAULT_MODEL = OFFLINE_MODEL
@@ -82,7 +82,7 @@ Memory = Annotated[str | None, typer.Option(metavar="SIZE", help="Most memory of
 
 def mining_config(*, thresholds: tuple[str, ...] = ("default",), **settings: Any) -> MiningConfig:
     """Return the settings of the flags, checked; ``thresholds`` are the words that --threshold takes beside none."""
-    from otembed.config_mining import MiningConfig
+    from otembed.config.mining import MiningConfig
 
     longest = number_or_none(settings.pop("max_characters"), "--max-characters")
     if longest is not None and longest != int(longest):

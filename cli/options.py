@@ -15,7 +15,7 @@ from otembed.errors import ConfigError, did_you_mean
 from .completion import choice_values, model_values, preset_values, setting_values
 
 if TYPE_CHECKING:
-    from otembed.alignment import WordAlignmentConfig
+    from otembed.config import WordAlignmentConfig
 
 ALIGNMENT_UNITS = ("word", "token")
 DECODINGS = ("mutual", "threshold", "grow-diag", "grow-diag-final-and")
@@ -113,8 +113,8 @@ def alignment_config(
     check_choice(unit, ALIGNMENT_UNITS, "--unit")
     check_choice(decoding, DECODINGS, "--decoding")
     number = layer if layer is None else layer_number(layer, "--layer")
-    from otembed.alignment import WordAlignmentConfig
-    from otembed.config_io import build, parse_assignments
+    from otembed.config import WordAlignmentConfig
+    from otembed.config.io import build, parse_assignments
 
     flags: dict[str, Any] = {"layer": number, "unit": unit, "decoding": decoding, "threshold": threshold}
     given = {name: value for name, value in flags.items() if value is not None}

@@ -17,7 +17,7 @@ def presets_command(
     ] = None,
 ) -> None:
     """Print preset names, or one preset."""
-    from otembed.config_io import preset_names, preset_text
+    from otembed.config.io import preset_names, preset_text
 
     if name is None:
         for each in preset_names():

@@ -44,7 +44,7 @@ class StageProgress:
             self.stream.flush()
 
     def _line(self, stage: str, done: int, total: int, seconds: float) -> str:
-        from otembed.reporting.durations import format_seconds
+        from otembed.results.format import format_seconds
 
         unit = UNITS.get(stage.split()[0], "lines")
         line = f"{stage}: {done:,} of {total:,} {unit}, {100 * done // max(total, 1)} %"

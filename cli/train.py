@@ -117,7 +117,7 @@ def _layers(
     held_out: list[str],
     freeze: list[str] | None,
 ) -> list[dict[str, Any]]:
-    from otembed.config_io import parse_assignments, read_preset, read_yaml
+    from otembed.config.io import parse_assignments, read_preset, read_yaml
 
     flags: dict[str, Any] = {}
     for name, value in given.items():
@@ -140,7 +140,7 @@ def _layers(
 def _run(
     layers: list[dict[str, Any]], origin: str, resume: Path | None, overwrite: bool, dry_run: bool, as_json: bool
 ) -> None:
-    from otembed.config_io import train_config
+    from otembed.config.io import train_config
 
     from .console import data_console, error_console, set_up_logging
 
@@ -151,9 +151,9 @@ def _run(
 
         RunFolder(Path(checked.output)).refuse_taken(overwrite=overwrite)
     set_up_logging(console)
-    from otembed.reporting import dry_run_table, train_summary
     from otembed.training import dry_run as estimate
     from otembed.training import train
+    from otembed.training.summary import dry_run_table, train_summary
 
     result: Any
     if dry_run and checked is not None:

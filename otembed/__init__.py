@@ -8,62 +8,56 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from otembed._version import __version__ as __version__
+
 if TYPE_CHECKING:
-    from otembed.alignment import WordAligner, align, ot_similarity, ot_similarity_pairwise
     from otembed.comparison import compare
-    from otembed.config import AlignmentConfig, AnchorConfig, ContrastiveConfig, TrainConfig
-    from otembed.config_mining import MiningConfig
+    from otembed.config import AlignmentConfig, AnchorConfig, ContrastiveConfig, MiningConfig, TrainConfig
     from otembed.data import load_pairs
     from otembed.errors import ConfigError, DataError, ModelError, NumericsError, OtembedError
-    from otembed.evaluation import (
-        BitextRetrievalEvaluator,
-        MiningEvaluator,
-        WordAlignmentEvaluator,
-        evaluate_alignment,
-        evaluate_mining,
-        evaluate_retrieval,
-        evaluate_xquad,
-    )
     from otembed.losses import GradCacheLoss, OTAlignmentLoss, OTContrastiveLoss
     from otembed.mining import mine_bitext, score_bitext
     from otembed.models import load_model, save_model
+    from otembed.tasks.mining import MiningEvaluator, evaluate_mining
+    from otembed.tasks.retrieval import BitextRetrievalEvaluator, evaluate_retrieval
+    from otembed.tasks.word_alignment import WordAlignmentEvaluator, evaluate_alignment
+    from otembed.tasks.xnli import evaluate_xnli
+    from otembed.tasks.xquad import evaluate_xquad, evaluate_xquad_span
     from otembed.training import train
-    from otembed.transfer import evaluate_xnli, evaluate_xquad_span
     from otembed.transport import sinkhorn
-
-__version__ = "0.1.0"
+    from otembed.words import WordAligner, align, ot_similarity, ot_similarity_pairwise
 
 _HOMES = {
     "AlignmentConfig": "config",
     "AnchorConfig": "config",
-    "BitextRetrievalEvaluator": "evaluation",
+    "BitextRetrievalEvaluator": "tasks.retrieval",
     "ConfigError": "errors",
     "ContrastiveConfig": "config",
     "DataError": "errors",
     "GradCacheLoss": "losses",
-    "MiningConfig": "config_mining",
-    "MiningEvaluator": "evaluation",
+    "MiningConfig": "config",
+    "MiningEvaluator": "tasks.mining",
     "ModelError": "errors",
     "NumericsError": "errors",
     "OTAlignmentLoss": "losses",
     "OTContrastiveLoss": "losses",
     "OtembedError": "errors",
     "TrainConfig": "config",
-    "WordAligner": "alignment",
-    "WordAlignmentEvaluator": "evaluation",
-    "align": "alignment",
+    "WordAligner": "words",
+    "WordAlignmentEvaluator": "tasks.word_alignment",
+    "align": "words",
     "compare": "comparison",
-    "evaluate_alignment": "evaluation",
-    "evaluate_mining": "evaluation",
-    "evaluate_retrieval": "evaluation",
-    "evaluate_xnli": "transfer",
-    "evaluate_xquad": "evaluation",
-    "evaluate_xquad_span": "transfer",
+    "evaluate_alignment": "tasks.word_alignment",
+    "evaluate_mining": "tasks.mining",
+    "evaluate_retrieval": "tasks.retrieval",
+    "evaluate_xnli": "tasks.xnli",
+    "evaluate_xquad": "tasks.xquad",
+    "evaluate_xquad_span": "tasks.xquad",
     "load_model": "models",
     "load_pairs": "data",
     "mine_bitext": "mining",
-    "ot_similarity": "alignment",
-    "ot_similarity_pairwise": "alignment",
+    "ot_similarity": "words",
+    "ot_similarity_pairwise": "words",
     "save_model": "models",
     "score_bitext": "mining",
     "sinkhorn": "transport",

@@ -71,3 +71,9 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     known = sorted(choices)
     close = get_close_matches(word, known, n=1)
     return f"Did you mean {close[0]!r}?" if close else f"Choose one of: {', '.join(known)}."
+
+
+def check_count(name: str, value: int) -> None:
+    """Raise ConfigError if ``value`` is no whole number from 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigError(f"{name} is {value!r}", "Give a whole number from 1.")

@@ -5,14 +5,21 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+from otembed.embeddings.vectors import Vectors, open_vectors
+from otembed.tasks.xnli.formats import LABELS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SPECIALS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 """Ids 0 to 4, in the order of XLM-R."""
@@ -160,3 +167,75 @@ def published() -> Path:
     if not folder:
         pytest.skip("the published files are not here: name their folder in OTEMBED_TEST_DATA")
     return Path(folder)
+
+
+KNOWN_WORDS = (
+    "the",
+    "cat",
+    "sat",
+    "on",
+    "mat",
+    "dog",
+    "slept",
+    "in",
+    "house",
+    "die",
+    "Katze",
+    "saß",
+    "auf",
+    "und",
+    "Hund",
+)
+
+
+@pytest.fixture(scope="session")
+def sentences() -> Callable[..., list[str]]:
+    """Make different lines of words that the tiny models know."""
+
+    def make(count: int, seed: int = 0) -> list[str]:
+        draw = np.random.default_rng(seed)
+        return [" ".join([str(number), *draw.choice(KNOWN_WORDS, draw.integers(1, 9))]) for number in range(count)]
+
+    return make
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Callable[..., Vectors]:
+    """Write a matrix to a file and open it."""
+
+    def store(values: np.ndarray, name: str = "x") -> Vectors:
+        path = tmp_path / f"{name}.npy"
+        np.save(path, values)
+        return open_vectors(path)
+
+    return store
+
+
+@pytest.fixture(scope="session")
+def made() -> Callable[..., list[tuple[str, str, str]]]:
+    """Make pairs: entailment repeats the premise, contradiction is a line of Han, neutral is other words."""
+
+    def make(count: int, seed: int = 0) -> list[tuple[str, str, str]]:
+        draw = np.random.default_rng(seed)
+        rows = []
+        for number in range(count):
+            premise, other = (" ".join(draw.choice(KNOWN_WORDS, draw.integers(3, 9))) for _ in range(2))
+            label = LABELS[number % 3]
+            hypothesis = {"entailment": premise, "neutral": other, "contradiction": "猫 睡 在 房子 里"}[label]
+            rows.append((f"{number} {premise}", hypothesis, label))
+        return rows
+
+    return make
+
+
+@pytest.fixture
+def file(made: Callable[..., list[tuple[str, str, str]]], tmp_path: Path) -> Callable[..., Path]:
+    """Write such pairs as a TSV file."""
+
+    def write(name: str, count: int, seed: int = 0) -> Path:
+        path = tmp_path / name
+        text = "".join("\t".join(row) + "\n" for row in [("premise", "hypothesis", "label"), *made(count, seed)])
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write

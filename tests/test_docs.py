@@ -15,9 +15,9 @@ from otembed.cli.main import app
 from typer.testing import CliRunner
 
 from otembed.config import TrainConfig
-from otembed.config_io import build, read_preset, to_yaml
-from otembed.reporting import xnli_markdown
-from otembed.transfer.xnli_report import XnliReport
+from otembed.config.io import build, read_preset, to_yaml
+from otembed.tasks.xnli.report import XnliReport
+from otembed.tasks.xnli.table import xnli_markdown
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

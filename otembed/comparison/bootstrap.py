@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from otembed.errors import DataError, NumericsError
-from otembed.outcomes import digest_of
+from otembed.results.outcomes import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from otembed.outcomes import Outcomes
+    from otembed.results.outcomes import Outcomes
 
     Numbers = NDArray[np.float64]
 

@@ -13,14 +13,14 @@ from otembed.comparison.decide import decide, pair_up
 from otembed.comparison.report import ComparedModel, Comparison
 from otembed.comparison.sources import Source, open_source, stand_in_notes
 from otembed.comparison.summary import headline, summary_sentences
-from otembed.diagnostics.packages import versions
 from otembed.errors import ConfigError, DataError, did_you_mean
+from otembed.runtime.packages import versions
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from otembed.comparison.report import Shape, WordMap
-    from otembed.outcomes import Outcomes
+    from otembed.results.outcomes import Outcomes
 
 logger = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from otembed.outcomes import Outcomes
+    from otembed.results.outcomes import Outcomes
 
     Key = tuple[str, str, str]
     Resampled = NDArray[np.float64]

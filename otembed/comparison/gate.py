@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from otembed.comparison.decide import OTHER_EXAMPLES
 from otembed.comparison.report import variant
 from otembed.errors import ConfigError, DataError, did_you_mean
-from otembed.reporting.tables import points
+from otembed.results.format import points
 
 if TYPE_CHECKING:
     from otembed.comparison.report import Comparison, TaskComparison

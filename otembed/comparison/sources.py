@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otembed.errors import ConfigError, DataError
-from otembed.outcomes import read_outcomes
+from otembed.results.outcomes import read_outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from otembed.outcomes import Outcomes
+    from otembed.results.outcomes import Outcomes
 
 LABEL = re.compile(r"([^=/\\,]+)=(.+)", re.DOTALL)
 RESULTS, METRICS, ENVIRONMENT, CONFIG, MODEL = (

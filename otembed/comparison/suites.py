@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from otembed.evaluation import evaluate_alignment, evaluate_mining, evaluate_retrieval, evaluate_xquad
-from otembed.transfer import evaluate_xnli
+from otembed.tasks.mining import evaluate_mining
+from otembed.tasks.retrieval import evaluate_retrieval
+from otembed.tasks.word_alignment import evaluate_alignment
+from otembed.tasks.xnli import evaluate_xnli
+from otembed.tasks.xquad import evaluate_xquad
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -6,8 +6,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from otembed.comparison.report import BETTER, UNCLEAR, WORSE, variant
-from otembed.reporting.comparison import metric_name
-from otembed.reporting.tables import percent, points
+from otembed.comparison.tables import metric_name
+from otembed.results.format import percent, points
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from otembed.alignment import WordAligner
 from otembed.comparison.report import Shape, WordMap
+from otembed.embeddings.texts import checked_sides, embed_sides
 from otembed.errors import ModelError
-from otembed.evaluation import effective_rank, mean_cosine
-from otembed.evaluation.embedding import checked_sides, embed_sides
+from otembed.tasks.retrieval import effective_rank, mean_cosine
+from otembed.words import WordAligner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,12 +4,10 @@
 ``load_pairs`` does all of that and hands back a memory-mapped dataset.
 """
 
-from otembed.config import PairChecks
+from otembed.config.train import PairChecks
 from otembed.data.barred import read_barred, spaced_words
 from otembed.data.checks import clean_pairs, clean_text, text_digest
 from otembed.data.load import ParallelText, load_pairs
-from otembed.data.qa import QuestionSet
-from otembed.data.qa_files import parse_question_place, read_questions
 from otembed.data.reading import read_pairs
 from otembed.data.rows import PairCounts, Row
 from otembed.data.sampling import resample, temperature_sizes
@@ -22,16 +20,13 @@ __all__ = [
     "PairCounts",
     "PairSpec",
     "ParallelText",
-    "QuestionSet",
     "Row",
     "clean_pairs",
     "clean_text",
     "load_pairs",
     "parse_pair_spec",
-    "parse_question_place",
     "read_barred",
     "read_pairs",
-    "read_questions",
     "resample",
     "spaced_words",
     "split_held_out",

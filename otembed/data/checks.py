@@ -7,7 +7,7 @@ import unicodedata
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from otembed.config import PairChecks
+from otembed.config.train import PairChecks
 from otembed.data.rows import PairCounts, Row
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from otembed.config import PairChecks
+from otembed.config.train import PairChecks
 from otembed.data.checks import clean_pairs
 from otembed.data.reading import read_pairs
 from otembed.data.rows import PairCounts, Row

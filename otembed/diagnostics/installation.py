@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from otembed.cache import default_cache_dir
-from otembed.diagnostics.packages import extras, misfits, versions
 from otembed.results import Result
+from otembed.runtime.cache import default_cache_dir
+from otembed.runtime.packages import extras, misfits, versions
 
 MODEL_FILE = "modules.json"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
-from otembed.alignment import WordSegmenter, pool_units, token_units
 from otembed.losses.encoder import EncoderTap, Features, TokenStates, unwrap
 from otembed.losses.idf import inverse_document_frequencies
 from otembed.models import frozen_copy
 from otembed.transport import norm_marginals, uniform_marginals, weighted_marginals
+from otembed.words import WordSegmenter, pool_units, token_units
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,13 +1,10 @@
-"""Mining parallel sentences: lines to embeddings, neighbours in both directions, margins and pairs.
-
-One module a stage: ``lines``, ``embed`` (``shards``, ``vectors``), ``sides``, ``exact`` (``neighbours``, ``kernels``),
-``rescore`` (``words``, ``word_scores``), ``margin``, ``pairing``, ``calibrate`` (``mixture``, ``planting``, ``dev_pairs``), ``output``; ``mine`` joins them. Names are imported on first use: the search is compiled.
-"""
+"""Mining parallel sentences: neighbors in both directions, margins, pairs; names are imported on first use."""
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from otembed._lazy import lazy_exports
 
 if TYPE_CHECKING:
     from otembed.mining.mine import mine_bitext
@@ -15,7 +12,15 @@ if TYPE_CHECKING:
     from otembed.mining.output import MinedPair
     from otembed.mining.score import ScoredPairs, score_bitext
 
-_HOMES = {
+__all__ = [
+    "MinedPair",
+    "MinedPairs",
+    "ScoredPairs",
+    "mine_bitext",
+    "score_bitext",
+]
+
+_MODULES = {
     "MinedPair": "output",
     "MinedPairs": "mined",
     "ScoredPairs": "score",
@@ -23,10 +28,4 @@ _HOMES = {
     "score_bitext": "score",
 }
 
-__all__ = ["MinedPair", "MinedPairs", "ScoredPairs", "mine_bitext", "score_bitext"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'otembed.mining' has no attribute {name!r}")
-    return getattr(import_module(f"otembed.mining.{_HOMES[name]}"), name)
+__getattr__, __dir__ = lazy_exports(__name__, _MODULES)

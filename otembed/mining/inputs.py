@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from otembed.config_mining import CENTER_FROM, MiningConfig
+from otembed.config.mining import CENTER_FROM, MiningConfig
 from otembed.data.language import LanguageFilter
+from otembed.embeddings.embed import embed_lines
+from otembed.embeddings.lines import Lines, check_two_sides, read_side
+from otembed.embeddings.vectors import Vectors, array_vectors, open_vectors
 from otembed.errors import ConfigError, DataError
-from otembed.mining.embed import embed_lines
-from otembed.mining.lines import Lines, check_two_sides, read_side
 from otembed.mining.mined import Collection
-from otembed.mining.progress import Progress
-from otembed.mining.sides import scan
-from otembed.mining.vectors import Vectors, array_vectors, open_vectors
+from otembed.mining.search.sides import scan
+from otembed.runtime.progress import Progress
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from otembed.mining.executors import Executor
+    from otembed.runtime.executors import Executor
 
 logger = logging.getLogger(__name__)
 

@@ -10,29 +10,30 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from otembed.config import PairChecks
-from otembed.config_mining import MiningConfig
+from otembed.config.mining import MiningConfig
+from otembed.config.train import PairChecks
+from otembed.embeddings.embed import make_cache_folder
 from otembed.errors import ConfigError
-from otembed.mining.approximate import METHODS, approximate_neighbours, choose_method
-from otembed.mining.dev_pairs import DevPlace, calibrate_run, check_calibration, open_dev_pairs
-from otembed.mining.embed import make_cache_folder
-from otembed.mining.exact import available_workers, exact_neighbours
-from otembed.mining.executors import open_executor, refuse_memory
+from otembed.mining.calibration.dev_pairs import DevPlace, calibrate_run, check_calibration, open_dev_pairs
 from otembed.mining.inputs import Place, VectorPlace, centre_both, collect, embed_input, load_encoder, open_inputs
 from otembed.mining.mined import Collection, MinedPairs, MiningReport, length_filter
-from otembed.mining.pairing import pair_up
+from otembed.mining.pairing.pairing import pair_up
 from otembed.mining.plan import plan_search
-from otembed.mining.progress import Progress, silent
-from otembed.mining.rescore import open_rescorer
-from otembed.mining.search_tasks import exact_neighbours_apart
+from otembed.mining.rescoring.rescore import open_rescorer
+from otembed.mining.search.approximate import METHODS, approximate_neighbours, choose_method
+from otembed.mining.search.exact import exact_neighbours
+from otembed.mining.search.search_tasks import exact_neighbours_apart
+from otembed.runtime.executors import open_executor, refuse_memory
+from otembed.runtime.processors import available_workers
+from otembed.runtime.progress import Progress, silent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sentence_transformers import SentenceTransformer
 
-    from otembed.mining.executors import Executor
-    from otembed.mining.neighbours import Neighbours
+    from otembed.mining.search.neighbors import Neighbours
+    from otembed.runtime.executors import Executor
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ def mine_bitext(
     Parameters
     ----------
     source, target
-        A file (see :func:`otembed.mining.lines.read_side`), texts, or vectors alone: a ``.npy`` file or a
+        A file (see :func:`otembed.embeddings.lines.read_side`), texts, or vectors alone: a ``.npy`` file or a
         (lines, dimension) array.
     model
         A sentence-transformers encoder, or what :func:`otembed.load_model` takes; not needed where both sides
@@ -70,7 +71,7 @@ def mine_bitext(
     source_vectors, target_vectors
         Ready vectors of a side's lines, one row a line (those of empty and repeated lines are passed over).
     dimension, dtype
-        Shape of headerless vector files; see :func:`otembed.mining.vectors.open_vectors`.
+        Shape of headerless vector files; see :func:`otembed.embeddings.vectors.open_vectors`.
     cache
         Folder in which embeddings and neighbours are kept, and from which a run that was cut goes on; by
         default ``mining`` in otembed's cache.
@@ -91,7 +92,7 @@ def mine_bitext(
     ------
     DataError
         A file cannot be read, vectors and lines do not fit, or no threshold can be chosen: see
-        :func:`otembed.mining.calibrate.calibrate`.
+        :func:`otembed.mining.calibration.calibrate.calibrate`.
     ConfigError
         A setting is out of range, a model is missing, or words are asked for beside ready vectors.
     ModelError
@@ -103,7 +104,7 @@ def mine_bitext(
     -----
     The result is the same for any number of shards, threads, tile sizes and restarts; the vectors themselves
     are the encoder's, whose last bits depend on batch size and device. Of ``rescore="ot"`` see
-    :func:`otembed.mining.rescore.rescore`.
+    :func:`otembed.mining.rescoring.rescore.rescore`.
 
     Examples
     --------

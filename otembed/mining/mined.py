@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from otembed.mining.calibrate import Calibration
+from otembed.mining.calibration.calibrate import Calibration
 from otembed.mining.output import MinedPair, write_pairs
 from otembed.results import Result
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from otembed.mining.lines import Lines
-    from otembed.mining.pairing import Candidates
-    from otembed.mining.sides import Side
+    from otembed.embeddings.lines import Lines
+    from otembed.mining.pairing.pairing import Candidates
+    from otembed.mining.search.sides import Side
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def _write_parquet(pairs: Iterable[MinedPair], file: IO[bytes], languages: tuple
 def _write_tmx(pairs: Iterable[MinedPair], file: IO[bytes], languages: tuple[str, str] | None) -> None:
     from lxml import etree
 
-    from otembed import __version__
+    from otembed._version import __version__
 
     source, target = languages or ("", "")
     head = {

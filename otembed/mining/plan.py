@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from otembed.config_mining import MiningConfig
+from otembed.config.mining import MiningConfig
+from otembed.embeddings.embed import embedding_key, shard_folder
+from otembed.embeddings.encode import resolve_prompt
+from otembed.embeddings.vectors import DTYPES
 from otembed.errors import ConfigError
-from otembed.mining.approximate import METHODS, QUERIES, TRAIN_ROWS, choose_method, index_bytes
-from otembed.mining.embed import embedding_key, shard_folder
-from otembed.mining.exact import Tiling, available_workers
 from otembed.mining.inputs import load_encoder
-from otembed.mining.neighbours import NEIGHBOUR
-from otembed.mining.pairing import CANDIDATE
-from otembed.mining.rescore import open_rescorer
-from otembed.mining.vectors import DTYPES
-from otembed.models.encode import resolve_prompt
+from otembed.mining.pairing.pairing import CANDIDATE
+from otembed.mining.rescoring.rescore import open_rescorer
+from otembed.mining.search.approximate import METHODS, QUERIES, TRAIN_ROWS, choose_method, index_bytes
+from otembed.mining.search.exact import Tiling
+from otembed.mining.search.neighbors import NEIGHBOUR
 from otembed.results import Result
+from otembed.runtime.processors import available_workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

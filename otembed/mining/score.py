@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from otembed.config_mining import MiningConfig
+from otembed.config.mining import MiningConfig
 from otembed.data import PairSpec, Row, read_pairs
+from otembed.embeddings.lines import read_side
 from otembed.errors import DataError
-from otembed.mining import kernels
 from otembed.mining.inputs import Input, centre_both, collect, embed_input, load_encoder
-from otembed.mining.lines import read_side
-from otembed.mining.margin import margin_scores, mean_similarity
 from otembed.mining.mine import make_config, search
 from otembed.mining.output import MinedPair
-from otembed.mining.progress import Progress, silent
-from otembed.mining.rescore import open_rescorer
+from otembed.mining.pairing.margin import margin_scores, mean_similarity
+from otembed.mining.rescoring.rescore import open_rescorer
+from otembed.mining.search import kernels
 from otembed.results import Result
+from otembed.runtime.progress import Progress, silent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
-    from otembed.mining.sides import Side
+    from otembed.mining.search.sides import Side
 
 PAIRS_AT_ONCE = 4096
 

@@ -11,7 +11,7 @@ from sentence_transformers import SentenceTransformer
 
 from otembed.errors import ModelError
 from otembed.models.architecture import position_limit, transformer_of
-from otembed.models.offline import OFFLINE_MODELS, OFFLINE_PREFIX, offline_model_path
+from otembed.models.offline.encoder import OFFLINE_MODELS, OFFLINE_PREFIX, offline_model_path
 
 logger = logging.getLogger(__name__)
 

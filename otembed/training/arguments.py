@@ -11,7 +11,7 @@ from sentence_transformers.base.sampler import BatchSamplers, MultiDatasetBatchS
 from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
 
 if TYPE_CHECKING:
-    from otembed.config import TrainConfig
+    from otembed.config.train import TrainConfig
 
 QUARTER = 0.25
 BEST_METRIC = "eval_sequential_score"

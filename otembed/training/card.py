@@ -6,17 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from otembed import __version__
-from otembed.config_io import to_yaml
-from otembed.reporting.card import card_section, with_section
+from otembed._version import __version__
+from otembed.config.io import to_yaml
 from otembed.results import write_text
+from otembed.training.card_section import card_section, with_section
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from otembed.alignment.layer_choice import LayerChoice
-    from otembed.config import TrainConfig
-    from otembed.results import TrainResult
+    from otembed.config.train import TrainConfig
+    from otembed.training.result import TrainResult
+    from otembed.words.layer_choice import LayerChoice
 
 # Where the weights of the offline encoders come from, and under which licence.
 OFFLINE_ORIGINS = {"offline:multilingual-e5-small": ("intfloat/multilingual-e5-small", "mit")}

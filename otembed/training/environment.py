@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import torch
 
-from otembed.diagnostics.packages import versions
+from otembed.runtime.packages import versions
 
 
 def environment() -> dict[str, Any]:

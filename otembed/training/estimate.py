@@ -16,17 +16,17 @@ import torch
 from transformers import TrainerCallback
 
 from otembed.models import describe_model
-from otembed.results import DryRun
 from otembed.training.objective import build_loss, refuse_idle_terms
 from otembed.training.preparation import Material, limit_length, load_encoder, load_material, prompt_of
 from otembed.training.recipe import build_trainer, idf_sentences, refuse_unsuitable
+from otembed.training.result import DryRun
 from otembed.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from transformers import TrainerControl, TrainerState, TrainingArguments
 
-    from otembed.config import TrainConfig
+    from otembed.config.train import TrainConfig
 
 MEASURED_STEPS = 3
 SAMPLE = 1000

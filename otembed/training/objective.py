@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from torch import nn
 
-    from otembed.config import LossConfig
+    from otembed.config.train import LossConfig
 
 
 def build_loss(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from datasets.arrow_dataset import Dataset
     from sentence_transformers import SentenceTransformer
 
-    from otembed.config import ModelConfig, TrainConfig
+    from otembed.config.train import ModelConfig, TrainConfig
 
 logger = logging.getLogger(__name__)
 

@@ -17,18 +17,20 @@ from sentence_transformers.base.evaluation import SequentialEvaluator
 from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
 
 from otembed.errors import ConfigError
-from otembed.evaluation import BitextRetrievalEvaluator, evaluate_retrieval
 from otembed.models import check_saveable, describe_model, save_model
-from otembed.models.run_state import train_from
-from otembed.results import RetrievalReport, TrainResult, write_text
-from otembed.training.alignment_layer import store_alignment_layer
+from otembed.results import write_text
+from otembed.runtime.run_state import train_from
+from otembed.tasks.retrieval import BitextRetrievalEvaluator, evaluate_retrieval
+from otembed.tasks.retrieval.report import RetrievalReport
 from otembed.training.arguments import training_arguments
 from otembed.training.card import complete_card, describe_in_card, keep_examples_out
 from otembed.training.environment import environment
 from otembed.training.objective import build_loss, refuse_idle_terms
 from otembed.training.preparation import Material, limit_length, load_encoder, load_material, prompt_of
+from otembed.training.result import TrainResult
 from otembed.training.run_folder import RunFolder
 from otembed.training.run_log import RunLog
+from otembed.training.word_layer import store_alignment_layer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from transformers import TrainerCallback
 
-    from otembed.config import TrainConfig
+    from otembed.config.train import TrainConfig
 
 logger = logging.getLogger(__name__)
 

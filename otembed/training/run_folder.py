@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from otembed.config import TrainConfig
-from otembed.config_io import read_yaml, to_yaml, train_config
+from otembed.config.io import read_yaml, to_yaml, train_config
+from otembed.config.train import TrainConfig
 from otembed.errors import ConfigError
-from otembed.models.run_state import LOCK, TrainerFolder
 from otembed.results import write_text
+from otembed.runtime.run_state import LOCK, TrainerFolder
 
 ENTRIES = frozenset(
     {

@@ -8,9 +8,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from otembed.errors import NumericsError
-from otembed.models.run_state import SamplerEpochs
-from otembed.reporting.durations import format_seconds
 from otembed.results import finite_or_none
+from otembed.results.format import format_seconds
+from otembed.runtime.run_state import SamplerEpochs
 from otembed.training.objective import pop_statistics
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from otembed.comparison import Comparison
 from otembed.errors import ConfigError, DataError, OtembedError
-from otembed.outcomes import Outcomes
+from otembed.results.outcomes import Outcomes
 
 ROWS = [
     ("the cat sat on the mat", "die Katze saß auf der Matte"),

@@ -10,9 +10,9 @@ from typing import get_args
 import pytest
 from otembed.cli.completion import joined_words
 
-from otembed.alignment.config import Decoding
-from otembed.config_io import preset_names
-from otembed.config_mining import Margin, Match, Search
+from otembed.config.io import preset_names
+from otembed.config.mining import Margin, Match, Search
+from otembed.config.words import Decoding
 from otembed.data import starter_languages
 from otembed.data.starter import starter_parts
 

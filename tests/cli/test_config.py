@@ -10,7 +10,7 @@ import yaml
 from otembed.cli.main import app
 from typer.testing import CliRunner
 
-from otembed.config_io import read_preset, read_yaml, train_config
+from otembed.config.io import read_preset, read_yaml, train_config
 from otembed.errors import ConfigError
 
 

@@ -11,8 +11,8 @@ from otembed.cli.evaluate import app
 from typer.testing import CliRunner
 
 from otembed.errors import ConfigError, DataError, ModelError
-from otembed.evaluation.mining import MiningScores
-from otembed.results import RetrievalReport
+from otembed.tasks.mining.evaluate import MiningScores
+from otembed.tasks.retrieval.report import RetrievalReport
 
 ROWS = [
     ("the cat sat on the mat", "die Katze saß auf der Matte"),

@@ -13,9 +13,9 @@ from otembed.cli.evaluate import app
 from typer.testing import CliRunner
 
 import otembed
-from otembed.config_xnli import ProbeConfig
+from otembed.config.xnli import ProbeConfig
 from otembed.errors import ConfigError, DataError, OtembedError
-from otembed.transfer import XnliReport
+from otembed.tasks.xnli import XnliReport
 
 LABELS = ("entailment", "neutral", "contradiction")
 WORDS = ("the", "cat", "sat", "on", "mat", "dog", "slept", "in", "house", "猫", "die", "Katze", "saß")
@@ -196,7 +196,7 @@ def ended(*arguments):
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_broken_files_end_well_or_are_named(command, files, tiny_model, monkeypatch, file, flag):
     name, data = file
-    monkeypatch.setattr("otembed.transfer.xnli.load_model", lambda *_, **__: tiny_model)
+    monkeypatch.setattr("otembed.tasks.xnli.evaluate.load_model", lambda *_, **__: tiny_model)
     (files / name).write_bytes(data)
     output = files / "earlier.json"
     output.write_text("earlier")

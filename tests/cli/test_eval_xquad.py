@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 import otembed.models
 from otembed.errors import ConfigError, DataError, OtembedError
-from otembed.evaluation.question_report import QuestionReport
-from otembed.transfer import SpanReport
+from otembed.tasks.xquad import SpanReport
+from otembed.tasks.xquad.report import QuestionReport
 
 SPAN = ["--set", "max_length=48", "--set", "stride=8", "--set", "max_question_length=16", "--max-steps", "2"]
 

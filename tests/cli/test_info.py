@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from otembed.diagnostics import selftest
 from otembed.diagnostics.installation import Installation
+from otembed.diagnostics.tables import installation_rows
 from otembed.errors import ConfigError
-from otembed.reporting.installation import installation_rows
 
 
 def run(*arguments):
@@ -87,7 +87,7 @@ def test_markdown_goes_with_neither_json_nor_check(other, name):
 
 def test_versions_need_no_torch():
     code = (
-        "import sys; from otembed.diagnostics.packages import extras, versions; versions(), extras();"
+        "import sys; from otembed.runtime.packages import extras, versions; versions(), extras();"
         "print(sorted({'torch', 'numba', 'transformers', 'datasets'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -12,7 +12,7 @@ from otembed.cli.main import app, main
 from typer.testing import CliRunner
 
 import otembed
-from otembed.config_io import preset_names
+from otembed.config.io import preset_names
 from otembed.errors import ConfigError
 
 EVALUATIONS = [["eval", name] for name in ("retrieval", "alignment", "mining")]

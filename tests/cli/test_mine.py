@@ -179,7 +179,7 @@ def test_engines_do_the_work_of_both_commands(
         settings.append((config.engine, config.ray_address, config.workers))
         yield here
 
-    monkeypatch.setattr("otembed.mining.executors.open_executor", open_executor)
+    monkeypatch.setattr("otembed.runtime.executors.open_executor", open_executor)
     monkeypatch.setattr("otembed.mining.mine.open_executor", open_executor)
     flags = [*options[:-1], tmp_path / "other", "--engine", "ray", "--ray-address", "head:1", "--workers", "3"]
     run("embed", places[0], "-o", tmp_path / "b.npy", *flags)

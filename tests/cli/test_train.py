@@ -19,7 +19,7 @@ from sentence_transformers import SentenceTransformer
 from typer.testing import CliRunner
 
 from otembed.errors import ConfigError, DataError, ModelError, OtembedError
-from otembed.results import DryRun, TrainResult
+from otembed.training.result import DryRun, TrainResult
 
 COMMAND = [sys.executable, "-c", "from otembed.cli.main import main; main()"]
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from otembed.outcomes import Outcomes, digest_of
+from otembed.results.outcomes import Outcomes, digest_of
 
 
 def _planted(

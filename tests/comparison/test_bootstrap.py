@@ -8,7 +8,7 @@ from scipy import stats
 
 from otembed.comparison.bootstrap import differences, differing, holm, interval, resampled_figures, two_sided_p
 from otembed.errors import DataError, NumericsError
-from otembed.outcomes import Outcomes
+from otembed.results.outcomes import Outcomes
 
 
 def outcomes(values, weights=(), task="sw"):

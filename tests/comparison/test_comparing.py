@@ -10,9 +10,12 @@ import otembed
 from otembed.comparison import Comparison, compare
 from otembed.comparison.sources import open_source, read_curve, stand_in_notes
 from otembed.errors import ConfigError, DataError
-from otembed.evaluation import evaluate_alignment, evaluate_mining, evaluate_retrieval, evaluate_xquad
-from otembed.evaluation.gold_links import GoldSentence
-from otembed.transfer import evaluate_xnli
+from otembed.tasks.mining import evaluate_mining
+from otembed.tasks.retrieval import evaluate_retrieval
+from otembed.tasks.word_alignment import evaluate_alignment
+from otembed.tasks.word_alignment.gold import GoldSentence
+from otembed.tasks.xnli import evaluate_xnli
+from otembed.tasks.xquad import evaluate_xquad
 
 SOURCE = [
     "the cat sat on the mat",

@@ -7,7 +7,7 @@ import pytest
 
 from otembed.comparison.decide import NO_BASELINE, NOT_HERE, OTHER_EXAMPLES, decide, pair_up
 from otembed.errors import DataError
-from otembed.outcomes import Outcomes
+from otembed.results.outcomes import Outcomes
 
 SETTINGS = {"resamples": 2000, "confidence": 0.95, "correction": "none", "seed": 0}
 

@@ -8,8 +8,8 @@ import pytest
 
 from otembed.data.compression import OPENERS
 from otembed.data.texts import parse_text_place, read_texts
+from otembed.embeddings.lines import read_side
 from otembed.errors import ConfigError, DataError, OtembedError
-from otembed.mining.lines import read_side
 
 LINES = "one\ttab\r\n\n two \nlast"
 PLAIN = [(1, "one\ttab", None), (2, "", None), (3, " two ", None), (4, "last", None)]

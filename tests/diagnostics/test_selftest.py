@@ -44,8 +44,8 @@ def broken_faiss(monkeypatch):
 
 
 def broken_mining(monkeypatch):
-    monkeypatch.setattr("otembed.mining.kernels.dot", np.dot)
-    monkeypatch.setattr("otembed.mining.exact.slack_of", lambda dimension: -1.0)
+    monkeypatch.setattr("otembed.mining.search.kernels.dot", np.dot)
+    monkeypatch.setattr("otembed.mining.search.exact.slack_of", lambda dimension: -1.0)
 
 
 def broken_training(monkeypatch):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from otembed.config_io import read_preset, train_config
+from otembed.config.io import read_preset, train_config
 from otembed.losses import OTAlignmentLoss
 from otembed.losses.units import UnitReader
 from otembed.transport import sinkhorn_divergence

@@ -17,10 +17,10 @@ from sentence_transformers.multi_vector_encoder.losses import (
 )
 from sentence_transformers.multi_vector_encoder.modules import HierarchicalTokenPooling, MultiVectorMask
 
-from otembed.alignment import ot_similarity
 from otembed.errors import ConfigError, ModelError
 from otembed.losses import GradCacheLoss, OTAlignmentLoss, OTContrastiveLoss
 from otembed.losses.units import UnitReader
+from otembed.words import ot_similarity
 
 SOURCE = ["die Katze saß auf der Matte.", "кошка спит в доме", "猫睡在房子里"]
 TARGET = ["the cat sat on the mat.", "the cat sleeps in the house", "the dog."]

@@ -7,16 +7,18 @@ import numpy as np
 import pytest
 
 from otembed import mine_bitext, score_bitext
-from otembed.config_mining import MiningConfig
+from otembed.config.mining import MiningConfig
 from otembed.data import parse_pair_spec
+from otembed.embeddings import embed
+from otembed.embeddings.embed import embed_lines
+from otembed.embeddings.export import write_vectors
+from otembed.embeddings.lines import read_side
 from otembed.errors import ConfigError, DataError, NumericsError
-from otembed.mining import embed, exact, mine
-from otembed.mining.embed import embed_lines
-from otembed.mining.exact import Tiling
-from otembed.mining.export import write_vectors
+from otembed.mining import mine
 from otembed.mining.inputs import open_inputs
-from otembed.mining.lines import read_side
 from otembed.mining.plan import SMALLEST, SearchPlan, plan_mining, plan_search, search_memory
+from otembed.mining.search import exact
+from otembed.mining.search.exact import Tiling
 
 # Between the scores of noisy copies and of chance neighbours in 48 dimensions.
 THRESHOLDS = {"distance": 0.25, "ratio": 1.4, "absolute": 0.8}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otembed.config_io import merge, train_config
+from otembed.config.io import merge, train_config
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 import otembed
-from otembed.config_io import train_config
+from otembed.config.io import train_config
 from otembed.models import OFFLINE_MODELS
-from otembed.reporting.tables import retrieval_markdown
+from otembed.tasks.retrieval.table import retrieval_markdown
 from otembed.training.card import OFFLINE_ORIGINS, describe_in_card, publishable
 
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from otembed.config_io import read_yaml, train_config
+from otembed.config.io import read_yaml, train_config
 from otembed.errors import ConfigError
 from otembed.training import RunFolder
 

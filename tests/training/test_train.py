@@ -16,10 +16,10 @@ from sentence_transformers import SentenceTransformer
 from transformers import TrainerCallback
 
 import otembed
-from otembed.config_io import read_yaml, train_config
+from otembed.config.io import read_yaml, train_config
 from otembed.errors import ConfigError, NumericsError, OtembedError
-from otembed.results import TrainResult
 from otembed.training import RunFolder, dry_run
+from otembed.training.result import TrainResult
 
 PROBE = ["the cat sat on the mat", "die Katze schlief im Haus"]
 

@@ -1,0 +1,132 @@
+"""Heat maps as tables: cells of a matrix of figures, and probabilities of word links."""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from otembed.comparison.page.marks import dot
+from otembed.comparison.tables import letter
+from otembed.results.format import percent, points
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    Document = dict[str, Any]
+
+CELL = re.compile(r"(\w+)-(\w+)")
+PALEST, DARKEST = 0.05, 0.6
+"""Opacity of cells with a figure in them, which stays readable."""
+WORD_DARKEST = 0.85
+TINY = 1e-9
+DIRECTIONS = {"accuracy_source_to_target": "→", "accuracy_target_to_source": "←"}
+
+
+def matrix_maps(tasks: Sequence[Document], names: Sequence[str], label: str) -> str:
+    """Return a map for each model of tasks that are cells of a matrix, such as question by paragraph language.
+
+    Empty where the tasks span no matrix: two rows and two columns at least.
+    """
+    cells = {found.groups(): task for task in tasks if (found := CELL.fullmatch(task["task"]))}
+    rows, columns = (list(dict.fromkeys(key[side] for key in cells)) for side in (0, 1))
+    if len(rows) < 2 or len(columns) < 2 or len(cells) <= max(len(rows), len(columns)):
+        return ""
+    known = [each["value"] for task in cells.values() for each in task["figures"] if each]
+    # One scale for all models: the same shade is the same figure.
+    ends = (min(known), max(known))
+    maps = [
+        _matrix(
+            f"{dot(index)}{letter(index)} {escape(name)}: {escape(label)}, %",
+            rows,
+            columns,
+            {key: _value(task["figures"][index]) for key, task in cells.items()},
+            ends,
+        )
+        for index, name in enumerate(names)
+    ]
+    for index, name in enumerate(names[1:]):
+        gains = {key: _value(task["differences"][index]) for key, task in cells.items()}
+        maps.append(_matrix(f"{letter(index + 1)} less A: {escape(name)}, points", rows, columns, gains, None))
+    return f'<div class="panels">{"".join(maps)}</div>'
+
+
+def direction_map(tasks: Sequence[Document], names: Sequence[str]) -> str:
+    """Return retrieval by direction: a row a language pair, for each model both directions."""
+    table: dict[str, dict[str, Document]] = {}
+    for task in tasks:
+        if task["metric"] in DIRECTIONS and task["tasks"] == 1:
+            table.setdefault(task["task"], {})[task["metric"]] = task
+    whole = {name: row for name, row in table.items() if len(row) == len(DIRECTIONS) and ", " not in name}
+    if not whole:
+        return ""
+    columns = [(index, metric) for index in range(len(names)) for metric in DIRECTIONS]
+    cells = {
+        (name, f"{letter(index)} {DIRECTIONS[metric]}"): _value(row[metric]["figures"][index])
+        for name, row in whole.items()
+        for index, metric in columns
+    }
+    heading = "Accuracy by direction, %; → the first language asks, ← the second"
+    known = [each for each in cells.values() if each is not None]
+    heads = [f"{letter(index)} {DIRECTIONS[metric]}" for index, metric in columns]
+    return _matrix(heading, list(whole), heads, cells, (min(known), max(known)))
+
+
+def _value(entry: Document | None) -> float | None:
+    return None if entry is None else entry["value"]
+
+
+def _matrix(
+    heading: str,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    values: dict[Any, float | None],
+    ends: tuple[float, float] | None,
+) -> str:
+    """Return a table shaded from the lower end to the higher; without ends, differences, by sign and size."""
+    widest = max((abs(each) for each in values.values() if each is not None), default=0.0)
+
+    def cell(value: float | None) -> str:
+        if value is None:
+            return "<td>–</td>"
+        if ends is None:
+            share, hue, text = abs(value) / max(widest, TINY), "--cold" if value < 0 else "--heat", points(0, value)
+        else:
+            share, hue = (value - ends[0]) / max(ends[1] - ends[0], TINY), "--heat"
+            text = percent(value)
+        return f'<td style="background:rgb(var({hue}) / {PALEST + (DARKEST - PALEST) * share:.3f})">{text}</td>'
+
+    head = "".join(f"<th scope=col>{escape(each)}</th>" for each in columns)
+    body = "".join(
+        f"<tr><th scope=row>{escape(row)}</th>{''.join(cell(values.get((row, column))) for column in columns)}</tr>"
+        for row in rows
+    )
+    return (
+        f"<figure><h4>{heading}</h4><div class=scroll><table class=heat>"
+        f"<thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table></div></figure>"
+    )
+
+
+def word_figure(entry: Document, name: str) -> str:
+    """Return one sentence pair by one model: source words down, target words across, links framed."""
+    links = {tuple(each) for each in entry["links"]}
+
+    def cell(row: int, column: int, probability: float) -> str:
+        framed = ' class="link"' if (row, column) in links else ""
+        says = f"{probability:.2f}{', linked' if framed else ''}"
+        return (
+            f'<td{framed} title="{says}" style="background:rgb(var(--heat) / {WORD_DARKEST * probability:.3f})">'
+            f'<span class="hidden">{says}</span></td>'
+        )
+
+    head = "".join(f'<th scope=col><span dir="auto">{escape(word)}</span></th>' for word in entry["target"])
+    body = "".join(
+        f'<tr><th scope=row dir="auto">{escape(word)}</th>'
+        f"{''.join(cell(row, column, each) for column, each in enumerate(entry['probabilities'][row]))}</tr>"
+        for row, word in enumerate(entry["source"])
+    )
+    return (
+        f"<figure><h4>{dot(entry['model'])}{letter(entry['model'])} {escape(name)}, layer {entry['layer']}</h4>"
+        f"<div class=scroll><table class=words><thead><tr><td></td>{head}</tr></thead>"
+        f"<tbody>{body}</tbody></table></div></figure>"
+    )

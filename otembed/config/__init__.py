@@ -1,0 +1,62 @@
+"""Every setting, once, and settings as documents: YAML, JSON Schema, a template, the origin of each value; torch-free."""
+
+from otembed.config.io import (
+    build,
+    merge,
+    parse_assignments,
+    preset_names,
+    preset_text,
+    read_preset,
+    read_yaml,
+    to_yaml,
+    train_config,
+)
+from otembed.config.loss import AlignmentConfig, AnchorConfig, ContrastiveConfig, NullUnitConfig
+from otembed.config.mining import MiningConfig
+from otembed.config.origins import Resolved, resolve_settings
+from otembed.config.schema import settings_schema
+from otembed.config.template import settings_template
+from otembed.config.train import (
+    DataConfig,
+    HeldOutConfig,
+    LossConfig,
+    ModelConfig,
+    OptimizationConfig,
+    PairChecks,
+    TrainConfig,
+)
+from otembed.config.words import WordAlignmentConfig
+from otembed.config.xnli import FinetuneConfig, ProbeConfig
+from otembed.config.xquad import SpanConfig
+
+__all__ = [
+    "AlignmentConfig",
+    "AnchorConfig",
+    "ContrastiveConfig",
+    "DataConfig",
+    "FinetuneConfig",
+    "HeldOutConfig",
+    "LossConfig",
+    "MiningConfig",
+    "ModelConfig",
+    "NullUnitConfig",
+    "OptimizationConfig",
+    "PairChecks",
+    "ProbeConfig",
+    "Resolved",
+    "SpanConfig",
+    "TrainConfig",
+    "WordAlignmentConfig",
+    "build",
+    "merge",
+    "parse_assignments",
+    "preset_names",
+    "preset_text",
+    "read_preset",
+    "read_yaml",
+    "resolve_settings",
+    "settings_schema",
+    "settings_template",
+    "to_yaml",
+    "train_config",
+]

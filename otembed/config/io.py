@@ -1,0 +1,133 @@
+"""Configuration as text: defaults < preset < YAML < ``--set a.b=c`` < flags, unknown keys refused."""
+
+from __future__ import annotations
+
+from dataclasses import is_dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from otembed.config.base import explain
+from otembed.config.train import TrainConfig
+from otembed.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+Tree = dict[str, Any]
+T = TypeVar("T")
+
+
+def to_yaml(config: Any) -> str:
+    """Return the resolved configuration as YAML that :func:`read_yaml` takes back."""
+    plain = TypeAdapter(type(config)).dump_python(config, mode="json") if is_dataclass(config) else config
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+
+
+def read_yaml(path: str | Path) -> Tree:
+    """Read a YAML file of settings.
+
+    Raises
+    ------
+    ConfigError
+        If it is missing, is no YAML (with ``file:line``) or no mapping.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}", "Name a YAML file of settings.") from error
+    return _parse_yaml(text, str(path))
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that ship with otembed."""
+    folder = resources.files("otembed") / "presets"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def read_preset(name: str) -> Tree:
+    """Read one of the shipped presets by its name."""
+    return _parse_yaml(preset_text(name), f"preset {name}")
+
+
+def preset_text(name: str) -> str:
+    """Return the YAML text of a shipped preset."""
+    if name not in preset_names():
+        raise ConfigError(f"no preset is called {name!r}", did_you_mean(name, preset_names()))
+    return (resources.files("otembed") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def parse_assignments(assignments: Iterable[str]) -> Tree:
+    """Turn ``a.b=value`` strings into a tree; values are read as YAML.
+
+    >>> parse_assignments(["loss.alignment.epsilon=0.1", "optimization.seed=7"])
+    {'loss': {'alignment': {'epsilon': 0.1}}, 'optimization': {'seed': 7}}
+    """
+    tree: Tree = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"--set {assignment!r} is no assignment", "Write --set loss.alignment.epsilon=0.1")
+        try:
+            parsed = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {assignment!r}: the value is no YAML", "Quote the value.") from error
+        for part in reversed(key.strip().split(".")):
+            parsed = {part: parsed}
+        tree = merge(tree, parsed)
+    return tree
+
+
+def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
+    """Lay ``over`` on ``under``: mappings are merged, everything else is replaced.
+
+    >>> merge({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
+    {'a': {'b': 3, 'c': 2}}
+    """
+    merged = dict(under)
+    for key, value in over.items():
+        below = merged.get(key)
+        both = isinstance(below, dict) and isinstance(value, dict)
+        merged[key] = merge(cast("Tree", below), value) if both else value
+    return merged
+
+
+def build(kind: type[T], tree: Mapping[str, Any], origin: str = "settings") -> T:
+    """Validate ``tree`` as the configuration dataclass ``kind``.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown key ("did you mean"), a wrong type or a value outside its limits, with the
+        key's full path and ``origin``.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(dict(tree))
+    except ValidationError as error:
+        raise explain(kind, error, origin) from error
+
+
+def train_config(*layers: Mapping[str, Any], origin: str = "settings") -> TrainConfig:
+    """Build the training configuration from ``layers``, later ones on top."""
+    tree: Tree = {}
+    for layer in layers:
+        tree = merge(tree, layer)
+    return build(TrainConfig, tree, origin)
+
+
+def _parse_yaml(text: str, origin: str) -> Tree:
+    try:
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{origin}:{mark.line + 1}" if mark else origin
+        raise ConfigError(f"{where}: not YAML: {getattr(error, 'problem', error)}", "Mend the line.") from error
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{origin}: expected keys and values, found {type(tree).__name__}", "Write key: value.")
+    return tree

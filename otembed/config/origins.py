@@ -1,0 +1,136 @@
+"""Settings laid over each other, and which layer each value comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from otembed.config.io import build, merge, parse_assignments, read_preset, read_yaml, to_yaml
+from otembed.config.train import TrainConfig
+from otembed.results import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+DEFAULT = "default"
+# Stands in where no parallel text is named yet: it may come with --pairs.
+NO_PAIRS = {"pairs": {"en-sw": "starter:en-sw"}}
+
+Tree = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Resolved(Result):
+    """The settings of a training run, and the origin of each by its path: default, a preset, ``file:line``, --set.
+
+    ``settings`` lacks ``pairs`` where no layer names any.
+    """
+
+    settings: dict[str, Any]
+    origins: dict[str, str]
+
+    def to_yaml(self) -> str:
+        """Return the settings as YAML with the origin of each value as a comment."""
+        return "".join(f"{line}\n" for line in self._lines(self.settings, ""))
+
+    def _lines(self, tree: Tree, head: str) -> Iterator[str]:
+        indent = "  " * head.count(".")
+        for key, value in tree.items():
+            path = f"{head}{key}"
+            if isinstance(value, dict) and value:
+                yield f"{indent}{_scalar(key)}:"
+                yield from self._lines(value, f"{path}.")
+            else:
+                yield f"{indent}{_scalar(key)}: {_scalar(value)}  # {self.origins[path]}"
+
+
+def resolve_settings(
+    path: str | Path | None = None, *, preset: str | None = None, assignments: Sequence[str] = ()
+) -> Resolved:
+    """Merge defaults < preset < YAML file < assignments as ``otembed train`` does, and say where each value is from.
+
+    Raises
+    ------
+    ConfigError
+        As ``otembed train`` would, but for parallel text that nothing names.
+    """
+    layers: list[tuple[Tree, Tree]] = []
+    if preset is not None:
+        tree = read_preset(preset)
+        layers.append((tree, _marked(tree, f"preset {preset}")))
+    if path is not None:
+        tree = read_yaml(path)
+        lines = _Lines(Path(path).read_text(encoding="utf-8"))
+        layers.append((tree, _with_lines(tree, lines.tree, str(path))))
+    tree = parse_assignments(assignments)
+    layers.append((tree, _marked(tree, "--set")))
+    values: Tree = {}
+    origins: Tree = {}
+    for value, origin in layers:
+        values, origins = merge(values, value), merge(origins, origin)
+    named = bool(values.get("pairs"))
+    config = build(TrainConfig, values if named else {**values, **NO_PAIRS}, str(path or "command line"))
+    settings = yaml.safe_load(to_yaml(config))
+    if not named:
+        del settings["pairs"]
+    return Resolved(settings=settings, origins={leaf: _origin(origins, leaf) for leaf in _leaves(settings)})
+
+
+def _scalar(value: Any) -> str:
+    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6)
+    return text.removesuffix("...\n").strip()
+
+
+def _leaves(tree: Tree, head: str = "") -> Iterator[str]:
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{head}{key}.")
+        else:
+            yield f"{head}{key}"
+
+
+def _origin(origins: Any, path: str) -> str:
+    """Follow ``path`` until a layer's mark; a value that a layer set as a whole is of that layer."""
+    here = origins
+    for part in path.split("."):
+        if not isinstance(here, dict) or part not in here:
+            break
+        here = here[part]
+    return here if isinstance(here, str) else DEFAULT
+
+
+def _marked(tree: Any, mark: str) -> Any:
+    """Return the shape of ``tree`` with ``mark`` in place of every value: merged as the values are."""
+    return {key: _marked(value, mark) for key, value in tree.items()} if isinstance(tree, dict) else mark
+
+
+def _with_lines(tree: Any, lines: Any, path: str) -> Any:
+    """Return the shape of ``tree`` with ``path:line`` in place of every value."""
+    marks = {}
+    for key, value in tree.items():
+        line, below = lines[key]
+        marks[key] = _with_lines(value, below, path) if isinstance(value, dict) else f"{path}:{line}"
+    return marks
+
+
+class _Lines(yaml.SafeLoader):
+    """Line of each key, counted from 1, and the same of the mapping below it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        node = self.get_single_node()
+        self.tree: dict[Any, tuple[int, Any]] = self._mapping(node) if isinstance(node, yaml.MappingNode) else {}
+        self.dispose()
+
+    def _mapping(self, node: yaml.MappingNode) -> dict[Any, tuple[int, Any]]:
+        self.flatten_mapping(node)
+        return {
+            self.construct_object(key, deep=True): (
+                key.start_mark.line + 1,
+                self._mapping(value) if isinstance(value, yaml.MappingNode) else {},
+            )
+            for key, value in node.value
+        }

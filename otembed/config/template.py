@@ -1,0 +1,114 @@
+"""A YAML file of every knob with what it does, what it may be and what it is by default."""
+
+from __future__ import annotations
+
+from dataclasses import is_dataclass
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+
+import yaml
+from pydantic import TypeAdapter
+
+from otembed.config.schema import Schema, allowed, settings_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+WIDTH = 100
+INDENT = "  "
+NO_BREAK = "\N{NO-BREAK SPACE}"
+
+
+def settings_template(config: Any, *, head: str = "") -> str:
+    """Return ``config`` as YAML with every knob explained.
+
+    Parameters
+    ----------
+    config
+        A configuration dataclass.
+    head
+        Text put first, as comments.
+
+    Returns
+    -------
+    str
+        Reading it gives ``config`` again. Above each value stand its description, what it may be and,
+        where the value is another one, its default. A section that is off (null) is followed by its
+        knobs as comments, ready to be switched on.
+    """
+    schema = settings_schema(type(config))
+    plain = TypeAdapter(type(config)).dump_python(config, mode="json")
+    lines = [
+        *_comment(head),
+        *([""] if head else []),
+        *_section(plain, type(config), schema, schema.get("$defs", {}), ""),
+    ]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _section(
+    values: Mapping[str, Any], kind: type, schema: Schema, definitions: Mapping[str, Schema], indent: str
+) -> Iterator[str]:
+    hints = get_type_hints(kind)
+    for key, node in schema["properties"].items():
+        inner: Any = next((each for each in (hints[key], *get_args(hints[key])) if is_dataclass(each)), None)
+        value = values[key]
+        if inner is None:
+            yield from _comment(_explained(node, value), indent)
+            yield from (f"{indent}{line}" for line in _entry(key, value))
+        else:
+            below = definitions[inner.__name__]
+            yield from _comment(node.get("description") or below["description"].splitlines()[0], indent)
+            if value is None:
+                yield f"{indent}{key}: null"
+                off = _section(_defaults(below), inner, below, definitions, "")
+                yield from (f"{indent}# {line}".rstrip() for line in _off(key, off))
+            else:
+                yield f"{indent}{key}:"
+                yield from _section(value, inner, below, definitions, indent + INDENT)
+        if not indent:
+            yield ""
+
+
+def _off(key: str, lines: Iterator[str]) -> Iterator[str]:
+    yield f"{key}:"
+    for line in lines:
+        if line:
+            yield INDENT + line
+
+
+def _defaults(schema: Schema) -> dict[str, Any]:
+    """Return the defaults of a section that is off; a knob without one stands as null, to be filled in."""
+    return {key: node.get("default") for key, node in schema["properties"].items()}
+
+
+def _explained(node: Schema, value: Any) -> str:
+    text = node.get("description", "")
+    limits = allowed(node)
+    default = node.get("default", value)
+    if default != value:
+        limits += f"; default {_inline(default)}"
+    # What is allowed stays on one line: wrapping breaks at spaces alone.
+    return f"{text} [{limits.replace(' ', NO_BREAK)}]".strip()
+
+
+def _entry(key: str, value: Any) -> list[str]:
+    if isinstance(value, dict) and value:
+        return yaml.safe_dump({key: value}, sort_keys=False, allow_unicode=True, width=10**6).splitlines()
+    return [f"{key}: {_inline(value)}"]
+
+
+def _inline(value: Any) -> str:
+    """Return a value as YAML on one line.
+
+    >>> _inline(None), _inline("query: "), _inline(["embeddings"])
+    ('null', "'query: '", '[embeddings]')
+    """
+    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6)
+    return text.removesuffix("...\n").strip()
+
+
+def _comment(text: str, indent: str = "") -> Iterator[str]:
+    for paragraph in text.replace("``", "").splitlines():
+        lines = wrap(paragraph, WIDTH - len(indent) - 2, break_long_words=False, break_on_hyphens=False) or [""]
+        yield from (f"{indent}# {line.replace(NO_BREAK, ' ')}".rstrip() for line in lines)

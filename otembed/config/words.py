@@ -1,0 +1,73 @@
+"""Settings of word alignment."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat, model_validator
+
+from otembed.config.base import config_dataclass
+from otembed.errors import ConfigError
+
+Unit = Literal["word", "token"]
+Words = Literal["auto", "space"]
+Decoding = Literal["mutual", "threshold", "grow-diag", "grow-diag-final-and"]
+THRESHOLDS: dict[Decoding, float] = {"threshold": 0.3, "grow-diag": 0.2, "grow-diag-final-and": 0.2}
+"""Where none is set."""
+
+
+@config_dataclass
+class WordAlignmentConfig:
+    """How words of parallel sentences are linked; the defaults are those that ``docs/word-alignment.md`` measures."""
+
+    layer: Annotated[int, Field(strict=True)] | Literal["auto"] = Field(
+        default="auto",
+        description="Hidden layer of the vectors, 0 the embeddings; auto: the one stored with the model, else chosen.",
+    )
+    unit: Unit = Field(
+        default="word",
+        description="What is aligned: words or vocabulary pieces (token); given words are linked where pieces are.",
+    )
+    words: Words = Field(
+        default="auto",
+        description="auto: split at spaces, and scripts without spaces at vocabulary pieces; space: at spaces alone.",
+    )
+    word_pooling: Literal["mean", "first", "last"] = Field(
+        default="mean", description="How a word's vector is made of its tokens."
+    )
+    center: bool = Field(default=True, description="Subtract each side's mean over all words seen so far.")
+    epsilon: Annotated[float, Field(ge=0)] = Field(
+        default=0.1, description="Entropic strength, in units of the cosine cost; 0: exact (without relaxation)."
+    )
+    relaxation: PositiveFloat | None = Field(
+        default=0.2, description="KL penalty on the marginals: words may stay unlinked; null: balanced."
+    )
+    order_prior: Annotated[float, Field(ge=0)] = Field(
+        default=0.1, description="Weight of the distance between relative positions, added to the cost."
+    )
+    decoding: Decoding = Field(
+        default="grow-diag",
+        description="From the plan to links: mutual for the surest ones, threshold, or grown from the mutual ones.",
+    )
+    threshold: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=None,
+        description="Least probability of a link beyond the mutual ones; null: 0.3 (threshold), 0.2 (grow-diag ...).",
+    )
+
+    @model_validator(mode="after")
+    def _threshold_has_a_part(self) -> WordAlignmentConfig:
+        if self.threshold is not None and self.decoding == "mutual":
+            raise ConfigError(
+                f"threshold = {self.threshold:g} has no part in decoding mutual",
+                "Leave it out, or set decoding to threshold or grow-diag.",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _exact_is_balanced(self) -> WordAlignmentConfig:
+        if not self.epsilon and self.relaxation is not None:
+            raise ConfigError(
+                f"epsilon = 0, an exact plan, knows no relaxation, found {self.relaxation:g}",
+                "Set relaxation to null (None), or epsilon above 0.",
+            )
+        return self

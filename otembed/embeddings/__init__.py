@@ -1,0 +1,1 @@
+"""Text to vectors: encoding, fingerprints, shards on disk, vector files."""

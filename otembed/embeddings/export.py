@@ -1,0 +1,62 @@
+"""Embeddings of a file as one matrix in a file: one row a line, for other programs and for later runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from otembed.embeddings.vectors import DTYPES, HEADERLESS
+from otembed.errors import ConfigError
+from otembed.results import whole_file
+
+if TYPE_CHECKING:
+    from otembed.embeddings.lines import Lines
+    from otembed.embeddings.vectors import Vectors
+
+ROWS = 4096
+SUFFIXES = (".npy", *HEADERLESS)
+
+
+def check_vector_output(path: Path, precision: str) -> None:
+    """Refuse a suffix that is none of ``.npy``, ``.f32``, ``.f16``, or that contradicts the precision."""
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ConfigError(f"{path}: unknown suffix {suffix or '(none)'!r}", f"Known: {', '.join(SUFFIXES)}.")
+    if HEADERLESS.get(suffix, precision) != precision:
+        raise ConfigError(f"{path}: {suffix} is not {precision}", f"Give --precision {HEADERLESS[suffix]}.")
+
+
+def write_vectors(lines: Lines, vectors: Vectors, path: str | Path, *, precision: str = "float32") -> Path:
+    """Write one row for each line of a file: whole, or not at all where something fails.
+
+    Parameters
+    ----------
+    lines, vectors
+        The different usable lines and their vectors. A repeated line gets the row of its first occurrence, a
+        line without usable text a row of zeros.
+    path
+        ``.npy``, or ``.f32`` and ``.f16`` for LASER's layout without a header.
+    precision
+        ``float32`` or ``float16``.
+
+    Raises
+    ------
+    ConfigError
+        As :func:`check_vector_output`.
+    """
+    path = Path(path)
+    check_vector_output(path, precision)
+    rows = lines.rows_by_number()
+    dtype = DTYPES[precision]
+    with whole_file(path) as file:
+        if path.suffix.lower() == ".npy":
+            head = {"descr": dtype.str, "fortran_order": False, "shape": (len(rows), vectors.dimension)}
+            np.lib.format.write_array_header_1_0(file, head)
+        for start in range(0, len(rows), ROWS):
+            chosen = rows[start : start + ROWS]
+            block = np.zeros((len(chosen), vectors.dimension), np.float32)
+            block[chosen >= 0] = vectors.gather(chosen[chosen >= 0])
+            file.write(block.astype(dtype).data)
+    return path

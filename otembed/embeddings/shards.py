@@ -1,0 +1,177 @@
+"""A folder of embedding shards with a manifest: what is finished stays finished, what is damaged is noticed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import numpy as np
+
+from otembed.embeddings.vectors import DTYPES, Part, Vectors
+from otembed.errors import DataError
+from otembed.results import write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+DIGEST_BYTES = 16
+READ_BYTES = 1 << 22
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One finished file: rows ``start`` to before ``start + rows``, and the hash of its bytes."""
+
+    file: str
+    start: int
+    rows: int
+    digest: str
+
+
+class ShardFolder:
+    """Embeddings of one text under one model, in shards that are written one by one.
+
+    A shard is written whole, then named in the manifest: killed at any moment, the folder holds what was
+    finished. Opening it hashes every shard, and one that does not match is made again.
+
+    Parameters
+    ----------
+    path
+        The folder; made when the first shard is written.
+    key
+        What the vectors depend on; kept in the manifest for people to read.
+    rows, dimension, precision
+        Shape of the whole matrix, and ``float32`` or ``float16``.
+    """
+
+    def __init__(self, path: Path, key: dict[str, Any], *, rows: int, dimension: int, precision: str) -> None:
+        self.path = path
+        self.rows = rows
+        self.dimension = dimension
+        self.precision = precision
+        self._head = {"schema": SCHEMA, **key, "rows": rows, "dimension": dimension, "precision": precision}
+        self._shards = {shard.start: shard for shard in self._recorded() if self._is_sound(shard)}
+
+    def missing(self, shard_rows: int) -> Iterator[tuple[int, int]]:
+        """Yield ``(start, stop)`` of every range that no finished shard covers, at most ``shard_rows`` long."""
+        start = 0
+        while start < self.rows:
+            if start in self._shards:
+                start += self._shards[start].rows
+                continue
+            stop = min(start + shard_rows, self.rows, *(other for other in self._shards if other > start))
+            yield start, stop
+            start = stop
+
+    @property
+    def finished(self) -> int:
+        """Rows in finished shards."""
+        return sum(shard.rows for shard in self._shards.values())
+
+    def tidy(self) -> None:
+        """Remove what a killed run left half written; only while no other process writes here."""
+        for left in self.path.glob("*.tmp"):
+            left.unlink()
+
+    def write(self, start: int, values: NDArray[np.floating[Any]]) -> None:
+        """Store the rows from ``start`` on, then name them in the manifest."""
+        self.make()
+        self.record(write_shard(self.path, start, values, self.precision))
+
+    def make(self) -> None:
+        """Make the folder."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _not_written(self.path, error) from error
+
+    def record(self, shard: Shard) -> None:
+        """Name a written shard in the manifest."""
+        self._shards[shard.start] = shard
+        shards = [asdict(self._shards[each]) for each in sorted(self._shards)]
+        try:
+            write_text(self.path / MANIFEST, json.dumps({**self._head, "shards": shards}, indent=1) + "\n")
+        except OSError as error:
+            raise _not_written(self.path, error) from error
+
+    def vectors(self, name: str) -> Vectors:
+        """Return the finished matrix."""
+        ordered = [self._shards[start] for start in sorted(self._shards)]
+        parts = [Part(self.path / shard.file, shard.rows, DTYPES[self.precision]) for shard in ordered]
+        return Vectors(name, parts, self.dimension)
+
+    def _recorded(self) -> list[Shard]:
+        manifest = self.path / MANIFEST
+        if not manifest.exists():
+            return []
+        try:
+            document = json.loads(manifest.read_text(encoding="utf-8"))
+            shards = [Shard(**entry) for entry in document.pop("shards")]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            document, shards = None, []
+        if document != self._head:
+            logger.warning("%s: the manifest is damaged or of another version, all is made again", self.path)
+            return []
+        return shards
+
+    def _is_sound(self, shard: Shard) -> bool:
+        path = self.path / shard.file
+        total = blake2b(digest_size=DIGEST_BYTES)
+        try:
+            with path.open("rb") as file:
+                while block := file.read(READ_BYTES):
+                    total.update(block)
+        except FileNotFoundError:
+            logger.warning("%s: the shard is missing, it is made again", path)
+            return False
+        if total.hexdigest() != shard.digest:
+            logger.warning("%s: the shard is damaged or cut off, it is made again", path)
+            return False
+        return True
+
+
+def write_shard(folder: Path, start: int, values: NDArray[np.floating[Any]], precision: str) -> Shard:
+    """Write the rows from ``start`` on to a file of their own, whole or not at all; any process may.
+
+    Raises
+    ------
+    DataError
+        The file cannot be written.
+    """
+    data = np.ascontiguousarray(values, DTYPES[precision])
+    digest = blake2b(data.data, digest_size=DIGEST_BYTES).hexdigest()
+    name = f"rows-{start:012d}.{precision}"
+    # A name of its own: a worker that was thought dead may still be writing the same rows.
+    temporary = folder / f"{name}.{uuid4().hex}.tmp"
+    try:
+        with temporary.open("wb") as file:
+            file.write(data.data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(folder / name)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise _not_written(folder, error) from error
+    return Shard(name, start, len(data), digest)
+
+
+def _not_written(folder: Path, error: OSError) -> DataError:
+    return DataError(
+        f"cannot write the embeddings: {error.strerror}",
+        "What is finished stays: free some space and run again, or name another --cache.",
+        path=folder,
+    )

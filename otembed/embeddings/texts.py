@@ -1,0 +1,162 @@
+"""From sentence lists to vectors: checked, each different sentence encoded once."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm.auto import tqdm  # type: ignore[import-untyped]
+
+from otembed.embeddings.embed import embed_lines
+from otembed.embeddings.encode import encode_by_length, resolve_prompt
+from otembed.embeddings.fingerprint import model_fingerprint
+from otembed.embeddings.listed import ListedTexts
+from otembed.errors import ConfigError, DataError, check_count
+from otembed.runtime.progress import counting, silent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from sentence_transformers import SentenceTransformer
+
+    from otembed.runtime.progress import Progress
+
+
+def checked_sides(source: Iterable[str], target: Iterable[str], *, pair: str) -> tuple[list[str], list[str]]:
+    """Return both sides as lists of equal length; DataError if they are not that."""
+    sides = []
+    for side, texts in (("source", source), ("target", target)):
+        listed = [] if isinstance(texts, str) else list(texts)
+        strange = next((index for index, text in enumerate(listed) if not isinstance(text, str)), None)
+        if strange is not None:
+            raise DataError(
+                f"{pair}: {side} sentence {strange} (counted from 0) is {listed[strange]!r}, no text",
+                "Give a list of strings.",
+            )
+        if not listed:
+            raise DataError(f"{pair}: the {side} side has no sentences", "Give a list of strings, one at least.")
+        sides.append(listed)
+    first, second = sides
+    if len(first) != len(second):
+        raise DataError(
+            f"{pair}: {len(first)} source sentences, but {len(second)} target sentences",
+            "Give the translation of each source sentence at the same place.",
+        )
+    return first, second
+
+
+def check_one_prompt(prompt: str | None, prompt_name: str | None) -> None:
+    """Raise ConfigError if a prompt and a prompt's name are both given."""
+    if prompt is not None and prompt_name is not None:
+        raise ConfigError(f"both a prompt {prompt!r} and a prompt name {prompt_name!r} are given", "Give one.")
+
+
+def embed_sides(
+    model: SentenceTransformer,
+    sides: Sequence[Sequence[str]],
+    *,
+    batch_size: int | None,
+    prompt: str | None,
+    prompt_name: str | None,
+    truncate_dim: int | None,
+    show_progress_bar: bool,
+    batch_tokens: int | None = None,
+    cache: str | Path | None = None,
+    names: Sequence[str] = (),
+    progress: Progress = silent,
+) -> list[NDArray[np.float32]]:
+    """Return one (n, d) array of unit vectors a side; a sentence that comes again is encoded once.
+
+    Parameters
+    ----------
+    model, prompt, prompt_name, truncate_dim
+        As in :func:`otembed.embeddings.embed.embed_lines`.
+    sides
+        Lists of sentences, none of them empty.
+    batch_size, batch_tokens
+        Most sentences and most tokens encoded at a time; ``None`` as in
+        :func:`otembed.embeddings.encode.encode_by_length`.
+    show_progress_bar
+        Show one on stderr; for use without a cache.
+    cache
+        Folder where vectors are kept and found again, as those of mining are; ``None``: they are not. The entry
+        of a side holds its sentences that no earlier side has.
+    names
+        What messages and progress call the sides.
+    progress
+        Called with a stage, the sentences done and all sentences.
+
+    Raises
+    ------
+    ConfigError
+        A setting is out of range, or the prompt's name is unknown.
+    NumericsError, DataError
+        With a cache: the model gives NaN, infinity or a zero vector; the folder cannot be written.
+    """
+    if batch_size is not None:
+        check_count("batch_size", batch_size)
+    text = resolve_prompt(model, prompt, prompt_name)
+    row: dict[str, int] = {}
+    bounds, rows = [0], []
+    for side in sides:
+        rows.append(np.array([row.setdefault(sentence, len(row)) for sentence in side]))
+        bounds.append(len(row))
+    sentences = list(row)
+    if cache is None:
+        vectors = _encode(
+            model, sentences, text, truncate_dim, batch_tokens, batch_size, show_progress_bar, progress
+        )
+        return [vectors[chosen] for chosen in rows]
+    parts, fingerprint = [], model_fingerprint(model)
+    for number, (start, stop) in enumerate(pairwise(bounds)):
+        if start == stop:
+            continue
+        part = sentences[start:stop]
+        listed = ListedTexts(names[number] if names else f"side {number + 1}", part)
+        found = embed_lines(
+            listed,
+            model,
+            cache=cache,
+            prompt=text,
+            truncate_dim=truncate_dim,
+            batch_size=batch_size,
+            batch_tokens=batch_tokens,
+            fingerprint=fingerprint,
+            progress=progress,
+        )
+        block = np.empty((len(part), found.dimension), np.float32)
+        block[listed.ids - 1] = found.read(0, len(part))
+        parts.append(block)
+    everything = np.concatenate(parts)
+    return [everything[chosen] for chosen in rows]
+
+
+def _encode(
+    model: SentenceTransformer,
+    sentences: list[str],
+    prompt: str,
+    truncate_dim: int | None,
+    batch_tokens: int | None,
+    batch_size: int | None,
+    show_progress_bar: bool,
+    progress: Progress,
+) -> NDArray[np.float32]:
+    told = counting(progress, "embedding", len(sentences))
+    with tqdm(total=len(sentences), disable=not show_progress_bar, desc="encoding", unit="sentence") as bar:
+
+        def advance(count: int) -> None:
+            bar.update(count)
+            told(count)
+
+        return encode_by_length(
+            model,
+            sentences,
+            prompt=prompt,
+            truncate_dim=truncate_dim,
+            batch_tokens=batch_tokens,
+            batch_size=batch_size,
+            progress=advance,
+        )

@@ -1,0 +1,1 @@
+"""The threshold of mining chosen by planted development pairs."""

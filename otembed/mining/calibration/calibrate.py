@@ -1,0 +1,216 @@
+"""Choosing the threshold of a run from where planted pairs and planted orphans would fall in it; pure numpy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from otembed.errors import ConfigError, DataError, NumericsError
+from otembed.mining.calibration.mixture import Mixture, Planted, count_from
+from otembed.results import Result
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Doubles = NDArray[np.float64]
+
+# Measured in benchmarks/calibration.py: with fewer the threshold depends on which pairs they happen to be.
+FEWEST_PAIRS = 50
+# Thresholds have so many decimals: few enough to be written down, and to be tried one by one.
+DECIMALS = 5
+# Of the two-sample Kolmogorov-Smirnov statistic at 1 %, of the one-sample one at 5 %.
+SEPARATION_BOUND, MISFIT_BOUND = 1.63, 1.36
+# Beyond this share of the lines of a side the model describes another collection.
+WORST_MISFIT = 0.2
+# A share of which fewer planted pairs tell is not known.
+FEWEST_ABOVE = 5
+
+
+@dataclass(frozen=True)
+class Calibration(Result):
+    """The threshold chosen, and what is expected of the pairs at or above it.
+
+    Each ``*_error`` is a standard error. ``translations`` is the expected number of lines with a translation on
+    the other side, of which ``recall`` is a share; ``found`` counts the pairs. ``separation`` is the largest
+    difference between the shares of planted pairs and of planted orphans above a score. ``misfit`` is the largest
+    difference, as a share of the lines of a side, between the pairs counted and expected above a score;
+    beyond ``misfit_bound`` the planted pairs are unlike the collections. ``left_out`` counts the development pairs
+    that were not planted, by reason.
+    """
+
+    planted: int
+    threshold: float
+    min_precision: float | None
+    found: int
+    precision: float
+    precision_error: float
+    recall: float
+    recall_error: float
+    f1: float
+    f1_error: float
+    translations: float
+    translations_error: float
+    separation: float
+    misfit: float
+    misfit_bound: float
+    left_out: dict[str, int]
+
+
+def calibrate(
+    scores: Doubles,
+    planted: Planted,
+    sources: int,
+    targets: int,
+    *,
+    min_precision: float | None = None,
+    left_out: dict[str, int] | None = None,
+) -> Calibration:
+    r"""Choose a threshold for one-to-one pairs and say what to expect of it.
+
+    Of n sources and m targets, T have their translation on the other side. With the shares of planted lines at or
+    above a score t, R(t) paired rightly, E(t) paired wrongly and O(t) orphans paired, the number of mined pairs is
+    expected to be
+
+    .. math:: C(t) = T (R(t) + E(t)) + (n - T) O(t)
+
+    for sources, and the same with m for targets. T is the generalised least squares solution of both at 32 scores;
+    the covariance is that of the planted pairs. Then
+
+    .. math:: P(t) = T R(t) / C(t), \quad F_1(t) = 2 T R(t) / (T + C(t)), \quad C(t) \text{ as counted.}
+
+    Parameters
+    ----------
+    scores
+        (c,) scores of all mined pairs, without a threshold.
+    planted
+        From :func:`otembed.mining.calibration.planting.plant`.
+    sources, targets
+        Lines of both sides.
+    min_precision
+        Choose the least threshold with this expected precision, rather than the best expected F1.
+    left_out
+        Counts for the result.
+
+    Raises
+    ------
+    DataError
+        Fewer than 50 pairs; planted pairs that score no higher than orphans; no translations to be expected; no
+        threshold with that precision.
+    ConfigError
+        ``min_precision`` is no share.
+    NumericsError
+        A score is NaN.
+
+    Notes
+    -----
+    Between planted scores R is interpolated: a step at each of them would attract the best threshold.
+    Assumptions and what they cost where they fail: ``docs/mining-threshold.md``.
+    """
+    _check(scores, planted, min_precision)
+    count = len(planted)
+    bound = float(SEPARATION_BOUND * np.sqrt(2 / count))
+    apart = separation(planted)
+    if apart <= bound:
+        raise DataError(
+            f"planted pairs score no higher than orphans: of {count} pairs, at most {max(apart, 0) * count:.0f} more lie above "
+            f"any score, chance alone gives {bound * count:.0f}",
+            "The encoder does not know these languages, or the development pairs are no translations.",
+        )
+    fit = Mixture(scores, planted, sources, targets)
+    total = fit.translations
+    if total < max(1, 2 * fit.translations_error):
+        raise DataError(
+            f"{total:,.0f} translations are expected, with a standard error of {fit.translations_error:,.0f}: they "
+            "cannot be told from none",
+            "Give more development pairs, ones like the collections; or a number as threshold.",
+        )
+    if fit.misfit > WORST_MISFIT:
+        raise DataError(
+            f"the development pairs are unlike the collections: {fit.misfit:.2f} of the lines of a side score otherwise "
+            f"than these pairs and their orphans (at most {WORST_MISFIT:g})",
+            "Give development pairs of the same kind of text; or a number as threshold.",
+        )
+    grid = _grid(scores, planted.pair)
+    found = count_from(scores, grid)
+    recall = _share_from(planted.pair, grid)
+    sure = (recall * count >= FEWEST_ABOVE) & (found > 0)
+    grid, found, recall = grid[sure], found[sure], recall[sure]
+    right = np.minimum(total * recall, found)
+    precision, f1 = right / found, 2 * right / (total + found)
+    if min_precision is None:
+        best = int(f1.argmax())
+    else:
+        enough = np.flatnonzero(precision >= min_precision)
+        if not len(enough):
+            raise DataError(
+                f"no threshold is expected to give a precision of {min_precision:g}: the best is "
+                f"{precision.max():.3f} at {grid[precision.argmax()]:.{DECIMALS}f}",
+                "Lower --min-precision, or take a better encoder.",
+            )
+        best = int(enough[0])
+    errors = fit.errors(float(grid[best]), int(found[best]), float(recall[best]))
+    return Calibration(
+        planted=count,
+        threshold=float(grid[best]),
+        min_precision=min_precision,
+        found=int(found[best]),
+        precision=float(precision[best]),
+        precision_error=errors[0],
+        recall=float(recall[best]),
+        recall_error=errors[1],
+        f1=float(f1[best]),
+        f1_error=errors[2],
+        translations=total,
+        translations_error=fit.translations_error,
+        separation=apart,
+        misfit=fit.misfit,
+        misfit_bound=float(MISFIT_BOUND / np.sqrt(count)),
+        left_out=dict(left_out or {}),
+    )
+
+
+def _check(scores: Doubles, planted: Planted, min_precision: float | None) -> None:
+    if min_precision is not None and not 0 < min_precision <= 1:
+        raise ConfigError(f"min_precision is {min_precision}", "Give a share above 0, up to 1.")
+    for name, values in {"scores": scores, **vars(planted)}.items():
+        if np.isnan(values).any():
+            raise NumericsError(f"{name}: {int(np.isnan(values).sum())} of {len(values)} are NaN")
+    require_pairs(len(planted))
+    if not len(scores):
+        raise DataError("no pair was found, so there is no threshold to choose", "Loosen the filters.")
+
+
+def separation(planted: Planted) -> float:
+    """Return by how much at most the share of planted pairs above a score exceeds that of planted orphans."""
+    paired = planted.pair[np.isfinite(planted.pair)]
+    if not len(paired):
+        return 0.0
+    alone = [count_from(each, paired) for each in (planted.source_orphan, planted.target_orphan)]
+    return float((count_from(planted.pair, paired) - np.mean(alone, axis=0)).max() / len(planted))
+
+
+def require_pairs(count: int, reasons: str = "") -> None:
+    """Refuse too few pairs."""
+    if count < FEWEST_PAIRS:
+        raise DataError(
+            f"{count} development pairs can be planted{reasons}, {FEWEST_PAIRS} are needed",
+            "Give more pairs, 200 or more for a good estimate; ones that are not in the collections.",
+        )
+
+
+def _grid(scores: Doubles, paired: Doubles) -> Doubles:
+    """Return the thresholds to be tried, ascending."""
+    both = np.concatenate([scores, paired[np.isfinite(paired)]])
+    grid: Doubles = np.unique(np.floor(both * 10**DECIMALS)) / 10**DECIMALS
+    return grid
+
+
+def _share_from(scores: Doubles, marks: Doubles) -> Doubles:
+    """Return the share of scores at or above each mark, interpolated between the scores."""
+    known = np.sort(scores[np.isfinite(scores)])
+    if not len(known):
+        return np.zeros(len(marks))
+    shares = (len(known) - np.arange(len(known)) - 0.5) / len(scores)
+    return np.interp(marks, known, shares, left=len(known) / len(scores), right=0.0)

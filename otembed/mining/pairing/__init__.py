@@ -1,0 +1,1 @@
+"""Margins of candidates, and pairs from them."""

@@ -1,0 +1,162 @@
+"""From neighbours to pairs: candidates of both directions, filters, and which of them become pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from otembed.mining.pairing.margin import margin_scores, mean_similarity
+from otembed.mining.search import kernels
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from otembed.config.mining import MiningConfig
+    from otembed.mining.search.neighbors import Neighbours
+
+    Ids = NDArray[np.int64]
+    Scores = NDArray[np.float32]
+    Keep = Callable[["Candidates"], NDArray[np.bool_]]
+
+# Bytes that each candidate takes at most while pairs are chosen, copies and sorting included; a test measures it.
+CANDIDATE = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Pairs of rows with their scores: arrays of one length."""
+
+    source: Ids
+    target: Ids
+    cosine: NDArray[np.float32]
+    score: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        """Return the number of candidates."""
+        return len(self.source)
+
+    def take(self, index: NDArray[np.integer | np.bool_]) -> Candidates:
+        """Return some of them, by place or by mask."""
+        return Candidates(self.source[index], self.target[index], self.cosine[index], self.score[index])
+
+    def ordered(self) -> Candidates:
+        """Return them by score, best first; equal scores by source, then by target."""
+        return self.take(np.lexsort((self.target, self.source, -self.score)))
+
+
+def pair_up(
+    forward: Neighbours,
+    backward: Neighbours,
+    config: MiningConfig,
+    *,
+    threshold: float | None = None,
+    keep: Keep | None = None,
+    cosines: tuple[Scores, Scores] | None = None,
+) -> tuple[Candidates, int]:
+    """Choose pairs among the neighbours of both directions.
+
+    - ``one-to-one``: all candidates of both directions, the best first, each line used once.
+    - ``forward`` (``backward``): the best ``top_k`` candidates of each source (target).
+    - ``union``, ``intersection``: of these two.
+
+    Filters come first: a candidate that is left out takes nobody's place.
+
+    Parameters
+    ----------
+    forward, backward
+        From a search; or its lists with another similarity as scores, in which margins are then taken.
+    config
+        ``margin``, ``match``, ``top_k`` and ``min_cosine``.
+    threshold
+        Lowest score; None: none.
+    keep
+        A further filter: candidates to a mask.
+    cosines
+        (n, k) and (m, k) cosines of the lists where their scores are another similarity.
+
+    Returns
+    -------
+    tuple
+        Pairs by score, ties by source, then target; and the number of different candidates of both directions.
+    """
+    means = mean_similarity(forward), mean_similarity(backward)
+    wanted = _filter(config.min_cosine, threshold, keep)
+    there = _candidates(forward, means, config.margin, cosines and cosines[0])
+    count = len(there)
+    there = there.take(wanted(there))
+    back = _turned(_candidates(backward, means[::-1], config.margin, cosines and cosines[1]))
+    count += int((~_in_lists(back, forward)).sum())
+    back = back.take(wanted(back))
+    if config.match == "one-to-one":
+        chosen = _joined(there, back.take(~_in_lists(back, forward)))
+        # Let go before the sort, which takes as much again.
+        del there, back
+        chosen = chosen.ordered()
+        free = np.zeros(len(chosen), np.bool_)
+        kernels.greedy(chosen.source, chosen.target, len(forward.ids), len(backward.ids), free)
+        return chosen.take(free), count
+    best = config.top_k or 1
+    there, back = _best(there, there.source, there.target, best), _best(back, back.target, back.source, best)
+    if config.match == "forward":
+        return there.ordered(), count
+    if config.match == "backward":
+        return back.ordered(), count
+    shared = np.isin(_keys(back, len(backward.ids)), _keys(there, len(backward.ids)))
+    if config.match == "union":
+        return _joined(there, back.take(~shared)).ordered(), count
+    return back.take(shared).ordered(), count
+
+
+def _candidates(
+    own: Neighbours, means: tuple[NDArray[np.float64], NDArray[np.float64]], margin: str, cosines: Scores | None
+) -> Candidates:
+    rows, k = own.ids.shape
+    source, target = np.repeat(np.arange(rows), k), own.ids.ravel()
+    similarity = own.scores.ravel()
+    score = margin_scores(similarity, means[0][source], means[1][target], margin)
+    return Candidates(source, target, similarity if cosines is None else cosines.ravel(), score)
+
+
+def _turned(found: Candidates) -> Candidates:
+    return Candidates(found.target, found.source, found.cosine, found.score)
+
+
+def _keys(found: Candidates, targets: int) -> Ids:
+    return found.source * targets + found.target
+
+
+def _joined(first: Candidates, second: Candidates) -> Candidates:
+    return Candidates(*(np.concatenate([getattr(each, name) for each in (first, second)]) for name in vars(first)))
+
+
+def _in_lists(found: Candidates, forward: Neighbours) -> NDArray[np.bool_]:
+    """Return which candidates the search from the source has found as well."""
+    mask = np.empty(len(found), np.bool_)
+    kernels.listed(forward.ids, found.source, found.target, mask)
+    return mask
+
+
+def _filter(min_cosine: float | None, threshold: float | None, keep: Keep | None) -> Keep:
+    def wanted(found: Candidates) -> NDArray[np.bool_]:
+        mask = np.ones(len(found), bool)
+        if threshold is not None:
+            mask &= found.score >= threshold
+        if min_cosine is not None:
+            mask &= found.cosine >= min_cosine
+        if keep is not None:
+            mask &= keep(found)
+        return mask
+
+    return wanted
+
+
+def _best(found: Candidates, lines: Ids, others: Ids, count: int) -> Candidates:
+    """Return the ``count`` best candidates of each line."""
+    order = np.lexsort((others, -found.score, lines))
+    ranked = lines[order]
+    opens = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]])) if len(ranked) else np.empty(0, int)
+    rank = np.arange(len(ranked)) - np.repeat(opens, np.diff(np.append(opens, len(ranked))))
+    return found.take(order[rank < count])

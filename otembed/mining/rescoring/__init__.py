@@ -1,0 +1,1 @@
+"""Candidates compared word by word, by optimal transport."""

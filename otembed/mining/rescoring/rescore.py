@@ -1,0 +1,279 @@
+"""Words decide close calls: candidates are also compared by what it costs to carry one line's words to the other's.
+
+Only neighbours that the search has found are looked at. ``words.py`` keeps the word states, ``word_scores.py``
+compares lines by them; this is the walk through the lists.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from otembed.embeddings.embed import DIGEST_BYTES, make_cache_folder
+from otembed.embeddings.fingerprint import model_fingerprint
+from otembed.errors import ConfigError
+from otembed.mining.pairing.pairing import CANDIDATE
+from otembed.mining.rescoring.word_scores import BLOCK, CELLS, WORDS, batch_bytes, word_similarity
+from otembed.mining.rescoring.words import WordStore, centre_words
+from otembed.mining.search import exact
+from otembed.mining.search.neighbors import NEIGHBOUR, Neighbours, SearchState
+from otembed.runtime.progress import Progress, silent
+from otembed.words.layer_choice import SHARE_OF_DEPTH, stored_layer
+from otembed.words.vectors import WordEncoder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from sentence_transformers import SentenceTransformer
+
+    from otembed.config.mining import MiningConfig
+    from otembed.mining.inputs import Input
+    from otembed.mining.rescoring.words import WordSide
+
+    Floats = NDArray[np.float32]
+    Ids = NDArray[np.int64]
+
+RESCORE_SCHEMA = 1
+# Bytes that a neighbour's transport value and its similarity take in addition.
+VALUES = 8
+# Bytes of a line's and of a word's place in the files of states.
+LINE_PLACE, WORD_PLACE = 16, 9
+
+
+@dataclass(frozen=True, eq=False)
+class Rescorer:
+    """The word states of both sides of a run as they lie in the cache, and what is made of them.
+
+    Parameters
+    ----------
+    stores
+        Of source and target.
+    config
+        ``rescore_weight``, ``rescore_epsilon`` and ``batch_size``.
+    cache
+        As for :func:`otembed.mine_bitext`.
+    """
+
+    stores: tuple[WordStore, WordStore]
+    config: MiningConfig
+    cache: str | Path | None
+
+    def words(self, *, center: bool, progress: Progress = silent) -> tuple[WordSide, WordSide]:
+        """Return the words of both sides, encoding what is not in the cache."""
+        left, right = (store.fill(batch_size=self.config.batch_size, progress=progress) for store in self.stores)
+        return centre_words(left, right, center=center)
+
+    def lists(
+        self, forward: Neighbours, backward: Neighbours, *, center: bool, progress: Progress = silent
+    ) -> Rescored:
+        """Return the lists of a search with the similarity of :func:`rescore`; centred as the lines are."""
+        words = self.words(center=center, progress=progress)
+        name = state_name(forward, backward, *words, self.config.rescore_epsilon)
+        return rescore(
+            forward,
+            backward,
+            words,
+            weight=self.config.rescore_weight,
+            epsilon=self.config.rescore_epsilon,
+            state_file=make_cache_folder(self.cache, "rescores") / f"{name}.npz",
+            progress=progress,
+        )
+
+    def memory(self, k: int) -> int:
+        """Return the bytes that comparing words and pairing take at most, beside the libraries and the model."""
+        lines = [len(store.lines) for store in self.stores]
+        words = sum(store.words for store in self.stores)
+        longest = max(store.longest for store in self.stores)
+        states = LINE_PLACE * sum(lines) + WORD_PLACE * words
+        at_once = batch_bytes(self.stores[0].dimension, longest, k)
+        return (NEIGHBOUR + VALUES) * k * sum(lines) + max(states + at_once, CANDIDATE * k * sum(lines))
+
+
+def open_rescorer(
+    inputs: Sequence[Input],
+    encoder: SentenceTransformer | None,
+    config: MiningConfig,
+    *,
+    cache: str | Path | None,
+) -> Rescorer | None:
+    """Return what compares words, None where ``config.rescore`` is ``none``; encodes no line but one.
+
+    Raises
+    ------
+    ConfigError
+        A side has ready vectors, the model has no such layer, or the memory budget is too small.
+    ModelError
+        The model has no layers or no character offsets.
+    """
+    if config.rescore == "none":
+        return None
+    left, right = inputs[:2]
+    for each in (left, right):
+        if each.vectors is not None:
+            raise ConfigError(
+                f"rescore is {config.rescore}, but {each.name} comes with ready vectors: they hold no words",
+                "Give lines and the model, without vectors; or set rescore: none.",
+            )
+    if left.lines is None or right.lines is None or encoder is None:
+        raise ConfigError(f"rescore is {config.rescore}, which needs a model", "Give --model NAME.")
+    words, fingerprint = WordEncoder(encoder), model_fingerprint(encoder)
+    if config.rescore_layer != "auto":
+        layer = config.rescore_layer
+    else:
+        stored = stored_layer(encoder, words.depth)
+        layer = max(round(SHARE_OF_DEPTH * words.depth), 1) if stored is None else stored.layer
+    first, second = (
+        WordStore(lines, words, fingerprint, layer=layer, cache=cache) for lines in (left.lines, right.lines)
+    )
+    found = Rescorer((first, second), config, cache)
+    needed = found.memory(config.k)
+    if config.memory_gb is not None and needed > config.memory_gb * 1e9:
+        raise ConfigError(
+            f"comparing the words of {len(left.lines)} and {len(right.lines)} lines with k = {config.k} needs "
+            f"{needed / 1e6:,.1f} MB, memory_gb is {config.memory_gb:g}",
+            "Raise it, lower k or max_characters, or set rescore: none.",
+        )
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Rescored:
+    """Neighbour lists of both sides whose scores are the mixed similarity, in the order of the search.
+
+    ``words`` of both sides, ``weight`` and ``epsilon`` serve pairs that are in no list.
+    """
+
+    forward: Neighbours
+    backward: Neighbours
+    words: tuple[WordSide, WordSide]
+    weight: float
+    epsilon: float
+
+    def pairs(self, rows: Ids, columns: Ids, cosines: Floats) -> Floats:
+        """Return the similarity (p,) of any pairs of lines with their cosines; of listed ones that of the lists."""
+        values = np.empty(len(rows), np.float32)
+        for start in range(0, len(rows), BLOCK):
+            part = slice(start, start + BLOCK)
+            x, y = rows[part], columns[part]
+            there, back = self.forward.ids[x] == y[:, None], self.backward.ids[y] == x[:, None]
+            listed = np.concatenate([there, back], axis=1)
+            known = np.concatenate([self.forward.scores[x], self.backward.scores[y]], axis=1)
+            found = np.where(listed, known, -np.inf).max(axis=1)
+            fresh = ~listed.any(axis=1)
+            words = word_similarity(*self.words, x[fresh], y[fresh], self.epsilon)
+            found[fresh] = mix(cosines[part][fresh], words, self.weight)
+            values[part] = found
+        return values
+
+
+def rescore(
+    forward: Neighbours,
+    backward: Neighbours,
+    words: tuple[WordSide, WordSide],
+    *,
+    weight: float,
+    epsilon: float,
+    state_file: Path | None = None,
+    progress: Progress = silent,
+) -> Rescored:
+    r"""Give every pair in the lists of a search a similarity that counts words as well.
+
+    .. math:: s(x, y) = (1 - w) \cos(x, y) + w \, (1 - \mathrm{OT}_\varepsilon(x, y))
+
+    with :math:`\mathrm{OT}_\varepsilon` the balanced transport value between the lines' words under the cosine cost
+    and even masses (minus :func:`otembed.words.ot_similarity`). Both terms are at most 1, and near 0 for
+    unrelated lines of centred vectors. Where the encoder saw no word of a line, the cosine stands alone.
+
+    Parameters
+    ----------
+    forward, backward
+        Full lists of a search, in which a pair may occur in one or in both.
+    words
+        Those of source and target.
+    weight
+        :math:`w`, from 0 to 1.
+    epsilon
+        Entropic strength; 0 for exact transport.
+    state_file
+        Where transport values are kept once a minute, and found again after a cut.
+    progress
+        Called with the stage, the lists done and all lists.
+
+    Returns
+    -------
+    Rescored
+        A pair has the same similarity in both lists.
+
+    Notes
+    -----
+    Batches follow from the lists and the numbers of words alone, so the same states give the same bytes after any
+    interruption and for any number of shards. The last bits may differ between machines and numbers of torch's threads.
+    """
+    state = SearchState(0, 0, 1)
+    state.forward, state.backward = _unsolved(forward), _unsolved(backward)
+    if state_file is not None:
+        state.load(state_file)
+    total, saved, fresh = len(forward.ids) + len(backward.ids), monotonic(), False
+    for own, before in ((state.forward, 0), (state.backward, len(forward.ids))):
+        for start in range(0, len(own.ids), BLOCK):
+            values, lists = own.scores[start : start + BLOCK], own.ids[start : start + BLOCK]
+            done = before + start + len(lists)
+            if np.isneginf(values).any():
+                lines = np.repeat(np.arange(start, start + len(lists)), lists.shape[1])
+                if own is state.forward:
+                    solved = word_similarity(*words, lines, lists.ravel(), epsilon)
+                else:
+                    solved = _turned(state.forward, words, lists.ravel(), lines, epsilon)
+                values[:] = solved.reshape(values.shape)
+                fresh = True
+            if state_file is not None and fresh and (done == total or monotonic() - saved > exact.SAVE_SECONDS):
+                state.save(state_file)
+                saved, fresh = monotonic(), False
+            progress("comparing words", done, total)
+    there, back = (
+        Neighbours(mix(found.scores, own.scores, weight), found.ids)
+        for found, own in ((forward, state.forward), (backward, state.backward))
+    )
+    return Rescored(there, back, words, weight, epsilon)
+
+
+def mix(cosines: Floats, words: Floats, weight: float) -> Floats:
+    """Return the weighted mean of cosines and word similarities; where that of the words is NaN, the cosine."""
+    mixed = (1 - weight) * cosines.astype(np.float64) + weight * words
+    found: Floats = np.where(np.isnan(words), cosines, mixed).astype(np.float32)
+    return found
+
+
+def state_name(
+    forward: Neighbours, backward: Neighbours, source: WordSide, target: WordSide, epsilon: float
+) -> str:
+    """Return the name under which transport values are kept: a hash of all that they depend on."""
+    total = blake2b(digest_size=DIGEST_BYTES)
+    sides = [(each.side.digest, each.side.centred, each.side.mean.tobytes()) for each in (source, target)]
+    total.update(repr((RESCORE_SCHEMA, sides, epsilon, BLOCK, CELLS, WORDS)).encode())
+    for array in (source.bounds, target.bounds, forward.ids, backward.ids):
+        total.update(repr(array.shape).encode())
+        total.update(np.ascontiguousarray(array).data)
+    return total.hexdigest()
+
+
+def _unsolved(found: Neighbours) -> Neighbours:
+    """Return the lists with minus infinity in place of transport values."""
+    return Neighbours(np.full(found.ids.shape, -np.inf, np.float32), found.ids)
+
+
+def _turned(
+    forward: Neighbours, words: tuple[WordSide, WordSide], rows: Ids, columns: Ids, epsilon: float
+) -> Floats:
+    """Return values of pairs of the target's lists: those that the source's lists hold are taken from there."""
+    known = forward.ids[rows] == columns[:, None]
+    values: Floats = np.where(known, forward.scores[rows], -np.inf).max(axis=1)
+    fresh = ~known.any(axis=1)
+    values[fresh] = word_similarity(*words, rows[fresh], columns[fresh], epsilon)
+    return values

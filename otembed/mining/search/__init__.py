@@ -1,0 +1,1 @@
+"""Neighbors of both sides, exactly or by an index."""

@@ -1,0 +1,250 @@
+"""Approximate search with a FAISS index, re-ranked on full vectors, its recall measured on exact queries."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import faiss
+import numpy as np
+
+from otembed.errors import ConfigError, DataError, did_you_mean
+from otembed.mining.search import kernels
+from otembed.mining.search.exact import check_sides, exact_neighbours
+from otembed.mining.search.neighbors import Neighbours, SearchState
+from otembed.runtime.processors import available_workers
+from otembed.runtime.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from otembed.embeddings.vectors import Ids
+    from otembed.mining.search.sides import Side
+
+logger = logging.getLogger(__name__)
+
+INDEX_SCHEMA = 1
+# Up to so many cells of the similarity matrix, exact search takes minutes, and finds everything.
+EXACT_CELLS = 200_000**2
+PQ_CELLS = 1_000_000**2
+# An index over fewer rows saves nothing, and some kinds cannot be trained on them.
+MIN_ROWS = 1000
+TRAIN_ROWS = 65_536
+RECALL_QUERIES = 1000
+BLOCK = 4096
+QUERIES = 256
+GRAPH_LINKS = 32
+
+
+@dataclass(frozen=True)
+class Method:
+    """How an index is made and asked: candidates a neighbour that are re-ranked, and bytes a row of it."""
+
+    candidates: int
+    bytes_per_row: Any
+
+
+def _pq_parts(dimension: int) -> int:
+    """Return the number of sub-vectors, which must divide the dimension: of four entries, or as near as can be."""
+    return max(parts for parts in range(1, max(dimension // 4, 1) + 1) if dimension % parts == 0)
+
+
+METHODS: dict[str, Method] = {
+    "hnsw": Method(2, lambda dimension: 4 * dimension + 8 * GRAPH_LINKS + 20),
+    "ivf": Method(2, lambda dimension: 4 * dimension + 8),
+    "pq": Method(16, lambda dimension: _pq_parts(dimension) / 2),
+}
+
+
+def choose_method(search: str, rows: int, columns: int) -> str:
+    """Return the method that a setting means for collections of this size.
+
+    >>> choose_method("auto", 100_000, 100_000), choose_method("auto", 500_000, 900_000)
+    ('exact', 'pq')
+    """
+    known = ("auto", "exact", *METHODS)
+    if search not in known:
+        raise ConfigError(f"search is {search!r}", did_you_mean(search, known))
+    if search != "auto":
+        return search
+    cells = rows * columns
+    return "exact" if cells <= EXACT_CELLS else "pq" if cells <= PQ_CELLS else "hnsw"
+
+
+def index_bytes(method: str, rows: int, dimension: int) -> int:
+    """Return about how much memory the index over one side takes; 0 for exact search."""
+    return 0 if method not in METHODS else int(rows * METHODS[method].bytes_per_row(dimension))
+
+
+def approximate_neighbours(
+    source: Side,
+    target: Side,
+    k: int,
+    method: str,
+    *,
+    workers: int | None = None,
+    cache: Path | None = None,
+    state_file: Path | None = None,
+    progress: Progress = silent,
+) -> tuple[Neighbours, Neighbours, float]:
+    """Return the k nearest neighbours of each row of both sides as far as an index finds them, and its recall.
+
+    Each side is indexed, the other looks its candidates up, and their exact cosines decide, as in
+    :func:`otembed.mining.search.exact.exact_neighbours`. A pair found from one side counts for both. Rows for which the
+    index gives too few candidates (index -1) are searched exactly. A side of fewer than 1,000 rows is searched
+    exactly, whatever the method.
+
+    Parameters
+    ----------
+    source, target, k
+        As for the exact search.
+    method
+        ``hnsw``, ``ivf`` or ``pq``.
+    workers
+        Threads. A graph (``hnsw``) built by several threads differs from run to run, unless it comes from
+        the cache; the others do not.
+    cache
+        Folder in which indexes are kept and found again.
+    state_file
+        Where the result is kept and found again.
+
+    Returns
+    -------
+    tuple
+        Lists of both sides, full: no -1 in them. Recall: the share of the true neighbours of up to 1,000 rows of
+        each side that were found.
+
+    Raises
+    ------
+    ConfigError
+        ``k`` is below 1.
+    DataError
+        The sides have vectors of different dimensions, or the cache cannot be written.
+    """
+    check_sides(source, target, k)
+    workers = workers or available_workers()
+    state = SearchState(len(source), len(target), k)
+    if state_file is not None:
+        state.load(state_file)
+    if state.recall is not None:
+        return state.forward, state.backward, state.recall
+    with _threads(workers):
+        for queries, base, found in ((source, target, state.forward), (target, source, state.backward)):
+            if len(base) < MIN_ROWS:
+                logger.info("%s has too few rows for an index and is searched exactly", base.vectors.name)
+                found.merge(exact_neighbours(queries, base, k, workers=workers)[0])
+                continue
+            index = _index(base, method, cache, progress)
+            _look_up(queries, base, index, found, METHODS[method].candidates, progress)
+    kernels.merge_turned(state.backward.scores, state.backward.ids, state.forward.scores, state.forward.ids)
+    kernels.merge_turned(state.forward.scores, state.forward.ids, state.backward.scores, state.backward.ids)
+    for queries, base, found in ((source, target, state.forward), (target, source, state.backward)):
+        _fill(queries, base, found, k, workers)
+    recalls = [
+        _recall(queries, base, found, k, workers)
+        for queries, base, found in ((source, target, state.forward), (target, source, state.backward))
+    ]
+    state.recall = min(recalls)
+    state.done[:] = True
+    if state_file is not None:
+        state.save(state_file)
+    return state.forward, state.backward, state.recall
+
+
+@contextmanager
+def _threads(workers: int) -> Iterator[None]:
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(workers)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+def _index(base: Side, method: str, cache: Path | None, progress: Progress) -> Any:
+    path = None
+    if cache is not None:
+        key = repr((INDEX_SCHEMA, faiss.__version__, method, base.digest, base.centred))
+        path = cache / f"{blake2b(key.encode(), digest_size=16).hexdigest()}.faiss"
+        if path.exists():
+            try:
+                return faiss.read_index(str(path))
+            except RuntimeError:
+                logger.warning("%s: the index is damaged, it is made again", path)
+    index = _empty(method, len(base), base.vectors.dimension)
+    if not index.is_trained:
+        # Rows at equal distances, so that the sample is the same in every run and from all parts of the file.
+        chosen = np.unique(np.linspace(0, len(base) - 1, min(len(base), TRAIN_ROWS)).astype(np.int64))
+        index.train(base.gather(chosen))
+    for start in range(0, len(base), BLOCK):
+        rows = base.read(start, start + BLOCK)
+        index.add(rows)
+        progress(f"indexing {base.vectors.name}", start + len(rows), len(base))
+    if path is not None:
+        _save(index, path)
+    return index
+
+
+def _empty(method: str, rows: int, dimension: int) -> Any:
+    inner = faiss.METRIC_INNER_PRODUCT
+    index: Any
+    if method == "hnsw":
+        index = faiss.IndexHNSWFlat(dimension, GRAPH_LINKS, inner)
+        index.hnsw.efConstruction, index.hnsw.efSearch = 100, 128
+        return index
+    if method == "ivf":
+        cells = max(1, min(int(4 * rows**0.5), rows // 39))
+        index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dimension), dimension, cells, inner)
+        index.nprobe = max(1, -(-cells // 4))
+        return index
+    return faiss.IndexPQFastScan(dimension, _pq_parts(dimension), 4, inner)
+
+
+def _save(index: Any, path: Path) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        faiss.write_index(index, str(temporary))
+        os.replace(temporary, path)
+    except (RuntimeError, OSError) as error:
+        with suppress(OSError):
+            temporary.unlink()
+        reason = str(error).strip().splitlines()[-1]
+        raise DataError(
+            f"cannot write the index: {reason}", "Free some space, or name another --cache.", path=path
+        ) from error
+
+
+def _look_up(queries: Side, base: Side, index: Any, found: Neighbours, factor: int, progress: Progress) -> None:
+    wanted = min(found.ids.shape[1] * factor, len(base))
+    for start in range(0, len(queries), QUERIES):
+        rows = queries.read(start, start + QUERIES)
+        candidates: Ids = index.search(rows, wanted)[1].astype(np.int64)
+        there = candidates >= 0
+        scores = np.full(candidates.shape, -np.inf, np.float32)
+        exact = np.empty(int(there.sum()), np.float32)
+        owners = np.repeat(np.arange(len(rows)), there.sum(axis=1))
+        kernels.paired_dots(rows[owners], base.gather(candidates[there]), exact)
+        scores[there] = exact
+        part = slice(start, start + len(rows))
+        kernels.merge_lists(found.scores[part], found.ids[part], scores, candidates)
+        progress("looking up", start + len(rows), len(queries))
+
+
+def _fill(queries: Side, base: Side, found: Neighbours, k: int, workers: int) -> None:
+    """Search exactly the rows whose lists have free places."""
+    short = np.flatnonzero(found.ids[:, -1] < 0)
+    if len(short):
+        logger.info("%d rows of %s were searched exactly", len(short), queries.vectors.name)
+        exact = exact_neighbours(queries.choose(short), base, k, workers=workers)[0]
+        found.scores[short], found.ids[short] = exact.scores, exact.ids
+
+
+def _recall(queries: Side, base: Side, found: Neighbours, k: int, workers: int) -> float:
+    chosen = np.unique(np.linspace(0, len(queries) - 1, min(len(queries), RECALL_QUERIES)).astype(np.int64))
+    exact = exact_neighbours(queries.choose(chosen), base, k, workers=workers)[0]
+    # As good as a true neighbour is one: equal scores are not told apart by an index.
+    return float((found.scores[chosen] >= exact.scores[:, -1:]).mean())

@@ -1,5 +1,0 @@
-"""One self-contained page of a comparison: HTML, CSS and inline SVG, no script, no network."""
-
-from otembed.reporting.page.document import comparison_page
-
-__all__ = ["comparison_page"]

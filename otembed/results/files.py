@@ -1,0 +1,72 @@
+"""Files written whole or not at all, and JSON documents fit to be read and compared."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NUMBER = r"-?\d[\d.eE+-]*"
+# A line break inside a text is escaped in JSON, so this never matches within one.
+_NUMBERS = re.compile(rf"\[\n\s+{_NUMBER}(?:,\n\s+{_NUMBER})*\n\s+\]")
+
+
+@contextmanager
+def whole_file(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
+    """Open a file that appears under its name whole, or not at all where the block fails."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    try:
+        with os.fdopen(handle, mode, **text) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: str | Path, text: str) -> Path:
+    """Write ``text`` as UTF-8 whole or not at all: a temporary file beside ``path``, then a rename."""
+    with whole_file(path, "w") as file:
+        file.write(text)
+    return Path(path)
+
+
+def finite_or_none(value: Any) -> Any:
+    """Replace NaN and infinity by ``None`` at any depth: JSON has no word for them."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: finite_or_none(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite_or_none(item) for item in value]
+    return value
+
+
+def json_text(document: Any) -> str:
+    """Return a JSON document with two spaces a level, each list of numbers on one line, and a last line break.
+
+    >>> print(json_text({"values": [1, 0.5]}), end="")
+    {
+      "values": [1, 0.5]
+    }
+    """
+    text = json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False)
+    return (
+        _NUMBERS.sub(lambda found: re.sub(r"\s+", " ", found[0]).replace("[ ", "[").replace(" ]", "]"), text) + "\n"
+    )

@@ -1,0 +1,1 @@
+"""The benchmarks, one folder each: data, evaluation, report, table and plot stand together."""

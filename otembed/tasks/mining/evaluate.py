@@ -1,0 +1,268 @@
+"""Bitext mining against known pairs: precision, recall and F1 by threshold, average precision, BUCC's rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from otembed.config.mining import MiningConfig
+from otembed.data.compression import read_lines
+from otembed.errors import ConfigError, DataError
+from otembed.mining import MinedPairs, mine_bitext
+from otembed.results import Result
+from otembed.results.outcomes import Outcomes, read_outcomes
+from otembed.tasks.mining.outcomes import best_count, collections_digest, mining_outcomes
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from sentence_transformers import SentenceTransformer
+
+    Gold = set[tuple[int | str, int | str]]
+
+CURVE_POINTS = 200
+
+
+@dataclass(frozen=True)
+class MiningScores(Result):
+    """How mined pairs compare with the known ones; shares of 1.
+
+    ``precision``, ``recall`` and ``f1`` are of the pairs at ``threshold`` or above (``found`` of them, ``right`` of
+    those in gold); ``best_f1`` is the highest F1 of any threshold, reached at ``best_threshold``: an upper bound
+    that no user without gold reaches. ``gold`` counts different known pairs, ``gold_unusable`` those of them
+    whose lines were left out. ``curve`` holds ``(threshold, precision, recall)``, at most 200 of all points, that of
+    the best F1 among them, ``outcomes`` what each source line contributed to ``f1`` and ``best_f1``.
+    """
+
+    name: str
+    gold: int
+    gold_unusable: int
+    found: int
+    right: int
+    threshold: float | None
+    precision: float
+    recall: float
+    f1: float
+    best_f1: float
+    best_threshold: float | None
+    average_precision: float
+    curve: tuple[tuple[float, float, float], ...] = ()
+    outcomes: tuple[Outcomes, ...] = ()
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> Self:
+        """Build the scores and their outcomes from :meth:`to_dict`'s output."""
+        curve = tuple(tuple(point) for point in document.get("curve") or ())
+        return super().from_dict({**document, "curve": curve, "outcomes": read_outcomes(document)})
+
+
+def mining_scores(
+    scores: ArrayLike,
+    right: ArrayLike,
+    gold: int,
+    *,
+    threshold: float | None = None,
+    name: str = "mining",
+    gold_unusable: int = 0,
+) -> MiningScores:
+    r"""Score mined pairs by which of them are known to be right.
+
+    With the pairs in order of score, :math:`P_t` and :math:`R_t` precision and recall of all pairs with score t or
+    above, and t over the different scores:
+
+    - :math:`F_1(t) = 2 P_t R_t / (P_t + R_t)`, 0 where nothing right is found,
+    - average precision :math:`\sum_t (R_t - R_{t'}) P_t`, with :math:`t'` the next higher score; known pairs that
+      were not found at any score count as never reached.
+
+    Parameters
+    ----------
+    scores, right
+        (p,) scores of the mined pairs in any order, and whether each is in gold.
+    gold
+        Number of known pairs.
+    threshold
+        The one in use; ``None``: every pair.
+    name, gold_unusable
+        Handed on.
+
+    Returns
+    -------
+    MiningScores
+        ``best_threshold`` lies half-way to the next lower score, as BUCC's scripts have it, and ties go to the
+        higher one.
+
+    Raises
+    ------
+    DataError
+        No known pairs, or fewer than are right.
+
+    Examples
+    --------
+    >>> found = mining_scores([3.0, 2.0, 1.0], [True, False, True], 2)
+    >>> found.best_f1, found.best_threshold, round(found.average_precision, 4)
+    (0.8, 1.0, 0.8333)
+    """
+    order = np.argsort(-np.asarray(scores, np.float64), kind="stable")
+    values, hits = np.asarray(scores, np.float64)[order], np.asarray(right, bool)[order]
+    if gold < 1 or hits.sum() > gold:
+        raise DataError(f"{name}: {gold} known pairs, {int(hits.sum())} found", "Give every known pair.")
+    # A threshold cannot part pairs of one score: figures are taken after the last of each.
+    ends = np.flatnonzero(np.append(values[1:] != values[:-1], True)) if len(values) else np.empty(0, np.int64)
+    reached = np.cumsum(hits)[ends] if len(values) else np.empty(0)
+    precision, recall = reached / (ends + 1), reached / gold
+    f1 = 2 * reached / (ends + 1 + gold)
+    steps = np.diff(recall, prepend=0.0)
+    best = int(f1.argmax()) if len(f1) else None
+    best_threshold = None
+    if best is not None:
+        cut = values[ends[best]]
+        best_threshold = float((cut + values[ends[best] + 1]) / 2 if best + 1 < len(ends) else cut)
+    found = len(values) if threshold is None else int((values >= threshold).sum())
+    good = int(hits[:found].sum())
+    shown = np.linspace(0, len(ends) - 1, min(CURVE_POINTS - 1, len(ends))).round().astype(np.int64)
+    shown = np.unique(shown if best is None else np.append(shown, best))
+    return MiningScores(
+        name=name,
+        gold=gold,
+        gold_unusable=gold_unusable,
+        found=found,
+        right=good,
+        threshold=threshold,
+        precision=good / found if found else 0.0,
+        recall=good / gold,
+        f1=2 * good / (found + gold),
+        best_f1=float(f1[best]) if best is not None else 0.0,
+        best_threshold=best_threshold,
+        average_precision=float((steps * precision).sum()),
+        curve=tuple((float(values[ends[i]]), float(precision[i]), float(recall[i])) for i in shown),
+    )
+
+
+def read_gold(path: str | Path) -> Gold:
+    """Read known pairs: two ids a line with a tab between them (BUCC), numbers where both are numbers.
+
+    Raises
+    ------
+    DataError
+        A line has not two ids, or there is none.
+    """
+    path = Path(path)
+    pairs: Gold = set()
+    for number, line in read_lines(path):
+        if not line.strip():
+            continue
+        fields = [field.strip() for field in line.split("\t")]
+        if len(fields) != 2 or not all(fields):
+            raise DataError(
+                f"{len(fields)} fields, not two ids", "Write source id, tab, target id.", path=path, line=number
+            )
+        pairs.add((fields[0], fields[1]))
+    if not pairs:
+        raise DataError("no known pair in it", "Write source id, tab, target id on each line.", path=path)
+    return pairs
+
+
+def score_mined(
+    mined: MinedPairs, gold: Iterable[tuple[int | str, int | str]], *, threshold: float | None, name: str = "mining"
+) -> MiningScores:
+    """Score a mining run that was made without a threshold against known pairs.
+
+    Ids of repeated lines mean the first line with the same text, so a pair is right whichever copy gold names.
+    Known pairs whose lines were left out stay in gold as not found, and are counted.
+
+    Raises
+    ------
+    DataError
+        No known pair is in the collections at all: the ids are of another kind.
+    """
+    first = [_ids(side) for side in (mined.source, mined.target)]
+    known: set[tuple[str, str]] = set()
+    unusable: set[tuple[str, str]] = set()
+    for pair in gold:
+        source, target = (str(each) for each in pair)
+        if source in first[0] and target in first[1]:
+            known.add((first[0][source], first[1][target]))
+        else:
+            unusable.add((source, target))
+    if not known:
+        raise DataError(
+            f"{name}: none of the {len(unusable)} known pairs is in the collections, such as {min(unusable, default=())}",
+            "Gold names line numbers counted from 1, or the ids of FILE?text=1&id=0.",
+        )
+    right = [(str(pair.source_id), str(pair.target_id)) in known for pair in mined]
+    scores = mining_scores(
+        mined.pairs.score,
+        right,
+        len(known) + len(unusable),
+        threshold=threshold,
+        name=name,
+        gold_unusable=len(unusable),
+    )
+    row_of = {str(mined.source.id_of(row)): row for row in range(len(mined.source))}
+    # Known pairs without a usable source line stay in the figure: they are dealt out over the lines in turn.
+    gold_lines = [row_of.get(pair[0], turn) for turn, pair in enumerate(sorted(known | unusable))]
+    taken = {"f1": scores.found, "best_f1": best_count(mined.pairs.score, right, scores.gold)}
+    examples = collections_digest(mined.source, mined.target, known | unusable)
+    outcomes = mining_outcomes(
+        mined.pairs.source, right, gold_lines, len(row_of), taken, name=name, examples=examples
+    )
+    return replace(scores, outcomes=outcomes)
+
+
+def _ids(side: Any) -> dict[str, str]:
+    ids = {str(side.id_of(row)): str(side.id_of(row)) for row in range(len(side))}
+    repeats = {} if side.lines is None else side.lines.first_ids()
+    return ids | {str(repeat): str(original) for repeat, original in repeats.items()}
+
+
+def evaluate_mining(
+    source: Any,
+    target: Any,
+    gold: Iterable[tuple[int | str, int | str]],
+    model: SentenceTransformer | str | None = None,
+    *,
+    train: tuple[Any, Any, Iterable[tuple[int | str, int | str]]] | None = None,
+    config: MiningConfig | None = None,
+    name: str = "mining",
+    **options: Any,
+) -> MiningScores:
+    """Mine two collections and score the pairs against the known ones.
+
+    Parameters
+    ----------
+    source, target, model, options
+        As for :func:`otembed.mine_bitext`.
+    gold
+        Known pairs of ids: line numbers from 1, or the file's own.
+    train
+        Source, target and gold of a training part: the threshold is the one with the best F1 there (BUCC).
+        Without it, the threshold is that of ``config``.
+    config
+        Settings; the margin, k and matching are the same for both parts.
+
+    Raises
+    ------
+    DataError
+        As for mining, and where no known pair is in the collections.
+    ConfigError
+        A threshold and a training part are both given.
+    """
+    config = MiningConfig() if config is None else config
+    every = _without_threshold(config)
+    if train is not None and config.threshold != "default":
+        raise ConfigError("a threshold and a training part are both given", "Give one of them.")
+    threshold: float | None = None
+    if train is not None:
+        tuned = mine_bitext(train[0], train[1], model, config=every, **options)
+        threshold = score_mined(tuned, train[2], threshold=None, name=f"{name}, training part").best_threshold
+    mined = mine_bitext(source, target, model, config=every, **options)
+    if train is None:
+        threshold = config.lowest_score(centred=mined.report.centred)
+    return score_mined(mined, gold, threshold=threshold, name=name)
+
+
+def _without_threshold(config: MiningConfig) -> MiningConfig:
+    return MiningConfig(**{**vars(config), "threshold": None})

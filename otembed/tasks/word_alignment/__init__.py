@@ -1,0 +1,38 @@
+"""Word alignment against gold links: precision, recall and alignment error rate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from otembed._lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from otembed.tasks.word_alignment.evaluate import AlignmentReport, WordAlignmentEvaluator, evaluate_alignment
+    from otembed.tasks.word_alignment.gold import GoldSentence, GoldSet, read_gold, read_gold_set
+    from otembed.tasks.word_alignment.scores import AlignmentScores, alignment_scores
+
+__all__ = [
+    "AlignmentReport",
+    "AlignmentScores",
+    "GoldSentence",
+    "GoldSet",
+    "WordAlignmentEvaluator",
+    "alignment_scores",
+    "evaluate_alignment",
+    "read_gold",
+    "read_gold_set",
+]
+
+_MODULES = {
+    "AlignmentReport": "evaluate",
+    "AlignmentScores": "scores",
+    "GoldSentence": "gold",
+    "GoldSet": "gold",
+    "WordAlignmentEvaluator": "evaluate",
+    "alignment_scores": "scores",
+    "evaluate_alignment": "evaluate",
+    "read_gold": "gold",
+    "read_gold_set": "gold",
+}
+
+__getattr__, __dir__ = lazy_exports(__name__, _MODULES)

@@ -1,0 +1,141 @@
+"""Links against gold links: counts over a corpus, precision, recall, F1 and alignment error rate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from otembed.errors import DataError
+from otembed.results import Result
+from otembed.results.outcomes import Outcomes, digest_of
+from otembed.tasks.word_alignment.gold import GoldSentence
+
+
+@dataclass(frozen=True)
+class AlignmentScores(Result):
+    """Links of one set against gold, counted over the whole corpus.
+
+    Parameters
+    ----------
+    name
+        Of the set.
+    sentences
+        Sentence pairs.
+    links, sure, possible
+        How many links were made, are sure in the gold, and are possible in it, the sure ones among them.
+    correct_sure, correct_possible
+        How many of the links made are sure, and possible.
+    """
+
+    name: str
+    sentences: int
+    links: int
+    sure: int
+    possible: int
+    correct_sure: int
+    correct_possible: int
+
+    @property
+    def precision(self) -> float:
+        """Share of the links made that are possible; 0 without links."""
+        return self.correct_possible / self.links if self.links else 0.0
+
+    @property
+    def recall(self) -> float:
+        """Share of the sure links that were made; 0 where there are none."""
+        return self.correct_sure / self.sure if self.sure else 0.0
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall."""
+        total = self.precision + self.recall
+        return 2 * self.precision * self.recall / total if total else 0.0
+
+    @property
+    def aer(self) -> float:
+        r"""Alignment error rate :math:`1 - (|A \cap S| + |A \cap P|) / (|A| + |S|)`; lower is better."""
+        total = self.links + self.sure
+        return 1.0 - (self.correct_sure + self.correct_possible) / total if total else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain Python values, the four figures with them."""
+        figures = {name: getattr(self, name) for name in ("precision", "recall", "f1", "aer")}
+        return {**super().to_dict(), "figures": figures}
+
+
+def alignment_scores(
+    links: Iterable[Iterable[tuple[int, int]]], gold: Sequence[GoldSentence], *, name: str = "gold"
+) -> AlignmentScores:
+    """Count links of every sentence against gold.
+
+    Parameters
+    ----------
+    links
+        For each sentence pair its (source, target) words, counted from 0.
+    gold
+        As many sentences.
+
+    Raises
+    ------
+    DataError
+        If the numbers of sentences differ or there are none.
+
+    References
+    ----------
+    Och and Ney, A systematic comparison of various statistical alignment models, Computational Linguistics 2003.
+
+    Examples
+    --------
+    Two links, of which one is sure and both are possible; two are sure: 1 - (1 + 2) / (2 + 2).
+
+    >>> gold = [GoldSentence(frozenset({(0, 0), (2, 2)}), frozenset({(0, 0), (1, 1), (2, 2)}))]
+    >>> alignment_scores([[(0, 0), (1, 1)]], gold).aer
+    0.25
+    """
+    made = [set(each) for each in links]
+    if not gold or len(made) != len(gold):
+        raise DataError(
+            f"{name}: links of {len(made)} sentence pairs, gold of {len(gold)}", "Give one entry a sentence pair."
+        )
+    return AlignmentScores(
+        name=name,
+        sentences=len(gold),
+        links=sum(map(len, made)),
+        sure=sum(len(each.sure) for each in gold),
+        possible=sum(len(each.possible) for each in gold),
+        correct_sure=sum(len(found & each.sure) for found, each in zip(made, gold, strict=True)),
+        correct_possible=sum(len(found & each.possible) for found, each in zip(made, gold, strict=True)),
+    )
+
+
+def alignment_outcomes(
+    links: Iterable[Iterable[tuple[int, int]]],
+    sentences: Iterable[tuple[Sequence[str], Sequence[str]]],
+    gold: Sequence[GoldSentence],
+    *,
+    name: str = "gold",
+) -> tuple[Outcomes, ...]:
+    """Return what each sentence pair contributed to the alignment error rate.
+
+    With links A, sure S and possible P of a pair, its value is ``|A| + |S| - |A & S| - |A & P|``, its weight
+    ``|A| + |S|``. None where there is neither a link nor a sure one in the whole set.
+
+    Parameters
+    ----------
+    links, gold, name
+        As for :func:`alignment_scores`.
+    sentences
+        Words of both sides; with the gold links they tell whether two models were scored on the same set.
+    """
+    values, weights = [], []
+    for each, truth in zip(links, gold, strict=True):
+        made = set(each)
+        weights.append(len(made) + len(truth.sure))
+        values.append(weights[-1] - len(made & truth.sure) - len(made & truth.possible))
+    if not any(weights):
+        return ()
+    texts = [repr((list(source), list(target))) for source, target in sentences]
+    truths = [repr((sorted(each.sure), sorted(each.possible))) for each in gold]
+    examples = digest_of([*texts, *truths])
+    return (Outcomes("alignment", name, "aer", examples, tuple(values), tuple(weights), higher_is_better=False),)

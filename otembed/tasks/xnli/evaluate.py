@@ -1,0 +1,285 @@
+"""XNLI: a head learns inference from English pairs, and is tested in every language."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from otembed.config.xnli import FinetuneConfig, ProbeConfig
+from otembed.embeddings.encode import resolve_prompt
+from otembed.embeddings.texts import embed_sides
+from otembed.errors import ConfigError, DataError, did_you_mean
+from otembed.models import load_model
+from otembed.results.outcomes import Outcomes
+from otembed.runtime.progress import counting, silent
+from otembed.tasks.xnli.data import NliSet, read_nli
+from otembed.tasks.xnli.formats import LABELS
+from otembed.tasks.xnli.probe import fit_probe, pair_features
+from otembed.tasks.xnli.report import XnliReport, XnliScore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+    from sentence_transformers import SentenceTransformer
+
+    from otembed.runtime.progress import Progress
+    from otembed.tasks.heads.run import HeadRun
+
+    Labels = NDArray[np.int64]
+
+logger = logging.getLogger(__name__)
+
+ENGLISH = "en"
+DEV_SHARE, MOST_DEV = 10, 2_000
+Place = NliSet | str | Path
+
+
+def evaluate_xnli(
+    model: SentenceTransformer | str | Path,
+    tests: Mapping[str, Place],
+    *,
+    train: Place = "mnli",
+    dev: Place | None = None,
+    config: ProbeConfig | FinetuneConfig | None = None,
+    trained_languages: Sequence[str] = (),
+    cache: str | Path | None = None,
+    run: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    device: str | None = None,
+    progress: Progress = silent,
+    name: str | None = None,
+) -> XnliReport:
+    """Train a classifier of premise and hypothesis on English and score its accuracy in each language.
+
+    Parameters
+    ----------
+    model
+        The encoder, or its name for :func:`otembed.load_model`. It is not changed.
+    tests
+        Language to test pairs: a place of :func:`otembed.tasks.xnli.data.read_nli`, or pairs already read.
+    train
+        English training pairs. Unless they are MultiNLI's the report is labelled ``stand-in``.
+    dev
+        English pairs that choose the strength of the probe, or the checkpoint. ``None``: with MultiNLI from the
+        hub XNLI's English development part, else a tenth of the training pairs, 2,000 at most, drawn by the seed.
+    config
+        :class:`otembed.config.xnli.ProbeConfig` (the default): multinomial logistic regression over frozen
+        sentence vectors u and v, as u, v, abs(u - v), u * v, each feature standardised. Or
+        :class:`otembed.config.xnli.FinetuneConfig`: the whole encoder is fine-tuned on both sentences at once.
+    trained_languages
+        Languages whose parallel text the model was trained on: a mean of their own is reported.
+    cache
+        Probe: folder where sentence vectors are kept and found again; ``None``: they are not kept.
+    run
+        Fine-tuning: folder of checkpoints and model; ``None``: a temporary one.
+    resume, overwrite
+        Fine-tuning: go on with the run in that folder, or replace it. A finished run is only tested.
+    device
+        Where a model given by name is loaded.
+    progress
+        Called with a stage, what is done and all there is.
+    name
+        The model's name in the report.
+
+    Returns
+    -------
+    XnliReport
+        With the outcome of each test pair.
+
+    Raises
+    ------
+    DataError
+        A file is malformed, or a class never occurs in training.
+    ConfigError, ModelError, NumericsError
+        Settings do not fit, the model cannot be had, or it gives NaN.
+
+    References
+    ----------
+    Conneau et al. (2018), XNLI: Evaluating Cross-lingual Sentence Representations, EMNLP.
+    """
+    begun = perf_counter()
+    config = config or ProbeConfig()
+    chosen = tuple(dict.fromkeys(trained_languages))
+    _check_request(tests, chosen, config, run, resume=resume, overwrite=overwrite)
+    sets = {language: _read(place, language, for_test=True) for language, place in tests.items()}
+    fit, held, training = _training(train, dev, config)
+    label = name or (str(model) if isinstance(model, str | Path) else "model")
+
+    def load() -> SentenceTransformer:
+        return load_model(model, device=device) if isinstance(model, str | Path) else model
+
+    if isinstance(config, ProbeConfig):
+        found, dev_accuracy, details = _probe(load(), fit, held, sets, config, cache, progress)
+    else:
+        found, dev_accuracy, details = _finetuned(load, fit, held, sets, config, run, resume, overwrite, progress)
+    scores, outcomes = [], []
+    for language, pairs in sets.items():
+        right = found[language] == pairs.labels()
+        counts = np.bincount(pairs.labels(), minlength=len(LABELS))
+        scores.append(XnliScore(language, len(pairs), float(right.mean()), float(counts.max() / counts.sum())))
+        task = language if isinstance(config, ProbeConfig) else f"{language}, fine-tuned"
+        outcomes.append(Outcomes("xnli", task, "accuracy", pairs.digest(), tuple(right.astype(float).tolist())))
+    return XnliReport(
+        model=label,
+        protocol="probe" if isinstance(config, ProbeConfig) else "finetune",
+        scores=tuple(scores),
+        dev_accuracy=dev_accuracy,
+        training=training,
+        settings={**asdict(config), **details},
+        seconds=round(perf_counter() - begun, 1),
+        trained_languages=chosen,
+        outcomes=tuple(outcomes),
+    )
+
+
+def _check_request(
+    tests: Mapping[str, Place],
+    trained: tuple[str, ...],
+    config: ProbeConfig | FinetuneConfig,
+    run: str | Path | None,
+    *,
+    resume: bool,
+    overwrite: bool,
+) -> None:
+    if not tests:
+        raise ConfigError("no test pairs are named", "Give at least one language.")
+    for language in trained:
+        if language not in tests:
+            raise ConfigError(f"trained language {language!r} is not tested", did_you_mean(language, tests))
+    if isinstance(config, ProbeConfig) and (run is not None or resume or overwrite):
+        raise ConfigError("a probe has no run to keep, resume or overwrite", "Leave these out, or fine-tune.")
+    if run is None and (resume or overwrite):
+        raise ConfigError("no run is named to resume or overwrite", "Name its folder.")
+    if run is not None:
+        _head_run(run).refuse_taken(resume=resume, overwrite=overwrite)
+
+
+def _head_run(folder: str | Path) -> HeadRun:
+    from otembed.tasks.heads.run import HeadRun
+
+    return HeadRun(Path(folder), kind="classifier of sentence pairs", command="otembed eval xnli")
+
+
+def _read(place: Place, language: str, *, for_test: bool = False) -> NliSet:
+    return place if isinstance(place, NliSet) else read_nli(place, language=language, for_test=for_test)
+
+
+def _training(
+    train: Place, dev: Place | None, config: ProbeConfig | FinetuneConfig
+) -> tuple[NliSet, NliSet, dict[str, Any]]:
+    """Return training and development pairs, and what the report says of them."""
+    whole = _read(train, ENGLISH)
+    if dev is None and train == "mnli":
+        dev = "xnli@validation"
+    if dev is None:
+        size = min(len(whole) // DEV_SHARE, MOST_DEV)
+        if size < 1:
+            raise DataError(
+                f"{len(whole)} training pairs leave none to choose on", "Give development pairs.", path=whole.where
+            )
+        held = whole.sample(size, config.seed)
+        rest = whole.without(held)
+        dev_where = f"{size} of the training pairs"
+    else:
+        held, rest = _read(dev, ENGLISH), whole
+        dev_where = held.where
+    fit, held = rest.sample(config.limit, config.seed), held.sample(config.dev_limit, config.seed)
+    for index, label in enumerate(LABELS):
+        if not (fit.labels() == index).any():
+            raise DataError(f"no training pair is labelled {label}", "Give pairs of all three.", path=whole.where)
+    counts = {key: value for key, value in whole.counts.as_dict().items() if key != "examples"}
+    return fit, held, {
+        "source": whole.where,
+        "mnli": whole.is_mnli,
+        "pairs": len(fit),
+        **counts,
+        "dev": dev_where,
+        "dev_pairs": len(held),
+    }  # fmt: skip
+
+
+def _probe(
+    model: SentenceTransformer,
+    train: NliSet,
+    dev: NliSet,
+    tests: Mapping[str, NliSet],
+    config: ProbeConfig,
+    cache: str | Path | None,
+    progress: Progress,
+) -> tuple[dict[str, Labels], float, dict[str, Any]]:
+    sets = [train, dev, *tests.values()]
+    prompt = resolve_prompt(model, config.prompt, config.prompt_name)
+    vectors = embed_sides(
+        model,
+        [[text for each in one.examples for text in (each.premise, each.hypothesis)] for one in sets],
+        batch_size=None,
+        prompt=prompt,
+        prompt_name=None,
+        truncate_dim=None,
+        show_progress_bar=False,
+        batch_tokens=config.batch_tokens,
+        cache=cache,
+        names=["training pairs", "development pairs", *tests],
+        progress=progress,
+    )
+    probe = fit_probe(
+        pair_features(vectors[0][::2], vectors[0][1::2]),
+        train.labels(),
+        pair_features(vectors[1][::2], vectors[1][1::2]),
+        dev.labels(),
+        strengths=config.strengths,
+        max_iterations=config.max_iterations,
+        progress=progress,
+    )
+    found = {
+        language: probe.predict(pair_features(each[::2], each[1::2]))
+        for language, each in zip(tests, vectors[2:], strict=True)
+    }
+    details = {
+        "prompt": prompt,
+        "strength": probe.strength,
+        "dev_accuracies": dict(zip(map(str, sorted(config.strengths)), probe.dev_accuracies, strict=True)),
+        "converged": probe.converged,
+    }
+    return found, max(probe.dev_accuracies), details
+
+
+def _finetuned(
+    load: Callable[[], SentenceTransformer],
+    train: NliSet,
+    dev: NliSet,
+    tests: Mapping[str, NliSet],
+    config: FinetuneConfig,
+    run: str | Path | None,
+    resume: bool,
+    overwrite: bool,
+    progress: Progress,
+) -> tuple[dict[str, Labels], float, dict[str, Any]]:
+    from otembed.tasks.heads.training import free_memory
+    from otembed.tasks.xnli.finetune import classify, finetune
+
+    with tempfile.TemporaryDirectory(prefix="otembed-") if run is None else nullcontext(str(run)) as folder:
+        classifier, outcome = finetune(
+            load,
+            train,
+            dev,
+            config,
+            _head_run(folder),
+            resume=resume,
+            overwrite=overwrite,
+            progress=progress,
+        )
+        advance = counting(progress, "testing", sum(map(len, tests.values())))
+        found = {language: classify(classifier, pairs, advance) for language, pairs in tests.items()}
+    del classifier
+    free_memory()
+    return found, outcome.pop("dev_accuracy"), outcome

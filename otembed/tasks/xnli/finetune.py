@@ -1,0 +1,289 @@
+"""The paper's protocol: encoder and classifier fine-tuned together on English pairs, by sentence-transformers."""
+
+from __future__ import annotations
+
+import logging
+import math
+import tempfile
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from datasets.arrow_dataset import Dataset
+from pydantic import TypeAdapter
+from sentence_transformers.cross_encoder import CrossEncoder, CrossEncoderTrainer, CrossEncoderTrainingArguments
+from sentence_transformers.cross_encoder.evaluation import CrossEncoderClassificationEvaluator
+from sentence_transformers.cross_encoder.losses import CrossEntropyLoss
+from transformers import PrinterCallback, set_seed
+
+from otembed.config.xnli import FinetuneConfig
+from otembed.embeddings.encode import default_tokens, token_batches
+from otembed.embeddings.fingerprint import model_fingerprint
+from otembed.errors import ConfigError, ModelError, NumericsError
+from otembed.models import freeze
+from otembed.models.architecture import position_limit, transformer_of
+from otembed.runtime.run_state import train_from
+from otembed.tasks.heads.training import POOLER, HeadWatch, free_memory, on_one_device, shared_arguments
+from otembed.tasks.xnli.formats import LABELS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from sentence_transformers import SentenceTransformer
+    from transformers import TrainerControl, TrainerState, TrainingArguments
+
+    from otembed.runtime.progress import Progress
+    from otembed.tasks.heads.run import HeadRun
+    from otembed.tasks.xnli.data import NliSet
+
+logger = logging.getLogger(__name__)
+
+# The library's evaluator has no figure called accuracy; with one label a pair, micro F1 is it.
+METRIC = "eval_dev_f1_micro"
+# What is kept of a finished training.
+OUTCOME = ("steps", "best_step", "dev_accuracy", "trained_parameters", "max_length_used")
+
+
+def build_classifier(model: SentenceTransformer, max_length: int, seed: int) -> CrossEncoder:
+    """Return a classifier of sentence pairs on a copy of the model's transformer; its new head is drawn by the seed.
+
+    Pooling and what follows it, prompts and adapters in other modules are not part of it. Longer pairs are cut at
+    ``max_length`` tokens, or at the model's own positions. ModelError if transformers does not take over the weights.
+    """
+    transformer = transformer_of(model)
+    limit = position_limit(transformer)
+    set_seed(seed)
+    with tempfile.TemporaryDirectory(prefix="otembed-") as folder:
+        transformer.save_pretrained(folder)
+        model.tokenizer.save_pretrained(folder)
+        with _without_loading_report():
+            classifier: CrossEncoder = CrossEncoder(
+                folder,
+                num_labels=len(LABELS),
+                max_length=max_length if limit is None else min(max_length, limit),
+                device=str(model.device),
+                local_files_only=True,
+                model_kwargs={"dtype": torch.float32},
+            )
+    _check_encoder(transformer, transformer_of(classifier))
+    head = transformer_of(classifier).config
+    head.label2id = {name: index for index, name in enumerate(LABELS)}
+    head.id2label = dict(enumerate(LABELS))
+    return classifier
+
+
+@contextmanager
+def _without_loading_report() -> Iterator[None]:
+    """Leave out that the head is new, which is meant; what else could be missing, :func:`_check_encoder` finds."""
+    told = logging.getLogger("transformers.modeling_utils")
+    level = told.level
+    told.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        told.setLevel(level)
+
+
+def _check_encoder(encoder: torch.nn.Module, classifier: Any) -> None:
+    own, taken = encoder.state_dict(), classifier.base_model.state_dict()
+    for name, value in taken.items():
+        if not name.startswith(POOLER) and not (name in own and torch.equal(value, own[name].to(value))):
+            raise ModelError(
+                f"{type(classifier).__name__} did not take over {name} of {type(encoder).__name__}",
+                "Choose another encoder, or the protocol probe.",
+            )
+
+
+def finetune(
+    load: Callable[[], SentenceTransformer],
+    train: NliSet,
+    dev: NliSet,
+    config: FinetuneConfig,
+    run: HeadRun,
+    *,
+    resume: bool,
+    overwrite: bool,
+    progress: Progress,
+) -> tuple[CrossEncoder, dict[str, Any]]:
+    """Fine-tune in a run folder; return the classifier that was best on the development pairs, and what became of it.
+
+    ``load`` gives the encoder, which is not kept beside its classifier.
+
+    Raises
+    ------
+    ConfigError
+        The folder is taken, or holds a run with other settings; fp16 is asked for on a CPU.
+    NumericsError
+        The loss becomes NaN or infinite; the last checkpoint stays.
+    """
+    model = load()
+    device = model.device
+    if config.precision == "fp16" and model.device.type == "cpu":
+        raise ConfigError("precision is fp16, which needs a GPU", "Use bf16 or float32 on a CPU.")
+    run.open(
+        TypeAdapter(FinetuneConfig).dump_python(config, mode="json"),
+        {
+            "encoder": model_fingerprint(model),
+            "training data": train.digest(),
+            "development data": dev.digest(),
+        },
+        resume=resume,
+        overwrite=overwrite,
+    )
+    with run.locked():
+        if run.finished:
+            logger.info("%s: already trained", run.path)
+            return _load(run, device)
+        run.drop_half_written()
+        classifier = build_classifier(model, config.max_length, config.seed)
+        del model
+        free_memory()
+        summary = freeze(classifier, config.freeze)
+        outcome = _train(classifier, train, dev, config, run, progress)
+        outcome |= {"trained_parameters": summary.trained, "max_length_used": classifier.max_seq_length}
+        run.finish(lambda folder: _save(classifier, folder), outcome)
+    return classifier, outcome
+
+
+def classify(
+    classifier: CrossEncoder, pairs: NliSet, progress: Callable[[int], object] | None = None
+) -> NDArray[np.int64]:
+    """Return the label of each pair; NumericsError if the classifier gives NaN or infinity.
+
+    Pairs of like length go together, as many as :func:`otembed.embeddings.encode.default_tokens` allows; after each batch
+    ``progress`` is called with its pairs.
+    """
+    texts = _texts(pairs)
+    found = np.empty(len(texts), dtype=np.int64)
+    for rows in token_batches(_token_counts(classifier, texts), default_tokens(classifier.device)):
+        chosen = [texts[row] for row in rows]
+        scores: Any = classifier.predict(chosen, batch_size=len(chosen), show_progress_bar=False)
+        bad = ~np.isfinite(scores).all(axis=1)
+        if bad.any():
+            line = pairs.examples[int(rows[bad].min())].line
+            raise NumericsError(
+                f"{pairs.where}:{line}: the classifier gives NaN or infinity", "Lower the learning rate."
+            )
+        found[rows] = scores.argmax(axis=1)
+        if progress is not None:
+            progress(len(chosen))
+    return found
+
+
+def _token_counts(classifier: CrossEncoder, texts: list[tuple[str, str]]) -> NDArray[np.int64]:
+    tokenizer: Any = classifier.tokenizer
+    first, second = zip(*texts, strict=True)
+    encoded = tokenizer(list(first), list(second), truncation=True, max_length=classifier.max_seq_length)
+    return np.array([len(each) for each in encoded["input_ids"]])
+
+
+def _texts(pairs: NliSet) -> list[tuple[str, str]]:
+    return [(each.premise, each.hypothesis) for each in pairs.examples]
+
+
+def _save(classifier: CrossEncoder, folder: Path) -> None:
+    classifier.save_pretrained(str(folder), create_model_card=False)
+
+
+def _load(run: HeadRun, device: torch.device) -> tuple[CrossEncoder, dict[str, Any]]:
+    def load(place: Path, summary: dict[str, Any]) -> tuple[CrossEncoder, dict[str, Any]]:
+        classifier: CrossEncoder = CrossEncoder(
+            str(place), device=str(device), local_files_only=True, model_kwargs={"dtype": torch.float32}
+        )
+        return classifier, {name: summary[name] for name in OUTCOME}
+
+    return run.kept(load)
+
+
+def _train(
+    classifier: CrossEncoder,
+    train: NliSet,
+    dev: NliSet,
+    config: FinetuneConfig,
+    run: HeadRun,
+    progress: Progress,
+) -> dict[str, Any]:
+    columns = {
+        "premise": [each.premise for each in train.examples],
+        "hypothesis": [each.hypothesis for each in train.examples],
+        "label": [each.label for each in train.examples],
+    }
+    labels = [each.label for each in dev.examples]
+    evaluator = CrossEncoderClassificationEvaluator(
+        [list(pair) for pair in _texts(dev)], labels, name="dev", show_progress_bar=False, write_csv=False
+    )
+    classifier.model_card_data.generate_widget_examples = False
+    trainer = CrossEncoderTrainer(
+        model=classifier,
+        args=_arguments(config, run, classifier.device, len(train)),
+        train_dataset=Dataset.from_dict(columns),
+        loss=CrossEntropyLoss(classifier),
+        evaluator=evaluator,
+        callbacks=[_Watch(progress)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    checkpoint = run.last_checkpoint()
+    if checkpoint is not None:
+        logger.info("going on from %s", checkpoint.name)
+    train_from(trainer, checkpoint)
+    state = trainer.state
+    outcome: dict[str, Any] = {"steps": state.global_step, "best_step": state.best_global_step}
+    outcome["dev_accuracy"] = state.best_metric
+    del trainer
+    free_memory()
+    return outcome
+
+
+def _arguments(
+    config: FinetuneConfig, run: HeadRun, device: torch.device, pairs: int
+) -> CrossEncoderTrainingArguments:
+    per_epoch = math.ceil(math.ceil(pairs / (config.batch_size // config.accumulate)) / config.accumulate)
+    steps = config.max_steps or math.ceil(per_epoch * config.epochs)
+    every = max(math.ceil(steps / config.evaluations), 1)
+    arguments = CrossEncoderTrainingArguments(
+        output_dir=str(run.checkpoints),
+        num_train_epochs=config.epochs,
+        max_steps=config.max_steps or -1,
+        per_device_train_batch_size=config.batch_size // config.accumulate,
+        gradient_accumulation_steps=config.accumulate,
+        learning_rate=config.learning_rate,
+        warmup_steps=config.warmup,
+        weight_decay=config.weight_decay,
+        bf16=config.precision == "bf16",
+        fp16=config.precision == "fp16",
+        eval_strategy="steps",
+        eval_steps=every,
+        save_strategy="steps",
+        save_steps=every,
+        load_best_model_at_end=True,
+        metric_for_best_model=METRIC,
+        greater_is_better=True,
+        **shared_arguments(device, config.seed),
+    )
+    return on_one_device(arguments)
+
+
+class _Watch(HeadWatch):
+    """Say also what the development pairs say."""
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Look at the loss and the accuracy."""
+        values = logs or {}
+        if METRIC in values:
+            logger.info(
+                "step %d of %d: development accuracy %.1f%%",
+                state.global_step,
+                state.max_steps,
+                100 * values[METRIC],
+            )
+        super().on_log(args, state, control, logs, **kwargs)

@@ -1,0 +1,127 @@
+"""A linear probe: multinomial logistic regression over two frozen sentence vectors."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from otembed.errors import NumericsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from otembed.runtime.progress import Progress
+
+    Floats = NDArray[np.float32]
+    Labels = NDArray[np.int64]
+
+logger = logging.getLogger(__name__)
+
+
+def pair_features(premises: Floats, hypotheses: Floats) -> Floats:
+    """Return u, v, |u - v| and u * v side by side: (n, d) twice gives (n, 4 d).
+
+    References
+    ----------
+    Conneau et al. (2017), Supervised Learning of Universal Sentence Representations from Natural Language Inference
+    Data, EMNLP.
+
+    Examples
+    --------
+    >>> pair_features(np.array([[1.0, 2.0]], np.float32), np.array([[3.0, -1.0]], np.float32)).tolist()
+    [[1.0, 2.0, 3.0, -1.0, 2.0, 3.0, 3.0, -2.0]]
+    """
+    return np.concatenate([premises, hypotheses, np.abs(premises - hypotheses), premises * hypotheses], axis=1)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A fitted probe and how it was chosen.
+
+    ``strength`` is the C that was chosen, ``dev_accuracies`` what each C reached, ``converged`` whether the solver
+    ended before its most iterations for the chosen one.
+    """
+
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    classifier: Any
+    strength: float
+    dev_accuracies: tuple[float, ...]
+    converged: bool
+
+    def predict(self, features: Floats) -> Labels:
+        """Return the label of each row."""
+        found: Labels = self.classifier.predict(standardised(features, self.mean, self.scale))
+        return found
+
+
+def standardised(features: Floats, mean: NDArray[np.float64], scale: NDArray[np.float64]) -> Floats:
+    """Return the features less ``mean``, over ``scale``, as float32."""
+    return ((features - mean.astype(np.float32)) / scale.astype(np.float32)).astype(np.float32, copy=False)
+
+
+def fit_probe(
+    features: Floats,
+    labels: Labels,
+    dev_features: Floats,
+    dev_labels: Labels,
+    *,
+    strengths: Sequence[float],
+    max_iterations: int,
+    progress: Progress,
+) -> Probe:
+    r"""Fit the regression for each strength and keep the one with the best development accuracy.
+
+    With each feature standardised by mean and deviation of the training rows, minimised is
+
+    .. math:: \frac12 \|W\|^2 + C \sum_i -\log \mathrm{softmax}(W x_i + b)_{y_i}.
+
+    Equal accuracies go to the smaller C. The probe is not fitted again on the development rows.
+
+    Parameters
+    ----------
+    features, labels
+        (n, m) float32 and (n,) training rows; every class occurs.
+    dev_features, dev_labels
+        Rows that choose C.
+    strengths
+        The values of C.
+    max_iterations
+        Of L-BFGS.
+    progress
+        Called after each fit.
+
+    Raises
+    ------
+    NumericsError
+        A feature is NaN or infinite.
+    """
+    for name, values in (("training", features), ("development", dev_features)):
+        if not np.isfinite(values).all():
+            raise NumericsError(f"the model gives NaN or infinity for a {name} sentence", "Look at the model.")
+    mean = features.mean(axis=0, dtype=np.float64)
+    scale = features.std(axis=0, dtype=np.float64)
+    scale[scale == 0] = 1.0
+    rows, dev_rows = standardised(features, mean, scale), standardised(dev_features, mean, scale)
+    fitted = []
+    ordered = sorted(strengths)
+    for number, strength in enumerate(ordered, start=1):
+        classifier: Any = LogisticRegression(C=strength, max_iter=max_iterations)  # type: ignore[no-untyped-call]
+        classifier.fit(rows, labels)
+        accuracy = float(np.mean(classifier.predict(dev_rows) == dev_labels))
+        fitted.append((accuracy, classifier))
+        logger.info("C = %g: development accuracy %.1f%%", strength, 100 * accuracy)
+        progress("fitting", number, len(ordered))
+    accuracies = tuple(accuracy for accuracy, _ in fitted)
+    best = int(np.argmax(accuracies))
+    classifier = fitted[best][1]
+    converged = bool(classifier.n_iter_.max() < max_iterations)
+    if not converged:
+        logger.warning("the probe took all its %d iterations: its figures may still move", max_iterations)
+    return Probe(mean, scale, classifier, float(ordered[best]), accuracies, converged)

@@ -1,0 +1,253 @@
+"""XQuAD as the paper has it: a span head trained on English questions, answers in every language."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from pydantic import TypeAdapter
+from transformers import AutoModelForQuestionAnswering
+
+from otembed.config.xquad import SpanConfig
+from otembed.embeddings.encode import default_tokens, token_batches
+from otembed.embeddings.fingerprint import model_fingerprint
+from otembed.errors import ConfigError, DataError, NumericsError, check_count
+from otembed.results import write_text
+from otembed.results.outcomes import Outcomes, digest_of
+from otembed.runtime.progress import counting, silent
+from otembed.tasks.heads.run import HeadRun
+from otembed.tasks.xquad.data import QuestionSet
+from otembed.tasks.xquad.files import QuestionPlace, place_name, read_questions
+from otembed.tasks.xquad.span_decoding import best_spans
+from otembed.tasks.xquad.span_report import FULL_TRAINING, SpanReport, SpanScores
+from otembed.tasks.xquad.span_training import Trained, train_spans, type_count
+from otembed.tasks.xquad.squad_score import normalizer, score_answers
+from otembed.tasks.xquad.windows import Window, windows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sentence_transformers import SentenceTransformer
+    from transformers import PreTrainedModel
+
+    from otembed.runtime.progress import Progress
+
+SUITE = "xquad"
+SQUAD_QUESTIONS = 87_599
+# What changes nothing in training: a finished run may be scored again in another way.
+AFTERWARDS = ("normalization", "max_answer_length", "save_every")
+
+
+def evaluate_xquad_span(
+    model: SentenceTransformer,
+    train: QuestionSet | QuestionPlace | str | Path,
+    data: Mapping[str, QuestionSet | QuestionPlace | str | Path],
+    config: SpanConfig | None = None,
+    *,
+    limit: int | None = None,
+    train_limit: int | None = None,
+    run: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    predictions: str | Path | None = None,
+    progress: Progress = silent,
+    name: str = "model",
+) -> SpanReport:
+    """Fine-tune extractive question answering in one language and score it in others.
+
+    A linear head that gives each token a start and an end score is put on the encoder; both learn from ``train``, in
+    windows of ``max_length`` tokens. The answer to a test question is the valid span with the highest sum over all
+    of its windows. F1 and exact match as in :mod:`otembed.tasks.xquad.squad_score`.
+
+    Parameters
+    ----------
+    model
+        The encoder; it is left as it is.
+    train
+        SQuAD v1.1's training part, or a stand-in, which the report says.
+    data
+        Language to its test questions or where they are.
+    config
+        The knobs; None for the paper's.
+    limit, train_limit
+        Test questions of each language, and training questions, at equal distances in the file; None for all.
+    run
+        Folder that keeps checkpoints and, in the end, the trained model; None for none.
+    resume, overwrite
+        Go on with the run in that folder, or replace it. A finished run is only asked.
+    predictions
+        Folder for ``XX.json``, the answers of each language by question id, as SQuAD's scripts read them.
+    progress
+        Called with a stage, what is done and all there is.
+    name
+        The model's name in the report.
+
+    Raises
+    ------
+    ConfigError
+        A setting is out of range, MLQA's rule is not defined for a language, the run folder holds another run, or another
+        process works on it.
+    DataError
+        No data, or malformed data.
+    ModelError
+        The encoder takes no span head, or its tokenizer is slow.
+    NumericsError
+        The loss or a score is NaN or infinite.
+    """
+    config = config or SpanConfig()
+    if not data:
+        raise DataError("no test questions", "Give at least one language.")
+    if run is None and (resume or overwrite):
+        raise ConfigError("no run is named to resume or overwrite", "Name its folder.")
+    folder = None if run is None else HeadRun(Path(run), "span head", "otembed eval xquad --protocol span")
+    if folder:
+        folder.refuse_taken(resume=resume, overwrite=overwrite)
+    rules = {code: normalizer(config.normalization, code) for code in data}
+    for what, number in (("limit", limit), ("train_limit", train_limit)):
+        if number is not None:
+            check_count(what, number)
+    tests = {code: _read(place, unique_ids=True).spread(limit) for code, place in data.items()}
+    learnt = _read(train, unique_ids=False).spread(train_limit)
+    settings = TypeAdapter(SpanConfig).dump_python(config, mode="json")
+    begun = perf_counter()
+    if folder is None:
+        trained = train_spans(model, learnt, config, run=None, progress=progress)
+    else:
+        folder.open(_lasting(settings), _inputs(model, learnt), resume=resume, overwrite=overwrite)
+        with folder.locked():
+            trained = (
+                _kept(folder, model) if folder.finished else _train_in(folder, model, learnt, config, progress)
+            )
+    trained_at = perf_counter()
+    scores: list[SpanScores] = []
+    outcomes: list[Outcomes] = []
+    for code, test in tests.items():
+        answers, count = predict_answers(
+            trained.model, model.tokenizer, test, config, stage=f"answering {code}", progress=progress
+        )
+        if predictions is not None:
+            write_text(Path(predictions) / f"{code}.json", json.dumps(answers, ensure_ascii=False, indent=1) + "\n")
+        golds = {each.id: [answer.text for answer in each.answers] for each in test.questions}
+        found = score_answers(answers, golds, rules[code])
+        examples = digest_of([*golds, *(each.text for each in test.questions)])
+        figures = [
+            Outcomes(SUITE, f"span/{code}", metric, examples, tuple(getattr(one, metric) for one in found.values()))
+            for metric in ("f1", "exact_match")
+        ]
+        outcomes += figures
+        empty = sum(not text for text in answers.values())
+        scores.append(SpanScores(code, len(golds), figures[0].value, figures[1].value, count, empty))
+    return SpanReport(
+        model=name,
+        training_data=training_label(learnt),
+        training_questions=len(learnt.questions),
+        training_windows=trained.windows,
+        data={code: place_name(test.where) for code, test in tests.items()},
+        scores=tuple(scores),
+        settings=settings,
+        limit=limit,
+        steps=trained.steps,
+        losses=trained.losses,
+        training_seconds=trained_at - begun,
+        prediction_seconds=perf_counter() - trained_at,
+        outcomes=tuple(outcomes),
+    )
+
+
+def _lasting(settings: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in AFTERWARDS}
+
+
+def _inputs(model: SentenceTransformer, train: QuestionSet) -> dict[str, str]:
+    texts = [part for each in train.questions for part in (each.id, each.text, *map(str, each.answers))]
+    return {
+        "encoder": model_fingerprint(model),
+        "training data": digest_of([*texts, *(each.text for each in train.paragraphs)]),
+    }
+
+
+def _train_in(
+    folder: HeadRun, model: SentenceTransformer, train: QuestionSet, config: SpanConfig, progress: Progress
+) -> Trained:
+    folder.drop_half_written()
+    trained = train_spans(model, train, config, run=folder, progress=progress)
+
+    def save(place: Path) -> None:
+        trained.model.save_pretrained(place)
+        model.tokenizer.save_pretrained(place)
+
+    folder.finish(save, {"windows": trained.windows, "steps": trained.steps, "losses": trained.losses})
+    return trained
+
+
+def _kept(folder: HeadRun, model: SentenceTransformer) -> Trained:
+    def load(place: Path, summary: dict[str, Any]) -> Trained:
+        made: Any = AutoModelForQuestionAnswering.from_pretrained(place, local_files_only=True, dtype=torch.float32)
+        return Trained(made.to(model.device).eval(), **summary)
+
+    return folder.kept(load)
+
+
+def training_label(data: QuestionSet) -> str:
+    """Return ``SQuAD v1.1`` for its whole training part, known by its 87,599 questions, else ``stand-in: NAME``."""
+    if len(data.questions) == SQUAD_QUESTIONS and not data.repeated_ids:
+        return FULL_TRAINING
+    return f"stand-in: {place_name(data.where)}"
+
+
+def predict_answers(
+    model: PreTrainedModel,
+    tokenizer: Any,
+    data: QuestionSet,
+    config: SpanConfig,
+    *,
+    stage: str = "answering",
+    progress: Progress = silent,
+) -> tuple[dict[str, str], int]:
+    """Return the answer to each question by its id ('' without any valid span), and the number of windows.
+
+    Raises
+    ------
+    NumericsError
+        The model gives NaN or infinity.
+    """
+    listed = list(windows(data, tokenizer, config, type_count(model)))
+    best: dict[int, tuple[float, int, str]] = {}
+    # The window's number decides between equal scores.
+    lengths = np.array([len(window.spans) for window in listed])
+    advance = counting(progress, stage, len(listed))
+    advance(0)
+    for rows in token_batches(lengths, default_tokens(model.device)):
+        numbers = rows.tolist()
+        chosen = [listed[number] for number in numbers]
+        start_logits, end_logits, usable = _logits(model, tokenizer, chosen)
+        spans = best_spans(start_logits, end_logits, usable, config.max_answer_length)
+        for number, window, span in zip(numbers, chosen, spans, strict=True):
+            question = data.questions[window.question]
+            first, last = window.spans[span.start, 0], window.spans[span.end, 1]
+            text = data.paragraphs[question.paragraph].text[first:last].strip()
+            entry = (span.score, -number, text if np.isfinite(span.score) else "")
+            best[window.question] = max(best.get(window.question, entry), entry)
+        advance(len(numbers))
+    return {each.id: best[index][2] for index, each in enumerate(data.questions)}, len(listed)
+
+
+def _logits(model: PreTrainedModel, tokenizer: Any, chosen: list[Window]) -> tuple[Any, Any, Any]:
+    padded = tokenizer.pad([window.inputs for window in chosen], return_tensors="pt")
+    with torch.inference_mode():
+        output: Any = model(**{name: values.to(model.device) for name, values in padded.items()})
+    start, end = (each.float().cpu().numpy() for each in (output.start_logits, output.end_logits))
+    usable = np.zeros(start.shape, dtype=bool)
+    for row, window in enumerate(chosen):
+        usable[row, : len(window.spans)] = window.usable
+    if not (np.isfinite(start) & np.isfinite(end)).all():
+        raise NumericsError("the span head gives NaN or infinity", "Train again with a lower learning_rate.")
+    return start, end, usable
+
+
+def _read(place: QuestionSet | QuestionPlace | str | Path, *, unique_ids: bool) -> QuestionSet:
+    return place if isinstance(place, QuestionSet) else read_questions(place, unique_ids=unique_ids)

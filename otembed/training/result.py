@@ -1,0 +1,71 @@
+"""What a training run and its dry run return; torch-free."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from otembed.results import Result
+from otembed.tasks.retrieval.report import RetrievalReport
+
+
+@dataclass(frozen=True)
+class TrainResult(Result):
+    """Outcome of a training run.
+
+    ``best_step`` is the step of the released model where the best evaluation chose it, ``None`` where the
+    last one was taken. ``pairs`` holds what the checks counted, ``last_log`` the means of the last log
+    interval (the loss and its terms, share of converged plans). Times in seconds.
+    """
+
+    run: str
+    model: str
+    steps: int
+    epochs: float
+    best_step: int | None
+    seconds: float
+    training_seconds: float
+    parameters: int
+    trained_parameters: int
+    pairs: dict[str, dict[str, Any]]
+    last_log: dict[str, float]
+    before: RetrievalReport | None = None
+    after: RetrievalReport | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain Python values, each report a document of its own."""
+        reports = {"before": self.before, "after": self.after}
+        return {**super().to_dict(), **{key: one and one.to_dict() for key, one in reports.items()}}
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> Self:
+        """Build the result with its two reports."""
+        reports = {
+            key: None if document.get(key) is None else RetrievalReport.from_dict(document[key])
+            for key in ("before", "after")
+        }
+        return super().from_dict({**document, **reports})
+
+
+@dataclass(frozen=True)
+class DryRun(Result):
+    """What ``otembed train --dry-run`` finds.
+
+    Token counts hold special and prompt tokens; ``truncated`` is the share of sentences cut at the
+    model's limit. ``seconds_per_step`` is the median of three steps after a first one;
+    ``peak_memory_gb`` that of the process (of the GPU where one is used) in 1e9 bytes.
+    """
+
+    pairs: dict[str, dict[str, Any]]
+    held_out: dict[str, int]
+    tokens_mean: float
+    tokens_p95: float
+    tokens_max: int
+    truncated: float
+    steps: int
+    seconds_per_step: float
+    evaluation_seconds: float
+    total_seconds: float
+    peak_memory_gb: float
+    parameters: int
+    trained_parameters: int

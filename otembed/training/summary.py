@@ -1,0 +1,66 @@
+"""What a person reads of a training run: its estimate and its outcome."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.table import Table
+
+from otembed.results.format import format_seconds, percent
+from otembed.tasks.retrieval.table import retrieval_table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from otembed.training.result import DryRun, TrainResult
+
+
+def train_summary(result: TrainResult) -> RenderableType:
+    """Render retrieval before and after, then steps, time, trained parameters and where the model lies."""
+    lines = [
+        f"steps      {result.steps} ({result.epochs:g} epochs"
+        + (f"; released: step {result.best_step})" if result.best_step is not None else ")"),
+        f"time       {format_seconds(result.seconds)} ({format_seconds(result.training_seconds)} of it training)",
+        f"trained    {result.trained_parameters / 1e6:.1f} of {result.parameters / 1e6:.1f} million parameters",
+    ]
+    if "converged" in result.last_log:
+        lines.append(f"OT plans   {result.last_log['converged']:.1%} converged in the last log interval")
+    lines.append(f"model      {result.model}")
+    if result.before is None or result.after is None:
+        return "\n".join(lines)
+    plain, centred = (
+        (getattr(result.before, name), getattr(result.after, name)) for name in ("mean", "centred_mean")
+    )
+    if centred[0] is not None and centred[1] is not None:
+        # Centring needs no training: a gain that it gives too is no gain of the training.
+        lines.insert(
+            0,
+            f"centred    mean accuracy {percent(centred[0].accuracy)} before, {percent(centred[1].accuracy)} after"
+            f" (as it is: {percent(plain[0].accuracy)}, {percent(plain[1].accuracy)})",
+        )
+    text = "\n".join(lines)
+    return Group(retrieval_table(result.before, result.after), text)
+
+
+def dry_run_table(result: DryRun) -> RenderableType:
+    """Render what a run would read, need and take."""
+    table = Table("pair", "read", "dropped", "trained on", "held out", title="Dry run: nothing was written")
+    for name, counts in result.pairs.items():
+        held = str(result.held_out.get(name, 0))
+        dropped = sum(counts["dropped"].values())
+        table.add_row(name, f"{counts['read']:,}", f"{dropped:,}", f"{counts['trained']:,}", held)
+    for name in sorted(result.held_out.keys() - result.pairs.keys()):
+        table.add_row(name, "", "", "", str(result.held_out[name]))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    lines = [
+        f"tokens a sentence  mean {result.tokens_mean:g}, 95 % up to {result.tokens_p95:g},"
+        f" longest {result.tokens_max}; {result.truncated:.1%} cut",
+        f"parameters         {result.trained_parameters / 1e6:.1f} of {result.parameters / 1e6:.1f} million trained",
+        f"steps              {result.steps:,} of {result.seconds_per_step:.2f} s (median of three)",
+        f"evaluation         {format_seconds(result.evaluation_seconds)} each time",
+        f"time               about {format_seconds(result.total_seconds)}",
+        f"memory             {result.peak_memory_gb:.1f} GB at most so far",
+    ]
+    return Group(table, "\n".join(lines))

@@ -1,0 +1,177 @@
+"""Word alignment of parallel sentences by the transport plan between their words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from otembed.config.words import WordAlignmentConfig
+from otembed.errors import ConfigError
+from otembed.words.layer_choice import MOST_PAIRS, LayerChoice, choose_layer_of, stored_layer
+from otembed.words.links import SentenceAlignment, decode_links, link_probabilities, links_of_wholes
+from otembed.words.plan import RunningMean, centres, word_plans
+from otembed.words.segment import WordSplitter, WordText
+from otembed.words.vectors import WordEncoder, WordVectors
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+Side = str | Sequence[str]
+WINDOW = MOST_PAIRS
+
+
+class WordAligner:
+    """Link the words of parallel sentences.
+
+    Both sides are encoded without a prompt, each word is the pooled state of its tokens in one layer, each side's
+    mean is taken off, and a transport plan between the words under a cosine cost is read as a soft alignment.
+
+    Pairs are worked on in windows of 300, sorted by length within. The means of ``center`` are those of all
+    words since the aligner was made, window by window: the same input in the same order gives the same links. While
+    a side has fewer than 100 words, the mean of both sides is taken off each.
+
+    Parameters
+    ----------
+    model
+        Any SentenceTransformer over a transformer with a fast tokenizer.
+    config
+        Settings, see :class:`otembed.words.WordAlignmentConfig`.
+    **settings
+        Single settings in place of, or on top of ``config``.
+
+    Attributes
+    ----------
+    choice
+        The layer in use and how it was chosen; ``None`` before the first window under ``layer="auto"``.
+    pairs
+        Sentence pairs aligned so far.
+    unseen
+        Words met so far that the encoder did not see, behind its length limit for the most part.
+
+    Raises
+    ------
+    ConfigError
+        A setting is unknown or out of range, or the model has no such layer.
+    ModelError
+        The model gives no hidden layers or no character offsets.
+    """
+
+    def __init__(
+        self, model: SentenceTransformer, config: WordAlignmentConfig | None = None, **settings: Any
+    ) -> None:
+        self.config = replace(config or WordAlignmentConfig(), **settings)
+        self._encoder = WordEncoder(model, self.config.word_pooling)
+        self._split = WordSplitter(model.tokenizer, self.config.unit, self.config.words)
+        self.choice: LayerChoice | None = None
+        if self.config.layer != "auto":
+            self.choice = LayerChoice(self._encoder.layer(self.config.layer), "given")
+        else:
+            self.choice = stored_layer(model, self._encoder.depth)
+        self.pairs = 0
+        self.unseen = 0
+        self._running = (RunningMean(), RunningMean())
+
+    def align(self, pairs: Iterable[tuple[Side, Side]], *, batch_size: int = 32) -> Iterator[SentenceAlignment]:
+        """Yield the alignment of each pair, in the order given.
+
+        Parameters
+        ----------
+        pairs
+            Source and target: raw text, or a list of words, each taken as it is.
+        batch_size
+            Sentences encoded, and plans solved, at a time.
+
+        Raises
+        ------
+        NumericsError
+            If the model returns NaN or infinity.
+        """
+        rows = iter(pairs)
+        while window := list(islice(rows, WINDOW)):
+            yield from self._window(window, batch_size)
+
+    def _window(self, pairs: list[tuple[Side, Side]], batch_size: int) -> list[SentenceAlignment]:
+        texts = [[self._split(pair[side]) for pair in pairs] for side in (0, 1)]
+        if self.choice is None:
+            self.choice = choose_layer_of(self._encoder, texts[0], texts[1], batch_size=batch_size)
+        layer = self.choice.layer
+        sides = [self._encoder.encode(side, [layer], batch_size=batch_size) for side in texts]
+        self.pairs += len(pairs)
+        self.unseen += sum(int((~each.seen).sum()) for side in sides for each in side)
+        means = self._means(sides, layer)
+        size = [len(a.spans) * len(b.spans) for a, b in zip(*texts, strict=True)]
+        order = sorted(range(len(pairs)), key=lambda row: size[row])
+        found: dict[int, SentenceAlignment] = {}
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            source, target = ([side[row] for row in chosen] for side in sides)
+            plans = word_plans(source, target, layer, self.config, means)
+            for row, plan in zip(chosen, plans, strict=True):
+                found[row] = self._linked(texts[0][row], texts[1][row], plan)
+        return [found[row] for row in range(len(pairs))]
+
+    def _means(self, sides: list[list[WordVectors]], layer: int) -> tuple[Tensor, Tensor] | None:
+        """Mean word vectors over all windows so far."""
+        if not self.config.center:
+            return None
+        for mean, sentences in zip(self._running, sides, strict=True):
+            mean.add(sentences, layer)
+        return centres(*self._running)
+
+    def _linked(self, source: WordText, target: WordText, plan: Tensor) -> SentenceAlignment:
+        mass = plan.double().numpy()
+        links = decode_links(mass, self.config.decoding, threshold=self.config.threshold)
+        probabilities = link_probabilities(mass)
+        if source.given is not None or target.given is not None:
+            links, probabilities = links_of_wholes(
+                links, probabilities, source.owners, target.owners, (len(source.words), len(target.words))
+            )
+        return SentenceAlignment(source.words, target.words, links, probabilities)
+
+
+def align(
+    source: Sequence[Side],
+    target: Sequence[Side],
+    *,
+    model: SentenceTransformer,
+    batch_size: int = 32,
+    **settings: Any,
+) -> list[SentenceAlignment]:
+    """Link the words of parallel sentences, row by row; see :class:`WordAligner` for how.
+
+    Parameters
+    ----------
+    source, target
+        Parallel sentences: raw text, or lists of words.
+    model
+        As for :class:`WordAligner`, loaded for instance with :func:`otembed.load_model`.
+    batch_size
+        Sentences encoded at a time.
+    **settings
+        Those of :class:`otembed.words.WordAlignmentConfig`.
+
+    Raises
+    ------
+    ConfigError, ModelError, NumericsError
+        As :class:`WordAligner`; ConfigError too if the sides differ in length.
+
+    Examples
+    --------
+    ::
+
+        model = otembed.load_model("offline:multilingual-e5-small")
+        (found,) = otembed.align(["the black cat"], ["die schwarze Katze"], model=model)
+        found.to_pharaoh()
+    """
+    if isinstance(source, str) or isinstance(target, str):
+        raise ConfigError("align() takes lists of sentences, found one text", "Write [source], [target].")
+    if len(source) != len(target):
+        raise ConfigError(
+            f"{len(source)} source sentences, but {len(target)} target sentences",
+            "Give the translation of each source sentence at the same place.",
+        )
+    return list(WordAligner(model, **settings).align(zip(source, target, strict=True), batch_size=batch_size))

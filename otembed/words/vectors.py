@@ -1,0 +1,206 @@
+"""Vectors of the words of sentences, from chosen layers of an encoder.
+
+Axes: B sentences, T tokens, U words (of the fullest row), D dimension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from otembed.errors import ConfigError, ModelError, NumericsError
+from otembed.models.architecture import find_layers
+from otembed.words.segment import WordText, word_of_tokens
+from otembed.words.units import Pooling, pool_units
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+
+TOKENS_ON_CPU = 512
+"""Of a batch: the caches of a CPU hold the states of about as many, and larger batches are slower there."""
+_NOT_FOR_THE_MODEL = frozenset({"offset_mapping", "special_tokens_mask"})
+
+
+@dataclass(frozen=True, eq=False)
+class WordVectors:
+    """Word vectors of one sentence by layer, each (U, D) float32 on the CPU; ``seen`` (U,) bool.
+
+    A word that lies behind the model's length limit, or of which the tokenizer keeps nothing, is not seen; its
+    vector is 0.
+    """
+
+    layers: dict[int, Tensor]
+    seen: Tensor
+
+
+class WordEncoder:
+    """Encode the words of sentences in batches of like length.
+
+    Parameters
+    ----------
+    model
+        A SentenceTransformer whose first module is a transformer over text, with a fast tokenizer. No prompt is
+        put before the sentences.
+    pooling
+        How a word's vector is made of its tokens' states.
+
+    Raises
+    ------
+    ModelError
+        If the model has no hidden layers or its tokenizer knows no character offsets.
+    """
+
+    def __init__(self, model: SentenceTransformer, pooling: Pooling = "mean") -> None:
+        self.model = model
+        self._pooling = pooling
+        self._transformer: Any = getattr(cast("Any", model)[0], "model", None)
+        config = getattr(self._transformer, "config", None)
+        depth = getattr(config, "num_hidden_layers", None) or getattr(config, "n_layers", None)
+        if depth is None:
+            raise ModelError(
+                f"the model's first module, {type(cast('Any', model)[0]).__name__}, is no transformer with layers",
+                "Word alignment needs a transformer encoder.",
+            )
+        self.depth = int(depth)
+        self._stack = find_layers(cast("nn.Module", self._transformer))
+        if not getattr(model.tokenizer, "is_fast", False):
+            raise ModelError(
+                f"the tokenizer, {type(model.tokenizer).__name__}, knows no character offsets",
+                "Save the model with a fast tokenizer.",
+            )
+
+    def layer(self, number: int) -> int:
+        """Return a layer counted from the embeddings, 0, upwards; negative numbers count from the end.
+
+        Raises
+        ------
+        ConfigError
+            If the model has no such layer.
+        """
+        if not -self.depth - 1 <= number <= self.depth:
+            raise ConfigError(
+                f"layer = {number}: the model has layers 0 to {self.depth}",
+                f"Choose between {-self.depth - 1} and {self.depth}.",
+            )
+        return number if number >= 0 else self.depth + 1 + number
+
+    @torch.no_grad()
+    def encode(
+        self, texts: Sequence[WordText], layers: Iterable[int], *, batch_size: int = 32
+    ) -> list[WordVectors]:
+        """Return the word vectors of each text, in the order given.
+
+        Batches hold texts of like length, at most ``batch_size`` and, on a CPU, 512 tokens with padding.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such layer or ``batch_size`` is below 1.
+        NumericsError
+            If the model returns NaN or infinity for a word.
+        """
+        if batch_size < 1:
+            raise ConfigError(f"batch_size is {batch_size}, must be at least 1", "Give the sentences of a batch.")
+        self.model.eval()
+        wanted = [self.layer(number) for number in layers]
+        tokens = [self._tokenized(text) for text in texts]
+        order = sorted(range(len(texts)), key=lambda row: (-len(tokens[row]["input_ids"]), row))
+        found: dict[int, WordVectors] = {}
+        while order:
+            longest = max(len(tokens[order[0]]["input_ids"]), 1)
+            fitting = TOKENS_ON_CPU // longest if self.model.device.type == "cpu" else batch_size
+            rows = order[: max(min(batch_size, fitting), 1)]
+            del order[: len(rows)]
+            batch = self._batch([texts[row] for row in rows], [tokens[row] for row in rows], wanted)
+            found |= zip(rows, batch, strict=True)
+        return [found[row] for row in range(len(texts))]
+
+    def _tokenized(self, text: WordText) -> dict[str, list[Any]]:
+        encoded = self.model.tokenizer(
+            text.text,
+            truncation=True,
+            max_length=self.model.max_seq_length,
+            return_offsets_mapping=True,
+            return_special_tokens_mask=True,
+        )
+        return dict(encoded)
+
+    def _batch(
+        self, texts: list[WordText], tokens: list[dict[str, list[Any]]], layers: list[int]
+    ) -> list[WordVectors]:
+        ids = []
+        for text, row in zip(texts, tokens, strict=True):
+            words = word_of_tokens(text, row["offset_mapping"])
+            special = row["special_tokens_mask"]
+            ids.append(torch.tensor([-1 if mark else word for word, mark in zip(words, special, strict=True)]))
+        unit_ids = pad_sequence(ids, batch_first=True, padding_value=-1).long().to(self.model.device)
+        inputs = self.model.tokenizer.pad(
+            [{name: row[name] for name in row if name not in _NOT_FOR_THE_MODEL} for row in tokens],
+            padding_side="right",
+            return_tensors="pt",
+        )
+        hidden = self._states({name: tensor.to(self.model.device) for name, tensor in inputs.items()}, layers)
+        pooled = {layer: pool_units(hidden[layer], unit_ids, self._pooling) for layer in layers}
+        if not all(bool(units.isfinite().all()) for units, _ in pooled.values()):
+            raise NumericsError("the model returns NaN or infinity for some words", "Check the model's weights.")
+        mask = next(iter(pooled.values()))[1].cpu()
+        return [self._cut(row, len(text.spans), pooled, mask) for row, text in enumerate(texts)]
+
+    def _states(self, inputs: dict[str, Tensor], layers: list[int]) -> Mapping[int, Tensor]:
+        """Hidden states (B, T, D) by layer; the layers above the highest one are not run where that can be helped."""
+        if self._stack is not None and max(layers) < self.depth:
+            found = _inputs_of(self._transformer, self._stack, inputs, layers)
+            if len(found) == len(set(layers)):
+                return found
+        hidden = self._transformer(**inputs, output_hidden_states=True).hidden_states
+        return {layer: hidden[layer] for layer in layers}
+
+    @staticmethod
+    def _cut(row: int, words: int, pooled: dict[int, tuple[Tensor, Tensor]], mask: Tensor) -> WordVectors:
+        """One sentence of a batch, with a zero vector for each word that no token belongs to."""
+        seen = torch.zeros(words, dtype=torch.bool)
+        width = min(words, mask.shape[1])
+        seen[:width] = mask[row, :width]
+        layers = {}
+        for layer, (units, _) in pooled.items():
+            vectors = torch.zeros(words, units.shape[2])
+            vectors[:width] = units[row, :width].float().cpu()
+            layers[layer] = vectors
+        return WordVectors(layers, seen)
+
+
+class _EnoughError(Exception):
+    """Ends a forward pass whose further layers nobody reads."""
+
+
+def _inputs_of(
+    transformer: nn.Module, stack: nn.ModuleList, inputs: dict[str, Tensor], layers: list[int]
+) -> dict[int, Tensor]:
+    """Run a transformer up to what goes into ``stack[max(layers)]``: the states of layer L are the input of stack[L]."""
+    found: dict[int, Tensor] = {}
+
+    def take(layer: int) -> Any:
+        def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            states = args[0] if args else kwargs.get("hidden_states")
+            if isinstance(states, Tensor):
+                found[layer] = states
+            if layer == max(layers):
+                raise _EnoughError
+
+        return hook
+
+    handles = [stack[layer].register_forward_pre_hook(take(layer), with_kwargs=True) for layer in set(layers)]
+    try:
+        transformer(**inputs)
+    except _EnoughError:
+        pass
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found

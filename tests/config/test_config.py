@@ -1,0 +1,184 @@
+"""Configuration: layers, limits, unknown keys, and the way through YAML and back."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import yaml
+from pydantic import TypeAdapter
+
+from otembed.config import AlignmentConfig, LossConfig, PairChecks, TrainConfig
+from otembed.config.io import merge, parse_assignments, preset_names, read_preset, read_yaml, to_yaml, train_config
+from otembed.errors import ConfigError
+
+PAIRS = {"pairs": {"en-sw": "a.tsv"}}
+
+
+def test_later_layers_win():
+    config = train_config(PAIRS, {"optimization": {"seed": 1, "epochs": 2}}, {"optimization": {"seed": 7}})
+    assert (config.optimization.seed, config.optimization.epochs) == (7, 2)
+
+
+def test_resolved_configuration_is_a_valid_input():
+    for preset in ({}, *(read_preset(name) for name in preset_names())):
+        config = train_config(PAIRS, preset)
+        assert train_config(yaml.safe_load(to_yaml(config))) == config
+
+
+def test_presets_of_the_paper_differ_in_cost_and_epsilon_alone():
+    geomloss, literal = (train_config(PAIRS, read_preset(f"paper-{name}")) for name in ("geomloss", "literal"))
+    assert (geomloss.loss.alignment.cost, geomloss.loss.alignment.epsilon) == ("half_sqeuclidean", 0.0025)
+    assert (literal.loss.alignment.cost, literal.loss.alignment.epsilon) == ("euclidean", 0.05)
+    same = dataclasses.replace(literal.loss.alignment, cost="half_sqeuclidean", epsilon=0.0025)
+    assert dataclasses.replace(literal, loss=dataclasses.replace(literal.loss, alignment=same)) == geomloss
+
+
+@pytest.mark.parametrize(
+    ("tree", "message", "hint"),
+    [
+        ({}, "no parallel text", "--pairs en-sw=FILE"),
+        ({**PAIRS, "lss": 1}, "no setting is called 'lss'", "Did you mean 'loss'?"),
+        ({**PAIRS, "loss": {"alignment": {"epsilom": 1}}}, "'loss.alignment.epsilom'", "Did you mean 'epsilon'?"),
+        ({**PAIRS, "loss": {"alignment": {"anchor": {"wait": 1}}}}, "anchor.wait", "Did you mean 'weight'?"),
+        (
+            {**PAIRS, "loss": {"alignment": {"epsilon": -1}}},
+            "epsilon = -1: input should be greater than or equal to 0",
+            "Set a value",
+        ),
+        ({**PAIRS, "loss": {"alignment": {"epsilon": float("nan")}}}, "epsilon = nan", "Set a value"),
+        ({**PAIRS, "loss": {"alignment": {"unit": "letter"}}}, "unit = 'letter'", "Set a value"),
+        ({**PAIRS, "optimization": {"batch_size": 1}}, "batch_size = 1", "Set a value"),
+        ({**PAIRS, "loss": {"sentence": "none", "contrastive": None}}, "all terms are off", "Switch one"),
+        ({**PAIRS, "loss": {"alignment": {}, "contrastive": {}}}, "loss.contrastive are both on", "to null"),
+        ({**PAIRS, "loss": {"sentence": "none", "matryoshka": [8]}}, "matryoshka", "mnrl"),
+        ({**PAIRS, "model": {"prompt": "a", "prompt_name": "b"}}, "both set", "Keep one"),
+        ({**PAIRS, "data": {"checks": {"min_characters": 9, "max_characters": 3}}}, "above max", "Lower one"),
+    ],
+)
+def test_bad_settings_are_refused(tree, message, hint):
+    with pytest.raises(ConfigError) as caught:
+        train_config(tree)
+    assert message in caught.value.message
+    assert hint in caught.value.hint
+
+
+def test_python_construction_gives_the_same_errors():
+    with pytest.raises(ConfigError, match="AlignmentConfig: no setting is called 'epsilom'"):
+        AlignmentConfig(epsilom=1)
+    with pytest.raises(ConfigError, match="tol = 0"):
+        AlignmentConfig(tol=0)
+    with pytest.raises(ConfigError, match="no parallel text"):
+        TrainConfig(pairs={})
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("null", None),
+        ("0.2", 0.2),
+        ("[0.1, 0.2]", (0.1, 0.2)),
+        ("[.inf, 0.2]", (None, 0.2)),
+        ("[0.2, null]", (0.2, None)),
+        ("[null, 0]", (None, 0)),
+        ("[.inf, null]", None),
+    ],
+)
+def test_relaxation_of_each_side_comes_from_yaml_and_from_set_and_goes_back(text, value):
+    tree = yaml.safe_load(f"{{loss: {{alignment: {{relaxation: {text}}}}}}}")
+    for layer in (tree, parse_assignments([f"loss.alignment.relaxation={text}"])):
+        config = train_config(PAIRS, layer)
+        assert config.loss.alignment.relaxation == value
+        assert train_config(yaml.safe_load(to_yaml(config))) == config
+
+
+@pytest.mark.parametrize(
+    ("relaxation", "message"),
+    [
+        (-1, "relaxation = -1: input should be greater than 0"),
+        (float("inf"), "relaxation = inf: input should be a finite number"),
+        ("x", "relaxation = 'x': input should be a valid number"),
+        ([0.1, -1], "relaxation.1 = -1: input should be greater than or equal to 0"),
+        ([0.1, float("nan")], "relaxation.1 = nan"),
+        ([1, 2, 3], "relaxation = [1, 2, 3]: tuple should have at most 2 items"),
+        ([1], "relaxation.1 is missing"),
+    ],
+)
+def test_bad_relaxations_are_named_without_the_forms_they_may_take(relaxation, message):
+    with pytest.raises(ConfigError) as caught:
+        AlignmentConfig(relaxation=relaxation)
+    assert caught.value.message.startswith(f"AlignmentConfig: {message}")
+
+
+def test_every_setting_has_a_place_in_the_json_schema():
+    schema = TypeAdapter(TrainConfig).json_schema()
+    alignment = schema["$defs"]["AlignmentConfig"]["properties"]
+    assert set(alignment) == {each.name for each in dataclasses.fields(AlignmentConfig)}
+    assert all("description" in entry for name, entry in alignment.items())
+    kinds = [
+        entry.get("type") or [each["type"] for each in entry["anyOf"]] for entry in alignment["relaxation"]["oneOf"]
+    ]
+    assert kinds == [["number", "null"], "array"]
+
+
+def test_configuration_is_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        AlignmentConfig().epsilon = 1
+
+
+def test_checks_off_let_everything_through_but_empty_sides():
+    off = PairChecks.off()
+    assert [off.drop_identical, off.drop_duplicates, off.drop_control_characters] == [False] * 3
+    assert off.max_characters is off.max_length_ratio is off.min_characters is None
+
+
+@pytest.mark.parametrize("text", ["loss.epsilon", "=3", "a=[1"])
+def test_bad_assignments_are_refused(text):
+    with pytest.raises(ConfigError):
+        parse_assignments([text])
+
+
+def test_assignments_merge_into_one_tree():
+    tree = parse_assignments(["a.b=1", "a.c=null", "d=[x, y]"])
+    assert tree == {"a": {"b": 1, "c": None}, "d": ["x", "y"]}
+
+
+def test_null_replaces_a_section():
+    assert merge({"loss": {"alignment": {"epsilon": 1}}}, {"loss": {"alignment": None}}) == {
+        "loss": {"alignment": None}
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("a: [1", ":1: not YAML"), ("- a\n- b\n", "expected keys and values, found list")]
+)
+def test_broken_yaml_is_refused_with_its_place(tmp_path, text, message):
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_yaml(path)
+
+
+def test_missing_and_empty_yaml(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_yaml(tmp_path / "none.yaml")
+    (tmp_path / "empty.yaml").write_text("")
+    assert read_yaml(tmp_path / "empty.yaml") == {}
+
+
+def test_unknown_preset_suggests_one():
+    with pytest.raises(ConfigError) as caught:
+        read_preset("paper-litral")
+    assert caught.value.hint == "Did you mean 'paper-literal'?"
+
+
+def test_a_named_alignment_takes_the_place_of_the_contrastive_term():
+    assert train_config(PAIRS).loss.contrastive.sentence_weight == 1
+    for loss in (
+        train_config(PAIRS, {"loss": {"alignment": {"weight": 0.5}}}).loss,
+        LossConfig(alignment=AlignmentConfig(weight=0.5)),
+    ):
+        assert (loss.sentence, loss.alignment.weight, loss.contrastive) == ("mnrl", 0.5, None)
+    alone = train_config(PAIRS, {"loss": {"sentence": "none", "alignment": {}}}).loss
+    assert (alone.sentence, alone.contrastive) == ("none", None)
+    assert train_config(PAIRS, {"loss": {"alignment": None}}).loss == train_config(PAIRS).loss

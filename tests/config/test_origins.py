@@ -1,0 +1,98 @@
+"""Where each setting comes from: the same merge as in training, with a mark on every value."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from otembed.config import Resolved, resolve_settings
+from otembed.config.io import parse_assignments, read_preset, to_yaml, train_config
+from otembed.errors import ConfigError
+
+TEXT = """\
+pairs:
+  en-sw: a.tsv
+
+loss: {sentence: none, alignment: null,
+  contrastive: {epsilon: 0.1}}
+held_out: &held
+  pairs: {en-sw: b.tsv}
+optimization:
+  seed: 7
+"""
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(TEXT)
+    return path
+
+
+def test_values_are_those_of_training_and_origins_those_of_the_layers(path):
+    settings = ["loss.contrastive.tol=0.001", "optimization.seed=8"]
+    found = resolve_settings(path, preset="retrieval", assignments=settings)
+    trained = train_config(read_preset("retrieval"), yaml.safe_load(TEXT), parse_assignments(settings))
+    assert found.settings == yaml.safe_load(to_yaml(trained))
+    expected = {
+        "pairs.en-sw": f"{path}:2",
+        "loss.sentence": f"{path}:4",
+        "loss.alignment": f"{path}:4",
+        "loss.contrastive.epsilon": f"{path}:5",
+        "loss.contrastive.temperature": "preset retrieval",
+        "loss.contrastive.tol": "--set",
+        "loss.contrastive.cost": "default",
+        "held_out.pairs.en-sw": f"{path}:7",
+        "optimization.seed": "--set",
+        "optimization.learning_rate": "preset retrieval",
+        "data.limit": "default",
+    }
+    assert {key: found.origins[key] for key in expected} == expected
+
+
+def test_a_section_switched_off_and_on_again_keeps_nothing_of_what_lay_below(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("loss: {sentence: mnrl, alignment: null, contrastive: null}\n")
+    found = resolve_settings(path, preset="word-alignment", assignments=["loss.alignment.weight=2"])
+    assert found.settings["loss"]["alignment"]["layer"] == -1
+    assert found.origins["loss.alignment.layer"] == "default"
+    assert found.origins["loss.alignment.weight"] == "--set"
+
+
+def test_merge_keys_of_yaml_have_the_line_where_the_value_stands(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("held_out:\n  pairs: &p\n    en-sw: b.tsv\npairs:\n  <<: *p\n  en-ar: c.tsv\n")
+    found = resolve_settings(path)
+    assert found.settings["pairs"] == {"en-sw": "b.tsv", "en-ar": "c.tsv"}
+    assert (found.origins["pairs.en-sw"], found.origins["pairs.en-ar"]) == (f"{path}:3", f"{path}:6")
+
+
+def test_yaml_output_is_a_valid_input_and_json_goes_both_ways(path):
+    found = resolve_settings(path, preset="starter")
+    assert train_config(yaml.safe_load(found.to_yaml())) == train_config(
+        read_preset("starter"), yaml.safe_load(TEXT)
+    )
+    assert f"  seed: 7  # {path}:9\n" in found.to_yaml()
+    assert Resolved.from_json(found.to_json()) == found
+
+
+def test_text_may_come_later_and_an_empty_file_says_nothing(tmp_path):
+    (tmp_path / "empty.yaml").write_text("# nothing\n")
+    found = resolve_settings(tmp_path / "empty.yaml")
+    assert "pairs" not in found.settings
+    assert set(found.origins.values()) == {"default"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lss: 1\n", "no setting is called 'lss'"),
+        ("a: [\n", r"config\.yaml:2: not YAML"),
+        ("- 1\n", "expected keys"),
+    ],
+)
+def test_bad_files_are_refused_as_in_training(tmp_path, text, message):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        resolve_settings(path)

@@ -1,0 +1,168 @@
+import json
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from otembed.embeddings import embed
+from otembed.embeddings.embed import embed_lines
+from otembed.embeddings.lines import read_side
+from otembed.errors import ConfigError, DataError, NumericsError
+
+
+@pytest.fixture
+def run(sentences):
+    lines = sentences(70)
+
+    def run(model, cache, lines=lines, **options):
+        return embed_lines(read_side(lines), model, cache=cache, **options)
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def small_windows(monkeypatch):
+    monkeypatch.setattr(embed, "WINDOW", 8)
+
+
+def folder(cache):
+    (only,) = [each for each in (cache / "embeddings").iterdir() if each.is_dir()]
+    return only
+
+
+def test_vectors_are_those_of_encode(run, sentences, tiny_model, tmp_path):
+    vectors = run(tiny_model, tmp_path, prompt_name="query")
+    expected = tiny_model.encode(sentences(70), prompt="query: ", normalize_embeddings=True)
+    np.testing.assert_allclose(vectors.read(0, 99), expected, atol=1e-6)
+    half = run(tiny_model, tmp_path, prompt="query: ", precision="float16", truncate_dim=16)
+    cut = expected[:, :16] / np.linalg.norm(expected[:, :16], axis=1, keepdims=True)
+    np.testing.assert_allclose(half.read(0, 99), cut, atol=5e-4)
+
+
+@pytest.mark.parametrize("rows", [1, 8, 9, 16, 32, 1000])
+def test_the_number_of_shards_changes_no_byte(run, tiny_model, tmp_path, rows):
+    whole = run(tiny_model, tmp_path / "whole").read(0, 99)
+    parts = run(tiny_model, tmp_path / "parts", shard_rows=rows)
+    assert len(parts.parts) == -(-70 // (-(-rows // 8) * 8))
+    assert parts.read(0, 99).tobytes() == whole.tobytes()
+
+
+def test_a_slow_encoder_ends_shards_early(run, tiny_model, tmp_path, monkeypatch):
+    whole = run(tiny_model, tmp_path / "whole").read(0, 99)
+    monkeypatch.setattr(embed, "SHARD_SECONDS", -1)
+    parts = run(tiny_model, tmp_path / "parts")
+    assert len(parts.parts) == 9
+    assert parts.read(0, 99).tobytes() == whole.tobytes()
+
+
+def test_a_cut_run_goes_on_from_finished_shards(run, tiny_model, tmp_path, monkeypatch, caplog):
+    whole = run(tiny_model, tmp_path / "whole").read(0, 99)
+    calls = []
+
+    def stop_after_five(stage, done, total):
+        calls.append(done)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny_model, tmp_path / "cut", shard_rows=16, progress=stop_after_five)
+    again = []
+    with caplog.at_level("INFO", "otembed"):
+        rest = run(tiny_model, tmp_path / "cut", shard_rows=24, progress=lambda _, done, total: again.append(done))
+    assert (calls[-1], again) == (40, [40, 48, 56, 64, 70])
+    assert "32 of 70 lines are embedded already" in caplog.text
+    assert rest.read(0, 99).tobytes() == whole.tobytes()
+
+
+KILLED = """
+import json, os, signal, sys
+from otembed import load_model
+from otembed.mining import embed
+from otembed.mining.lines import read_side
+embed.WINDOW = 8
+count = 0
+def progress(stage, done, total):
+    global count
+    count += 1
+    if count == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+embed.embed_lines(read_side(json.load(sys.stdin)), load_model(sys.argv[1], device="cpu"), cache=sys.argv[2],
+                  shard_rows=8, progress=progress)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_process_leaves_whole_shards_behind(run, sentences, tiny_model, tiny_model_path, tmp_path):
+    whole = run(tiny_model, tmp_path / "whole").read(0, 99)
+    command = [sys.executable, "-c", KILLED, str(tiny_model_path), str(tmp_path / "cut")]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, input=json.dumps(sentences(70)))
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert len(json.loads((folder(tmp_path / "cut") / "manifest.json").read_text())["shards"]) == 3
+    assert run(tiny_model, tmp_path / "cut").read(0, 99).tobytes() == whole.tobytes()
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "missing", "manifest", "temporary"])
+def test_damage_is_noticed_and_made_again(run, tiny_model, tmp_path, caplog, damage):
+    whole = run(tiny_model, tmp_path, shard_rows=16).read(0, 99)
+    place = folder(tmp_path)
+    shard = sorted(place.glob("rows-*"))[1]
+    data = shard.read_bytes()
+    if damage == "cut":
+        shard.write_bytes(data[:-1])
+    elif damage == "changed":
+        shard.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    elif damage == "missing":
+        shard.unlink()
+    elif damage == "manifest":
+        (place / "manifest.json").write_text("{")
+    else:
+        (place / "rows-000000000016.float32.tmp").write_bytes(b"half")
+    again = []
+    vectors = run(tiny_model, tmp_path, shard_rows=16, progress=lambda _, done, total: again.append(done))
+    assert vectors.read(0, 99).tobytes() == whole.tobytes()
+    assert len(again) == {"manifest": 9, "temporary": 0}.get(damage, 2)
+    assert ("made again" in caplog.text) == (damage != "temporary")
+    assert not list(place.glob("*.tmp"))
+
+
+def test_another_text_model_or_setting_is_another_cache_and_a_copy_is_not(run, sentences, tiny_model, tmp_path):
+    def folders():
+        return len([each for each in (tmp_path / "embeddings").iterdir() if each.is_dir()])
+
+    run(tiny_model, tmp_path)
+    for count, change in enumerate(
+        ({"lines": sentences(69)}, {"prompt": "a "}, {"precision": "float16"}, {"truncate_dim": 8}), start=2
+    ):
+        run(tiny_model, tmp_path, **change)
+        assert folders() == count
+    run(tiny_model, tmp_path, prompt="", batch_size=4)
+    assert folders() == 5
+    with torch.no_grad():
+        next(tiny_model.parameters())[0, 0] += 1
+    run(tiny_model, tmp_path)
+    assert folders() == 6
+
+
+def test_faults_are_named(run, tiny_model, tmp_path, monkeypatch):
+    with pytest.raises(ConfigError, match="precision is 'int8'"):
+        run(tiny_model, tmp_path, precision="int8")
+    with pytest.raises(ConfigError, match="truncate_dim is 33"):
+        run(tiny_model, tmp_path, truncate_dim=33)
+    with pytest.raises(ConfigError, match="no prompt 'qury'"):
+        run(tiny_model, tmp_path, prompt_name="qury")
+    with pytest.raises(ConfigError, match="both a prompt"):
+        run(tiny_model, tmp_path, prompt_name="query", prompt="")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("otembed.embeddings.shards.os.fsync", full)
+    with pytest.raises(DataError, match="No space left on device") as caught:
+        run(tiny_model, tmp_path)
+    assert "What is finished stays" in str(caught.value)
+    monkeypatch.setattr(tiny_model, "encode", lambda texts, **_: np.full((len(texts), 32), np.nan))
+    with pytest.raises(NumericsError, match="zero vector for line 1"):
+        run(tiny_model, tmp_path)

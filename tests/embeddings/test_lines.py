@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+
+from otembed import mine_bitext
+from otembed.embeddings.lines import check_two_sides, read_side
+from otembed.errors import ConfigError, DataError
+
+
+def test_each_different_line_is_kept_once_in_order_and_the_rest_is_counted(tmp_path):
+    path = tmp_path / "x.txt"
+    path.write_bytes("b\r\n\r\na\tb\nb \nlöng one\n\ud800".encode("utf-8", "replace") + b"\n" + b"x" * 1001)
+    lines = read_side(path)
+    assert [lines.id_of(row) for row in range(len(lines))] == [1, 3, 5, 6]
+    assert lines.texts(0, 99) == ["b", "a\tb", "löng one", "?"]
+    assert lines.counts.as_dict()["dropped"] == {"empty": 1, "too_long": 1, "repeated": 1}
+    assert lines.counts.read == 7
+    assert lines.first_ids() == {4: 1}
+
+
+def test_lists_jsonl_ids_and_limits(tmp_path):
+    assert read_side(["aa", "b", "b"], max_characters=1).texts(0, 9) == ["b"]
+    assert len(read_side(["x" * 9999], max_characters=None)) == 1
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"text": "a", "id": "k1"}\n{"text": "a", "id": "k2"}\n{"text": "\\ud800", "id": "k3"}\n')
+    lines = read_side(f"{path}?id=id")
+    assert (lines.id_of(0), lines.first_ids()) == ("k1", {"k2": "k1"})
+    assert lines.counts.dropped == {"unpaired_surrogate": 1, "repeated": 1}
+
+
+def test_the_digest_knows_texts_and_order_and_nothing_else(tmp_path):
+    path = tmp_path / "x.txt"
+    path.write_text("a\n\nb\nb\n")
+    assert read_side(path).digest() == read_side(["a", " b"]).digest()
+    assert len({read_side(each).digest() for each in (["ab"], ["a", "b"], ["b", "a"])}) == 3
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [([], "no usable line: 0 read"), (["", "  "], "no usable line: 2 read, 0 kept"), (["a", 3], "text 2 is int")],
+)
+def test_nothing_usable_and_no_text_are_refused(texts, message):
+    with pytest.raises(DataError, match=message):
+        read_side(texts)
+
+
+def test_an_id_given_twice_and_stdin_twice_are_refused(tmp_path):
+    path = tmp_path / "x.tsv"
+    path.write_text("k\ta\nk\tb\n")
+    with pytest.raises(DataError, match="id 'k' was given to line 1 already"):
+        read_side(f"{path}?text=1&id=0")
+    with pytest.raises(ConfigError, match="both sides are stdin"):
+        check_two_sides("-", "-")
+
+
+def test_vectors_beside_lines_follow_the_language_filter_and_vectors_alone_cannot(tmp_path):
+    pytest.importorskip("py3langid")
+    lines = ["The cat sat on the mat.", "Die Katze saß auf der Matte.", "The dog slept in the house."]
+    vectors = np.eye(3, dtype=np.float32)
+    mined = mine_bitext(lines, vectors, source_vectors=vectors, source_language="en", threshold=None, k=1)
+    assert {pair.source_id for pair in mined} == {1, 3}
+    assert all(pair.source_id == pair.target_id for pair in mined)
+    with pytest.raises(ConfigError, match="target: vectors alone have no language"):
+        mine_bitext(lines, vectors, source_vectors=vectors, target_language="en")

@@ -1,0 +1,76 @@
+"""A figure from its examples: value, checks, JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from otembed.errors import DataError
+from otembed.results.outcomes import Outcomes, digest_of, read_outcomes
+
+
+def outcomes(values=(1, 0, 1, 1), weights=(), **changes):
+    return Outcomes("xnli", "sw", "accuracy", digest_of(["a"]), tuple(values), tuple(weights), **changes)
+
+
+def test_value_counted_by_hand():
+    assert outcomes().value == 0.75
+    assert outcomes((2, 1), (4, 2)).value == 0.5  # (2 + 1) / (4 + 2)
+
+
+def test_document_comes_back_equal():
+    one = outcomes((2, 1), (4, 2), higher_is_better=False)
+    assert read_outcomes(json.loads(json.dumps({"outcomes": [asdict(one)]}))) == (one,)
+    assert read_outcomes({}) == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "weights", "message"),
+    [
+        ((), (), "no examples"),
+        ((1, 0), (1,), "2 values, but 1 weights"),
+        ((1, float("nan")), (), "NaN or infinity"),
+        ((1, 0), (1, float("inf")), "NaN or infinity"),
+        ((1, 0), (0, 0), "all of them 0"),
+        ((1, 0), (2, -1), "weights below 0"),
+        ((1e308, 1e308), (), "NaN or infinity"),
+    ],
+)
+def test_impossible_outcomes_are_refused(values, weights, message):
+    with pytest.raises(DataError, match=message):
+        outcomes(values, weights)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"values": ["x"]},
+        {"values": None},
+        {"values": [10**400]},
+        {"unknown": 1},
+        {"task": []},
+        {"higher_is_better": "yes"},
+    ],
+)
+def test_broken_document_is_refused(change):
+    with pytest.raises(DataError, match="no whole outcomes"):
+        Outcomes.from_dict({**asdict(outcomes()), **change})
+
+
+def test_whole_numbers_stay_short_when_read_and_written_again():
+    document = json.loads(json.dumps(asdict(outcomes((1, 0.5, 0.0)))))
+    assert json.dumps(asdict(Outcomes.from_dict(document))["values"]) == "[1, 0.5, 0]"
+
+
+def test_outcomes_that_are_no_list_are_refused():
+    with pytest.raises(DataError, match="outcomes are int, no list"):
+        read_outcomes({"outcomes": 5})
+
+
+@given(st.lists(st.text(), max_size=4), st.lists(st.text(), max_size=4))
+def test_digest_tells_lists_apart(first, second):
+    assert (digest_of(first) == digest_of(second)) == (first == second)

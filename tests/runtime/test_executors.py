@@ -1,0 +1,387 @@
+"""Work done elsewhere gives the bytes of work done here, whatever dies, and either goes on from the other."""
+
+import itertools
+import os
+import signal
+import sys
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import torch
+
+from otembed import mine_bitext
+from otembed.config.mining import MiningConfig
+from otembed.embeddings import embed
+from otembed.embeddings.embed import embed_lines
+from otembed.embeddings.embed_tasks import _Plan
+from otembed.embeddings.lines import read_side
+from otembed.embeddings.vectors import array_vectors
+from otembed.errors import ConfigError, DataError, ModelError, NumericsError, OtembedError
+from otembed.mining import mine
+from otembed.mining.search import blocks, exact, search_tasks
+from otembed.mining.search.blocks import Block, block_folder
+from otembed.mining.search.exact import Tiling, exact_neighbours
+from otembed.mining.search.neighbors import SearchState
+from otembed.mining.search.search_tasks import exact_neighbours_apart
+from otembed.mining.search.sides import scan
+from otembed.runtime.executors import ProcessPool, open_executor
+
+SMALL = Tiling(16, 8, 16)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Workers have one thread; with another number the last bits of vectors would be others."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@dataclass
+class Here:
+    """An executor without workers: tasks in this process, the last of three at a time first."""
+
+    workers: int = 2
+    stop_after: int | None = None
+
+    def run(self, work, tasks):
+        perform, queue, done = work.open(1), iter(tasks), 0
+        while group := list(itertools.islice(queue, 3)):
+            for task in group[::-1]:
+                if done == self.stop_after:
+                    raise KeyboardInterrupt
+                done += 1
+                yield perform(task)
+
+
+@pytest.fixture
+def sides(stored):
+    draw = np.random.default_rng(0)
+    return [
+        scan(stored(draw.normal(size=(rows, 12)).astype(np.float32)[np.r_[0:rows, 0:9]], str(rows)))[0]
+        for rows in (101, 77)
+    ]
+
+
+def packed(both):
+    return b"".join(array.tobytes() for side in both for array in (side.scores, side.ids))
+
+
+@pytest.mark.parametrize("rows", [16, 30, 50, 1000])
+def test_blocks_change_no_byte(sides, tmp_path, rows):
+    state = tmp_path / "state.npz"
+    options = {"state_file": state, "tiling": SMALL}
+    found = exact_neighbours_apart(*sides, 4, Here(), block_rows=rows, **options)
+    assert packed(found) == packed(exact_neighbours(*sides, 4))
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".npy"] == ["state.npz"]
+    again = []
+    found = exact_neighbours(*sides, 4, progress=lambda *each: again.append(each), **options)
+    assert (packed(found), again) == (packed(exact_neighbours(*sides, 4)), [])
+
+
+@pytest.mark.parametrize("save", [-1, 60])
+@pytest.mark.parametrize("cut", [1, 4, 9])
+def test_one_process_goes_on_from_blocks(sides, tmp_path, monkeypatch, save, cut):
+    monkeypatch.setattr(search_tasks, "SAVE_SECONDS", save)
+    expected = packed(exact_neighbours(*sides, 4))
+    options = {"state_file": tmp_path / "state.npz", "tiling": SMALL}
+    with pytest.raises(KeyboardInterrupt):
+        exact_neighbours_apart(*sides, 4, Here(stop_after=cut), block_rows=32, **options)
+    screened, screen = [], exact.screen_stripe
+    monkeypatch.setattr(exact, "screen_stripe", lambda *each: (screened.append(1), screen(*each)))
+    assert packed(exact_neighbours(*sides, 4, **options)) == expected
+    # 110 rows are 7 pieces of 16, or 4 of 32 of which the last is one of 16; 86 columns are 6.
+    known = [4 if number % 4 < 3 else 2 for number in (2, 1, 0, 5, 4, 3, 8, 7, 6)[:cut]]
+    assert len(screened) == 7 * 6 - sum(known)
+    assert not block_folder(options["state_file"]).exists()
+
+
+@pytest.mark.parametrize("cut", [9, 40])
+def test_blocks_go_on_from_one_process(sides, tmp_path, monkeypatch, cut):
+    monkeypatch.setattr(exact, "SAVE_SECONDS", -1)
+    options = {"state_file": tmp_path / "state.npz", "tiling": SMALL}
+    calls = itertools.count(1)
+
+    def stop(*_):
+        if next(calls) == cut:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        exact_neighbours(*sides, 4, progress=stop, workers=1, **options)
+    done = []
+    found = exact_neighbours_apart(
+        *sides, 4, Here(), block_rows=16, progress=lambda *each: done.append(each), **options
+    )
+    assert packed(found) == packed(exact_neighbours(*sides, 4))
+    assert len(done) == 7 * (6 - cut // 7)
+
+
+def test_a_damaged_or_foreign_block_is_searched_again(sides, tmp_path, caplog):
+    options = {"state_file": tmp_path / "state.npz", "tiling": SMALL}
+    with pytest.raises(KeyboardInterrupt):
+        exact_neighbours_apart(*sides, 4, Here(stop_after=5), block_rows=32, **options)
+    folder = block_folder(options["state_file"])
+    paths = sorted(folder.glob("*.npz"))
+    assert len(paths) == 5
+    paths[0].write_bytes(paths[0].read_bytes()[:-30])
+    paths[1].rename(folder / "block-0-7-0-7.npz")
+    (folder / ".block-0-1-0-1.npz.x.tmp").write_text("half")
+    found = exact_neighbours_apart(*sides, 4, Here(), block_rows=32, **options)
+    assert packed(found) == packed(exact_neighbours(*sides, 4))
+    assert caplog.text.count("the block is damaged") == 2
+
+
+def test_columns_are_done_when_blocks_cover_all_rows():
+    state = SearchState(10, 8, 1)
+    lists = [(np.zeros((n, 1), np.float32), np.zeros((n, 1), np.int64)) for n in (6, 4)]
+    assert state.add_block(Block(0, 6, 0, 4), *lists)
+    assert state.covers(Block(2, 5, 1, 3))
+    assert not state.covers(Block(2, 7, 1, 3))
+    assert not state.done.any()
+    assert not state.add_block(Block(6, 12, 0, 4), *lists)
+    assert state.add_block(Block(4, 10, 0, 4), *lists)
+    assert state.done.tolist() == [True] * 4 + [False] * 4
+    assert (state.blocks, state.covers(Block(0, 10, 0, 4))) == (set(), True)
+
+
+def test_a_block_that_no_worker_left_is_an_error(sides, tmp_path, monkeypatch):
+    monkeypatch.setattr(search_tasks, "save_arrays", lambda *_, **__: None)
+    with pytest.raises(DataError, match="a worker's block cannot be read"):
+        exact_neighbours_apart(*sides, 4, Here(), state_file=tmp_path / "state.npz")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="cannot write the cache"):
+        exact_neighbours_apart(*sides, 4, Here(), state_file=tmp_path / "file" / "state.npz")
+    with pytest.raises(DataError, match="cannot write the state of the search: No such file"):
+        blocks.save_arrays(tmp_path / "nowhere" / "x.npz")
+
+
+@pytest.fixture
+def texts(sentences, monkeypatch):
+    monkeypatch.setattr(embed, "WINDOW", 8)
+    return sentences(70)
+
+
+@pytest.mark.parametrize("load", [True, False])
+def test_shards_of_tasks_are_those_of_one_process(texts, tiny_model, tiny_model_path, tmp_path, load):
+    whole = embed_lines(read_side(texts), tiny_model, cache=tmp_path / "whole").read(0, 99)
+    options = {"load_as": str(tiny_model_path) if load else None, "device": "cpu", "cache": tmp_path / "apart"}
+    with pytest.raises(KeyboardInterrupt):
+        embed_lines(read_side(texts), tiny_model, executor=Here(stop_after=4), **options)
+    (folder,) = [each for each in (tmp_path / "apart" / "embeddings").iterdir() if each.is_dir()]
+    assert list(folder.glob("texts-*.tmp"))
+    done = []
+    vectors = embed_lines(
+        read_side(texts), tiny_model, cache=tmp_path / "apart", progress=lambda _, at, __: done.append(at)
+    )
+    assert vectors.read(0, 99).tobytes() == whole.tobytes()
+    assert 0 < len(done) < 9
+    again = embed_lines(read_side(texts), tiny_model, executor=Here(), **options)
+    assert again.read(0, 99).tobytes() == whole.tobytes()
+    assert {path.suffix for path in folder.iterdir()} == {".json", ".float32"}
+
+
+def test_faults_of_tasks_are_named(texts, tiny_model, tiny_model_path, tmp_path, monkeypatch):
+    options = {"executor": Here(), "cache": tmp_path, "device": "cpu"}
+    monkeypatch.setattr("otembed.embeddings.fingerprint.model_fingerprint", lambda _: "another")
+    with pytest.raises(ModelError, match="is another model on a worker than where the run began"):
+        embed_lines(read_side(texts), tiny_model, load_as=str(tiny_model_path), **options)
+    monkeypatch.setattr(tiny_model, "encode", lambda lines, **_: np.full((len(lines), 32), np.nan))
+    with pytest.raises(NumericsError, match="zero vector for line 17"):
+        embed_lines(read_side(texts), tiny_model, **options)
+
+
+def test_tasks_grow_with_the_speed_and_shrink_at_the_end():
+    plan = _Plan([(0, 100), (120, 1000)], window=10, most=200, seconds=5, workers=2)
+    ranges = []
+    for start, stop in plan:
+        ranges.append((start, stop))
+        plan.learn(stop - start, took=(stop - start) / 20)
+    assert ranges[:2] == [(0, 10), (10, 100)]
+    sizes = [stop - start for start, stop in ranges]
+    assert max(sizes) == 100
+    assert sizes[-1] == 10
+    assert sum(sizes) == 980
+
+
+PLACED = """
+import os, signal
+from dataclasses import dataclass
+from otembed.errors import DataError
+
+@dataclass
+class Works:
+    gpu: bool = False
+    def open(self, threads):
+        return self.perform
+    def perform(self, task):
+        number, path = task
+        if number < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if number > 9:
+            raise DataError("ten", "Give less.", path="x", line=3)
+        with open(path, "a") as file:
+            file.write(".")
+        return number * number
+"""
+
+
+@pytest.fixture
+def works(tmp_path, monkeypatch):
+    (tmp_path / "placed_works.py").write_text(PLACED)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    from placed_works import Works
+
+    yield Works()
+    del sys.modules["placed_works"]
+
+
+def check_executor(executor, works, tmp_path):
+    """What every executor with workers of its own must do."""
+    tasks = [(number, tmp_path / f"task-{number}") for number in range(8)]
+    assert sorted(executor.run(works, iter(tasks))) == [number * number for number in range(8)]
+    assert all(path.read_text() == "." for _, path in tasks)
+    assert list(executor.run(works, [])) == []
+    with pytest.raises(DataError, match="x:3: ten\nGive less") as caught:
+        list(executor.run(works, [(10, None)]))
+    assert (caught.value.line, caught.value.hint) == (3, "Give less.")
+    with pytest.raises(OtembedError, match="a worker process died, 3 times over"):
+        list(executor.run(works, [(-1, None)]))
+
+
+def test_processes_do_tasks(works, tmp_path):
+    check_executor(ProcessPool(2), works, tmp_path)
+
+
+def workers_of_this_process():
+    names = {each: " ".join(each.cmdline()) for each in psutil.Process().children(recursive=True)}
+    return [each for each, name in names.items() if "ray::_Worker" in name or "spawn_main" in name]
+
+
+def mine_with_a_killed_worker(engine, stages, tmp_path, texts, tiny_model_path, monkeypatch):
+    """Mine by an engine of two workers, kill one in each of the stages, and compare with one process."""
+    monkeypatch.setattr(mine, "plan_search", lambda *_, **__: exact_plan())
+    source, target = texts, [*texts[30:], *(f"{line} cat" for line in texts[:30])]
+    expected = mine_bitext(source, target, str(tiny_model_path), device="cpu", cache=tmp_path / "a", threshold=None)
+    killed = set()
+
+    def kill(stage, *_):
+        name = stage.partition(" ")[0]
+        if name in stages - killed:
+            killed.add(name)
+            os.kill(workers_of_this_process()[-1].pid, signal.SIGKILL)
+
+    found = mine_bitext(
+        source,
+        target,
+        str(tiny_model_path),
+        device="cpu",
+        cache=tmp_path / "b",
+        threshold=None,
+        engine=engine,
+        workers=2,
+        progress=kill,
+    )
+    assert killed == stages
+    assert found.write(tmp_path / "found.jsonl").read_bytes() == expected.write(tmp_path / "one.jsonl").read_bytes()
+    shards = [sorted((tmp_path / each).glob("embeddings/*/rows-*")) for each in "ab"]
+    assert len(shards[1]) > len(shards[0])
+    again = []
+    mine_bitext(
+        source,
+        target,
+        str(tiny_model_path),
+        cache=tmp_path / "b",
+        device="cpu",
+        progress=lambda *x: again.append(x),
+    )
+    assert again == []
+
+
+def exact_plan():
+    from otembed.mining.plan import SearchPlan
+
+    return SearchPlan(SMALL, 2, 0)
+
+
+@pytest.mark.slow
+def test_processes_of_which_one_is_killed(texts, tiny_model_path, tmp_path, monkeypatch):
+    # That a pool is made anew costs most of the time here: once is enough.
+    mine_with_a_killed_worker("processes", {"searching"}, tmp_path, texts, tiny_model_path, monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: otembed[ray]")
+def test_ray_of_which_one_worker_is_killed(texts, works, tiny_model_path, tmp_path, monkeypatch, capsys):
+    mine_with_a_killed_worker("ray", {"embedding", "searching"}, tmp_path, texts, tiny_model_path, monkeypatch)
+    with open_executor(MiningConfig(engine="ray", workers=2)) as executor:
+        with pytest.raises(OtembedError, match="a task failed on a worker: "):
+            list(executor.run(works, [("one", None)]))
+        check_executor(executor, works, tmp_path)
+        import ray
+
+        assert (ray.is_initialized(), os.environ["RAY_USAGE_STATS_ENABLED"]) == (True, "0")
+        with open_executor(MiningConfig(engine="ray")) as second:
+            assert (second.workers, ray.is_initialized()) == (2, True)
+        assert ray.is_initialized()
+    assert not ray.is_initialized()
+    assert capsys.readouterr().out == ""
+
+
+def test_engines_that_cannot_be_are_refused(tmp_path, monkeypatch, sides):
+    with pytest.raises(ConfigError, match="a Ray address is given, x:1, but the engine is local"):
+        MiningConfig(ray_address="x:1")
+    with pytest.raises(ConfigError, match="engine = 'rai'"):
+        MiningConfig(engine="rai")
+    x = np.eye(12, dtype=np.float32)
+    with pytest.raises(ConfigError, match="source vectors and target vectors lies in memory"):
+        mine_bitext(x, x, engine="processes")
+    memory = replace(sides[0], vectors=array_vectors(x, "x"))
+    with pytest.raises(ConfigError, match="x lies in memory, and workers read files"):
+        exact_neighbours_apart(memory, sides[0], 4, Here(), state_file=tmp_path / "state.npz")
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with (
+        pytest.raises(ConfigError, match=r"the engine ray needs Ray\nInstall it: pip install \"otembed\[ray\]\""),
+        open_executor(MiningConfig(engine="ray")),
+    ):
+        pass
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: otembed[ray]")
+@pytest.mark.parametrize("kind", ["ConnectionError", "AuthenticationError"])
+def test_a_cluster_that_is_not_there(monkeypatch, kind):
+    import ray
+
+    error = {"ConnectionError": ConnectionError, "AuthenticationError": ray.exceptions.RayError}[kind]
+
+    def init(address, **_):
+        raise error(f"cannot connect to {address}\nmore")
+
+    monkeypatch.setattr(ray, "init", init)
+    with (
+        pytest.raises(ConfigError, match=r"no Ray cluster at nowhere:1: cannot connect to nowhere:1\nCheck"),
+        open_executor(MiningConfig(engine="ray", ray_address="nowhere:1")),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("search", ["hnsw", "ivf", "pq"])
+def test_an_index_stays_in_this_process(tmp_path, monkeypatch, caplog, search):
+    np.save(tmp_path / "x.npy", np.eye(12, dtype=np.float32))
+    with caplog.at_level("INFO", "otembed"):
+        mined = mine_bitext(
+            Path(tmp_path / "x.npy"),
+            Path(tmp_path / "x.npy"),
+            cache=tmp_path,
+            search=search,
+            engine="processes",
+            workers=1,
+            threshold=None,
+        )
+    assert len(mined) == 12
+    assert "made and asked in this process" in caplog.text

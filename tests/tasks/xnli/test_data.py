@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import json
+
+import datasets
+import pytest
+
+from otembed.errors import ConfigError, DataError
+from otembed.tasks.xnli.data import MNLI_GENRES, NliExample, NliSet, read_nli
+from otembed.tasks.xnli.formats import LABELS
+
+PAIRS = [("A cat sat.", "A cat.", 0), ("A dog slept.", "A red dog.", 1), ("He ran.", 'He "sat".', 2)]
+SNLI = "gold_label\tsentence1_binary_parse\tsentence1\tsentence2\tpairID\tlabel1\tlabel2\n"
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    datasets.disable_progress_bars()
+    yield
+    datasets.enable_progress_bars()
+
+
+def pairs(path, **options):
+    return [tuple(each[:3]) for each in read_nli(path, **options).examples]
+
+
+def rows(pattern, names=LABELS):
+    return "".join(pattern.format(p=p, h=h, label=names[gold]) for p, h, gold in PAIRS)
+
+
+FILES = {
+    "plain.tsv": "premise\thypothesis\tlabel\tgenre\n" + rows("{p}\t{h}\t{label}\tfiction\n"),
+    "test-sw.tsv": rows("{p}\t{h}\t{label}\n", ("Entailment", " NEUTRAL", "contradictory")),
+    "snli_1.0_train.txt": SNLI + rows("{label}\t( x )\t{p}\t{h}\t7\t{label}\t\n"),
+    "votes_left_out.txt": SNLI + rows("{label}\t( x )\t{p}\t{h}\t7\n"),
+    "crlf.tsv": "\ufeffpremise\thypothesis\tlabel\r\n" + rows("{p}\t{h}\t{label}\r\n"),
+    "one.csv": "label,premise,hypothesis\n" + "".join(f'{LABELS[g]},"{p}","{h.replace(chr(34), chr(34) * 2)}"\n' for p, h, g in PAIRS),
+    "snli.jsonl": "".join(
+        json.dumps({"gold_label": LABELS[g], "annotator_labels": ["x"], "sentence1": p, "sentence2": h, "label": "?"}) + "\n"
+        for p, h, g in PAIRS
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".xz", ".zst"])
+@pytest.mark.parametrize("name", FILES)
+def test_published_formats(write, name, suffix):
+    read = read_nli(write(name + suffix, FILES[name]), for_test=True)
+    assert [tuple(each[:3]) for each in read.examples] == PAIRS
+    assert (read.counts.read, read.is_mnli) == (3, False)
+
+
+def test_lines_are_those_of_the_file(write):
+    assert [each.line for each in read_nli(write("a.tsv", FILES["plain.tsv"])).examples] == [2, 3, 4]
+    assert [each.line for each in read_nli(write("b.tsv", FILES["test-sw.tsv"])).examples] == [1, 2, 3]
+
+
+def test_xnlis_own_file_holds_several_languages(write):
+    header = "language\tgold_label\tsentence1_binary_parse\tsentence1\tsentence2\tlabel1\n"
+    lines = "sw\tneutral\t\tp\tq\tneutral\nen\tentailment\t\tp\tq\tentailment\nsw\tcontradiction\t\tr\ts\tx\n"
+    path = write("xnli.test.tsv", header + lines)
+    assert pairs(path, language="sw", for_test=True) == [("p", "q", 1), ("r", "s", 2)]
+    assert pairs(path, language="en") == [("p", "q", 0)]
+    with pytest.raises(DataError, match="several languages in it: en, sw"):
+        read_nli(path)
+    with pytest.raises(DataError, match=r"no labelled pair in de\nThere are: en, sw"):
+        read_nli(path, language="de")
+
+
+def test_pairs_without_gold_are_counted_in_training_and_refused_in_tests(write):
+    text = SNLI + "-\t\tp\tq\t1\t\t\nneutral\t\tp\tq\t1\t\t\n\t\tp\tq\t1\t\t\nneutral\t\tp\t \t1\t\t\n"
+    path = write("train.tsv", text)
+    read = read_nli(path)
+    assert [tuple(each) for each in read.examples] == [("p", "q", 1, 3)]
+    assert read.counts.summary() == "4 read, 1 kept, dropped: no_label 2 (lines 2, 4), empty 1 (line 5)"
+    with pytest.raises(DataError, match=r"train\.tsv:2: a test pair with no gold label"):
+        read_nli(path, for_test=True)
+    surrogate = write(
+        "s.jsonl", '{"premise": "a\\ud800", "hypothesis": "b", "label": "neutral"}\n' + FILES["snli.jsonl"]
+    )
+    assert read_nli(surrogate).counts.dropped == {"unpaired_surrogate": 1}
+    with pytest.raises(DataError, match=r"s\.jsonl:1: a test pair with an unpaired surrogate"):
+        read_nli(surrogate, for_test=True)
+    with pytest.raises(DataError, match="no labelled pair in it: 1 read, 0 kept"):
+        read_nli(write("none.tsv", SNLI + "-\t\tp\tq\t1\t\t\n"))
+
+
+BROKEN = {
+    "0\tq\t0\n": "1: 3 fields, and no header of known columns",
+    "premise\thypothesis\tlabel\np\tq\t0\n": "2: label '0' is a number, and the file does not say what it means",
+    "premise\thypothesis\tlabel\np\tq\tneutrl\n": "2: unknown label 'neutrl'\nDid you mean 'neutral'",
+    "premise\thypothesis\tlabel\np\tq\tneutral\n\n": "3: 1 field, the first line has 3",
+    "premise\thypothesis\tlabel\np\tq\tneutral\tx\n": "2: 4 fields, the first line has 3",
+    "premise\tlabel\np\tneutral\n": "2: no field 'hypothesis' or 'sentence2' among: premise, label",
+    "premise\tlabel\tlabel\np\tneutral\tneutral\n": "1: two columns 'label'",
+    "p\tq\n": "1: 2 fields, and no header of known columns",
+    "": " no labelled pair in it",
+    "premise\thypothesis\tlabel\n": " no labelled pair in it",
+}
+
+
+@pytest.mark.parametrize("text", BROKEN)
+def test_faults_are_named_with_file_and_line(write, text):
+    with pytest.raises(DataError) as caught:
+        read_nli(write("x.tsv", text))
+    assert f"x.tsv:{BROKEN[text]}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("[1]", "a JSON list, not an object"),
+        ("{", "not JSON"),
+        ('{"premise": {"en": "x"}, "hypothesis": "y", "label": "neutral"}', "field 'premise' is dict, not text\nName the conf"),
+        ('{"premise": 3, "hypothesis": "y", "label": "neutral"}', "field 'premise' is int, not text"),
+        ('{"premise": "x", "hypothesis": "y", "label": 1}', "label '1' is a number"),
+        ('{"premise": "x", "label": "neutral"}', "no field 'hypothesis'"),
+    ],
+)  # fmt: skip
+def test_faults_of_json_lines_are_named(write, line, message):
+    with pytest.raises(DataError) as caught:
+        read_nli(write("x.jsonl", FILES["snli.jsonl"] + line + "\n"))
+    assert f"x.jsonl:4: {message}" in str(caught.value)
+
+
+def test_places_that_hold_nothing_are_refused(write, tmp_path):
+    with pytest.raises(DataError, match=r"unknown suffix '\.parquet'"):
+        read_nli(write("x.parquet", "x"))
+    with pytest.raises(DataError, match="no such file"):
+        read_nli(tmp_path / "x.tsv")
+    with pytest.raises(DataError, match="no saved dataset"):
+        read_nli(tmp_path)
+    with pytest.raises(ConfigError, match="has a part for each language"):
+        read_nli("xnli")
+    with pytest.raises(ConfigError, match="is no dataset name"):
+        read_nli("hub:a/b/c")
+
+
+def numbered(names):
+    features = datasets.Features(
+        {"premise": datasets.Value("string"), "hypothesis": datasets.Value("string"), "label": datasets.ClassLabel(names=names)}
+    )  # fmt: skip
+    columns = {"premise": ["p", "q", "r"], "hypothesis": ["s", "t", "u"], "label": [0, 2, -1]}
+    return datasets.Dataset.from_dict(columns, features=features)
+
+
+@pytest.mark.parametrize(
+    "names", [["entailment", "neutral", "contradiction"], ["contradiction", "entailment", "neutral"]]
+)
+def test_numbers_mean_what_the_dataset_says(tmp_path, names):
+    datasets.DatasetDict(test=numbered(names)).save_to_disk(tmp_path / "saved")
+    expected = [("p", "s", LABELS.index(names[0])), ("q", "t", LABELS.index(names[2]))]
+    assert pairs(f"{tmp_path / 'saved'}?split=test") == expected
+    assert read_nli(f"{tmp_path / 'saved'}?split=test").counts.dropped == {"no_label": 1}
+    with pytest.raises(DataError, match="no split 'train'"):
+        read_nli(tmp_path / "saved")
+
+
+@pytest.mark.parametrize(
+    ("place", "language", "asked", "mnli"),
+    [
+        ("mnli", None, ("nyu-mll/glue", "mnli", "train"), True),
+        ("hub:nyu-mll/multi_nli", None, ("nyu-mll/multi_nli", None, "train"), True),
+        ("mnli@validation_matched", None, ("nyu-mll/glue", "mnli", "validation_matched"), False),
+        ("xnli", "sw", ("facebook/xnli", "sw", "test"), False),
+        ("xnli@validation", "en", ("facebook/xnli", "en", "validation"), False),
+        ("hub:stanfordnlp/snli", None, ("stanfordnlp/snli", None, "train"), False),
+    ],
+)
+def test_the_hub_is_asked_for_the_right_part(monkeypatch, place, language, asked, mnli):
+    calls = []
+
+    def load_dataset(name, config, *, split, streaming):
+        calls.append((name, config, split))
+        return numbered(list(LABELS)).to_iterable_dataset()
+
+    monkeypatch.setattr("datasets.load.load_dataset", load_dataset)
+    read = read_nli(place, language=language)
+    assert calls == [asked]
+    assert [each.label for each in read.examples] == [0, 2]
+    assert read.is_mnli == mnli
+
+
+def test_a_hub_that_is_out_of_reach_is_named(monkeypatch):
+    def load_dataset(*_, **__):
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr("datasets.load.load_dataset", load_dataset)
+    with pytest.raises(DataError, match="cannot read hub:facebook/xnli:sw@test: no network"):
+        read_nli("xnli", language="sw")
+
+
+def test_mnlis_file_is_known_by_its_genres_and_its_size(write, monkeypatch):
+    lines = "".join(f"p\tq\tneutral\t{genre}\n" for genre in sorted(MNLI_GENRES))
+    path = write("train.tsv", "premise\thypothesis\tlabel\tgenre\n" + lines)
+    assert not read_nli(path).is_mnli
+    monkeypatch.setattr("otembed.tasks.xnli.data.MNLI_ROWS", 5)
+    assert read_nli(path).is_mnli
+    assert read_nli(path).sample(2).is_mnli
+
+
+def test_a_sample_is_drawn_over_the_whole_file_by_the_seed():
+    whole = NliSet("x", tuple(NliExample("p", "q", 0, line) for line in range(100)))
+    lines = [each.line for each in whole.sample(10, seed=1).examples]
+    assert (len(lines), lines == sorted(lines), max(lines) > 50) == (10, True, True)
+    assert whole.sample(10, seed=1) == whole.sample(10, seed=1) != whole.sample(10, seed=2)
+    assert whole.sample(100) is whole.sample(None) is whole

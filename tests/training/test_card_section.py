@@ -1,0 +1,60 @@
+"""The card's section: figures of the reports, counted here again, and its place in the card."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from otembed.tasks.retrieval.report import RetrievalReport, RetrievalScores
+from otembed.tasks.retrieval.table import retrieval_markdown
+from otembed.training.card_section import BEFORE, HEADING, card_section, with_section
+from otembed.training.result import TrainResult
+
+
+def report(accuracy):
+    scores = tuple(
+        RetrievalScores(pair, 40, accuracy, accuracy, accuracy, accuracy, 1 - accuracy, 1 - accuracy)
+        for pair in ("en-sw", "en-ar")
+    )
+    centred = tuple(replace(one, accuracy_source_to_target=accuracy + 0.05) for one in scores)
+    return RetrievalReport("m", scores, 1.0, centred)
+
+
+RESULT = TrainResult(
+    run="r", model="m", steps=12, epochs=1.5, best_step=9, seconds=2.0, training_seconds=1.0, parameters=10,
+    trained_parameters=5, pairs={}, last_log={}, before=report(0.5), after=report(0.75),
+)  # fmt: skip
+
+
+def test_tables_layer_and_settings_are_there():
+    text = card_section(RESULT, "a: 1\n", "9.9", 7, [(6, 0.25), (7, 0.5)])
+    assert "otembed 9.9: 12 steps, 1.5 epochs; released is step 9, the best one evaluated." in text
+    assert "| en-sw | 50.0→75.0 +25.0 | 50.0→75.0 +25.0 | 50.0→75.0 +25.0 | 50.0→25.0 -25.0 |" in text
+    assert "| en-ar | 55.0→80.0 +25.0 | 50.0→75.0 +25.0 |" in text
+    assert retrieval_markdown(RESULT.before, RESULT.after).strip() in text
+    assert "Held-out pairs: en-sw 40, en-ar 40." in text
+    assert "Layer 7, which" in text
+    assert "| layer | 6 | 7 |\n| --- | ---: | ---: |\n| score | 0.250 | 0.500 |\n" in text
+    assert "```yaml\na: 1\n```" in text
+
+
+def test_what_was_not_measured_is_said_or_left_out():
+    text = card_section(replace(RESULT, before=None, after=None, best_step=None), "a: 1\n", "9.9", None)
+    assert "Not measured: no pairs were held out." in text
+    assert "1.5 epochs.\n" in text
+    assert "Word alignment" not in text
+    plain = replace(RESULT, before=replace(RESULT.before, centred_scores=()))
+    assert "mean was taken" not in card_section(plain, "a: 1\n", "9.9", 7)
+    assert "corrected for chance." in card_section(plain, "a: 1\n", "9.9", 7)
+
+
+@pytest.mark.parametrize("rest", [f"{BEFORE}\nrows\n## Citation\nx\n", ""])
+def test_the_section_stands_before_the_training_details_and_once(rest):
+    section = f"{HEADING}\n\n### Settings\n\nnew\n"
+    card = with_section(f"# Model\n\ntext\n\n{rest}", section)
+    assert card.index("text") < card.index(HEADING)
+    if rest:
+        assert card.index(HEADING) < card.index(BEFORE) < card.index("## Citation")
+    again = with_section(card, section.replace("new", "newer"))
+    assert again == card.replace("new", "newer")

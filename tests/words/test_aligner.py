@@ -1,0 +1,244 @@
+"""Word alignment end to end on tiny encoders: planted translations, padding, order, what is not seen, refusals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from otembed.config import WordAlignmentConfig
+from otembed.errors import ConfigError, ModelError, NumericsError
+from otembed.transport import solve
+from otembed.words import WordAligner, align
+from otembed.words.plan import RunningMean, centres, word_plans
+from otembed.words.segment import joined
+from otembed.words.vectors import WordEncoder
+
+SOURCES = ["the cat sat on the mat", "dog", "", "the dog slept in the house", "猫睡在房子里", "cat"]
+TARGETS = ["die Katze saß auf der Matte", "Hund Haus", "Hund", "", "the cat sat", "die Katze"]
+EMBEDDINGS = {"layer": 0, "center": False, "order_prior": 0.0, "decoding": "mutual"}
+
+
+def cells(alignment):
+    return [(link.source, link.target) for link in alignment.links]
+
+
+def test_equal_words_find_each_other_on_the_embeddings(tiny_model):
+    """The same words in another order: position-free embeddings would pair them all; positions are weak here."""
+    words = ["cat", "sat", "Matte", "Haus", "schlief"]
+    (found,) = align([words], [[words[k] for k in (2, 0, 1, 4, 3)]], model=tiny_model, **EMBEDDINGS)
+    assert cells(found) == [(0, 1), (1, 2), (2, 0), (3, 4), (4, 3)]
+    assert found.source_words == tuple(words)
+    assert all(0.5 < link.probability <= 1 for link in found.links)
+
+
+def test_each_pair_is_solved_as_if_alone_and_stays_in_its_place(tiny_model):
+    settings = {"layer": 2, "center": False}
+    together = align(SOURCES, TARGETS, model=tiny_model, batch_size=4, **settings)
+    for source, target, found in zip(SOURCES, TARGETS, together, strict=True):
+        (alone,) = align([source], [target], model=tiny_model, batch_size=1, **settings)
+        assert cells(found) == cells(alone)
+        assert (found.source_words, found.target_words) == (alone.source_words, alone.target_words)
+        np.testing.assert_allclose(found.probabilities, alone.probabilities, atol=2e-3)
+    assert [len(found.links) for found in together[2:4]] == [0, 0]
+
+
+def test_the_plan_is_that_of_the_solver_on_centred_words(tiny_model):
+    """Encoding, centring, cost, prior and masses once more, by the definition, without padding."""
+    config = WordAlignmentConfig(layer=2, epsilon=0.1, relaxation=0.2, order_prior=0.3)
+    texts = [[joined(text.split()) for text in side] for side in (SOURCES, TARGETS)]
+    sides = [WordEncoder(tiny_model).encode(side, [2]) for side in texts]
+    means = [torch.cat([each.layers[2] for each in side]).mean(0) for side in sides]
+    plans = word_plans(sides[0], sides[1], 2, config, (means[0], means[1]))
+    for x, y, plan in zip(*sides, plans, strict=True):
+        n, m = len(x.seen), len(y.seen)
+        assert plan.shape == (n, m)
+        if not n or not m:
+            continue
+        x, y = (
+            torch.nn.functional.normalize(z.layers[2] - mean, dim=1) for z, mean in zip((x, y), means, strict=True)
+        )
+        i, j = (torch.arange(k) / (k - 1) if k > 1 else torch.tensor([0.5]) for k in (n, m))
+        cost = 1 - x @ y.T + 0.3 * (i[:, None] - j[None]).abs()
+        alone = solve(cost[None], torch.full((1, n), 1 / n), torch.full((1, m), 1 / m), epsilon=0.1, relaxation=0.2)
+        torch.testing.assert_close(plan, alone.plan[0], atol=1e-4, rtol=1e-2)
+
+
+@pytest.mark.parametrize("copies", [1, 12])
+def test_centres_are_the_means_of_the_words_so_far(tiny_model, copies):
+    """Fewer than 100 words on a side: the mean of both sides, so that a single word is not centred away."""
+    texts = [[joined(text.split()) for text in side] * copies for side in (SOURCES, TARGETS)]
+    sides = [WordEncoder(tiny_model).encode(side, [2]) for side in texts]
+    running = RunningMean(), RunningMean()
+    assert [each.tolist() for each in centres(*running)] == [0, 0]
+    for mean, side in zip(running, sides, strict=True):
+        mean.add(side[:2], 2)
+        mean.add(side[2:], 2)
+    words = [torch.cat([each.layers[2] for each in side]) for side in sides]
+    assert (min(map(len, words)) < 100) == (copies == 1)
+    expected = [torch.cat(words).mean(0)] * 2 if copies == 1 else [each.mean(0) for each in words]
+    for found, each in zip(centres(*running), expected, strict=True):
+        torch.testing.assert_close(found, each)
+
+
+def test_a_single_word_finds_its_translation(tiny_model):
+    """Its own mean would leave nothing of it."""
+    (found,) = align(["Haus"], ["die schlief Haus Katze"], model=tiny_model, layer=0, decoding="mutual")
+    assert cells(found) == [(0, 2)]
+    assert found.probabilities[0, 2] > 0.8
+
+
+def test_word_vectors_are_the_means_of_their_tokens_states(tiny_model):
+    text = joined(["die", "schlief", "猫睡"])
+    (found,) = WordEncoder(tiny_model).encode([text], [1, -1])
+    encoded = tiny_model.tokenizer(text.text, return_tensors="pt", return_offsets_mapping=True)
+    offsets = encoded.pop("offset_mapping")[0].tolist()
+    with torch.no_grad():
+        hidden = tiny_model[0].model(**encoded, output_hidden_states=True).hidden_states
+    assert set(found.layers) == {1, 3}
+    for layer, vectors in found.layers.items():
+        for (start, end), vector in zip(text.spans, vectors, strict=True):
+            rows = [k for k, (a, b) in enumerate(offsets) if b > start and a < end and b > a]
+            torch.testing.assert_close(vector, hidden[layer][0, rows].mean(0), atol=1e-5, rtol=1e-4)
+
+
+def test_layers_above_the_wanted_ones_are_not_run(tiny_model):
+    text = [joined(text.split()) for text in SOURCES]
+    encoder = WordEncoder(tiny_model)
+    everything = encoder.encode(text, [0, 1, 2, 3])
+    ran = []
+    handles = [
+        layer.register_forward_hook(lambda module, *_: ran.append(module))
+        for layer in tiny_model[0].model.encoder.layer
+    ]
+    some = encoder.encode(text, [0, 2, -2])
+    assert set(ran) == set(tiny_model[0].model.encoder.layer[:2])
+    for handle in handles:
+        handle.remove()
+    for one, other in zip(some, everything, strict=True):
+        for layer in (0, 2):
+            torch.testing.assert_close(one.layers[layer], other.layers[layer], rtol=0, atol=0)
+    encoder._stack = None
+    for one, other in zip(encoder.encode(text, [1]), everything, strict=True):
+        torch.testing.assert_close(one.layers[1], other.layers[1], rtol=0, atol=0)
+    assert not any(layer._forward_pre_hooks for layer in tiny_model[0].model.encoder.layer)
+
+
+def test_words_behind_the_length_limit_are_counted_and_not_linked(tiny_model):
+    tiny_model.max_seq_length = 6
+    aligner = WordAligner(tiny_model, **EMBEDDINGS)
+    (found,) = aligner.align([(["cat"] * 2 + ["Haus"] * 20, ["Haus", "cat"])])
+    assert aligner.unseen >= 16
+    assert len(found.source_words) == 22
+    assert found.probabilities.shape == (22, 2)
+    assert not found.probabilities[22 - aligner.unseen :].any()
+
+
+def test_an_empty_word_keeps_its_number(tiny_model):
+    aligner = WordAligner(tiny_model, **EMBEDDINGS)
+    (found,) = aligner.align([(["", "Haus", ""], ["Haus"])])
+    assert cells(found) == [(1, 0)]
+    assert aligner.unseen == 2
+
+
+def test_tokens_are_linked_and_given_words_by_their_tokens(tiny_model):
+    (pieces,) = align(["Matte"], ["Matte"], model=tiny_model, unit="token", **EMBEDDINGS)
+    assert len(pieces.source_words) > 1
+    assert cells(pieces) == [(k, k) for k in range(len(pieces.source_words))]
+    (words,) = align([["Haus", "Matte"]], [["Matte", "Haus"]], model=tiny_model, unit="token", **EMBEDDINGS)
+    assert words.source_words == ("Haus", "Matte")
+    assert words.probabilities.shape == (2, 2)
+    assert {(0, 1), (1, 0)} <= set(cells(words))
+
+
+def test_exact_and_balanced_plans_carry_all_mass(tiny_model):
+    sides = [WordEncoder(tiny_model).encode([joined(text.split())], [2]) for text in (SOURCES[0], TARGETS[0])]
+    for settings in ({"epsilon": 0.0}, {"epsilon": 0.05}):
+        config = WordAlignmentConfig(relaxation=None, **settings)
+        (plan,) = word_plans(sides[0], sides[1], 2, config)
+        torch.testing.assert_close(plan.sum(1), torch.full((6,), 1 / 6), atol=1e-3, rtol=0)
+    assert (
+        int((word_plans(sides[0], sides[1], 2, WordAlignmentConfig(relaxation=None, epsilon=0.0))[0] > 0).sum())
+        <= 11
+    )
+
+
+def test_longer_input_than_a_window_keeps_its_order(tiny_model, monkeypatch):
+    monkeypatch.setattr("otembed.words.aligner.WINDOW", 4)
+    texts = [text for text in SOURCES if text] * 3
+    found = list(WordAligner(tiny_model, **EMBEDDINGS).align(zip(texts, texts, strict=True), batch_size=3))
+    assert [" ".join(each.source_words).replace(" ", "") for each in found] == [t.replace(" ", "") for t in texts]
+    for each in found:
+        assert all(
+            link.source == link.target
+            for link in each.links
+            if each.source_words.count(each.source_words[link.source]) == 1
+        )
+
+
+def test_links_do_not_depend_on_train_mode_or_a_prompt(tiny_model):
+    (expected,) = align([SOURCES[0]], [TARGETS[0]], model=tiny_model, layer=2)
+    tiny_model.default_prompt_name = "query"
+    tiny_model.train()
+    (found,) = align([SOURCES[0]], [TARGETS[0]], model=tiny_model, layer=2)
+    np.testing.assert_array_equal(found.probabilities, expected.probabilities)
+
+
+@pytest.mark.parametrize("layer", ["auto", 3])
+def test_a_diverged_model_is_reported(tiny_model, layer):
+    next(tiny_model.parameters()).data.fill_(float("nan"))
+    with pytest.raises(NumericsError, match="NaN or infinity"):
+        align(["the cat"] * 60, ["die Katze"] * 60, model=tiny_model, layer=layer)
+
+
+def test_vectors_that_are_not_finite_are_refused(tiny_model):
+    sides = WordEncoder(tiny_model).encode([joined(["cat"])], [1])
+    with pytest.raises(NumericsError, match="word vectors hold NaN"):
+        word_plans(sides, sides, 1, WordAlignmentConfig(), (torch.full((32,), torch.inf), torch.zeros(32)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"layer": 4}, "layer = 4: the model has layers 0 to 3"),
+        ({"layer": -5}, "layer = -5"),
+        ({"layer": "middle"}, "layer"),
+        ({"epsilon": -1}, "epsilon = -1"),
+        ({"epsilon": 0.0}, "epsilon = 0, an exact plan, knows no relaxation, found 0.2"),
+        ({"decoding": "grow"}, "decoding = 'grow'"),
+        ({"unit": "piece"}, "unit = 'piece'"),
+        ({"threshold": 2}, "threshold.* = 2"),
+        ({"order_prior": -0.1}, "order_prior = -0.1"),
+        ({"relaxations": 1}, r"no setting is called 'relaxations'\nDid you mean 'relaxation'"),
+    ],
+)
+def test_settings_out_of_range_are_refused(tiny_model, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        WordAligner(tiny_model, **settings)
+
+
+def test_sides_that_do_not_fit_and_models_that_cannot_align_are_refused(tiny_model):
+    with pytest.raises(ConfigError, match="2 source sentences, but 1 target"):
+        align(["a", "b"], ["c"], model=tiny_model)
+    with pytest.raises(ConfigError, match="takes lists of sentences"):
+        align("a", "b", model=tiny_model)
+    with pytest.raises(ConfigError, match="batch_size is 0"):
+        align(["a"], ["b"], model=tiny_model, batch_size=0)
+
+
+@pytest.mark.parametrize(
+    ("first", "fast", "message"),
+    [
+        (torch.nn.Identity(), True, "Identity, is no transformer with layers"),
+        (None, False, "knows no character offsets"),
+    ],
+)
+def test_models_that_cannot_align_are_refused(tiny_model, first, fast, message):
+    class Tokenizer:
+        is_fast = fast
+
+    class Model(list):
+        tokenizer = Tokenizer()
+
+    with pytest.raises(ModelError, match=message):
+        WordEncoder(Model([first or tiny_model[0]]))

@@ -1,0 +1,175 @@
+"""Word units for every kind of vocabulary and script, and their pooling."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from otembed.errors import ModelError
+from otembed.words import WordSegmenter, pool_units, token_units, vocabulary_table
+
+
+def segments(tokenizer, text):
+    """Words of ``text`` as lists of pieces."""
+    ids = tokenizer([text], return_tensors="pt")["input_ids"]
+    content = ~torch.isin(ids, torch.tensor(tokenizer.all_special_ids))
+    units = WordSegmenter(tokenizer)(ids, content)[0].tolist()
+    words = {}
+    for piece, unit in zip(tokenizer.convert_ids_to_tokens(ids[0]), units, strict=True):
+        if unit >= 0:
+            words.setdefault(unit, []).append(piece)
+    assert list(words) == list(range(len(words)))
+    return ["".join(pieces).replace("▁", "").replace("##", "") for pieces in words.values()]
+
+
+def sentencepiece_tokenizer(pieces):
+    vocabulary = [("<unk>", 0.0), ("▁", -9.0), *((piece, -1.0) for piece in pieces)]
+    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=0))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")]
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
+
+
+@pytest.mark.parametrize(
+    ("pieces", "text", "expected"),
+    [
+        (["▁Hel", "lo", ",", "▁world", "!"], "Hello, world!", ["Hello", ",", "world", "!"]),
+        (["▁don", "'", "t"], "don't", ["don", "'", "t"]),
+        (["▁re", "-", "install"], "re-install", ["re", "-", "install"]),
+        (["▁पढ़", "ी", "।"], "पढ़ी।", ["पढ़ी", "।"]),
+        (
+            ["▁我", "喜欢", "使用", "P", "ython", "编程", "。"],
+            "我喜欢使用Python编程。",
+            ["我", "喜欢", "使用", "Python", "编程", "。"],
+        ),
+        (["สว", "ัส", "ดี", "ครับ", "▁ผม"], "สวัสดีครับ ผม", ["สวัส", "ดี", "ครับ", "ผม"]),
+        (["▁コ", "ー", "ヒー", "を"], "コーヒーを", ["コー", "ヒー", "を"]),
+        (["▁한국", "어를"], "한국어를", ["한국어를"]),
+        (["▁20", "24", "年"], "2024年", ["2024", "年"]),
+        (["▁السلام", "▁علي", "كم"], "السلام عليكم", ["السلام", "عليكم"]),
+    ],
+)
+def test_words_of_sentencepiece_vocabularies(pieces, text, expected):
+    assert segments(sentencepiece_tokenizer(pieces), text) == expected
+
+
+def test_words_of_wordpiece_vocabulary(tiny_wordpiece_model):
+    assert segments(tiny_wordpiece_model.tokenizer, "the Katze, dort.") == ["the", "Katze", ",", "dort", "."]
+    assert segments(tiny_wordpiece_model.tokenizer, "猫睡在") == ["猫", "睡", "在"]
+
+
+def test_words_of_unigram_fixture(tiny_model):
+    assert segments(tiny_model.tokenizer, "die Katze schlief im Haus.") == [
+        "die",
+        "Katze",
+        "schlief",
+        "im",
+        "Haus",
+        ".",
+    ]
+
+
+def test_words_of_byte_level_vocabulary():
+    characters = pre_tokenizers.ByteLevel.alphabet()
+    merges = [("Ġ", "w"), ("h", "i")]
+    vocabulary = {piece: index for index, piece in enumerate([*sorted(characters), "Ġw", "hi"])}
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+    ids = fast(["hi wé, 猫猫"], return_tensors="pt")["input_ids"]
+    units = WordSegmenter(fast)(ids, torch.ones_like(ids, dtype=torch.bool))
+    raw = [bytes_of(fast, piece) for piece in fast.convert_ids_to_tokens(ids[0])]
+    words = [b"" for _ in range(int(units.max()) + 1)]
+    for piece, unit in zip(raw, units[0].tolist(), strict=True):
+        words[unit] += piece
+    assert [word.decode().strip() for word in words] == ["hi", "wé", ",", "猫", "猫"]
+
+
+def bytes_of(tokenizer, piece):
+    return tokenizer.backend_tokenizer.decoder.decode([piece]).encode() if len(piece) > 1 else _BYTES[piece]
+
+
+def _byte_alphabet():
+    """GPT-2's table, from its definition: printable bytes stand for themselves, the rest follow from 256 on."""
+    table, extra = {}, 256
+    for byte in range(256):
+        printable = 33 <= byte <= 126 or 161 <= byte <= 172 or 174 <= byte <= 255
+        table[chr(byte) if printable else chr(extra)] = bytes([byte])
+        extra += not printable
+    return table
+
+
+_BYTES = _byte_alphabet()
+
+
+def test_vocabulary_without_word_marks_is_refused():
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(models.WordLevel({"a": 0, "b": 1}, unk_token="a"))
+    )
+    with pytest.raises(ModelError, match="marks neither word starts") as caught:
+        vocabulary_table(tokenizer)
+    assert "token" in caught.value.hint
+
+
+def test_content_alone_decides_what_is_a_unit(tiny_model):
+    ids = tiny_model.tokenizer(["query: the cat"], return_tensors="pt")["input_ids"]
+    content = torch.ones_like(ids, dtype=torch.bool)
+    content[:, :4] = False
+    content[:, -1] = False
+    units = WordSegmenter(tiny_model.tokenizer)(ids, content)
+    assert (units[~content] == -1).all()
+    assert units[content].min() == 0
+
+
+def test_token_units_number_the_content():
+    content = torch.tensor([[False, True, True, False, True], [False] * 5])
+    assert token_units(content).tolist() == [[-1, 0, 1, -1, 2], [-1] * 5]
+
+
+@given(
+    st.lists(st.integers(0, 3), min_size=1, max_size=9),
+    st.sampled_from(["mean", "first", "last"]),
+    st.integers(0, 99),
+)
+def test_pooling_equals_a_loop(lengths, pooling, seed):
+    torch.manual_seed(seed)
+    tokens = sum(lengths)
+    ids = [unit for unit, length in enumerate(length for length in lengths if length) for _ in range(length)]
+    row = torch.tensor([[-1, *ids, -1, -1]])
+    states = torch.randn(1, tokens + 3, 4, dtype=torch.float64)
+    units, mask = pool_units(states, row, pooling)
+    inner = states[0, 1 : 1 + tokens]
+    for unit in range(units.shape[1]):
+        members = inner[torch.tensor(ids) == unit]
+        expected = {"mean": members.mean(0), "first": members[0], "last": members[-1]}[pooling]
+        torch.testing.assert_close(units[0, unit], expected)
+    assert mask.all()
+
+
+def test_pooling_pads_short_rows_and_ignores_garbage_outside_units():
+    states = torch.ones(2, 3, 2)
+    states[1, 2] = float("nan")
+    units, mask = pool_units(states, torch.tensor([[0, 1, 2], [0, 0, -1]]))
+    assert mask.tolist() == [[True, True, True], [True, False, False]]
+    assert units.isfinite().all()
+    assert (units[1, 1:] == 0).all()
+
+
+def test_pooling_without_any_unit_is_empty():
+    units, mask = pool_units(torch.ones(2, 3, 4), torch.full((2, 3), -1))
+    assert units.shape == (2, 0, 4)
+    assert mask.shape == (2, 0)
+
+
+def test_pooling_is_differentiable_and_casts_half_precision():
+    states = torch.randn(1, 3, 2, dtype=torch.bfloat16, requires_grad=True)
+    units, _ = pool_units(states, torch.tensor([[0, 0, 1]]))
+    assert units.dtype == torch.float32
+    units.sum().backward()
+    assert states.grad.float().tolist() == [[[0.5, 0.5], [0.5, 0.5], [1.0, 1.0]]]
