@@ -1,7 +1,7 @@
 """Claim: what each training objective does to retrieval, to word alignment and to the space, at equal steps.
 
 Trains the same encoder on the same batches with each objective and each seed, and measures, before and after:
-Tatoeba-style accuracy in both directions for trained and untrained languages, plain and centred; the alignment error
+Tatoeba-style accuracy in both directions for trained and untrained languages, plain and centered; the alignment error
 rate on gold links, from a middle and from the last layer; XQuAD questions to English paragraphs; mean cosine and
 effective rank. One JSON file a run in a folder, so that a cut measurement goes on and several processes share it.
 
@@ -119,7 +119,7 @@ def measure(model: SentenceTransformer, options: argparse.Namespace) -> dict[str
         name: sentences(name, value, options.held_out_limit) for name, value in named(options.held_out).items()
     }
     gold = {name: gold_set(value, options.gold_limit) for name, value in named(options.gold).items()}
-    report = otembed.evaluate_retrieval(model, texts, centred=True)
+    report = otembed.evaluate_retrieval(model, texts, centered=True)
     # Pinned, so that figures stay comparable when the defaults move.
     fixed = {"epsilon": 0.05, "relaxation": 0.2, "order_prior": 0.0, "decoding": "mutual"}
     aligned = {
@@ -234,7 +234,7 @@ def collect(options: argparse.Namespace) -> dict[str, Any]:
 def figures_of(each: dict[str, Any], trained: Sequence[str]) -> dict[str, float]:
     """Return the columns of the table for one run."""
     found: dict[str, float] = {}
-    for kind, scores in (("", each["retrieval"]["scores"]), ("centred ", each["retrieval"]["centred_scores"])):
+    for kind, scores in (("", each["retrieval"]["scores"]), ("centered ", each["retrieval"]["centered_scores"])):
         for group, inside in (("trained", True), ("untrained", False)):
             chosen = [score for score in scores if (score["pair"] in trained) is inside]
             for arrow, way in (("xx→en", "accuracy_target_to_source"), ("en→xx", "accuracy_source_to_target")):

@@ -35,7 +35,7 @@ class LinkedWordsLoss(nn.Module):
 
     .. math:: \operatorname{mean}_{(i, j) \in A} |x_i - y_j|^2 + \operatorname{mean}_j |y_j - y^0_j|^2
 
-    The links A are the mutual argmax of the centred cosine under the model as it is, without gradient.
+    The links A are the mutual argmax of the centered cosine under the model as it is, without gradient.
 
     References
     ----------

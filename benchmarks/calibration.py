@@ -34,7 +34,7 @@ from otembed.mining.calibration.calibrate import calibrate
 from otembed.mining.calibration.mixture import Planted
 from otembed.mining.calibration.planting import Seeds, mined_sides, plant
 from otembed.mining.pairing.pairing import pair_up
-from otembed.mining.search.exact import exact_neighbours
+from otembed.mining.search.exact import exact_neighbors
 from otembed.mining.search.sides import scan
 from otembed.results import write_text
 from otembed.training.environment import environment
@@ -123,8 +123,8 @@ def parted(x: Floats, y: Floats, translations: int, orphans: int, pool: int, see
 def mine(collection: Collection) -> tuple[NDArray[np.float64], NDArray[np.bool_], Planted]:
     """Scores of the mined pairs, which of them are right, and what became of every development pair."""
     x, y, translations, known = collection
-    left, right = (replace(scan(array_vectors(each, "rows"))[0], centred=True) for each in (x, y))
-    found = exact_neighbours(left, right, CONFIG.k, workers=1)
+    left, right = (replace(scan(array_vectors(each, "rows"))[0], centered=True) for each in (x, y))
+    found = exact_neighbors(left, right, CONFIG.k, workers=1)
     pairs, _ = pair_up(*found, CONFIG)
     seeds = [
         Seeds(replace(side, vectors=array_vectors(rows, "seeds")), None)
@@ -178,7 +178,7 @@ def measure(collection: Collection, size: int, draws: int) -> dict[str, Any]:
         errors.append(np.subtract(expected, truth))
         inside.append(np.abs(errors[-1]) <= 2 * np.array(bounds))
         misfit.append(found.misfit / found.misfit_bound)
-    fixed = CONFIG.lowest_score(centred=True)
+    fixed = CONFIG.lowest_score(centered=True)
     rivals = {"default": float(fixed or 0), "otsu": otsu(scores)}
     result: dict[str, Any] = {
         "lines": [len(x), len(y)],

@@ -1,6 +1,6 @@
 """Claim: exact search in both directions for little more than half of two faiss searches, and better pairs.
 
-Search: CPU time of one thread, otembed (from files, centring included) and its peers interleaved in one run, minimum
+Search: CPU time of one thread, otembed (from files, centering included) and its peers interleaved in one run, minimum
 over the repeats; a figure is otembed / peer, lower is better. Memory: growth of the peak resident memory over the
 loaded interpreter, each method in a process of its own. Pairs: best F1, average precision and F1 at a threshold fixed
 beforehand, on planted vectors and on Tatoeba with half of the lines of each side orphaned, against the rules of LASER
@@ -34,8 +34,8 @@ from otembed.config.mining import DEFAULT_THRESHOLDS
 from otembed.embeddings.embed import embed_lines
 from otembed.embeddings.lines import read_side
 from otembed.embeddings.vectors import open_vectors
-from otembed.mining.search.approximate import METHODS, approximate_neighbours
-from otembed.mining.search.exact import exact_neighbours
+from otembed.mining.search.approximate import METHODS, approximate_neighbors
+from otembed.mining.search.exact import exact_neighbors
 from otembed.mining.search.sides import scan
 from otembed.results import write_text
 from otembed.tasks.mining import mining_scores
@@ -66,10 +66,10 @@ def planted(rows: int, dimension: int = 384, seed: int = 0) -> tuple[Floats, Flo
     def noise(count: int) -> NDArray[Any]:
         return draw.standard_normal((count, dimension)) * spectrum
 
-    centres = noise(topics)
+    centers = noise(topics)
 
     def sentences(count: int) -> NDArray[Any]:
-        return 0.8 * centres[draw.integers(0, topics, count)] + 0.6 * noise(count)
+        return 0.8 * centers[draw.integers(0, topics, count)] + 0.6 * noise(count)
 
     common, languages = 0.55 * noise(1), 0.15 * noise(2)
     shared = sentences(pairs)
@@ -89,10 +89,10 @@ def two_searches(x: Floats, y: Floats) -> tuple[Any, Any]:
     return there, faiss.knn(y, x, K, metric=faiss.METRIC_INNER_PRODUCT)
 
 
-def one_pass(files: tuple[Path, Path], *, centred: bool = True) -> tuple[Any, Any]:
-    """Otembed's search from files: check, sum and hash the rows, centre them, find neighbours both ways."""
-    source, target = (replace(scan(open_vectors(each))[0], centred=centred) for each in files)
-    return exact_neighbours(source, target, K, workers=1)
+def one_pass(files: tuple[Path, Path], *, centered: bool = True) -> tuple[Any, Any]:
+    """Otembed's search from files: check, sum and hash the rows, center them, find neighbors both ways."""
+    source, target = (replace(scan(open_vectors(each))[0], centered=centered) for each in files)
+    return exact_neighbors(source, target, K, workers=1)
 
 
 def product_alone(x: Floats, y: Floats) -> None:
@@ -105,7 +105,7 @@ def product_alone(x: Floats, y: Floats) -> None:
 
 
 def search_speed(rows: int, repeats: int, folder: Path) -> dict[str, Any]:
-    """CPU seconds of each method at one size, and how far their neighbours agree."""
+    """CPU seconds of each method at one size, and how far their neighbors agree."""
     x, y, _ = planted(rows)
     files = save(x, y, folder)
     runs: dict[str, Callable[[], Any]] = {
@@ -127,9 +127,9 @@ def search_speed(rows: int, repeats: int, folder: Path) -> dict[str, Any]:
     }
     if rows > AGREEMENT_ROWS:
         return found
-    ours, theirs = one_pass(files, centred=False), two_searches(x, y)
+    ours, theirs = one_pass(files, centered=False), two_searches(x, y)
     return found | {
-        "same_neighbours": min(float((a.ids == b[1]).mean()) for a, b in zip(ours, theirs, strict=True)),
+        "same_neighbors": min(float((a.ids == b[1]).mean()) for a, b in zip(ours, theirs, strict=True)),
         "largest_difference": max(float(np.abs(a.scores - b[0]).max()) for a, b in zip(ours, theirs, strict=True)),
     }
 
@@ -137,14 +137,14 @@ def search_speed(rows: int, repeats: int, folder: Path) -> dict[str, Any]:
 def index_recall(rows: int, repeats: int, folder: Path) -> dict[str, Any]:
     """Recall of each FAISS index, and its CPU time beside the exact search, building and checking included."""
     files = save(*planted(rows)[:2], folder)
-    source, target = (replace(scan(open_vectors(each))[0], centred=True) for each in files)
+    source, target = (replace(scan(open_vectors(each))[0], centered=True) for each in files)
     started = time.process_time()
-    exact_neighbours(source, target, K, workers=1)
+    exact_neighbors(source, target, K, workers=1)
     exact = time.process_time() - started
     found: dict[str, Any] = {}
     for method in METHODS:
         started = time.process_time()
-        recall = approximate_neighbours(source, target, K, method, workers=1)[2]
+        recall = approximate_neighbors(source, target, K, method, workers=1)[2]
         found[method] = {"recall": round(recall, 4), "cost": round((time.process_time() - started) / exact, 2)}
     return found
 
@@ -253,9 +253,9 @@ def ours(x: Floats, y: Floats, **settings: Any) -> list[tuple[float, int, int]]:
 
 # name: (function, threshold fixed beforehand: otembed's default, LASER's and the example's usual ones)
 MINERS: dict[str, tuple[Callable[[Floats, Floats], list[tuple[float, int, int]]], float]] = {
-    "otembed (distance, centred)": (lambda x, y: ours(x, y), 0.06),
+    "otembed (distance, centered)": (lambda x, y: ours(x, y), 0.06),
     "otembed, ratio": (lambda x, y: ours(x, y, margin="ratio"), 1.15),
-    "otembed, ratio, not centred": (lambda x, y: ours(x, y, margin="ratio", center=False), 1.06),
+    "otembed, ratio, not centered": (lambda x, y: ours(x, y, margin="ratio", center=False), 1.06),
     "LASER's rules, exact": (laser, 1.06),
     "sentence-transformers' example": (lambda x, y: st_example(x, y, pca=128), 1.0),
     "the same without PCA": (lambda x, y: st_example(x, y, pca=None), 1.0),
@@ -318,7 +318,7 @@ def orphaned(x: Floats, y: Floats, seed: int, count: int | None = None) -> tuple
 
 
 def defaults(x: Floats, y: Floats) -> list[dict[str, Any]]:
-    """Best F1, and F1 at the default threshold, by size, margin and centring; means over seeds."""
+    """Best F1, and F1 at the default threshold, by size, margin and centering; means over seeds."""
     rows = []
     for count in (15, 45, 150, 450, 1500, None):
         for center, thresholds in DEFAULT_THRESHOLDS.items():
@@ -332,7 +332,7 @@ def defaults(x: Floats, y: Floats) -> list[dict[str, Any]]:
                 rows.append(
                     {
                         "lines": len(sides[0]),
-                        "centred": center,
+                        "centered": center,
                         "margin": margin,
                         "seeds": len(found),
                         "best_f1": statistics.fmean(each.best_f1 for each in found),
@@ -444,7 +444,7 @@ def table(document: dict[str, Any]) -> str:
     ]
     cells: dict[str, dict[str, str]] = {}
     for each in document["defaults"]:
-        row = f"{each['lines']:,} lines a side, {'centred' if each['centred'] else 'raw'}"
+        row = f"{each['lines']:,} lines a side, {'centered' if each['centered'] else 'raw'}"
         cells.setdefault(row, {})[each["margin"]] = f"{each['f1']:.3f} / {each['best_f1']:.3f}"
     lines += [
         f"| {row} | {cell['distance']} | {cell['ratio']} | {cell['absolute']} |" for row, cell in cells.items()

@@ -1,7 +1,7 @@
 """Claim: candidates compared word by word, by optimal transport, give better pairs than the margin of cosines alone.
 
 Tatoeba, each language against English, half of the lines of each side orphaned, three draws. Candidates are the k = 4
-neighbours of each line in both directions, pairs one to one. Forms that count words: the mean of cosine and word
+neighbors of each line in both directions, pairs one to one. Forms that count words: the mean of cosine and word
 similarity with weight w before the margin is taken (w = 1: words alone), and the sum of both margins over their standard
 deviations; words from the last layer, or from 7/12 of the depth, where they align best. Weight and layer are chosen on
 some languages (by the mean of best F1 and average precision over all models), figures are reported on the others.
@@ -34,9 +34,9 @@ from otembed.embeddings.lines import Lines, read_side
 from otembed.mining.pairing.margin import margin_scores, mean_similarity
 from otembed.mining.pairing.pairing import pair_up
 from otembed.mining.rescoring.rescore import mix, rescore
-from otembed.mining.rescoring.words import WordSide, WordStore, centre_words
-from otembed.mining.search.exact import exact_neighbours
-from otembed.mining.search.neighbors import Neighbours
+from otembed.mining.rescoring.words import WordSide, WordStore, center_words
+from otembed.mining.search.exact import exact_neighbors
+from otembed.mining.search.neighbors import Neighbors
 from otembed.mining.search.sides import Side, scan
 from otembed.results import write_text
 from otembed.tasks.mining import mining_scores
@@ -44,10 +44,10 @@ from otembed.training.environment import environment
 from otembed.words.vectors import WordEncoder
 
 Ids = NDArray[np.int64]
-Lists = tuple[Neighbours, Neighbours]
+Lists = tuple[Neighbors, Neighbors]
 DEFAULTS = MiningConfig(rescore="ot")
 WEIGHTS = (0.25, 0.5, 0.75, 1.0)
-COSINE, STANDARDISED = "cosine", "standardised margins"
+COSINE, STANDARDIZED = "cosine", "standardized margins"
 LAYERS = ("last", "middle")
 DRAWS = 3
 # Of all languages together, which are many lines.
@@ -141,7 +141,7 @@ def orphaned(rows: Ids, seed: int) -> tuple[Ids, Ids]:
 
 
 class Drawn(NamedTuple):
-    """Two collections: which pair each line is of, their neighbours, and word similarities of those by layer."""
+    """Two collections: which pair each line is of, their neighbors, and word similarities of those by layer."""
 
     pairs: tuple[Ids, Ids]
     cosines: Lists
@@ -160,14 +160,14 @@ def draw(encoded: Encoded, rows: Ids, seed: int, *, center: bool = True, layers:
     """Orphan some lines, search, and compare all candidates by their words."""
     left, right = orphaned(rows, seed)
     source, target = (
-        replace(scan(side.vectors.choose(each))[0], centred=center)
+        replace(scan(side.vectors.choose(each))[0], centered=center)
         for side, each in zip(encoded.sides, (left, right), strict=True)
     )
-    found = exact_neighbours(source, target, DEFAULTS.k, workers=1)
+    found = exact_neighbors(source, target, DEFAULTS.k, workers=1)
     words = {}
     for layer in layers:
         x, y = (some_words(side, each) for side, each in zip(encoded.words[layer], (left, right), strict=True))
-        both = centre_words(x, y, center=center)
+        both = center_words(x, y, center=center)
         scored = rescore(*found, both, weight=1.0, epsilon=DEFAULTS.rescore_epsilon)
         words[layer] = scored.forward, scored.backward
     return Drawn((left, right), found, words)
@@ -176,13 +176,13 @@ def draw(encoded: Encoded, rows: Ids, seed: int, *, center: bool = True, layers:
 def mixed(drawn: Drawn, layer: str, weight: float) -> Lists:
     """Return the lists that otembed takes margins in at a weight."""
     there, back = (
-        Neighbours(mix(own.scores, words.scores, weight), own.ids)
+        Neighbors(mix(own.scores, words.scores, weight), own.ids)
         for own, words in zip(drawn.cosines, drawn.words[layer], strict=True)
     )
     return there, back
 
 
-def standardised(drawn: Drawn, layer: str) -> Lists:
+def standardized(drawn: Drawn, layer: str) -> Lists:
     """Return lists whose distance margin is the sum of both margins, each over its standard deviation."""
 
     def spread(lists: Lists) -> float:
@@ -193,7 +193,7 @@ def standardised(drawn: Drawn, layer: str) -> Lists:
 
     scales = [spread(lists) for lists in (drawn.cosines, drawn.words[layer])]
     there, back = (
-        Neighbours((own.scores / scales[0] + words.scores / scales[1]).astype(np.float32), own.ids)
+        Neighbors((own.scores / scales[0] + words.scores / scales[1]).astype(np.float32), own.ids)
         for own, words in zip(drawn.cosines, drawn.words[layer], strict=True)
     )
     return there, back
@@ -205,7 +205,7 @@ def forms() -> dict[str, Callable[[Drawn], Lists]]:
     for layer in LAYERS:
         for weight in WEIGHTS:
             found[form(weight, layer)] = lambda drawn, layer=layer, weight=weight: mixed(drawn, layer, weight)  # type: ignore[misc]
-        found[f"{STANDARDISED}, {layer} layer"] = lambda drawn, layer=layer: standardised(drawn, layer)  # type: ignore[misc]
+        found[f"{STANDARDIZED}, {layer} layer"] = lambda drawn, layer=layer: standardized(drawn, layer)  # type: ignore[misc]
     return found
 
 
@@ -233,7 +233,7 @@ def quality(encoded: Encoded, bitext: Bitext) -> list[dict[str, Any]]:
 
 
 def defaults(encoded: Encoded, bitext: Bitext) -> list[dict[str, Any]]:
-    """F1 at the default threshold and best F1 of all languages together, by margin and centring."""
+    """F1 at the default threshold and best F1 of all languages together, by margin and centering."""
     rows = []
     for center in (True, False):
         drawn = [
@@ -246,7 +246,7 @@ def defaults(encoded: Encoded, bitext: Bitext) -> list[dict[str, Any]]:
                 (COSINE, MiningConfig(margin=margin)),
                 (DEFAULT_FORM, replace(DEFAULTS, margin=margin)),
             ):
-                threshold = config.lowest_score(centred=center)
+                threshold = config.lowest_score(centered=center)
                 found = [
                     each.figures(
                         each.cosines if name == COSINE else mixed(each, "middle", config.rescore_weight),
@@ -256,7 +256,7 @@ def defaults(encoded: Encoded, bitext: Bitext) -> list[dict[str, Any]]:
                     for each in drawn
                 ]
                 rows.append(
-                    {"centred": center, "margin": margin, "form": name, "lines": len(drawn[0].pairs[0])}
+                    {"centered": center, "margin": margin, "form": name, "lines": len(drawn[0].pairs[0])}
                     | {"threshold": threshold}
                     | {key: fmean(each[key] for each in found) for key in found[0]}
                 )
@@ -274,13 +274,13 @@ def cost(bitext: Bitext, model: Any) -> dict[str, float]:
         cache = Path(name)
         model.encode(source[:32])
         marks.append(time.process_time())
-        sides = [replace(scan(embed_lines(each, model, cache=cache))[0], centred=True) for each in lines]
+        sides = [replace(scan(embed_lines(each, model, cache=cache))[0], centered=True) for each in lines]
         marks.append(time.process_time())
         left, right = (_store(each, encoder, fingerprint, middle(encoder), cache).fill() for each in lines)
         marks.append(time.process_time())
-        found = exact_neighbours(sides[0], sides[1], DEFAULTS.k, workers=1)
+        found = exact_neighbors(sides[0], sides[1], DEFAULTS.k, workers=1)
         marks.append(time.process_time())
-        rescore(*found, centre_words(left, right, center=True), weight=1.0, epsilon=DEFAULTS.rescore_epsilon)
+        rescore(*found, center_words(left, right, center=True), weight=1.0, epsilon=DEFAULTS.rescore_epsilon)
         marks.append(time.process_time())
         size = sum(path.stat().st_size for path in cache.glob("words/*/rows-*"))
     embedding, words, _, comparing = (round(float(each), 2) for each in np.diff(marks))
@@ -404,9 +404,7 @@ def forms_table(document: dict[str, Any]) -> str:
     ]
     for rows in zip(*(document["models"][label]["defaults"] for label in labels), strict=True):
         first = rows[0]
-        title = (
-            f"{first['margin']} {first['threshold']:g}, {'centred' if first['centred'] else 'raw'}, {first['form']}"
-        )
+        title = f"{first['margin']} {first['threshold']:g}, {'centered' if first['centered'] else 'raw'}, {first['form']}"
         cells = [f"{each['f1']:.3f} / {each['best_f1']:.3f}" for each in rows]
         lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

@@ -1,6 +1,6 @@
 """Claim: the fastest correct batched optimal transport for aligning text on a CPU.
 
-Clouds are the contextual token states of parallel sentences under one encoder, centred over each language; costs are
+Clouds are the contextual token states of parallel sentences under one encoder, centered over each language; costs are
 cosines. Forward and backward pass to the states, one thread, CPU time of the process, peers interleaved with otembed
 in the same run, minimum over the repeats. A figure is peer / otembed: higher is better. Tolerance 1e-4 on the L1 error
 of the marginals of every plan; POT stops on an L2 error, so it gets the loosest bound that meets the same.

@@ -1,8 +1,8 @@
-"""Claim: transport plans link words better than mutual nearest neighbours, untrained, and find the layer by themselves.
+"""Claim: transport plans link words better than mutual nearest neighbors, untrained, and find the layer by themselves.
 
 Words of gold-aligned sentences are embedded once, in every layer; each method links them, and the alignment error
 rate, AER = 1 - (|A∩S| + |A∩P|) / (|A| + |S|), is counted over each set. Lower is better. Compared are nearest
-neighbours in both directions (mutual argmax, plain and centred by each side's mean; grown; itermax of SimAlign) and
+neighbors in both directions (mutual argmax, plain and centered by each side's mean; grown; itermax of SimAlign) and
 transport (exact, balanced, unbalanced, with an order prior). The automatic layer is chosen from each set's text
 without its links. Throughput is CPU time, one thread, against a loop over single pairs, interleaved.
 
@@ -35,7 +35,7 @@ from otembed.tasks.word_alignment import scores as alignment_scores
 from otembed.training.environment import environment
 from otembed.words import WordAligner, decode_links
 from otembed.words.layer_choice import MOST_PAIRS, agreement_beyond_chance
-from otembed.words.plan import RunningMean, centres, word_plans
+from otembed.words.plan import RunningMean, centers, word_plans
 from otembed.words.segment import joined
 from otembed.words.vectors import WordEncoder, WordVectors
 
@@ -44,7 +44,7 @@ Vectors = Sequence[WordVectors]
 Method = Callable[[Vectors, Vectors, int], list[Links]]
 BATCH = 32
 BELOW_LAST = 0.03
-PLAIN, CENTRED = "mutual argmax", "mutual argmax, centred"
+PLAIN, CENTERED = "mutual argmax", "mutual argmax, centered"
 DEFAULTS = WordAlignmentConfig()
 OURS = "otembed's defaults"
 GRID = {"epsilon": (0.05, 0.1, 0.2), "relaxation": (0.1, 0.2, 0.5), "order_prior": (0.0, 0.1, 0.3)}
@@ -55,7 +55,7 @@ def means(source: Vectors, target: Vectors, layer: int) -> tuple[Tensor, Tensor]
     both = RunningMean(), RunningMean()
     for mean, side in zip(both, (source, target), strict=True):
         mean.add(side, layer)
-    return centres(*both)
+    return centers(*both)
 
 
 def cells(plan: NDArray[Any], config: WordAlignmentConfig) -> Links:
@@ -118,15 +118,15 @@ def transported(**settings: Any) -> Method:
 
 METHODS: dict[str, Method] = {
     PLAIN: nearest(center=False),
-    CENTRED: nearest(),
-    "argmax, centred, grow-diag": nearest(decode=lambda cosine: cells(cosine, WordAlignmentConfig(threshold=0.0))),
-    "itermax, centred": nearest(decode=itermax),
+    CENTERED: nearest(),
+    "argmax, centered, grow-diag": nearest(decode=lambda cosine: cells(cosine, WordAlignmentConfig(threshold=0.0))),
+    "itermax, centered": nearest(decode=itermax),
     "exact transport": transported(epsilon=0.0, relaxation=None, order_prior=0.0, decoding="mutual"),
     "balanced, epsilon .05": transported(epsilon=0.05, relaxation=None, order_prior=0.0, decoding="mutual"),
     "unbalanced .2, epsilon .05": transported(epsilon=0.05, order_prior=0.0, decoding="mutual"),
     "unbalanced .2, epsilon .05, order prior .3": transported(epsilon=0.05, order_prior=0.3, decoding="mutual"),
     "unbalanced .2, epsilon .1, order prior .1": transported(decoding="mutual"),
-    OURS + ", not centred": transported(center=False),
+    OURS + ", not centered": transported(center=False),
     OURS + ", threshold": transported(decoding="threshold"),
     OURS + ", grow-diag without threshold": transported(threshold=0.0),
     OURS + ", grow-diag-final-and": transported(decoding="grow-diag-final-and"),
@@ -221,10 +221,10 @@ def best_layer(document: dict[str, Any], method: str) -> int:
 
 
 def verdict(document: dict[str, Any]) -> dict[str, Any]:
-    """Compare the defaults on the automatic layer with mutual argmax, the better of plain and centred."""
+    """Compare the defaults on the automatic layer with mutual argmax, the better of plain and centered."""
     ours = mean_aer(document, OURS, "auto")
-    last = min(mean_aer(document, method, document["settings"]["layers"][-1]) for method in (PLAIN, CENTRED))
-    best = min(mean_aer(document, method, best_layer(document, method)) for method in (PLAIN, CENTRED))
+    last = min(mean_aer(document, method, document["settings"]["layers"][-1]) for method in (PLAIN, CENTERED))
+    best = min(mean_aer(document, method, best_layer(document, method)) for method in (PLAIN, CENTERED))
     return {
         "aer": round(ours, 4),
         "argmax_last_layer": round(last, 4),

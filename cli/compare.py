@@ -77,7 +77,9 @@ def compare_command(
     ] = None,
     index_base: Annotated[int, typer.Option(min=0, max=1, help="Whether --gold counts words from 0 or 1.")] = 1,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="First N rows of --pairs, --gold.")] = None,
-    center: Annotated[bool, typer.Option("--center", help="Score retrieval with centred vectors as well.")] = False,
+    center: Annotated[
+        bool, typer.Option("--center", help="Score retrieval with centered vectors as well.")
+    ] = False,
     batch_size: SentencesAtATime = 32,
     cache: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of sentence vectors. [default: the user's]")
@@ -145,7 +147,7 @@ def compare_command(
         confidence=confidence,
         correction="holm" if correction == "holm" else "none",
         seed=seed,
-        centred=center,
+        centered=center,
         batch_size=batch_size,
         device=device,
         sentences=sentences if html or output or as_json else 0,

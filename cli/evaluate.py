@@ -45,11 +45,11 @@ def retrieval_command(
             autocompletion=pair_values,
         ),
     ],
-    k: Annotated[int, typer.Option("--k", min=1, help="Neighbours of the xSIM margin.")] = 4,
+    k: Annotated[int, typer.Option("--k", min=1, help="Neighbors of the xSIM margin.")] = 4,
     batch_size: Annotated[int, typer.Option(min=1, help="Most sentences encoded at a time.")] = 32,
     prompt_name: PromptName = None,
     prompt: Annotated[str | None, typer.Option(help="Text before every sentence, such as 'query: '.")] = None,
-    center: Annotated[bool, typer.Option("--center", help="Score a second time with centred vectors.")] = False,
+    center: Annotated[bool, typer.Option("--center", help="Score a second time with centered vectors.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="First N rows of each pair.")] = None,
     device: Device = None,
     as_json: JsonDocument = False,
@@ -75,7 +75,7 @@ def retrieval_command(
         batch_size=batch_size,
         prompt=prompt,
         prompt_name=prompt_name,
-        centred=center,
+        centered=center,
         show_progress_bar=sys.stderr.isatty(),
         name=model,
     )
@@ -86,7 +86,7 @@ def retrieval_command(
     console = data_console()
     console.print(retrieval_table(report))
     if center:
-        console.print(retrieval_table(report, centred=True))
+        console.print(retrieval_table(report, centered=True))
 
 
 app.command("xquad", help=evaluate_xquad.HELP, no_args_is_help=True)(evaluate_xquad.xquad_command)

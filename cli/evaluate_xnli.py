@@ -26,7 +26,7 @@ in it stands for the language: --test 'xnli.test.{}.tsv', --test xnli.test.tsv (
 (the hub). PLACE is a TSV, CSV or JSONL file, compressed or not, hub:OWNER/NAME[:CONFIG][@SPLIT], or a folder of
 save_to_disk.
 
-Figures of a head that was not trained on MultiNLI are labelled stand-in. MTEB's XNLI is another task.
+Figures of a head that was not trained on MultiNLI are labeled stand-in. MTEB's XNLI is another task.
 """
 LANGUAGES = "ar,bg,de,el,en,es,fr,hi,ru,sw,th,tr,ur,vi,zh"
 PROTOCOLS = ("probe", "finetune")

@@ -50,9 +50,9 @@ SOURCE and TARGET are plain text (one sentence a line), .jsonl or .parquet (FILE
 (hub:OWNER/NAME[:CONFIG][@SPLIT]?text=FIELD) or a folder of save_to_disk; or vectors alone in .npy. Pairs are written by
 suffix, .tsv (score, source, target), .jsonl, .parquet or .tmx, or printed as TSV without -o.
 
-Lines are embedded once and kept in the cache with their neighbours: a run that was cut goes on where it was,
+Lines are embedded once and kept in the cache with their neighbors: a run that was cut goes on where it was,
 and one with another margin or threshold takes seconds. The exact search gives the same bytes for any number of
-threads, memory and restarts; an index (--search) finds fewer neighbours faster, and its recall is measured.
+threads, memory and restarts; an index (--search) finds fewer neighbors faster, and its recall is measured.
 
 A default threshold is a guess: it was near the best F1 for one encoder on one collection. With known pairs of the
 same kind of text, --threshold auto --calibrate sw-en=DEV.tsv chooses the one of best expected F1 (or of
@@ -202,7 +202,7 @@ def mine_command(
 def _summary(report: Any, *, is_default: bool) -> str:
     text = f"{report.pairs:,} pairs of {report.candidates:,} candidates"
     if report.recall is not None:
-        text = f"{report.search}: recall {report.recall:.3f} of the true neighbours\n{text}"
+        text = f"{report.search}: recall {report.recall:.3f} of the true neighbors\n{text}"
     if report.threshold is None:
         return f"{text}, no threshold"
     text += f" at {report.margin} {report.threshold:g} or above"
@@ -213,7 +213,7 @@ def _summary(report: Any, *, is_default: bool) -> str:
             "\nthe threshold is the default: "
             + (
                 "near the best F1 for one encoder on one collection, a guess for yours"
-                if report.centred
+                if report.centered
                 else "raw vectors have scales of their own, so it is worth little here"
             )
             + "; choose by known pairs (--threshold auto), or by reading pairs around it"

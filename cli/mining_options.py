@@ -38,7 +38,7 @@ Precision = Annotated[
 ]
 BatchSize = Annotated[int, typer.Option(min=1, help="Most lines encoded at a time.")]
 MaxCharacters = Annotated[str, typer.Option(metavar="N", help="Longer lines are left out; none: no limit.")]
-K = Annotated[int, typer.Option("--k", min=1, help="Neighbours of the margin, and candidates of each line.")]
+K = Annotated[int, typer.Option("--k", min=1, help="Neighbors of the margin, and candidates of each line.")]
 Margin = Annotated[str, typer.Option(help="distance, ratio or absolute.", autocompletion=mining_values("Margin"))]
 Center = Annotated[
     bool | None,

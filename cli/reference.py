@@ -23,7 +23,7 @@ answer is no, 2 bad input or failure, 130 interrupted. `NO_COLOR` is respected, 
 
 
 def reference() -> str:
-    """Return the document: contents, then the help of each command in a block of fixed width, without colour."""
+    """Return the document: contents, then the help of each command in a block of fixed width, without color."""
     parts = list(_commands())
     contents = "".join(f"- [`{name}`](#{name.replace(' ', '-')})\n" for name, _ in parts)
     blocks = (f"## {name}\n\n```text\n{text}\n```\n" for name, text in parts)

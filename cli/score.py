@@ -38,7 +38,7 @@ from .stages import StageProgress
 
 HELP = """Score the pairs of an existing bitext by their margin, to sort or to filter it.
 
-The neighbours that a pair is held against are the other lines of the bitext. Pairs keep their order; pairs with
+The neighbors that a pair is held against are the other lines of the bitext. Pairs keep their order; pairs with
 an empty or too long side have no score and are left out.
 """
 
@@ -100,7 +100,7 @@ def score_command(
 
     scored = score_bitext(spec, model, config=config, cache=cache, device=device, progress=StageProgress())
     report = scored.report
-    lowest = config.lowest_score(centred=report.centred)
+    lowest = config.lowest_score(centered=report.centered)
     kept = scored if lowest is None else scored.above(lowest)
     put_pairs(kept, output, languages)
     say(

@@ -81,7 +81,7 @@ def train_command(
         ),
     ] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the pairs.")] = None,
-    max_steps: Annotated[int | None, typer.Option(help="Optimiser steps; replaces --epochs.")] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Optimizer steps; replaces --epochs.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Sentence pairs a batch.")] = None,
     learning_rate: Annotated[float | None, typer.Option("--learning-rate", "--lr", help="Peak rate.")] = None,
     limit: Annotated[int | None, typer.Option(help="Most pairs used of each file.")] = None,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
+import lzma
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+import zstandard
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
+from otembed.data import PairCounts, parse_pair_spec, read_pairs
 from otembed.embeddings.vectors import Vectors, open_vectors
+from otembed.errors import OtembedError
 from otembed.tasks.xnli.formats import LABELS
 
 if TYPE_CHECKING:
@@ -66,7 +72,7 @@ def wordpiece_tokenizer() -> Tokenizer:
 
 
 def write_tiny_model(folder: Path, tokenizer: Tokenizer) -> Path:
-    """Write a random 3-layer, 32-dimensional BERT with mean pooling and L2 normalisation to ``folder``."""
+    """Write a random 3-layer, 32-dimensional BERT with mean pooling and L2 normalization to ``folder``."""
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", pair="<s> $A </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
     )
@@ -239,3 +245,52 @@ def file(made: Callable[..., list[tuple[str, str, str]]], tmp_path: Path) -> Cal
         return path
 
     return write
+
+
+COMPRESS = {
+    "": lambda data: data,
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+    ".zst": lambda data: zstandard.ZstdCompressor().compress(data),
+}
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write text or bytes under the name given, compressed as its suffix says."""
+
+    def write(name, content):
+        path = tmp_path / name
+        data = content.encode() if isinstance(content, str) else content
+        path.write_bytes(COMPRESS.get(path.suffix, COMPRESS[""])(data))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def read():
+    """Read a value as en-sw (or another key) and return the rows as plain tuples."""
+
+    def read(value, key="en-sw", counts=None):
+        return [tuple(row) for row in read_pairs(parse_pair_spec(key, str(value)), counts)]
+
+    return read
+
+
+@pytest.fixture
+def refused(read):
+    """Return the error that reading a value ends with."""
+
+    def refused(value, key="en-sw"):
+        with pytest.raises(OtembedError) as caught:
+            read(value, key)
+        return caught.value
+
+    return refused
+
+
+@pytest.fixture
+def counts():
+    return PairCounts()

@@ -103,7 +103,7 @@ def test_word_alignment_tables_and_verdict_by_hand():
     benchmark = script("word_alignment")
     aer = {
         benchmark.PLAIN: {"one": [0.5, 0.6], "two": [0.3, 0.4]},
-        benchmark.CENTRED: {"one": [0.4, 0.5], "two": [0.3, 0.4]},
+        benchmark.CENTERED: {"one": [0.4, 0.5], "two": [0.3, 0.4]},
         benchmark.OURS: {"one": [0.35, 0.5], "two": [0.2, 0.25]},
     }
     choice = {"one": {"pairs": 7, "auto": 1, "best": 1}, "two": {"pairs": 9, "auto": 2, "best": 1}}
@@ -162,10 +162,10 @@ def test_mining_runs_resumes_and_renders(tmp_path):
     table = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert output.read_text() == first
     document = json.loads(first)
-    assert document["search"][0]["same_neighbours"] > 0.999
+    assert document["search"][0]["same_neighbors"] > 0.999
     assert document["search"][0]["largest_difference"] < 1e-5
     best = {each["method"]: each["best_f1"] for each in document["pairs"]}
-    assert best["otembed (distance, centred)"] >= best["LASER's rules, exact"]
+    assert best["otembed (distance, centered)"] >= best["LASER's rules, exact"]
     assert "| otembed, ratio | planted | " in table
 
 

@@ -36,7 +36,7 @@ def compare(
     confidence: float = 0.95,
     correction: Literal["none", "holm"] = "none",
     seed: int = 0,
-    centred: bool = False,
+    centered: bool = False,
     batch_size: int = 32,
     device: str | None = None,
     sentences: int = 3,
@@ -68,8 +68,8 @@ def compare(
     correction
         ``"holm"`` holds the share of comparisons with any false verdict among the tasks of a suite and metric
         below 1 - ``confidence``.
-    centred
-        Score retrieval a second time with centred vectors, as tasks of their own.
+    centered
+        Score retrieval a second time with centered vectors, as tasks of their own.
     batch_size, device
         For encoding.
     sentences
@@ -120,7 +120,7 @@ def compare(
             sources,
             material,
             batch_size=batch_size,
-            centred=centred,
+            centered=centered,
             device=device,
             sentences=sentences,
             nli=nli,
@@ -165,7 +165,7 @@ def _evaluate(
     material: Mapping[str, Mapping[str, Any]],
     *,
     batch_size: int,
-    centred: bool,
+    centered: bool,
     device: str | None,
     sentences: int,
     nli: str | Path,
@@ -180,7 +180,7 @@ def _evaluate(
     unknown = [name for name in material if name not in SUITES]
     if unknown:
         raise ConfigError(f"no suite {unknown[0]!r} to evaluate", did_you_mean(unknown[0], SUITES))
-    settings = {"batch_size": batch_size, "centred": centred, "nli": nli, "cache": cache}
+    settings = {"batch_size": batch_size, "centered": centered, "nli": nli, "cache": cache}
     shapes: dict[int, tuple[Shape, ...]] = {}
     maps: list[WordMap] = []
     chosen: dict[str, list[int]] = {}

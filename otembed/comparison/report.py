@@ -175,8 +175,8 @@ class Comparison(Result):
 def variant(task: str) -> str:
     """Return what stands behind a task's name: tasks of different variants have no common mean.
 
-    >>> variant("en-sw, centred"), variant("en-sw")
-    ('centred', '')
+    >>> variant("en-sw, centered"), variant("en-sw")
+    ('centered', '')
     """
     return task.partition(", ")[2]
 

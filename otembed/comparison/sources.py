@@ -68,9 +68,9 @@ def open_source(text: str, *, evaluated: bool) -> Source:
         A file is no result with outcomes, or two files have the same task.
     """
     name, place = text, text
-    labelled = None if Path(text).exists() else LABEL.fullmatch(text)
-    if labelled:
-        name, place = labelled[1].strip(), labelled[2]
+    labeled = None if Path(text).exists() else LABEL.fullmatch(text)
+    if labeled:
+        name, place = labeled[1].strip(), labeled[2]
     places = [place] if Path(place).exists() else [each for each in place.split(",") if each]
     if not places or not name:
         raise ConfigError(f"{text!r} names nothing to compare", "Give a model, a run folder or a result file.")

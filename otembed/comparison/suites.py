@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def _retrieval(model: SentenceTransformer, pairs: Mapping[str, Any], settings: dict[str, Any]) -> tuple[Any, ...]:
     """Take language pair to source and target sentences."""
-    chosen = {name: settings[name] for name in ("batch_size", "centred", "cache")}
+    chosen = {name: settings[name] for name in ("batch_size", "centered", "cache")}
     return (evaluate_retrieval(model, pairs, **chosen),)
 
 
@@ -54,5 +54,5 @@ SUITES: dict[str, Evaluate] = {
     "xnli": _xnli,
     "xquad": _xquad,
 }
-"""A function takes the model, the suite's material by task, and ``batch_size``, ``centred``, ``nli`` (the training
+"""A function takes the model, the suite's material by task, and ``batch_size``, ``centered``, ``nli`` (the training
 pairs of a probe) and ``cache`` (a folder of sentence vectors, or None); it returns reports, results that hold ``outcomes``."""

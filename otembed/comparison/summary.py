@@ -82,7 +82,7 @@ def _figures(found: Comparison, each: TaskComparison, difference: Difference, in
     assert second is not None, "a difference has both its figures"
     mean = f", mean of {each.tasks} tasks," if each.tasks > 1 else ""
     text = (
-        f"{difference.verdict}. {capitalised(metric_name(each.metric))}{mean} {percent(second.value)} % against"
+        f"{difference.verdict}. {capitalized(metric_name(each.metric))}{mean} {percent(second.value)} % against"
         f" {percent(first.value)} %: {points(0, difference.value)} points ({100 * found.confidence:g} % interval"
         f" {points(0, difference.low)} to {points(0, difference.high)}"
         f"{'' if each.higher_is_better else '; lower is better'})."
@@ -90,7 +90,7 @@ def _figures(found: Comparison, each: TaskComparison, difference: Difference, in
     return f"{text} By task: {_by_task(found, each, index)}." if each.tasks > 1 else text
 
 
-def capitalised(text: str) -> str:
+def capitalized(text: str) -> str:
     """Return text with a capital first letter, the others as they are."""
     return text[:1].upper() + text[1:] if not text.startswith("xSIM") else text
 

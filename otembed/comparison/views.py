@@ -63,7 +63,7 @@ def word_maps(
     model, place
         The encoder, and its place among the models.
     texts
-        Task to source and target, sentences or lists of words; the first 100 pairs serve to centre.
+        Task to source and target, sentences or lists of words; the first 100 pairs serve to center.
     chosen
         Task to the rows shown, filled by the first model: the longest of 4 to 12 words on both sides.
     count

@@ -79,7 +79,7 @@ class AlignmentConfig:
     )
     epsilon: NonNegativeFloat = Field(
         default=0.05,
-        description="Entropic regularisation, in units of the (scaled) cost; 0: exact, by POT on the CPU.",
+        description="Entropic regularization, in units of the (scaled) cost; 0: exact, by POT on the CPU.",
     )
     marginals: Literal["uniform", "norm", "idf"] = Field(default="uniform", description="Mass of each unit.")
     relaxation: Relaxation = Field(
@@ -123,7 +123,7 @@ class ContrastiveConfig:
         default="cosine", description="Ground cost between two units."
     )
     center: bool = Field(default=True, description="Subtract the batch mean of each side before the cost.")
-    epsilon: PositiveFloat = Field(default=0.05, description="Entropic regularisation, in units of the cost.")
+    epsilon: PositiveFloat = Field(default=0.05, description="Entropic regularization, in units of the cost.")
     marginals: Literal["uniform", "norm", "idf"] = Field(default="uniform", description="Mass of each unit.")
     relaxation: Relaxation = Field(
         default=None, description="KL penalty on the marginals, as in loss.alignment.relaxation. null: balanced."

@@ -17,7 +17,7 @@ Engine = Literal["local", "processes", "ray"]
 Match = Literal["one-to-one", "intersection", "union", "forward", "backward"]
 
 # Near the best F1 of the offline encoder on Tatoeba with half of the lines orphaned. Of raw vectors they depend on
-# the encoder through and through, of centred ones much less.
+# the encoder through and through, of centered ones much less.
 DEFAULT_THRESHOLDS: dict[bool, dict[str, float]] = {
     True: {"distance": 0.06, "ratio": 1.15, "absolute": 0.5},
     False: {"distance": 0.01, "ratio": 1.015, "absolute": 0.87},
@@ -55,22 +55,22 @@ class MiningConfig:
     center: bool | None = Field(
         default=None, description="Take each side's mean away. null: if both sides have 10 lines or more."
     )
-    k: Count = Field(default=4, description="Neighbours of the margin, and candidates of each line.")
+    k: Count = Field(default=4, description="Neighbors of the margin, and candidates of each line.")
     search: Search = Field(
         default="auto",
         description="exact; or by a FAISS index: hnsw, ivf, pq. auto: exact up to 200k lines a side, pq up to a"
         " million, hnsw above.",
     )
     min_recall: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0.95, description="Warn if an approximate search finds a smaller share of the true neighbours."
+        default=0.95, description="Warn if an approximate search finds a smaller share of the true neighbors."
     )
-    margin: Margin = Field(default="distance", description="Score of a pair against the neighbours of its lines.")
+    margin: Margin = Field(default="distance", description="Score of a pair against the neighbors of its lines.")
     match: Match = Field(default="one-to-one", description="Which candidates become pairs.")
     top_k: Count | None = Field(
         default=None, description="Candidates of a line that are kept; not with one-to-one. null: the best one."
     )
     min_cosine: Annotated[float, Field(ge=-1, le=1)] | None = Field(
-        default=None, description="Lowest cosine of a pair (of centred vectors if they are centred). null: none."
+        default=None, description="Lowest cosine of a pair (of centered vectors if they are centered). null: none."
     )
     max_length_ratio: Annotated[float, Field(ge=1)] | None = Field(
         default=None, description="Longer over shorter side, in characters, from 20 characters on. null: no limit."
@@ -144,11 +144,11 @@ class MiningConfig:
             )
         return self
 
-    def lowest_score(self, *, centred: bool) -> float | None:
+    def lowest_score(self, *, centered: bool) -> float | None:
         """Return the threshold as a number, None if there is none; ConfigError if pairs have to choose it."""
         if self.threshold == "auto":
             raise ConfigError("threshold is auto: development pairs choose it, in mining alone", "Give a number.")
         if self.threshold != "default":
             return self.threshold
         table = DEFAULT_THRESHOLDS if self.rescore == "none" else RESCORED_THRESHOLDS
-        return table[centred][self.margin]
+        return table[centered][self.margin]

@@ -138,7 +138,7 @@ class PairChecks:
         description="Drop pairs with control characters (Cc but tab and line breaks), U+FFFD or private-use"
         " characters: traces of a broken conversion.",
     )
-    normalise_nfc: bool = Field(default=False, description="Bring text to Unicode normal form C first.")
+    normalize_nfc: bool = Field(default=False, description="Bring text to Unicode normal form C first.")
 
     @model_validator(mode="after")
     def _ordered(self) -> PairChecks:
@@ -200,7 +200,7 @@ class OptimizationConfig:
     """Steps, batches, learning rate, precision."""
 
     epochs: PositiveFloat = Field(default=1.0, description="Passes over the training pairs.")
-    max_steps: Count | None = Field(default=None, description="Optimiser steps; replaces epochs.")
+    max_steps: Count | None = Field(default=None, description="Optimizer steps; replaces epochs.")
     batch_size: Annotated[int, Field(ge=2)] = Field(default=32, description="Sentence pairs a batch and process.")
     accumulate: Count = Field(default=1, description="Batches whose gradients make one step.")
     learning_rate: PositiveFloat = Field(default=3e-5, description="Peak learning rate (AdamW).")

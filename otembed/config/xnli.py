@@ -49,7 +49,7 @@ class FinetuneConfig:
     dev_limit: Count | None = Field(default=None, description="Development pairs, drawn by the seed. null: all.")
     learning_rate: Positive = Field(default=2e-5, description="Peak learning rate (AdamW).")
     epochs: Positive = Field(default=5.0, description="Passes over the training pairs.")
-    max_steps: Count | None = Field(default=None, description="Optimiser steps; replaces epochs.")
+    max_steps: Count | None = Field(default=None, description="Optimizer steps; replaces epochs.")
     batch_size: Count = Field(default=32, description="Pairs of a step, all of its batches together.")
     accumulate: Count = Field(default=1, description="Batches that make one step; divides batch_size.")
     max_length: Annotated[int, Field(ge=5, strict=True)] = Field(

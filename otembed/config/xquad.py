@@ -19,8 +19,8 @@ class SpanConfig:
 
     learning_rate: Annotated[float, Field(gt=0)] = Field(default=3e-5, description="Peak, after the warm-up.")
     epochs: Annotated[float, Field(gt=0)] = Field(default=3.0, description="Passes over the training questions.")
-    max_steps: Count | None = Field(default=None, description="Optimiser steps instead of epochs. null: epochs.")
-    batch_size: Count = Field(default=32, description="Windows an optimiser step.")
+    max_steps: Count | None = Field(default=None, description="Optimizer steps instead of epochs. null: epochs.")
+    batch_size: Count = Field(default=32, description="Windows an optimizer step.")
     device_batch_size: Count = Field(
         default=8, description="Windows in memory at a time; gradients are accumulated up to batch_size."
     )

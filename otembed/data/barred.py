@@ -47,7 +47,7 @@ def _rows(lines: Iterable[tuple[int, str]], path: Path) -> Iterator[Row]:
 
 
 def spaced_words(line: str) -> list[str]:
-    r"""Return the words of a tokenised line; only plain spaces and tabs part them.
+    r"""Return the words of a tokenized line; only plain spaces and tabs part them.
 
     >>> spaced_words("天狗 \u3000 の ")
     ['天狗', '\u3000', 'の']

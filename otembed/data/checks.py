@@ -68,7 +68,7 @@ def clean_pairs(
     """
     seen: set[int] = set()
     for row in rows:
-        source, target = (clean_text(side, nfc=checks.normalise_nfc) for side in (row.source, row.target))
+        source, target = (clean_text(side, nfc=checks.normalize_nfc) for side in (row.source, row.target))
         reason = _fault(source, target, checks)
         if reason is None and exclude and not exclude.isdisjoint((text_digest(source), text_digest(target))):
             reason = "held_out"

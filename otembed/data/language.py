@@ -16,7 +16,7 @@ SAME = {"nb": "no", "cmn": "zh", "swh": "sw", "arb": "ar", "fil": "tl", "pes": "
 class LanguageFilter:
     r"""Tell lines of another language from those that may be in the expected one.
 
-    With :math:`p(l \mid x)` the probability of py3langid, normalised over its languages, a line x is in another
+    With :math:`p(l \mid x)` the probability of py3langid, normalized over its languages, a line x is in another
     language than e if :math:`p(e \mid x)` is below ``min_probability`` and the likeliest language, which is none of
     "no language" and e, has .1 or more. So a line in doubt stays.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from otembed.data.catalogues import read_mo, read_po
+from otembed.data.catalogs import read_mo, read_po
 from otembed.data.compression import OPENERS, require_file, split_suffix
 from otembed.data.hub import read_hub, read_saved
 from otembed.data.rows import PairCounts, Row
@@ -43,7 +43,7 @@ HUB = Format(read_hub, NAMED | {"split"})
 def read_pairs(spec: PairSpec, counts: PairCounts | None = None) -> Iterator[Row]:
     """Yield the sentence pairs of a file, a dataset folder or a hub dataset, in order and unchecked.
 
-    Rows are streamed: memory does not grow with the file (a PO or MO catalogue excepted, which is read
+    Rows are streamed: memory does not grow with the file (a PO or MO catalog excepted, which is read
     as a whole). ``source`` is in the first language of the key.
 
     Parameters
@@ -51,7 +51,7 @@ def read_pairs(spec: PairSpec, counts: PairCounts | None = None) -> Iterator[Row
     spec
         Made by :func:`parse_pair_spec`.
     counts
-        Takes up what the format itself marks as unusable: fuzzy, obsolete and untranslated catalogue
+        Takes up what the format itself marks as unusable: fuzzy, obsolete and untranslated catalog
         entries, translation units that lack one language.
 
     Raises

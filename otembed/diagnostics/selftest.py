@@ -82,12 +82,12 @@ def check_solver() -> str:
 
 
 def check_faiss() -> str:
-    """Compare FAISS's nearest neighbours with brute force."""
+    """Compare FAISS's nearest neighbors with brute force."""
     import faiss
 
     queries, base = (_unit_rows(rows, seed) for seed, rows in enumerate((50, 200)))
     scores, ids = faiss.knn(queries, base, 4, metric=faiss.METRIC_INNER_PRODUCT)
-    expected, order = _neighbours(queries, base, 4)
+    expected, order = _neighbors(queries, base, 4)
     _equal(ids, order)
     return f"200 lists agree, scores differ by {_close(scores, expected, 1e-5):.1e} at most"
 
@@ -95,7 +95,7 @@ def check_faiss() -> str:
 def check_mining() -> str:
     """Compare the compiled search of mining, both directions, with brute force."""
     from otembed.embeddings.vectors import open_vectors
-    from otembed.mining.search.exact import exact_neighbours
+    from otembed.mining.search.exact import exact_neighbors
     from otembed.mining.search.sides import scan
 
     x, y = _unit_rows(120, 2), _unit_rows(150, 3)
@@ -104,9 +104,9 @@ def check_mining() -> str:
         for name, rows in (("x", x), ("y", y)):
             np.save(Path(folder) / f"{name}.npy", rows)
             sides.append(scan(open_vectors(Path(folder) / f"{name}.npy"))[0])
-        forward, backward = exact_neighbours(sides[0], sides[1], 4)
-    _equal(forward.ids, _neighbours(x, y, 4)[1])
-    _equal(backward.ids, _neighbours(y, x, 4)[1])
+        forward, backward = exact_neighbors(sides[0], sides[1], 4)
+    _equal(forward.ids, _neighbors(x, y, 4)[1])
+    _equal(backward.ids, _neighbors(y, x, 4)[1])
     return "270 lists agree in both directions"
 
 
@@ -157,7 +157,7 @@ def check_saving() -> str:
 
 CHECKS: dict[str, Callable[[], str]] = {
     "transport solver against POT": check_solver,
-    "FAISS neighbours against numpy": check_faiss,
+    "FAISS neighbors against numpy": check_faiss,
     "mining search against numpy": check_mining,
     "one training step": check_training,
     "save and load": check_saving,
@@ -173,7 +173,7 @@ def _unit_rows(rows: int, seed: int) -> Any:
     return values / np.linalg.norm(values, axis=1, keepdims=True)
 
 
-def _neighbours(queries: Any, base: Any, k: int) -> tuple[Any, Any]:
+def _neighbors(queries: Any, base: Any, k: int) -> tuple[Any, Any]:
     scores = queries.astype(np.float64) @ base.astype(np.float64).T
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(scores, order, 1), order

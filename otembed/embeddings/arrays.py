@@ -60,7 +60,7 @@ def unit_vectors(values: ArrayLike, name: str = "vectors") -> NDArray[np.float32
     return np.ascontiguousarray(array, dtype=np.float32)
 
 
-def centred_vectors(values: ArrayLike, name: str = "vectors") -> NDArray[Any]:
+def centered_vectors(values: ArrayLike, name: str = "vectors") -> NDArray[Any]:
     """Return ``values`` less the mean of all rows.
 
     Taking each language's mean away removes the direction that tells the languages apart; it helps
@@ -78,18 +78,18 @@ def centred_vectors(values: ArrayLike, name: str = "vectors") -> NDArray[Any]:
 
     Examples
     --------
-    >>> centred_vectors([[1.0, 0.0], [3.0, 2.0]]).tolist()
+    >>> centered_vectors([[1.0, 0.0], [3.0, 2.0]]).tolist()
     [[-1.0, -1.0], [1.0, 1.0]]
     """
     array = as_vectors(values, name)
     if (array == array[0]).all():
         raise NumericsError(
-            f"{name}: nothing is left after centring, all {len(array)} rows are the same",
-            "Give at least two different sentences, or score without centring.",
+            f"{name}: nothing is left after centering, all {len(array)} rows are the same",
+            "Give at least two different sentences, or score without centering.",
         )
     # Summed in float64: the error of a float32 mean would be the same offset in every row.
-    centred: NDArray[Any] = array - array.mean(axis=0, dtype=np.float64).astype(array.dtype)
-    return centred
+    centered: NDArray[Any] = array - array.mean(axis=0, dtype=np.float64).astype(array.dtype)
+    return centered
 
 
 def _refuse(bad: NDArray[np.bool_], name: str, what: str) -> None:

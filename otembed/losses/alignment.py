@@ -69,7 +69,7 @@ class OTAlignmentLoss(nn.Module):
     reach the encoder by the envelope theorem; the Sinkhorn loop is not recorded. Transport is computed
     in float32 under any autocast. Special, prompt and padding tokens carry no mass. A pair without units
     on one side adds nothing. In a MultiVectorEncoder the last layer (-1) means the vectors that it scores with,
-    after projection and normalisation; query expansion tokens and tokens that it does not score carry no mass.
+    after projection and normalization; query expansion tokens and tokens that it does not score carry no mass.
     The loss has no parameters. The anchor's frozen starting model shares the storage of every parameter that is
     frozen when the loss is made, so freeze first. Alone and without an anchor the space can collapse; a warning
     says so.

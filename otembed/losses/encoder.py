@@ -71,7 +71,7 @@ class EncoderTap:
         The SentenceTransformer or MultiVectorEncoder whose first module is a transformer over text.
     layer
         Hidden layer as in ``hidden_states``: 0 the embeddings, L the last; negative from the end. In a
-        MultiVectorEncoder, -1 means the vectors that it scores with, after projection and normalisation.
+        MultiVectorEncoder, -1 means the vectors that it scores with, after projection and normalization.
 
     Raises
     ------

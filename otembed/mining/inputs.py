@@ -172,13 +172,13 @@ def collect(given: Input, vectors: Vectors) -> Collection:
     )
 
 
-def centre_both(left: Collection, right: Collection, center: bool | None) -> tuple[Collection, Collection]:
-    """Return both sides centred, or as they are; ``None`` leaves it to the number of lines."""
+def center_both(left: Collection, right: Collection, center: bool | None) -> tuple[Collection, Collection]:
+    """Return both sides centered, or as they are; ``None`` leaves it to the number of lines."""
     if center is None:
         center = min(len(left), len(right)) >= CENTER_FROM
         if not center:
-            logger.info("not centred: a side has fewer than %d lines", CENTER_FROM)
+            logger.info("not centered: a side has fewer than %d lines", CENTER_FROM)
     if not center:
         return left, right
-    first, second = (replace(each, side=replace(each.side, centred=True)) for each in (left, right))
+    first, second = (replace(each, side=replace(each.side, centered=True)) for each in (left, right))
     return first, second

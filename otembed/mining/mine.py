@@ -1,4 +1,4 @@
-"""From two collections to pairs: lines, embeddings, neighbours in both directions, margin, pairs."""
+"""From two collections to pairs: lines, embeddings, neighbors in both directions, margin, pairs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from otembed.config.train import PairChecks
 from otembed.embeddings.embed import make_cache_folder
 from otembed.errors import ConfigError
 from otembed.mining.calibration.dev_pairs import DevPlace, calibrate_run, check_calibration, open_dev_pairs
-from otembed.mining.inputs import Place, VectorPlace, centre_both, collect, embed_input, load_encoder, open_inputs
+from otembed.mining.inputs import Place, VectorPlace, center_both, collect, embed_input, load_encoder, open_inputs
 from otembed.mining.mined import Collection, MinedPairs, MiningReport, length_filter
 from otembed.mining.pairing.pairing import pair_up
 from otembed.mining.plan import plan_search
 from otembed.mining.rescoring.rescore import open_rescorer
-from otembed.mining.search.approximate import METHODS, approximate_neighbours, choose_method
-from otembed.mining.search.exact import exact_neighbours
-from otembed.mining.search.search_tasks import exact_neighbours_apart
+from otembed.mining.search.approximate import METHODS, approximate_neighbors, choose_method
+from otembed.mining.search.exact import exact_neighbors
+from otembed.mining.search.search_tasks import exact_neighbors_apart
 from otembed.runtime.executors import open_executor, refuse_memory
 from otembed.runtime.processors import available_workers
 from otembed.runtime.progress import Progress, silent
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from sentence_transformers import SentenceTransformer
 
-    from otembed.mining.search.neighbors import Neighbours
+    from otembed.mining.search.neighbors import Neighbors
     from otembed.runtime.executors import Executor
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ def mine_bitext(
     dimension, dtype
         Shape of headerless vector files; see :func:`otembed.embeddings.vectors.open_vectors`.
     cache
-        Folder in which embeddings and neighbours are kept, and from which a run that was cut goes on; by
+        Folder in which embeddings and neighbors are kept, and from which a run that was cut goes on; by
         default ``mining`` in otembed's cache.
     device
         Where a model given by name is loaded: ``cpu``, ``cuda:0``, ...; by default the best there is.
@@ -142,19 +142,19 @@ def mine_bitext(
             ]
         with clock("scan"):
             left, right, *seeds = (collect(*each) for each in zip(every, vectors, strict=True))
-            left, right = centre_both(left, right, config.center)
+            left, right = center_both(left, right, config.center)
         with clock("search"):
             found = search(left, right, config, cache=cache, progress=progress, executor=executor)
     lists, cosines = (found.forward, found.backward), None
     if rescorer is not None:
         with clock("rescore"):
-            rescored = rescorer.lists(*lists, center=left.side.centred, progress=progress)
+            rescored = rescorer.lists(*lists, center=left.side.centered, progress=progress)
             lists, cosines = (rescored.forward, rescored.backward), (found.forward.scores, found.backward.scores)
             del rescored
     with clock("pair"):
         ratio = config.max_length_ratio
         keep = None if ratio is None else length_filter(left, right, ratio, PairChecks().ratio_from_characters)
-        threshold = None if calibrate is not None else config.lowest_score(centred=left.side.centred)
+        threshold = None if calibrate is not None else config.lowest_score(centered=left.side.centered)
         pairs, candidates = pair_up(*lists, config, threshold=threshold, keep=keep, cosines=cosines)
     calibration = None
     if development is not None:
@@ -169,7 +169,7 @@ def mine_bitext(
         source=left.counts,
         target=right.counts,
         dimension=left.side.vectors.dimension,
-        centred=left.side.centred,
+        centered=left.side.centered,
         search=found.method,
         k=config.k,
         margin=config.margin,
@@ -187,10 +187,10 @@ def mine_bitext(
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Neighbours of both sides, the method that found them, and its recall; None for the exact one."""
+    """Neighbors of both sides, the method that found them, and its recall; None for the exact one."""
 
-    forward: Neighbours
-    backward: Neighbours
+    forward: Neighbors
+    backward: Neighbors
     method: str
     recall: float | None
 
@@ -204,7 +204,7 @@ def search(
     progress: Progress = silent,
     executor: Executor | None = None,
 ) -> Found:
-    """Return the neighbours of both sides, going on from what the cache holds of the same search.
+    """Return the neighbors of both sides, going on from what the cache holds of the same search.
 
     Arrays in memory are the caller's to keep: nothing about them is written to disk, and no executor searches them.
     An index is made and asked in this process alone.
@@ -216,7 +216,7 @@ def search(
     parts = [part for each in (source, target) for part in each.side.vectors.parts]
     state_file = index_folder = None
     if any(part.array is None for part in parts):
-        key = (STATE_SCHEMA, source.side.digest, target.side.digest, source.side.centred, config.k, method)
+        key = (STATE_SCHEMA, source.side.digest, target.side.digest, source.side.centered, config.k, method)
         name = blake2b(repr(key).encode(), digest_size=16).hexdigest()
         state_file = make_cache_folder(cache, "searches") / f"{name}.npz"
         index_folder = make_cache_folder(cache, "indexes") if method in METHODS else None
@@ -226,16 +226,16 @@ def search(
     elif executor is not None:
         if state_file is None:
             raise refuse_memory(f"{source.side.vectors.name} and {target.side.vectors.name}")
-        both = exact_neighbours_apart(
+        both = exact_neighbors_apart(
             *sides, config.k, executor, state_file=state_file, tiling=plan.tiling, progress=progress
         )
         return Found(*both, method, None)
     if method == "exact":
-        both = exact_neighbours(
+        both = exact_neighbors(
             *sides, config.k, tiling=plan.tiling, workers=plan.workers, state_file=state_file, progress=progress
         )
         return Found(*both, method, None)
-    forward, backward, recall = approximate_neighbours(
+    forward, backward, recall = approximate_neighbors(
         *sides, config.k, method, workers=workers, cache=index_folder, state_file=state_file, progress=progress
     )
     if recall < config.min_recall:

@@ -27,7 +27,7 @@ class MiningReport(Result):
 
     ``source`` and ``target`` hold what was read and left out, ``candidates`` the number of different ones in
     both directions, ``seconds`` the wall time of each stage. ``search`` is the method; of an approximate one
-    ``recall`` is the share of true neighbours that it found among the queries checked. ``rescore`` is ``ot`` where
+    ``recall`` is the share of true neighbors that it found among the queries checked. ``rescore`` is ``ot`` where
     words were looked at as well. ``calibration`` says how
     the threshold was chosen, where development pairs were given.
     """
@@ -36,7 +36,7 @@ class MiningReport(Result):
     source: dict[str, Any]
     target: dict[str, Any]
     dimension: int
-    centred: bool
+    centered: bool
     search: str
     k: int
     margin: str

@@ -15,7 +15,7 @@ from otembed.mining.pairing.pairing import CANDIDATE
 from otembed.mining.rescoring.rescore import open_rescorer
 from otembed.mining.search.approximate import METHODS, QUERIES, TRAIN_ROWS, choose_method, index_bytes
 from otembed.mining.search.exact import Tiling
-from otembed.mining.search.neighbors import NEIGHBOUR
+from otembed.mining.search.neighbors import NEIGHBOR
 from otembed.results import Result
 from otembed.runtime.processors import available_workers
 
@@ -70,7 +70,7 @@ def search_memory(
     rows: int, columns: int, dimension: int, k: int, workers: int, tiling: Tiling, method: str = "exact"
 ) -> int:
     """Return the bytes that search and pairing take at most."""
-    lists = NEIGHBOUR * k * (rows + columns + workers * rows)
+    lists = NEIGHBOR * k * (rows + columns + workers * rows)
     pieces = workers * tiling.memory(dimension)
     if method in METHODS:
         # One index at a time, the sample it is trained on, and the candidates of a block of queries.
@@ -78,7 +78,7 @@ def search_memory(
         looked_up = 8 * dimension * QUERIES * k * METHODS[method].candidates
         pieces += index_bytes(method, max(rows, columns), dimension) + sample + looked_up
     candidates = CANDIDATE * k * (rows + columns)
-    return max(lists + pieces, NEIGHBOUR * k * (rows + columns) + candidates)
+    return max(lists + pieces, NEIGHBOR * k * (rows + columns) + candidates)
 
 
 def plan_search(
@@ -96,7 +96,7 @@ def plan_search(
     Raises
     ------
     ConfigError
-        The neighbour lists and the candidates alone do not fit.
+        The neighbor lists and the candidates alone do not fit.
     """
     budget = None if memory_gb is None else int(memory_gb * 1e9)
     while True:
@@ -166,7 +166,7 @@ def plan_mining(
     workers = config.workers or available_workers()
     method = choose_method(config.search, rows, columns)
     plan = plan_search(rows, columns, dimension, config.k, method, workers=workers, memory_gb=config.memory_gb)
-    lists = NEIGHBOUR * (rows * min(config.k, columns) + columns * min(config.k, rows))
+    lists = NEIGHBOR * (rows * min(config.k, columns) + columns * min(config.k, rows))
     indexes = index_bytes(method, rows, dimension) + index_bytes(method, columns, dimension)
     disk += sum(size for _, size in lacking) + (0 if rescorer is None else lists)
     tiling = plan.tiling
@@ -188,5 +188,5 @@ def plan_mining(
         rescore=config.rescore,
         words=sum(store.words for store in stores),
         words_to_encode=sum(lines for lines, _ in lacking),
-        transport_problems=0 if rescorer is None else lists // NEIGHBOUR,
+        transport_problems=0 if rescorer is None else lists // NEIGHBOR,
     )

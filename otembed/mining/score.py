@@ -12,7 +12,7 @@ from otembed.config.mining import MiningConfig
 from otembed.data import PairSpec, Row, read_pairs
 from otembed.embeddings.lines import read_side
 from otembed.errors import DataError
-from otembed.mining.inputs import Input, centre_both, collect, embed_input, load_encoder
+from otembed.mining.inputs import Input, center_both, collect, embed_input, load_encoder
 from otembed.mining.mine import make_config, search
 from otembed.mining.output import MinedPair
 from otembed.mining.pairing.margin import margin_scores, mean_similarity
@@ -40,7 +40,7 @@ class ScoreReport(Result):
     unusable: int
     source: dict[str, Any]
     target: dict[str, Any]
-    centred: bool
+    centered: bool
     k: int
     margin: str
     mean: float
@@ -92,7 +92,7 @@ def score_bitext(
     progress: Progress = silent,
     **settings: Any,
 ) -> ScoredPairs:
-    """Return the margin score of every pair of a bitext, its neighbours taken from the bitext itself.
+    """Return the margin score of every pair of a bitext, its neighbors taken from the bitext itself.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def score_bitext(
     Notes
     -----
     A score says how much nearer the two sides are to each other than to other lines *of this bitext*: in a small
-    or narrow one the neighbours are few and far, and scores are higher than in a large one.
+    or narrow one the neighbors are few and far, and scores are higher than in a large one.
     """
     config = make_config(config, settings)
     if isinstance(pairs, PairSpec):
@@ -141,7 +141,7 @@ def score_bitext(
     rescorer = open_rescorer(inputs, encoder, config, cache=cache)
     vectors = [embed_input(each, encoder, config, cache=cache, progress=progress) for each in inputs]
     left, right = (collect(*each) for each in zip(inputs, vectors, strict=True))
-    left, right = centre_both(left, right, config.center)
+    left, right = center_both(left, right, config.center)
     found = search(left, right, config, cache=cache, progress=progress)
     x, y = (side.rows_by_number() for side in lines)
     usable = (x >= 0) & (y >= 0)
@@ -155,7 +155,7 @@ def score_bitext(
     scores = np.full(len(x), np.nan)
     lists, similarity = (found.forward, found.backward), cosines[usable]
     if rescorer is not None:
-        rescored = rescorer.lists(*lists, center=left.side.centred, progress=progress)
+        rescored = rescorer.lists(*lists, center=left.side.centered, progress=progress)
         lists = rescored.forward, rescored.backward
         similarity = rescored.pairs(x[usable], y[usable], similarity)
     means = mean_similarity(lists[0])[x[usable]], mean_similarity(lists[1])[y[usable]]
@@ -165,7 +165,7 @@ def score_bitext(
         unusable=int((~usable).sum()),
         source=left.counts,
         target=right.counts,
-        centred=left.side.centred,
+        centered=left.side.centered,
         k=config.k,
         margin=config.margin,
         mean=float(scores[usable].mean()),

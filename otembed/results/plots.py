@@ -191,13 +191,13 @@ def plot_mining(scores: MiningScores, path: str | Path) -> None:
         low, high = _span(
             (*cuts, *(each for each in (scores.threshold, scores.best_threshold) if each is not None))
         )
-        for name, values, colour, width in (
+        for name, values, color, width in (
             ("precision", precision, "tab:blue", 1.4),
             ("recall", recall, "tab:green", 1.4),
             ("F1", f1, "tab:orange", 2.2),
         ):
             # Below the last score every pair is found.
-            right.step((*cuts, low), (*values, values[-1]), where="post", color=colour, linewidth=width, label=name)
+            right.step((*cuts, low), (*values, values[-1]), where="post", color=color, linewidth=width, label=name)
         right.set(xlabel="threshold", ylim=(0, 1.02), xlim=(low, high))
         right.set_title(f"F1 {scores.f1:.3f}, best {scores.best_f1:.3f}", fontsize="medium")
         best = max(range(len(f1)), key=f1.__getitem__)
@@ -205,11 +205,11 @@ def plot_mining(scores: MiningScores, path: str | Path) -> None:
             ("of best F1", scores.best_threshold, recall[best], precision[best], "tab:orange", "D", ":"),
             ("in use", scores.threshold, scores.recall, scores.precision, "black", "o", "--"),
         )
-        for label, threshold, x, y, colour, marker, line in points:
+        for label, threshold, x, y, color, marker, line in points:
             size = 10 if marker == "D" else 6
-            left.plot(x, y, marker, color=colour, markersize=size, clip_on=False, label=_at(label, threshold))
+            left.plot(x, y, marker, color=color, markersize=size, clip_on=False, label=_at(label, threshold))
             if threshold is not None:
-                right.axvline(threshold, color=colour, linestyle=line, linewidth=1.4, label=f"threshold {label}")
+                right.axvline(threshold, color=color, linestyle=line, linewidth=1.4, label=f"threshold {label}")
         for axes, columns in ((left, 2), (right, 5)):
             axes.legend(
                 loc="upper center",

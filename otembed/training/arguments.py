@@ -1,4 +1,4 @@
-"""From the optimisation settings to the trainer's arguments."""
+"""From the optimization settings to the trainer's arguments."""
 
 from __future__ import annotations
 

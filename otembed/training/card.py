@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from otembed.training.result import TrainResult
     from otembed.words.layer_choice import LayerChoice
 
-# Where the weights of the offline encoders come from, and under which licence.
+# Where the weights of the offline encoders come from, and under which license.
 OFFLINE_ORIGINS = {"offline:multilingual-e5-small": ("intfloat/multilingual-e5-small", "mit")}
 
 
@@ -31,7 +31,7 @@ def keep_examples_out(model: SentenceTransformer, config: TrainConfig) -> None:
 
 
 def describe_in_card(model: SentenceTransformer, config: TrainConfig) -> None:
-    """Name the languages and, of an offline encoder, base model and licence; leave training sentences out unless ``examples_in_card`` lets them in."""
+    """Name the languages and, of an offline encoder, base model and license; leave training sentences out unless ``examples_in_card`` lets them in."""
     card = model.model_card_data
     codes = sorted({code.split("_")[0] for pair in config.pairs for code in pair.split("-")})
     card.language = codes

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 HEADING = "## Training with otembed"
 BEFORE = "## Training Details"
 COLUMNS = (
-    "Percent, before→after and the change in points. src→tgt, tgt→src: share of sentences whose nearest neighbour by cosine is"
+    "Percent, before→after and the change in points. src→tgt, tgt→src: share of sentences whose nearest neighbor by cosine is"
     " their translation, src being the first language of the pair; F1: weighted F1 of the same, mean of both directions; xSIM:"
     " error rate by ratio margin, mean of both directions, lower is better."
 )
@@ -73,11 +73,11 @@ def _retrieval(result: TrainResult) -> list[str]:
         return [*parts, "Not measured: no pairs were held out."]
     counts = ", ".join(f"{one.pair} {one.sentences:,}" for one in result.after.scores)
     parts += [f"Held-out pairs: {counts}. {COLUMNS}", retrieval_markdown(result.before, result.after)]
-    if result.before.centred_scores and result.after.centred_scores:
+    if result.before.centered_scores and result.after.centered_scores:
         parts += [
             "The same after each side's mean was taken from its vectors, which needs no training: a gain that it gives too is no"
             " gain of the training.",
-            retrieval_markdown(result.before, result.after, centred=True),
+            retrieval_markdown(result.before, result.after, centered=True),
         ]
     return parts
 

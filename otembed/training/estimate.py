@@ -91,7 +91,7 @@ def dry_run(config: TrainConfig) -> DryRun:
 
 
 def _steps(config: TrainConfig, batches: int) -> int:
-    """Optimiser steps of a run with so many batches an epoch and process, counted as the trainer does."""
+    """Optimizer steps of a run with so many batches an epoch and process, counted as the trainer does."""
     settings = config.optimization
     if settings.max_steps:
         return settings.max_steps

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Retrieval among fewer pairs says nothing, and one row has no centre of its own.
+# Retrieval among fewer pairs says nothing, and one row has no center of its own.
 FEWEST_HELD_OUT = 2
 Sentences = tuple[list[str], list[str]]
 

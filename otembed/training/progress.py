@@ -44,7 +44,7 @@ class ProgressBar(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Move it on by one optimiser step."""
+        """Move it on by one optimizer step."""
         self.progress.update(self.task, completed=state.global_step)
 
     def on_train_end(

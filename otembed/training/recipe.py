@@ -251,7 +251,7 @@ def _before(
 
 
 def _evaluate(model: SentenceTransformer, material: Material, name: str) -> RetrievalReport | None:
-    return evaluate_retrieval(model, material.held_out, name=name, centred=True) if material.held_out else None
+    return evaluate_retrieval(model, material.held_out, name=name, centered=True) if material.held_out else None
 
 
 def _evaluator(config: TrainConfig, material: Material) -> SequentialEvaluator | None:

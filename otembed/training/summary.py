@@ -29,14 +29,14 @@ def train_summary(result: TrainResult) -> RenderableType:
     lines.append(f"model      {result.model}")
     if result.before is None or result.after is None:
         return "\n".join(lines)
-    plain, centred = (
-        (getattr(result.before, name), getattr(result.after, name)) for name in ("mean", "centred_mean")
+    plain, centered = (
+        (getattr(result.before, name), getattr(result.after, name)) for name in ("mean", "centered_mean")
     )
-    if centred[0] is not None and centred[1] is not None:
-        # Centring needs no training: a gain that it gives too is no gain of the training.
+    if centered[0] is not None and centered[1] is not None:
+        # Centering needs no training: a gain that it gives too is no gain of the training.
         lines.insert(
             0,
-            f"centred    mean accuracy {percent(centred[0].accuracy)} before, {percent(centred[1].accuracy)} after"
+            f"centered    mean accuracy {percent(centered[0].accuracy)} before, {percent(centered[1].accuracy)} after"
             f" (as it is: {percent(plain[0].accuracy)}, {percent(plain[1].accuracy)})",
         )
     text = "\n".join(lines)

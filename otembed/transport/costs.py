@@ -1,4 +1,4 @@
-"""Ground costs between two clouds of vectors, centring, and the scale which gives epsilon its meaning.
+"""Ground costs between two clouds of vectors, centering, and the scale which gives epsilon its meaning.
 
 Axes: B problems, N source units, M target units, D dimensions.
 """
@@ -92,7 +92,7 @@ def center(x: Tensor, weights: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        (B, N, D) centred vectors, 0 where there is no weight.
+        (B, N, D) centered vectors, 0 where there is no weight.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def scale_cost(cost: Tensor, a: Tensor, b: Tensor, *, how: CostScale | None = No
     """Divide the costs of a batch by one detached number, so that an epsilon means the same for any encoder.
 
     Costs of one encoder may spread over .06 and of another over 1; an epsilon of .05 is nearly no
-    regularisation for the second and erases all differences for the first.
+    regularization for the second and erases all differences for the first.
 
     Parameters
     ----------

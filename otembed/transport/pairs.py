@@ -212,5 +212,5 @@ def _check(x: Tensor, y: Tensor, a: Tensor, b: Tensor, max_cells: int, *, balanc
     if balanced and len(totals) and bool(totals.amax() - totals.amin() > MASS_TOLERANCE * totals.amax()):
         raise NumericsError(
             f"the total masses of the clouds differ: from {totals.amin().item():g} to {totals.amax().item():g}",
-            "Balanced transport needs equal totals: normalise all clouds, or give a relaxation.",
+            "Balanced transport needs equal totals: normalize all clouds, or give a relaxation.",
         )

@@ -30,7 +30,7 @@ def solve_partial(
 
     With the multiplier :math:`\lambda` of the carried mass, the optimum is
     :math:`P_{ij} = a_i b_j e^{(f_i + g_j + \lambda - C_{ij}) / \varepsilon}` with :math:`f, g \le 0`, and 0
-    wherever a unit is not used up. Each update maximises the dual over one side's potentials and
+    wherever a unit is not used up. Each update maximizes the dual over one side's potentials and
     :math:`\lambda` together, in log domain and in closed form: the smallest sums fill up last. The
     result holds :math:`f + \lambda / 2` and :math:`g + \lambda / 2`.
     """

@@ -53,7 +53,7 @@ class TransportPlan:
     potential_source, potential_target
         (B, N) and (B, M) dual potentials in units of the cost, 0 where there is no mass. Entropic plans
         obey :math:`P_{ij} = a_i b_j \exp((f_i + g_j - C_{ij}) / \varepsilon)`. In balanced problems, where
-        :math:`(f + c, g - c)` serves as well, they are centred so that
+        :math:`(f + c, g - c)` serves as well, they are centered so that
         :math:`\langle a, f\rangle = \langle b, g\rangle`, the convention of POT.
     marginal_error
         (B,) L1 distance of the plan's marginals from what they should be, divided by the total mass there;

@@ -117,5 +117,5 @@ def _refuse(negative: Tensor, unequal: Tensor, a: Tensor, b: Tensor) -> None:
     row = int(unequal.nonzero()[0])
     raise NumericsError(
         f"the total masses of problem {row} differ: {a[row].sum().item():g} and {b[row].sum().item():g}",
-        "Balanced transport needs equal totals: normalise both sides, or give a relaxation.",
+        "Balanced transport needs equal totals: normalize both sides, or give a relaxation.",
     )

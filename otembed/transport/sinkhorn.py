@@ -83,7 +83,7 @@ def sinkhorn(
     :math:`\rho(1 - e^{-f / \rho}) + \varepsilon(\sum b - e^{-f / \rho})`. The graph holds one node
     with the plan and the gradients of the masses, whatever the number of iterations. Differentiable once.
 
-    A finished problem stands still and then leaves the batch, so no result depends on its neighbours. The
+    A finished problem stands still and then leaves the batch, so no result depends on its neighbors. The
     scalings are iterated on a kernel held in memory; where they would leave its range, the same updates run in
     log domain. The device is asked once a test for convergence, never in between.
     Over-relaxation (Thibault et al. 2021) is chosen for each problem and dropped where its error grows.

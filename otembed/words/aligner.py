@@ -13,7 +13,7 @@ from otembed.config.words import WordAlignmentConfig
 from otembed.errors import ConfigError
 from otembed.words.layer_choice import MOST_PAIRS, LayerChoice, choose_layer_of, stored_layer
 from otembed.words.links import SentenceAlignment, decode_links, link_probabilities, links_of_wholes
-from otembed.words.plan import RunningMean, centres, word_plans
+from otembed.words.plan import RunningMean, centers, word_plans
 from otembed.words.segment import WordSplitter, WordText
 from otembed.words.vectors import WordEncoder, WordVectors
 
@@ -120,7 +120,7 @@ class WordAligner:
             return None
         for mean, sentences in zip(self._running, sides, strict=True):
             mean.add(sentences, layer)
-        return centres(*self._running)
+        return centers(*self._running)
 
     def _linked(self, source: WordText, target: WordText, plan: Tensor) -> SentenceAlignment:
         mass = plan.double().numpy()

@@ -43,7 +43,7 @@ def choose_layer(model: SentenceTransformer, *corpora: Corpus, batch_size: int =
 
     .. math:: o = \frac{2 \sum_s |\{(i, j) : j = \arg\max_k c_{ik},\ i = \arg\max_k c_{kj}\}|}{\sum_s (n_s + m_s)}
 
-    by cosine c of centred words, corrected for chance as Cohen's kappa is: :math:`(o - e) / (1 - e)` with e the
+    by cosine c of centered words, corrected for chance as Cohen's kappa is: :math:`(o - e) / (1 - e)` with e the
     same share in sentences paired wrongly. The highest mean over the corpora wins, the lower layer where two are
     equal. Layer 0, the embeddings, is not tried.
 

@@ -93,7 +93,7 @@ def decode_links(
     ========================  ==============================================================================
     ``mutual``                cells that are the largest of their row and of their column
     ``threshold``             cells whose probability is at least ``threshold``
-    ``grow-diag``             mutual links, grown over neighbouring cells that are the largest of their row
+    ``grow-diag``             mutual links, grown over neighboring cells that are the largest of their row
                               or column, while one of the two words is still unlinked
     ``grow-diag-final-and``   the same, and then cells anywhere whose words are both unlinked: the largest of
                               their row first, then those of their column
@@ -181,7 +181,7 @@ def links_of_wholes(
 
 
 def _grown(links: Cells, union: Cells) -> Cells:
-    """Add neighbours from the union, row by row, until no pass adds one."""
+    """Add neighbors from the union, row by row, until no pass adds one."""
     links = links.copy()
     rows, columns = _linked(links)
     added = True

@@ -35,7 +35,7 @@ class RunningMean:
             self.count += len(words)
 
 
-def centres(source: RunningMean, target: RunningMean) -> tuple[Tensor, Tensor]:
+def centers(source: RunningMean, target: RunningMean) -> tuple[Tensor, Tensor]:
     """Return what is taken off each side's words: its mean, or with fewer than 100 words on a side that of both.
 
     Returns
@@ -58,7 +58,7 @@ def word_plans(
 ) -> list[Tensor]:
     r"""Return the transport plan between the words of each sentence pair.
 
-    The cost of a link is one minus the cosine of both words, centred by ``means``, plus
+    The cost of a link is one minus the cosine of both words, centered by ``means``, plus
     ``order_prior`` times :math:`|i / (n - 1) - j / (m - 1)|`; seen words share the mass of 1 evenly.
 
     Parameters

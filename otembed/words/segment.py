@@ -84,7 +84,7 @@ class WordSplitter:
 
     def _words(self, text: str) -> tuple[Span, ...]:
         spans: list[Span] = []
-        # Tokenised text may hold an ideographic space as a word of its own: there only plain spaces part words.
+        # Tokenized text may hold an ideographic space as a word of its own: there only plain spaces part words.
         auto = self._words_at == "auto"
         for match in re.finditer(r"\S+" if auto else r"[^ \t\r\n]+", text):
             if auto and any(map(is_unspaced, match[0])):

@@ -19,7 +19,7 @@ Pooling = Literal["mean", "first", "last"]
 
 
 class WordSegmenter:
-    """Find the words of tokenised sentences from the vocabulary alone, for any script.
+    """Find the words of tokenized sentences from the vocabulary alone, for any script.
 
     A token starts a word if it is marked as a word start (``▁``, ``Ġ``, no ``##``), if it is
     punctuation or follows it, or if it belongs to a script without spaces (Thai, Lao, Khmer, Myanmar,

@@ -124,7 +124,7 @@ def test_models_are_evaluated_on_text_links_and_collections(
     found = Comparison.from_json(result.stdout)
     assert {(each.suite, each.task) for each in found.tasks} == {
         ("retrieval", "de-en"),
-        ("retrieval", "de-en, centred"),
+        ("retrieval", "de-en, centered"),
         ("mining", "de-en"),
         ("alignment", "deen"),
     }
@@ -185,7 +185,7 @@ OUTCOME = st.fixed_dictionaries(
 GOOD = st.fixed_dictionaries(
     {
         "suite": st.just("xnli"),
-        "task": st.sampled_from(["sw", "ar", "<b>|&", "en-sw, centred", ""]),
+        "task": st.sampled_from(["sw", "ar", "<b>|&", "en-sw, centered", ""]),
         "metric": st.sampled_from(["accuracy", "f1"]),
         "examples": st.sampled_from(["d", "e"]),
         "values": st.lists(st.floats(-1e300, 1e300) | st.integers(0, 1), min_size=3, max_size=3),

@@ -50,7 +50,7 @@ def test_table_goes_to_stdout_and_keeps_every_row(command: list[str], tiny_model
 def test_json_is_one_document_of_the_report(command: list[str]) -> None:
     result = run([*command, "--json", "--k", "2", "--center"])
     report = RetrievalReport.from_json(result.stdout)
-    assert [one.pair for one in report.scores] == [one.pair for one in report.centred_scores] == ["en-de"]
+    assert [one.pair for one in report.scores] == [one.pair for one in report.centered_scores] == ["en-de"]
     assert report.scores[0].margin_k == 2
 
 
@@ -66,7 +66,7 @@ def test_several_pairs_give_a_mean_and_center_a_second_table(command: list[str],
     result = run([*command, "--pairs", f"en-es={text}", "--center", "--limit", "3"])
     rows = [line.split()[:2] for line in result.stdout.splitlines()]
     assert rows.count(["en-es", "3"]) == rows.count(["mean", "6"]) == 2
-    assert result.stdout.replace("\n", " ").split().count("centred") == 1
+    assert result.stdout.replace("\n", " ").split().count("centered") == 1
 
 
 def test_prompt_changes_the_figures_as_its_name_does(command: list[str]) -> None:

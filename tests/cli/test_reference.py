@@ -18,7 +18,7 @@ def test_the_document_is_up_to_date():
     assert DOCUMENT.read_text(encoding="utf-8") == reference(), "docs/cli.md is out of date; run: make docs"
 
 
-def test_it_depends_on_neither_terminal_nor_colour():
+def test_it_depends_on_neither_terminal_nor_color():
     environment = {**os.environ, "COLUMNS": "50", "FORCE_COLOR": "1", "TERMINAL_WIDTH": "60"}
     done = subprocess.run(
         [sys.executable, "-m", "otembed.cli.reference"], capture_output=True, text=True, check=True, env=environment

@@ -88,11 +88,11 @@ def test_models_are_evaluated_on_every_suite(run, tiny_model, tiny_model_path, t
         "alignment": {"ende": (*sides, gold)},
     }
     folder = run("trained", 0.5, tiny_wordpiece_model_path)
-    found = compare(tiny_model_path, folder, suites=suites, device="cpu", centred=True, sentences=2, **FAST)
+    found = compare(tiny_model_path, folder, suites=suites, device="cpu", centered=True, sentences=2, **FAST)
     figures = {(each.suite, each.task, each.metric): each.figures[0].value for each in found.tasks}
-    retrieval = evaluate_retrieval(tiny_model, suites["retrieval"], centred=True)
+    retrieval = evaluate_retrieval(tiny_model, suites["retrieval"], centered=True)
     assert figures["retrieval", "en-de", "accuracy"] == retrieval.scores[0].accuracy
-    assert figures["retrieval", "de-en, centred", "accuracy"] == retrieval.centred_scores[1].accuracy
+    assert figures["retrieval", "de-en, centered", "accuracy"] == retrieval.centered_scores[1].accuracy
     assert figures["mining", "en-de", "f1"] == evaluate_mining(SOURCE, TARGET, known, tiny_model).f1
     report = evaluate_alignment(tiny_model, suites["alignment"])
     assert figures["alignment", "ende", "aer"] == pytest.approx(report.aer)

@@ -22,7 +22,7 @@ def outcomes(values, task="sw", suite="xnli", metric="accuracy", **more):
 
 
 def flips(gained, lost, size=200):
-    """Two models that differ on ``gained`` examples in favour of the second, on ``lost`` of the first."""
+    """Two models that differ on ``gained`` examples in favor of the second, on ``lost`` of the first."""
     first = [1] * lost + [0] * gained + [1] * (size - gained - lost)
     second = [0] * lost + [1] * gained + [1] * (size - gained - lost)
     return first, second
@@ -66,11 +66,11 @@ def test_mean_is_over_tasks_and_its_interval_that_of_independent_tasks():
     assert difference.high - difference.low == pytest.approx(np.hypot(*widths) / 2, rel=0.04)
 
 
-def test_centred_tasks_have_a_mean_of_their_own():
-    first = [outcomes((0, 1) * 20, task) for task in ("sw", "ar", "sw, centred", "ar, centred")]
-    second = [replace(each, values=(1, 1) * 20) if "centred" in each.task else each for each in first]
+def test_centered_tasks_have_a_mean_of_their_own():
+    first = [outcomes((0, 1) * 20, task) for task in ("sw", "ar", "sw, centered", "ar, centered")]
+    second = [replace(each, values=(1, 1) * 20) if "centered" in each.task else each for each in first]
     _, means, _ = decided(first, second)
-    assert {each.task: each.differences[0].value for each in means} == {"mean": 0.0, "mean, centred": 0.5}
+    assert {each.task: each.differences[0].value for each in means} == {"mean": 0.0, "mean, centered": 0.5}
 
 
 def test_the_primary_metric_is_the_suites_own_or_the_first():

@@ -30,7 +30,8 @@ def document(tmp_path):
     models = []
     for row in range(3):
         tasks = [
-            outcomes(task, 100 + 9 * row + place) for place, task in enumerate(("en-sw", "en-ar", "en-sw, centred"))
+            outcomes(task, 100 + 9 * row + place)
+            for place, task in enumerate(("en-sw", "en-ar", "en-sw, centered"))
         ]
         for metric in ("accuracy_source_to_target", "accuracy_target_to_source"):
             tasks += [outcomes(task, 80 + row, metric=metric) for task in ("en-sw", "en-ar")]

@@ -67,7 +67,7 @@ def test_several_models_have_letters(found):
 
 def test_the_terminal_table_fits_100_columns(found):
     console = Console(width=100, file=StringIO())
-    console.print(comparison_table(found("one", "two", task="en-sw, centred")))
+    console.print(comparison_table(found("one", "two", task="en-sw, centered")))
     lines = console.file.getvalue().splitlines()
     assert [line.split()[-1] for line in lines if line.startswith("retrieval")] == ["better", "better"]
     assert "paired bootstrap, 200 resamples" in " ".join(" ".join(lines).split())

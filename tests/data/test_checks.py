@@ -87,7 +87,7 @@ def test_clean_text(text, expected):
 
 def test_nfc_is_optional():
     assert clean([("e\u0301", "x")])[0][0][0] == "e\u0301"
-    assert clean([("e\u0301", "x")], PairChecks(normalise_nfc=True))[0][0][0] == "\xe9"
+    assert clean([("e\u0301", "x")], PairChecks(normalize_nfc=True))[0][0][0] == "\xe9"
 
 
 @given(st.text())

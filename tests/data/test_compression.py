@@ -58,7 +58,7 @@ def test_bad_utf8_behind_a_byte_order_mark(write):
         list(read_lines(write("x", b"\xef\xbb\xbfa\xff\n")))
 
 
-def test_utf16_is_recognised(write):
+def test_utf16_is_recognized(write):
     with pytest.raises(DataError) as caught:
         list(read_lines(write("x", "text".encode("utf-16"))))
     assert "iconv -f UTF-16" in caught.value.hint

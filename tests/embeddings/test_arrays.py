@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from otembed.embeddings.arrays import as_vectors, centred_vectors, unit_vectors
+from otembed.embeddings.arrays import as_vectors, centered_vectors, unit_vectors
 from otembed.errors import DataError, NumericsError
 
 
@@ -49,12 +49,12 @@ def test_zero_rows_are_counted_and_the_first_is_named() -> None:
         unit_vectors([[1.0, 0.0], [0.0, 0.0]], "en")
 
 
-def test_centred_vectors_have_mean_zero() -> None:
+def test_centered_vectors_have_mean_zero() -> None:
     values = np.random.default_rng(0).normal(5, 1, (50, 4)).astype(np.float32)
-    np.testing.assert_allclose(centred_vectors(values).mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(centered_vectors(values).mean(axis=0), 0, atol=1e-6)
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-def test_centring_equal_rows_is_refused(rows: int) -> None:
-    with pytest.raises(NumericsError, match=f"nothing is left after centring, all {rows} rows"):
-        centred_vectors(np.ones((rows, 2)))
+def test_centering_equal_rows_is_refused(rows: int) -> None:
+    with pytest.raises(NumericsError, match=f"nothing is left after centering, all {rows} rows"):
+        centered_vectors(np.ones((rows, 2)))

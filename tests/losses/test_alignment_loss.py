@@ -80,7 +80,7 @@ def test_token_alignment_equals_a_loop_of_pot(model, layer, cost, metric):
     assert float(loss(batch(model))["alignment"]) == pytest.approx(2 * expected, rel=1e-4)
 
 
-def test_centring_subtracts_the_mean_of_each_side(model):
+def test_centering_subtracts_the_mean_of_each_side(model):
     loss = OTAlignmentLoss(model, unit="token", epsilon=0.1, **EXACT)
     expected = pot_alignment(token_states(model, SOURCE), token_states(model, TARGET), epsilon=0.1, center=True)
     assert float(loss(batch(model))["alignment"]) == pytest.approx(expected, rel=1e-4)

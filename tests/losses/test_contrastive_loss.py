@@ -44,7 +44,7 @@ def token_states(model, texts):
 
 
 def scores_by_pot(xs, ys, epsilon):
-    """Minus <P, C> + epsilon KL(P | a b^T) of every pair, centred over each side."""
+    """Minus <P, C> + epsilon KL(P | a b^T) of every pair, centered over each side."""
     xs, ys = ([z - np.concatenate(side).mean(0) for z in side] for side in (xs, ys))
     scores = np.zeros((len(xs), len(ys)))
     for i, x in enumerate(xs):
@@ -109,7 +109,7 @@ def test_gradient_equals_finite_differences(model, relaxation):
 def test_sentences_without_units_are_left_out(model):
     loss = OTContrastiveLoss(model, center=False)
     holed = loss(batch(model, [*SOURCE[:2], ""], [*TARGET[:2], "the cat"]))["contrastive"]
-    scores = scores_by_pot_uncentred(model, SOURCE[:2], [*TARGET[:2], "the cat"])
+    scores = scores_by_pot_uncentered(model, SOURCE[:2], [*TARGET[:2], "the cat"])
     logits = torch.tensor(scores) / 0.05
     forward = torch.nn.functional.cross_entropy(logits, torch.arange(2))
     backward = torch.nn.functional.cross_entropy(logits[:, :2].T, torch.arange(2))
@@ -119,7 +119,7 @@ def test_sentences_without_units_are_left_out(model):
     nothing.backward()
 
 
-def scores_by_pot_uncentred(model, source, target):
+def scores_by_pot_uncentered(model, source, target):
     """Word by word scores, from the loss's own reader of units, plans by POT."""
     loss = OTContrastiveLoss(model, center=False)
     columns = batch(model, source, target)

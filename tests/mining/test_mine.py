@@ -20,7 +20,7 @@ from otembed.mining.plan import SMALLEST, SearchPlan, plan_mining, plan_search, 
 from otembed.mining.search import exact
 from otembed.mining.search.exact import Tiling
 
-# Between the scores of noisy copies and of chance neighbours in 48 dimensions.
+# Between the scores of noisy copies and of chance neighbors in 48 dimensions.
 THRESHOLDS = {"distance": 0.25, "ratio": 1.4, "absolute": 0.8}
 
 
@@ -48,14 +48,14 @@ def test_planted_pairs_are_found_and_orphans_are_not(margin):
     x, y, gold = planted(120, 60)
     mined = mine_bitext(x, y, margin=margin, threshold=THRESHOLDS[margin])
     assert set(ids(mined)) == gold
-    assert mined.report.centred
+    assert mined.report.centered
     assert mined.report.pairs == len(mined) == 120
     assert [pair.score for pair in mined] == sorted((pair.score for pair in mined), reverse=True)
     assert len(mined.above(mined.pairs.score[9])) == 10
 
 
 def test_scores_are_those_of_two_faiss_searches():
-    """The whole chain against centring, faiss.knn and the ratio margin written out in numpy."""
+    """The whole chain against centering, faiss.knn and the ratio margin written out in numpy."""
     x, y, _ = planted(80, 40)
 
     def unit(rows):
@@ -177,8 +177,8 @@ def test_few_lines_and_large_k(count, caplog):
     with caplog.at_level("INFO", "otembed"):
         mined = mine_bitext(x, y, k=50, threshold=None)
     assert len(mined) == count
-    assert mined.report.centred == (count >= 10)
-    assert ("not centred" in caplog.text) == (count < 10)
+    assert mined.report.centered == (count >= 10)
+    assert ("not centered" in caplog.text) == (count < 10)
     assert np.isfinite(mine_bitext(x, y, k=50, center=True, threshold=None, margin="ratio").pairs.score).all()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from otembed.embeddings.embed import WINDOW
-from otembed.mining.plan import CANDIDATE, NEIGHBOUR, search_memory
+from otembed.mining.plan import CANDIDATE, NEIGHBOR, search_memory
 from otembed.mining.search.approximate import METHODS
 from otembed.mining.search.exact import Tiling
 from otembed.mining.search.search_tasks import BLOCK_ROWS
@@ -31,7 +31,7 @@ def exact_hours(lines):
         f"float16 (`--precision float16`) | {2 * D * N / 1e9:.0f} GB",
         f"48 bytes | {METHODS['pq'].bytes_per_row(D) * N / 1e9:.0f} GB",
         f"in memory | {METHODS['hnsw'].bytes_per_row(D) * N / 1e9:,.0f} GB",
-        f"lists of both sides | {NEIGHBOUR * K * 2 * N / 1e9:.0f} GB",
+        f"lists of both sides | {NEIGHBOR * K * 2 * N / 1e9:.0f} GB",
         f"in one process | {search_memory(N, N, D, K, 1, Tiling()) / 1e9:.0f} GB",
         f"language filter, both sides | {2 * N / 12_000 / HOUR:.0f} core-hours",
         f"both sides, processors | {2 * N / 20 / HOUR:,.0f} core-hours",
@@ -47,15 +47,15 @@ def exact_hours(lines):
         f"{exact_hours(1e6):.1f} core-hours at a million a side, {exact_hours(1e7):.0f} at ten million, "
         f"{exact_hours(1e8):,.0f} at a hundred million",
         f"{(N / BLOCK_ROWS) ** 2 / 1e6:.0f} million blocks read {4 * D * N**2 / BLOCK_ROWS / 1e15:.1f} PB",
-        f"write {2 * NEIGHBOUR * K * N**2 / BLOCK_ROWS / 1e15:.1f} PB of lists",
+        f"write {2 * NEIGHBOR * K * N**2 / BLOCK_ROWS / 1e15:.1f} PB of lists",
         f"{(N / 2**20) ** 2:,.0f} blocks, {4 * D * N**2 / 2**20 / 1e15:.1f} PB and "
-        f"{2 * NEIGHBOUR * K * N**2 / 2**20 / 1e12:.0f} TB",
+        f"{2 * NEIGHBOR * K * N**2 / 2**20 / 1e12:.0f} TB",
         f"({4 * D * 2**20 / 1e9:.1f} GB of vectors)",
         f"100 machines read 1.5 PB in {1.5e15 / 100 / 1.25e9 / HOUR:.1f} hours",
         f"{2 * D * N / 16 / 1e9:.0f} GB on each of 16 machines",
-        f"takes {2 * (NEIGHBOUR + CANDIDATE) * K} bytes a line",
-        f"{64e9 / (2 * (NEIGHBOUR + CANDIDATE) * K) / 1e6:.0f} million lines a side in 64 GB",
-        f"{256e9 / (2 * (NEIGHBOUR + CANDIDATE) * K) / 1e6:.0f} million in 256 GB",
+        f"takes {2 * (NEIGHBOR + CANDIDATE) * K} bytes a line",
+        f"{64e9 / (2 * (NEIGHBOR + CANDIDATE) * K) / 1e6:.0f} million lines a side in 64 GB",
+        f"{256e9 / (2 * (NEIGHBOR + CANDIDATE) * K) / 1e6:.0f} million in 256 GB",
     ],
 )
 def test_figures_follow_from_the_assumptions(figure):

@@ -52,9 +52,9 @@ def write_tiny_offline_file(path: Path, block: int = 32) -> dict[str, np.ndarray
     head = b"E5S1" + struct.pack("<i7i", 1, HIDDEN, LAYERS, 4, WIDE, ROWS, POSITIONS, 2)
     head += struct.pack("<fi5iQ", 1e-12, block, len(PIECES), 0, 2, 1, 3, sum(map(len, blob)))
     head += offsets.tobytes() + scores.tobytes() + b"".join(blob)
-    normalised = b"".join(struct.pack("<IB", ord(a), len(b)) + b"".join(struct.pack("<I", ord(c)) for c in b)
+    normalized = b"".join(struct.pack("<IB", ord(a), len(b)) + b"".join(struct.pack("<I", ord(c)) for c in b)
                           for a, b in {"Ⅷ": "VIII", "\u200d": ""}.items())  # fmt: skip
-    head += struct.pack("<iI", 2, len(normalised)) + normalised
+    head += struct.pack("<iI", 2, len(normalized)) + normalized
     stored, expected = {}, {}
     for name, values in tiny_tensors().items():
         is_matrix = values.ndim == 2 and name not in {"emb.pos", "emb.type"}

@@ -73,7 +73,7 @@ def test_permissions_follow_the_umask(tmp_path: Path) -> None:
     assert (tmp_path / "model" / "secret").stat().st_mode & 0o777 == 0o644
 
 
-def test_leftovers_go_and_neighbours_stay(tmp_path: Path) -> None:
+def test_leftovers_go_and_neighbors_stay(tmp_path: Path) -> None:
     for name in (".model.x1.tmp", ".model2.x1.tmp", "model", ".model.x1.old"):
         (tmp_path / name).mkdir()
     remove_leftovers(tmp_path / "model")

@@ -24,9 +24,9 @@ from otembed.errors import ConfigError, DataError, ModelError, NumericsError, Ot
 from otembed.mining import mine
 from otembed.mining.search import blocks, exact, search_tasks
 from otembed.mining.search.blocks import Block, block_folder
-from otembed.mining.search.exact import Tiling, exact_neighbours
+from otembed.mining.search.exact import Tiling, exact_neighbors
 from otembed.mining.search.neighbors import SearchState
-from otembed.mining.search.search_tasks import exact_neighbours_apart
+from otembed.mining.search.search_tasks import exact_neighbors_apart
 from otembed.mining.search.sides import scan
 from otembed.runtime.executors import ProcessPool, open_executor
 
@@ -76,25 +76,25 @@ def packed(both):
 def test_blocks_change_no_byte(sides, tmp_path, rows):
     state = tmp_path / "state.npz"
     options = {"state_file": state, "tiling": SMALL}
-    found = exact_neighbours_apart(*sides, 4, Here(), block_rows=rows, **options)
-    assert packed(found) == packed(exact_neighbours(*sides, 4))
+    found = exact_neighbors_apart(*sides, 4, Here(), block_rows=rows, **options)
+    assert packed(found) == packed(exact_neighbors(*sides, 4))
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".npy"] == ["state.npz"]
     again = []
-    found = exact_neighbours(*sides, 4, progress=lambda *each: again.append(each), **options)
-    assert (packed(found), again) == (packed(exact_neighbours(*sides, 4)), [])
+    found = exact_neighbors(*sides, 4, progress=lambda *each: again.append(each), **options)
+    assert (packed(found), again) == (packed(exact_neighbors(*sides, 4)), [])
 
 
 @pytest.mark.parametrize("save", [-1, 60])
 @pytest.mark.parametrize("cut", [1, 4, 9])
 def test_one_process_goes_on_from_blocks(sides, tmp_path, monkeypatch, save, cut):
     monkeypatch.setattr(search_tasks, "SAVE_SECONDS", save)
-    expected = packed(exact_neighbours(*sides, 4))
+    expected = packed(exact_neighbors(*sides, 4))
     options = {"state_file": tmp_path / "state.npz", "tiling": SMALL}
     with pytest.raises(KeyboardInterrupt):
-        exact_neighbours_apart(*sides, 4, Here(stop_after=cut), block_rows=32, **options)
+        exact_neighbors_apart(*sides, 4, Here(stop_after=cut), block_rows=32, **options)
     screened, screen = [], exact.screen_stripe
     monkeypatch.setattr(exact, "screen_stripe", lambda *each: (screened.append(1), screen(*each)))
-    assert packed(exact_neighbours(*sides, 4, **options)) == expected
+    assert packed(exact_neighbors(*sides, 4, **options)) == expected
     # 110 rows are 7 pieces of 16, or 4 of 32 of which the last is one of 16; 86 columns are 6.
     known = [4 if number % 4 < 3 else 2 for number in (2, 1, 0, 5, 4, 3, 8, 7, 6)[:cut]]
     assert len(screened) == 7 * 6 - sum(known)
@@ -112,27 +112,27 @@ def test_blocks_go_on_from_one_process(sides, tmp_path, monkeypatch, cut):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        exact_neighbours(*sides, 4, progress=stop, workers=1, **options)
+        exact_neighbors(*sides, 4, progress=stop, workers=1, **options)
     done = []
-    found = exact_neighbours_apart(
+    found = exact_neighbors_apart(
         *sides, 4, Here(), block_rows=16, progress=lambda *each: done.append(each), **options
     )
-    assert packed(found) == packed(exact_neighbours(*sides, 4))
+    assert packed(found) == packed(exact_neighbors(*sides, 4))
     assert len(done) == 7 * (6 - cut // 7)
 
 
 def test_a_damaged_or_foreign_block_is_searched_again(sides, tmp_path, caplog):
     options = {"state_file": tmp_path / "state.npz", "tiling": SMALL}
     with pytest.raises(KeyboardInterrupt):
-        exact_neighbours_apart(*sides, 4, Here(stop_after=5), block_rows=32, **options)
+        exact_neighbors_apart(*sides, 4, Here(stop_after=5), block_rows=32, **options)
     folder = block_folder(options["state_file"])
     paths = sorted(folder.glob("*.npz"))
     assert len(paths) == 5
     paths[0].write_bytes(paths[0].read_bytes()[:-30])
     paths[1].rename(folder / "block-0-7-0-7.npz")
     (folder / ".block-0-1-0-1.npz.x.tmp").write_text("half")
-    found = exact_neighbours_apart(*sides, 4, Here(), block_rows=32, **options)
-    assert packed(found) == packed(exact_neighbours(*sides, 4))
+    found = exact_neighbors_apart(*sides, 4, Here(), block_rows=32, **options)
+    assert packed(found) == packed(exact_neighbors(*sides, 4))
     assert caplog.text.count("the block is damaged") == 2
 
 
@@ -152,10 +152,10 @@ def test_columns_are_done_when_blocks_cover_all_rows():
 def test_a_block_that_no_worker_left_is_an_error(sides, tmp_path, monkeypatch):
     monkeypatch.setattr(search_tasks, "save_arrays", lambda *_, **__: None)
     with pytest.raises(DataError, match="a worker's block cannot be read"):
-        exact_neighbours_apart(*sides, 4, Here(), state_file=tmp_path / "state.npz")
+        exact_neighbors_apart(*sides, 4, Here(), state_file=tmp_path / "state.npz")
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot write the cache"):
-        exact_neighbours_apart(*sides, 4, Here(), state_file=tmp_path / "file" / "state.npz")
+        exact_neighbors_apart(*sides, 4, Here(), state_file=tmp_path / "file" / "state.npz")
     with pytest.raises(DataError, match="cannot write the state of the search: No such file"):
         blocks.save_arrays(tmp_path / "nowhere" / "x.npz")
 
@@ -343,7 +343,7 @@ def test_engines_that_cannot_be_are_refused(tmp_path, monkeypatch, sides):
         mine_bitext(x, x, engine="processes")
     memory = replace(sides[0], vectors=array_vectors(x, "x"))
     with pytest.raises(ConfigError, match="x lies in memory, and workers read files"):
-        exact_neighbours_apart(memory, sides[0], 4, Here(), state_file=tmp_path / "state.npz")
+        exact_neighbors_apart(memory, sides[0], 4, Here(), state_file=tmp_path / "state.npz")
     monkeypatch.setitem(sys.modules, "ray", None)
     with (
         pytest.raises(ConfigError, match=r"the engine ray needs Ray\nInstall it: pip install \"otembed\[ray\]\""),

@@ -27,10 +27,10 @@ def by_key(outcomes):
 
 def test_retrieval(tiny_model):
     pairs = {"en-de": (SENTENCES, OTHERS), "de-en": (OTHERS, SENTENCES)}
-    report = evaluate_retrieval(tiny_model, pairs, k=2, centred=True)
+    report = evaluate_retrieval(tiny_model, pairs, k=2, centered=True)
     found = by_key(report.outcomes)
     metrics = ("accuracy", "accuracy_source_to_target", "accuracy_target_to_source", "xsim")
-    for scores, suffix in ((report.scores, ""), (report.centred_scores, ", centred")):
+    for scores, suffix in ((report.scores, ""), (report.centered_scores, ", centered")):
         for one in scores:
             for metric in metrics:
                 outcome = found.pop((one.pair + suffix, metric))

@@ -20,7 +20,7 @@ def test_every_offline_encoder_has_an_origin():
     assert set(OFFLINE_ORIGINS) == {f"offline:{name}" for name in OFFLINE_MODELS}
 
 
-def test_card_names_languages_base_model_and_licence(configure, tiny_model):
+def test_card_names_languages_base_model_and_license(configure, tiny_model):
     config = configure()
     describe_in_card(tiny_model, replace(config, model=replace(config.model, name="offline:multilingual-e5-small")))
     card = tiny_model.model_card_data
@@ -33,7 +33,7 @@ def test_a_trained_models_card_has_figures_before_and_after_layer_and_settings(c
     result = otembed.train(config)
     card = (Path(result.model) / "README.md").read_text(encoding="utf-8")
     assert retrieval_markdown(result.before, result.after) in card
-    assert retrieval_markdown(result.before, result.after, centred=True) in card
+    assert retrieval_markdown(result.before, result.after, centered=True) in card
     stored = json.loads((Path(result.model) / "otembed.json").read_text())
     assert f"Layer {stored['alignment_layer']}, which" in card
     settings = card.split("```yaml\n")[1].split("```")[0]

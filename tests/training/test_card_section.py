@@ -17,8 +17,8 @@ def report(accuracy):
         RetrievalScores(pair, 40, accuracy, accuracy, accuracy, accuracy, 1 - accuracy, 1 - accuracy)
         for pair in ("en-sw", "en-ar")
     )
-    centred = tuple(replace(one, accuracy_source_to_target=accuracy + 0.05) for one in scores)
-    return RetrievalReport("m", scores, 1.0, centred)
+    centered = tuple(replace(one, accuracy_source_to_target=accuracy + 0.05) for one in scores)
+    return RetrievalReport("m", scores, 1.0, centered)
 
 
 RESULT = TrainResult(
@@ -44,7 +44,7 @@ def test_what_was_not_measured_is_said_or_left_out():
     assert "Not measured: no pairs were held out." in text
     assert "1.5 epochs.\n" in text
     assert "Word alignment" not in text
-    plain = replace(RESULT, before=replace(RESULT.before, centred_scores=()))
+    plain = replace(RESULT, before=replace(RESULT.before, centered_scores=()))
     assert "mean was taken" not in card_section(plain, "a: 1\n", "9.9", 7)
     assert "corrected for chance." in card_section(plain, "a: 1\n", "9.9", 7)
 

@@ -1,4 +1,4 @@
-"""A run folder is never overwritten unasked, and what a kill leaves is recognised."""
+"""A run folder is never overwritten unasked, and what a kill leaves is recognized."""
 
 from __future__ import annotations
 

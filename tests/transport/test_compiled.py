@@ -68,7 +68,7 @@ def test_updates_that_leave_the_range_are_made_again_in_log_domain(batch_of, mon
     torch.testing.assert_close(found.plan, wanted.plan, atol=1e-9, rtol=0)
 
 
-def test_threads_and_neighbours_change_no_bit(batch_of, monkeypatch):
+def test_threads_and_neighbors_change_no_bit(batch_of, monkeypatch):
     batch = batch_of(sizes=(9, 12, 11), dtype=torch.float32)
     whole = sinkhorn(*batch, epsilon=0.05)
     monkeypatch.setattr(compiled, "_CELLS_A_TASK", 1)

@@ -1,4 +1,4 @@
-"""Ground costs against scikit-learn, their gradients where they are delicate, centring and scale."""
+"""Ground costs against scikit-learn, their gradients where they are delicate, centering and scale."""
 
 from __future__ import annotations
 
@@ -99,18 +99,18 @@ def test_center_removes_the_weighted_mean_of_the_batch():
     weights[0, 2:] = 0
     x[0, 2:] = math.nan
     x.requires_grad_()
-    centred = center(x, weights)
-    mean = (weights[:, :, None] * centred).sum((0, 1))
+    centered = center(x, weights)
+    mean = (weights[:, :, None] * centered).sum((0, 1))
     torch.testing.assert_close(mean, torch.zeros(5, dtype=torch.float64), atol=1e-12, rtol=0)
-    assert (centred[0, 2:] == 0).all()
-    centred.sum().backward()  # the mean is detached: the gradient is 1 at every unit with weight
+    assert (centered[0, 2:] == 0).all()
+    centered.sum().backward()  # the mean is detached: the gradient is 1 at every unit with weight
     torch.testing.assert_close(x.grad, (weights > 0).double()[:, :, None].expand_as(x), atol=0, rtol=0)
 
 
 def test_center_accepts_a_mask_and_an_empty_batch():
     x, _ = clouds()
-    centred = center(x, torch.ones(3, 4, dtype=torch.bool))
-    torch.testing.assert_close(centred, x - x.mean((0, 1)))
+    centered = center(x, torch.ones(3, 4, dtype=torch.bool))
+    torch.testing.assert_close(centered, x - x.mean((0, 1)))
     assert (center(x, torch.zeros(3, 4)) == 0).all()
     assert center(x.half(), torch.ones(3, 4)).dtype == torch.float32
     with pytest.raises(ConfigError, match=r"\(3, 4, 5\) and \(3, 5\)"):

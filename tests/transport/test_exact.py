@@ -40,7 +40,7 @@ def test_uniform_masses_of_equal_sizes_give_an_assignment(batch_of):
         np.testing.assert_allclose(result.plan[row], wanted, atol=1e-12)
 
 
-def test_potentials_are_feasible_tight_and_centred(batch_of):
+def test_potentials_are_feasible_tight_and_centered(batch_of):
     cost, a, b = batch_of()
     result = exact(cost, a, b)
     f, g = result.potential_source, result.potential_target

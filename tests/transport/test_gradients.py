@@ -54,7 +54,7 @@ def test_gradient_of_balanced_masses_along_directions_of_equal_totals(batch_of, 
         torch.testing.assert_close(slope, (above - below) / (2 * step), atol=1e-7, rtol=1e-7)
 
 
-def test_gradient_of_normalised_masses_is_the_potential(batch_of):
+def test_gradient_of_normalized_masses_is_the_potential(batch_of):
     cost, a, b = batch_of()
     a, b = a.requires_grad_(), b.requires_grad_()
     result = solve(cost, a, b, None)

@@ -1,4 +1,4 @@
-"""Null units against POT on the problem extended by hand, and against the linear programme they stand for."""
+"""Null units against POT on the problem extended by hand, and against the linear program they stand for."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def test_gradients_of_cost_and_masses(batch_of, epsilon):
     )
 
 
-def test_padding_and_bad_neighbours_change_nothing(batch_of):
+def test_padding_and_bad_neighbors_change_nothing(batch_of):
     cost, a, b = batch_of(ragged=False)
     alone = solve(cost, a, b, epsilon=0.05, share=0.5, tol=1e-10)
     wide = torch.full((6, 11, 9), torch.nan, dtype=torch.float64)

@@ -81,7 +81,7 @@ def test_unbalanced_plan_agrees_with_pot_solve(batch_of):
         np.testing.assert_allclose(result.plan[row], other.plan, atol=1e-7)
 
 
-def test_unbalanced_approaches_the_unregularised_solution(batch_of):
+def test_unbalanced_approaches_the_unregularized_solution(batch_of):
     cost, a, b = batch_of(ragged=False)
     result = sinkhorn(cost, a, b, epsilon=1e-3, relaxation=0.5, tol=1e-8, max_iter=50_000)
     for row in range(len(cost)):

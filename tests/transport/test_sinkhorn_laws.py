@@ -85,7 +85,7 @@ def test_padding_changes_nothing_whatever_it_holds(batch_of, seed, sizes, epsilo
 
 @few
 @given(seed=SEEDS, sizes=SIZES, epsilon=EPSILONS, relaxation=RELAXATIONS)
-def test_no_problem_depends_on_its_neighbours(batch_of, seed, sizes, epsilon, relaxation):
+def test_no_problem_depends_on_its_neighbors(batch_of, seed, sizes, epsilon, relaxation):
     cost, a, b = (tensor.float() for tensor in batch_of(seed, sizes=sizes))
     together = sinkhorn(cost, a, b, epsilon=epsilon, relaxation=relaxation)
     for row in range(len(cost)):

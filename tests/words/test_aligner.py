@@ -10,7 +10,7 @@ from otembed.config import WordAlignmentConfig
 from otembed.errors import ConfigError, ModelError, NumericsError
 from otembed.transport import solve
 from otembed.words import WordAligner, align
-from otembed.words.plan import RunningMean, centres, word_plans
+from otembed.words.plan import RunningMean, centers, word_plans
 from otembed.words.segment import joined
 from otembed.words.vectors import WordEncoder
 
@@ -43,8 +43,8 @@ def test_each_pair_is_solved_as_if_alone_and_stays_in_its_place(tiny_model):
     assert [len(found.links) for found in together[2:4]] == [0, 0]
 
 
-def test_the_plan_is_that_of_the_solver_on_centred_words(tiny_model):
-    """Encoding, centring, cost, prior and masses once more, by the definition, without padding."""
+def test_the_plan_is_that_of_the_solver_on_centered_words(tiny_model):
+    """Encoding, centering, cost, prior and masses once more, by the definition, without padding."""
     config = WordAlignmentConfig(layer=2, epsilon=0.1, relaxation=0.2, order_prior=0.3)
     texts = [[joined(text.split()) for text in side] for side in (SOURCES, TARGETS)]
     sides = [WordEncoder(tiny_model).encode(side, [2]) for side in texts]
@@ -65,19 +65,19 @@ def test_the_plan_is_that_of_the_solver_on_centred_words(tiny_model):
 
 
 @pytest.mark.parametrize("copies", [1, 12])
-def test_centres_are_the_means_of_the_words_so_far(tiny_model, copies):
-    """Fewer than 100 words on a side: the mean of both sides, so that a single word is not centred away."""
+def test_centers_are_the_means_of_the_words_so_far(tiny_model, copies):
+    """Fewer than 100 words on a side: the mean of both sides, so that a single word is not centered away."""
     texts = [[joined(text.split()) for text in side] * copies for side in (SOURCES, TARGETS)]
     sides = [WordEncoder(tiny_model).encode(side, [2]) for side in texts]
     running = RunningMean(), RunningMean()
-    assert [each.tolist() for each in centres(*running)] == [0, 0]
+    assert [each.tolist() for each in centers(*running)] == [0, 0]
     for mean, side in zip(running, sides, strict=True):
         mean.add(side[:2], 2)
         mean.add(side[2:], 2)
     words = [torch.cat([each.layers[2] for each in side]) for side in sides]
     assert (min(map(len, words)) < 100) == (copies == 1)
     expected = [torch.cat(words).mean(0)] * 2 if copies == 1 else [each.mean(0) for each in words]
-    for found, each in zip(centres(*running), expected, strict=True):
+    for found, each in zip(centers(*running), expected, strict=True):
         torch.testing.assert_close(found, each)
 
 

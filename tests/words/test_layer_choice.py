@@ -30,7 +30,7 @@ def planted(noise, generator, sentences=60):
 
 
 def by_definition(source, target):
-    """Agreement with numpy loops over centred words."""
+    """Agreement with numpy loops over centered words."""
     means = [np.concatenate([each.numpy() for each in side]).mean(0) for side in (source, target)]
 
     def share(pairs):

@@ -6,7 +6,7 @@ from html import escape
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from otembed.comparison.page.marks import colour, dot
+from otembed.comparison.page.marks import color, dot
 from otembed.comparison.tables import letter
 from otembed.results.format import percent
 
@@ -67,7 +67,7 @@ def _panel(heading: str, lines: dict[int, Line], models: Sequence[Document], sho
         return f"{100 * (step - first) / width:.2f},{y:.2f}"
 
     drawn = "".join(
-        f'<polyline points="{" ".join(place(*each) for each in line)}" fill="none" stroke="{colour(index)}"'
+        f'<polyline points="{" ".join(place(*each) for each in line)}" fill="none" stroke="{color(index)}"'
         f' stroke-width="2" vector-effect="non-scaling-stroke" stroke-linejoin="round"/>'
         for index, line in lines.items()
     )

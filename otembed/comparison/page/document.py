@@ -128,7 +128,7 @@ def _words(found: Document, names: Sequence[str]) -> str:
         for (task, row), group in groups.items()
     )
     return (
-        "<section><h2>Words linked in example sentences</h2><p class=soft>The stronger the colour, the likelier the"
+        "<section><h2>Words linked in example sentences</h2><p class=soft>The stronger the color, the likelier the"
         f" link; links that are made are framed. Of the first sentences of each text, long ones of at most 12 words.</p>{blocks}</section>"
     )
 

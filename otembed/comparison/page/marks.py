@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 SIGNS = {"better": "▲", "worse": "▼", "no clear difference": "="}
 CLASSES = {"better": "better", "worse": "worse", "no clear difference": "unclear"}
-COLOURS = 6
+COLORS = 6
 BAR, GAP = 9, 4
 REACH = 14
 """How far the line of no difference goes beyond a row's marks, to meet the next row's."""
 
 
-def colour(index: int) -> str:
-    """Return the CSS colour of a model."""
-    return f"var(--m{index % COLOURS})"
+def color(index: int) -> str:
+    """Return the CSS color of a model."""
+    return f"var(--m{index % COLORS})"
 
 
 def dot(index: int) -> str:
-    """Return the coloured square that stands for a model."""
-    return f'<span class="dot" style="background:{colour(index)}"></span>'
+    """Return the colored square that stands for a model."""
+    return f'<span class="dot" style="background:{color(index)}"></span>'
 
 
 def rounded_up(value: float) -> float:
@@ -114,7 +114,7 @@ def _figures(figures: Sequence[Document | None], top: float) -> str:
         middle = y + BAR / 2
         low, high, end = (100 * min(each[key], top) / top for key in ("low", "high", "value"))
         parts.append(
-            f'<rect x="0" y="{y}" width="{end:.2f}%" height="{BAR}" fill="{colour(index)}"/>'
+            f'<rect x="0" y="{y}" width="{end:.2f}%" height="{BAR}" fill="{color(index)}"/>'
             f'<line x1="{low:.2f}%" x2="{high:.2f}%" y1="{middle}" y2="{middle}" stroke="var(--ink)" stroke-width="1.5"/>'
         )
     return _svg(parts, len(figures) * (BAR + GAP) - GAP)

@@ -75,7 +75,7 @@ def calibrate(
 
     .. math:: C(t) = T (R(t) + E(t)) + (n - T) O(t)
 
-    for sources, and the same with m for targets. T is the generalised least squares solution of both at 32 scores;
+    for sources, and the same with m for targets. T is the generalized least squares solution of both at 32 scores;
     the covariance is that of the planted pairs. Then
 
     .. math:: P(t) = T R(t) / C(t), \quad F_1(t) = 2 T R(t) / (T + C(t)), \quad C(t) \text{ as counted.}

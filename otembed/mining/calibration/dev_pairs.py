@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from otembed.embeddings.vectors import Vectors
     from otembed.mining.mined import Collection
     from otembed.mining.pairing.pairing import Candidates
-    from otembed.mining.search.neighbors import Neighbours
+    from otembed.mining.search.neighbors import Neighbors
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ def open_dev_pairs(place: DevPlace, inputs: Sequence[Input], config: MiningConfi
 def calibrate_run(
     pairs: Candidates,
     collections: tuple[Collection, Collection],
-    found: tuple[Neighbours, Neighbours],
+    found: tuple[Neighbors, Neighbors],
     seeds: tuple[Collection, Collection],
     counts: PairCounts,
     config: MiningConfig,
@@ -127,7 +127,7 @@ def calibrate_run(
     collections
         Both sides.
     found
-        Their neighbours.
+        Their neighbors.
     seeds
         The development pairs, row by row.
     counts
@@ -184,8 +184,8 @@ def _lengths(collections: tuple[Collection, Collection]) -> tuple[np.ndarray | N
 
 
 def _seeds(own: Collection, collection: Collection) -> Seeds:
-    """Return planted rows, centred by the mean of the collection they join."""
-    side = replace(own.side, mean=collection.side.mean, centred=collection.side.centred)
+    """Return planted rows, centered by the mean of the collection they join."""
+    side = replace(own.side, mean=collection.side.mean, centered=collection.side.centered)
     return Seeds(side, None if own.lines is None else own.lines.lengths)
 
 

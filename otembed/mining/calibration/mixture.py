@@ -51,7 +51,7 @@ class Mixture:
 
     .. math:: C(t) = T (R(t) + E(t)) + (n - T) O(t)
 
-    pairs, and so do m targets. Both sides at 32 scores are solved for T by generalised least squares.
+    pairs, and so do m targets. Both sides at 32 scores are solved for T by generalized least squares.
 
     Parameters
     ----------
@@ -147,8 +147,8 @@ class Mixture:
 
 def _weights(parts: Doubles, rise: Doubles) -> Doubles:
     """Return the inverse covariance of the means of ``parts`` times ``rise``."""
-    centred = parts - parts.mean(axis=0)
-    covariance = centred.T @ centred / len(parts) ** 2
+    centered = parts - parts.mean(axis=0)
+    covariance = centered.T @ centered / len(parts) ** 2
     covariance += np.eye(len(covariance)) * max(RIDGE * np.trace(covariance) / len(covariance), 1e-12)
     weights: Doubles = np.linalg.solve(covariance, rise)
     return weights

@@ -10,7 +10,7 @@ import numpy as np
 from otembed.mining.calibration.mixture import Planted
 from otembed.mining.pairing.margin import margin_scores, mean_similarity
 from otembed.mining.search import kernels
-from otembed.mining.search.exact import exact_neighbours, slack_of
+from otembed.mining.search.exact import exact_neighbors, slack_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from otembed.config.mining import MiningConfig
     from otembed.mining.pairing.pairing import Candidates
     from otembed.mining.search.exact import Tiling
-    from otembed.mining.search.neighbors import Neighbours
+    from otembed.mining.search.neighbors import Neighbors
     from otembed.mining.search.sides import Side
 
     Doubles = NDArray[np.float64]
@@ -40,7 +40,7 @@ class Mined:
     side
         Its rows.
     found
-        Their neighbours.
+        Their neighbors.
     partner, cosine
         The row of the other side that each is paired with, -1 if with none; the cosine of the two.
     lengths
@@ -48,7 +48,7 @@ class Mined:
     """
 
     side: Side
-    found: Neighbours
+    found: Neighbors
     partner: Ids
     cosine: NDArray[np.float32]
     lengths: NDArray[np.int32] | None
@@ -65,7 +65,7 @@ class Seeds:
 def mined_sides(
     pairs: Candidates,
     sides: tuple[Side, Side],
-    found: tuple[Neighbours, Neighbours],
+    found: tuple[Neighbors, Neighbors],
     lengths: tuple[NDArray[np.int32] | None, NDArray[np.int32] | None],
 ) -> tuple[Mined, Mined]:
     """Return both sides of a run whose one-to-one pairs, without a threshold, are ``pairs``."""
@@ -89,7 +89,7 @@ def plant(
     """Say at which score each pair, and each of its sides without the other, would be mined.
 
     A pair is planted alone: its lines meet the collections and each other, never another planted line. The run
-    itself is not repeated. Its neighbour lists give what a further line would change: the means of the lines whose
+    itself is not repeated. Its neighbor lists give what a further line would change: the means of the lines whose
     lists it enters, so the scores of their own pairs as well.
 
     Parameters
@@ -97,7 +97,7 @@ def plant(
     source, target
         Both sides of the run.
     seeds
-        Source and target lines of the pairs, row by row, centred as the sides are.
+        Source and target lines of the pairs, row by row, centered as the sides are.
     config
         ``k``, ``margin`` and ``min_cosine``; pairs are one-to-one.
     fits
@@ -150,7 +150,7 @@ class _Meeting:
         tiling: Tiling | None,
     ) -> None:
         k, self.margin, self.mates = config.k, config.margin, mates
-        lists, _ = exact_neighbours(seeds.side, there.side, k, tiling=tiling, workers=1)
+        lists, _ = exact_neighbors(seeds.side, there.side, k, tiling=tiling, workers=1)
         planted, width = lists.ids.shape
         self.last, self.full = lists.scores[:, -1], width == k
         self.mean = mean_similarity(lists)

@@ -1,4 +1,4 @@
-"""Margin scores: how much nearer two lines are to each other than to their neighbours."""
+"""Margin scores: how much nearer two lines are to each other than to their neighbors."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from otembed.errors import ConfigError, did_you_mean
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from otembed.mining.search.neighbors import Neighbours
+    from otembed.mining.search.neighbors import Neighbors
 
     Doubles = NDArray[np.float64]
 
 MARGINS = ("ratio", "distance", "absolute")
-# Means of centred vectors come near zero and below: the ratio of a pair with such neighbours would be arbitrary.
+# Means of centered vectors come near zero and below: the ratio of a pair with such neighbors would be arbitrary.
 SMALLEST_BASE = 0.1
 
 
-def mean_similarity(neighbours: Neighbours) -> Doubles:
-    """Return for each row the mean cosine (n,) of its neighbours, float64."""
-    means: Doubles = neighbours.scores.mean(axis=1, dtype=np.float64)
+def mean_similarity(neighbors: Neighbors) -> Doubles:
+    """Return for each row the mean cosine (n,) of its neighbors, float64."""
+    means: Doubles = neighbors.scores.mean(axis=1, dtype=np.float64)
     return means
 
 
 def margin_scores(cosines: NDArray[np.float32], source: Doubles, target: Doubles, margin: str) -> Doubles:
-    r"""Score pairs by their cosine against the neighbourhoods of both lines.
+    r"""Score pairs by their cosine against the neighborhoods of both lines.
 
     With :math:`b = \frac12 (\bar c_k(x) + \bar c_k(y))`, the mean of both lines' mean cosines with their k nearest
-    neighbours on the other side [1]_:
+    neighbors on the other side [1]_:
 
     - ``ratio``: :math:`\cos(x, y) / \max(b, 0.1)`,
     - ``distance``: :math:`\cos(x, y) - b`,
@@ -41,7 +41,7 @@ def margin_scores(cosines: NDArray[np.float32], source: Doubles, target: Doubles
     cosines
         (p,) cosines of the pairs.
     source, target
-        (p,) mean cosines of each pair's source and target with its neighbours.
+        (p,) mean cosines of each pair's source and target with its neighbors.
     margin
         One of the three.
 
@@ -57,7 +57,7 @@ def margin_scores(cosines: NDArray[np.float32], source: Doubles, target: Doubles
 
     Notes
     -----
-    The floor of .1 matters for centred vectors of small collections alone, whose means can be zero or negative.
+    The floor of .1 matters for centered vectors of small collections alone, whose means can be zero or negative.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""From neighbours to pairs: candidates of both directions, filters, and which of them become pairs."""
+"""From neighbors to pairs: candidates of both directions, filters, and which of them become pairs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from otembed.config.mining import MiningConfig
-    from otembed.mining.search.neighbors import Neighbours
+    from otembed.mining.search.neighbors import Neighbors
 
     Ids = NDArray[np.int64]
     Scores = NDArray[np.float32]
@@ -48,15 +48,15 @@ class Candidates:
 
 
 def pair_up(
-    forward: Neighbours,
-    backward: Neighbours,
+    forward: Neighbors,
+    backward: Neighbors,
     config: MiningConfig,
     *,
     threshold: float | None = None,
     keep: Keep | None = None,
     cosines: tuple[Scores, Scores] | None = None,
 ) -> tuple[Candidates, int]:
-    """Choose pairs among the neighbours of both directions.
+    """Choose pairs among the neighbors of both directions.
 
     - ``one-to-one``: all candidates of both directions, the best first, each line used once.
     - ``forward`` (``backward``): the best ``top_k`` candidates of each source (target).
@@ -111,7 +111,7 @@ def pair_up(
 
 
 def _candidates(
-    own: Neighbours, means: tuple[NDArray[np.float64], NDArray[np.float64]], margin: str, cosines: Scores | None
+    own: Neighbors, means: tuple[NDArray[np.float64], NDArray[np.float64]], margin: str, cosines: Scores | None
 ) -> Candidates:
     rows, k = own.ids.shape
     source, target = np.repeat(np.arange(rows), k), own.ids.ravel()
@@ -132,7 +132,7 @@ def _joined(first: Candidates, second: Candidates) -> Candidates:
     return Candidates(*(np.concatenate([getattr(each, name) for each in (first, second)]) for name in vars(first)))
 
 
-def _in_lists(found: Candidates, forward: Neighbours) -> NDArray[np.bool_]:
+def _in_lists(found: Candidates, forward: Neighbors) -> NDArray[np.bool_]:
     """Return which candidates the search from the source has found as well."""
     mask = np.empty(len(found), np.bool_)
     kernels.listed(forward.ids, found.source, found.target, mask)

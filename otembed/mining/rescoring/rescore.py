@@ -1,6 +1,6 @@
 """Words decide close calls: candidates are also compared by what it costs to carry one line's words to the other's.
 
-Only neighbours that the search has found are looked at. ``words.py`` keeps the word states, ``word_scores.py``
+Only neighbors that the search has found are looked at. ``words.py`` keeps the word states, ``word_scores.py``
 compares lines by them; this is the walk through the lists.
 """
 
@@ -18,9 +18,9 @@ from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.errors import ConfigError
 from otembed.mining.pairing.pairing import CANDIDATE
 from otembed.mining.rescoring.word_scores import BLOCK, CELLS, WORDS, batch_bytes, word_similarity
-from otembed.mining.rescoring.words import WordStore, centre_words
+from otembed.mining.rescoring.words import WordStore, center_words
 from otembed.mining.search import exact
-from otembed.mining.search.neighbors import NEIGHBOUR, Neighbours, SearchState
+from otembed.mining.search.neighbors import NEIGHBOR, Neighbors, SearchState
 from otembed.runtime.progress import Progress, silent
 from otembed.words.layer_choice import SHARE_OF_DEPTH, stored_layer
 from otembed.words.vectors import WordEncoder
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     Ids = NDArray[np.int64]
 
 RESCORE_SCHEMA = 1
-# Bytes that a neighbour's transport value and its similarity take in addition.
+# Bytes that a neighbor's transport value and its similarity take in addition.
 VALUES = 8
 # Bytes of a line's and of a word's place in the files of states.
 LINE_PLACE, WORD_PLACE = 16, 9
@@ -67,12 +67,12 @@ class Rescorer:
     def words(self, *, center: bool, progress: Progress = silent) -> tuple[WordSide, WordSide]:
         """Return the words of both sides, encoding what is not in the cache."""
         left, right = (store.fill(batch_size=self.config.batch_size, progress=progress) for store in self.stores)
-        return centre_words(left, right, center=center)
+        return center_words(left, right, center=center)
 
     def lists(
-        self, forward: Neighbours, backward: Neighbours, *, center: bool, progress: Progress = silent
+        self, forward: Neighbors, backward: Neighbors, *, center: bool, progress: Progress = silent
     ) -> Rescored:
-        """Return the lists of a search with the similarity of :func:`rescore`; centred as the lines are."""
+        """Return the lists of a search with the similarity of :func:`rescore`; centered as the lines are."""
         words = self.words(center=center, progress=progress)
         name = state_name(forward, backward, *words, self.config.rescore_epsilon)
         return rescore(
@@ -92,7 +92,7 @@ class Rescorer:
         longest = max(store.longest for store in self.stores)
         states = LINE_PLACE * sum(lines) + WORD_PLACE * words
         at_once = batch_bytes(self.stores[0].dimension, longest, k)
-        return (NEIGHBOUR + VALUES) * k * sum(lines) + max(states + at_once, CANDIDATE * k * sum(lines))
+        return (NEIGHBOR + VALUES) * k * sum(lines) + max(states + at_once, CANDIDATE * k * sum(lines))
 
 
 def open_rescorer(
@@ -144,13 +144,13 @@ def open_rescorer(
 
 @dataclass(frozen=True, eq=False)
 class Rescored:
-    """Neighbour lists of both sides whose scores are the mixed similarity, in the order of the search.
+    """Neighbor lists of both sides whose scores are the mixed similarity, in the order of the search.
 
     ``words`` of both sides, ``weight`` and ``epsilon`` serve pairs that are in no list.
     """
 
-    forward: Neighbours
-    backward: Neighbours
+    forward: Neighbors
+    backward: Neighbors
     words: tuple[WordSide, WordSide]
     weight: float
     epsilon: float
@@ -173,8 +173,8 @@ class Rescored:
 
 
 def rescore(
-    forward: Neighbours,
-    backward: Neighbours,
+    forward: Neighbors,
+    backward: Neighbors,
     words: tuple[WordSide, WordSide],
     *,
     weight: float,
@@ -188,7 +188,7 @@ def rescore(
 
     with :math:`\mathrm{OT}_\varepsilon` the balanced transport value between the lines' words under the cosine cost
     and even masses (minus :func:`otembed.words.ot_similarity`). Both terms are at most 1, and near 0 for
-    unrelated lines of centred vectors. Where the encoder saw no word of a line, the cosine stands alone.
+    unrelated lines of centered vectors. Where the encoder saw no word of a line, the cosine stands alone.
 
     Parameters
     ----------
@@ -237,7 +237,7 @@ def rescore(
                 saved, fresh = monotonic(), False
             progress("comparing words", done, total)
     there, back = (
-        Neighbours(mix(found.scores, own.scores, weight), found.ids)
+        Neighbors(mix(found.scores, own.scores, weight), found.ids)
         for found, own in ((forward, state.forward), (backward, state.backward))
     )
     return Rescored(there, back, words, weight, epsilon)
@@ -250,12 +250,10 @@ def mix(cosines: Floats, words: Floats, weight: float) -> Floats:
     return found
 
 
-def state_name(
-    forward: Neighbours, backward: Neighbours, source: WordSide, target: WordSide, epsilon: float
-) -> str:
+def state_name(forward: Neighbors, backward: Neighbors, source: WordSide, target: WordSide, epsilon: float) -> str:
     """Return the name under which transport values are kept: a hash of all that they depend on."""
     total = blake2b(digest_size=DIGEST_BYTES)
-    sides = [(each.side.digest, each.side.centred, each.side.mean.tobytes()) for each in (source, target)]
+    sides = [(each.side.digest, each.side.centered, each.side.mean.tobytes()) for each in (source, target)]
     total.update(repr((RESCORE_SCHEMA, sides, epsilon, BLOCK, CELLS, WORDS)).encode())
     for array in (source.bounds, target.bounds, forward.ids, backward.ids):
         total.update(repr(array.shape).encode())
@@ -263,13 +261,13 @@ def state_name(
     return total.hexdigest()
 
 
-def _unsolved(found: Neighbours) -> Neighbours:
+def _unsolved(found: Neighbors) -> Neighbors:
     """Return the lists with minus infinity in place of transport values."""
-    return Neighbours(np.full(found.ids.shape, -np.inf, np.float32), found.ids)
+    return Neighbors(np.full(found.ids.shape, -np.inf, np.float32), found.ids)
 
 
 def _turned(
-    forward: Neighbours, words: tuple[WordSide, WordSide], rows: Ids, columns: Ids, epsilon: float
+    forward: Neighbors, words: tuple[WordSide, WordSide], rows: Ids, columns: Ids, epsilon: float
 ) -> Floats:
     """Return values of pairs of the target's lists: those that the source's lists hold are taken from there."""
     known = forward.ids[rows] == columns[:, None]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
     Ids = NDArray[np.int64]
 
-# Neighbour lists whose pairs are compared together. This and the next three cut the work into batches, which decide
+# Neighbor lists whose pairs are compared together. This and the next three cut the work into batches, which decide
 # the last bits of a value: they are no settings, so that the same lines always give the same bytes.
 BLOCK = 1024
 # Most cost cells and most words of a batch, with padding; a single pair may exceed them.

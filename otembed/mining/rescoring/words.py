@@ -182,7 +182,7 @@ class WordStore:
         return rows.astype(np.float16)
 
 
-def centre_words(source: WordSide, target: WordSide, *, center: bool) -> tuple[WordSide, WordSide]:
+def center_words(source: WordSide, target: WordSide, *, center: bool) -> tuple[WordSide, WordSide]:
     """Return both sides less their means, as lines are; with fewer than 100 words on a side less that of both."""
     if not center:
         return source, target
@@ -192,7 +192,7 @@ def centre_words(source: WordSide, target: WordSide, *, center: bool) -> tuple[W
         joint = (means[0] * sizes[0] + means[1] * sizes[1]) / sum(sizes)
         means = [joint, joint]
     left, right = (
-        replace(each, side=replace(each.side, mean=mean, centred=True))
+        replace(each, side=replace(each.side, mean=mean, centered=True))
         for each, mean in zip((source, target), means, strict=True)
     )
     return left, right

@@ -16,8 +16,8 @@ import numpy as np
 
 from otembed.errors import ConfigError, DataError, did_you_mean
 from otembed.mining.search import kernels
-from otembed.mining.search.exact import check_sides, exact_neighbours
-from otembed.mining.search.neighbors import Neighbours, SearchState
+from otembed.mining.search.exact import check_sides, exact_neighbors
+from otembed.mining.search.neighbors import Neighbors, SearchState
 from otembed.runtime.processors import available_workers
 from otembed.runtime.progress import Progress, silent
 
@@ -42,7 +42,7 @@ GRAPH_LINKS = 32
 
 @dataclass(frozen=True)
 class Method:
-    """How an index is made and asked: candidates a neighbour that are re-ranked, and bytes a row of it."""
+    """How an index is made and asked: candidates a neighbor that are re-ranked, and bytes a row of it."""
 
     candidates: int
     bytes_per_row: Any
@@ -80,7 +80,7 @@ def index_bytes(method: str, rows: int, dimension: int) -> int:
     return 0 if method not in METHODS else int(rows * METHODS[method].bytes_per_row(dimension))
 
 
-def approximate_neighbours(
+def approximate_neighbors(
     source: Side,
     target: Side,
     k: int,
@@ -90,11 +90,11 @@ def approximate_neighbours(
     cache: Path | None = None,
     state_file: Path | None = None,
     progress: Progress = silent,
-) -> tuple[Neighbours, Neighbours, float]:
-    """Return the k nearest neighbours of each row of both sides as far as an index finds them, and its recall.
+) -> tuple[Neighbors, Neighbors, float]:
+    """Return the k nearest neighbors of each row of both sides as far as an index finds them, and its recall.
 
     Each side is indexed, the other looks its candidates up, and their exact cosines decide, as in
-    :func:`otembed.mining.search.exact.exact_neighbours`. A pair found from one side counts for both. Rows for which the
+    :func:`otembed.mining.search.exact.exact_neighbors`. A pair found from one side counts for both. Rows for which the
     index gives too few candidates (index -1) are searched exactly. A side of fewer than 1,000 rows is searched
     exactly, whatever the method.
 
@@ -115,7 +115,7 @@ def approximate_neighbours(
     Returns
     -------
     tuple
-        Lists of both sides, full: no -1 in them. Recall: the share of the true neighbours of up to 1,000 rows of
+        Lists of both sides, full: no -1 in them. Recall: the share of the true neighbors of up to 1,000 rows of
         each side that were found.
 
     Raises
@@ -136,7 +136,7 @@ def approximate_neighbours(
         for queries, base, found in ((source, target, state.forward), (target, source, state.backward)):
             if len(base) < MIN_ROWS:
                 logger.info("%s has too few rows for an index and is searched exactly", base.vectors.name)
-                found.merge(exact_neighbours(queries, base, k, workers=workers)[0])
+                found.merge(exact_neighbors(queries, base, k, workers=workers)[0])
                 continue
             index = _index(base, method, cache, progress)
             _look_up(queries, base, index, found, METHODS[method].candidates, progress)
@@ -168,7 +168,7 @@ def _threads(workers: int) -> Iterator[None]:
 def _index(base: Side, method: str, cache: Path | None, progress: Progress) -> Any:
     path = None
     if cache is not None:
-        key = repr((INDEX_SCHEMA, faiss.__version__, method, base.digest, base.centred))
+        key = repr((INDEX_SCHEMA, faiss.__version__, method, base.digest, base.centered))
         path = cache / f"{blake2b(key.encode(), digest_size=16).hexdigest()}.faiss"
         if path.exists():
             try:
@@ -218,7 +218,7 @@ def _save(index: Any, path: Path) -> None:
         ) from error
 
 
-def _look_up(queries: Side, base: Side, index: Any, found: Neighbours, factor: int, progress: Progress) -> None:
+def _look_up(queries: Side, base: Side, index: Any, found: Neighbors, factor: int, progress: Progress) -> None:
     wanted = min(found.ids.shape[1] * factor, len(base))
     for start in range(0, len(queries), QUERIES):
         rows = queries.read(start, start + QUERIES)
@@ -234,17 +234,17 @@ def _look_up(queries: Side, base: Side, index: Any, found: Neighbours, factor: i
         progress("looking up", start + len(rows), len(queries))
 
 
-def _fill(queries: Side, base: Side, found: Neighbours, k: int, workers: int) -> None:
+def _fill(queries: Side, base: Side, found: Neighbors, k: int, workers: int) -> None:
     """Search exactly the rows whose lists have free places."""
     short = np.flatnonzero(found.ids[:, -1] < 0)
     if len(short):
         logger.info("%d rows of %s were searched exactly", len(short), queries.vectors.name)
-        exact = exact_neighbours(queries.choose(short), base, k, workers=workers)[0]
+        exact = exact_neighbors(queries.choose(short), base, k, workers=workers)[0]
         found.scores[short], found.ids[short] = exact.scores, exact.ids
 
 
-def _recall(queries: Side, base: Side, found: Neighbours, k: int, workers: int) -> float:
+def _recall(queries: Side, base: Side, found: Neighbors, k: int, workers: int) -> float:
     chosen = np.unique(np.linspace(0, len(queries) - 1, min(len(queries), RECALL_QUERIES)).astype(np.int64))
-    exact = exact_neighbours(queries.choose(chosen), base, k, workers=workers)[0]
-    # As good as a true neighbour is one: equal scores are not told apart by an index.
+    exact = exact_neighbors(queries.choose(chosen), base, k, workers=workers)[0]
+    # As good as a true neighbor is one: equal scores are not told apart by an index.
     return float((found.scores[chosen] >= exact.scores[:, -1:]).mean())

@@ -1,4 +1,4 @@
-"""Finished blocks of a search in files: rows of the source by rows of the target, and the neighbours among them."""
+"""Finished blocks of a search in files: rows of the source by rows of the target, and the neighbors among them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exact search: neighbours in both directions from one pass over the tiles of the similarity matrix."""
+"""Exact search: neighbors in both directions from one pass over the tiles of the similarity matrix."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from otembed.errors import ConfigError, DataError
 from otembed.mining.search import kernels
 from otembed.mining.search.blocks import Block, take_up_left
-from otembed.mining.search.neighbors import Neighbours, SearchState
+from otembed.mining.search.neighbors import Neighbors, SearchState
 from otembed.runtime.processors import available_workers
 from otembed.runtime.progress import Progress, silent
 
@@ -53,11 +53,11 @@ class Tiling:
                 raise ConfigError(f"{name} is {value}", "Give a whole number from 1.")
 
     def memory(self, dimension: int) -> int:
-        """Return the bytes that one worker needs beside its neighbour lists."""
+        """Return the bytes that one worker needs beside its neighbor lists."""
         return 4 * (self.rows * self.columns + dimension * (self.stripe + 2 * self.rows))
 
 
-def exact_neighbours(
+def exact_neighbors(
     source: Side,
     target: Side,
     k: int,
@@ -66,8 +66,8 @@ def exact_neighbours(
     workers: int | None = None,
     state_file: Path | None = None,
     progress: Progress = silent,
-) -> tuple[Neighbours, Neighbours]:
-    r"""Return the k nearest neighbours of each source row among the targets, and the other way round.
+) -> tuple[Neighbors, Neighbors]:
+    r"""Return the k nearest neighbors of each source row among the targets, and the other way round.
 
     The score of two rows is their dot product, summed in float64 in a fixed order and rounded to float32;
     equal scores are ordered by id. A float32 matrix product only screens: rounding moves it by at most
@@ -80,7 +80,7 @@ def exact_neighbours(
     source, target
         The sides; streamed from their files.
     k
-        Neighbours kept; with fewer rows on a side, all of them.
+        Neighbors kept; with fewer rows on a side, all of them.
     tiling
         Sizes of the pieces.
     workers
@@ -132,7 +132,7 @@ def check_sides(source: Side, target: Side, k: int) -> None:
 def slack_of(dimension: int) -> float:
     """Return how far a float32 matrix product of unit rows may be from their exact products.
 
-    The bound of :func:`exact_neighbours`; a little more for rows that rounding has left a little longer than 1.
+    The bound of :func:`exact_neighbors`; a little more for rows that rounding has left a little longer than 1.
     """
     return (dimension + 4) * 2.0**-24 * 1.001
 
@@ -140,8 +140,8 @@ def slack_of(dimension: int) -> float:
 def screen_stripe(
     rows: Floats,
     columns: Floats,
-    forward: Neighbours,
-    backward: Neighbours,
+    forward: Neighbors,
+    backward: Neighbors,
     first_row: int,
     first_column: int,
     tile: Floats,
@@ -213,7 +213,7 @@ class _Search:
         return -(-(stop - start) // self.tiling.columns)
 
     def _work(self, queue: Iterator[tuple[int, int]]) -> None:
-        own = Neighbours.none(*self.state.forward.ids.shape)
+        own = Neighbors.none(*self.state.forward.ids.shape)
         tile = np.empty(self.tiling.rows * self.tiling.columns, np.float32)
         while True:
             with self.lock:
@@ -228,11 +228,9 @@ class _Search:
             with self.lock:
                 self._finish(*stripe, own, found)
 
-    def _stripe(self, start: int, stop: int, own: Neighbours, tile: np.ndarray) -> Neighbours | None:
+    def _stripe(self, start: int, stop: int, own: Neighbors, tile: np.ndarray) -> Neighbors | None:
         columns = self.target.read(start, stop)
-        found = Neighbours(
-            self.state.backward.scores[start:stop].copy(), self.state.backward.ids[start:stop].copy()
-        )
+        found = Neighbors(self.state.backward.scores[start:stop].copy(), self.state.backward.ids[start:stop].copy())
         for first in range(0, len(self.source), self.tiling.rows):
             if self.stopped.is_set():
                 return None
@@ -240,14 +238,14 @@ class _Search:
             # A block that another engine has searched is in the lists already.
             if not self.state.covers(Block(first, last, start, stop)):
                 rows = self.source.read(first, last)
-                lists = Neighbours(own.scores[first:last], own.ids[first:last])
+                lists = Neighbors(own.scores[first:last], own.ids[first:last])
                 screen_stripe(rows, columns, lists, found, first, start, tile, self.tiling.columns)
             with self.lock:
                 self.tiles_done += self._tiles(start, stop)
                 self.progress("searching", self.tiles_done, self.tiles_all)
         return found
 
-    def _finish(self, start: int, stop: int, own: Neighbours, found: Neighbours) -> None:
+    def _finish(self, start: int, stop: int, own: Neighbors, found: Neighbors) -> None:
         self.state.forward.merge(own)
         self.state.backward.scores[start:stop] = found.scores
         self.state.backward.ids[start:stop] = found.ids

@@ -62,7 +62,7 @@ def scale_to_unit(rows: Floats, state: NDArray[np.uint8]) -> None:
 
 
 @njit(cache=True, nogil=True)
-def centre(rows: Floats, mean: Doubles) -> None:
+def center(rows: Floats, mean: Doubles) -> None:
     """Take ``mean`` from unit rows and scale them to unit length again, in place.
 
     A row that equals the mean keeps no direction and becomes zero.
@@ -109,7 +109,7 @@ def insert(scores: Floats, ids: Ids, score: np.float32, key: int) -> None:
 
 @njit(cache=True, nogil=True)
 def merge_lists(scores: Floats, ids: Ids, more_scores: Floats, more_ids: Ids) -> None:
-    """Merge the lists ``more`` into ``scores`` and ``ids``, row by row; -1 is no neighbour."""
+    """Merge the lists ``more`` into ``scores`` and ``ids``, row by row; -1 is no neighbor."""
     for r in range(len(scores)):
         for c in range(more_ids.shape[1]):
             if more_ids[r, c] >= 0:
@@ -118,7 +118,7 @@ def merge_lists(scores: Floats, ids: Ids, more_scores: Floats, more_ids: Ids) ->
 
 @njit(cache=True, nogil=True)
 def merge_turned(scores: Floats, ids: Ids, more_scores: Floats, more_ids: Ids) -> None:
-    """Merge the lists of the other side into ``scores`` and ``ids``: a neighbour of mine has me as a candidate."""
+    """Merge the lists of the other side into ``scores`` and ``ids``: a neighbor of mine has me as a candidate."""
     for r in range(len(more_ids)):
         for c in range(more_ids.shape[1]):
             if more_ids[r, c] >= 0:
@@ -141,7 +141,7 @@ def screen(
     """Bring the lists of a tile's rows and columns up to date in one walk over its cells.
 
     ``tile`` (a, b) holds x @ y.T to within ``slack``. A cell is worth its exact product where the tile's value
-    reaches the last score of either list less the slack, so no neighbour can be missed however the matrix
+    reaches the last score of either list less the slack, so no neighbor can be missed however the matrix
     product was computed, and the lists hold exact scores alone.
     """
     last_row, last_column = row_scores.shape[1] - 1, column_scores.shape[1] - 1

@@ -1,4 +1,4 @@
-"""The k nearest neighbours of every row of both sides, and the state of a search that can go on after a cut."""
+"""The k nearest neighbors of every row of both sides, and the state of a search that can go on after a cut."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Bytes of one neighbour in a list: a float32 and an int64.
-NEIGHBOUR = 12
+# Bytes of one neighbor in a list: a float32 and an int64.
+NEIGHBOR = 12
 
 
 @dataclass(frozen=True, eq=False)
-class Neighbours:
-    """Neighbours of each row of one side among the rows of the other.
+class Neighbors:
+    """Neighbors of each row of one side among the rows of the other.
 
     Parameters
     ----------
@@ -40,12 +40,12 @@ class Neighbours:
     ids: Ids
 
     @classmethod
-    def none(cls, rows: int, k: int) -> Neighbours:
+    def none(cls, rows: int, k: int) -> Neighbors:
         """Return lists with every place free."""
         return cls(np.full((rows, k), -np.inf, np.float32), np.full((rows, k), -1, np.int64))
 
-    def merge(self, more: Neighbours) -> None:
-        """Take up neighbours of the same rows; in any order, and again without harm."""
+    def merge(self, more: Neighbors) -> None:
+        """Take up neighbors of the same rows; in any order, and again without harm."""
         kernels.merge_lists(self.scores, self.ids, more.scores, more.ids)
 
 
@@ -57,15 +57,15 @@ class SearchState:
     rows, columns
         Rows of the source and of the target.
     k
-        Neighbours kept of each; with fewer rows on the other side, all of them.
+        Neighbors kept of each; with fewer rows on the other side, all of them.
 
     ``done`` says which columns were compared with all rows, ``blocks`` what else was compared; the lists hold all that
     was found there, and may hold more. ``recall`` is the measured recall of an approximate search, None of an exact one.
     """
 
     def __init__(self, rows: int, columns: int, k: int) -> None:
-        self.forward = Neighbours.none(rows, min(k, columns))
-        self.backward = Neighbours.none(columns, min(k, rows))
+        self.forward = Neighbors.none(rows, min(k, columns))
+        self.backward = Neighbors.none(columns, min(k, rows))
         self.done = np.zeros(columns, bool)
         self.blocks: set[Block] = set()
         self.recall: float | None = None
@@ -81,7 +81,7 @@ class SearchState:
         """Take up what was found in a block, and note it as done; False if the lists do not fit it."""
         rows, columns = slice(*block[:2]), slice(*block[2:])
         parts = [
-            Neighbours(own.scores[part], own.ids[part])
+            Neighbors(own.scores[part], own.ids[part])
             for own, part in ((self.forward, rows), (self.backward, columns))
         ]
         wide = [
@@ -91,7 +91,7 @@ class SearchState:
         if not all(wide) or block.last_row > len(self.forward.ids) or block.last_column > len(self.done):
             return False
         for (scores, ids), own in zip(lists, parts, strict=True):
-            own.merge(Neighbours(scores, ids))
+            own.merge(Neighbors(scores, ids))
         self.blocks.add(block)
         self._settle(columns)
         return True
@@ -130,7 +130,7 @@ class SearchState:
                 saved = {name: file[name] for name in file.files}
             done, recall = saved["done"], float(saved["recall"])
             blocks = {Block(*each) for each in saved["blocks"].tolist()}
-            lists = [Neighbours(saved[f"{side}_scores"], saved[f"{side}_ids"]) for side in ("forward", "backward")]
+            lists = [Neighbors(saved[f"{side}_scores"], saved[f"{side}_ids"]) for side in ("forward", "backward")]
             fits = done.shape == self.done.shape and all(
                 found.scores.shape == found.ids.shape == own.ids.shape
                 for found, own in zip(lists, (self.forward, self.backward), strict=True)

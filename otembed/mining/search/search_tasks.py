@@ -1,4 +1,4 @@
-"""The exact search in blocks of rows by columns, each a task that reads vectors and writes neighbour lists."""
+"""The exact search in blocks of rows by columns, each a task that reads vectors and writes neighbor lists."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from otembed.errors import DataError
 from otembed.mining.search.blocks import Block, block_folder, clear, save_arrays, take_up, take_up_left
 from otembed.mining.search.exact import SAVE_SECONDS, Tiling, check_sides, screen_stripe
-from otembed.mining.search.neighbors import Neighbours, SearchState
+from otembed.mining.search.neighbors import Neighbors, SearchState
 from otembed.runtime.executors import refuse_memory
 from otembed.runtime.progress import Progress, silent
 
@@ -53,16 +53,16 @@ class SearchWork:
 
     def _search(self, tile: np.ndarray, block: Block) -> Block:
         rows, columns = block.last_row - block.first_row, block.last_column - block.first_column
-        forward = Neighbours.none(rows, min(self.k, columns))
-        backward = Neighbours.none(columns, min(self.k, rows))
+        forward = Neighbors.none(rows, min(self.k, columns))
+        backward = Neighbors.none(columns, min(self.k, rows))
         for start in range(block.first_column, block.last_column, self.tiling.stripe):
             stripe = self.target.read(start, min(start + self.tiling.stripe, block.last_column))
             here = slice(start - block.first_column, start - block.first_column + len(stripe))
-            found = Neighbours(backward.scores[here], backward.ids[here])
+            found = Neighbors(backward.scores[here], backward.ids[here])
             for first in range(block.first_row, block.last_row, self.tiling.rows):
                 part = self.source.read(first, min(first + self.tiling.rows, block.last_row))
                 there = slice(first - block.first_row, first - block.first_row + len(part))
-                lists = Neighbours(forward.scores[there], forward.ids[there])
+                lists = Neighbors(forward.scores[there], forward.ids[there])
                 screen_stripe(part, stripe, lists, found, first, start, tile, self.tiling.columns)
         save_arrays(
             self.folder / block.file,
@@ -74,7 +74,7 @@ class SearchWork:
         return block
 
 
-def exact_neighbours_apart(
+def exact_neighbors_apart(
     source: Side,
     target: Side,
     k: int,
@@ -84,8 +84,8 @@ def exact_neighbours_apart(
     tiling: Tiling | None = None,
     block_rows: int = BLOCK_ROWS,
     progress: Progress = silent,
-) -> tuple[Neighbours, Neighbours]:
-    """Return what :func:`otembed.mining.search.exact.exact_neighbours` returns, byte for byte, found by an executor's tasks.
+) -> tuple[Neighbors, Neighbors]:
+    """Return what :func:`otembed.mining.search.exact.exact_neighbors` returns, byte for byte, found by an executor's tasks.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def exact_neighbours_apart(
     executor
         Does the blocks.
     state_file
-        What has been found; its neighbour folder ``.blocks`` holds the blocks that are not in it yet. A run goes on
+        What has been found; its neighbor folder ``.blocks`` holds the blocks that are not in it yet. A run goes on
         from both, whatever engine left them.
     block_rows
         Most rows and most columns of a block; smaller collections are cut smaller, for work for everybody.

@@ -1,4 +1,4 @@
-"""One side of a search: its vectors as unit rows, less their mean if they are centred, read block by block."""
+"""One side of a search: its vectors as unit rows, less their mean if they are centered, read block by block."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class Side:
         (d,) float64 mean of all unit rows of the side, added one after the other.
     digest
         Hash of the rows: what was found for these rows holds as long as it is the same.
-    centred
+    centered
         Whether rows are read less their mean, at unit length again.
     """
 
     vectors: Vectors
     mean: NDArray[np.float64]
     digest: str
-    centred: bool = False
+    centered: bool = False
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -60,8 +60,8 @@ class Side:
 
     def _ready(self, rows: Floats) -> Floats:
         kernels.scale_to_unit(rows, np.empty(len(rows), np.uint8))
-        if self.centred:
-            kernels.centre(rows, self.mean)
+        if self.centered:
+            kernels.center(rows, self.mean)
         return rows
 
 

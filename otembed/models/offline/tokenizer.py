@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from otembed.models.offline.file import OfflineFile
 
-NORMALISER_RULE = "nmt_nfkc"
+NORMALIZER_RULE = "nmt_nfkc"
 """The SentencePiece rule that XLM-R was trained with."""
 
 OFFLINE_EXTRA_HINT = 'Install it: pip install "otembed[offline]"'
@@ -30,9 +30,9 @@ SPECIAL_TOKENS = {
 
 
 def build_tokenizer(file: OfflineFile) -> Tokenizer:
-    """Return the tokenizer whose vocabulary and normalisation ``file`` describes.
+    """Return the tokenizer whose vocabulary and normalization ``file`` describes.
 
-    Text is normalised with SentencePiece's own ``nmt_nfkc`` map, corrected where ``file`` records that
+    Text is normalized with SentencePiece's own ``nmt_nfkc`` map, corrected where ``file`` records that
     the release XLM-R was trained with mapped a character otherwise (the zero-width joiner above all,
     which Malayalam uses). Every word starts with "▁"; a sentence is ``<s> ... </s>``.
 
@@ -43,7 +43,7 @@ def build_tokenizer(file: OfflineFile) -> Tokenizer:
     """
     vocabulary = list(zip(file.pieces, file.scores.tolist(), strict=True))
     tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=file.unknown, byte_fallback=False))
-    tokenizer.normalizer = _normaliser(file.normalised)
+    tokenizer.normalizer = _normalizer(file.normalized)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")]
     )
@@ -59,12 +59,12 @@ def build_tokenizer(file: OfflineFile) -> Tokenizer:
     return tokenizer
 
 
-def _normaliser(normalised: dict[str, str]) -> normalizers.Normalizer:
+def _normalizer(normalized: dict[str, str]) -> normalizers.Normalizer:
     current = normalizers.Precompiled(nmt_nfkc_map())
-    # Between letters, where no rule about neighbouring marks or spaces at the ends can interfere.
+    # Between letters, where no rule about neighboring marks or spaces at the ends can interfere.
     corrections = [
         normalizers.Replace(character, wanted)
-        for character, wanted in normalised.items()
+        for character, wanted in normalized.items()
         if character > " " and current.normalize_str(f"a{character}a") != f"a{wanted}a"
     ]
     return normalizers.Sequence([*corrections, current, normalizers.Replace(Regex(" {2,}"), " ")])
@@ -73,14 +73,14 @@ def _normaliser(normalised: dict[str, str]) -> normalizers.Normalizer:
 def nmt_nfkc_map() -> bytes:
     """Return SentencePiece's compiled map of the ``nmt_nfkc`` rule.
 
-    It lies in the serialised ``ModelProto`` of a bare normaliser: field 2 (``precompiled_charsmap``) of
+    It lies in the serialized ``ModelProto`` of a bare normalizer: field 2 (``precompiled_charsmap``) of
     field 3 (``normalizer_spec``).
     """
     try:
         from sentencepiece import SentencePieceNormalizer
     except ImportError as error:
         raise ModelError("sentencepiece is not installed", OFFLINE_EXTRA_HINT) from error
-    model = SentencePieceNormalizer(rule_name=NORMALISER_RULE).serialized_model_proto()
+    model = SentencePieceNormalizer(rule_name=NORMALIZER_RULE).serialized_model_proto()
     return dict(_byte_fields(dict(_byte_fields(model))[3]))[2]
 
 

@@ -46,7 +46,7 @@ def on_one_device(arguments: Arguments) -> Arguments:
 
 
 def free_memory() -> None:
-    """Give back what no name holds any more: optimiser states stay in cycles of the trainer."""
+    """Give back what no name holds any more: optimizer states stay in cycles of the trainer."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -67,7 +67,7 @@ class HeadWatch(SamplerEpochs):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
-        """Move on by one optimiser step; a checkpoint is not written before its loss was seen."""
+        """Move on by one optimizer step; a checkpoint is not written before its loss was seen."""
         self.progress(STAGE, state.global_step, state.max_steps)
         control.should_log = control.should_log or control.should_save
         return control

@@ -260,7 +260,7 @@ def evaluate_mining(
         threshold = score_mined(tuned, train[2], threshold=None, name=f"{name}, training part").best_threshold
     mined = mine_bitext(source, target, model, config=every, **options)
     if train is None:
-        threshold = config.lowest_score(centred=mined.report.centred)
+        threshold = config.lowest_score(centered=mined.report.centered)
     return score_mined(mined, gold, threshold=threshold, name=name)
 
 

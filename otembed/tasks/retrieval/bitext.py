@@ -28,25 +28,25 @@ def bitext_scores(source: ArrayLike, target: ArrayLike, *, pair: str, k: int = 4
 
     With :math:`p(i)` the row found for query i and :math:`[\cdot]` 1 if true, 0 if not:
 
-    - accuracy [1]_: :math:`\frac1n \sum_i [p(i) = i]`, where p(i) is the nearest neighbour by cosine.
+    - accuracy [1]_: :math:`\frac1n \sum_i [p(i) = i]`, where p(i) is the nearest neighbor by cosine.
       XTREME asks with English, MTEB with the other language; both directions are returned.
     - weighted F1, as MTEB [2]_ scores bitext mining: the mean over all rows of the F1 of "row i is
       found", with 0 where precision or recall is not defined.
     - xSIM [3]_: the error rate :math:`\frac1n \sum_i [p(i) \ne i]`, where p(i) is that of the k nearest
-      neighbours of query x with the largest ratio margin [4]_
+      neighbors of query x with the largest ratio margin [4]_
 
       .. math:: m(x, y) = \frac{\cos(x, y)}{\frac12 (\bar c_k(x) + \bar c_k(y))},
 
-      and :math:`\bar c_k(x)` is the mean cosine of x and its k nearest neighbours on the other side.
+      and :math:`\bar c_k(x)` is the mean cosine of x and its k nearest neighbors on the other side.
 
     Parameters
     ----------
     source, target
-        (n, d) sentence vectors of any real type; they need no normalisation. Searched in float32.
+        (n, d) sentence vectors of any real type; they need no normalization. Searched in float32.
     pair
         Name of the language pair, such as ``"en-sw"``.
     k
-        Neighbours of the margin. With fewer rows than k all of them count; ``margin_k`` of the result
+        Neighbors of the margin. With fewer rows than k all of them count; ``margin_k`` of the result
         says how many were used.
 
     Returns
@@ -67,7 +67,7 @@ def bitext_scores(source: ArrayLike, target: ArrayLike, *, pair: str, k: int = 4
     -----
     A row counts as found by its index alone, as in Tatoeba and MTEB: if two targets have the same text,
     finding the other one is an error. Equal scores go to the lowest index, so repeated rows give the same
-    figures in every run. A margin's denominator below 1e-6, which centred vectors can have, is taken as
+    figures in every run. A margin's denominator below 1e-6, which centered vectors can have, is taken as
     1e-6. Cost: two exact searches of O(n^2 d) time; memory O(n d).
 
     References
@@ -112,7 +112,7 @@ def retrieve(source: ArrayLike, target: ArrayLike, *, pair: str, k: int = 4) -> 
             "Give one target row for each source row, from the same model.",
         )
     k = min(k, len(x))
-    forward, backward = _neighbours(x, y, k), _neighbours(y, x, k)
+    forward, backward = _neighbors(x, y, k), _neighbors(y, x, k)
     first_x, first_y = first_equal(x), first_equal(y)
     return Retrieved(
         nearest=(_nearest(*forward, first_y), _nearest(*backward, first_x)),
@@ -213,7 +213,7 @@ def weighted_f1(found: Indices) -> float:
     return fsum(right * 2 / (1 + times_found)) / len(found)
 
 
-def _neighbours(queries: Cosines, base: Cosines, k: int) -> tuple[Cosines, Indices]:
+def _neighbors(queries: Cosines, base: Cosines, k: int) -> tuple[Cosines, Indices]:
     """Return cosines and indices (n, k) of the k nearest rows of ``base``, best first."""
     # With k <= n an exact search fills every place: no index -1 can come out.
     cosines, indices = faiss.knn(queries, base, k, metric=faiss.METRIC_INNER_PRODUCT)
@@ -231,12 +231,12 @@ def first_equal(vectors: Cosines) -> Indices:
 
 
 def _nearest(cosines: Cosines, indices: Indices, first: Indices) -> Indices:
-    """Return the lowest index (n,) among the neighbours with the highest cosine."""
+    """Return the lowest index (n,) among the neighbors with the highest cosine."""
     return _lowest_best(cosines, first[indices])
 
 
 def _best_margin(forward: tuple[Cosines, Indices], backward: tuple[Cosines, Indices], first: Indices) -> Indices:
-    """Return the index (n,) of the neighbour with the largest ratio margin."""
+    """Return the index (n,) of the neighbor with the largest ratio margin."""
     cosines, indices = forward
     mean_query = cosines.mean(axis=1, dtype=np.float64)
     mean_base = backward[0].mean(axis=1, dtype=np.float64)[indices]

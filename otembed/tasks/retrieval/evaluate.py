@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sentence_transformers.base.evaluation import BaseEvaluator
 
-from otembed.embeddings.arrays import centred_vectors
+from otembed.embeddings.arrays import centered_vectors
 from otembed.embeddings.texts import check_one_prompt, checked_sides, embed_sides
 from otembed.errors import DataError, check_count
 from otembed.results.outcomes import Outcomes, digest_of
@@ -36,7 +36,7 @@ def evaluate_retrieval(
     prompt: str | None = None,
     prompt_name: str | None = None,
     truncate_dim: int | None = None,
-    centred: bool = False,
+    centered: bool = False,
     show_progress_bar: bool = False,
     cache: str | Path | None = None,
     name: str = "model",
@@ -52,7 +52,7 @@ def evaluate_retrieval(
     pairs
         Name of the language pair to its source sentences and their translations, line by line.
     k
-        Neighbours of the xSIM margin.
+        Neighbors of the xSIM margin.
     batch_size
         Most sentences encoded at a time; tokens bound it too, see :func:`otembed.embeddings.encode.encode_by_length`.
     prompt, prompt_name
@@ -60,7 +60,7 @@ def evaluate_retrieval(
         the model's default.
     truncate_dim
         Keep this many leading dimensions; ``None`` leaves it to the model.
-    centred
+    centered
         Score a second time with each side's mean taken from its vectors.
     show_progress_bar
         Show one on stderr while encoding; for use without a cache.
@@ -77,7 +77,7 @@ def evaluate_retrieval(
         No pairs, no sentences, or a pair with sides of different length.
     NumericsError
         The model returns NaN, infinity or a zero vector; or all sentences of a side get the same vector
-        and ``centred`` is on.
+        and ``centered`` is on.
     """
     check_count("k", k)
     if not pairs:
@@ -102,11 +102,11 @@ def evaluate_retrieval(
         found = retrieve(x, y, pair=pair, k=k)
         plain.append(scores_of(found, pair))
         outcomes += retrieval_outcomes(found, pair, examples)
-        if centred:
-            moved = centred_vectors(x, f"{pair}: source"), centred_vectors(y, f"{pair}: target")
+        if centered:
+            moved = centered_vectors(x, f"{pair}: source"), centered_vectors(y, f"{pair}: target")
             found = retrieve(*moved, pair=pair, k=k)
             shifted.append(scores_of(found, pair))
-            outcomes += retrieval_outcomes(found, f"{pair}, centred", examples)
+            outcomes += retrieval_outcomes(found, f"{pair}, centered", examples)
     seconds = perf_counter() - started
     return RetrievalReport(name, tuple(plain), seconds, tuple(shifted), tuple(outcomes))
 
@@ -126,7 +126,7 @@ class BitextRetrievalEvaluator(BaseEvaluator):
     pair
         Name of the language pair, such as ``"en-sw"``.
     k
-        Neighbours of the xSIM margin.
+        Neighbors of the xSIM margin.
     batch_size
         Most sentences encoded at a time; tokens bound it too, see :func:`otembed.embeddings.encode.encode_by_length`.
     prompt, prompt_name

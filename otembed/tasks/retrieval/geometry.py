@@ -51,12 +51,12 @@ def mean_cosine(vectors: ArrayLike) -> float:
 
 
 def effective_rank(vectors: ArrayLike) -> float:
-    r"""Return the effective rank: the exponential of the entropy of the normalised singular values.
+    r"""Return the effective rank: the exponential of the entropy of the normalized singular values.
 
     .. math:: \exp\Big(-\sum_k p_k \log p_k\Big), \qquad p_k = \frac{\sigma_k}{\sum_j \sigma_j}
 
-    From 1 (all rows on one line) to min(n, d) (all directions used alike). Rows are neither centred nor
-    normalised; do so first if the common direction or the lengths should not count. Compare only figures
+    From 1 (all rows on one line) to min(n, d) (all directions used alike). Rows are neither centered nor
+    normalized; do so first if the common direction or the lengths should not count. Compare only figures
     of the same number of rows.
 
     Parameters

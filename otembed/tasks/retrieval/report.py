@@ -18,8 +18,8 @@ class RetrievalScores(Result):
     """Bitext retrieval of one language pair, source lines against target lines, both directions.
 
     Shares are between 0 and 1. ``accuracy_*`` is Tatoeba-style top-1 accuracy by cosine, ``f1_*``
-    MTEB's weighted F1 of the same nearest neighbours, ``xsim_*`` the xSIM error rate (ratio margin
-    over ``margin_k`` neighbours; lower is better).
+    MTEB's weighted F1 of the same nearest neighbors, ``xsim_*`` the xSIM error rate (ratio margin
+    over ``margin_k`` neighbors; lower is better).
     """
 
     pair: str
@@ -73,7 +73,7 @@ class RetrievalReport(Result):
         One entry a language pair, in the order asked for.
     seconds
         Wall time of encoding and scoring.
-    centred_scores
+    centered_scores
         The same pairs after each side's mean was taken from its vectors; empty if not asked for. This
         gain needs no training, so two models are compared under both.
     outcomes
@@ -83,7 +83,7 @@ class RetrievalReport(Result):
     model: str
     scores: tuple[RetrievalScores, ...]
     seconds: float
-    centred_scores: tuple[RetrievalScores, ...] = ()
+    centered_scores: tuple[RetrievalScores, ...] = ()
     outcomes: tuple[Outcomes, ...] = ()
 
     @property
@@ -92,9 +92,9 @@ class RetrievalReport(Result):
         return mean_scores(self.scores)
 
     @property
-    def centred_mean(self) -> RetrievalScores | None:
-        """Plain mean over the pairs after centring; None if centred scores were not asked for."""
-        return mean_scores(self.centred_scores) if self.centred_scores else None
+    def centered_mean(self) -> RetrievalScores | None:
+        """Plain mean over the pairs after centering; None if centered scores were not asked for."""
+        return mean_scores(self.centered_scores) if self.centered_scores else None
 
     @property
     def accuracy(self) -> float:
@@ -114,7 +114,7 @@ class RetrievalReport(Result):
     def to_dict(self) -> dict[str, Any]:
         """Return plain Python values; each score is a document of its own, and the means are added."""
         means = {"accuracy": self.accuracy, "f1": self.f1, "xsim": self.xsim}
-        scores = {name: [one.to_dict() for one in getattr(self, name)] for name in ("scores", "centred_scores")}
+        scores = {name: [one.to_dict() for one in getattr(self, name)] for name in ("scores", "centered_scores")}
         return {**super().to_dict(), **scores, "means": means}
 
     @classmethod
@@ -122,6 +122,6 @@ class RetrievalReport(Result):
         """Build the report and its scores from :meth:`to_dict`'s output; the means are computed anew."""
         scores = {
             name: tuple(RetrievalScores.from_dict(one) for one in document.get(name, ()))
-            for name in ("scores", "centred_scores")
+            for name in ("scores", "centered_scores")
         }
         return super().from_dict({**document, **scores, "outcomes": read_outcomes(document)})

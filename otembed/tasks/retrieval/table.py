@@ -24,7 +24,7 @@ FIGURES = {
 
 
 def retrieval_table(
-    before: RetrievalReport, after: RetrievalReport | None = None, *, centred: bool = False
+    before: RetrievalReport, after: RetrievalReport | None = None, *, centered: bool = False
 ) -> Table:
     """Return a table of one report, or of the change between two, fit for 80 columns of plain text.
 
@@ -34,8 +34,8 @@ def retrieval_table(
         The report, or the first of two.
     after
         The second one; then every figure reads ``before→after change``, the change in points.
-    centred
-        Show the scores after centring instead of the plain ones.
+    centered
+        Show the scores after centering instead of the plain ones.
 
     Returns
     -------
@@ -46,14 +46,14 @@ def retrieval_table(
     Raises
     ------
     DataError
-        Centred scores are wanted that a report does not have, or the reports differ in language pairs,
+        Centered scores are wanted that a report does not have, or the reports differ in language pairs,
         sentences or the xSIM margin, so that their figures cannot be compared.
     """
-    header, *rows = retrieval_rows(before, after, centred=centred)
+    header, *rows = retrieval_rows(before, after, centered=centered)
     title = before.model if after is None else f"{before.model} → {after.model}"
     table = Table(
         # Text, as names may hold brackets, which a plain string would have taken for markup.
-        title=Text(f"{title}, centred" if centred else title),
+        title=Text(f"{title}, centered" if centered else title),
         caption="Percent; arrows: accuracy; xSIM: error rate.",
         title_justify="left",
         caption_justify="left",
@@ -70,13 +70,13 @@ def retrieval_table(
 
 
 def retrieval_markdown(
-    before: RetrievalReport, after: RetrievalReport | None = None, *, centred: bool = False
+    before: RetrievalReport, after: RetrievalReport | None = None, *, centered: bool = False
 ) -> str:
     """Return the rows of :func:`retrieval_table` as a Markdown table that ends in a line break.
 
     Parameters
     ----------
-    before, after, centred
+    before, after, centered
         As in :func:`retrieval_table`.
 
     Raises
@@ -84,34 +84,34 @@ def retrieval_markdown(
     DataError
         As in :func:`retrieval_table`.
     """
-    header, *rows = retrieval_rows(before, after, centred=centred)
+    header, *rows = retrieval_rows(before, after, centered=centered)
     rule = ["---", *["---:"] * (len(header) - 1)]
     escaped = [[cell.replace("|", "\\|") for cell in row] for row in (header, rule, *rows)]
     return "".join(f"| {' | '.join(row)} |\n" for row in escaped)
 
 
 def retrieval_rows(
-    before: RetrievalReport, after: RetrievalReport | None = None, *, centred: bool = False
+    before: RetrievalReport, after: RetrievalReport | None = None, *, centered: bool = False
 ) -> list[list[str]]:
     """Return heading and rows of a retrieval table as text; parameters as in :func:`retrieval_table`."""
-    first = _with_mean(before, centred=centred)
+    first = _with_mean(before, centered=centered)
     if after is None:
         rows = [
             [one.pair, str(one.sentences), *(percent(getattr(one, key)) for key in FIGURES.values())]
             for one in first
         ]
         return [["pair", "sentences", *FIGURES], *rows]
-    second = _with_mean(after, centred=centred)
+    second = _with_mean(after, centered=centered)
     _check_comparable(first, second)
     return [["pair", *FIGURES], *([one.pair, *_changes(one, two)] for one, two in zip(first, second, strict=True))]
 
 
-def _with_mean(report: RetrievalReport, *, centred: bool) -> list[RetrievalScores]:
-    scores = report.centred_scores if centred else report.scores
+def _with_mean(report: RetrievalReport, *, centered: bool) -> list[RetrievalScores]:
+    scores = report.centered_scores if centered else report.scores
     if not scores:
         raise DataError(
-            f"the report of {report.model} has no {'centred ' if centred else ''}scores",
-            "Evaluate again with centring on." if centred else "Evaluate at least one language pair.",
+            f"the report of {report.model} has no {'centered ' if centered else ''}scores",
+            "Evaluate again with centering on." if centered else "Evaluate at least one language pair.",
         )
     return [*scores, mean_scores(scores)] if len(scores) > 1 else list(scores)
 

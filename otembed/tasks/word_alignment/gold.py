@@ -43,7 +43,7 @@ class _Entry:
 def read_gold_set(
     links: str | Path, source: str | Path, target: str | Path | None = None, *, index_base: IndexBase = 1
 ) -> GoldSet:
-    """Read tokenised sentences and their gold links.
+    """Read tokenized sentences and their gold links.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def read_gold_set(
         Gold links, see :func:`read_gold`.
     source, target
         Sentences with spaces between words, line by line; without ``target`` each line of ``source`` holds
-        both, parted by ``|||``. Only plain spaces part words: tokenised Japanese holds the ideographic space as
+        both, parted by ``|||``. Only plain spaces part words: tokenized Japanese holds the ideographic space as
         a word.
     index_base
         As in :func:`read_gold`.

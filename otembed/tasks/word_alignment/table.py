@@ -56,7 +56,7 @@ def alignment_map(alignment: SentenceAlignment, width: int = 100) -> Text:
     """Return the probabilities of one sentence pair as shaded cells, source words down, target words across.
 
     Target words are numbered and named below; behind each row stand the words it is linked to, with their
-    probabilities. Links are bold green where there is colour. Words are padded by their width in the terminal, so
+    probabilities. Links are bold green where there is color. Words are padded by their width in the terminal, so
     wide scripts stay in line. What is wider than ``width`` goes on below, in blocks of columns.
 
     >>> import numpy as np

@@ -38,7 +38,7 @@ class NliExample(NamedTuple):
 
 @dataclass(frozen=True)
 class NliSet:
-    """Labelled pairs of one language.
+    """Labeled pairs of one language.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class NliSet:
 
 
 def read_nli(place: str | Path, *, language: str | None = None, for_test: bool = False) -> NliSet:
-    """Read labelled sentence pairs.
+    """Read labeled sentence pairs.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def read_nli(place: str | Path, *, language: str | None = None, for_test: bool =
         )
     if not examples:
         hint = f"There are: {', '.join(sorted(languages))}." if languages else "Check that this is the right file."
-        what = f"no labelled pair in {language}" if languages and language else "no labelled pair in it"
+        what = f"no labeled pair in {language}" if languages and language else "no labeled pair in it"
         raise DataError(what + (f": {counts.summary()}" if counts.read else ""), hint, path=where)
     return NliSet(where, tuple(examples), counts, _is_mnli(where, genres, counts.read))
 

@@ -67,13 +67,13 @@ def evaluate_xnli(
     tests
         Language to test pairs: a place of :func:`otembed.tasks.xnli.data.read_nli`, or pairs already read.
     train
-        English training pairs. Unless they are MultiNLI's the report is labelled ``stand-in``.
+        English training pairs. Unless they are MultiNLI's the report is labeled ``stand-in``.
     dev
         English pairs that choose the strength of the probe, or the checkpoint. ``None``: with MultiNLI from the
         hub XNLI's English development part, else a tenth of the training pairs, 2,000 at most, drawn by the seed.
     config
         :class:`otembed.config.xnli.ProbeConfig` (the default): multinomial logistic regression over frozen
-        sentence vectors u and v, as u, v, abs(u - v), u * v, each feature standardised. Or
+        sentence vectors u and v, as u, v, abs(u - v), u * v, each feature standardized. Or
         :class:`otembed.config.xnli.FinetuneConfig`: the whole encoder is fine-tuned on both sentences at once.
     trained_languages
         Languages whose parallel text the model was trained on: a mean of their own is reported.
@@ -195,7 +195,7 @@ def _training(
     fit, held = rest.sample(config.limit, config.seed), held.sample(config.dev_limit, config.seed)
     for index, label in enumerate(LABELS):
         if not (fit.labels() == index).any():
-            raise DataError(f"no training pair is labelled {label}", "Give pairs of all three.", path=whole.where)
+            raise DataError(f"no training pair is labeled {label}", "Give pairs of all three.", path=whole.where)
     counts = {key: value for key, value in whole.counts.as_dict().items() if key != "examples"}
     return fit, held, {
         "source": whole.where,

@@ -57,11 +57,11 @@ class Probe:
 
     def predict(self, features: Floats) -> Labels:
         """Return the label of each row."""
-        found: Labels = self.classifier.predict(standardised(features, self.mean, self.scale))
+        found: Labels = self.classifier.predict(standardized(features, self.mean, self.scale))
         return found
 
 
-def standardised(features: Floats, mean: NDArray[np.float64], scale: NDArray[np.float64]) -> Floats:
+def standardized(features: Floats, mean: NDArray[np.float64], scale: NDArray[np.float64]) -> Floats:
     """Return the features less ``mean``, over ``scale``, as float32."""
     return ((features - mean.astype(np.float32)) / scale.astype(np.float32)).astype(np.float32, copy=False)
 
@@ -78,7 +78,7 @@ def fit_probe(
 ) -> Probe:
     r"""Fit the regression for each strength and keep the one with the best development accuracy.
 
-    With each feature standardised by mean and deviation of the training rows, minimised is
+    With each feature standardized by mean and deviation of the training rows, minimized is
 
     .. math:: \frac12 \|W\|^2 + C \sum_i -\log \mathrm{softmax}(W x_i + b)_{y_i}.
 
@@ -108,7 +108,7 @@ def fit_probe(
     mean = features.mean(axis=0, dtype=np.float64)
     scale = features.std(axis=0, dtype=np.float64)
     scale[scale == 0] = 1.0
-    rows, dev_rows = standardised(features, mean, scale), standardised(dev_features, mean, scale)
+    rows, dev_rows = standardized(features, mean, scale), standardized(dev_features, mean, scale)
     fitted = []
     ordered = sorted(strengths)
     for number, strength in enumerate(ordered, start=1):

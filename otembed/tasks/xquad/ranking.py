@@ -44,7 +44,7 @@ def rank_candidates(
     Parameters
     ----------
     queries, candidates
-        (n, d) and (m, d) vectors of any real type; they need no normalisation. Multiplied in float32.
+        (n, d) and (m, d) vectors of any real type; they need no normalization. Multiplied in float32.
     right
         (n, r) rows of the right candidates of each query, ``ABSENT`` where there are fewer.
     groups

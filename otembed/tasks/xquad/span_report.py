@@ -49,7 +49,7 @@ class SpanReport(Result):
     limit
         Questions asked of each language; None for all.
     steps, losses
-        Optimiser steps, and the mean loss since the last entry at the step of each.
+        Optimizer steps, and the mean loss since the last entry at the step of each.
     training_seconds, prediction_seconds
         Wall time; of a resumed run, that of the last process.
     outcomes

@@ -104,7 +104,7 @@ def score_answer(prediction: str, answers: Iterable[str], normalize: Normalize =
     r"""Return the best F1 and the best exact match over the right answers.
 
     With the bags of words p of the prediction and g of an answer, :math:`F_1 = 2 |p \cap g| / (|p| + |g|)`; 0 where
-    they share no word, also where both are empty. Exact match is 1 where the normalised texts are equal.
+    they share no word, also where both are empty. Exact match is 1 where the normalized texts are equal.
 
     >>> score_answer("the black cat", ["cat", "a black dog"])
     Score(f1=0.6666666666666666, exact_match=0.0)

@@ -52,7 +52,7 @@ def windows(
     tokenizer
         A fast one: it knows the characters of its tokens.
     config
-        ``max_length``, ``stride`` (tokens that neighbouring windows share) and ``max_question_length``.
+        ``max_length``, ``stride`` (tokens that neighboring windows share) and ``max_question_length``.
     type_count
         Token types that the model knows; with fewer than two they are left out.
 

@@ -239,4 +239,4 @@ def test_what_does_not_fit_is_refused(sentences, tiny_model, tmp_path):
     with pytest.raises(ConfigError, match="min_precision"):
         MiningConfig(min_precision=0.0, threshold="auto")
     with pytest.raises(ConfigError, match="threshold is auto: development pairs choose it"):
-        MiningConfig(threshold="auto").lowest_score(centred=True)
+        MiningConfig(threshold="auto").lowest_score(centered=True)

@@ -10,7 +10,7 @@ from otembed.config.mining import MiningConfig
 from otembed.embeddings.vectors import array_vectors
 from otembed.mining.calibration.planting import Seeds, mined_sides, plant
 from otembed.mining.pairing.pairing import pair_up
-from otembed.mining.search.exact import Tiling, exact_neighbours
+from otembed.mining.search.exact import Tiling, exact_neighbors
 from otembed.mining.search.sides import scan
 
 # Of 125 scores.
@@ -36,7 +36,7 @@ def collections(sources, targets, planted, noise=0.4, dimension=16):
 
 def plant_in(x, y, a, b, config, lengths=(None,) * 4, **options):
     sides = [scan(array_vectors(each, "x"))[0] for each in (x, y)]
-    found = exact_neighbours(*sides, config.k, workers=1)
+    found = exact_neighbors(*sides, config.k, workers=1)
     pairs, _ = pair_up(*found, config)
     seeds = [
         Seeds(replace(side, vectors=array_vectors(rows, "seeds")), size)

@@ -11,15 +11,15 @@ from otembed.config.mining import DEFAULT_THRESHOLDS, MiningConfig
 from otembed.errors import ConfigError
 from otembed.mining.pairing.margin import SMALLEST_BASE, margin_scores, mean_similarity
 from otembed.mining.pairing.pairing import CANDIDATE, pair_up
-from otembed.mining.search.neighbors import Neighbours
+from otembed.mining.search.neighbors import Neighbors
 
 
-def neighbours(similarity, k):
+def neighbors(similarity, k):
     """Lists of both directions of a full similarity matrix, ties by id."""
 
     def top(matrix):
         order = np.argsort(-matrix, axis=1, kind="stable")[:, :k]
-        return Neighbours(np.take_along_axis(matrix, order, 1).astype(np.float32), order.astype(np.int64))
+        return Neighbors(np.take_along_axis(matrix, order, 1).astype(np.float32), order.astype(np.int64))
 
     return top(similarity), top(similarity.T)
 
@@ -88,7 +88,7 @@ def test_pairs_are_those_of_the_definition(data):
     forbidden = data.draw(st.booleans())
     expected = by_definition(similarity, config, threshold, (lambda x, y: (x + y) % 2 == 0) if forbidden else None)
     keep = (lambda found: (found.source + found.target) % 2 == 0) if forbidden else None
-    found, candidates = pair_up(*neighbours(similarity, k), config, threshold=threshold, keep=keep)
+    found, candidates = pair_up(*neighbors(similarity, k), config, threshold=threshold, keep=keep)
     pairs = list(zip(found.score, found.cosine, found.source, found.target, strict=True))
     assert [each[2:] for each in pairs] == [each[2:] for each in expected[0]]
     np.testing.assert_allclose([each[:2] for each in pairs], [each[:2] for each in expected[0]], atol=1e-12)
@@ -98,8 +98,8 @@ def test_pairs_are_those_of_the_definition(data):
 def test_margins_by_hand():
     """Cosine .6; means (.8 + .4) / 2 and (.4 + 0) / 2, so the base is (.6 + .2) / 2 = .4."""
     lists = (
-        Neighbours(np.float32([[0.8, 0.4]]), np.array([[0, 1]])),
-        Neighbours(np.float32([[0.4, 0.0]]), np.array([[0, 1]])),
+        Neighbors(np.float32([[0.8, 0.4]]), np.array([[0, 1]])),
+        Neighbors(np.float32([[0.4, 0.0]]), np.array([[0, 1]])),
     )
     means = [mean_similarity(each) for each in lists]
     expected = {"ratio": 1.5, "distance": 0.2, "absolute": 0.6}
@@ -129,18 +129,18 @@ def test_settings_that_cannot_be_are_refused(settings, message):
 
 
 def test_the_default_threshold_is_that_of_the_margin():
-    for centred, thresholds in DEFAULT_THRESHOLDS.items():
+    for centered, thresholds in DEFAULT_THRESHOLDS.items():
         for margin, value in thresholds.items():
-            assert MiningConfig(margin=margin).lowest_score(centred=centred) == value
-    assert MiningConfig(threshold=None).lowest_score(centred=True) is None
-    assert MiningConfig(threshold=0.25).lowest_score(centred=True) == 0.25
+            assert MiningConfig(margin=margin).lowest_score(centered=centered) == value
+    assert MiningConfig(threshold=None).lowest_score(centered=True) is None
+    assert MiningConfig(threshold=0.25).lowest_score(centered=True) == 0.25
 
 
 @pytest.mark.parametrize("match", ["one-to-one", "union"])
 def test_pairing_takes_no_more_memory_than_planned(match):
     rows, k, draw = 20_000, 4, np.random.default_rng(0)
     lists = [
-        Neighbours(draw.random((rows, k), dtype=np.float32), draw.integers(0, rows, (rows, k))) for _ in range(2)
+        Neighbors(draw.random((rows, k), dtype=np.float32), draw.integers(0, rows, (rows, k))) for _ in range(2)
     ]
     pair_up(*lists, MiningConfig(match=match))
     tracemalloc.start()

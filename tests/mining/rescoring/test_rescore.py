@@ -101,7 +101,7 @@ def word_sides(sizes, dimension=8, seed=0):
     for side in sizes:
         bounds = np.concatenate([[0], np.cumsum(side)])
         rows = draw.normal(size=(bounds[-1], dimension)).astype(np.float32)
-        made.append(WordSide(Side(array_vectors(rows, "words"), np.zeros(dimension), "", centred=True), bounds))
+        made.append(WordSide(Side(array_vectors(rows, "words"), np.zeros(dimension), "", centered=True), bounds))
     return made
 
 
@@ -246,10 +246,10 @@ def test_scores_of_a_bitext_are_those_of_mining_it(tiny_model, tmp_path, sentenc
     assert absolute.scores[42] == pytest.approx(value, abs=1e-5)
 
 
-def test_few_words_are_centred_by_the_mean_of_both_sides():
+def test_few_words_are_centered_by_the_mean_of_both_sides():
     source, target = word_sides([[60], [200]])
     for first, second, joint in ((source, target, True), (target, target, False)):
-        left, right = words.centre_words(
+        left, right = words.center_words(
             *(
                 WordSide(Side(each.side.vectors, np.full(8, float(len(each.side))), ""), each.bounds)
                 for each in (first, second)
@@ -258,8 +258,8 @@ def test_few_words_are_centred_by_the_mean_of_both_sides():
         )
         assert (left.side.mean == right.side.mean).all()
         assert left.side.mean[0] == pytest.approx((60 * 60 + 200 * 200) / 260 if joint else 200)
-        assert left.side.centred
-    assert words.centre_words(source, target, center=False) == (source, target)
+        assert left.side.centered
+    assert words.center_words(source, target, center=False) == (source, target)
 
 
 def test_a_plan_says_what_the_run_then_does(tiny_model, tmp_path, sentences):

@@ -10,8 +10,8 @@ from otembed.errors import ConfigError, DataError
 from otembed.mining.inputs import open_inputs
 from otembed.mining.plan import plan_mining
 from otembed.mining.search import approximate
-from otembed.mining.search.approximate import approximate_neighbours, choose_method, index_bytes
-from otembed.mining.search.exact import exact_neighbours
+from otembed.mining.search.approximate import approximate_neighbors, choose_method, index_bytes
+from otembed.mining.search.exact import exact_neighbors
 from otembed.mining.search.sides import scan
 
 ROWS, DIMENSION, K = 1500, 16, 3
@@ -20,17 +20,17 @@ ROWS, DIMENSION, K = 1500, 16, 3
 @pytest.fixture
 def sides(stored):
     draw = np.random.default_rng(0)
-    centres = draw.normal(size=(40, DIMENSION))
+    centers = draw.normal(size=(40, DIMENSION))
     both = []
     for name in "xy":
-        rows = centres[draw.integers(0, 40, ROWS)] + 0.7 * draw.normal(size=(ROWS, DIMENSION))
+        rows = centers[draw.integers(0, 40, ROWS)] + 0.7 * draw.normal(size=(ROWS, DIMENSION))
         both.append(scan(stored(rows.astype(np.float32), name))[0])
     return both
 
 
 @pytest.mark.parametrize("method", ["hnsw", "ivf", "pq"])
 def test_recall_is_that_of_brute_force_and_scores_are_exact(sides, method):
-    forward, backward, recall = approximate_neighbours(*sides, K, method, workers=1)
+    forward, backward, recall = approximate_neighbors(*sides, K, method, workers=1)
     x, y = (side.read(0, ROWS) for side in sides)
     shares = []
     for found, (queries, base) in ((forward, (x, y)), (backward, (y, x))):
@@ -56,8 +56,8 @@ def test_index_minus_one_and_too_few_candidates_are_searched_exactly(sides, monk
             return np.full(ids.shape, -3.4e38, np.float32), ids
 
     monkeypatch.setattr(approximate, "_index", lambda *_: Blind())
-    forward, backward, recall = approximate_neighbours(*sides, K, "ivf", workers=1)
-    exact = exact_neighbours(*sides, K)
+    forward, backward, recall = approximate_neighbors(*sides, K, "ivf", workers=1)
+    exact = exact_neighbors(*sides, K)
     assert recall == 1.0
     for found, true in zip((forward, backward), exact, strict=True):
         assert (found.ids >= 0).all()
@@ -69,7 +69,7 @@ def test_index_minus_one_and_too_few_candidates_are_searched_exactly(sides, monk
 def test_few_rows_and_large_k_are_searched_exactly(stored, sides, rows, method):
     few = scan(stored(sides[0].read(0, rows), "few"))[0]
     for pair in ((few, sides[1]), (sides[1], few)):
-        found = approximate_neighbours(*pair, 50, method, workers=1)
+        found = approximate_neighbors(*pair, 50, method, workers=1)
         assert found[0].ids.shape == (len(pair[0]), min(50, len(pair[1])))
         assert all((each.ids >= 0).all() for each in found[:2])
     assert found[2] > 0.5
@@ -77,21 +77,21 @@ def test_few_rows_and_large_k_are_searched_exactly(stored, sides, rows, method):
 
 def test_indexes_and_results_are_kept_and_damage_is_noticed(sides, tmp_path, caplog, monkeypatch):
     state = tmp_path / "state.npz"
-    first = approximate_neighbours(*sides, K, "pq", workers=1, cache=tmp_path, state_file=state)
+    first = approximate_neighbors(*sides, K, "pq", workers=1, cache=tmp_path, state_file=state)
     files = sorted(tmp_path.glob("*.faiss"))
     assert len(files) == 2
     monkeypatch.setattr(approximate, "_empty", None)
-    again = approximate_neighbours(*sides, K, "pq", workers=1, cache=tmp_path)
-    kept = approximate_neighbours(*sides, K, "pq", workers=1, state_file=state)
+    again = approximate_neighbors(*sides, K, "pq", workers=1, cache=tmp_path)
+    kept = approximate_neighbors(*sides, K, "pq", workers=1, state_file=state)
     for other in (again, kept):
         assert all(a.ids.tobytes() == b.ids.tobytes() for a, b in zip(first[:2], other[:2], strict=True))
         assert other[2] == first[2]
     monkeypatch.undo()
     files[0].write_bytes(files[0].read_bytes()[:100])
-    approximate_neighbours(*sides, K, "pq", workers=1, cache=tmp_path)
+    approximate_neighbors(*sides, K, "pq", workers=1, cache=tmp_path)
     assert "the index is damaged, it is made again" in caplog.text
     with pytest.raises(DataError, match="cannot write the index"):
-        approximate_neighbours(*sides, K, "pq", workers=1, cache=tmp_path / "missing")
+        approximate_neighbors(*sides, K, "pq", workers=1, cache=tmp_path / "missing")
 
 
 def test_a_low_recall_is_warned_about_and_reported(sides, tmp_path, caplog):
@@ -115,13 +115,13 @@ def test_the_method_is_chosen_by_size_or_by_name():
 
 
 @pytest.mark.parametrize(("dimension", "parts"), [(384, 96), (7, 1), (16, 4), (30, 6), (1, 1), (3, 1)])
-def test_product_quantisation_takes_any_dimension(dimension, parts):
+def test_product_quantization_takes_any_dimension(dimension, parts):
     assert approximate._pq_parts(dimension) == parts
 
 
 @pytest.mark.parametrize("method", ["hnsw", "ivf", "pq"])
 def test_the_plan_knows_the_size_of_an_index(sides, tmp_path, method):
-    approximate_neighbours(*sides, K, method, workers=1, cache=tmp_path)
+    approximate_neighbors(*sides, K, method, workers=1, cache=tmp_path)
     size = max(path.stat().st_size for path in tmp_path.glob("*.faiss"))
     planned = index_bytes(method, ROWS, DIMENSION)
     # Centroids and code books come on top; they do not grow with the rows.

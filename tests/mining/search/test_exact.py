@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from otembed.embeddings.vectors import Part, Vectors
 from otembed.errors import ConfigError, DataError, NumericsError
 from otembed.mining.search import exact, kernels
-from otembed.mining.search.exact import Tiling, exact_neighbours
-from otembed.mining.search.neighbors import Neighbours
+from otembed.mining.search.exact import Tiling, exact_neighbors
+from otembed.mining.search.neighbors import Neighbors
 from otembed.mining.search.sides import Side, scan
 from otembed.runtime.processors import available_workers
 
@@ -41,10 +41,10 @@ def as_read(side):
 
 
 @pytest.mark.parametrize(("n", "m", "d", "k"), [(300, 500, 24, 4), (1, 1, 8, 4), (3, 200, 5, 7), (130, 2, 384, 1)])
-def test_neighbours_are_those_of_faiss_and_of_brute_force(stored, n, m, d, k):
+def test_neighbors_are_those_of_faiss_and_of_brute_force(stored, n, m, d, k):
     source, target = (scan(stored(unit(rows, d, rows), str(rows) + name))[0] for rows, name in ((n, "x"), (m, "y")))
     x, y = as_read(source), as_read(target)
-    both = exact_neighbours(source, target, k, tiling=Tiling(64, 128, 256))
+    both = exact_neighbors(source, target, k, tiling=Tiling(64, 128, 256))
     for found, (queries, base) in zip(both, ((x, y), (y, x)), strict=True):
         kept = min(k, len(base))
         scores, ids = faiss.knn(queries, base, kept, metric=faiss.METRIC_INNER_PRODUCT)
@@ -56,7 +56,7 @@ def test_neighbours_are_those_of_faiss_and_of_brute_force(stored, n, m, d, k):
 def test_ties_go_to_the_lowest_id_as_in_brute_force(stored):
     values = np.repeat(np.eye(6, 9, dtype=np.float32), 5, axis=0)[np.random.default_rng(0).permutation(30)]
     source, target = scan(stored(values))[0], scan(stored(values[::-1].copy(), "y"))[0]
-    both = exact_neighbours(source, target, 7, tiling=Tiling(4, 8, 8), workers=2)
+    both = exact_neighbors(source, target, 7, tiling=Tiling(4, 8, 8), workers=2)
     x, y = as_read(source), as_read(target)
     for found, (queries, base) in zip(both, ((x, y), (y, x)), strict=True):
         scores, ids = reference(queries, base, 7)
@@ -71,8 +71,8 @@ def test_shards_tiles_workers_and_restarts_change_no_byte(tmp_path, stored, prec
     """The whole matrix of ways to compute the same answer, with repeated rows so that ties occur."""
     x, y = (unit(rows, 12, rows)[np.r_[0:rows, 0:9]].astype(precision) for rows in (101, 77))
     whole = [scan(stored(values, name))[0] for values, name in ((x, "x"), (y, "y"))]
-    whole = [Side(side.vectors, side.mean, side.digest, centred=True) for side in whole]
-    expected = packed(exact_neighbours(*whole, 4))
+    whole = [Side(side.vectors, side.mean, side.digest, centered=True) for side in whole]
+    expected = packed(exact_neighbors(*whole, 4))
     monkeypatch.setattr(exact, "SAVE_SECONDS", -1)
     for number, (shards, tiling, workers) in enumerate(
         itertools.product((1, 2, 4, 8), (Tiling(7, 3, 10), Tiling(64, 64, 64)), (1, 2, 4))
@@ -85,7 +85,7 @@ def test_shards_tiles_workers_and_restarts_change_no_byte(tmp_path, stored, prec
                 rows.tofile(path)
                 parts.append(Part(path, len(rows), rows.dtype))
             side = scan(Vectors(name, parts, 12))[0]
-            sides.append(Side(side.vectors, side.mean, side.digest, centred=True))
+            sides.append(Side(side.vectors, side.mean, side.digest, centered=True))
         assert [side.digest for side in sides] == [side.digest for side in whole]
         state = tmp_path / f"state-{number}.npz"
         options = {"tiling": tiling, "workers": workers, "state_file": state}
@@ -98,10 +98,10 @@ def test_shards_tiles_workers_and_restarts_change_no_byte(tmp_path, stored, prec
 
         if tiling.stripe == 10:
             with pytest.raises(KeyboardInterrupt):
-                exact_neighbours(*sides, 4, progress=cut, **options)
-        assert packed(exact_neighbours(*sides, 4, **options)) == expected
+                exact_neighbors(*sides, 4, progress=cut, **options)
+        assert packed(exact_neighbors(*sides, 4, **options)) == expected
         again = []
-        found = exact_neighbours(*sides, 4, progress=lambda *each, again=again: again.append(each), **options)
+        found = exact_neighbors(*sides, 4, progress=lambda *each, again=again: again.append(each), **options)
         assert (packed(found), again) == (expected, [])
 
 
@@ -117,7 +117,7 @@ def progress(stage, done, total):
         os.kill(os.getpid(), signal.SIGKILL)
 folder = Path(sys.argv[1])
 sides = [scan(open_vectors(folder / f"{name}.npy"))[0] for name in "xy"]
-exact.exact_neighbours(*sides, 4, tiling=exact.Tiling(16, 16, 16), state_file=folder / "state.npz", progress=progress)
+exact.exact_neighbors(*sides, 4, tiling=exact.Tiling(16, 16, 16), state_file=folder / "state.npz", progress=progress)
 """
 
 
@@ -130,9 +130,9 @@ def test_a_killed_search_goes_on_to_the_same_bytes(stored, tmp_path):
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     seen = []
     options = {"tiling": Tiling(16, 16, 16), "state_file": tmp_path / "state.npz"}
-    found = exact_neighbours(*sides, 4, progress=lambda *each: seen.append(each), **options)
+    found = exact_neighbors(*sides, 4, progress=lambda *each: seen.append(each), **options)
     assert 0 < len(seen) < 8 * 6
-    assert packed(found) == packed(exact_neighbours(*sides, 4))
+    assert packed(found) == packed(exact_neighbors(*sides, 4))
 
 
 @given(st.data())
@@ -141,7 +141,7 @@ def test_merging_lists_is_the_top_of_their_union_in_any_order(data):
     k = data.draw(st.integers(1, 4))
     pairs = st.tuples(st.sampled_from([0.0, 0.25, 0.5]), st.integers(0, 12))
     entries = data.draw(st.lists(pairs, unique_by=lambda pair: pair[1]))
-    lists = Neighbours.none(1, k)
+    lists = Neighbors.none(1, k)
     for score, key in data.draw(st.permutations(entries)) + entries:
         kernels.insert(lists.scores[0], lists.ids[0], np.float32(score), key)
     best = sorted(entries, key=lambda pair: (-pair[0], pair[1]))[:k]
@@ -149,18 +149,18 @@ def test_merging_lists_is_the_top_of_their_union_in_any_order(data):
     assert lists.scores[0][: len(best)].tolist() == [score for score, _ in best]
 
 
-def test_rounding_of_the_screening_product_loses_no_neighbour():
+def test_rounding_of_the_screening_product_loses_no_neighbor():
     """A tile that is wrong by almost the bound in the worst direction changes nothing."""
     x, y = unit(60, 16, 1), unit(90, 16, 2)
     slack = 20 * 2.0**-24
-    found = Neighbours.none(60, 3), Neighbours.none(90, 3)
+    found = Neighbors.none(60, 3), Neighbors.none(90, 3)
     noise = np.random.default_rng(0).choice([-0.99, 0.99], (60, 90)).astype(np.float32) * np.float32(slack / 2)
     kernels.screen(x @ y.T + noise, x, y, slack, found[0].scores, found[0].ids, found[1].scores, found[1].ids, 0, 0)
     np.testing.assert_array_equal(found[0].ids, reference(x, y, 3)[1])
     np.testing.assert_array_equal(found[1].ids, reference(y, x, 3)[1])
 
 
-def test_a_side_is_centred_as_in_numpy_and_zero_rows_are_left_out(stored):
+def test_a_side_is_centered_as_in_numpy_and_zero_rows_are_left_out(stored):
     values = unit(40, 6, 3) * np.random.default_rng(1).uniform(1e-30, 1e30, (40, 1)).astype(np.float32)
     values[[4, 9]] = 0
     values[12] = values[2]
@@ -171,14 +171,14 @@ def test_a_side_is_centred_as_in_numpy_and_zero_rows_are_left_out(stored):
     np.testing.assert_allclose(as_read(side), kept, atol=1e-6)
     kept -= kept.mean(axis=0)
     kept /= np.linalg.norm(kept, axis=1, keepdims=True)
-    centred = Side(side.vectors, side.mean, side.digest, centred=True)
-    np.testing.assert_allclose(as_read(centred), kept, atol=1e-6)
-    assert centred.gather(np.array([36, 0, 0, 5])).tobytes() == as_read(centred)[[36, 0, 0, 5]].tobytes()
+    centered = Side(side.vectors, side.mean, side.digest, centered=True)
+    np.testing.assert_allclose(as_read(centered), kept, atol=1e-6)
+    assert centered.gather(np.array([36, 0, 0, 5])).tobytes() == as_read(centered)[[36, 0, 0, 5]].tobytes()
 
 
-def test_one_row_alone_has_no_direction_left_when_centred(stored):
+def test_one_row_alone_has_no_direction_left_when_centered(stored):
     side = scan(stored(unit(1, 6, 3)))[0]
-    assert not as_read(Side(side.vectors, side.mean, side.digest, centred=True)).any()
+    assert not as_read(Side(side.vectors, side.mean, side.digest, centered=True)).any()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -194,11 +194,11 @@ def test_nan_and_infinity_are_refused_with_their_row(stored, value):
 def test_settings_out_of_range_and_other_dimensions_are_refused(stored, tmp_path):
     x, y = (scan(stored(unit(9, d, d), str(d)))[0] for d in (5, 6))
     with pytest.raises(DataError, match=r"of dimension 5, .* of 6"):
-        exact_neighbours(x, y, 1)
+        exact_neighbors(x, y, 1)
     with pytest.raises(ConfigError, match="k is 0"):
-        exact_neighbours(x, x, 0)
+        exact_neighbors(x, x, 0)
     with pytest.raises(ConfigError, match="workers is 0"):
-        exact_neighbours(x, x, 1, workers=0)
+        exact_neighbors(x, x, 1, workers=0)
     with pytest.raises(ConfigError, match="stripe is 0"):
         Tiling(stripe=0)
 
@@ -207,20 +207,20 @@ def test_settings_out_of_range_and_other_dimensions_are_refused(stored, tmp_path
 def test_a_damaged_state_is_left_aside_with_a_warning(stored, tmp_path, caplog, damage):
     x = scan(stored(unit(50, 6, 6)))[0]
     path = tmp_path / "state.npz"
-    expected = packed(exact_neighbours(x, x, 2, state_file=path))
+    expected = packed(exact_neighbors(x, x, 2, state_file=path))
     if damage == "other":
-        exact_neighbours(x, x, 3, state_file=tmp_path / "other.npz")
+        exact_neighbors(x, x, 3, state_file=tmp_path / "other.npz")
         path = tmp_path / "other.npz"
     else:
         path.write_bytes(path.read_bytes()[:-200] if damage == "cut" else b"text")
-    assert packed(exact_neighbours(x, x, 2, state_file=path)) == expected
+    assert packed(exact_neighbors(x, x, 2, state_file=path)) == expected
     assert "the search starts again" in caplog.text
 
 
 def test_a_state_that_cannot_be_written_is_an_error(stored, tmp_path, monkeypatch):
     x = scan(stored(unit(50, 6, 6)))[0]
     with pytest.raises(DataError, match="cannot write the state of the search: No such file"):
-        exact_neighbours(x, x, 2, state_file=tmp_path / "missing" / "state.npz")
+        exact_neighbors(x, x, 2, state_file=tmp_path / "missing" / "state.npz")
 
 
 @pytest.mark.parametrize(("limit", "expected"), [("1", 1), ("", None), ("many", None)])

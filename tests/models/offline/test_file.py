@@ -26,7 +26,7 @@ def test_every_tensor_is_read_as_it_was_rounded(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read, values)
 
 
-def test_header_vocabulary_and_normalisation(tmp_path: Path) -> None:
+def test_header_vocabulary_and_normalization(tmp_path: Path) -> None:
     write_tiny_offline_file(tmp_path / "m.bin")
     file = read_offline_file(tmp_path / "m.bin")
     assert (file.hidden, file.layers, file.heads, file.feed_forward) == (32, 2, 4, 64)
@@ -34,7 +34,7 @@ def test_header_vocabulary_and_normalisation(tmp_path: Path) -> None:
     assert (file.bos, file.pad, file.eos, file.unknown) == (0, 1, 2, 3)
     assert file.pieces == PIECES
     assert file.scores.tolist() == [-float(i) for i in range(len(PIECES))]
-    assert file.normalised == {"Ⅷ": "VIII", "\u200d": ""}
+    assert file.normalized == {"Ⅷ": "VIII", "\u200d": ""}
     assert file.layer_norm_epsilon == pytest.approx(1e-12)
 
 

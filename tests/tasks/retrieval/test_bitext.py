@@ -126,8 +126,8 @@ def test_k_is_cut_to_the_rows_and_says_so() -> None:
     assert bitext_scores(source, target, pair="p", k=4) == bitext_scores(source, target, pair="p", k=3)
 
 
-def test_margins_stay_finite_where_neighbourhoods_cancel() -> None:
-    # Both neighbours of each row sum to a cosine of 0: the ratio's denominator is 0 everywhere.
+def test_margins_stay_finite_where_neighborhoods_cancel() -> None:
+    # Both neighbors of each row sum to a cosine of 0: the ratio's denominator is 0 everywhere.
     source = np.array([[1.0, 0.0], [-1.0, 0.0]])
     assert bitext_scores(source, source, pair="p").xsim == 0
 

@@ -52,15 +52,15 @@ def test_report_holds_the_scores_of_the_encoded_sentences(tiny_model: SentenceTr
     assert report.scores == tuple(expected)
     assert report.model == "tiny"
     assert report.seconds > 0
-    assert report.centred_scores == ()
+    assert report.centered_scores == ()
     assert RetrievalReport.from_json(report.to_json()) == report
 
 
-def test_centred_scores_come_beside_the_plain_ones(tiny_model: SentenceTransformer, pairs: Pairs) -> None:
-    report = evaluate_retrieval(tiny_model, pairs, centred=True)
+def test_centered_scores_come_beside_the_plain_ones(tiny_model: SentenceTransformer, pairs: Pairs) -> None:
+    report = evaluate_retrieval(tiny_model, pairs, centered=True)
     source, target = (tiny_model.encode(side) for side in pairs["de-en"])
     expected = bitext_scores(source - source.mean(axis=0), target - target.mean(axis=0), pair="de-en")
-    assert report.centred_scores[0] == expected
+    assert report.centered_scores[0] == expected
     assert report.scores == evaluate_retrieval(tiny_model, pairs).scores
 
 

@@ -30,9 +30,9 @@ def test_json_round_trip_rebuilds_the_scores():
     assert document["scores"][0]["kind"] == "RetrievalScores"
 
 
-def test_centred_mean_is_there_if_centred_scores_are():
-    assert REPORT.centred_mean is None
-    assert RetrievalReport("tiny", (FIRST,), 1.5, (SECOND,)).centred_mean == mean_scores((SECOND,))
+def test_centered_mean_is_there_if_centered_scores_are():
+    assert REPORT.centered_mean is None
+    assert RetrievalReport("tiny", (FIRST,), 1.5, (SECOND,)).centered_mean == mean_scores((SECOND,))
 
 
 def test_mean_of_nothing_is_refused():

@@ -21,9 +21,9 @@ BEFORE = RetrievalReport("offline:multilingual-e5-small", (scores("en-sw", 0.7),
 AFTER = RetrievalReport("runs/[best]/model", (scores("en-sw", 0.7346), scores("en-de", 1.0)), 3.0)
 
 
-def rendered(*reports: RetrievalReport, centred: bool = False, width: int = 80) -> str:
+def rendered(*reports: RetrievalReport, centered: bool = False, width: int = 80) -> str:
     stream = io.StringIO()
-    Console(file=stream, width=width).print(retrieval_table(*reports, centred=centred))
+    Console(file=stream, width=width).print(retrieval_table(*reports, centered=centered))
     return stream.getvalue()
 
 
@@ -63,10 +63,10 @@ def test_one_pair_needs_no_mean() -> None:
     assert "mean" not in rendered(RetrievalReport("m", (scores("en-sw", 0.5),), 1.0))
 
 
-def test_centred_scores_are_shown_on_request() -> None:
+def test_centered_scores_are_shown_on_request() -> None:
     report = RetrievalReport("m", (scores("en-sw", 0.5),), 1.0, (scores("en-sw", 0.6),))
-    assert "60.0" in rendered(report, centred=True)
-    assert "m, centred" in rendered(report, centred=True)
+    assert "60.0" in rendered(report, centered=True)
+    assert "m, centered" in rendered(report, centered=True)
     assert "60.0" not in rendered(report)
 
 
@@ -99,10 +99,10 @@ def test_reports_of_different_material_are_not_compared(other: tuple[RetrievalSc
         retrieval_table(BEFORE, RetrievalReport("m", other, 1.0))
 
 
-@pytest.mark.parametrize(("centred", "message"), [(True, "m has no centred scores"), (False, "m has no scores")])
-def test_missing_scores_are_reported(centred: bool, message: str) -> None:
+@pytest.mark.parametrize(("centered", "message"), [(True, "m has no centered scores"), (False, "m has no scores")])
+def test_missing_scores_are_reported(centered: bool, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        retrieval_markdown(RetrievalReport("m", (), 1.0), centred=centred)
+        retrieval_markdown(RetrievalReport("m", (), 1.0), centered=centered)
 
 
 def test_figures_are_rounded_once() -> None:

@@ -45,7 +45,7 @@ def test_long_sentences_go_on_below():
     assert text.count("w39 0.") == text.count("w0 0.") == 1
 
 
-def test_links_are_coloured_where_there_is_colour_and_sentences_without_words_are_empty():
+def test_links_are_colored_where_there_is_color_and_sentences_without_words_are_empty():
     stream = io.StringIO()
     Console(file=stream, force_terminal=True, color_system="standard").print(
         alignment_map(sentence(["a"], ["x", "y"], [(0, 1)]))

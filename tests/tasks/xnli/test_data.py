@@ -63,7 +63,7 @@ def test_xnlis_own_file_holds_several_languages(write):
     assert pairs(path, language="en") == [("p", "q", 0)]
     with pytest.raises(DataError, match="several languages in it: en, sw"):
         read_nli(path)
-    with pytest.raises(DataError, match=r"no labelled pair in de\nThere are: en, sw"):
+    with pytest.raises(DataError, match=r"no labeled pair in de\nThere are: en, sw"):
         read_nli(path, language="de")
 
 
@@ -81,7 +81,7 @@ def test_pairs_without_gold_are_counted_in_training_and_refused_in_tests(write):
     assert read_nli(surrogate).counts.dropped == {"unpaired_surrogate": 1}
     with pytest.raises(DataError, match=r"s\.jsonl:1: a test pair with an unpaired surrogate"):
         read_nli(surrogate, for_test=True)
-    with pytest.raises(DataError, match="no labelled pair in it: 1 read, 0 kept"):
+    with pytest.raises(DataError, match="no labeled pair in it: 1 read, 0 kept"):
         read_nli(write("none.tsv", SNLI + "-\t\tp\tq\t1\t\t\n"))
 
 
@@ -94,8 +94,8 @@ BROKEN = {
     "premise\tlabel\np\tneutral\n": "2: no field 'hypothesis' or 'sentence2' among: premise, label",
     "premise\tlabel\tlabel\np\tneutral\tneutral\n": "1: two columns 'label'",
     "p\tq\n": "1: 2 fields, and no header of known columns",
-    "": " no labelled pair in it",
-    "premise\thypothesis\tlabel\n": " no labelled pair in it",
+    "": " no labeled pair in it",
+    "premise\thypothesis\tlabel\n": " no labeled pair in it",
 }
 
 

@@ -130,7 +130,7 @@ def test_requests_that_do_not_fit_are_refused(tiny_model, places, tmp_path):
 
 def test_training_pairs_that_do_not_suffice_are_refused(tiny_model, places, tmp_path):
     (tmp_path / "two.tsv").write_text("a\tb\tneutral\nc\td\tentailment\n")
-    with pytest.raises(DataError, match=r"two\.tsv: no training pair is labelled contradiction"):
+    with pytest.raises(DataError, match=r"two\.tsv: no training pair is labeled contradiction"):
         otembed.evaluate_xnli(tiny_model, **places | {"train": tmp_path / "two.tsv"})
     with pytest.raises(DataError, match="2 training pairs leave none to choose on"):
         otembed.evaluate_xnli(tiny_model, **places | {"train": tmp_path / "two.tsv", "dev": None})

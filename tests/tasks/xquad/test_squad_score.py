@@ -23,7 +23,7 @@ from otembed.tasks.xquad.squad_score import normalize_squad, normalizer, score_a
         ("cat cat dog", ["cat dog dog"], 2 / 3, 0),  # bags: cat 1, dog 1 in common; 2*2/(3+3)
         ("a cat", ["an animal"], 0, 0),
         ("", ["cat"], 0, 0),
-        ("the", ["a"], 0, 1),  # both are empty once normalised: equal, but no word in common
+        ("the", ["a"], 0, 1),  # both are empty once normalized: equal, but no word in common
         ("308", ["308"], 1, 1),
         ("24 次", ["24次"], 0, 0),  # no segmentation of Chinese under SQuAD's rule
         ("«maison»", ["maison"], 0, 0),  # nor is punctuation beyond ASCII dropped
@@ -48,7 +48,7 @@ def test_squad_scores_by_hand(prediction, answers, f1, exact):
         ("zh_Hans", "猫", "猫"),
     ],
 )
-def test_mlqa_normalisation_by_hand(language, text, normal):
+def test_mlqa_normalization_by_hand(language, text, normal):
     assert normalizer("mlqa", language)(text) == normal
 
 

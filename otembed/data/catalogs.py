@@ -1,4 +1,4 @@
-"""Readers of gettext catalogues, PO and MO: message and translation as a pair."""
+"""Readers of gettext catalogs, PO and MO: message and translation as a pair."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ STRING_REST = re.compile(r'([^"\\]|\\.)*"')
 
 
 def read_po(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
-    """Read a PO catalogue; fuzzy, obsolete and untranslated entries are counted and left out.
+    """Read a PO catalog; fuzzy, obsolete and untranslated entries are counted and left out.
 
     ``msgid`` is in the first language of the key, unless the header's ``Language`` says that the
     translations are. Text stays as it is, accelerators and placeholders included. A plural entry gives
-    its singular with the form for one, and its plural with every other form. The catalogue is held in
+    its singular with the form for one, and its plural with every other form. The catalog is held in
     memory as a whole.
 
     Raises
     ------
     DataError
-        The catalogue is malformed or its ``Language`` is neither of the pair.
+        The catalog is malformed or its ``Language`` is neither of the pair.
     """
     path = spec.paths[0]
     text = "\n".join(_checked_lines(path))
@@ -43,27 +43,27 @@ def read_po(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
         return
     try:
         # The line break in front makes the text impossible to mistake for a file name.
-        catalogue = polib.pofile("\n" + text)  # type: ignore[no-untyped-call]
+        catalog = polib.pofile("\n" + text)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         place = re.search(r"line (\d+)\)(: .*)?", str(error))
         reason = (place and place[2]) or ": no keyword, comment or string where one is due"
         raise DataError(
-            f"not a PO catalogue{reason}",
+            f"not a PO catalog{reason}",
             "Check it with: msgfmt --check FILE",
             path=path,
             line=int(place[1]) - 1 if place else None,
         ) from error
-    swapped = _is_swapped(spec, catalogue, path)
-    for entry in catalogue:
+    swapped = _is_swapped(spec, catalog, path)
+    for entry in catalog:
         line = (entry.linenum or 1) - 1
         if entry.obsolete or entry.fuzzy:
             counts.drop("obsolete" if entry.obsolete else "fuzzy", line)
         else:
-            yield from _pairs(entry, catalogue, line, swapped, counts)
+            yield from _pairs(entry, catalog, line, swapped, counts)
 
 
 def read_mo(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
-    """Read a compiled MO catalogue in the way of :func:`read_po`; ``line`` is the entry's number.
+    """Read a compiled MO catalog in the way of :func:`read_po`; ``line`` is the entry's number.
 
     Raises
     ------
@@ -76,12 +76,12 @@ def read_mo(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
     if not content:
         return
     try:
-        catalogue = polib.mofile(content)  # type: ignore[no-untyped-call]
+        catalog = polib.mofile(content)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, struct.error) as error:
-        raise DataError(f"not an MO catalogue: {error}", "Compile it again.", path=path) from error
-    swapped = _is_swapped(spec, catalogue, path)
-    for number, entry in enumerate(catalogue, start=1):
-        yield from _pairs(entry, catalogue, number, swapped, counts)
+        raise DataError(f"not an MO catalog: {error}", "Compile it again.", path=path) from error
+    swapped = _is_swapped(spec, catalog, path)
+    for number, entry in enumerate(catalog, start=1):
+        yield from _pairs(entry, catalog, number, swapped, counts)
 
 
 def _checked_lines(path: Path) -> Iterator[str]:
@@ -95,30 +95,30 @@ def _checked_lines(path: Path) -> Iterator[str]:
         yield text
 
 
-def _is_swapped(spec: PairSpec, catalogue: polib.POFile | polib.MOFile, path: Path) -> bool:
+def _is_swapped(spec: PairSpec, catalog: polib.POFile | polib.MOFile, path: Path) -> bool:
     """Return whether the translations are in the first language of the key."""
-    language = str(catalogue.metadata.get("Language", "")).strip()
+    language = str(catalog.metadata.get("Language", "")).strip()
     if not language or match_language(spec.target_language, [language]):
         return False
     if match_language(spec.source_language, [language]):
         return True
     raise DataError(
-        f"the catalogue is in {language!r}, which is neither {spec.source_language} nor {spec.target_language}",
-        "Name the pair by the catalogue's language, or mend 'Language:' in its header.",
+        f"the catalog is in {language!r}, which is neither {spec.source_language} nor {spec.target_language}",
+        "Name the pair by the catalog's language, or mend 'Language:' in its header.",
         path=path,
     )
 
 
 def _pairs(
     entry: polib.POEntry | polib.MOEntry,
-    catalogue: polib.POFile | polib.MOFile,
+    catalog: polib.POFile | polib.MOFile,
     line: int,
     swapped: bool,
     counts: PairCounts,
 ) -> Iterator[Row]:
     if entry.msgid_plural:
         forms = {int(index): text for index, text in entry.msgstr_plural.items()}
-        one = _form_for_one(catalogue)
+        one = _form_for_one(catalog)
         texts = [(entry.msgid if index == one else entry.msgid_plural, text) for index, text in forms.items()]
         if len(forms) == 1:
             texts.append((entry.msgid_plural, forms.get(one, "")))
@@ -133,9 +133,9 @@ def _pairs(
             yield Row(message, translation, line)
 
 
-def _form_for_one(catalogue: polib.POFile | polib.MOFile) -> int:
+def _form_for_one(catalog: polib.POFile | polib.MOFile) -> int:
     """Return which plural form stands with the number one, by the header's ``Plural-Forms``."""
-    rule = re.search(r"plural\s*=\s*([^;]+)", str(catalogue.metadata.get("Plural-Forms", "")))
+    rule = re.search(r"plural\s*=\s*([^;]+)", str(catalog.metadata.get("Plural-Forms", "")))
     try:
         return gettext.c2py(rule[1].strip())(1) if rule else 0
     except ValueError:

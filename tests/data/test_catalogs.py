@@ -31,7 +31,7 @@ msgstr ""
 EXPECTED = [('_Open "%s"', '_Fungua "%s"'), ("Two\nlines", "Mistari\nmiwili")]
 
 
-def catalogue(path, *entries, **metadata):
+def catalog(path, *entries, **metadata):
     """Compile entries to an MO file with polib."""
     po = polib.POFile()
     po.metadata = {"Content-Type": "text/plain; charset=utf-8", **metadata}
@@ -52,7 +52,7 @@ def test_po(write, read, counts, ending):
 
 @pytest.mark.parametrize("ending", ["", *OPENERS])
 def test_mo(tmp_path, write, read, ending):
-    path = catalogue(tmp_path / "plain.mo", *({"msgid": a, "msgstr": b} for a, b in EXPECTED))
+    path = catalog(tmp_path / "plain.mo", *({"msgid": a, "msgstr": b} for a, b in EXPECTED))
     assert read(write(f"x.mo{ending}", path.read_bytes())) == [
         (*pair, number) for number, pair in enumerate(sorted(EXPECTED), start=1)
     ]
@@ -67,13 +67,13 @@ def test_language_header_decides_the_sides(write, read, tmp_path, key, language,
     expected = ("Ndiyo", "Yes") if swapped else ("Yes", "Ndiyo")
     rows = read(write("x.po", head + '\nmsgid "Yes"\nmsgstr "Ndiyo"\n'), key)
     assert [row[:2] for row in rows] == [expected]
-    path = catalogue(tmp_path / "x.mo", {"msgid": "Yes", "msgstr": "Ndiyo"}, Language=language)
+    path = catalog(tmp_path / "x.mo", {"msgid": "Yes", "msgstr": "Ndiyo"}, Language=language)
     assert [row[:2] for row in read(path, key)] == [expected]
 
 
 def test_language_of_neither_side(write, refused):
     error = refused(write("x.po", HEAD + '"Language: fr\\n"\n\nmsgid "Yes"\nmsgstr "Oui"\n'))
-    assert "the catalogue is in 'fr', which is neither en nor sw" in error.message
+    assert "the catalog is in 'fr', which is neither en nor sw" in error.message
 
 
 def plural(*forms):
@@ -118,8 +118,8 @@ def test_nothing_translated_tells_why(write, refused):
         ('msgid "a"\nmsgstr "\n', 2, "a string is not closed"),
         ('msgid "a\\"\nmsgstr "b"\n', 1, "a string is not closed"),
         ('msgid "say "a""\nmsgstr "b"\n', 1, "a string is not closed"),
-        ('msgid "a"\nmsgstr "b"\n\nnonsense here\n', 4, "not a PO catalogue"),
-        ('msgid "a"\nmsgid "b"\n', 2, "not a PO catalogue"),
+        ('msgid "a"\nmsgstr "b"\n\nnonsense here\n', 4, "not a PO catalog"),
+        ('msgid "a"\nmsgid "b"\n', 2, "not a PO catalog"),
     ],
 )
 def test_malformed_po(write, refused, text, line, message):
@@ -138,10 +138,10 @@ def test_latin1_po(write, refused):
 def test_malformed_mo(write, refused, content):
     error = refused(write("x.mo", content))
     assert isinstance(error, DataError)
-    assert "not an MO catalogue" in error.message
+    assert "not an MO catalog" in error.message
 
 
 def test_cut_off_mo(tmp_path, refused):
-    path = catalogue(tmp_path / "x.mo", *({"msgid": f"m{n}", "msgstr": f"t{n}"} for n in range(50)))
+    path = catalog(tmp_path / "x.mo", *({"msgid": f"m{n}", "msgstr": f"t{n}"} for n in range(50)))
     path.write_bytes(path.read_bytes()[:300])
-    assert "not an MO catalogue" in refused(path).message
+    assert "not an MO catalog" in refused(path).message
