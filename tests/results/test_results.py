@@ -40,7 +40,7 @@ def test_other_documents_are_refused(text):
 def test_failed_write_leaves_the_earlier_file(tmp_path, monkeypatch):
     path = tmp_path / "file.txt"
     write_text(path, "first")
-    monkeypatch.setattr("otembed.results.os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr("otembed.results.files.os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         write_text(path, "second")
     assert path.read_text() == "first"

@@ -94,7 +94,7 @@ def test_reports_of_another_kind_are_refused():
 
 
 def test_the_benchmark_sets_before_and_after_beside_each_other():
-    place = Path(__file__).parents[2] / "benchmarks" / "transfer.py"
+    place = Path(__file__).parents[3] / "benchmarks" / "transfer.py"
     specification = spec_from_file_location("transfer", place)
     script = module_from_spec(specification)
     specification.loader.exec_module(script)
