@@ -116,13 +116,13 @@ def train_once(options: argparse.Namespace, name: str, seed: int, texts: Any) ->
             "output": folder,
             "model": {"name": options.model, "max_seq_length": MAX_SEQ_LENGTH},
             "data": {"limit": options.limit},
-            "held_out": {"size": 0, "select_best": False},
+            "held_out": {"size": 0, "load_best_model_at_end": False},
             "optimization": {
                 "max_steps": options.steps,
-                "batch_size": options.batch_size,
+                "per_device_train_batch_size": options.batch_size,
                 "learning_rate": options.learning_rate,
                 "seed": seed,
-                "save_every": 10**6,
+                "save_steps": 10**6,
             },
         }
         config = train_config(merge(settings, {"loss": OBJECTIVES[name]}))

@@ -116,7 +116,7 @@ def xnli_command(
         "prompt": prompt,
         "prompt_name": prompt_name,
         "max_steps": max_steps,
-        "epochs": epochs,
+        "num_train_epochs": epochs,
         "freeze": freeze,
         "seed": seed,
     }

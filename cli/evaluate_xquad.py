@@ -36,7 +36,10 @@ def xquad_command(
         int | None, typer.Option(min=1, metavar="N", help="Ask N questions of each language, evenly spread.")
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Texts encoded at a time, windows a training step; 32.")
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Retrieval: maximum number of texts per encoded batch. [default: 32]"
+        ),
     ] = None,
     tasks: Annotated[
         list[str] | None,
@@ -96,6 +99,7 @@ def xquad_command(
         "passage-prompt": passage_prompt,
         "candidate": candidate,
         "max-seq-length": max_seq_length,
+        "batch-size": batch_size,
         "cache": cache,
         "no-cache": no_cache or None,
         "plot": plot,
@@ -148,7 +152,6 @@ def xquad_command(
             raise ConfigError("--resume and --overwrite need the folder of a run", "Add --run FOLDER.")
         flags = {
             "max_steps": max_steps,
-            "batch_size": batch_size,
             "freeze": freeze or None,
             "normalization": normalization,
         }

@@ -1,4 +1,4 @@
-"""The errors otembed raises: what went wrong, with which value, where, and how to mend it."""
+"""The errors otembed raises: what went wrong, with which value, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class OtembedError(Exception):
     Parameters
     ----------
     message
-        What happened, with the offending value and where it stands.
+        What happened, with the offending value and its location.
     hint
-        One sentence on how to mend it.
+        One sentence on how to fix it.
     """
 
     def __init__(self, message: str, hint: str | None = None) -> None:
@@ -30,14 +30,14 @@ class OtembedError(Exception):
         return f"{self.message}\n{self.hint}" if self.hint else self.message
 
 
-class ConfigError(OtembedError):
-    """A setting is unknown, out of range or contradicts another."""
+class ConfigError(OtembedError, ValueError):
+    """A setting or argument is unknown, out of range, or contradicts another."""
 
 
 class DataError(OtembedError):
-    """A file cannot be read as what it claims to be.
+    """A file is missing, malformed, or does not hold what is needed.
 
-    ``path`` and ``line`` (counted from 1) are put before the message as ``file:line``.
+    ``path`` and ``line`` (counted from 1) are prepended to the message as ``file:line``.
     """
 
     def __init__(
@@ -55,15 +55,15 @@ class DataError(OtembedError):
 
 
 class ModelError(OtembedError):
-    """A model cannot be found, read or trained in the way that was asked for."""
+    """A model cannot be found, loaded, or used as requested."""
 
 
 class NumericsError(OtembedError):
-    """NaN or infinity turned up where a finite number is needed."""
+    """NaN or infinity where a finite number is required."""
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """Return a hint that names the closest choice, or all of them when none is close.
+    """Return a hint that names the closest choice, or lists all of them if none is close.
 
     >>> did_you_mean("epsilom", ["epsilon", "weight"])
     "Did you mean 'epsilon'?"
@@ -74,6 +74,6 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
 
 
 def check_count(name: str, value: int) -> None:
-    """Raise ConfigError if ``value`` is no whole number from 1."""
+    """Raise ConfigError if ``value`` is not a positive integer."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigError(f"{name} is {value!r}", "Give a whole number from 1.")
+        raise ConfigError(f"{name} is {value!r}, not a positive integer", f"Set {name} to 1 or more.")

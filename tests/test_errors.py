@@ -1,4 +1,4 @@
-"""Messages say what, where and how to mend it."""
+"""Messages say what happened, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from otembed.errors import ConfigError, DataError, did_you_mean
 
 
 def test_data_error_names_file_and_line():
-    error = DataError("3 fields, expected 2", "Mend the line.", path="a.tsv", line=7)
-    assert str(error) == "a.tsv:7: 3 fields, expected 2\nMend the line."
+    error = DataError("3 fields, expected 2", "Fix the line.", path="a.tsv", line=7)
+    assert str(error) == "a.tsv:7: 3 fields, expected 2\nFix the line."
     assert (error.path, error.line) == ("a.tsv", 7)
 
 
@@ -18,6 +18,10 @@ def test_data_error_without_line_or_path():
 
 def test_error_without_hint_is_its_message():
     assert str(ConfigError("wrong")) == "wrong"
+
+
+def test_config_errors_are_value_errors():
+    assert issubclass(ConfigError, ValueError)
 
 
 def test_did_you_mean_falls_back_to_all_choices():

@@ -1,4 +1,4 @@
-"""Every setting, once, and settings as documents: YAML, JSON Schema, a template, the origin of each value; torch-free."""
+"""All settings, and settings as documents: YAML, JSON Schema, a template, the origin of each value. Torch-free."""
 
 from otembed.config.io import (
     build,
@@ -14,6 +14,7 @@ from otembed.config.io import (
 from otembed.config.loss import AlignmentConfig, AnchorConfig, ContrastiveConfig, NullUnitConfig
 from otembed.config.mining import MiningConfig
 from otembed.config.origins import Resolved, resolve_settings
+from otembed.config.plan import PlanConfig
 from otembed.config.schema import settings_schema
 from otembed.config.template import settings_template
 from otembed.config.train import (
@@ -25,6 +26,7 @@ from otembed.config.train import (
     PairChecks,
     TrainConfig,
 )
+from otembed.config.trainer import TrainerConfig
 from otembed.config.words import WordAlignmentConfig
 from otembed.config.xnli import FinetuneConfig, ProbeConfig
 from otembed.config.xquad import SpanConfig
@@ -42,10 +44,12 @@ __all__ = [
     "NullUnitConfig",
     "OptimizationConfig",
     "PairChecks",
+    "PlanConfig",
     "ProbeConfig",
     "Resolved",
     "SpanConfig",
     "TrainConfig",
+    "TrainerConfig",
     "WordAlignmentConfig",
     "build",
     "merge",

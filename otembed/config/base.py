@@ -1,4 +1,4 @@
-"""How a configuration dataclass is made, and how its complaints are worded; torch-free."""
+"""Configuration dataclasses: validation, error messages, and the settings that were renamed; torch-free."""
 
 from __future__ import annotations
 
@@ -13,17 +13,42 @@ from otembed.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
 Count = Annotated[int, Field(gt=0, strict=True)]
+Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
+
+# Former name of a setting to its present one; consulted in whichever configuration has the present one.
+RENAMED = {
+    "accumulate": "gradient_accumulation_steps",
+    "batch_size": "per_device_train_batch_size",
+    "checkpoint_activations": "activation_checkpointing",
+    "device_batch_size": "per_device_train_batch_size",
+    "epochs": "num_train_epochs",
+    "every": "eval_steps",
+    "log_every": "logging_steps",
+    "matryoshka": "matryoshka_dims",
+    "max_iterations": "max_iter",
+    "patience": "early_stopping_patience",
+    "save_every": "save_steps",
+    "scale": "temperature",
+    "schedule": "lr_scheduler_type",
+    "select_best": "load_best_model_at_end",
+    "warmup": "warmup_steps",
+}
+# Where more than the name changed: how to convert the value.
+CONVERSIONS = {
+    "batch_size": " Examples per optimizer step are per_device_train_batch_size x gradient_accumulation_steps.",
+    "scale": " temperature is 1 / scale.",
+}
 _TAG = "<"
 
 
 def union_tag(name: str) -> str:
-    """Return the tag of one form of a setting that has several; complaints leave it out."""
+    """Return the tag of one variant of a union-typed setting; error messages omit it."""
     return f"{_TAG}{name}>"
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field, Field))
 def config_dataclass(cls: type[T]) -> type[T]:
-    """Make ``cls`` a frozen, keyword-only, validated dataclass that refuses unknown keys."""
+    """Turn ``cls`` into a frozen, keyword-only, validated dataclass that rejects unknown keys."""
     settings = ConfigDict(extra="forbid", allow_inf_nan=False)
     decorate: Any = pydantic_dataclass(frozen=True, kw_only=True, config=settings)
     made: type[T] = decorate(cls)
@@ -41,17 +66,30 @@ def config_dataclass(cls: type[T]) -> type[T]:
 
 
 def explain(kind: type, error: ValidationError, origin: str) -> ConfigError:
-    """Turn pydantic's first complaint into one message and one hint."""
+    """Turn the first error that pydantic found into a message and a hint."""
     first = error.errors()[0]
+    ours = first.get("ctx", {}).get("error")
+    if isinstance(ours, ConfigError):  # raised by a check between settings: a ValueError, so pydantic wraps it
+        return ours
     location = [str(part) for part in first["loc"] if not str(part).startswith(_TAG)]
     key = ".".join(location)
     if first["type"] in {"unexpected_keyword_argument", "extra_forbidden"}:
         known = _field_names(kind, location[:-1])
-        return ConfigError(f"{origin}: no setting is called {key!r}", did_you_mean(location[-1], known))
+        return ConfigError(f"{origin}: unknown setting {key!r}", _renamed(location, known))
     if first["type"] in {"missing", "missing_keyword_only_argument"}:
         return ConfigError(f"{origin}: {key} is missing", f"Set {key}.")
-    reason = first["msg"][0].lower() + first["msg"][1:]
-    return ConfigError(f"{origin}: {key} = {first['input']!r}: {reason}", "Set a value within these limits.")
+    reason = first["msg"].removeprefix("Value error, ")
+    reason = reason[0].lower() + reason[1:]
+    return ConfigError(f"{origin}: {key} = {first['input']!r}: {reason}", f"Correct the value of {key}.")
+
+
+def _renamed(location: list[str], known: list[str]) -> str:
+    """Return a hint that names the setting's present name, or the closest known one."""
+    *section, old = location
+    new = RENAMED.get(old)
+    if new not in known:
+        return did_you_mean(old, known)
+    return f"Use {'.'.join([*section, new])}, its new name.{CONVERSIONS.get(old, '')}"
 
 
 def _field_names(kind: Any, path: list[str]) -> list[str]:

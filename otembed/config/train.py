@@ -1,8 +1,7 @@
-"""Every knob of otembed, defined once: name, type, default, limits, one line of help.
+"""Settings of training: name, type, default, limits and a one-line description of each.
 
-One tree of frozen dataclasses drives Python, YAML (:mod:`otembed.config.io`) and the command line; its
-terms of optimal transport stand in :mod:`otembed.config.loss`. Torch-free. ``None`` means off. Reasons
-for the defaults stand in ``docs/log.md``.
+One tree of frozen dataclasses drives Python, YAML (:mod:`otembed.config.io`) and the command line.
+Torch-free. ``None`` means off. ``docs/log.md`` gives the reasons for the defaults.
 """
 
 from __future__ import annotations
@@ -14,50 +13,48 @@ from pydantic import Field, PositiveFloat, model_validator
 from pydantic_core import ArgsKwargs
 
 from otembed.config.base import Count, config_dataclass
-from otembed.config.loss import AlignmentConfig as AlignmentConfig
-from otembed.config.loss import AnchorConfig as AnchorConfig
-from otembed.config.loss import ContrastiveConfig as ContrastiveConfig
-from otembed.config.loss import NullUnitConfig as NullUnitConfig
+from otembed.config.loss import AlignmentConfig, ContrastiveConfig
+from otembed.config.trainer import TrainerConfig
 from otembed.errors import ConfigError
 
 Size = Annotated[int, Field(ge=0, strict=True)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
 
 
 @config_dataclass
 class LossConfig:
     """The training objective: a sentence-level loss, a term of optimal transport, or both.
 
-    Where alignment is named and contrastive is not, alignment takes its place, beside mnrl unless sentence is named.
+    Setting alignment without contrastive turns contrastive off and, unless sentence is set, turns mnrl on.
     """
 
     sentence: Literal["mnrl", "none"] = Field(
         default="none", description="Sentence-level loss: mnrl, MultipleNegativesRankingLoss, or none."
     )
-    scale: PositiveFloat = Field(default=20.0, description="Inverse temperature of the sentence-level loss.")
+    temperature: PositiveFloat = Field(
+        default=0.05, description="Divides the cosine similarities of the sentence-level loss before the softmax."
+    )
     symmetric: bool = Field(default=True, description="Rank in both directions, source to target and back.")
-    matryoshka: tuple[Count, ...] = Field(
-        default=(), description="Also train these truncated dimensions (MatryoshkaLoss); empty: off."
+    matryoshka_dims: tuple[Count, ...] = Field(
+        default=(), description="Also train these truncated dimensions (MatryoshkaLoss). Empty: off."
     )
     alignment: AlignmentConfig | None = Field(
         default=None,
-        description="The OT alignment term, a cost; where it is named it replaces contrastive. null: off.",
+        description="The OT alignment term, a cost; when set, it replaces contrastive. null: off.",
     )
     contrastive: ContrastiveConfig | None = Field(
         default_factory=lambda: ContrastiveConfig(sentence_weight=1.0),
-        description="The OT contrastive term, in place of alignment; null: off.",
+        description="The OT contrastive term, an alternative to alignment. null: off.",
     )
     mini_batch_size: Count | None = Field(
         default=None,
-        description="Sentences of a column that the encoder takes at a time (GradCache): memory stays the same for any"
-        " batch_size, a step takes about a third longer. null: the whole batch.",
+        description="Sentences per column encoded at once (GradCache): memory no longer depends on the batch size,"
+        " and a step takes about a third longer. null: the whole batch.",
     )
 
     @model_validator(mode="before")
     @classmethod
     def _alignment_in_place_of_contrastive(cls, values: Any) -> Any:
-        """Let a named alignment replace the contrastive term of the defaults; alone it would let the space collapse."""
+        """Let alignment replace the default contrastive term, with mnrl: on its own it lets the space collapse."""
         named = values.kwargs if isinstance(values, ArgsKwargs) else values
         if not isinstance(named, dict) or named.get("alignment") is None or "contrastive" in named:
             return values
@@ -69,12 +66,12 @@ class LossConfig:
         if self.sentence == "none" and self.alignment is None and self.contrastive is None:
             raise ConfigError(
                 "loss: all terms are off (sentence: none, alignment: null, contrastive: null)",
-                "Switch one of them on.",
+                "Set one of them.",
             )
         if self.alignment is not None and self.contrastive is not None:
             raise ConfigError("loss.alignment and loss.contrastive are both on", "Set one of them to null.")
-        if self.sentence == "none" and self.matryoshka:
-            raise ConfigError("loss.matryoshka needs a sentence-level loss", "Set loss.sentence to mnrl.")
+        if self.sentence == "none" and self.matryoshka_dims:
+            raise ConfigError("loss.matryoshka_dims requires a sentence-level loss", "Set loss.sentence to mnrl.")
         return self
 
 
@@ -87,11 +84,11 @@ class ModelConfig:
         description="A hub name, a local folder, or offline:multilingual-e5-small.",
     )
     revision: str | None = Field(default=None, description="Branch, tag or commit of a hub model.")
-    local_files_only: bool = Field(default=False, description="Never ask the hub.")
+    local_files_only: bool = Field(default=False, description="Load only local files; never contact the hub.")
     max_seq_length: Count | None = Field(
         default=128,
-        description="Longest sentence in tokens while training, at most the model's own; the released model has its"
-        " own limit again. null: the model's own.",
+        description="Maximum sentence length in tokens during training, up to the model's own limit, which the saved"
+        " model keeps. null: the model's own.",
     )
     freeze: tuple[str, ...] = Field(
         default=("embeddings",),
@@ -99,59 +96,57 @@ class ModelConfig:
     )
     prompt_name: str | None = Field(
         default=None,
-        description="Prompt put before every sentence, by the model's name for it. null: the model's default.",
+        description="Name of the model's prompt to prepend to every sentence. null: the model's default.",
     )
     prompt: str | None = Field(
         default=None,
-        description="Text put before every sentence; the released model applies it by itself. Instead of prompt_name.",
+        description="Text to prepend to every sentence, stored as the saved model's default prompt. Excludes prompt_name.",
     )
-    device: str | None = Field(default=None, description="cpu, cuda, cuda:1, mps. null: the best there is.")
+    device: str | None = Field(default=None, description="cpu, cuda, cuda:1, mps. null: the best available device.")
 
     @model_validator(mode="after")
     def _one_prompt(self) -> ModelConfig:
         if self.prompt is not None and self.prompt_name is not None:
-            raise ConfigError("model.prompt and model.prompt_name are both set", "Keep one of them.")
+            raise ConfigError("model.prompt and model.prompt_name are mutually exclusive", "Set only one of them.")
         return self
 
 
 @config_dataclass
 class PairChecks:
-    """Limits on a pair of sentences; a pair outside them is dropped and counted. ``None``: no such check.
+    """Limits on a pair of sentences; pairs outside them are dropped and counted. ``None`` disables a check.
 
-    Pairs with an empty side, or with an unpaired surrogate, which no file can hold, are always dropped.
+    Pairs with an empty side, or with an unpaired surrogate (not valid in UTF-8), are always dropped.
     """
 
-    min_characters: Count | None = Field(default=None, description="Fewest characters a side may have.")
-    max_characters: Count | None = Field(default=1000, description="Most characters a side may have.")
+    min_characters: Count | None = Field(default=None, description="Minimum number of characters per side.")
+    max_characters: Count | None = Field(default=1000, description="Maximum number of characters per side.")
     max_length_ratio: Annotated[float, Field(ge=1)] | None = Field(
         default=9.0,
-        description="Longer side over shorter side, in characters; English is about three times as long as its"
-        " Chinese translation, so the limit finds misaligned lines, not free translations.",
+        description="Maximum ratio of the longer to the shorter side, in characters. English is about three times as"
+        " long as its Chinese translation, so the limit catches misaligned lines, not free translations.",
     )
     ratio_from_characters: Count = Field(
-        default=20, description="The ratio is tested if the longer side has at least this many characters."
+        default=20, description="Check the ratio only if the longer side has at least this many characters."
     )
-    drop_identical: bool = Field(default=True, description="Drop pairs whose sides are equal: untranslated text.")
-    drop_duplicates: bool = Field(default=True, description="Drop a pair that came before, both sides equal.")
+    drop_identical: bool = Field(default=True, description="Drop pairs with identical sides (untranslated text).")
+    drop_duplicates: bool = Field(default=True, description="Drop repeated pairs (both sides equal).")
     drop_control_characters: bool = Field(
         default=True,
-        description="Drop pairs with control characters (Cc but tab and line breaks), U+FFFD or private-use"
-        " characters: traces of a broken conversion.",
+        description="Drop pairs with control characters (Cc except tab and line breaks), U+FFFD or private-use"
+        " characters, which indicate a broken conversion.",
     )
-    normalize_nfc: bool = Field(default=False, description="Bring text to Unicode normal form C first.")
+    normalize_nfc: bool = Field(default=False, description="Normalize text to Unicode NFC first.")
 
     @model_validator(mode="after")
     def _ordered(self) -> PairChecks:
         low, high = self.min_characters, self.max_characters
         if low is not None and high is not None and low > high:
-            raise ConfigError(
-                f"min_characters {low} is above max_characters {high}", "Lower one or raise the other."
-            )
+            raise ConfigError(f"min_characters = {low} exceeds max_characters = {high}", "Lower min_characters.")
         return self
 
     @classmethod
     def off(cls) -> PairChecks:
-        """No check but the one for empty sides: for text that is measured as it is."""
+        """Return checks that drop only pairs with an empty side, for evaluation text."""
         return cls(
             max_characters=None,
             max_length_ratio=None,
@@ -165,14 +160,17 @@ class PairChecks:
 class DataConfig:
     """How parallel text is read, checked and mixed."""
 
-    pivot: str = Field(default="en", description="Language on the target side, the one that is anchored.")
-    limit: Count | None = Field(default=None, description="Most pairs kept of each file. null: all.")
+    pivot: str = Field(
+        default="en", description="Language on the target side, the one that the anchor term keeps in place."
+    )
+    limit: Count | None = Field(default=None, description="Maximum number of pairs per file. null: all.")
     checks: PairChecks = field(default_factory=PairChecks)
     sampling: Literal["proportional", "round_robin", "temperature"] = Field(
         default="proportional", description="How batches are drawn from several language pairs."
     )
     temperature: Annotated[float, Field(ge=1)] = Field(
-        default=2.0, description="With sampling: temperature, share of a pair ~ size^(1/temperature)."
+        default=2.0,
+        description="With sampling: temperature, a pair is drawn in proportion to size^(1/temperature).",
     )
 
 
@@ -182,76 +180,81 @@ class HeldOutConfig:
 
     pairs: dict[str, str] = Field(
         default_factory=dict,
-        description="Held-out text by language pair, as in pairs; pairs without one have some of theirs set aside.",
+        description="Held-out text by language pair, as in pairs. A pair without it sets some of its own pairs aside.",
     )
     size: Size = Field(
-        default=200, description="Pairs of each training file set aside where it has no held-out file. 0: none."
+        default=200, description="Pairs set aside from each training file without held-out text. 0: none."
     )
-    limit: Count | None = Field(default=1000, description="Most pairs used of each held-out file. null: all.")
-    every: Count | None = Field(default=None, description="Steps between evaluations. null: a quarter of the run.")
-    patience: Count | None = Field(
-        default=None, description="Stop after so many evaluations without a gain. null: never."
+    limit: Count | None = Field(default=1000, description="Maximum number of pairs per held-out file. null: all.")
+    eval_steps: Count | None = Field(
+        default=None, description="Steps between evaluations. null: a quarter of the run."
     )
-    select_best: bool = Field(default=True, description="Release the best evaluated model, the last one otherwise.")
+    early_stopping_patience: Count | None = Field(
+        default=None, description="Stop after this many evaluations without improvement. null: never."
+    )
+    load_best_model_at_end: bool = Field(
+        default=True, description="Save the model of the best evaluation; false: of the last step."
+    )
 
 
 @config_dataclass
-class OptimizationConfig:
+class OptimizationConfig(TrainerConfig):
     """Steps, batches, learning rate, precision."""
 
-    epochs: PositiveFloat = Field(default=1.0, description="Passes over the training pairs.")
-    max_steps: Count | None = Field(default=None, description="Optimizer steps; replaces epochs.")
-    batch_size: Annotated[int, Field(ge=2)] = Field(default=32, description="Sentence pairs a batch and process.")
-    accumulate: Count = Field(default=1, description="Batches whose gradients make one step.")
-    learning_rate: PositiveFloat = Field(default=3e-5, description="Peak learning rate (AdamW).")
-    warmup: Share = Field(default=0.1, description="Share of the steps over which the learning rate rises.")
-    schedule: Literal["linear", "cosine", "constant_with_warmup"] = Field(
-        default="linear", description="Course of the learning rate after the warm-up."
+    per_device_train_batch_size: Annotated[int, Field(ge=2)] = Field(
+        default=32, description="Sentence pairs per batch on each device (each process)."
     )
-    weight_decay: Annotated[float, Field(ge=0)] = Field(default=0.01, description="AdamW weight decay.")
+    lr_scheduler_type: Literal["linear", "cosine", "constant_with_warmup"] = Field(
+        default="linear", description="Learning rate schedule after the warm-up."
+    )
     max_grad_norm: PositiveFloat = Field(default=1.0, description="Gradients are clipped to this norm.")
-    precision: Literal["float32", "bf16", "fp16"] = Field(
-        default="float32", description="Arithmetic of the encoder; OT is always float32. fp16 needs a GPU."
+    activation_checkpointing: bool = Field(
+        default=False, description="Recompute activations in the backward pass: less memory, slower."
     )
-    checkpoint_activations: bool = Field(default=False, description="Recompute activations: less memory, slower.")
-    seed: Seed = Field(default=42, description="Seed of shuffling, dropout and held-out parts.")
-    save_every: Count | None = Field(
+    save_steps: Count | None = Field(
         default=None, description="Steps between checkpoints. null: at each evaluation."
     )
     keep_checkpoints: bool = Field(default=False, description="Keep the checkpoints of a finished run.")
-    log_every: Count = Field(default=10, description="Steps between lines of the log.")
+    logging_steps: Count = Field(default=10, description="Steps between log lines.")
 
 
 @config_dataclass
 class TrainConfig:
-    """Everything that ``otembed train`` and :func:`otembed.train` need."""
+    """Settings of ``otembed train`` and :func:`otembed.train`."""
 
-    pairs: dict[str, str] = Field(description="Parallel text: language pair (en-sw) to file, folder or hub name.")
-    output: str = Field(default="runs/otembed", min_length=1, description="Run folder.")
+    pairs: dict[str, str] = Field(
+        description="Parallel text: language pair (en-sw) to file, folder or hub dataset."
+    )
+    output: str = Field(default="runs/otembed", min_length=1, description="Run folder; ~ is expanded.")
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     held_out: HeldOutConfig = field(default_factory=HeldOutConfig)
     optimization: OptimizationConfig = field(default_factory=OptimizationConfig)
-    examples_in_card: bool = Field(default=False, description="Let the model card quote a few training sentences.")
+    examples_in_card: bool = Field(default=False, description="Include a few training sentences in the model card.")
 
     @model_validator(mode="before")
     @classmethod
     def _has_pairs(cls, values: Any) -> Any:
         given = values.kwargs if hasattr(values, "kwargs") else values
         if isinstance(given, dict) and not given.get("pairs"):
-            raise ConfigError("no parallel text was named", "Give at least one pair, such as --pairs en-sw=FILE.")
+            raise ConfigError(
+                "no parallel text given: pairs is empty", "Set at least one pair, such as --pairs en-sw=FILE."
+            )
         return values
 
     @model_validator(mode="after")
     def _saves_what_it_selects(self) -> TrainConfig:
-        every, save_every = self.held_out.every, self.optimization.save_every
-        if self.held_out.select_best and save_every is not None and save_every != every:
+        evaluates, saves = self.held_out.eval_steps, self.optimization.save_steps
+        if self.held_out.load_best_model_at_end and saves is not None and saves != evaluates:
             raise ConfigError(
-                f"optimization.save_every = {save_every} differs from held_out.every = {every}: the best evaluated"
-                " model could not be released if it was not saved",
-                "Leave save_every out, set it to held_out.every, or set held_out.select_best to false.",
+                f"optimization.save_steps = {saves} differs from held_out.eval_steps = {evaluates}: the best model"
+                " may not have been saved",
+                "Leave save_steps out, set it to held_out.eval_steps, or set held_out.load_best_model_at_end to false.",
             )
-        if self.held_out.patience and not self.held_out.select_best:
-            raise ConfigError("held_out.patience needs held_out.select_best", "Set held_out.select_best to true.")
+        if self.held_out.early_stopping_patience and not self.held_out.load_best_model_at_end:
+            raise ConfigError(
+                "held_out.early_stopping_patience requires held_out.load_best_model_at_end",
+                "Set held_out.load_best_model_at_end to true.",
+            )
         return self

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
 from otembed.config.base import config_dataclass
+from otembed.config.plan import Layer, PlanConfig, Unit
 from otembed.errors import ConfigError
 
-Unit = Literal["word", "token"]
 Words = Literal["auto", "space"]
 Decoding = Literal["mutual", "threshold", "grow-diag", "grow-diag-final-and"]
 THRESHOLDS: dict[Decoding, float] = {"threshold": 0.3, "grow-diag": 0.2, "grow-diag-final-and": 0.2}
@@ -17,10 +17,10 @@ THRESHOLDS: dict[Decoding, float] = {"threshold": 0.3, "grow-diag": 0.2, "grow-d
 
 
 @config_dataclass
-class WordAlignmentConfig:
-    """How words of parallel sentences are linked; the defaults are those that ``docs/word-alignment.md`` measures."""
+class WordAlignmentConfig(PlanConfig):
+    """How words of parallel sentences are linked; ``docs/word-alignment.md`` measures the defaults."""
 
-    layer: Annotated[int, Field(strict=True)] | Literal["auto"] = Field(
+    layer: Layer | Literal["auto"] = Field(
         default="auto",
         description="Hidden layer of the vectors, 0 the embeddings; auto: the one stored with the model, else chosen.",
     )
@@ -32,17 +32,15 @@ class WordAlignmentConfig:
         default="auto",
         description="auto: split at spaces, and scripts without spaces at vocabulary pieces; space: at spaces alone.",
     )
-    word_pooling: Literal["mean", "first", "last"] = Field(
-        default="mean", description="How a word's vector is made of its tokens."
-    )
     center: bool = Field(default=True, description="Subtract each side's mean over all words seen so far.")
-    epsilon: Annotated[float, Field(ge=0)] = Field(
-        default=0.1, description="Entropic strength, in units of the cosine cost; 0: exact (without relaxation)."
+    epsilon: NonNegativeFloat = Field(
+        default=0.1,
+        description="Entropic regularization, in units of the cosine cost; 0: exact (without relaxation).",
     )
     relaxation: PositiveFloat | None = Field(
         default=0.2, description="KL penalty on the marginals: words may stay unlinked; null: balanced."
     )
-    order_prior: Annotated[float, Field(ge=0)] = Field(
+    order_prior: NonNegativeFloat = Field(
         default=0.1, description="Weight of the distance between relative positions, added to the cost."
     )
     decoding: Decoding = Field(

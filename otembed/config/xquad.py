@@ -1,56 +1,53 @@
-"""Every knob of extractive question answering; the defaults are those of the paper's XQuAD experiments."""
+"""Settings of extractive question answering; the defaults are those of the paper's XQuAD experiments. Torch-free."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
-from otembed.config.base import Count, config_dataclass
+from otembed.config.base import Count, Seed, config_dataclass
+from otembed.config.trainer import TrainerConfig
 from otembed.errors import ConfigError
 
-# <s> question </s></s> paragraph </s>, as XLM-R puts two texts together.
+# <s> question </s></s> paragraph </s>, as XLM-R joins two texts.
 SPECIAL_TOKENS = 4
 
 
 @config_dataclass
-class SpanConfig:
-    """Fine-tuning a span head on English questions, and reading answers off it."""
+class SpanConfig(TrainerConfig):
+    """A span head fine-tuned on English questions, and how answers are decoded."""
 
-    learning_rate: Annotated[float, Field(gt=0)] = Field(default=3e-5, description="Peak, after the warm-up.")
-    epochs: Annotated[float, Field(gt=0)] = Field(default=3.0, description="Passes over the training questions.")
-    max_steps: Count | None = Field(default=None, description="Optimizer steps instead of epochs. null: epochs.")
-    batch_size: Count = Field(default=32, description="Windows an optimizer step.")
-    device_batch_size: Count = Field(
-        default=8, description="Windows in memory at a time; gradients are accumulated up to batch_size."
+    num_train_epochs: PositiveFloat = Field(default=3.0, description="Passes over the training questions.")
+    per_device_train_batch_size: Count = Field(
+        default=8, description="Windows (question and part of its paragraph) per batch on the device."
     )
-    warmup: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.1, description="Share of the steps in which the learning rate rises; then it falls linearly."
+    gradient_accumulation_steps: Count = Field(
+        default=4, description="Batches whose gradients are accumulated for one optimizer step."
     )
-    weight_decay: Annotated[float, Field(ge=0)] = Field(default=0.0, description="AdamW's.")
+    weight_decay: NonNegativeFloat = Field(default=0.0, description="Weight decay (AdamW).")
+    seed: Seed = Field(default=1, description="Random seed of the head and the data order.")
     max_length: Annotated[int, Field(ge=16, strict=True)] = Field(
-        default=384, description="Tokens of question and window together, special ones included."
+        default=384, description="Maximum tokens of question and window together, special tokens included."
     )
-    stride: Count = Field(default=128, description="Tokens that two windows of a paragraph share.")
-    max_question_length: Count = Field(default=64, description="Questions are cut after this many tokens.")
-    max_answer_length: Count = Field(default=30, description="Longest answer in tokens.")
-    freeze: tuple[str, ...] = Field(default=(), description="Frozen parts: embeddings, layers:N.")
-    normalization: Literal["squad", "mlqa"] = Field(default="squad", description="How answers are compared.")
-    seed: Annotated[int, Field(ge=0, strict=True)] = Field(default=1, description="Of the head and the batches.")
-    save_every: Count = Field(default=500, description="Steps between checkpoints, where there is a run folder.")
+    stride: Count = Field(default=128, description="Overlap of consecutive windows of a paragraph, in tokens.")
+    max_question_length: Count = Field(default=64, description="Questions are truncated to this many tokens.")
+    max_answer_length: Count = Field(default=30, description="Maximum answer length in tokens.")
+    freeze: tuple[str, ...] = Field(
+        default=(), description="Parts that are not trained: embeddings, layers:N (the first N)."
+    )
+    normalization: Literal["squad", "mlqa"] = Field(
+        default="squad", description="Answer normalization before scoring."
+    )
+    save_steps: Count = Field(default=500, description="Steps between checkpoints (with a run folder).")
 
     @model_validator(mode="after")
-    def _check(self) -> SpanConfig:
-        if self.batch_size % min(self.device_batch_size, self.batch_size):
-            raise ConfigError(
-                f"batch_size {self.batch_size} is no multiple of device_batch_size {self.device_batch_size}",
-                "Choose a device_batch_size that divides batch_size.",
-            )
+    def _windows_advance(self) -> SpanConfig:
         room = self.max_length - self.max_question_length - SPECIAL_TOKENS
         if self.stride >= room:
             raise ConfigError(
-                f"stride {self.stride} leaves windows no way forward: max_length {self.max_length} less "
-                f"max_question_length {self.max_question_length} and special tokens is {room}",
+                f"stride = {self.stride} must be below {room}: max_length = {self.max_length} minus "
+                f"max_question_length = {self.max_question_length} and {SPECIAL_TOKENS} special tokens",
                 "Lower stride or max_question_length, or raise max_length.",
             )
         return self

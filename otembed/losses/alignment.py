@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from otembed.config.train import AlignmentConfig, AnchorConfig
+from otembed.config.loss import AlignmentConfig, AnchorConfig
 from otembed.errors import ConfigError
 from otembed.losses.citations import citations_of
 from otembed.losses.encoder import Encoder, Features

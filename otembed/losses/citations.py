@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from otembed.config.train import AlignmentConfig, ContrastiveConfig
+    from otembed.config.loss import AlignmentConfig, ContrastiveConfig
 
 ALIGNMENT = """
 @inproceedings{alqahtani-2021-optimal-transport,

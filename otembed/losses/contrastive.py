@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, cross_entropy, pad
 
-from otembed.config.train import ContrastiveConfig
+from otembed.config.loss import ContrastiveConfig
 from otembed.errors import ConfigError, ModelError
 from otembed.losses.citations import citations_of
 from otembed.losses.parts import PlanCounts, refuse_cached, wrapped_terms

@@ -23,7 +23,7 @@ from otembed.transport import (
 )
 
 if TYPE_CHECKING:
-    from otembed.config.train import AlignmentConfig
+    from otembed.config.loss import AlignmentConfig
     from otembed.losses.units import Units
 
 

@@ -60,8 +60,8 @@ def dry_run(config: TrainConfig) -> DryRun:
     clock = _StepClock()
     short = replace(
         config,
-        held_out=replace(config.held_out, select_best=False, patience=None),
-        optimization=replace(config.optimization, max_steps=MEASURED_STEPS + 1, save_every=10**9),
+        held_out=replace(config.held_out, load_best_model_at_end=False, early_stopping_patience=None),
+        optimization=replace(config.optimization, max_steps=MEASURED_STEPS + 1, save_steps=10**9),
     )
     with tempfile.TemporaryDirectory(prefix="otembed-dry-run-") as folder:
         trainer, _ = build_trainer(
@@ -71,7 +71,9 @@ def dry_run(config: TrainConfig) -> DryRun:
         steps = _steps(config, len(trainer.get_train_dataloader()))
         trainer.train()
     per_step = float(np.median(np.diff(clock.ends))) if len(clock.ends) > 1 else math.nan
-    rounds = 2 + (math.ceil(steps / config.held_out.every) if config.held_out.every else QUARTER_EVALUATIONS)
+    rounds = 2 + (
+        math.ceil(steps / config.held_out.eval_steps) if config.held_out.eval_steps else QUARTER_EVALUATIONS
+    )
     size = describe_model(model)
     return DryRun(
         pairs=material.counts,
@@ -95,7 +97,7 @@ def _steps(config: TrainConfig, batches: int) -> int:
     settings = config.optimization
     if settings.max_steps:
         return settings.max_steps
-    return math.ceil(math.ceil(batches / settings.accumulate) * settings.epochs)
+    return math.ceil(math.ceil(batches / settings.gradient_accumulation_steps) * settings.num_train_epochs)
 
 
 def _token_lengths(model: SentenceTransformer, material: Material) -> tuple[np.ndarray, float]:

@@ -80,17 +80,17 @@ def _sentence_loss(model: SentenceTransformer, config: LossConfig) -> nn.Module:
     both_ways: tuple[Literal["query_to_doc", "doc_to_query"], ...] = ("query_to_doc", "doc_to_query")
     loss: nn.Module = MultipleNegativesRankingLoss(
         model,
-        scale=config.scale,
+        scale=1 / config.temperature,
         directions=both_ways if config.symmetric else both_ways[:1],
         partition_mode="per_direction" if config.symmetric else "joint",
     )
-    if config.matryoshka:
+    if config.matryoshka_dims:
         full = model.get_embedding_dimension() or 0
-        if max(config.matryoshka) > full:
+        if max(config.matryoshka_dims) > full:
             raise ConfigError(
-                f"loss.matryoshka = {list(config.matryoshka)}: the model has {full} dimensions",
+                f"loss.matryoshka_dims = {list(config.matryoshka_dims)}: the model has {full} dimensions",
                 f"Use dimensions up to {full}.",
             )
-        dimensions = sorted({full, *config.matryoshka}, reverse=True)
+        dimensions = sorted({full, *config.matryoshka_dims}, reverse=True)
         loss = MatryoshkaLoss(model, loss, matryoshka_dims=dimensions)
     return loss

@@ -20,6 +20,7 @@ from otembed.errors import ConfigError
 from otembed.models import check_saveable, describe_model, save_model
 from otembed.results import write_text
 from otembed.runtime.run_state import train_from
+from otembed.runtime.trainer import refuse_fp16_on_cpu
 from otembed.tasks.retrieval import BitextRetrievalEvaluator, evaluate_retrieval
 from otembed.tasks.retrieval.report import RetrievalReport
 from otembed.training.arguments import training_arguments
@@ -165,7 +166,7 @@ def run_trainer(trainer: SentenceTransformerTrainer, folder: RunFolder, log: Run
     if not len(trainer.get_train_dataloader()):
         raise ConfigError(
             f"fewer training pairs than {state.num_processes} batches of {args.per_device_train_batch_size}",
-            "Lower optimization.batch_size or give more text.",
+            "Lower optimization.per_device_train_batch_size or give more text.",
         )
     checkpoint = folder.last_checkpoint()
     if state.is_main_process:
@@ -192,8 +193,9 @@ def build_trainer(
     evaluator = _evaluator(config, material)
     log = RunLog(None if quiet else folder, loss)
     extra: list[TrainerCallback] = [log, *callbacks]
-    if config.held_out.patience and evaluator is not None:
-        extra.append(EarlyStoppingCallback(early_stopping_patience=config.held_out.patience))
+    patience = config.held_out.early_stopping_patience
+    if patience and evaluator is not None:
+        extra.append(EarlyStoppingCallback(early_stopping_patience=patience))
     trainer = SentenceTransformerTrainer(
         model=model,
         args=training_arguments(
@@ -223,8 +225,7 @@ def idf_sentences(material: Material) -> list[str]:
 def refuse_unsuitable(config: TrainConfig, model: SentenceTransformer) -> None:
     """Refuse what only shows with the model at hand; shared with the dry run."""
     check_saveable(model)
-    if config.optimization.precision == "fp16" and model.device.type == "cpu":
-        raise ConfigError("optimization.precision = fp16 needs a GPU", "Use bf16 or float32 on a CPU.")
+    refuse_fp16_on_cpu(config.optimization, model.device)
 
 
 def _release(model: SentenceTransformer, own_length: int | None, folder: RunFolder) -> None:

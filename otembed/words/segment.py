@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from otembed.config.words import Unit, Words
+from otembed.config.plan import Unit
+from otembed.config.words import Words
 from otembed.words.units import WordSegmenter
 from otembed.words.vocabulary import is_unspaced
 

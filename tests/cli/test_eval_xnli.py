@@ -141,7 +141,7 @@ def test_output_is_not_replaced_without_force(command, tmp_path):
         (["--test", "sw=no.tsv"], "no such file"),
         (["--train", "no.tsv"], "no such file"),
         (["--dev", "no.tsv"], "no such file"),
-        (["--max-steps", "3"], "a probe: no setting is called 'max_steps'"),
+        (["--max-steps", "3"], "'max_steps'"),
         (["--set", "strengths=[]"], "a probe: strengths"),
         (["--prompt", "", "--prompt-name", "query"], "prompt and prompt_name"),
         (["--run", "x"], "a probe has no run"),
@@ -201,7 +201,7 @@ def test_broken_files_end_well_or_are_named(command, files, tiny_model, monkeypa
     output = files / "earlier.json"
     output.write_text("earlier")
     value = f"sw={files / name}" if flag == "--test" else files / name
-    quick = ["--set", "strengths=[0.01]", "--set", "max_iterations=9"]
+    quick = ["--set", "strengths=[0.01]", "--set", "max_iter=9"]
     error = ended(*command, flag, value, *quick)
     assert error is None or error.hint
     if isinstance(error, DataError):

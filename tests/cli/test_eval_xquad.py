@@ -31,7 +31,7 @@ def command(common, tmp_path):
 
 @pytest.fixture
 def span(common, xquad_files):
-    return [*common, "--protocol", "span", "--train", str(xquad_files["en"]), "--batch-size", "4", *SPAN]
+    return [*common, "--protocol", "span", "--train", str(xquad_files["en"]), *SPAN]
 
 
 def run(arguments):
@@ -85,7 +85,7 @@ def test_a_stand_in_says_so_everywhere(span, tmp_path):
         (["--protocol", "span", "--train", "x", "--resume"], "--resume and --overwrite need the folder"),
         (["--protocol", "span", "--train", "x", "--no-cache"], "--no-cache means nothing with --protocol span"),
         (["--cache", "c", "--no-cache"], "exclude each other"),
-        (["--protocol", "span", "--train", "x", "--set", "epoch=1"], "Did you mean 'epochs'"),
+        (["--protocol", "span", "--train", "x", "--set", "epochs=1"], "num_train_epochs"),
         (["--data", "en=other.json"], "--data names en twice"),
         (["--plot", "x.pdf"], "a picture is .png or .svg"),
         (["--task", "answer"], "task 'answer' is unknown"),

@@ -146,7 +146,7 @@ def weights(run_path):
 
 @pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_result(command, tmp_path):
-    steps = ["--max-steps", "40", "--set", "held_out.every=10", "--set", "optimization.log_every=1"]
+    steps = ["--max-steps", "40", "--set", "held_out.eval_steps=10", "--set", "optimization.logging_steps=1"]
     straight = [*command, *steps, "-o", str(tmp_path / "straight")]
     subprocess.run([*COMMAND, *straight], check=True, capture_output=True)
     process = subprocess.Popen([*COMMAND, *command, *steps], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -8,16 +8,36 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
-from otembed.config import AlignmentConfig, LossConfig, PairChecks, TrainConfig
-from otembed.config.io import merge, parse_assignments, preset_names, read_preset, read_yaml, to_yaml, train_config
+from otembed.config import (
+    AlignmentConfig,
+    FinetuneConfig,
+    LossConfig,
+    PairChecks,
+    ProbeConfig,
+    SpanConfig,
+    TrainConfig,
+)
+from otembed.config.base import RENAMED
+from otembed.config.io import (
+    build,
+    merge,
+    parse_assignments,
+    preset_names,
+    read_preset,
+    read_yaml,
+    to_yaml,
+    train_config,
+)
 from otembed.errors import ConfigError
 
 PAIRS = {"pairs": {"en-sw": "a.tsv"}}
 
 
 def test_later_layers_win():
-    config = train_config(PAIRS, {"optimization": {"seed": 1, "epochs": 2}}, {"optimization": {"seed": 7}})
-    assert (config.optimization.seed, config.optimization.epochs) == (7, 2)
+    config = train_config(
+        PAIRS, {"optimization": {"seed": 1, "num_train_epochs": 2}}, {"optimization": {"seed": 7}}
+    )
+    assert (config.optimization.seed, config.optimization.num_train_epochs) == (7, 2)
 
 
 def test_resolved_configuration_is_a_valid_input():
@@ -37,23 +57,24 @@ def test_presets_of_the_paper_differ_in_cost_and_epsilon_alone():
 @pytest.mark.parametrize(
     ("tree", "message", "hint"),
     [
-        ({}, "no parallel text", "--pairs en-sw=FILE"),
-        ({**PAIRS, "lss": 1}, "no setting is called 'lss'", "Did you mean 'loss'?"),
-        ({**PAIRS, "loss": {"alignment": {"epsilom": 1}}}, "'loss.alignment.epsilom'", "Did you mean 'epsilon'?"),
-        ({**PAIRS, "loss": {"alignment": {"anchor": {"wait": 1}}}}, "anchor.wait", "Did you mean 'weight'?"),
+        ({}, "pairs", "--pairs en-sw=FILE"),
+        ({**PAIRS, "lss": 1}, "'lss'", "'loss'"),
+        ({**PAIRS, "loss": {"alignment": {"epsilom": 1}}}, "'loss.alignment.epsilom'", "'epsilon'"),
+        ({**PAIRS, "loss": {"alignment": {"anchor": {"wait": 1}}}}, "anchor.wait", "'weight'"),
         (
             {**PAIRS, "loss": {"alignment": {"epsilon": -1}}},
-            "epsilon = -1: input should be greater than or equal to 0",
-            "Set a value",
+            "loss.alignment.epsilon = -1",
+            "loss.alignment.epsilon",
         ),
-        ({**PAIRS, "loss": {"alignment": {"epsilon": float("nan")}}}, "epsilon = nan", "Set a value"),
-        ({**PAIRS, "loss": {"alignment": {"unit": "letter"}}}, "unit = 'letter'", "Set a value"),
-        ({**PAIRS, "optimization": {"batch_size": 1}}, "batch_size = 1", "Set a value"),
-        ({**PAIRS, "loss": {"sentence": "none", "contrastive": None}}, "all terms are off", "Switch one"),
-        ({**PAIRS, "loss": {"alignment": {}, "contrastive": {}}}, "loss.contrastive are both on", "to null"),
-        ({**PAIRS, "loss": {"sentence": "none", "matryoshka": [8]}}, "matryoshka", "mnrl"),
-        ({**PAIRS, "model": {"prompt": "a", "prompt_name": "b"}}, "both set", "Keep one"),
-        ({**PAIRS, "data": {"checks": {"min_characters": 9, "max_characters": 3}}}, "above max", "Lower one"),
+        ({**PAIRS, "loss": {"alignment": {"epsilon": float("nan")}}}, "epsilon = nan", "epsilon"),
+        ({**PAIRS, "loss": {"alignment": {"unit": "letter"}}}, "unit = 'letter'", "unit"),
+        ({**PAIRS, "optimization": {"per_device_train_batch_size": 1}}, "batch_size = 1", "batch_size"),
+        ({**PAIRS, "optimization": {"warmup_steps": 2.5}}, "warmup_steps = 2.5", "warmup_steps"),
+        ({**PAIRS, "loss": {"sentence": "none", "contrastive": None}}, "sentence: none", ""),
+        ({**PAIRS, "loss": {"alignment": {}, "contrastive": {}}}, "loss.contrastive", "null"),
+        ({**PAIRS, "loss": {"sentence": "none", "matryoshka_dims": [8]}}, "loss.matryoshka_dims", "mnrl"),
+        ({**PAIRS, "model": {"prompt": "a", "prompt_name": "b"}}, "model.prompt_name", ""),
+        ({**PAIRS, "data": {"checks": {"min_characters": 9, "max_characters": 3}}}, "= 9", "min_characters"),
     ],
 )
 def test_bad_settings_are_refused(tree, message, hint):
@@ -63,12 +84,50 @@ def test_bad_settings_are_refused(tree, message, hint):
     assert hint in caught.value.hint
 
 
+FORMER_NAMES = [
+    (TrainConfig, "optimization.accumulate", "optimization.gradient_accumulation_steps"),
+    (TrainConfig, "optimization.batch_size", "optimization.per_device_train_batch_size"),
+    (TrainConfig, "optimization.checkpoint_activations", "optimization.activation_checkpointing"),
+    (TrainConfig, "optimization.epochs", "optimization.num_train_epochs"),
+    (TrainConfig, "optimization.log_every", "optimization.logging_steps"),
+    (TrainConfig, "optimization.save_every", "optimization.save_steps"),
+    (TrainConfig, "optimization.schedule", "optimization.lr_scheduler_type"),
+    (TrainConfig, "optimization.warmup", "optimization.warmup_steps"),
+    (TrainConfig, "held_out.every", "held_out.eval_steps"),
+    (TrainConfig, "held_out.patience", "held_out.early_stopping_patience"),
+    (TrainConfig, "held_out.select_best", "held_out.load_best_model_at_end"),
+    (TrainConfig, "loss.matryoshka", "loss.matryoshka_dims"),
+    (TrainConfig, "loss.scale", "loss.temperature"),
+    (ProbeConfig, "max_iterations", "max_iter"),
+    (FinetuneConfig, "batch_size", "per_device_train_batch_size"),
+    (FinetuneConfig, "warmup", "warmup_steps"),
+    (SpanConfig, "device_batch_size", "per_device_train_batch_size"),
+    (SpanConfig, "save_every", "save_steps"),
+]
+
+
+@pytest.mark.parametrize(("kind", "old", "new"), FORMER_NAMES)
+def test_a_former_name_is_refused_and_its_new_name_given(kind, old, new):
+    base = PAIRS if kind is TrainConfig else {}
+    with pytest.raises(ConfigError) as caught:
+        build(kind, merge(base, parse_assignments([f"{old}=1"])))
+    assert repr(old) in caught.value.message
+    assert new in caught.value.hint.replace(",", "").split()
+
+
+def test_every_former_name_is_tested_and_converted_values_are_explained():
+    assert {old.split(".")[-1] for _, old, _ in FORMER_NAMES} == RENAMED.keys()
+    with pytest.raises(ConfigError) as caught:
+        train_config(PAIRS, {"loss": {"scale": 20}})
+    assert "1 / scale" in caught.value.hint
+
+
 def test_python_construction_gives_the_same_errors():
-    with pytest.raises(ConfigError, match="AlignmentConfig: no setting is called 'epsilom'"):
+    with pytest.raises(ConfigError, match="'epsilom'"):
         AlignmentConfig(epsilom=1)
     with pytest.raises(ConfigError, match="tol = 0"):
         AlignmentConfig(tol=0)
-    with pytest.raises(ConfigError, match="no parallel text"):
+    with pytest.raises(ConfigError, match="pairs"):
         TrainConfig(pairs={})
 
 
@@ -95,12 +154,12 @@ def test_relaxation_of_each_side_comes_from_yaml_and_from_set_and_goes_back(text
 @pytest.mark.parametrize(
     ("relaxation", "message"),
     [
-        (-1, "relaxation = -1: input should be greater than 0"),
-        (float("inf"), "relaxation = inf: input should be a finite number"),
-        ("x", "relaxation = 'x': input should be a valid number"),
-        ([0.1, -1], "relaxation.1 = -1: input should be greater than or equal to 0"),
+        (-1, "relaxation = -1:"),
+        (float("inf"), "relaxation = inf:"),
+        ("x", "relaxation = 'x':"),
+        ([0.1, -1], "relaxation.1 = -1:"),
         ([0.1, float("nan")], "relaxation.1 = nan"),
-        ([1, 2, 3], "relaxation = [1, 2, 3]: tuple should have at most 2 items"),
+        ([1, 2, 3], "relaxation = [1, 2, 3]:"),
         ([1], "relaxation.1 is missing"),
     ],
 )
@@ -149,9 +208,7 @@ def test_null_replaces_a_section():
     }
 
 
-@pytest.mark.parametrize(
-    ("text", "message"), [("a: [1", ":1: not YAML"), ("- a\n- b\n", "expected keys and values, found list")]
-)
+@pytest.mark.parametrize(("text", "message"), [("a: [1", r"c\.yaml:1: "), ("- a\n- b\n", "found list")])
 def test_broken_yaml_is_refused_with_its_place(tmp_path, text, message):
     path = tmp_path / "c.yaml"
     path.write_text(text)
@@ -160,7 +217,7 @@ def test_broken_yaml_is_refused_with_its_place(tmp_path, text, message):
 
 
 def test_missing_and_empty_yaml(tmp_path):
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match=r"none\.yaml"):
         read_yaml(tmp_path / "none.yaml")
     (tmp_path / "empty.yaml").write_text("")
     assert read_yaml(tmp_path / "empty.yaml") == {}
@@ -169,7 +226,7 @@ def test_missing_and_empty_yaml(tmp_path):
 def test_unknown_preset_suggests_one():
     with pytest.raises(ConfigError) as caught:
         read_preset("paper-litral")
-    assert caught.value.hint == "Did you mean 'paper-literal'?"
+    assert "'paper-literal'" in caught.value.hint
 
 
 def test_a_named_alignment_takes_the_place_of_the_contrastive_term():

@@ -38,8 +38,13 @@ def settings(text_path: Path, tiny_model_path: Path, tmp_path: Path) -> dict[str
         "pairs": {"en-de": str(text_path)},
         "output": str(tmp_path / "run"),
         "model": {"name": str(tiny_model_path), "max_seq_length": None, "freeze": [], "device": "cpu"},
-        "held_out": {"size": 12, "every": 3},
-        "optimization": {"max_steps": 6, "batch_size": 8, "learning_rate": 1e-3, "log_every": 2},
+        "held_out": {"size": 12, "eval_steps": 3},
+        "optimization": {
+            "max_steps": 6,
+            "per_device_train_batch_size": 8,
+            "learning_rate": 1e-3,
+            "logging_steps": 2,
+        },
     }
 
 

@@ -134,9 +134,15 @@ class CrashAtEnd(TrainerCallback):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"optimization": {"schedule": "constant_with_warmup"}, "held_out": {"select_best": False}},
-        {"held_out": {"patience": 1, "every": 1}, "optimization": {"max_steps": 30, "learning_rate": 1e-7}},
-        {"optimization": {"max_steps": None, "epochs": 1.0}},
+        {
+            "optimization": {"lr_scheduler_type": "constant_with_warmup"},
+            "held_out": {"load_best_model_at_end": False},
+        },
+        {
+            "held_out": {"early_stopping_patience": 1, "eval_steps": 1},
+            "optimization": {"max_steps": 30, "learning_rate": 1e-7},
+        },
+        {"optimization": {"max_steps": None, "num_train_epochs": 1.0}},
     ],
     ids=["last model", "stopped early", "whole epoch"],
 )
@@ -153,7 +159,10 @@ def test_a_run_cut_after_its_last_step_takes_no_step_more(configure, changes):
 
 @pytest.mark.parametrize("step", [1, 4, 8])
 def test_a_cut_run_resumes_to_the_same_result(configure, step):
-    changes = {"optimization": {"max_steps": 10, "epochs": 1, "accumulate": 2}, "held_out": {"patience": 3}}
+    changes = {
+        "optimization": {"max_steps": 10, "num_train_epochs": 1, "gradient_accumulation_steps": 2},
+        "held_out": {"early_stopping_patience": 3},
+    }
     straight = otembed.train(configure(**changes))
     cut = configure(**changes, output=f"{straight.run}-cut")
     with pytest.raises(RuntimeError, match="power cut"):
@@ -168,7 +177,7 @@ def test_a_cut_run_resumes_to_the_same_result(configure, step):
 
 def test_anchor_of_a_resumed_run_is_the_starting_model(configure):
     changes = {"loss": {"sentence": "none", "alignment": {"anchor": {"weight": 1}}}, "held_out": {"size": 0}}
-    changes["optimization"] = {"save_every": 3}
+    changes["optimization"] = {"save_steps": 3}
     straight = otembed.train(configure(**changes))
     cut = configure(**changes, output=f"{straight.run}-cut")
     with pytest.raises(RuntimeError):
@@ -228,18 +237,18 @@ def test_bad_input_leaves_an_earlier_run_intact(configure, tmp_path):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"optimization": {"accumulate": 2}},
+        {"optimization": {"gradient_accumulation_steps": 2}},
         {"optimization": {"precision": "bf16"}},
-        {"optimization": {"checkpoint_activations": True}, "loss": {"alignment": {"layer": 2}}},
+        {"optimization": {"activation_checkpointing": True}, "loss": {"alignment": {"layer": 2}}},
         {"loss": {"sentence": "none", "alignment": {"anchor": {"reduction": "sum", "weight": 0.01}}}},
-        {"loss": {"matryoshka": [16, 8], "sentence": "mnrl", "contrastive": None}},
+        {"loss": {"matryoshka_dims": [16, 8], "sentence": "mnrl", "contrastive": None}},
         {},
         {"loss": {"sentence": "mnrl", "contrastive": None}},
         {"loss": {"alignment": None, "contrastive": {"sentence_weight": 1}, "sentence": "none"}},
         {"loss": {"alignment": None, "contrastive": {"layer": 2, "marginals": "idf", "max_cells": 500}}},
         {"loss": {"mini_batch_size": 3}},
         {"loss": {"alignment": {"marginals": "idf", "relaxation": 0.5, "debiased": True, "cost": "sqeuclidean"}}},
-        {"data": {"sampling": "round_robin"}, "optimization": {"schedule": "cosine"}},
+        {"data": {"sampling": "round_robin"}, "optimization": {"lr_scheduler_type": "cosine"}},
         {"held_out": {"size": 0}},
         {"model": {"freeze": ["embeddings", "layers:1"]}},
     ],
@@ -257,7 +266,7 @@ def test_mini_batches_of_the_encoder_change_nothing_but_memory(configure):
     runs = []
     for size in (None, 3):
         changes = {"loss": {"alignment": {}, "mini_batch_size": size}, "held_out": {"size": 0}}
-        steps = {"checkpoint_activations": bool(size), "max_steps": 3}
+        steps = {"activation_checkpointing": bool(size), "max_steps": 3}
         config = configure(**changes, optimization=steps, output=f"{configure().output}-{size}")
         runs.append(otembed.train(config, callbacks=[NoDropout()]))
     assert "GradCacheLoss" in (Path(runs[1].model) / "README.md").read_text()
@@ -278,10 +287,14 @@ class NoDropout(TrainerCallback):
 def test_accumulated_batches_count_as_one_step_of_the_whole(configure):
     """Two half batches make the gradient of their mean: the alignment term is a mean over pairs."""
     changes = {"held_out": {"size": 0}, "loss": {"sentence": "none", "alignment": {"center": False, "anchor": {}}}}
-    steps = {"max_steps": 1, "warmup": 0.0, "log_every": 1}
-    whole = otembed.train(configure(**changes, optimization={**steps, "batch_size": 8}))
+    steps = {"max_steps": 1, "warmup_steps": 0.0, "logging_steps": 1}
+    whole = otembed.train(configure(**changes, optimization={**steps, "per_device_train_batch_size": 8}))
     halves = otembed.train(
-        configure(**changes, optimization={**steps, "batch_size": 4, "accumulate": 2}, output=f"{whole.run}-2")
+        configure(
+            **changes,
+            optimization={**steps, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2},
+            output=f"{whole.run}-2",
+        )
     )
     assert records(halves.run)[0]["alignment"] == pytest.approx(records(whole.run)[0]["alignment"], rel=0.2)
     assert records(halves.run)[0]["grad_norm"] == pytest.approx(records(whole.run)[0]["grad_norm"], rel=0.5)
@@ -289,7 +302,10 @@ def test_accumulated_batches_count_as_one_step_of_the_whole(configure):
 
 def test_early_stopping_ends_the_run(configure):
     result = otembed.train(
-        configure(held_out={"patience": 1, "every": 1}, optimization={"max_steps": 60, "learning_rate": 1e-7})
+        configure(
+            held_out={"early_stopping_patience": 1, "eval_steps": 1},
+            optimization={"max_steps": 60, "learning_rate": 1e-7},
+        )
     )
     assert result.steps < 60
 
@@ -309,9 +325,9 @@ def test_nan_stops_the_run_with_a_hint(configure):
     ("changes", "message"),
     [
         ({"optimization": {"precision": "fp16"}}, "fp16 needs a GPU"),
-        ({"optimization": {"save_every": 4}}, "save_every = 4 differs from held_out.every = 3"),
-        ({"held_out": {"patience": 1, "select_best": False}}, "patience needs"),
-        ({"loss": {"matryoshka": [64], "alignment": {}}}, "the model has 32 dimensions"),
+        ({"optimization": {"save_steps": 4}}, "save_every = 4 differs from held_out.eval_steps = 3"),
+        ({"held_out": {"early_stopping_patience": 1, "load_best_model_at_end": False}}, "patience needs"),
+        ({"loss": {"matryoshka_dims": [64], "alignment": {}}}, "the model has 32 dimensions"),
         ({"loss": {"alignment": {"layer": 9}}}, "layer = 9"),
         (
             {"model": {"freeze": ["embeddings", "layers:3"]}, "loss": {"alignment": {}}},
@@ -335,7 +351,7 @@ def test_nan_stops_the_run_with_a_hint(configure):
 def test_settings_that_cannot_work_are_refused(configure, changes, message):
     with pytest.raises(OtembedError, match=message):
         otembed.train(configure(**changes))
-    if changes != {"optimization": {"save_every": 4}}:
+    if changes != {"optimization": {"save_steps": 4}}:
         with pytest.raises(OtembedError, match=message):
             dry_run(configure(**changes))
 
@@ -360,5 +376,8 @@ def test_dry_run_counts_estimates_and_writes_nothing(configure, tmp_path):
 
 
 def test_dry_run_foretells_the_steps_of_an_epoch(configure):
-    changes = {"optimization": {"max_steps": None, "epochs": 2.0, "accumulate": 2}, "held_out": {"size": 0}}
+    changes = {
+        "optimization": {"max_steps": None, "num_train_epochs": 2.0, "gradient_accumulation_steps": 2},
+        "held_out": {"size": 0},
+    }
     assert dry_run(configure(**changes)).steps == otembed.train(configure(**changes)).steps

@@ -1,10 +1,10 @@
-"""What the training of every head shares: arguments of the trainer, its progress, its stop at NaN."""
+"""What the training of every head shares: its progress and its stop at NaN."""
 
 from __future__ import annotations
 
 import gc
 import math
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -16,33 +16,10 @@ if TYPE_CHECKING:
 
     from otembed.runtime.progress import Progress
 
-    Arguments = TypeVar("Arguments", bound=TrainingArguments)
-
 STAGE = "fine-tuning"
 LOG_EVERY = 10
 # Heads differ in whether they keep the layer on the first token; encoders are often saved without it.
 POOLER = "pooler."
-
-
-def shared_arguments(device: torch.device, seed: int) -> dict[str, Any]:
-    """Return the trainer's arguments that are the same for every head."""
-    return {
-        "seed": seed,
-        "data_seed": seed,
-        "save_total_limit": 2,
-        "logging_steps": LOG_EVERY,
-        "logging_first_step": True,
-        "logging_nan_inf_filter": False,
-        "disable_tqdm": True,
-        "report_to": "none",
-        "use_cpu": device.type == "cpu",
-    }
-
-
-def on_one_device(arguments: Arguments) -> Arguments:
-    """Return the arguments for one device: with several GPUs transformers would split the batches over them."""
-    arguments._n_gpu = min(arguments.n_gpu, 1)
-    return arguments
 
 
 def free_memory() -> None:

@@ -237,7 +237,7 @@ def _probe(
         pair_features(vectors[1][::2], vectors[1][1::2]),
         dev.labels(),
         strengths=config.strengths,
-        max_iterations=config.max_iterations,
+        max_iter=config.max_iter,
         progress=progress,
     )
     found = {

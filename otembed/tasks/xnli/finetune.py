@@ -20,11 +20,12 @@ from transformers import PrinterCallback, set_seed
 from otembed.config.xnli import FinetuneConfig
 from otembed.embeddings.encode import default_tokens, token_batches
 from otembed.embeddings.fingerprint import model_fingerprint
-from otembed.errors import ConfigError, ModelError, NumericsError
+from otembed.errors import ModelError, NumericsError
 from otembed.models import freeze
 from otembed.models.architecture import position_limit, transformer_of
 from otembed.runtime.run_state import train_from
-from otembed.tasks.heads.training import POOLER, HeadWatch, free_memory, on_one_device, shared_arguments
+from otembed.runtime.trainer import on_one_device, refuse_fp16_on_cpu, trainer_arguments
+from otembed.tasks.heads.training import LOG_EVERY, POOLER, HeadWatch, free_memory
 from otembed.tasks.xnli.formats import LABELS
 
 if TYPE_CHECKING:
@@ -121,8 +122,7 @@ def finetune(
     """
     model = load()
     device = model.device
-    if config.precision == "fp16" and model.device.type == "cpu":
-        raise ConfigError("precision is fp16, which needs a GPU", "Use bf16 or float32 on a CPU.")
+    refuse_fp16_on_cpu(config, device)
     run.open(
         TypeAdapter(FinetuneConfig).dump_python(config, mode="json"),
         {
@@ -240,20 +240,12 @@ def _train(
 def _arguments(
     config: FinetuneConfig, run: HeadRun, device: torch.device, pairs: int
 ) -> CrossEncoderTrainingArguments:
-    per_epoch = math.ceil(math.ceil(pairs / (config.batch_size // config.accumulate)) / config.accumulate)
-    steps = config.max_steps or math.ceil(per_epoch * config.epochs)
+    batches = math.ceil(pairs / config.per_device_train_batch_size)
+    per_epoch = math.ceil(batches / config.gradient_accumulation_steps)
+    steps = config.max_steps or math.ceil(per_epoch * config.num_train_epochs)
     every = max(math.ceil(steps / config.evaluations), 1)
     arguments = CrossEncoderTrainingArguments(
         output_dir=str(run.checkpoints),
-        num_train_epochs=config.epochs,
-        max_steps=config.max_steps or -1,
-        per_device_train_batch_size=config.batch_size // config.accumulate,
-        gradient_accumulation_steps=config.accumulate,
-        learning_rate=config.learning_rate,
-        warmup_steps=config.warmup,
-        weight_decay=config.weight_decay,
-        bf16=config.precision == "bf16",
-        fp16=config.precision == "fp16",
         eval_strategy="steps",
         eval_steps=every,
         save_strategy="steps",
@@ -261,7 +253,8 @@ def _arguments(
         load_best_model_at_end=True,
         metric_for_best_model=METRIC,
         greater_is_better=True,
-        **shared_arguments(device, config.seed),
+        logging_steps=LOG_EVERY,
+        **trainer_arguments(config, device),
     )
     return on_one_device(arguments)
 

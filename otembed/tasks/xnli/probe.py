@@ -73,7 +73,7 @@ def fit_probe(
     dev_labels: Labels,
     *,
     strengths: Sequence[float],
-    max_iterations: int,
+    max_iter: int,
     progress: Progress,
 ) -> Probe:
     r"""Fit the regression for each strength and keep the one with the best development accuracy.
@@ -92,7 +92,7 @@ def fit_probe(
         Rows that choose C.
     strengths
         The values of C.
-    max_iterations
+    max_iter
         Of L-BFGS.
     progress
         Called after each fit.
@@ -112,7 +112,7 @@ def fit_probe(
     fitted = []
     ordered = sorted(strengths)
     for number, strength in enumerate(ordered, start=1):
-        classifier: Any = LogisticRegression(C=strength, max_iter=max_iterations)  # type: ignore[no-untyped-call]
+        classifier: Any = LogisticRegression(C=strength, max_iter=max_iter)  # type: ignore[no-untyped-call]
         classifier.fit(rows, labels)
         accuracy = float(np.mean(classifier.predict(dev_rows) == dev_labels))
         fitted.append((accuracy, classifier))
@@ -121,7 +121,7 @@ def fit_probe(
     accuracies = tuple(accuracy for accuracy, _ in fitted)
     best = int(np.argmax(accuracies))
     classifier = fitted[best][1]
-    converged = bool(classifier.n_iter_.max() < max_iterations)
+    converged = bool(classifier.n_iter_.max() < max_iter)
     if not converged:
-        logger.warning("the probe took all its %d iterations: its figures may still move", max_iterations)
+        logger.warning("the probe took all its %d iterations: its figures may still move", max_iter)
     return Probe(mean, scale, classifier, float(ordered[best]), accuracies, converged)

@@ -22,7 +22,8 @@ from otembed.errors import ConfigError, ModelError
 from otembed.models.architecture import position_limit, transformer_of
 from otembed.models.freeze import freeze
 from otembed.runtime.run_state import train_from
-from otembed.tasks.heads.training import POOLER, HeadWatch, on_one_device, shared_arguments
+from otembed.runtime.trainer import on_one_device, trainer_arguments
+from otembed.tasks.heads.training import LOG_EVERY, POOLER, HeadWatch
 from otembed.tasks.xquad.windows import labels, windows
 
 if TYPE_CHECKING:
@@ -126,22 +127,15 @@ def train_spans(
     made: Any = span_model(model, config)
     tokenizer: Any = model.tokenizer
     examples = training_windows(data, tokenizer, config, type_count(made))
-    on_device = min(config.device_batch_size, config.batch_size)
     with ExitStack() as stack:
         folder = run.checkpoints if run else Path(stack.enter_context(tempfile.TemporaryDirectory()))
         arguments = TrainingArguments(
             output_dir=str(folder),
-            learning_rate=config.learning_rate,
-            num_train_epochs=config.epochs,
-            max_steps=config.max_steps or -1,
-            per_device_train_batch_size=on_device,
-            gradient_accumulation_steps=config.batch_size // on_device,
-            warmup_steps=config.warmup,
-            weight_decay=config.weight_decay,
             save_strategy="steps" if run else "no",
-            save_steps=config.save_every,
+            save_steps=config.save_steps,
             remove_unused_columns=False,
-            **shared_arguments(model.device, config.seed),
+            logging_steps=LOG_EVERY,
+            **trainer_arguments(config, model.device),
         )
         trainer = Trainer(
             model=made,

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 SUITE = "xquad"
 SQUAD_QUESTIONS = 87_599
 # What changes nothing in training: a finished run may be scored again in another way.
-AFTERWARDS = ("normalization", "max_answer_length", "save_every")
+AFTERWARDS = ("normalization", "max_answer_length", "save_steps")
 
 
 def evaluate_xquad_span(

@@ -116,7 +116,7 @@ def span_caption(report: SpanReport) -> str:
     note = " Figures of a stand-in compare with nothing published." if report.stand_in else ""
     return (
         f"Percent; {knobs['normalization']} normalization. {report.training_questions:,} training questions, "
-        f"{report.steps:,} steps of {knobs['batch_size']}, learning rate {knobs['learning_rate']:g}, windows of "
+        f"{report.steps:,} steps of {knobs['per_device_train_batch_size'] * knobs['gradient_accumulation_steps']}, learning rate {knobs['learning_rate']:g}, windows of "
         f"{knobs['max_length']} tokens.{note}"
     )
 

@@ -20,7 +20,7 @@ from otembed.models.architecture import transformer_of
 from otembed.tasks.xnli.data import read_nli
 from otembed.tasks.xnli.finetune import build_classifier
 
-FAST = {"learning_rate": 1e-3, "max_steps": 24, "evaluations": 4, "batch_size": 16}
+FAST = {"learning_rate": 1e-3, "max_steps": 24, "evaluations": 4, "per_device_train_batch_size": 16}
 
 
 @pytest.fixture
@@ -171,12 +171,18 @@ def test_frozen_parts_stay(tiny_model, places, tmp_path):
 
 
 def test_gradients_of_several_batches_make_one_step(tiny_model, places):
-    settings = FAST | {"max_steps": 3, "evaluations": 1}
+    settings = FAST | {"max_steps": None, "num_train_epochs": 1, "evaluations": 1}
     one, four = (
-        otembed.evaluate_xnli(tiny_model, **places, config=FinetuneConfig(**settings, accumulate=count))
+        otembed.evaluate_xnli(
+            tiny_model,
+            **places,
+            config=FinetuneConfig(
+                **settings | {"per_device_train_batch_size": 16 // count}, gradient_accumulation_steps=count
+            ),
+        )
         for count in (1, 4)
     )
-    assert (one.settings["steps"], four.settings["steps"]) == (3, 3)
+    assert one.settings["steps"] == four.settings["steps"] > 0
 
 
 def test_taken_folders_are_refused(tiny_model, places, tmp_path):
@@ -191,7 +197,9 @@ def test_taken_folders_are_refused(tiny_model, places, tmp_path):
     evaluate()
     with pytest.raises(ConfigError, match="holds a finished run"):
         evaluate()
-    with pytest.raises(ConfigError, match=r"another one: batch_size \d+ is now 32, seed \d+ is now 1\n"):
+    with pytest.raises(
+        ConfigError, match=r"another one: per_device_train_batch_size \d+ is now 32, seed \d+ is now 1\n"
+    ):
         evaluate(config=FinetuneConfig(max_steps=1, evaluations=1, learning_rate=1e-3, seed=1), resume=True)
     with pytest.raises(ConfigError, match="to go on and to be replaced"):
         evaluate(resume=True, overwrite=True)
@@ -216,5 +224,5 @@ def test_numbers_that_are_not_finite_end_it(tiny_model, places, tmp_path, monkey
     config = FinetuneConfig(**FAST | {"max_steps": 1, "evaluations": 1})
     with pytest.raises(NumericsError, match=r"test\.en\.tsv:2: the classifier gives NaN"):
         otembed.evaluate_xnli(tiny_model, **places, config=config)
-    with pytest.raises(ConfigError, match="fp16, which needs a GPU"):
+    with pytest.raises(ConfigError, match="fp16"):
         otembed.evaluate_xnli(tiny_model, **places, config=FinetuneConfig(precision="fp16"))

@@ -1,0 +1,51 @@
+"""Settings of a transport plan between words or tokens; losses and word alignment build on them. Torch-free."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Discriminator, Field, NonNegativeFloat, PositiveFloat, Tag
+
+from otembed.config.base import config_dataclass, union_tag
+
+Unit = Literal["word", "token"]
+Layer = Annotated[int, Field(strict=True)]
+
+
+def _constraint_is_none(rho: float) -> float | None:
+    return None if math.isinf(rho) else rho
+
+
+def _balanced_is_none(relaxation: Any) -> Any:
+    return None if relaxation == (None, None) else relaxation
+
+
+def _kind(relaxation: Any) -> str:
+    return union_tag("pair" if isinstance(relaxation, list | tuple) else "number")
+
+
+Side = Annotated[float, Field(ge=0, allow_inf_nan=True), AfterValidator(_constraint_is_none)] | None
+Number = Annotated[PositiveFloat | None, Tag(union_tag("number"))]
+Pair = Annotated[tuple[Side, Side], Tag(union_tag("pair"))]
+Relaxation = Annotated[Number | Pair, Discriminator(_kind), AfterValidator(_balanced_is_none)]
+
+
+@config_dataclass
+class PlanConfig:
+    """Which units are transported, and how the plan is regularized; subclasses override defaults."""
+
+    unit: Unit = Field(default="word", description="What is transported: words or sub-word tokens.")
+    word_pooling: Literal["mean", "first", "last"] = Field(
+        default="mean", description="How a word's vector is computed from its tokens (unit: word)."
+    )
+    center: bool = Field(default=True, description="Subtract the batch mean of each side before the cost.")
+    epsilon: NonNegativeFloat = Field(
+        default=0.05,
+        description="Entropic regularization, in units of the (scaled) cost; 0: exact, by POT on the CPU.",
+    )
+    relaxation: Relaxation = Field(
+        default=None,
+        description="KL penalty on the marginals (unbalanced OT): units may stay unmatched. null: balanced. A pair"
+        " [source, target] sets each side: null or .inf keeps its marginal, 0 leaves it free (one side only).",
+    )

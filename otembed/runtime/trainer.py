@@ -1,0 +1,50 @@
+"""From the settings that every training run shares to the arguments of transformers' Trainer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from otembed.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import TrainingArguments
+
+    from otembed.config.trainer import TrainerConfig
+
+    Arguments = TypeVar("Arguments", bound=TrainingArguments)
+
+
+def trainer_arguments(config: TrainerConfig, device: torch.device) -> dict[str, Any]:
+    """Return the Trainer's arguments for the shared settings, and what every run here has in common."""
+    return {
+        "num_train_epochs": config.num_train_epochs,
+        "max_steps": config.max_steps or -1,
+        "per_device_train_batch_size": config.per_device_train_batch_size,
+        "gradient_accumulation_steps": config.gradient_accumulation_steps,
+        "learning_rate": config.learning_rate,
+        "warmup_steps": config.warmup_steps,
+        "weight_decay": config.weight_decay,
+        "bf16": config.precision == "bf16",
+        "fp16": config.precision == "fp16",
+        "seed": config.seed,
+        "data_seed": config.seed,
+        "save_total_limit": 2,
+        "logging_first_step": True,
+        "logging_nan_inf_filter": False,
+        "disable_tqdm": True,
+        "report_to": "none",
+        "use_cpu": device.type == "cpu",
+    }
+
+
+def on_one_device(arguments: Arguments) -> Arguments:
+    """Return the arguments for one device per process: with several GPUs the Trainer would split batches over them."""
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
+
+
+def refuse_fp16_on_cpu(config: TrainerConfig, device: torch.device) -> None:
+    """Raise ConfigError if the settings ask for fp16 on a CPU."""
+    if config.precision == "fp16" and device.type == "cpu":
+        raise ConfigError("precision = fp16 requires a GPU", "Set precision to bf16 or float32 on a CPU.")
