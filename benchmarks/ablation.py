@@ -37,12 +37,15 @@ from torch import nn
 from transformers import set_seed
 
 import otembed
-from otembed.config import PairChecks
+from otembed.config import PairChecks, WordAlignmentConfig
 from otembed.data import load_pairs, parse_pair_spec
 from otembed.models import freeze
 from otembed.results import write_text
+from otembed.tasks.retrieval import evaluate_retrieval
+from otembed.tasks.retrieval.geometry import effective_rank, mean_cosine
 from otembed.tasks.word_alignment import evaluate_alignment
 from otembed.tasks.word_alignment.gold import GoldSet, read_gold_set
+from otembed.tasks.xquad import evaluate_xquad
 from otembed.training.environment import environment
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -105,7 +108,7 @@ def question_accuracy(model: SentenceTransformer, files: dict[str, str], limit: 
     """Share of questions, of each language, whose nearest English paragraph is theirs; questions evenly spread."""
     # One prompt for both sides, as earlier figures were measured.
     prompt = model.prompts.get(model.default_prompt_name or "") or ""
-    report = otembed.evaluate_xquad(
+    report = evaluate_xquad(
         model, files, tasks=["paragraph"], query_prompt=prompt, passage_prompt=prompt, limit=limit, batch_size=8
     )
     return {each.question_language: each.accuracy for each in report.scores if each.text_language == "en"}
@@ -119,7 +122,7 @@ def measure(model: SentenceTransformer, options: argparse.Namespace) -> dict[str
         name: sentences(name, value, options.held_out_limit) for name, value in named(options.held_out).items()
     }
     gold = {name: gold_set(value, options.gold_limit) for name, value in named(options.gold).items()}
-    report = otembed.evaluate_retrieval(model, texts, centered=True)
+    report = evaluate_retrieval(model, texts, centered=True)
     # Pinned, so that figures stay comparable when the defaults move.
     fixed = {"epsilon": 0.05, "relaxation": 0.2, "order_prior": 0.0, "decoding": "mutual"}
     aligned = {
@@ -136,14 +139,14 @@ def measure(model: SentenceTransformer, options: argparse.Namespace) -> dict[str
         "questions": question_accuracy(model, named(options.xquad), options.held_out_limit)
         if options.xquad
         else {},
-        "mean_cosine": otembed.evaluation.mean_cosine(vectors),
-        "effective_rank": otembed.evaluation.effective_rank(vectors),
+        "mean_cosine": mean_cosine(vectors),
+        "effective_rank": effective_rank(vectors),
     }
 
 
 def aligner_config(layer: int, fixed: dict[str, Any]) -> Any:
     """Return settings of word alignment that are the same for every model."""
-    return otembed.words.WordAlignmentConfig(layer=layer, **fixed)
+    return WordAlignmentConfig(layer=layer, **fixed)
 
 
 def train(options: argparse.Namespace, name: str, seed: int) -> tuple[SentenceTransformer, float]:

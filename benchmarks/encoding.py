@@ -25,6 +25,7 @@ import otembed
 from otembed.config.xnli import ProbeConfig
 from otembed.embeddings.encode import encode_by_length
 from otembed.results import write_text
+from otembed.tasks.xnli import evaluate_xnli
 from otembed.tasks.xnli.data import NliExample, NliSet, read_nli
 from otembed.training.environment import environment
 
@@ -66,7 +67,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     found: list[Any] = []
 
     def probe(cache: str) -> None:
-        found.append(otembed.evaluate_xnli(model, tests, train=train, dev=dev, config=ProbeConfig(), cache=cache))
+        found.append(evaluate_xnli(model, tests, train=train, dev=dev, config=ProbeConfig(), cache=cache))
 
     arms: dict[str, Callable[[str], object]] = {
         PLAIN: lambda cache: model.encode(

@@ -26,6 +26,7 @@ from otembed.config import PairChecks
 from otembed.config.io import merge, train_config
 from otembed.data import load_pairs, parse_pair_spec
 from otembed.results import write_text
+from otembed.tasks.retrieval import evaluate_retrieval
 from otembed.training.environment import environment
 
 OBJECTIVES: dict[str, dict[str, Any]] = {
@@ -77,7 +78,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     }
     if document["before"] is None:
         model = otembed.load_model(options.model, max_seq_length=MAX_SEQ_LENGTH)
-        document["before"] = otembed.evaluate_retrieval(model, texts, centered=True, name="untrained").to_dict()
+        document["before"] = evaluate_retrieval(model, texts, centered=True, name="untrained").to_dict()
     done = {(each["objective"], each["seed"]) for each in document["runs"]}
     for seed in options.seeds:
         for name in options.objectives:
@@ -128,7 +129,7 @@ def train_once(options: argparse.Namespace, name: str, seed: int, texts: Any) ->
         config = train_config(merge(settings, {"loss": OBJECTIVES[name]}))
         result = otembed.train(config)
         model = otembed.load_model(result.model)
-        return result, otembed.evaluate_retrieval(model, texts, centered=True, name=name)
+        return result, evaluate_retrieval(model, texts, centered=True, name=name)
 
 
 def table(document: dict[str, Any], objectives: Sequence[str] = ()) -> str:

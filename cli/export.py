@@ -1,4 +1,4 @@
-"""``otembed export``: a model for another use."""
+"""``otembed export``: a model in another precision or file layout."""
 
 from __future__ import annotations
 
@@ -10,14 +10,10 @@ import typer
 from .completion import choice_values
 from .options import JsonDocument, ModelArgument, check_choice
 
-HELP = """Write a model folder for another use: smaller weights, older readers, ONNX.
+HELP = """Write a model in another precision or file layout.
 
-The folder loads with plain SentenceTransformer(OUT), without otembed. It is written whole or not at all, and nothing
-is replaced. --layout 5.3 loads in sentence-transformers 5.3 to 6.2; current is what the installed version writes.
-
---onnx needs the Python of another environment, as optimum-onnx does not go with transformers 5 so far:
-pip install "sentence-transformers<5.4" "transformers<4.58" "optimum-onnx[onnxruntime]"; the file is
-OUT/onnx/model.onnx, for SentenceTransformer(OUT, backend="onnx") there.
+The folder loads with plain SentenceTransformer(OUT), without otembed. It is written atomically and never replaces
+anything. --layout 5.3 loads in sentence-transformers 5.3 to 6.2; current is the layout of the installed version.
 """
 PRECISIONS = ("float32", "float16", "bfloat16")
 LAYOUTS = ("5.3", "current")
@@ -31,11 +27,8 @@ def export_command(
         str, typer.Option(help="float32, float16 or bfloat16.", autocompletion=choice_values(*PRECISIONS))
     ] = "float32",
     layout: Annotated[str, typer.Option(help="5.3 or current.", autocompletion=choice_values(*LAYOUTS))] = "5.3",
-    onnx: Annotated[
-        str | None, typer.Option(metavar="PYTHON", help="Add an ONNX file by the environment of this Python.")
-    ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Compare the vectors of some sentences before and after.")
+        bool, typer.Option("--check", help="Compare the embeddings of sample sentences before and after.")
     ] = False,
     as_json: JsonDocument = False,
 ) -> None:
@@ -45,14 +38,13 @@ def export_command(
     from .console import error_console, set_up_logging
 
     set_up_logging(error_console())
-    from otembed.models.convert import export_model
+    from otembed.models.export import export_model
 
     report = export_model(
         model,
         out,
         precision=precision,  # type: ignore[arg-type]
         layout=layout,  # type: ignore[arg-type]
-        onnx=onnx,
         check=_sentences() if check else (),
     )
     if as_json:
@@ -61,15 +53,13 @@ def export_command(
     typer.echo(f"{report.folder}: {report.megabytes:,.1f} MB, {report.precision}, layout {report.layout}")
     if report.largest_difference is not None:
         typer.echo(
-            f"vectors of {report.sentences} sentences: largest difference {report.largest_difference:.1e}, "
+            f"embeddings of {report.sentences} sentences: largest difference {report.largest_difference:.1e}, "
             f"lowest cosine {report.lowest_cosine:.6f}"
         )
-    if report.onnx_difference is not None:
-        typer.echo(f"by ONNX: largest difference {report.onnx_difference:.1e}")
 
 
 def _sentences() -> list[str]:
-    """Return four sentences of each of several scripts, of the text that ships with otembed."""
+    """Return four sentences in each of several scripts from the text that ships with otembed."""
     import csv
 
     from otembed.data.starter import starter_path

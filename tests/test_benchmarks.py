@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import otembed
-from otembed.tasks.word_alignment import read_gold_set
+from otembed.tasks.word_alignment import evaluate_alignment, read_gold_set
 
 ROOT = Path(__file__).parent.parent
 
@@ -93,7 +93,7 @@ def test_word_alignment_is_measured_as_otembed_evaluates_it(tmp_path, tiny_model
     model = otembed.load_model(tiny_model_path, device="cpu")
     for layer in (1, 3):
         config = otembed.words.WordAlignmentConfig(layer=layer)
-        report = otembed.evaluate_alignment(model, {"toy": (source[:12], target[:12], found[:12])}, config)
+        report = evaluate_alignment(model, {"toy": (source[:12], target[:12], found[:12])}, config)
         assert document["aer"][benchmark.OURS]["toy"][layer - 1] == pytest.approx(report.aer, abs=1e-4)
     assert document["aer"][benchmark.OURS]["toy"] == document["aer"][benchmark.OURS]["same"]
 

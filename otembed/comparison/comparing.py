@@ -75,7 +75,7 @@ def compare(
     sentences
         Sentences whose word alignment is kept for the page, where models are evaluated on texts; 0 for none.
     nli
-        English training pairs of the ``xnli`` probe, as for :func:`otembed.evaluate_xnli`.
+        English training pairs of the ``xnli`` probe, as for :func:`otembed.tasks.xnli.evaluate_xnli`.
     cache
         Folder where sentence vectors are kept and found again, so that a comparison that was cut goes on where it
         was; as those of mining are. ``None``: only mining keeps them, in the user's folder.

@@ -25,7 +25,7 @@ def _retrieval(model: SentenceTransformer, pairs: Mapping[str, Any], settings: d
 
 
 def _mining(model: SentenceTransformer, tasks: Mapping[str, Any], settings: dict[str, Any]) -> tuple[Any, ...]:
-    """Take language pair to source, target and known pairs, as for :func:`otembed.evaluate_mining`."""
+    """Take language pair to source, target and known pairs, as for :func:`otembed.tasks.mining.evaluate_mining`."""
     return tuple(
         evaluate_mining(source, target, gold, model, name=name, cache=settings["cache"])
         for name, (source, target, gold) in tasks.items()
@@ -33,17 +33,17 @@ def _mining(model: SentenceTransformer, tasks: Mapping[str, Any], settings: dict
 
 
 def _alignment(model: SentenceTransformer, sets: Mapping[str, Any], settings: dict[str, Any]) -> tuple[Any, ...]:
-    """Take name to a gold set, as for :func:`otembed.evaluate_alignment`."""
+    """Take name to a gold set, as for :func:`otembed.tasks.word_alignment.evaluate_alignment`."""
     return (evaluate_alignment(model, sets, batch_size=settings["batch_size"]),)
 
 
 def _xnli(model: SentenceTransformer, tests: Mapping[str, Any], settings: dict[str, Any]) -> tuple[Any, ...]:
-    """Take language to test pairs, as for :func:`otembed.evaluate_xnli`; by a probe."""
+    """Take language to test pairs, as for :func:`otembed.tasks.xnli.evaluate_xnli`; by a probe."""
     return (evaluate_xnli(model, tests, train=settings["nli"], cache=settings["cache"]),)
 
 
 def _xquad(model: SentenceTransformer, data: Mapping[str, Any], settings: dict[str, Any]) -> tuple[Any, ...]:
-    """Take language to questions, as for :func:`otembed.evaluate_xquad`; retrieval, without training."""
+    """Take language to questions, as for :func:`otembed.tasks.xquad.evaluate_xquad`; retrieval, without training."""
     return (evaluate_xquad(model, data, batch_size=settings["batch_size"], cache=settings["cache"]),)
 
 

@@ -47,7 +47,7 @@ class OTAlignmentLoss(nn.Module):
         ``MSELoss``, ``MultiVectorMultipleNegativesRankingLoss``, ...); it shares one encoder pass with the
         alignment. ``None``: alignment alone.
     config
-        All knobs; see :class:`otembed.AlignmentConfig`, where each is explained once.
+        All knobs; see :class:`otembed.config.AlignmentConfig`, where each is explained once.
     idf_sentences
         Sentences to count document frequencies in (marginals: idf).
     **knobs

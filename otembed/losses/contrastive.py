@@ -47,7 +47,7 @@ class OTContrastiveLoss(nn.Module):
     loss
         Any other loss on the same columns, which shares one encoder pass; ``None``: none.
     config
-        All knobs; see :class:`otembed.ContrastiveConfig`, where each is explained once.
+        All knobs; see :class:`otembed.config.ContrastiveConfig`, where each is explained once.
     idf_sentences
         Sentences to count document frequencies in (marginals: idf).
     **knobs

@@ -33,7 +33,7 @@ class UnitTransport:
     Parameters
     ----------
     config
-        The knobs; see :class:`otembed.AlignmentConfig`.
+        The knobs; see :class:`otembed.config.AlignmentConfig`.
 
     Raises
     ------

@@ -1,17 +1,20 @@
-"""Encoders: loading, the offline pretrained model, freezing, frozen references and saving."""
+"""Encoders: load, describe, freeze, save and export; the offline pretrained model."""
 
 from otembed.models.describe import ModelDescription, describe_model
-from otembed.models.export import check_saveable, save_model
+from otembed.models.export import ExportReport, export_model
 from otembed.models.freeze import FreezeSummary, freeze, frozen_copy
 from otembed.models.load import load_model
 from otembed.models.offline.encoder import OFFLINE_MODELS, offline_model_path
+from otembed.models.save import check_saveable, save_model
 
 __all__ = [
     "OFFLINE_MODELS",
+    "ExportReport",
     "FreezeSummary",
     "ModelDescription",
     "check_saveable",
     "describe_model",
+    "export_model",
     "freeze",
     "frozen_copy",
     "load_model",

@@ -27,8 +27,8 @@ def transformer_of(model: BaseModel | PreTrainedModel) -> PreTrainedModel:
     if transformer is None:
         kinds = ", ".join(type(module).__name__ for module in model.children())
         raise ModelError(
-            f"the model has no transformer inside, only: {kinds or 'nothing'}",
-            "Load a transformer encoder, for example offline:multilingual-e5-small.",
+            f"the model does not contain a transformer: its modules are {kinds or 'none'}",
+            "Use a transformer encoder, such as offline:multilingual-e5-small.",
         )
     return transformer
 

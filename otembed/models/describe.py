@@ -1,4 +1,4 @@
-"""What a loaded encoder is, in numbers."""
+"""Size and settings of a loaded encoder."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ class ModelDescription(Result):
     """Size and settings of an encoder.
 
     ``embedding_parameters`` counts the input embedding block (words, positions, types, LayerNorm),
-    ``layers`` is None where layers are shared or cannot be told apart, ``max_seq_length`` is in tokens
-    with special ones, and ``default_prompt`` names the entry of ``prompts`` that plain ``encode`` uses.
+    ``layers`` is None if no list of layers is found, ``max_seq_length`` counts special tokens, and ``default_prompt`` names the entry of ``prompts`` that plain ``encode`` uses.
     """
 
     parameters: int
@@ -34,12 +33,12 @@ class ModelDescription(Result):
 
 
 def describe_model(model: SentenceTransformer) -> ModelDescription:
-    """Return the size and settings of ``model``; reads only, runs nothing.
+    """Return the size and settings of ``model`` without running it.
 
     Raises
     ------
     ModelError
-        If the model holds no transformer.
+        If the model does not contain a transformer.
     """
     transformer = transformer_of(model)
     embeddings, layers = find_embeddings(transformer), find_layers(transformer)

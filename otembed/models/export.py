@@ -1,104 +1,144 @@
-"""Save an encoder as a folder that plain sentence-transformers loads, whole or not at all."""
+"""Export an encoder in another precision or file layout, and measure how its embeddings change."""
 
 from __future__ import annotations
 
-import logging
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from sentence_transformers.base.modules import Module
+import numpy as np
+import torch
+from sentence_transformers import SentenceTransformer
 
-from otembed.errors import ModelError
+from otembed.errors import ModelError, NumericsError
 from otembed.models.folders import whole_folder
-from otembed.models.portable import MODULES_FILE, make_portable
+from otembed.models.load import load_model
+from otembed.models.portable import make_portable
+from otembed.models.save import check_saveable
+from otembed.results import Result
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
+    from collections.abc import Sequence
 
-logger = logging.getLogger(__name__)
+Precision = Literal["float32", "float16", "bfloat16"]
+Layout = Literal["5.3", "current"]
+# Copied with the model: the layer for word alignment.
+OWN_FILES = ("otembed.json",)
 
-LIBRARY = "sentence_transformers."
+
+@dataclass(frozen=True)
+class ExportReport(Result):
+    """What was exported, and how the embeddings of ``sentences`` sentences changed; ``None`` if not compared.
+
+    ``largest_difference`` is the largest absolute difference between embedding components, ``lowest_cosine`` the
+    lowest cosine between a sentence's embeddings before and after.
+    """
+
+    schema: ClassVar[int] = 2
+
+    model: str
+    folder: str
+    precision: str
+    layout: str
+    megabytes: float
+    sentences: int = 0
+    largest_difference: float | None = None
+    lowest_cosine: float | None = None
 
 
-def save_model(
-    model: SentenceTransformer, path: str | Path, *, overwrite: bool = False, model_card: bool = True
-) -> Path:
-    """Save ``model`` so that ``SentenceTransformer(path)`` loads it without otembed.
-
-    The folder holds only modules of sentence-transformers, in JSON that versions 5.3, 5.4 and 6.2 read
-    alike, and never asks for ``trust_remote_code``. It is written under a temporary name and renamed.
+def export_model(
+    name: str | Path,
+    folder: str | Path,
+    *,
+    precision: Precision = "float32",
+    layout: Layout = "5.3",
+    check: Sequence[str] = (),
+) -> ExportReport:
+    """Write a model atomically to ``folder`` for plain sentence-transformers.
 
     Parameters
     ----------
-    model
-        The model; it is not changed.
-    path
-        The folder to write; parents are made.
-    overwrite
-        Replace the model that stands at ``path``. It stays intact until the new one is whole; then
-        the whole earlier folder is removed. A folder that holds no model is never replaced.
-    model_card
-        Write the README.md of sentence-transformers. After training it quotes three training rows:
-        switch it off for text that must not leave the house.
-
-    Returns
-    -------
-    Path
-        The folder, absolute.
+    name
+        As for :func:`otembed.load_model`.
+    folder
+        The folder to write; it must not exist or be empty.
+    precision
+        Type of the saved weights. Half precision halves the file size.
+    layout
+        ``5.3``: module names and settings that sentence-transformers 5.3 to 6.2 read alike. ``current``: what the
+        installed version writes.
+    check
+        Sentences to compare embeddings of, before and after.
 
     Raises
     ------
     ModelError
-        If a module of the model is not from sentence-transformers, the path is taken, or the folder
-        cannot be written.
+        If the model cannot be loaded or contains custom modules, or the folder is in use or cannot be written.
+    NumericsError
+        If weights or compared embeddings are not finite; the largest float16 is 65504.
     """
+    target = Path(folder).expanduser().resolve()
+    check_target(target)
+    model = load_model(name, device="cpu")
     check_saveable(model)
-    target = Path(path).expanduser().resolve()
-    _check_target(target, overwrite=overwrite)
+    before = _encode(model, check)
+    model.to(getattr(torch, precision))
+    _check_finite(model, precision)
     try:
-        with whole_folder(target) as folder:
-            model.save(str(folder), create_model_card=model_card)
-            make_portable(folder)
+        with whole_folder(target) as fresh:
+            model.save(str(fresh))
+            if layout == "5.3":
+                make_portable(fresh)
+            _keep_own_files(Path(name), fresh)
+            after = _encode(SentenceTransformer(str(fresh), device="cpu", local_files_only=True), check)
+            figures = _compare(before, after)
+            size = sum(path.stat().st_size for path in fresh.rglob("*") if path.is_file())
     except OSError as error:
         raise ModelError(
-            f"cannot write the model to {target}: {error}",
-            "Check the free space and the permissions of the parent folder.",
+            f"cannot write the model to {target}: {error}", "Check free disk space and permissions."
         ) from error
-    logger.info("saved the model to %s", target)
-    return target
+    return ExportReport(
+        model=str(name),
+        folder=str(target),
+        precision=precision,
+        layout=layout,
+        megabytes=round(size / 1e6, 1),
+        **figures,
+    )
 
 
-def check_saveable(model: SentenceTransformer) -> None:
-    """Refuse a model that would need foreign code to load; call it before training, too.
-
-    Raises
-    ------
-    ModelError
-        If a module of the pipeline, at any depth, is not a class of sentence-transformers.
-    """
-    pipeline = {*model.children(), *(module for module in model.modules() if isinstance(module, Module))}
-    kinds = {f"{type(module).__module__}.{type(module).__qualname__}" for module in pipeline}
-    foreign = sorted(kind for kind in kinds if not kind.startswith(LIBRARY))
-    if foreign:
-        raise ModelError(
-            f"the model cannot be saved for plain sentence-transformers: it holds {', '.join(foreign)}",
-            "Use modules of sentence_transformers only; others need trust_remote_code where they are loaded.",
-        )
+def check_target(target: Path) -> None:
+    """Reject a path that is in use."""
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ModelError(f"cannot export to {target}: it is not an empty folder", "Choose another folder.")
 
 
-def _check_target(target: Path, *, overwrite: bool) -> None:
-    """Refuse a path that is taken."""
-    if target.exists() and not target.is_dir():
-        raise ModelError(f"cannot save the model to {target}: it is a file", "Name a folder.")
-    if not target.exists() or not any(target.iterdir()):
-        return
-    if not overwrite:
-        raise ModelError(
-            f"cannot save the model to {target}: the folder is not empty",
-            "Name another folder, or replace the model there with overwrite=True.",
-        )
-    if not (target / MODULES_FILE).is_file():
-        raise ModelError(
-            f"cannot overwrite {target}: it holds no sentence-transformers model",
-            "Name another folder; overwriting replaces models only.",
-        )
+def _encode(model: SentenceTransformer, texts: Sequence[str]) -> Any:
+    if not texts:
+        return None
+    return model.encode(list(texts), convert_to_tensor=True, show_progress_bar=False).float().numpy()
+
+
+def _check_finite(model: SentenceTransformer, precision: str) -> None:
+    bad = [name for name, weights in model.state_dict().items() if not torch.isfinite(weights).all()]
+    if bad:
+        raise NumericsError(f"{bad[0]} is not finite in {precision}", "Export it as bfloat16 or float32.")
+
+
+def _keep_own_files(source: Path, fresh: Path) -> None:
+    for name in OWN_FILES:
+        if (source.expanduser() / name).is_file():
+            (fresh / name).write_bytes((source.expanduser() / name).read_bytes())
+
+
+def _compare(before: Any, after: Any) -> dict[str, Any]:
+    if before is None:
+        return {}
+    if not (np.isfinite(before).all() and np.isfinite(after).all()):
+        raise NumericsError("embeddings are not finite", "Check the model, or export it as bfloat16 or float32.")
+    norms = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
+    return {
+        "sentences": len(before),
+        "largest_difference": float(np.abs(before - after).max()),
+        "lowest_cosine": float(((before * after).sum(1) / norms).min()),
+    }

@@ -1,4 +1,4 @@
-"""Write a folder whole or not at all."""
+"""Write a folder atomically."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder beside ``path`` that takes its name when the block ends well.
+    """Yield an empty folder next to ``path`` that is renamed to it when the block succeeds.
 
-    A folder that stands there already keeps its name and content until the new one is whole; then it
-    steps aside under a hidden name, and is removed once the new one is in place. When the block
-    raises, nothing but ``path`` as it was remains. A killed process leaves at most hidden
-    ``.NAME.*`` folders beside an intact ``path``.
+    An existing folder stays in place until the new one is complete; then it is renamed to a hidden
+    name, and removed once the new one is in place. If the block raises, ``path`` is left unchanged.
+    A killed process leaves at most hidden ``.NAME.*`` folders next to an intact ``path``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
@@ -43,7 +42,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def _grant_usual_permissions(folder: Path) -> None:
-    """Give the folder and all in it what the umask grants; temporary names start out private."""
+    """Set the permissions that the umask grants; temporary folders are created private."""
     umask = os.umask(0)
     os.umask(umask)
     for item in (folder, *folder.rglob("*")):
@@ -51,6 +50,6 @@ def _grant_usual_permissions(folder: Path) -> None:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what killed writers of ``path`` left; call only where no other writer can be at work."""
+    """Remove leftovers of killed writers of ``path``; call only while no other writer can be active."""
     for leftover in path.parent.glob(f".{path.name}.*.tmp"):
         shutil.rmtree(leftover, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Keep parts of an encoder as they are while the rest trains, and keep a frozen reference cheaply."""
+"""Freeze parts of an encoder, and copy a frozen reference without duplicating frozen weights."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PARTS = ("embeddings", "layers:N")
 
 @dataclass(frozen=True)
 class FreezeSummary(Result):
-    """How many parameters train and how many are frozen, and the size of each part that was named."""
+    """Number of trained and frozen parameters, and the size of each frozen part."""
 
     trained: int
     frozen: int
@@ -33,7 +33,7 @@ class FreezeSummary(Result):
 
 
 def freeze(model: BaseModel | PreTrainedModel, parts: Sequence[str]) -> FreezeSummary:
-    """Set ``requires_grad`` to False for the named parts of ``model``; all else stays as it is.
+    """Set ``requires_grad`` to False for the given parts of ``model``.
 
     Parameters
     ----------
@@ -41,8 +41,8 @@ def freeze(model: BaseModel | PreTrainedModel, parts: Sequence[str]) -> FreezeSu
         A sentence-transformers model around a transformer, or a transformers model; changed in place.
     parts
         Any of ``"embeddings"`` (the input embedding matrix with positions, token types and their
-        LayerNorm) and ``"layers:N"`` (the first ``N`` encoder layers, from the input on). All parts are
-        checked before any is frozen. Dropout inside frozen parts stays as ``train()`` sets it.
+        LayerNorm) and ``"layers:N"`` (the first ``N`` encoder layers). All parts are checked before any
+        is frozen. Dropout in frozen parts follows ``train()``.
 
     Returns
     -------
@@ -52,8 +52,8 @@ def freeze(model: BaseModel | PreTrainedModel, parts: Sequence[str]) -> FreezeSu
     Raises
     ------
     ModelError
-        If a part is unknown, the model has no transformer, no embeddings are found, the layers cannot
-        be told apart, or ``N`` is not between 1 and the number of layers.
+        If a part is unknown, the model has no transformer, no embeddings or list of layers is found, or
+        ``N`` is not between 1 and the number of layers.
 
     Examples
     --------
@@ -69,20 +69,20 @@ def freeze(model: BaseModel | PreTrainedModel, parts: Sequence[str]) -> FreezeSu
 
 
 def frozen_copy(model: Model) -> Model:
-    """Return a copy of ``model`` as it is now, in evaluation mode, none of it trainable.
+    """Return a frozen copy of ``model`` in evaluation mode.
 
-    Parameters that are frozen in ``model`` share their storage with the copy, so a reference for an
-    anchor costs only the memory of what trains; parameters that train are copied, so training
-    ``model`` leaves the copy's output as it was. Moving ``model`` to another device or dtype, or
-    unfreezing what was shared, ends this bond: take the copy after ``freeze`` and after placing the
-    model. The tokenizer and the model card data are shared.
+    Frozen parameters of ``model`` share their storage with the copy, so the reference model of an
+    anchor needs memory only for the trained parameters, which are copied: training ``model`` does not
+    change the copy. Moving ``model`` to another device or dtype, or unfreezing shared parameters,
+    breaks the sharing, so copy after ``freeze`` and after placing the model. The tokenizer and the
+    model card data are shared.
     """
     memo: dict[int, Any] = {
         id(parameter): nn.Parameter(parameter.detach(), requires_grad=False)
         for parameter in model.parameters()
         if not parameter.requires_grad
     }
-    # A trainer hangs itself on the card: copied deeply, it would bring data sets and optimizer along.
+    # The card data refers to the trainer: a deep copy would include datasets and optimizer.
     memo[id(model.model_card_data)] = model.model_card_data
     memo[id(model.tokenizer)] = model.tokenizer
     reference = copy.deepcopy(model, memo)
@@ -98,7 +98,7 @@ def _modules_of(model: BaseModel | PreTrainedModel, part: str) -> nn.Module:
         if embeddings is None:
             raise ModelError(
                 f"no input embeddings found in {kind}",
-                "Leave 'embeddings' out of the frozen parts, or use another encoder.",
+                "Remove 'embeddings' from freeze, or use another encoder.",
             )
         return embeddings
     match = re.fullmatch(r"layers:(\d+)", part)
@@ -107,8 +107,8 @@ def _modules_of(model: BaseModel | PreTrainedModel, part: str) -> nn.Module:
     layers = find_layers(transformer)
     if layers is None:
         raise ModelError(
-            f"the layers of {kind} cannot be told apart",
-            "Architectures that share layers cannot be frozen by 'layers:N': leave it out.",
+            f"no list of layers found in {kind}",
+            "Remove 'layers:N' from freeze: the architecture may share its layers.",
         )
     count = int(match.group(1))
     if not 1 <= count <= len(layers):

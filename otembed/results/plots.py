@@ -111,7 +111,7 @@ def plot_questions(report: QuestionReport, path: str | Path) -> None:
     Parameters
     ----------
     report
-        Made by :func:`otembed.evaluate_xquad`. The last map, if there is one, holds the shares that the languages
+        Made by :func:`otembed.tasks.xquad.evaluate_xquad`. The last map, if there is one, holds the shares that the languages
         have in the best 20 answers of the mixed pool: even columns mean no language bias.
     path
         ``.png`` (150 dots an inch) or ``.svg``. Written whole or not at all.

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import otembed
 from otembed.errors import ConfigError, DataError
-from otembed.tasks.word_alignment import AlignmentReport, read_gold_set
+from otembed.tasks.word_alignment import AlignmentReport, evaluate_alignment, read_gold_set
 
 
 def run(*arguments):
@@ -40,7 +40,7 @@ def test_json_is_the_report(command, files, tiny_model_path):
     report = AlignmentReport.from_json(run(*command, "--layer", 2, "--unit", "token", "--json").stdout)
     config = otembed.words.WordAlignmentConfig(layer=2, unit="token")
     gold = read_gold_set(files / "links", files / "text")
-    expected = otembed.evaluate_alignment(otembed.load_model(tiny_model_path, device="cpu"), {"toy": gold}, config)
+    expected = evaluate_alignment(otembed.load_model(tiny_model_path, device="cpu"), {"toy": gold}, config)
     assert report.scores == expected.scores
     assert (report.layer, report.layer_origin) == (2, "given")
     assert report.settings == expected.settings

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import otembed
 from otembed.config.xnli import ProbeConfig
 from otembed.errors import ConfigError, DataError, OtembedError
-from otembed.tasks.xnli import XnliReport
+from otembed.tasks.xnli import XnliReport, evaluate_xnli
 
 LABELS = ("entailment", "neutral", "contradiction")
 WORDS = ("the", "cat", "sat", "on", "mat", "dog", "slept", "in", "house", "猫", "die", "Katze", "saß")
@@ -60,7 +60,7 @@ def command(files, tiny_model_path):
 def test_json_is_the_report(command, files, tiny_model_path):
     text = run(*command, "--json", "--limit", 30, "--prompt-name", "query", "--trained-languages", "de").stdout
     report = XnliReport.from_json(text)
-    expected = otembed.evaluate_xnli(
+    expected = evaluate_xnli(
         otembed.load_model(tiny_model_path, device="cpu"),
         {"de": files / "test.de.tsv"},
         train=files / "train.tsv",

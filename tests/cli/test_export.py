@@ -19,7 +19,7 @@ def test_folder_and_differences_are_printed(tiny_model_path, tmp_path):
     result = run(tiny_model_path, tmp_path / "a", "--precision", "float16", "--check")
     first, second = result.stdout.splitlines()
     assert first == f"{tmp_path / 'a'}: 0.1 MB, float16, layout 5.3"
-    assert second.startswith("vectors of 24 sentences: largest difference ")
+    assert second.startswith("embeddings of 24 sentences: ")
     assert len(run(tiny_model_path, tmp_path / "b", "--layout", "current").stdout.splitlines()) == 1
     document = json.loads(run(tiny_model_path, tmp_path / "c", "--check", "--json").stdout)
     assert (document["kind"], document["sentences"], document["largest_difference"]) == ("ExportReport", 24, 0.0)
@@ -28,9 +28,8 @@ def test_folder_and_differences_are_printed(tiny_model_path, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--precision", "fp16"], r"--precision 'fp16' is unknown\n"),
-        (["--layout", "5.4"], r"--layout '5.4' is unknown\nDid you mean '5.3'"),
-        (["--onnx", "no-such-python"], "no-such-python: cannot be run"),
+        (["--precision", "fp16"], "--precision 'fp16'"),
+        (["--layout", "5.4"], r"--layout '5.4'(.|\n)*'5.3'"),
     ],
 )
 def test_what_cannot_be_done_is_refused(arguments, message, tiny_model_path, tmp_path):

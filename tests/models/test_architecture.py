@@ -73,5 +73,5 @@ def test_a_model_without_transformer_is_refused(tiny_model: SentenceTransformer)
     static = SentenceTransformer(
         modules=[StaticEmbedding(tiny_model.tokenizer, embedding_dim=8)], device="cpu", local_files_only=True
     )
-    with pytest.raises(ModelError, match=r"no transformer inside, only: StaticEmbedding\n.*offline:"):
+    with pytest.raises(ModelError, match=r"StaticEmbedding\n.*offline:"):
         transformer_of(static)

@@ -1,117 +1,107 @@
+"""Export: precision, layout, and the reported differences recomputed here."""
+
 from __future__ import annotations
 
+import json
+import os
 import subprocess
-import sys
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
-from torch import nn
 
-from otembed.errors import ModelError
-from otembed.models import check_saveable, save_model
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from otembed.errors import ModelError, NumericsError
+from otembed.models.export import ExportReport, export_model
 
 TEXTS = ["the cat sat on the mat", "кошка спит в доме", "แมว นอน ใน บ้าน", "猫睡在房子里"]
+OLDER = os.environ.get("OTEMBED_ST53_PYTHON")
+needs_older = pytest.mark.skipif(
+    OLDER is None, reason="OTEMBED_ST53_PYTHON names no Python of an environment with sentence-transformers 5.3"
+)
+ENCODE = """
+import json, sys, sentence_transformers
+model = sentence_transformers.SentenceTransformer(sys.argv[1], device="cpu", local_files_only=True)
+print("VECTORS" + json.dumps([sentence_transformers.__version__, model.encode(json.loads(sys.argv[2])).tolist()]))
+"""
 
 
-class ForeignHead(nn.Module):
-    """A module that no other application knows."""
-
-    def forward(self, features: dict[str, object]) -> dict[str, object]:
-        return features
-
-    def save(self, output_path: str) -> None:
-        """Nothing to save."""
+def load(folder, **options):
+    return SentenceTransformer(str(folder), device="cpu", local_files_only=True, **options)
 
 
-def load(folder: Path) -> SentenceTransformer:
-    return SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+@pytest.mark.parametrize("precision", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("layout", ["5.3", "current"])
+def test_export_writes_requested_precision_and_layout(tiny_model_path, tmp_path, precision, layout):
+    report = export_model(tiny_model_path, tmp_path / "out", precision=precision, layout=layout, check=TEXTS)
+    dtype = getattr(torch, precision)
+    original, weights = (load_file(each / "model.safetensors") for each in (tiny_model_path, tmp_path / "out"))
+    assert {each.dtype for each in weights.values()} == {dtype}
+    assert all(torch.equal(weights[name], each.to(dtype)) for name, each in original.items())
+    kinds = [each["type"] for each in json.loads((tmp_path / "out" / "modules.json").read_text())]
+    older = [f"sentence_transformers.models.{name}" for name in ("Transformer", "Pooling", "Normalize")]
+    assert (kinds == older) == (layout == "5.3")
+    before, after = load(tiny_model_path).encode(TEXTS), load(tmp_path / "out").encode(TEXTS).astype(np.float32)
+    assert report.largest_difference == pytest.approx(np.abs(before - after).max(), abs=1e-7)
+    cosines = (before * after).sum(1) / np.linalg.norm(before, axis=1) / np.linalg.norm(after, axis=1)
+    assert report.lowest_cosine == pytest.approx(cosines.min(), abs=1e-6)
+    assert report.largest_difference <= {"float32": 0, "float16": 2e-3, "bfloat16": 2e-2}[precision]
+    assert report.megabytes == round(sum(each.stat().st_size for each in (tmp_path / "out").rglob("*.*") if each.is_file()) / 1e6, 1)  # fmt: skip
+    assert ExportReport.from_json(report.to_json()) == report
 
 
-@pytest.mark.parametrize("fixture", ["tiny_model", "tiny_wordpiece_model"])
-def test_the_saved_model_is_the_model(fixture: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    model = request.getfixturevalue(fixture)
-    folder = save_model(model, tmp_path / "out" / "model")
-    loaded = load(folder)
-    np.testing.assert_allclose(loaded.encode(TEXTS), model.encode(TEXTS), atol=1e-6)
-    assert loaded.prompts == model.prompts
-    assert loaded.max_seq_length == model.max_seq_length
-    assert [p.name for p in folder.parent.iterdir()] == ["model"]
+def test_export_copies_the_stored_layer_and_compares_only_with_check(tiny_model_path, tmp_path):
+    source = tmp_path / "source"
+    export_model(tiny_model_path, source)
+    (source / "otembed.json").write_text('{"alignment_layer": 2}')
+    report = export_model(source, tmp_path / "out")
+    assert (report.sentences, report.largest_difference) == (0, None)
+    assert (tmp_path / "out" / "otembed.json").read_text() == '{"alignment_layer": 2}'
 
 
-def test_a_changed_length_is_kept(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
-    tiny_model.max_seq_length = 12
-    assert load(save_model(tiny_model, tmp_path / "m")).max_seq_length == 12
+def test_export_never_replaces_a_folder(tiny_model_path, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis").write_text("years")
+    with pytest.raises(ModelError, match=r"/out: "):
+        export_model(tiny_model_path, tmp_path / "out")
+    assert [each.name for each in (tmp_path / "out").iterdir()] == ["thesis"]
 
 
-def test_it_loads_where_otembed_is_not_imported(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
-    folder = save_model(tiny_model, tmp_path / "m")
-    code = (
-        "import sys; from sentence_transformers import SentenceTransformer as S; sys.modules['otembed'] = None;"
-        f"print(S({str(folder)!r}, device='cpu', local_files_only=True).encode('the cat').shape)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "(32,)"
-
-
-def test_the_model_card_can_be_left_out(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
-    assert (save_model(tiny_model, tmp_path / "with") / "README.md").is_file()
-    assert not (save_model(tiny_model, tmp_path / "without", model_card=False) / "README.md").exists()
-
-
-def test_a_taken_folder_is_refused_and_replaced_on_demand(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
-    folder = save_model(tiny_model, tmp_path / "m")
-    (folder / "trace").touch()
-    with pytest.raises(ModelError, match=r"the folder is not empty\n.*overwrite=True"):
-        save_model(tiny_model, folder)
-    save_model(tiny_model, folder, overwrite=True)
-    assert not (folder / "trace").exists()
-    assert [p.name for p in tmp_path.iterdir()] == ["m"]
-
-
-def test_an_empty_folder_is_used(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
-    (tmp_path / "m").mkdir()
-    assert (save_model(tiny_model, tmp_path / "m") / "modules.json").is_file()
-
-
-def test_only_models_are_ever_overwritten(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
-    (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(ModelError, match="holds no sentence-transformers model"):
-        save_model(tiny_model, tmp_path, overwrite=True)
-    assert (tmp_path / "thesis.txt").is_file()
-
-
-def test_a_file_in_the_way_is_refused(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
-    (tmp_path / "f").touch()
-    with pytest.raises(ModelError, match=r"it is a file\nName a folder"):
-        save_model(tiny_model, tmp_path / "f")
-
-
-def test_a_failing_save_leaves_the_earlier_model(
-    tiny_model: SentenceTransformer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = save_model(tiny_model, tmp_path / "m")
-
-    def full_disk(*_args: object, **_kwargs: object) -> None:
+def test_failed_export_leaves_no_files(tiny_model_path, tmp_path, monkeypatch):
+    def full_disk(*_args, **_options):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(type(tiny_model[1]), "save", full_disk)
-    with pytest.raises(ModelError, match=r"cannot write .*No space left.*\n.*free space"):
-        save_model(tiny_model, folder, overwrite=True)
-    assert [p.name for p in tmp_path.iterdir()] == ["m"]
-    np.testing.assert_allclose(load(folder).encode(TEXTS), tiny_model.encode(TEXTS), atol=1e-6)
+    monkeypatch.setattr("otembed.models.export.make_portable", full_disk)
+    with pytest.raises(ModelError, match="No space left"):
+        export_model(tiny_model_path, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_foreign_modules_are_refused(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
-    tiny_model.append(ForeignHead())
-    with pytest.raises(ModelError, match=r"it holds .*ForeignHead\n.*trust_remote_code"):
-        save_model(tiny_model, tmp_path / "m")
-    assert not (tmp_path / "m").exists()
+def test_weights_out_of_range_of_the_precision_are_rejected(tiny_model_path, tmp_path):
+    source = tmp_path / "source"
+    model = load(tiny_model_path)
+    model[0].model.encoder.layer[0].output.dense.weight.data[0, 0] = 1e5
+    model.save(str(source))
+    with pytest.raises(NumericsError, match=r"layer\.0\.output\.dense\.weight .*float16\n.*bfloat16"):
+        export_model(source, tmp_path / "out", precision="float16")
+    assert not (tmp_path / "out").exists()
+    export_model(source, tmp_path / "out", precision="bfloat16")
 
 
-def test_plain_models_pass_the_check(tiny_model: SentenceTransformer) -> None:
-    check_saveable(tiny_model)
+def test_non_finite_embeddings_are_rejected(tiny_model_path, tmp_path, monkeypatch):
+    monkeypatch.setattr("otembed.models.export._encode", lambda model, texts: np.full((1, 2), np.nan))
+    with pytest.raises(NumericsError, match="not finite"):
+        export_model(tiny_model_path, tmp_path / "out", check=TEXTS)
+    assert not (tmp_path / "out").exists()
+
+
+@needs_older
+@pytest.mark.slow
+def test_the_older_layout_gives_the_same_vectors_in_5_3(tiny_model_path, tmp_path):
+    export_model(tiny_model_path, tmp_path / "out")
+    command = [str(OLDER), "-c", ENCODE, str(tmp_path / "out"), json.dumps(TEXTS)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    version, vectors = json.loads(done.stdout.partition("VECTORS")[2])
+    assert version.startswith("5.3.")
+    np.testing.assert_allclose(vectors, load(tiny_model_path).encode(TEXTS), atol=1e-6)

@@ -75,10 +75,10 @@ def test_frozen_parts_stay_through_training(tiny_model: SentenceTransformer) -> 
 
 
 def test_unknown_parts_are_refused_before_anything_is_frozen(tiny_model: SentenceTransformer) -> None:
-    with pytest.raises(ModelError, match=r"'embedings'\nDid you mean 'embeddings'\?"):
+    with pytest.raises(ModelError, match=r"'embedings'\n.*'embeddings'"):
         freeze(tiny_model, ["layers:1", "embedings"])
     assert not frozen_names(tiny_model)
-    with pytest.raises(ModelError, match=r"'layers'\nDid you mean 'layers:N'\?"):
+    with pytest.raises(ModelError, match=r"'layers'\n.*'layers:N'"):
         freeze(tiny_model, ["layers"])
 
 
@@ -90,7 +90,7 @@ def test_layers_out_of_range_are_refused(tiny_model: SentenceTransformer, part: 
 
 def test_shared_layers_are_refused(build: Callable[[Any], SentenceTransformer]) -> None:
     model = build(AlbertConfig(**SIZES, embedding_size=32, num_hidden_layers=2, max_position_embeddings=64))
-    with pytest.raises(ModelError, match="layers of AlbertModel cannot be told apart"):
+    with pytest.raises(ModelError, match=r"AlbertModel\n.*layers:N"):
         freeze(model, ["layers:1"])
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import otembed
 from otembed.data import PairChecks, load_pairs, parse_pair_spec
+from otembed.errors import ModelError
 from otembed.training import word_layer as alignment_layer
 from otembed.training.preparation import load_material
 from otembed.words import WordAligner, choose_layer
@@ -34,7 +35,7 @@ def test_a_run_without_enough_text_stores_nothing(configure, text_path, caplog):
 
 def test_a_run_does_not_fail_on_a_model_that_cannot_align(configure, tmp_path, monkeypatch, caplog):
     def refuse(*_):
-        raise otembed.ModelError("cannot align", "Use another model.")
+        raise ModelError("cannot align", "Use another model.")
 
     monkeypatch.setattr(alignment_layer, "choose_layer", refuse)
     with caplog.at_level("WARNING", logger="otembed"):

@@ -10,10 +10,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-import otembed
 from otembed.config.xnli import FinetuneConfig, ProbeConfig
 from otembed.errors import ConfigError, DataError, NumericsError
-from otembed.tasks.xnli import XnliReport
+from otembed.tasks.xnli import XnliReport, evaluate_xnli
 from otembed.tasks.xnli.data import read_nli
 
 
@@ -34,7 +33,7 @@ def by_hand(model, path, prompt):
 @pytest.mark.parametrize("prompt", ["", "query: "])
 def test_the_probe_is_that_of_scikit_learn(tiny_model, places, prompt):
     config = ProbeConfig(prompt=prompt, strengths=(1.0, 0.001, 0.03))
-    report = otembed.evaluate_xnli(tiny_model, **places, config=config)
+    report = evaluate_xnli(tiny_model, **places, config=config)
     train, dev = (by_hand(tiny_model, places[name], prompt) for name in ("train", "dev"))
     fitted = {
         c: make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=500)).fit(*train)
@@ -59,16 +58,14 @@ def test_the_probe_is_that_of_scikit_learn(tiny_model, places, prompt):
 
 def test_equal_development_accuracies_go_to_the_stronger_penalty(tiny_model, places):
     config = ProbeConfig(strengths=(1e-9, 1e-8))
-    report = otembed.evaluate_xnli(tiny_model, **places, config=config)
+    report = evaluate_xnli(tiny_model, **places, config=config)
     first, second = report.settings["dev_accuracies"].values()
     assert first == second
     assert report.settings["strength"] == 1e-9
 
 
 def test_the_report_says_what_it_is_and_comes_back_from_json(tiny_model, places, tmp_path):
-    report = otembed.evaluate_xnli(
-        tiny_model, **places, trained_languages=["de"], name="tiny", cache=tmp_path / "c"
-    )
+    report = evaluate_xnli(tiny_model, **places, trained_languages=["de"], name="tiny", cache=tmp_path / "c")
     assert (report.model, report.protocol, report.label) == ("tiny", "probe", "stand-in")
     assert report.trained_accuracy == report.scores[1].accuracy
     assert report.training["source"].endswith("train.tsv")
@@ -79,17 +76,15 @@ def test_the_report_says_what_it_is_and_comes_back_from_json(tiny_model, places,
     document = json.loads(report.to_json())
     assert (document["label"], document["means"]["accuracy"]) == ("stand-in", report.accuracy)
     assert document["settings"]["seed"] == 42
-    again = otembed.evaluate_xnli(tiny_model, **places, cache=tmp_path / "c")
+    again = evaluate_xnli(tiny_model, **places, cache=tmp_path / "c")
     assert (again.scores, again.trained_accuracy) == (report.scores, None)
 
 
 def test_without_development_pairs_a_tenth_of_the_training_pairs_chooses(tiny_model, places):
-    report = otembed.evaluate_xnli(tiny_model, **places | {"dev": None}, config=ProbeConfig(limit=99, dev_limit=9))
+    report = evaluate_xnli(tiny_model, **places | {"dev": None}, config=ProbeConfig(limit=99, dev_limit=9))
     assert (report.training["pairs"], report.training["dev_pairs"]) == (99, 9)
     assert report.training["dev"] == "15 of the training pairs"
-    one, other = (
-        otembed.evaluate_xnli(tiny_model, **places, config=ProbeConfig(limit=50, seed=seed)) for seed in (1, 2)
-    )
+    one, other = (evaluate_xnli(tiny_model, **places, config=ProbeConfig(limit=50, seed=seed)) for seed in (1, 2))
     assert one.settings["dev_accuracies"] != other.settings["dev_accuracies"]
 
 
@@ -105,7 +100,7 @@ def test_mnli_is_no_stand_in_and_takes_xnlis_english_part_to_choose_on(tiny_mode
         return read_nli(place, language=language, for_test=for_test)
 
     monkeypatch.setattr("otembed.tasks.xnli.evaluate.read_nli", read)
-    report = otembed.evaluate_xnli(tiny_model, places["tests"])
+    report = evaluate_xnli(tiny_model, places["tests"])
     assert asked[-2:] == [("mnli", "en", False), ("xnli@validation", "en", False)]
     assert asked[0] == (places["tests"]["en"], "en", True)
     assert (report.label, report.to_dict()["label"]) == ("", "")
@@ -113,13 +108,13 @@ def test_mnli_is_no_stand_in_and_takes_xnlis_english_part_to_choose_on(tiny_mode
 
 def test_requests_that_do_not_fit_are_refused(tiny_model, places, tmp_path):
     with pytest.raises(ConfigError, match="trained language 'sw' is not tested"):
-        otembed.evaluate_xnli(tiny_model, **places, trained_languages=["sw"])
+        evaluate_xnli(tiny_model, **places, trained_languages=["sw"])
     with pytest.raises(ConfigError, match="no test pairs"):
-        otembed.evaluate_xnli(tiny_model, {}, train=places["train"])
+        evaluate_xnli(tiny_model, {}, train=places["train"])
     with pytest.raises(ConfigError, match="a probe has no run"):
-        otembed.evaluate_xnli(tiny_model, **places, run=tmp_path / "run")
+        evaluate_xnli(tiny_model, **places, run=tmp_path / "run")
     with pytest.raises(ConfigError, match="no run is named"):
-        otembed.evaluate_xnli(tiny_model, **places, config=FinetuneConfig(), resume=True)
+        evaluate_xnli(tiny_model, **places, config=FinetuneConfig(), resume=True)
     with pytest.raises(ConfigError, match="prompt_name"):
         ProbeConfig(prompt="", prompt_name="query")
     with pytest.raises(ConfigError, match="gradient_accumulation_steps"):
@@ -131,20 +126,20 @@ def test_requests_that_do_not_fit_are_refused(tiny_model, places, tmp_path):
 def test_training_pairs_that_do_not_suffice_are_refused(tiny_model, places, tmp_path):
     (tmp_path / "two.tsv").write_text("a\tb\tneutral\nc\td\tentailment\n")
     with pytest.raises(DataError, match=r"two\.tsv: no training pair is labeled contradiction"):
-        otembed.evaluate_xnli(tiny_model, **places | {"train": tmp_path / "two.tsv"})
+        evaluate_xnli(tiny_model, **places | {"train": tmp_path / "two.tsv"})
     with pytest.raises(DataError, match="2 training pairs leave none to choose on"):
-        otembed.evaluate_xnli(tiny_model, **places | {"train": tmp_path / "two.tsv", "dev": None})
+        evaluate_xnli(tiny_model, **places | {"train": tmp_path / "two.tsv", "dev": None})
 
 
 def test_a_model_that_gives_nan_is_named(tiny_model, places, monkeypatch):
     monkeypatch.setattr(tiny_model, "encode", lambda texts, **_: np.full((len(texts), 32), np.nan))
     with pytest.raises(NumericsError, match="NaN or infinity for a training sentence"):
-        otembed.evaluate_xnli(tiny_model, **places)
+        evaluate_xnli(tiny_model, **places)
 
 
 def test_a_solver_that_did_not_converge_is_said(tiny_model, places, caplog):
     config = ProbeConfig(max_iter=1, strengths=(1.0,))
     with caplog.at_level("WARNING", "otembed"), pytest.warns(Warning, match="converge"):
-        report = otembed.evaluate_xnli(tiny_model, **places, config=config)
+        report = evaluate_xnli(tiny_model, **places, config=config)
     assert not report.settings["converged"]
     assert "took all its 1 iterations" in caplog.text

@@ -13,10 +13,10 @@ import pytest
 import torch
 from sentence_transformers import CrossEncoder
 
-import otembed
 from otembed.config.xnli import FinetuneConfig
 from otembed.errors import ConfigError, ModelError, NumericsError
 from otembed.models.architecture import transformer_of
+from otembed.tasks.xnli import evaluate_xnli
 from otembed.tasks.xnli.data import read_nli
 from otembed.tasks.xnli.finetune import build_classifier
 
@@ -60,7 +60,7 @@ def test_an_encoder_whose_weights_are_not_taken_over_is_refused(tiny_model, monk
 def test_it_learns_and_the_kept_model_gives_the_reported_figures(tiny_model, places, tmp_path):
     before = {name: value.clone() for name, value in tiny_model.state_dict().items()}
     told = []
-    report = otembed.evaluate_xnli(
+    report = evaluate_xnli(
         tiny_model, **places, config=FinetuneConfig(**FAST | {"max_steps": 60}), run=tmp_path / "run", progress=lambda *each: told.append(each)
     )  # fmt: skip
     assert report.protocol == "finetune"
@@ -85,10 +85,10 @@ def test_it_learns_and_the_kept_model_gives_the_reported_figures(tiny_model, pla
 
 def test_a_finished_run_is_tested_on_other_pairs_without_training(tiny_model, places, tmp_path, file):
     config = FinetuneConfig(**FAST | {"max_steps": 2, "evaluations": 1})
-    first = otembed.evaluate_xnli(tiny_model, **places, config=config, run=tmp_path / "run")
+    first = evaluate_xnli(tiny_model, **places, config=config, run=tmp_path / "run")
     told = []
     places["tests"] = {"de": places["tests"]["de"], "sw": file("more.tsv", 12)}
-    again = otembed.evaluate_xnli(
+    again = evaluate_xnli(
         tiny_model, **places, config=config, run=tmp_path / "run", resume=True, progress=lambda *each: told.append(each)
     )  # fmt: skip
     assert {each[0] for each in told} == {"testing"}
@@ -105,7 +105,7 @@ def progress(stage, done, total):
     if done == 15:
         os.kill(os.getpid(), signal.SIGKILL)
 model, places, config, run = json.load(sys.stdin)
-otembed.evaluate_xnli(otembed.load_model(model, device="cpu"), **places, config=FinetuneConfig(**config), run=run,
+evaluate_xnli(otembed.load_model(model, device="cpu"), **places, config=FinetuneConfig(**config), run=run,
                       progress=progress)
 """
 
@@ -113,7 +113,7 @@ otembed.evaluate_xnli(otembed.load_model(model, device="cpu"), **places, config=
 @pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_figures(tiny_model, tiny_model_path, places, tmp_path):
     config = FinetuneConfig(**FAST)
-    whole = otembed.evaluate_xnli(tiny_model, **places, config=config, run=tmp_path / "whole")
+    whole = evaluate_xnli(tiny_model, **places, config=config, run=tmp_path / "whole")
     texts = {name: str(place) for name, place in places.items() if name != "tests"}
     texts["tests"] = {language: str(place) for language, place in places["tests"].items()}
     given = json.dumps([str(tiny_model_path), texts, FAST, str(tmp_path / "cut")])
@@ -128,7 +128,7 @@ def test_a_killed_run_goes_on_to_the_same_figures(tiny_model, tiny_model_path, p
     ]
     (tmp_path / "cut" / "checkpoints" / "checkpoint-18").mkdir()  # what a kill in the midst of writing leaves
     told = []
-    rest = otembed.evaluate_xnli(
+    rest = evaluate_xnli(
         tiny_model, **places, config=config, run=tmp_path / "cut", resume=True, progress=lambda *each: told.append(each)
     )  # fmt: skip
     assert told[0] == ("fine-tuning", 12, 24)
@@ -141,7 +141,7 @@ def test_a_killed_run_goes_on_to_the_same_figures(tiny_model, tiny_model_path, p
 
 def test_a_run_cut_after_its_last_step_is_not_trained_further(tiny_model, places, tmp_path, monkeypatch):
     config = FinetuneConfig(**FAST | {"max_steps": 4, "evaluations": 2})
-    whole = otembed.evaluate_xnli(tiny_model, **places, config=config, run=tmp_path / "whole")
+    whole = evaluate_xnli(tiny_model, **places, config=config, run=tmp_path / "whole")
 
     def killed(*_):
         raise KeyboardInterrupt
@@ -149,9 +149,9 @@ def test_a_run_cut_after_its_last_step_is_not_trained_further(tiny_model, places
     with monkeypatch.context() as patch:
         patch.setattr("otembed.tasks.heads.run.HeadRun.finish", killed)
         with pytest.raises(KeyboardInterrupt):
-            otembed.evaluate_xnli(tiny_model, **places, config=config, run=tmp_path / "cut")
+            evaluate_xnli(tiny_model, **places, config=config, run=tmp_path / "cut")
     told = []
-    rest = otembed.evaluate_xnli(
+    rest = evaluate_xnli(
         tiny_model, **places, config=config, run=tmp_path / "cut", resume=True, progress=lambda *each: told.append(each)
     )  # fmt: skip
     assert {each[0] for each in told} == {"testing"}
@@ -160,7 +160,7 @@ def test_a_run_cut_after_its_last_step_is_not_trained_further(tiny_model, places
 
 def test_frozen_parts_stay(tiny_model, places, tmp_path):
     config = FinetuneConfig(**FAST | {"max_steps": 2, "evaluations": 1, "freeze": ("embeddings", "layers:1")})
-    report = otembed.evaluate_xnli(tiny_model, **places, config=config, run=tmp_path / "run")
+    report = evaluate_xnli(tiny_model, **places, config=config, run=tmp_path / "run")
     kept = CrossEncoder(str(tmp_path / "run" / "model"), device="cpu", local_files_only=True)
     own, trained = transformer_of(tiny_model), transformer_of(kept).base_model
     for name, value in trained.state_dict().items():
@@ -173,7 +173,7 @@ def test_frozen_parts_stay(tiny_model, places, tmp_path):
 def test_gradients_of_several_batches_make_one_step(tiny_model, places):
     settings = FAST | {"max_steps": None, "num_train_epochs": 1, "evaluations": 1}
     one, four = (
-        otembed.evaluate_xnli(
+        evaluate_xnli(
             tiny_model,
             **places,
             config=FinetuneConfig(
@@ -190,7 +190,7 @@ def test_taken_folders_are_refused(tiny_model, places, tmp_path):
     run = tmp_path / "run"
 
     def evaluate(run=run, config=config, **options):
-        return otembed.evaluate_xnli(tiny_model, **places, config=config, run=run, **options)
+        return evaluate_xnli(tiny_model, **places, config=config, run=run, **options)
 
     with pytest.raises(ConfigError, match="no run to resume"):
         evaluate(resume=True)
@@ -219,10 +219,10 @@ def test_taken_folders_are_refused(tiny_model, places, tmp_path):
 def test_numbers_that_are_not_finite_end_it(tiny_model, places, tmp_path, monkeypatch):
     config = FinetuneConfig(**FAST | {"learning_rate": 1e30})
     with pytest.raises(NumericsError, match="the loss is nan at step"):
-        otembed.evaluate_xnli(tiny_model, **places, config=config)
+        evaluate_xnli(tiny_model, **places, config=config)
     monkeypatch.setattr(CrossEncoder, "predict", lambda self, pairs, **_: np.full((len(pairs), 3), np.nan))
     config = FinetuneConfig(**FAST | {"max_steps": 1, "evaluations": 1})
     with pytest.raises(NumericsError, match=r"test\.en\.tsv:2: the classifier gives NaN"):
-        otembed.evaluate_xnli(tiny_model, **places, config=config)
+        evaluate_xnli(tiny_model, **places, config=config)
     with pytest.raises(ConfigError, match="fp16"):
-        otembed.evaluate_xnli(tiny_model, **places, config=FinetuneConfig(precision="fp16"))
+        evaluate_xnli(tiny_model, **places, config=FinetuneConfig(precision="fp16"))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-import otembed
 from otembed.errors import ConfigError, DataError
+from otembed.tasks.xquad import evaluate_xquad
 from otembed.tasks.xquad.files import read_questions
 from otembed.tasks.xquad.report import QuestionReport
 
@@ -20,7 +20,7 @@ def encode(model, texts, prompt):
 
 @pytest.fixture
 def report(tiny_model, xquad_files):
-    return otembed.evaluate_xquad(tiny_model, xquad_files, passage_prompt="passage: ")
+    return evaluate_xquad(tiny_model, xquad_files, passage_prompt="passage: ")
 
 
 def brute_force(model, files, prefix=True):
@@ -56,7 +56,7 @@ def brute_force(model, files, prefix=True):
 
 @pytest.mark.parametrize("candidate", ["sentence+paragraph", "sentence"])
 def test_figures_equal_a_brute_force_count(tiny_model, xquad_files, candidate):
-    report = otembed.evaluate_xquad(tiny_model, xquad_files, passage_prompt="passage: ", candidate=candidate)
+    report = evaluate_xquad(tiny_model, xquad_files, passage_prompt="passage: ", candidate=candidate)
     wanted = brute_force(tiny_model, xquad_files, prefix=candidate != "sentence")
     for one in report.scores:
         assert one.accuracy == pytest.approx(wanted[one.task, one.question_language, one.text_language])
@@ -83,7 +83,7 @@ def test_headline_figures_equal_their_outcomes_and_survive_json(report):
 
 def test_prompts_default_to_those_of_encode_query_and_encode_document(tiny_model, xquad_files):
     tiny_model.prompts = {"query": "query: ", "passage": "passage: "}
-    report = otembed.evaluate_xquad(tiny_model, xquad_files, tasks=["paragraph"])
+    report = evaluate_xquad(tiny_model, xquad_files, tasks=["paragraph"])
     assert (report.query_prompt, report.passage_prompt) == ("query: ", "passage: ")
     data = read_questions(xquad_files["en"])
     query = tiny_model.encode_query([each.text for each in data.questions])
@@ -94,7 +94,7 @@ def test_prompts_default_to_those_of_encode_query_and_encode_document(tiny_model
 
 
 def test_a_limit_asks_fewer_questions_of_the_same_texts(tiny_model, xquad_files):
-    report = otembed.evaluate_xquad(tiny_model, xquad_files, limit=2)
+    report = evaluate_xquad(tiny_model, xquad_files, limit=2)
     assert {(one.questions, one.candidates) for one in report.cells("sentence")} == {(2, 8)}
 
 
@@ -103,11 +103,11 @@ def test_files_without_sentences_give_paragraphs_alone(tiny_model, xquad_files):
     for each in document["data"][0]["paragraphs"]:
         del each["sentence_breaks"]
     xquad_files["de"].write_text(json.dumps(document), encoding="utf-8")
-    report = otembed.evaluate_xquad(tiny_model, xquad_files)
+    report = evaluate_xquad(tiny_model, xquad_files)
     assert {one.task for one in report.scores} == {"paragraph"}
     assert not report.answers
     with pytest.raises(DataError, match="de: no sentence_breaks"):
-        otembed.evaluate_xquad(tiny_model, xquad_files, tasks=["answers"])
+        evaluate_xquad(tiny_model, xquad_files, tasks=["answers"])
 
 
 @pytest.mark.parametrize(
@@ -123,13 +123,13 @@ def test_files_without_sentences_give_paragraphs_alone(tiny_model, xquad_files):
 )
 def test_settings_out_of_range_are_refused(tiny_model, xquad_files, knobs, message):
     with pytest.raises(ConfigError, match=message):
-        otembed.evaluate_xquad(tiny_model, xquad_files, **knobs)
+        evaluate_xquad(tiny_model, xquad_files, **knobs)
 
 
 def test_languages_without_a_common_question_are_refused(tiny_model, xquad_files):
     text = xquad_files["de"].read_text(encoding="utf-8")
     xquad_files["de"].write_text(text.replace('"id": "q', '"id": "r'), encoding="utf-8")
     with pytest.raises(DataError, match="en and de have no question in common"):
-        otembed.evaluate_xquad(tiny_model, xquad_files)
+        evaluate_xquad(tiny_model, xquad_files)
     with pytest.raises(DataError, match="no questions to evaluate"):
-        otembed.evaluate_xquad(tiny_model, {})
+        evaluate_xquad(tiny_model, {})

@@ -11,12 +11,11 @@ import pytest
 import torch
 from transformers import AutoModelForQuestionAnswering
 
-import otembed
 from otembed.config import SpanConfig
 from otembed.config.xquad import SPECIAL_TOKENS
 from otembed.errors import ConfigError, DataError, ModelError, NumericsError
 from otembed.runtime.run_state import locked
-from otembed.tasks.xquad import SpanReport
+from otembed.tasks.xquad import SpanReport, evaluate_xquad_span
 from otembed.tasks.xquad.data import Answer, Paragraph, Question, QuestionSet
 from otembed.tasks.xquad.files import read_questions
 from otembed.tasks.xquad.span_decoding import best_spans
@@ -167,7 +166,7 @@ def test_training_learns_where_answers_are(tiny_model, xquad_files):
 
 
 def small(tiny_model, files, **knobs):
-    return otembed.evaluate_xquad_span(tiny_model, files["en"], files, CONFIG, name="tiny", **knobs)
+    return evaluate_xquad_span(tiny_model, files["en"], files, CONFIG, name="tiny", **knobs)
 
 
 def test_report_outcomes_and_predictions_agree(tiny_model, xquad_files, tmp_path):
@@ -259,9 +258,7 @@ def test_another_run_is_not_touched(tiny_model, tiny_wordpiece_model, xquad_file
         max_steps=9,
     )
     with pytest.raises(ConfigError, match="max_steps 4 is now 9"):
-        otembed.evaluate_xquad_span(
-            tiny_model, xquad_files["en"], xquad_files, other, run=tmp_path / "run", resume=True
-        )
+        evaluate_xquad_span(tiny_model, xquad_files["en"], xquad_files, other, run=tmp_path / "run", resume=True)
     with locked(tmp_path / "run"), pytest.raises(ConfigError, match="another process works on this run"):
         small(tiny_model, xquad_files, run=tmp_path / "run", resume=True)
     for name, damage in (("training.json", b"{}"), ("training.json", b"{"), ("model/model.safetensors", b"\x00")):
@@ -304,11 +301,11 @@ def test_knobs_out_of_range_are_refused(knobs, message):
 def test_mlqa_and_limits_are_checked_before_training(tiny_model, xquad_files):
     config = SpanConfig(max_length=48, stride=8, max_question_length=16, normalization="mlqa")
     with pytest.raises(ConfigError, match="not defined for 'el'"):
-        otembed.evaluate_xquad_span(tiny_model, xquad_files["en"], {"el": xquad_files["de"]}, config)
+        evaluate_xquad_span(tiny_model, xquad_files["en"], {"el": xquad_files["de"]}, config)
     with pytest.raises(ConfigError, match="train_limit is 0"):
         small(tiny_model, xquad_files, train_limit=0)
     with pytest.raises(DataError, match="no test questions"):
-        otembed.evaluate_xquad_span(tiny_model, xquad_files["en"], {})
+        evaluate_xquad_span(tiny_model, xquad_files["en"], {})
 
 
 def test_only_all_of_squad_is_called_squad():
