@@ -1,4 +1,4 @@
-"""What runs of the trainer leave on disk: checkpoints that are whole, a lock; and the epoch that a resumed one needs."""
+"""What the trainer leaves on disk: complete checkpoints and a lock; and the epoch that a resumed run needs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def checkpoints_in(folder: Path) -> list[Path]:
 
 
 def is_complete(checkpoint: Path) -> bool:
-    """Whether the trainer finished writing: its state, which it writes last, is whole."""
+    """Return whether the trainer finished writing: its state, which it writes last, is valid."""
     try:
         state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -39,7 +39,7 @@ def is_complete(checkpoint: Path) -> bool:
 
 
 def drop_half_written(folder: Path) -> None:
-    """Delete the checkpoints that a kill left incomplete."""
+    """Delete incomplete checkpoints, left by a killed run."""
     for checkpoint in checkpoints_in(folder):
         if not is_complete(checkpoint):
             shutil.rmtree(checkpoint)
@@ -54,8 +54,8 @@ def last_checkpoint(folder: Path) -> Path | None:
 def train_from(trainer: Trainer, checkpoint: Path | None) -> float | None:
     """Train from a checkpoint, or from the start, to the end; return the seconds.
 
-    A checkpoint whose training had ended is not trained further, as the trainer would, by one step: its weights (the
-    best, where the trainer takes those) and its state are loaded, and ``None`` is returned.
+    If the checkpoint is of a finished training, the trainer would take one more step. Here its weights (the best ones
+    under ``load_best_model_at_end``) and its state are loaded instead, and ``None`` is returned.
     """
     if checkpoint is None:
         return float(trainer.train().metrics["train_runtime"])
@@ -73,12 +73,12 @@ def train_from(trainer: Trainer, checkpoint: Path | None) -> float | None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the run in a folder for this process.
+    """Lock the run in a folder for this process.
 
     Raises
     ------
     ConfigError
-        If another process works on it.
+        Another process works on it.
     """
     lock = FileLock(folder / LOCK)
     try:
@@ -94,22 +94,22 @@ def locked(folder: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class TrainerFolder:
-    """A folder where a trainer works: checkpoints as it goes, a model in the end."""
+    """The folder of a trainer: checkpoints while it runs, and a model at the end."""
 
     path: Path
 
     @property
     def checkpoints(self) -> Path:
-        """Checkpoints of the trainer."""
+        """Folder of the checkpoints."""
         return self.path / "checkpoints"
 
     @property
     def model(self) -> Path:
-        """Trained model, in the layout of the library that loads it."""
+        """Folder of the trained model, in the layout of the library that loads it."""
         return self.path / "model"
 
     def drop_half_written(self) -> None:
-        """Delete the checkpoints that a kill left incomplete."""
+        """Delete incomplete checkpoints, left by a killed run."""
         drop_half_written(self.checkpoints)
 
     def last_checkpoint(self) -> Path | None:
@@ -121,12 +121,12 @@ class TrainerFolder:
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     def locked(self) -> AbstractContextManager[None]:
-        """Hold the folder for this process; ConfigError if another one works on it."""
+        """Lock the folder for this process; ConfigError if another process works on it."""
         return locked(self.path)
 
 
 class SamplerEpochs(TrainerCallback):
-    """Give every batch sampler the epoch, also where the loader was resumed."""
+    """Set the epoch of every batch sampler, also in a resumed loader."""
 
     def on_epoch_begin(
         self,
@@ -136,7 +136,7 @@ class SamplerEpochs(TrainerCallback):
         train_dataloader: Any = None,
         **kwargs: Any,
     ) -> None:
-        """Set the epoch in each sampler: the wrappers that a resumed loader adds do not pass it on."""
+        """Set the epoch of each sampler: the wrappers that a resumed loader adds do not pass it on."""
         sampler = getattr(train_dataloader, "batch_sampler", None)
         while sampler is not None:
             if hasattr(sampler, "set_epoch"):
