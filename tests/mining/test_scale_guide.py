@@ -1,4 +1,4 @@
-"""The arithmetic of docs/scale.md, from its assumptions."""
+"""The figures of docs/scale.md follow from its assumptions."""
 
 import re
 from pathlib import Path
