@@ -31,6 +31,7 @@ INVISIBLE = "".join(
     for code in range(first, last + 1)
 )  # fmt: skip
 BLANK = SPACES + INVISIBLE
+BLANKS = frozenset(BLANK)
 VIRAMA = 9  # canonical combining class
 
 
@@ -45,11 +46,12 @@ def clean_text(text: str, *, nfc: bool = False) -> str:
     """
     if nfc:
         text = unicodedata.normalize("NFC", text)
-    trimmed = text.strip(BLANK)
-    if trimmed and unicodedata.combining(trimmed[-1]) == VIRAMA:
-        end = text.index(trimmed) + len(trimmed)
-        trimmed += text[end : end + 1] if text[end : end + 1] in JOINERS else ""
-    return LINE_BREAKS.sub(" ", trimmed)
+    if text and (text[0] in BLANKS or text[-1] in BLANKS):
+        whole, text = text, text.strip(BLANK)
+        if text and unicodedata.combining(text[-1]) == VIRAMA:
+            end = whole.index(text) + len(text)
+            text += whole[end : end + 1] if whole[end : end + 1] in JOINERS else ""
+    return LINE_BREAKS.sub(" ", text)
 
 
 def is_blank(text: str) -> bool:

@@ -117,7 +117,11 @@ def _read_records(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
         return columns
 
     for line, record in records(place, choose, header=header):
-        source, target = (as_text(record[side], name, where, line, COLUMN_HINT) for side, name in columns.items())
+        source, target = record["source"], record["target"]
+        if not isinstance(source, str) or not isinstance(target, str):
+            source, target = (
+                as_text(record[side], name, where, line, COLUMN_HINT) for side, name in columns.items()
+            )
         yield Row(source, target, line)
 
 

@@ -1,7 +1,7 @@
 """One reader for every format of records: TSV, CSV, JSON lines, Parquet, saved datasets and the Hugging Face hub.
 
 Parallel text, one-sided text, natural language inference and questions are all built on :func:`records`. A format is one
-function here and one line in ``FORMATS``.
+function here and one case there.
 """
 
 from __future__ import annotations
@@ -154,7 +154,9 @@ def check_field(name: str, names: Iterable[str], where: str, line: int | None) -
 def no_field(name: str, names: Iterable[str], where: str | Path, line: int | None) -> DataError:
     """Return the error for a field that is not there; its hint names the closest one, or all."""
     there = sorted(names)
-    return DataError(f"no field {name!r}", _shortened(did_you_mean(name, there)), path=where, line=line)
+    siblings = [each for each in there if any(each.startswith(f"{parent}.") for parent in _parents(name))]
+    hint = f"There are: {', '.join(siblings)}." if siblings else did_you_mean(name, there)
+    return DataError(f"no field {name!r}", _shortened(hint), path=where, line=line)
 
 
 def as_text(value: object, name: str, where: str, line: int, hint: str) -> str:
@@ -243,17 +245,18 @@ def _chosen(
     rows: Iterable[tuple[int, Record]], choose: Choose, optional: Collection[str], where: str, classes: Classes
 ) -> Iterator[tuple[int, Record]]:
     """Choose the fields by the first record, and take them from every one."""
-    wanted: Mapping[str, str] | None = None
+    wanted: list[tuple[str, str]] | None = None
     for line, record in rows:
         if wanted is None:
-            wanted = choose(_names(record), line)
-        yield (
-            line,
-            {
-                key: _class_name(_value(record, name, key in optional, where, line), classes.get(name))
-                for key, name in wanted.items()
-            },
-        )
+            wanted = list(choose(_names(record), line).items())
+            classes = {name: classes[name] for _, name in wanted if name in classes}
+        try:
+            chosen = {key: record[name] for key, name in wanted}
+        except KeyError:
+            chosen = {key: _value(record, name, key in optional, where, line) for key, name in wanted}
+        for key, name in wanted if classes else ():
+            chosen[key] = _class_name(chosen[key], classes.get(name))
+        yield line, chosen
 
 
 def _names(record: Record) -> list[str]:
@@ -448,7 +451,8 @@ def _invalid_row(batch: Any, before: int, where: str, error: Exception, pa: Any)
         try:
             batch.slice(row, 1).validate(full=True)
         except pa.ArrowInvalid as found:
-            return DataError(f"not valid: {found}", "Write the file again.", path=where, line=before + row + 1)
+            reason = "a string is not UTF-8" if "UTF8" in str(found) else f"not valid: {found}"
+            return DataError(reason, "Write the file again.", path=where, line=before + row + 1)
     return DataError(f"not valid: {error}", "Write the file again.", path=where)
 
 
