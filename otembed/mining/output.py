@@ -13,7 +13,8 @@ from otembed.errors import ConfigError
 from otembed.results import whole_file
 
 BATCH_ROWS = 4096
-ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+# A reader of TSV cannot tell an escaped tab from a backslash and a letter, so text has no escapes.
+SEPARATORS = re.compile(r"[\t\n\r]")
 # What XML 1.0 has no way to write.
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -32,13 +33,13 @@ class MinedPair(NamedTuple):
 def tsv_line(pair: MinedPair) -> str:
     r"""Return score, source and target as one line, in LASER's order; ids where there is no text.
 
-    Tabs, line breaks and backslashes inside a text are written as ``\t``, ``\n``, ``\r`` and ``\\``.
+    A tab or a line break inside a text becomes a space, because TSV cannot hold it; the other formats keep it.
 
-    >>> tsv_line(MinedPair(1.25, 0.5, 1, 2, "a\tb", "c"))
-    '1.250000\ta\\tb\tc\n'
+    >>> tsv_line(MinedPair(1.25, 0.5, 1, 2, "a\tb", "C:\\new"))
+    '1.250000\ta b\tC:\\new\n'
     """
     sides = pair.source or str(pair.source_id), pair.target or str(pair.target_id)
-    return "\t".join([f"{pair.score:.6f}", *(side.translate(ESCAPES) for side in sides)]) + "\n"
+    return "\t".join([f"{pair.score:.6f}", *(SEPARATORS.sub(" ", side) for side in sides)]) + "\n"
 
 
 def _write_tsv(pairs: Iterable[MinedPair], file: IO[bytes], languages: tuple[str, str] | None) -> None:
