@@ -178,7 +178,7 @@ def compare_command(
 
 
 def _cache(folder: Path | None) -> Path:
-    from otembed.embeddings.embed import cache_home  # loads torch, which result files do without
+    from otembed.embeddings.cache import cache_home
 
     return cache_home(folder)
 

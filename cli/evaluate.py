@@ -11,6 +11,7 @@ from . import evaluate_mining, evaluate_xnli, evaluate_xquad
 from .completion import pair_values
 from .evaluate_alignment import ALIGNMENT_HELP, alignment_command
 from .material import pair_specs, parallel_texts
+from .mining_options import MiningCommand
 from .options import Device, Force, JsonDocument, ModelArgument, PromptName, ReportFile, refuse_taken
 
 RETRIEVAL_HELP = """Find translations: top-1 accuracy, weighted F1 and xSIM in both directions.
@@ -30,7 +31,9 @@ def _group() -> None:
     """Measure any model that SentenceTransformer loads."""
 
 
-app.command("mining", help=evaluate_mining.HELP, no_args_is_help=True)(evaluate_mining.mining_command)
+app.command("mining", cls=MiningCommand, help=evaluate_mining.HELP, no_args_is_help=True)(
+    evaluate_mining.mining_command
+)
 
 
 @app.command("retrieval", help=RETRIEVAL_HELP, no_args_is_help=True)

@@ -7,45 +7,36 @@ from typing import Annotated
 
 import typer
 
-from .completion import mining_values
 from .mining_options import (
     DEFAULT_MODEL,
-    BatchSize,
     Cache,
-    Center,
-    K,
+    ConfigFile,
     Margin,
-    MaxCharacters,
-    Memory,
+    MiningSettings,
     Model,
     Output,
-    Precision,
-    Prompt,
     Rescore,
-    RescoreEpsilon,
-    RescoreLayer,
-    RescoreWeight,
     Threshold,
-    TruncateDim,
-    Workers,
     mining_config,
     start_logging,
 )
-from .options import Device, JsonDocument, PromptName, gigabytes, refuse_taken
+from .options import Device, JsonDocument, refuse_taken
 from .stages import StageProgress
 
 HELP = """Mine two collections with known pairs: precision, recall, F1, best F1, average precision.
 
-SOURCE and TARGET are as for otembed mine. GOLD has two ids on each line with a tab between them: line numbers
-from 1, or the ids of the files. For BUCC's files, id tab sentence, write FILE?text=1&id=0.
+SOURCE and TARGET are as for otembed mine. GOLD has two tab-separated ids on each line: line numbers from 1, or the ids
+of the files. For BUCC's files, id tab sentence, write FILE?text=1&id=0.
 
-BUCC chooses the threshold on a training part and reports F1 on the test part: name the first with --train. The best
-F1 is that of the best threshold on the very pairs it is scored on: no user without known pairs reaches it.
+BUCC chooses the threshold on a training part and reports F1 on the test part: pass the training part as --train. The
+best F1 belongs to the best threshold for the very pairs it is computed on, so it is an upper bound.
+
+Settings: defaults < --config < --set < the other options, as for otembed mine.
 """
 
 
 def mining_command(
-    source: Annotated[str, typer.Argument(help="Lines, or vectors alone (.npy).", show_default=False)],
+    source: Annotated[str, typer.Argument(help="Lines, or vectors without text (.npy).", show_default=False)],
     target: Annotated[str, typer.Argument(help="The other side.", show_default=False)],
     gold: Annotated[Path, typer.Option(metavar="FILE", help="Known pairs: source id, tab, target id.")],
     train: Annotated[
@@ -53,30 +44,13 @@ def mining_command(
         typer.Option(metavar="SOURCE TARGET GOLD", help="Training part: its best threshold is used."),
     ] = None,
     model: Model = DEFAULT_MODEL,
-    k: K = 4,
-    margin: Margin = "distance",
-    match: Annotated[
-        str,
-        typer.Option(
-            help="one-to-one, intersection, union, forward or backward.", autocompletion=mining_values("Match")
-        ),
-    ] = "one-to-one",
-    threshold: Threshold = "default",
-    center: Center = None,
-    rescore: Rescore = "none",
-    rescore_weight: RescoreWeight = 0.5,
-    rescore_layer: RescoreLayer = "auto",
-    rescore_epsilon: RescoreEpsilon = 0.05,
-    prompt: Prompt = None,
-    prompt_name: PromptName = None,
-    truncate_dim: TruncateDim = None,
-    precision: Precision = "float32",
-    batch_size: BatchSize = 32,
-    max_characters: MaxCharacters = "1000",
+    config: ConfigFile = None,
+    settings: MiningSettings = None,
+    margin: Margin = None,
+    threshold: Threshold = None,
+    rescore: Rescore = None,
     device: Device = None,
     cache: Cache = None,
-    workers: Workers = None,
-    memory: Memory = None,
     plot: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Curves of precision, recall and F1 as .png or .svg (otembed[plots])."),
@@ -85,26 +59,8 @@ def mining_command(
     output: Output = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the files of --output and --plot.")] = False,
 ) -> None:
-    """Parse the flags, mine, score, print."""
-    config = mining_config(
-        prompt=prompt,
-        prompt_name=prompt_name,
-        truncate_dim=truncate_dim,
-        precision=precision,
-        batch_size=batch_size,
-        max_characters=max_characters,
-        center=center,
-        rescore=rescore,
-        rescore_weight=rescore_weight,
-        rescore_layer=rescore_layer,
-        rescore_epsilon=rescore_epsilon,
-        k=k,
-        margin=margin,
-        match=match,
-        threshold=threshold,
-        workers=workers,
-        memory_gb=gigabytes(memory, "--memory"),
-    )
+    """Parse the options, mine, score, print."""
+    checked = mining_config(config, settings, margin=margin, threshold=threshold, rescore=rescore)
     if output is not None:
         refuse_taken(output, force=force)
     if plot is not None:
@@ -124,7 +80,7 @@ def mining_command(
         read_gold(gold),
         model,
         train=None if train is None else (train[0], train[1], read_gold(train[2])),
-        config=config,
+        config=checked,
         name=gold.name,
         cache=cache,
         device=device,

@@ -124,7 +124,7 @@ def xnli_command(
     from .console import data_console, error_console, set_up_logging
 
     set_up_logging(error_console())
-    from otembed.embeddings.embed import cache_home
+    from otembed.embeddings.cache import cache_home
     from otembed.tasks.xnli import evaluate_xnli
     from otembed.tasks.xnli.table import xnli_table
 

@@ -134,7 +134,7 @@ def xquad_command(
     shown: list[Any]
     if protocol == "retrieval":
         _start_logging()
-        from otembed.embeddings.embed import cache_home
+        from otembed.embeddings.cache import cache_home
 
         chosen: dict[str, Any] = {
             "tasks": tasks or None,

@@ -13,6 +13,7 @@ from otembed.errors import OtembedError
 
 from . import align, compare, config, embed, evaluate, export, info, mine, presets, score, train
 from .completion import complete
+from .mining_options import MiningCommand
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
@@ -30,9 +31,9 @@ app.command("train", help=train.HELP)(train.train_command)
 app.command("align", help=align.HELP, no_args_is_help=True)(align.align_command)
 app.add_typer(evaluate.app, name="eval", help="Evaluate any model that SentenceTransformer loads.")
 app.command("compare", help=compare.HELP, no_args_is_help=True)(compare.compare_command)
-app.command("mine", help=mine.HELP, no_args_is_help=True)(mine.mine_command)
-app.command("embed", help=embed.HELP, no_args_is_help=True)(embed.embed_command)
-app.command("score", help=score.HELP, no_args_is_help=True)(score.score_command)
+app.command("mine", cls=MiningCommand, help=mine.HELP, no_args_is_help=True)(mine.mine_command)
+app.command("embed", cls=MiningCommand, help=embed.HELP, no_args_is_help=True)(embed.embed_command)
+app.command("score", cls=MiningCommand, help=score.HELP, no_args_is_help=True)(score.score_command)
 app.command("presets", help=presets.HELP)(presets.presets_command)
 app.add_typer(config.app, name="config", help="Write, show and describe the settings of otembed train.")
 app.command("export", help=export.HELP, no_args_is_help=True)(export.export_command)

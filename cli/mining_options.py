@@ -1,4 +1,4 @@
-"""What the commands around mining parse and print alike."""
+"""What the commands of mining parse and print in common."""
 
 from __future__ import annotations
 
@@ -7,17 +7,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from otembed.errors import ConfigError
 
 from .completion import OFFLINE_MODEL, choice_values, language_values, mining_values, model_values
-from .options import layer_number, named_pairs, number_or_none, refuse_taken
+from .options import named_pairs, number_or_none, refuse_taken
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from otembed.config.mining import MiningConfig
     from otembed.data import PairSpec
 
 DEFAULT_MODEL = OFFLINE_MODEL
+
+# Words that --threshold takes in place of a number, apart from none.
+THRESHOLD_WORDS = ("default", "auto")
+
+
+def setting_values(incomplete: str) -> list[str]:
+    """Return the settings of mining, each followed by ``=``."""
+    return [f"{name}=" for name in _setting_names() if name.startswith(incomplete)]
+
 
 Model = Annotated[
     str,
@@ -25,88 +37,102 @@ Model = Annotated[
         "--model", "-m", help="Folder, hub name or offline:multilingual-e5-small.", autocompletion=model_values
     ),
 ]
-Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="File to write.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the report as one JSON document; needs --output.")]
-Cache = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the cache. [default: the user's]")]
-Prompt = Annotated[str | None, typer.Option(help="Text before every line, such as 'query: '.")]
-TruncateDim = Annotated[int | None, typer.Option(metavar="N", help="Keep N leading dimensions.")]
-Precision = Annotated[
-    str,
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="YAML file of settings of mining.")
+]
+MiningSettings = Annotated[
+    list[str] | None,
     typer.Option(
-        help="float32 or float16: the embeddings on disk.", autocompletion=choice_values("float32", "float16")
+        "--set",
+        metavar="KEY=VALUE",
+        help="Any setting, such as k=8 or prompt_name=query; repeatable.",
+        autocompletion=setting_values,
     ),
 ]
-BatchSize = Annotated[int, typer.Option(min=1, help="Most lines encoded at a time.")]
-MaxCharacters = Annotated[str, typer.Option(metavar="N", help="Longer lines are left out; none: no limit.")]
-K = Annotated[int, typer.Option("--k", min=1, help="Neighbors of the margin, and candidates of each line.")]
-Margin = Annotated[str, typer.Option(help="distance, ratio or absolute.", autocompletion=mining_values("Margin"))]
-Center = Annotated[
-    bool | None,
-    typer.Option("--center/--no-center", help="Take each side's mean away. [default: from 10 lines on]"),
+Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="File to write.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the report as one JSON document; needs --output.")]
+Cache = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the cache. [default: per user]")]
+Margin = Annotated[
+    str | None,
+    typer.Option(help="distance, ratio or absolute. [default: distance]", autocompletion=mining_values("Margin")),
 ]
-Threshold = Annotated[str, typer.Option(metavar="SCORE", help="Lowest score; none: every pair.")]
+Threshold = Annotated[
+    str | None, typer.Option(metavar="SCORE", help="Minimum score, default, or none: keep every pair.")
+]
 Languages = Annotated[
     str | None,
     typer.Option(metavar="XX-YY", help="Languages of the sides, for .tmx.", autocompletion=language_values),
 ]
 Rescore = Annotated[
-    str,
+    str | None,
     typer.Option(
-        help="ot: words decide close calls, by optimal transport between the lines' words.",
+        help="ot: also compare candidates word by word, by optimal transport. [default: none]",
         autocompletion=mining_values("Rescore"),
     ),
 ]
-RescoreWeight = Annotated[float, typer.Option(metavar="W", help="ot: share of the words in a pair's similarity.")]
-RescoreLayer = Annotated[
-    str,
-    typer.Option(
-        metavar="N", help="ot: hidden layer of the words; auto: the model's for alignment, or 7/12 of its depth."
-    ),
-]
-RescoreEpsilon = Annotated[float, typer.Option(metavar="E", help="ot: entropic strength; 0: exact transport.")]
-Workers = Annotated[
-    int | None, typer.Option(min=1, help="Threads, or the engine's processes. [default: all processors]")
-]
 Engine = Annotated[
-    str,
+    str | None,
     typer.Option(
-        help="local: this process; processes: workers on this machine; ray: a cluster (docs/scale.md).",
+        help="local, processes (workers on this machine) or ray (a cluster). [default: local]",
         autocompletion=mining_values("Engine"),
     ),
 ]
-RayAddress = Annotated[
-    str | None, typer.Option(metavar="HOST:PORT", help="Ray cluster to join, or auto. [default: a Ray of its own]")
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Threads, or worker processes. [default: one for each processor]")
 ]
-Memory = Annotated[str | None, typer.Option(metavar="SIZE", help="Most memory of the search, such as 2GB.")]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        help="float32 or float16, on disk. [default: float32]", autocompletion=choice_values("float32", "float16")
+    ),
+]
 
 
-def mining_config(*, thresholds: tuple[str, ...] = ("default",), **settings: Any) -> MiningConfig:
-    """Return the settings of the flags, checked; ``thresholds`` are the words that --threshold takes beside none."""
+class MiningCommand(TyperCommand):
+    """A command whose settings without an option are named by ``--set``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse an option that is named like a setting, before the general error for unknown options."""
+        known = {option for parameter in self.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        for argument in args:
+            option = argument.partition("=")[0]
+            name = option.removeprefix("--").removeprefix("no-").replace("-", "_")
+            if option.startswith("--") and option not in known and name in _setting_names():
+                raise ConfigError(f"{option} is not an option", f"Write --set {name}=VALUE.")
+        return super().parse_args(ctx, args)
+
+
+def _setting_names() -> list[str]:
+    from dataclasses import fields
+
     from otembed.config.mining import MiningConfig
 
-    longest = number_or_none(settings.pop("max_characters"), "--max-characters")
-    if longest is not None and longest != int(longest):
-        raise ConfigError(f"--max-characters {longest} is no whole number", "Give a whole number, or none.")
-    settings["rescore_layer"] = layer_number(settings.get("rescore_layer", "auto"), "--rescore-layer")
-    if settings.get("threshold", "default") not in thresholds:
-        settings["threshold"] = number_or_none(settings["threshold"], "--threshold")
-    return MiningConfig(max_characters=None if longest is None else int(longest), **settings)
+    return [each.name for each in fields(MiningConfig)]
 
 
-def expected_languages(value: str | None, languages: str | None) -> dict[str, str | None]:
-    """Return the settings of --language-filter, which names both sides, or takes them from --languages."""
-    if value is None:
-        return {}
-    if value == "auto":
-        if languages is None:
-            raise ConfigError("--language-filter auto needs --languages", "Add --languages sw-en.")
-        value = languages
-    codes = [None if each == "none" else each for each in value.split("-")]
-    if len(codes) != 2 or "" in codes:
-        raise ConfigError(
-            f"--language-filter {value!r} names no two sides", "Write sw-en, sw-none, none-en, or auto."
-        )
-    return dict(zip(("source_language", "target_language"), codes, strict=True))
+def mining_config(
+    file: Path | None,
+    assignments: list[str] | None,
+    *,
+    defaults: Mapping[str, Any] | None = None,
+    threshold: str | None = None,
+    **flags: Any,
+) -> MiningConfig:
+    """Return the checked settings: defaults < ``--config`` < ``--set`` < the other options.
+
+    Options that are None were not given.
+    """
+    from otembed.config.io import build, merge, parse_assignments, read_yaml
+    from otembed.config.mining import MiningConfig
+
+    given = {name: value for name, value in flags.items() if value is not None}
+    if threshold is not None:
+        words = threshold in THRESHOLD_WORDS
+        given["threshold"] = threshold if words else number_or_none(threshold, "--threshold")
+    tree = dict(defaults or {})
+    for layer in (read_yaml(file) if file else {}, parse_assignments(assignments or []), given):
+        tree = merge(tree, layer)
+    return build(MiningConfig, tree, "command line" if file is None else f"{file} and command line")
 
 
 def dev_pairs(value: str | None) -> PairSpec | None:
@@ -122,10 +148,10 @@ def dev_pairs(value: str | None) -> PairSpec | None:
 def check_pairs_output(
     output: Path | None, languages: tuple[str, str] | None, *, as_json: bool, force: bool
 ) -> None:
-    """Refuse what could not be written at the end."""
+    """Refuse an output that could not be written at the end."""
     if output is None:
         if as_json:
-            raise ConfigError("--json needs --output: both would be printed on stdout", "Add -o FILE.")
+            raise ConfigError("--json needs --output, because pairs are printed on stdout", "Add -o FILE.")
         return
     from otembed.mining.output import check_output
 
@@ -158,7 +184,7 @@ def say(text: str) -> None:
 
 
 def say_counts(counts: dict[str, Any]) -> None:
-    """Print what was read of a side on stderr."""
+    """Print on stderr what was read of a side."""
     dropped = ", ".join(f"{reason} {count:,}" for reason, count in counts["dropped"].items())
     rest = f", left out: {dropped}" if dropped else ""
     say(f"{counts['name']}: {counts['read']:,} read, {counts['kept']:,} used{rest}")

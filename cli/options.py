@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
 
 ALIGNMENT_UNITS = ("word", "token")
 DECODINGS = ("mutual", "threshold", "grow-diag", "grow-diag-final-and")
-
-SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(k|m|g|t)?b?", re.IGNORECASE)
-UNITS = {"": 1e9, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
 
 Preset = Annotated[
     str | None,
@@ -126,16 +122,6 @@ def alignment_config(
     flags: dict[str, Any] = {"layer": number, "unit": unit, "decoding": decoding, "threshold": threshold}
     given = {name: value for name, value in flags.items() if value is not None}
     return build(WordAlignmentConfig, parse_assignments(settings) | given, "command line")
-
-
-def gigabytes(value: str | None, flag: str) -> float | None:
-    """Read ``2GB``, ``500MB`` or ``1.5`` (GB) as a number of 1e9 bytes."""
-    if value is None:
-        return None
-    found = SIZE.fullmatch(value.strip())
-    if not found or float(found[1]) <= 0:
-        raise ConfigError(f"{flag} {value!r} is not a size", f"Use {flag} 2GB or {flag} 500MB.")
-    return float(found[1]) * UNITS[(found[2] or "").lower()] / 1e9
 
 
 def number_or_none(value: str, flag: str) -> float | None:

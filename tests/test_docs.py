@@ -1,4 +1,4 @@
-"""What the documents show runs, and their tables are those of the measurements."""
+"""Code in the documents runs, names in them exist, and their tables are rendered from the measurements."""
 
 from __future__ import annotations
 
@@ -45,6 +45,20 @@ def test_links_between_documents_lead_somewhere(path):
     for target in re.findall(r"\]\(([^)#]+)", path.read_text(encoding="utf-8")):
         if not target.startswith("http"):
             assert (path.parent / target).exists(), target
+
+
+def test_tests_and_files_named_in_the_documents_exist():
+    defined = {
+        (path.name, name)
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    for path in DOCUMENTS:
+        text = path.read_text(encoding="utf-8")
+        named = set(re.findall(r"(test_\w+\.py)::(\w+)", text))
+        assert named <= defined, named - defined
+        for place in re.findall(r"`((?:otembed|tests|benchmarks|cli)/[\w./]+)`", text):
+            assert (ROOT / place).exists(), place
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)

@@ -94,9 +94,9 @@ def check_faiss() -> str:
 
 def check_mining() -> str:
     """Compare the compiled search of mining, both directions, with brute force."""
+    from otembed.embeddings.rows import scan
     from otembed.embeddings.vectors import open_vectors
     from otembed.mining.search.exact import exact_neighbors
-    from otembed.mining.search.sides import scan
 
     x, y = _unit_rows(120, 2), _unit_rows(150, 3)
     with TemporaryDirectory() as folder:

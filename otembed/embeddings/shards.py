@@ -1,4 +1,4 @@
-"""A folder of embedding shards with a manifest: what is finished stays finished, what is damaged is noticed."""
+"""A folder of embedding shards with a manifest: finished shards are kept, corrupt ones are detected."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ READ_BYTES = 1 << 22
 
 @dataclass(frozen=True)
 class Shard:
-    """One finished file: rows ``start`` to before ``start + rows``, and the hash of its bytes."""
+    """A finished file with the rows ``start`` to ``start + rows`` (exclusive), and the hash of its bytes."""
 
     file: str
     start: int
@@ -42,17 +42,17 @@ class Shard:
 
 
 class ShardFolder:
-    """Embeddings of one text under one model, in shards that are written one by one.
+    """The embeddings of one text by one model, in shards that are written one by one.
 
-    A shard is written whole, then named in the manifest: killed at any moment, the folder holds what was
-    finished. Opening it hashes every shard, and one that does not match is made again.
+    A shard is written atomically, then recorded in the manifest, so a kill at any moment keeps all finished shards.
+    Opening the folder hashes every shard; one that does not match is recomputed.
 
     Parameters
     ----------
     path
-        The folder; made when the first shard is written.
+        The folder; created when the first shard is written.
     key
-        What the vectors depend on; kept in the manifest for people to read.
+        What the vectors depend on; stored in the manifest for people to read.
     rows, dimension, precision
         Shape of the whole matrix, and ``float32`` or ``float16``.
     """
@@ -82,24 +82,24 @@ class ShardFolder:
         return sum(shard.rows for shard in self._shards.values())
 
     def tidy(self) -> None:
-        """Remove what a killed run left half written; only while no other process writes here."""
+        """Remove incomplete files of a killed run; call it only while no other process writes here."""
         for left in self.path.glob("*.tmp"):
             left.unlink()
 
     def write(self, start: int, values: NDArray[np.floating[Any]]) -> None:
-        """Store the rows from ``start`` on, then name them in the manifest."""
+        """Write the rows from ``start`` on as a shard, and record it."""
         self.make()
         self.record(write_shard(self.path, start, values, self.precision))
 
     def make(self) -> None:
-        """Make the folder."""
+        """Create the folder."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _not_written(self.path, error) from error
 
     def record(self, shard: Shard) -> None:
-        """Name a written shard in the manifest."""
+        """Record a written shard in the manifest."""
         self._shards[shard.start] = shard
         shards = [asdict(self._shards[each]) for each in sorted(self._shards)]
         try:
@@ -123,7 +123,9 @@ class ShardFolder:
         except (ValueError, KeyError, TypeError, AttributeError):
             document, shards = None, []
         if document != self._head:
-            logger.warning("%s: the manifest is damaged or of another version, all is made again", self.path)
+            logger.warning(
+                "%s: the manifest is corrupt or of another version; all shards are recomputed", self.path
+            )
             return []
         return shards
 
@@ -135,16 +137,16 @@ class ShardFolder:
                 while block := file.read(READ_BYTES):
                     total.update(block)
         except FileNotFoundError:
-            logger.warning("%s: the shard is missing, it is made again", path)
+            logger.warning("%s: the shard is missing and is recomputed", path)
             return False
         if total.hexdigest() != shard.digest:
-            logger.warning("%s: the shard is damaged or cut off, it is made again", path)
+            logger.warning("%s: the shard is corrupt or truncated and is recomputed", path)
             return False
         return True
 
 
 def write_shard(folder: Path, start: int, values: NDArray[np.floating[Any]], precision: str) -> Shard:
-    """Write the rows from ``start`` on to a file of their own, whole or not at all; any process may.
+    """Write the rows from ``start`` on to a new file, atomically; any process may.
 
     Raises
     ------
@@ -154,7 +156,7 @@ def write_shard(folder: Path, start: int, values: NDArray[np.floating[Any]], pre
     data = np.ascontiguousarray(values, DTYPES[precision])
     digest = blake2b(data.data, digest_size=DIGEST_BYTES).hexdigest()
     name = f"rows-{start:012d}.{precision}"
-    # A name of its own: a worker that was thought dead may still be writing the same rows.
+    # A unique name: a worker that was thought dead may still be writing the same rows.
     temporary = folder / f"{name}.{uuid4().hex}.tmp"
     try:
         with temporary.open("wb") as file:
@@ -172,6 +174,6 @@ def write_shard(folder: Path, start: int, values: NDArray[np.floating[Any]], pre
 def _not_written(folder: Path, error: OSError) -> DataError:
     return DataError(
         f"cannot write the embeddings: {error.strerror}",
-        "What is finished stays: free some space and run again, or name another --cache.",
+        "Finished shards are kept: free some disk space and run again, or choose another --cache.",
         path=folder,
     )

@@ -1,4 +1,4 @@
-"""Margin scores of the pairs of a bitext that exists already, to sort or filter it."""
+"""Margin scores of the pairs of an existing bitext, to sort or filter it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import numpy as np
 from otembed.config.mining import MiningConfig
 from otembed.data import PairSpec, Row, read_pairs
 from otembed.embeddings.lines import read_side
+from otembed.embeddings.rows import paired_cosines
 from otembed.errors import DataError
-from otembed.mining.inputs import Input, center_both, collect, embed_input, load_encoder
-from otembed.mining.mine import make_config, search
+from otembed.mining.mine import make_config
 from otembed.mining.output import MinedPair
 from otembed.mining.pairing.margin import margin_scores, mean_similarity
 from otembed.mining.rescoring.rescore import open_rescorer
-from otembed.mining.search import kernels
+from otembed.mining.search.search import search
+from otembed.mining.side import Side, center_both, load_encoder
 from otembed.results import Result
 from otembed.runtime.progress import Progress, silent
 
@@ -27,14 +28,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
-    from otembed.mining.search.sides import Side
-
-PAIRS_AT_ONCE = 4096
-
 
 @dataclass(frozen=True)
 class ScoreReport(Result):
-    """How the pairs of a bitext were scored; ``unusable`` pairs have an empty or too long side and no score."""
+    """How the pairs of a bitext were scored; ``unusable`` pairs have an empty or too long side, and no score."""
 
     pairs: int
     unusable: int
@@ -59,7 +56,7 @@ class ScoredPairs:
     scores, cosines
         (pairs,) float64 and float32; NaN where a pair is not usable.
     report
-        Counts, settings and the middle of the scores.
+        Counts, settings, and mean and median of the scores.
     """
 
     scores: NDArray[np.float64]
@@ -92,7 +89,7 @@ def score_bitext(
     progress: Progress = silent,
     **settings: Any,
 ) -> ScoredPairs:
-    """Return the margin score of every pair of a bitext, its neighbors taken from the bitext itself.
+    """Return the margin score of every pair of a bitext; the neighbors are the other lines of the bitext.
 
     Parameters
     ----------
@@ -101,8 +98,8 @@ def score_bitext(
     model
         A sentence-transformers encoder, or what :func:`otembed.load_model` takes.
     config, settings
-        As for :func:`otembed.mine_bitext`; of those, ``margin``, ``k``, ``center``, ``rescore`` and the ones on
-        embedding count.
+        As for :func:`otembed.mine_bitext`; ``margin``, ``k``, ``center``, ``rescore`` and the settings of embedding
+        and search have an effect.
     cache, device, progress
         As for :func:`otembed.mine_bitext`.
 
@@ -113,8 +110,8 @@ def score_bitext(
 
     Notes
     -----
-    A score says how much nearer the two sides are to each other than to other lines *of this bitext*: in a small
-    or narrow one the neighbors are few and far, and scores are higher than in a large one.
+    A score says how much closer the two sides are to each other than to other lines *of this bitext*. In a small or
+    narrow bitext the neighbors are distant, and scores are higher than in a large one.
     """
     config = make_config(config, settings)
     if isinstance(pairs, PairSpec):
@@ -136,26 +133,26 @@ def score_bitext(
         read_side(side, name=f"{name} ({label})", max_characters=config.max_characters)
         for side, label in zip(texts, ("source", "target"), strict=True)
     ]
-    inputs = [Input(side, None) for side in lines]
-    encoder = load_encoder(model, inputs, device)
-    rescorer = open_rescorer(inputs, encoder, config, cache=cache)
-    vectors = [embed_input(each, encoder, config, cache=cache, progress=progress) for each in inputs]
-    left, right = (collect(*each) for each in zip(inputs, vectors, strict=True))
+    sides = [Side(each) for each in lines]
+    encoder = load_encoder(model, sides, device)
+    rescorer = open_rescorer(sides, encoder, config, cache=cache)
+    left, right = (side.embedded(encoder, config, cache=cache, progress=progress).scanned() for side in sides)
     left, right = center_both(left, right, config.center)
-    found = search(left, right, config, cache=cache, progress=progress)
+    centered = left.rows.centered
+    found = search(left.rows, right.rows, config, cache=cache, progress=progress)
     x, y = (side.rows_by_number() for side in lines)
     usable = (x >= 0) & (y >= 0)
     if not usable.any():
         raise DataError(
             f"{name}: no pair has two usable sides: {lines[0].counts.summary()}; {lines[1].counts.summary()}",
-            "Look at the columns, or raise max_characters.",
+            "Check the columns, or raise max_characters.",
         )
     cosines = np.full(len(x), np.nan, np.float32)
-    cosines[usable] = pair_cosines(left.side, right.side, x[usable], y[usable])
+    cosines[usable] = paired_cosines(left.rows, right.rows, x[usable], y[usable])
     scores = np.full(len(x), np.nan)
     lists, similarity = (found.forward, found.backward), cosines[usable]
     if rescorer is not None:
-        rescored = rescorer.lists(*lists, center=left.side.centered, progress=progress)
+        rescored = rescorer.lists(*lists, center=centered, progress=progress)
         lists = rescored.forward, rescored.backward
         similarity = rescored.pairs(x[usable], y[usable], similarity)
     means = mean_similarity(lists[0])[x[usable]], mean_similarity(lists[1])[y[usable]]
@@ -165,7 +162,7 @@ def score_bitext(
         unusable=int((~usable).sum()),
         source=left.counts,
         target=right.counts,
-        centered=left.side.centered,
+        centered=centered,
         k=config.k,
         margin=config.margin,
         mean=float(scores[usable].mean()),
@@ -179,14 +176,3 @@ def _row(pair: tuple[str, str], number: int) -> Row:
     if len(pair) != 2:
         raise DataError(f"pair {number} has {len(pair)} sides", "Give pairs of two texts.")
     return Row(*pair, number)
-
-
-def pair_cosines(
-    source: Side, target: Side, rows: NDArray[np.int64], columns: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """Return the cosines (p,) of pairs of rows, summed as in the search."""
-    cosines = np.empty(len(rows), np.float32)
-    for start in range(0, len(rows), PAIRS_AT_ONCE):
-        part = slice(start, start + PAIRS_AT_ONCE)
-        kernels.paired_dots(source.gather(rows[part]), target.gather(columns[part]), cosines[part])
-    return cosines

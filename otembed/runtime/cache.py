@@ -1,4 +1,4 @@
-"""Where otembed keeps what it can make again; torch-free."""
+"""Where otembed stores what it can recompute; torch-free."""
 
 from __future__ import annotations
 

@@ -1,82 +1,114 @@
-"""Work that leaves this process: tasks of files in and a file out, done by processes here or by a Ray cluster.
-
-A task is small and picklable; what it reads and writes lies in files. So it may be done anywhere the files are, done
-again after a worker has died, and found finished by another run, whatever did it.
-"""
+"""Executors of this machine, in this process or in others, and the choice of one by the engine's name."""
 
 from __future__ import annotations
 
 import logging
 import sys
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+import threading
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, redirect_stdout
+from itertools import islice
 from multiprocessing import get_context
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from otembed.errors import ConfigError, OtembedError
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from otembed.errors import ConfigError
+from otembed.runtime.processors import available_workers
+from otembed.runtime.ray_cluster import RayCluster
+from otembed.runtime.work import ATTEMPTS, died
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from otembed.config.mining import MiningConfig
+    from otembed.runtime.work import Advance, Executor, Work
 
 logger = logging.getLogger(__name__)
 
-# A task whose worker dies so often is not given out again: it is the task that kills it.
-ATTEMPTS = 3
+
+class LocalExecutor:
+    """Tasks in this process: one after the other, or in threads if the work allows it.
+
+    Parameters
+    ----------
+    workers
+        Maximum number of threads; by default all processors.
+
+    Raises
+    ------
+    ConfigError
+        ``workers`` is below 1.
+    """
+
+    remote = False
+
+    def __init__(self, workers: int | None = None) -> None:
+        if workers is not None and workers < 1:
+            raise ConfigError(f"workers is {workers}", "Give an integer >= 1.")
+        self.workers = workers or available_workers()
+
+    def run(self, work: Work, tasks: Iterable[Any], advance: Advance | None = None) -> Iterator[Any]:
+        """See :class:`otembed.runtime.work.Executor`."""
+        queue = iter(tasks)
+        if self.workers == 1 or not work.threaded:
+            perform = work.open(None, advance)
+            for task in queue:
+                yield perform(task)
+            return
+        yield from self._in_threads(work, queue, advance)
+
+    def _in_threads(self, work: Work, queue: Iterator[Any], advance: Advance | None) -> Iterator[Any]:
+        stopped, lock = threading.Event(), threading.Lock()
+
+        def guarded(count: int) -> None:
+            if stopped.is_set():
+                raise _Stopped
+            if advance is not None:
+                with lock:
+                    advance(count)
+
+        perform = work.open(None, guarded)
+        # Each thread runs its own matrix products: with threads of BLAS there would be workers^2.
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(self.workers) as pool:
+            try:
+                running: set[Future[Any]] = set()
+                while True:
+                    running |= {pool.submit(perform, task) for task in islice(queue, self.workers - len(running))}
+                    if not running:
+                        return
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        yield future.result()
+            finally:
+                stopped.set()
 
 
-class Work(Protocol):
-    """One kind of task and all that its tasks have in common; picklable."""
-
-    @property
-    def gpu(self) -> bool:
-        """Whether a worker should have a GPU of its own where there is one."""
-
-    def open(self, threads: int) -> Callable[[Any], Any]:
-        """Make ready in a worker, once, with so many threads; return what does a task and gives its answer."""
-
-
-class Executor(Protocol):
-    """What does tasks."""
-
-    workers: int
-
-    def run(self, work: Work, tasks: Iterable[Any]) -> Iterator[Any]:
-        """Yield the answers of all tasks as they come, in any order.
-
-        Tasks are drawn when a worker is free for them. An error of a task is raised here; a task whose worker has
-        died is given out again.
-        """
-
-
-def died(times: int) -> OtembedError:
-    """Return the error of workers that died too often."""
-    return OtembedError(
-        f"a worker process died, {times} times over",
-        "It may have been killed for its memory: lower --workers. What is finished stays: run again to go on.",
-    )
+class _Stopped(BaseException):
+    """Ends a thread whose answer nobody waits for."""
 
 
 class ProcessPool:
     """Processes of this machine, started anew for each kind of work.
 
-    They import the main module: a script that uses them needs ``if __name__ == "__main__":``.
+    They import the main module, so a script that uses them needs ``if __name__ == "__main__":``.
 
     Parameters
     ----------
     workers
-        Processes.
+        Number of processes.
     threads
         Threads of each.
     """
 
+    remote = True
+
     def __init__(self, workers: int, threads: int = 1) -> None:
         self.workers, self.threads = workers, threads
 
-    def run(self, work: Work, tasks: Iterable[Any]) -> Iterator[Any]:
-        """See :class:`Executor`."""
+    def run(self, work: Work, tasks: Iterable[Any], advance: Advance | None = None) -> Iterator[Any]:
+        """See :class:`otembed.runtime.work.Executor`."""
         queue, again, deaths = iter(tasks), list[Any](), 0
         while True:
             running: dict[Future[Any], Any] = {}
@@ -91,12 +123,14 @@ class ProcessPool:
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
                         answer = future.result()
                         del running[future]
+                        if advance is not None:
+                            advance(work.units(answer))
                         yield answer
             except BrokenProcessPool:
                 deaths += 1
                 if deaths == ATTEMPTS:
                     raise died(deaths) from None
-                logger.warning("a worker process died; its task is given out again")
+                logger.warning("a worker process died; its task runs again")
                 again += running.values()
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -109,7 +143,7 @@ class ProcessPool:
                 again += [task for task in [next(queue, None)] if task is not None]
             if not again:
                 return
-            # Taken out of the list only when it is handed over: a broken pool loses no task.
+            # Removed from the list only after it was submitted, so that a broken pool loses no task.
             running[pool.submit(_do, again[-1])] = again[-1]
             again.pop()
 
@@ -122,16 +156,17 @@ def _start(work: Work, threads: int) -> None:
 
 
 def _do(task: Any) -> Any:
-    # Opened with the first task, so that an error of it reaches the one who waits.
+    # Opened with the first task, so that an error while opening reaches the caller.
     if len(_opened) == 2:
         work, threads = _opened
         _opened[:] = [work.open(threads)]
-    return _opened[0](task)
+    perform: Callable[[Any], Any] = _opened[0]
+    return perform(task)
 
 
 @contextmanager
-def open_executor(config: MiningConfig) -> Iterator[Executor | None]:
-    """Give what does the tasks under ``config.engine``; None for ``local``, which needs none.
+def open_executor(config: MiningConfig) -> Iterator[Executor]:
+    """Yield the executor of ``config.engine``.
 
     Raises
     ------
@@ -139,28 +174,16 @@ def open_executor(config: MiningConfig) -> Iterator[Executor | None]:
         Ray is not installed, or its cluster cannot be reached.
     """
     if config.engine == "local":
-        yield None
-        return
-    if config.engine == "ray":
-        from otembed.runtime.ray_cluster import RayCluster
-
-        # Ray prints what befalls its workers to stdout, where data belongs.
+        yield LocalExecutor(config.workers)
+    elif config.engine == "processes":
+        cores = available_workers()
+        workers = config.workers or cores
+        yield ProcessPool(workers, max(1, cores // workers))
+    else:
+        # Ray reports on its workers on stdout, which is reserved for data.
         with redirect_stdout(sys.stderr):
             executor = RayCluster(config.workers, config.ray_address)
             try:
                 yield executor
             finally:
                 executor.close()
-        return
-    from otembed.runtime.processors import available_workers
-
-    cores = available_workers()
-    workers = config.workers or cores
-    yield ProcessPool(workers, max(1, cores // workers))
-
-
-def refuse_memory(name: str) -> ConfigError:
-    """Return the error of vectors that lie in no file."""
-    return ConfigError(
-        f"{name} lies in memory, and workers read files", "Save it with numpy.save, or leave the engine local."
-    )

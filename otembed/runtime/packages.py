@@ -1,4 +1,4 @@
-"""Versions and extras, read from the installed packages' own metadata; loads none of them."""
+"""Versions and extras, read from the metadata of installed packages without importing them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PACKAGE = "otembed"
 
 
 def requirements(extra: str = "") -> Iterator[Requirement]:
-    """Return what otembed needs on this machine, or what ``extra`` adds; extras of extras are followed."""
+    """Yield the requirements of otembed on this machine, or those that ``extra`` adds, nested extras included."""
     try:
         lines = distribution(PACKAGE).requires or []
     except PackageNotFoundError as error:
@@ -48,7 +48,7 @@ def version_of(name: str) -> str | None:
 
 
 def misfits() -> dict[str, str]:
-    """Return the packages whose version otembed was not made for, with the versions it was made for."""
+    """Return the packages with an unsupported version, and the supported versions of each."""
     wrong = {}
     for each in requirements():
         found = version_of(each.name)
@@ -58,7 +58,7 @@ def misfits() -> dict[str, str]:
 
 
 def extras() -> dict[str, list[str]]:
-    """Return every extra of otembed and what is missing or of another version; an empty list: all is there."""
+    """Return for every extra of otembed the packages that are missing or have an unsupported version."""
     names = distribution(PACKAGE).metadata.get_all("Provides-Extra") or []
     return {name: [_lack(each) for each in requirements(name) if _lack(each)] for name in sorted(names)}
 

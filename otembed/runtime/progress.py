@@ -1,4 +1,4 @@
-"""How long stages say how far they are: a function of the stage's name, what is done and all there is."""
+"""Progress of long stages: a function of the stage's name, the units done and the total."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ Progress = Callable[[str, int, int], None]
 
 
 def silent(stage: str, done: int, total: int) -> None:
-    """Say nothing."""
+    """Report nothing."""
 
 
 def counting(progress: Progress, stage: str, total: int, done: int = 0) -> Callable[[int], None]:
-    """Return a function of how many more are done, which tells ``progress`` how many are done by then."""
+    """Return a function that adds newly finished units to ``done`` and reports the sum to ``progress``."""
 
     def advance(count: int) -> None:
         nonlocal done

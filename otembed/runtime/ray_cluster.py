@@ -1,8 +1,8 @@
-"""Tasks done by the actors of a Ray cluster, or of a Ray of this machine alone; needs ``otembed[ray]``.
+"""Tasks run by actors of a Ray cluster, or of Ray on this machine only; needs ``otembed[ray]``.
 
-Actors rather than Ray Data: a shard has to hold the very windows that one process would encode, under the very name,
-or neither the bytes nor the resuming would be those of the other engines; Ray Data batches and writes by rules of its
-own. An actor loads the model, or opens the vectors, once and does task after task.
+This uses actors rather than Ray Data: a shard must hold the same windows and have the same name as with every other
+engine, else the bytes would differ and a run could not resume. Ray Data chooses its own batches and file names. An
+actor loads the model, or opens the vectors, once and then runs task after task.
 """
 
 from __future__ import annotations
@@ -12,29 +12,30 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from otembed.errors import ConfigError, OtembedError
-from otembed.runtime.executors import ATTEMPTS, died
+from otembed.runtime.processors import available_workers
+from otembed.runtime.work import ATTEMPTS, died
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from otembed.runtime.executors import Work
+    from otembed.runtime.work import Advance, Work
 
 logger = logging.getLogger(__name__)
 
 
 class _Worker:
-    """What runs in an actor; errors of otembed are answers, for Ray would wrap them."""
+    """What runs in an actor. Errors of otembed are returned as answers, because Ray would wrap them."""
 
     def __init__(self) -> None:
         self.perform: Callable[[Any], Any] | None = None
 
     def ready(self) -> None:
-        """Return when the actor has its place in the cluster."""
+        """Return once the cluster has placed the actor."""
 
     def do(self, shared: list[Any], task: Any) -> Any:
-        """Return the answer of a task, or the error that it ended with.
+        """Return the answer of a task, or the error that it raised.
 
-        ``shared`` holds a reference to the work, in a list: Ray would else fetch it anew for every task.
+        ``shared`` is a list with a reference to the work: Ray would resolve a bare reference for every task.
         """
         import ray
 
@@ -47,18 +48,18 @@ class _Worker:
 
 
 class RayCluster:
-    """A :class:`otembed.runtime.executors.Executor` on Ray.
+    """A :class:`otembed.runtime.work.Executor` on Ray.
 
-    A Ray that is running in this process is used as it is; else one is joined or started, and left at the end. A Ray
-    that is started here reports nothing to its makers.
+    If Ray is already initialized in this process, it is used. Otherwise a cluster is joined or started, and left at
+    the end. Usage reporting is turned off.
 
     Parameters
     ----------
     workers
-        Actors, one processor each (and one GPU each for embeddings, where the cluster has GPUs); ``None``: as many
-        as there are processors, or GPUs.
+        Number of actors, with one processor each, and one GPU each for embeddings if the cluster has GPUs. ``None``:
+        one for each processor, or each GPU.
     address
-        Of a cluster to join, such as ``head:6379`` or ``auto``; ``None``: this machine alone.
+        Address of a cluster to join, such as ``head:6379`` or ``auto``; ``None``: this machine only.
 
     Raises
     ------
@@ -66,8 +67,10 @@ class RayCluster:
         Ray is not installed, or there is no cluster at the address.
     """
 
+    remote = True
+
     def __init__(self, workers: int | None, address: str | None) -> None:
-        # Before the import: Ray reads it once.
+        # Set before the import, when Ray reads it.
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         try:
             import ray
@@ -76,8 +79,6 @@ class RayCluster:
         self._ray: Any = ray
         self._started = not ray.is_initialized()
         if self._started:
-            from otembed.runtime.processors import available_workers
-
             here: dict[str, Any] = {} if address else {"num_cpus": workers or available_workers()}
             try:
                 ray.init(
@@ -91,14 +92,14 @@ class RayCluster:
                 reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
                 raise ConfigError(
                     f"no Ray cluster{f' at {address}' if address else ''}: {reason}",
-                    "Check the address, start one with `ray start --head`, or leave --ray-address out.",
+                    "Check ray_address, start a cluster with `ray start --head`, or remove ray_address.",
                 ) from error
         resources: dict[str, float] = self._ray.cluster_resources()
         self.gpus = int(resources.get("GPU", 0))
         self.workers = workers or max(1, int(resources.get("CPU", 1)))
 
-    def run(self, work: Work, tasks: Iterable[Any]) -> Iterator[Any]:
-        """See :class:`otembed.runtime.executors.Executor`."""
+    def run(self, work: Work, tasks: Iterable[Any], advance: Advance | None = None) -> Iterator[Any]:
+        """See :class:`otembed.runtime.work.Executor`."""
         ray, queue = self._ray, iter(tasks)
         gpu = work.gpu and self.gpus > 0
         options = {
@@ -109,7 +110,7 @@ class RayCluster:
         }
         actor, shared = ray.remote(**options)(_Worker), [ray.put(work)]
         pool = [actor.remote() for _ in range(min(self.workers, self.gpus) if gpu else self.workers)]
-        # A full cluster places some actors late or never: tasks go to those that have answered.
+        # A full cluster places some actors late or never: tasks go to the actors that are ready.
         waiting: dict[Any, tuple[Any, bool]] = {each.ready.remote(): (each, False) for each in pool}
         try:
             exhausted = False
@@ -124,7 +125,7 @@ class RayCluster:
                     reason = str(error).strip().splitlines()[-1].strip()
                     raise OtembedError(
                         f"a task failed on a worker: {reason}",
-                        "Every machine of the cluster needs this version of otembed and the files of the run.",
+                        "Every machine of the cluster needs the same version of otembed and access to the files of the run.",
                     ) from error
                 if isinstance(answer, OtembedError):
                     raise answer
@@ -133,12 +134,14 @@ class RayCluster:
                 if not exhausted:
                     waiting[worker.do.remote(shared, task)] = worker, True
                 if busy:
+                    if advance is not None:
+                        advance(work.units(answer))
                     yield answer
         finally:
             for each in pool:
                 ray.kill(each)
 
     def close(self) -> None:
-        """Leave the cluster, and stop it if it was started here."""
+        """Leave the cluster, or stop it if it was started here."""
         if self._started:
             self._ray.shutdown()

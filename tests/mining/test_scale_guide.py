@@ -1,15 +1,15 @@
-"""The arithmetic of docs/scale.md, from its assumptions."""
+"""The figures of docs/scale.md follow from its assumptions."""
 
 import re
 from pathlib import Path
 
 import pytest
+from otembed.mining.search.search_tasks import BLOCK_ROWS
 
 from otembed.embeddings.embed import WINDOW
 from otembed.mining.plan import CANDIDATE, NEIGHBOR, search_memory
 from otembed.mining.search.approximate import METHODS
 from otembed.mining.search.exact import Tiling
-from otembed.mining.search.search_tasks import BLOCK_ROWS
 
 GUIDE = re.sub(r"\s+", " ", (Path(__file__).parents[2] / "docs" / "scale.md").read_text(encoding="utf-8"))
 N, D, K, CELLS, HOUR = 10**9, 384, 4, 262_144, 3600
@@ -39,12 +39,12 @@ def exact_hours(lines):
         f"processors** | **{exact_hours(N):,.0f} core-hours**",
         f"TF32 | {2 * N * N * D / 60e12 / HOUR:,.0f} GPU-hours",
         f"bf16 to screen | {2 * N * N * D / 200e12 / HOUR:,.0f} GPU-hours",
-        f"90 GFLOP/s a core | {10 * 64 * CELLS * CELLS * 2 * D / 90e9 / HOUR:.0f} core-hours a side",
-        f"0.2 ms each | {N * 0.2e-3 / HOUR:.0f} core-hours a side",
+        f"90 GFLOP/s per core | {10 * 64 * CELLS * CELLS * 2 * D / 90e9 / HOUR:.0f} core-hours per side",
+        f"0.2 ms each | {N * 0.2e-3 / HOUR:.0f} core-hours per side",
         f"64 cells probed | {2 * N * 1e-3 / HOUR:.0f} core-hours",
         f"{64 * 2 * D * N / 1e12:.0f} TB of random reads",
-        f"a side | {2 * 1000 * N / BLOCK_ROWS**2 * 42 / HOUR:.0f} core-hours",
-        f"{exact_hours(1e6):.1f} core-hours at a million a side, {exact_hours(1e7):.0f} at ten million, "
+        f"per side | {2 * 1000 * N / BLOCK_ROWS**2 * 42 / HOUR:.0f} core-hours",
+        f"{exact_hours(1e6):.1f} core-hours at a million per side, {exact_hours(1e7):.0f} at ten million, "
         f"{exact_hours(1e8):,.0f} at a hundred million",
         f"{(N / BLOCK_ROWS) ** 2 / 1e6:.0f} million blocks read {4 * D * N**2 / BLOCK_ROWS / 1e15:.1f} PB",
         f"write {2 * NEIGHBOR * K * N**2 / BLOCK_ROWS / 1e15:.1f} PB of lists",
@@ -53,8 +53,8 @@ def exact_hours(lines):
         f"({4 * D * 2**20 / 1e9:.1f} GB of vectors)",
         f"100 machines read 1.5 PB in {1.5e15 / 100 / 1.25e9 / HOUR:.1f} hours",
         f"{2 * D * N / 16 / 1e9:.0f} GB on each of 16 machines",
-        f"takes {2 * (NEIGHBOR + CANDIDATE) * K} bytes a line",
-        f"{64e9 / (2 * (NEIGHBOR + CANDIDATE) * K) / 1e6:.0f} million lines a side in 64 GB",
+        f"takes {2 * (NEIGHBOR + CANDIDATE) * K} bytes per line",
+        f"{64e9 / (2 * (NEIGHBOR + CANDIDATE) * K) / 1e6:.0f} million lines per side in 64 GB",
         f"{256e9 / (2 * (NEIGHBOR + CANDIDATE) * K) / 1e6:.0f} million in 256 GB",
     ],
 )

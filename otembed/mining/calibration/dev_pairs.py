@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,10 +17,10 @@ from otembed.embeddings.lines import read_side
 from otembed.embeddings.vectors import array_vectors
 from otembed.errors import ConfigError, DataError
 from otembed.mining.calibration.calibrate import Calibration, calibrate, require_pairs
-from otembed.mining.calibration.planting import Seeds, mined_sides, plant
-from otembed.mining.inputs import Input
-from otembed.mining.mined import lengths_fit
-from otembed.mining.plan import plan_search
+from otembed.mining.calibration.planting import mined_sides, plant
+from otembed.mining.pairing.lengths import lengths_fit
+from otembed.mining.search.plan import plan_search
+from otembed.mining.side import Side
 from otembed.runtime.processors import available_workers
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from otembed.config.mining import MiningConfig
     from otembed.embeddings.vectors import Vectors
-    from otembed.mining.mined import Collection
     from otembed.mining.pairing.pairing import Candidates
     from otembed.mining.search.neighbors import Neighbors
 
@@ -47,7 +46,7 @@ ROWS_AT_ONCE = 4096
 class DevPairs:
     """Pairs to plant: both sides row by row, no line twice, none of them in the collections."""
 
-    inputs: tuple[Input, Input]
+    sides: tuple[Side, Side]
     counts: PairCounts
 
     def __len__(self) -> int:
@@ -66,7 +65,7 @@ def check_calibration(config: MiningConfig, calibrate: object) -> None:
         )
 
 
-def open_dev_pairs(place: DevPlace, inputs: Sequence[Input], config: MiningConfig) -> DevPairs:
+def open_dev_pairs(place: DevPlace, collections: Sequence[Side], config: MiningConfig) -> DevPairs:
     """Read development pairs and keep those that may be planted.
 
     Left out and counted: what :func:`otembed.data.clean_pairs` drops; lines that occur twice on their side
@@ -77,8 +76,8 @@ def open_dev_pairs(place: DevPlace, inputs: Sequence[Input], config: MiningConfi
     ----------
     place
         From :func:`otembed.data.parse_pair_spec`, a list of pairs of texts, or vectors of both sides (d, dimension).
-    inputs
-        The collections.
+    collections
+        Both sides of the run.
     config
         ``max_characters``.
 
@@ -93,18 +92,18 @@ def open_dev_pairs(place: DevPlace, inputs: Sequence[Input], config: MiningConfi
     beside a collection of vectors alone cannot be compared.
     """
     if _are_vectors(place):
-        return _open_vectors(place, inputs)
+        return _open_vectors(place, collections)
     counts = PairCounts()
     rows = read_pairs(place, counts) if isinstance(place, PairSpec) else _listed(place)
     kept = list(clean_pairs(rows, PairChecks(max_characters=config.max_characters), counts))
     sides = [[row.source for row in kept], [row.target for row in kept]]
     held = [
         _held(set(side), (each.lines[row] for row in range(len(each.lines)))) if each.lines is not None else set()
-        for side, each in zip(sides, inputs, strict=True)
+        for side, each in zip(sides, collections, strict=True)
     ]
     chosen = _choose(sides, held, counts)
     made = tuple(
-        Input(read_side([side[row] for row in chosen], name=name, max_characters=None), None)
+        Side(read_side([side[row] for row in chosen], name=name, max_characters=None))
         for side, name in zip(sides, _names(), strict=True)
     )
     return DevPairs((made[0], made[1]), counts)
@@ -112,9 +111,9 @@ def open_dev_pairs(place: DevPlace, inputs: Sequence[Input], config: MiningConfi
 
 def calibrate_run(
     pairs: Candidates,
-    collections: tuple[Collection, Collection],
+    collections: tuple[Side, Side],
     found: tuple[Neighbors, Neighbors],
-    seeds: tuple[Collection, Collection],
+    planted: tuple[Side, Side],
     counts: PairCounts,
     config: MiningConfig,
 ) -> Calibration:
@@ -128,8 +127,8 @@ def calibrate_run(
         Both sides.
     found
         Their neighbors.
-    seeds
-        The development pairs, row by row.
+    planted
+        Both sides of the development pairs, row by row.
     counts
         Theirs.
     config
@@ -140,14 +139,19 @@ def calibrate_run(
     DataError
         A planted line has a zero vector, or as in :func:`otembed.mining.calibration.calibrate.calibrate`.
     """
-    if any(len(each) != counts.kept for each in seeds):
+    if any(len(each) != counts.kept for each in planted):
         raise DataError("a development pair has a zero vector", "Leave it out.")
     rows, columns = map(len, collections)
-    dimension, workers = collections[0].side.vectors.dimension, config.workers or available_workers()
+    dimension, workers = collections[0].rows.vectors.dimension, config.workers or available_workers()
     plan = plan_search(rows, columns, dimension, config.k, workers=workers, memory_gb=config.memory_gb)
-    planted = plant(
-        *mined_sides(pairs, (collections[0].side, collections[1].side), found, _lengths(collections)),
-        (_seeds(seeds[0], collections[0]), _seeds(seeds[1], collections[1])),
+    # Planted rows are centered by the mean of the collection that they join.
+    joined = [
+        own.centered(side.rows.mean) if side.rows.centered else own
+        for own, side in zip(planted, collections, strict=True)
+    ]
+    where = plant(
+        *mined_sides(pairs, collections, found),
+        (joined[0], joined[1]),
         config,
         fits=None
         if config.max_length_ratio is None
@@ -158,7 +162,7 @@ def calibrate_run(
     )
     result = calibrate(
         pairs.score,
-        planted,
+        where,
         rows,
         columns,
         min_precision=config.min_precision,
@@ -178,17 +182,6 @@ def _names() -> tuple[str, str]:
     return "development pairs (source)", "development pairs (target)"
 
 
-def _lengths(collections: tuple[Collection, Collection]) -> tuple[np.ndarray | None, np.ndarray | None]:
-    left, right = (None if each.lines is None else each.lines.lengths for each in collections)
-    return left, right
-
-
-def _seeds(own: Collection, collection: Collection) -> Seeds:
-    """Return planted rows, centered by the mean of the collection they join."""
-    side = replace(own.side, mean=collection.side.mean, centered=collection.side.centered)
-    return Seeds(side, None if own.lines is None else own.lines.lengths)
-
-
 def _are_vectors(place: DevPlace) -> TypeIs[tuple[np.ndarray, np.ndarray]]:
     return isinstance(place, tuple) and len(place) == 2 and all(isinstance(side, np.ndarray) for side in place)
 
@@ -200,7 +193,7 @@ def _listed(pairs: Iterable[tuple[str, str]]) -> Iterator[Row]:
         yield Row(*pair, number)
 
 
-def _open_vectors(place: tuple[np.ndarray, np.ndarray], inputs: Sequence[Input]) -> DevPairs:
+def _open_vectors(place: tuple[np.ndarray, np.ndarray], collections: Sequence[Side]) -> DevPairs:
     matrices = [array_vectors(np.asarray(side), name) for side, name in zip(place, _names(), strict=True)]
     if len(matrices[0]) != len(matrices[1]):
         raise DataError(
@@ -213,10 +206,10 @@ def _open_vectors(place: tuple[np.ndarray, np.ndarray], inputs: Sequence[Input])
     rows = [list(_row_bytes(each)) for each in matrices]
     held = [
         _held(set(side), _row_bytes(each.vectors)) if each.lines is None and each.vectors is not None else set()
-        for side, each in zip(rows, inputs, strict=True)
+        for side, each in zip(rows, collections, strict=True)
     ]
     chosen = np.array(_choose(rows, held, counts), np.int64)
-    made = tuple(Input(None, each.choose(chosen)) for each in matrices)
+    made = tuple(Side(None, each.choose(chosen)) for each in matrices)
     return DevPairs((made[0], made[1]), counts)
 
 

@@ -1,4 +1,4 @@
-"""Margin scores: how much nearer two lines are to each other than to their neighbors."""
+"""Margin scores: how much closer two lines are to each other than to their neighbors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Doubles = NDArray[np.float64]
 
 MARGINS = ("ratio", "distance", "absolute")
-# Means of centered vectors come near zero and below: the ratio of a pair with such neighbors would be arbitrary.
+# With centered vectors the mean can be zero or negative, and a ratio to it would be arbitrary.
 SMALLEST_BASE = 0.1
 
 
@@ -27,7 +27,7 @@ def mean_similarity(neighbors: Neighbors) -> Doubles:
 
 
 def margin_scores(cosines: NDArray[np.float32], source: Doubles, target: Doubles, margin: str) -> Doubles:
-    r"""Score pairs by their cosine against the neighborhoods of both lines.
+    r"""Score pairs by their cosine relative to the neighborhoods of both lines.
 
     With :math:`b = \frac12 (\bar c_k(x) + \bar c_k(y))`, the mean of both lines' mean cosines with their k nearest
     neighbors on the other side [1]_:
@@ -43,7 +43,7 @@ def margin_scores(cosines: NDArray[np.float32], source: Doubles, target: Doubles
     source, target
         (p,) mean cosines of each pair's source and target with its neighbors.
     margin
-        One of the three.
+        ``ratio``, ``distance`` or ``absolute``.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def margin_scores(cosines: NDArray[np.float32], source: Doubles, target: Doubles
 
     Notes
     -----
-    The floor of .1 matters for centered vectors of small collections alone, whose means can be zero or negative.
+    The minimum of .1 matters only for small collections of centered vectors, whose means can be zero or negative.
 
     References
     ----------

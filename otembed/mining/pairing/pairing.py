@@ -1,4 +1,4 @@
-"""From neighbors to pairs: candidates of both directions, filters, and which of them become pairs."""
+"""From neighbors to pairs: candidates of both directions, filters, and one-to-one selection."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from otembed.mining.pairing import kernels
 from otembed.mining.pairing.margin import margin_scores, mean_similarity
-from otembed.mining.search import kernels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     Scores = NDArray[np.float32]
     Keep = Callable[["Candidates"], NDArray[np.bool_]]
 
-# Bytes that each candidate takes at most while pairs are chosen, copies and sorting included; a test measures it.
+# Maximum bytes for each candidate while pairs are chosen, copies and sorting included; a test measures it.
 CANDIDATE = 100
 
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Pairs of rows with their scores: arrays of one length."""
+    """Pairs of rows with their scores: arrays of equal length."""
 
     source: Ids
     target: Ids
@@ -39,7 +39,7 @@ class Candidates:
         return len(self.source)
 
     def take(self, index: NDArray[np.integer | np.bool_]) -> Candidates:
-        """Return some of them, by place or by mask."""
+        """Return some of them, by index or by mask."""
         return Candidates(self.source[index], self.target[index], self.cosine[index], self.score[index])
 
     def ordered(self) -> Candidates:
@@ -56,31 +56,28 @@ def pair_up(
     keep: Keep | None = None,
     cosines: tuple[Scores, Scores] | None = None,
 ) -> tuple[Candidates, int]:
-    """Choose pairs among the neighbors of both directions.
+    """Choose pairs among the neighbors of both directions: the best candidate first, each line once.
 
-    - ``one-to-one``: all candidates of both directions, the best first, each line used once.
-    - ``forward`` (``backward``): the best ``top_k`` candidates of each source (target).
-    - ``union``, ``intersection``: of these two.
-
-    Filters come first: a candidate that is left out takes nobody's place.
+    Filters come first: a candidate that is left out does not block another one.
 
     Parameters
     ----------
     forward, backward
-        From a search; or its lists with another similarity as scores, in which margins are then taken.
+        The lists of a search, or the same lists with another similarity as scores, from which margins are then
+        computed.
     config
-        ``margin``, ``match``, ``top_k`` and ``min_cosine``.
+        ``margin`` and ``min_cosine``.
     threshold
-        Lowest score; None: none.
+        Minimum score; None: no minimum.
     keep
         A further filter: candidates to a mask.
     cosines
-        (n, k) and (m, k) cosines of the lists where their scores are another similarity.
+        (n, k) and (m, k) cosines of the lists if their scores are another similarity.
 
     Returns
     -------
     tuple
-        Pairs by score, ties by source, then target; and the number of different candidates of both directions.
+        Pairs by score, ties by source, then target; and the number of distinct candidates of both directions.
     """
     means = mean_similarity(forward), mean_similarity(backward)
     wanted = _filter(config.min_cosine, threshold, keep)
@@ -90,24 +87,13 @@ def pair_up(
     back = _turned(_candidates(backward, means[::-1], config.margin, cosines and cosines[1]))
     count += int((~_in_lists(back, forward)).sum())
     back = back.take(wanted(back))
-    if config.match == "one-to-one":
-        chosen = _joined(there, back.take(~_in_lists(back, forward)))
-        # Let go before the sort, which takes as much again.
-        del there, back
-        chosen = chosen.ordered()
-        free = np.zeros(len(chosen), np.bool_)
-        kernels.greedy(chosen.source, chosen.target, len(forward.ids), len(backward.ids), free)
-        return chosen.take(free), count
-    best = config.top_k or 1
-    there, back = _best(there, there.source, there.target, best), _best(back, back.target, back.source, best)
-    if config.match == "forward":
-        return there.ordered(), count
-    if config.match == "backward":
-        return back.ordered(), count
-    shared = np.isin(_keys(back, len(backward.ids)), _keys(there, len(backward.ids)))
-    if config.match == "union":
-        return _joined(there, back.take(~shared)).ordered(), count
-    return back.take(shared).ordered(), count
+    chosen = _joined(there, back.take(~_in_lists(back, forward)))
+    # Freed before the sort, which takes as much again.
+    del there, back
+    chosen = chosen.ordered()
+    free = np.zeros(len(chosen), np.bool_)
+    kernels.greedy(chosen.source, chosen.target, len(forward.ids), len(backward.ids), free)
+    return chosen.take(free), count
 
 
 def _candidates(
@@ -124,16 +110,12 @@ def _turned(found: Candidates) -> Candidates:
     return Candidates(found.target, found.source, found.cosine, found.score)
 
 
-def _keys(found: Candidates, targets: int) -> Ids:
-    return found.source * targets + found.target
-
-
 def _joined(first: Candidates, second: Candidates) -> Candidates:
     return Candidates(*(np.concatenate([getattr(each, name) for each in (first, second)]) for name in vars(first)))
 
 
 def _in_lists(found: Candidates, forward: Neighbors) -> NDArray[np.bool_]:
-    """Return which candidates the search from the source has found as well."""
+    """Return which candidates are also in the lists of the source."""
     mask = np.empty(len(found), np.bool_)
     kernels.listed(forward.ids, found.source, found.target, mask)
     return mask
@@ -151,12 +133,3 @@ def _filter(min_cosine: float | None, threshold: float | None, keep: Keep | None
         return mask
 
     return wanted
-
-
-def _best(found: Candidates, lines: Ids, others: Ids, count: int) -> Candidates:
-    """Return the ``count`` best candidates of each line."""
-    order = np.lexsort((others, -found.score, lines))
-    ranked = lines[order]
-    opens = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]])) if len(ranked) else np.empty(0, int)
-    rank = np.arange(len(ranked)) - np.repeat(opens, np.diff(np.append(opens, len(ranked))))
-    return found.take(order[rank < count])

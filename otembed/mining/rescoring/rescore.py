@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from otembed.embeddings.embed import DIGEST_BYTES, make_cache_folder
+from otembed.embeddings.cache import make_cache_folder
+from otembed.embeddings.embed import DIGEST_BYTES
 from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.errors import ConfigError
 from otembed.mining.pairing.pairing import CANDIDATE
 from otembed.mining.rescoring.word_scores import BLOCK, CELLS, WORDS, batch_bytes, word_similarity
 from otembed.mining.rescoring.words import WordStore, center_words
 from otembed.mining.search import exact
-from otembed.mining.search.neighbors import NEIGHBOR, Neighbors, SearchState
+from otembed.mining.search.neighbors import NEIGHBOR, Neighbors
+from otembed.mining.search.state import SearchState
 from otembed.runtime.progress import Progress, silent
 from otembed.words.layer_choice import SHARE_OF_DEPTH, stored_layer
 from otembed.words.vectors import WordEncoder
@@ -33,8 +35,8 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from otembed.config.mining import MiningConfig
-    from otembed.mining.inputs import Input
     from otembed.mining.rescoring.words import WordSide
+    from otembed.mining.side import Side
 
     Floats = NDArray[np.float32]
     Ids = NDArray[np.int64]
@@ -96,7 +98,7 @@ class Rescorer:
 
 
 def open_rescorer(
-    inputs: Sequence[Input],
+    sides: Sequence[Side],
     encoder: SentenceTransformer | None,
     config: MiningConfig,
     *,
@@ -113,7 +115,7 @@ def open_rescorer(
     """
     if config.rescore == "none":
         return None
-    left, right = inputs[:2]
+    left, right = sides[:2]
     for each in (left, right):
         if each.vectors is not None:
             raise ConfigError(
@@ -253,7 +255,7 @@ def mix(cosines: Floats, words: Floats, weight: float) -> Floats:
 def state_name(forward: Neighbors, backward: Neighbors, source: WordSide, target: WordSide, epsilon: float) -> str:
     """Return the name under which transport values are kept: a hash of all that they depend on."""
     total = blake2b(digest_size=DIGEST_BYTES)
-    sides = [(each.side.digest, each.side.centered, each.side.mean.tobytes()) for each in (source, target)]
+    sides = [(each.rows.digest, each.rows.centered, each.rows.mean.tobytes()) for each in (source, target)]
     total.update(repr((RESCORE_SCHEMA, sides, epsilon, BLOCK, CELLS, WORDS)).encode())
     for array in (source.bounds, target.bounds, forward.ids, backward.ids):
         total.update(repr(array.shape).encode())

@@ -1,4 +1,4 @@
-"""The word states of one side's lines: each line encoded once, half precision on disk, read line by line."""
+"""The word vectors of one side's lines: each line is encoded once, stored in half precision, and read by line."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from otembed.embeddings.embed import DIGEST_BYTES, SHARD_SECONDS, cache_home, cache_lock, make_cache_folder
+from otembed.embeddings import row_kernels
+from otembed.embeddings.cache import cache_home, cache_lock, make_cache_folder
+from otembed.embeddings.embed import DIGEST_BYTES, SHARD_SECONDS
+from otembed.embeddings.rows import UnitRows, scan
 from otembed.embeddings.shards import ShardFolder
 from otembed.embeddings.vectors import DTYPES
 from otembed.errors import NumericsError
-from otembed.mining.search import kernels
-from otembed.mining.search.sides import Side, scan
 from otembed.runtime.progress import Progress, silent
 from otembed.words.plan import FEWEST_WORDS
 from otembed.words.segment import WordSplitter
@@ -31,10 +32,10 @@ if TYPE_CHECKING:
 
     Ids = NDArray[np.int64]
 
-# Of what is stored: other vectors, or the words found otherwise, need another number.
+# Version of the stored vectors: a change of the vectors, or of how words are found, needs a new number.
 WORDS_SCHEMA = 1
 PRECISION = "float16"
-# Lines encoded in one call, which sorts them by length; shards hold whole windows, so their number changes nothing.
+# Lines encoded in one call, which sorts them by length; shards hold whole windows, so their number changes no byte.
 WINDOW = 256
 SHARD_BYTES = 32_000_000
 
@@ -45,13 +46,13 @@ class WordSide:
 
     Parameters
     ----------
-    side
-        One row a word that the encoder saw, line after line.
+    rows
+        One row for each word that the encoder saw, line after line.
     bounds
-        (lines + 1,) place of the first word of each line, and the number of words.
+        (lines + 1,) index of the first word of each line, and at the end the number of words.
     """
 
-    side: Side
+    rows: UnitRows
     bounds: Ids
 
     def lengths(self, lines: Ids) -> Ids:
@@ -59,25 +60,25 @@ class WordSide:
         return self.bounds[lines + 1] - self.bounds[lines]
 
     def clouds(self, lines: Ids) -> tuple[Tensor, Tensor]:
-        """Return the words of lines in any order: (B, N, D) float32 padded with zeros, and the mask (B, N).
+        """Return the words of lines in any order: (B, N, D) float32, padded with zeros, and the mask (B, N).
 
-        A line that is named several times is read once.
+        A line that occurs several times is read once.
         """
         different, places = np.unique(lines, return_inverse=True)
         counts = self.lengths(different)
         mask = np.arange(max(int(counts.max(initial=0)), 1)) < counts[:, None]
         words = self.bounds[different][:, None] + np.arange(mask.shape[1])
-        vectors = np.zeros((*mask.shape, self.side.vectors.dimension), np.float32)
-        vectors[mask] = self.side.gather(words[mask])
+        vectors = np.zeros((*mask.shape, self.rows.vectors.dimension), np.float32)
+        vectors[mask] = self.rows.gather(words[mask])
         index = torch.from_numpy(places)
         return torch.from_numpy(vectors)[index], torch.from_numpy(mask)[index]
 
 
 class WordStore:
-    """The word states of a text under a model, as they lie in the cache.
+    """The word vectors of a text by a model, stored in the cache.
 
-    A word's state is the mean of its tokens' states in one layer, at unit length, in half precision. Words are
-    those of :class:`otembed.words.WordAligner`: parted by spaces, or vocabulary pieces in scripts without them.
+    The vector of a word is the mean of its tokens' states in one layer, at unit length, in half precision. Words are
+    those of :class:`otembed.words.WordAligner`: separated by spaces, or vocabulary pieces in scripts without spaces.
 
     Parameters
     ----------
@@ -124,13 +125,13 @@ class WordStore:
         return int(np.diff(self.bounds).max())
 
     def missing(self) -> tuple[int, int]:
-        """Return the lines whose words are not in the cache, and the bytes that it grows by with them."""
+        """Return the number of lines whose words are not in the cache, and the bytes that they will take."""
         folder = self._folder()
         lines = sum(last - first for first, last in self._gaps(folder))
         return lines, DTYPES[PRECISION].itemsize * self.dimension * (self.words - folder.finished)
 
     def fill(self, *, batch_size: int = 32, progress: Progress = silent) -> WordSide:
-        """Encode what is missing into shards, which earlier runs' kills leave whole, and return the words.
+        """Encode what is missing into shards, and return the words; finished shards of killed runs are reused.
 
         Raises
         ------
@@ -154,16 +155,16 @@ class WordStore:
                     if full or monotonic() - opened > SHARD_SECONDS or stop == last:
                         folder.write(int(self.bounds[begin]), np.concatenate(blocks))
                         begin, blocks, opened = stop, [], monotonic()
-        side, _ = scan(folder.vectors(f"words of {self.lines.name}"))
-        kept = side.vectors.rows
-        return WordSide(side, self.bounds if kept is None else np.searchsorted(kept, self.bounds))
+        rows, _ = scan(folder.vectors(f"words of {self.lines.name}"))
+        kept = rows.vectors.rows
+        return WordSide(rows, self.bounds if kept is None else np.searchsorted(kept, self.bounds))
 
     def _folder(self) -> ShardFolder:
         path = cache_home(self._cache) / "words" / self._digest
         return ShardFolder(path, self._key, rows=self.words, dimension=self.dimension, precision=PRECISION)
 
     def _gaps(self, folder: ShardFolder) -> list[tuple[int, int]]:
-        """Return first and last lines, excluded, of what no shard covers; every line has a word, so both are exact."""
+        """Return ``(first, last)`` lines, last exclusive, that no shard covers; every line has a word, so both are exact."""
         gaps = folder.missing(max(self.words, 1))
         return [(int(a), int(b)) for a, b in (np.searchsorted(self.bounds, gap) for gap in gaps)]
 
@@ -177,22 +178,22 @@ class WordStore:
                 error.hint,
             ) from error
         rows = np.concatenate([each.layers[self.layer].numpy() for each in found])
-        # Half precision ends at 65,504, which single entries of some encoders pass; of unit rows none does.
-        kernels.scale_to_unit(rows, np.empty(len(rows), np.uint8))
+        # Half precision ends at 65,504; entries of some encoders exceed it, those of unit rows cannot.
+        row_kernels.scale_to_unit(rows, np.empty(len(rows), np.uint8))
         return rows.astype(np.float16)
 
 
 def center_words(source: WordSide, target: WordSide, *, center: bool) -> tuple[WordSide, WordSide]:
-    """Return both sides less their means, as lines are; with fewer than 100 words on a side less that of both."""
+    """Return both sides centered as lines are; with fewer than 100 words on a side, by their joint mean."""
     if not center:
         return source, target
-    means = [each.side.mean for each in (source, target)]
-    sizes = [len(each.side) for each in (source, target)]
+    means = [each.rows.mean for each in (source, target)]
+    sizes = [len(each.rows) for each in (source, target)]
     if min(sizes) < FEWEST_WORDS:
         joint = (means[0] * sizes[0] + means[1] * sizes[1]) / sum(sizes)
         means = [joint, joint]
     left, right = (
-        replace(each, side=replace(each.side, mean=mean, centered=True))
+        replace(each, rows=replace(each.rows, mean=mean, centered=True))
         for each, mean in zip((source, target), means, strict=True)
     )
     return left, right

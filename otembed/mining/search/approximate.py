@@ -1,4 +1,4 @@
-"""Approximate search with a FAISS index, re-ranked on full vectors, its recall measured on exact queries."""
+"""Approximate search with a FAISS index: candidates are re-ranked exactly, and the recall is measured."""
 
 from __future__ import annotations
 
@@ -14,24 +14,27 @@ from typing import TYPE_CHECKING, Any
 import faiss
 import numpy as np
 
+from otembed.embeddings import row_kernels
 from otembed.errors import ConfigError, DataError, did_you_mean
 from otembed.mining.search import kernels
-from otembed.mining.search.exact import check_sides, exact_neighbors
-from otembed.mining.search.neighbors import Neighbors, SearchState
+from otembed.mining.search.exact import check_rows, exact_neighbors
+from otembed.mining.search.neighbors import Neighbors
+from otembed.mining.search.state import SearchState
+from otembed.runtime.executors import LocalExecutor
 from otembed.runtime.processors import available_workers
 from otembed.runtime.progress import Progress, silent
 
 if TYPE_CHECKING:
+    from otembed.embeddings.rows import UnitRows
     from otembed.embeddings.vectors import Ids
-    from otembed.mining.search.sides import Side
 
 logger = logging.getLogger(__name__)
 
 INDEX_SCHEMA = 1
-# Up to so many cells of the similarity matrix, exact search takes minutes, and finds everything.
+# Up to this many cells of the similarity matrix, exact search takes minutes and finds everything.
 EXACT_CELLS = 200_000**2
 PQ_CELLS = 1_000_000**2
-# An index over fewer rows saves nothing, and some kinds cannot be trained on them.
+# An index over fewer rows saves no time, and pq cannot be trained on a few rows.
 MIN_ROWS = 1000
 TRAIN_ROWS = 65_536
 RECALL_QUERIES = 1000
@@ -42,20 +45,19 @@ GRAPH_LINKS = 32
 
 @dataclass(frozen=True)
 class Method:
-    """How an index is made and asked: candidates a neighbor that are re-ranked, and bytes a row of it."""
+    """An index: how many candidates are re-ranked for each neighbor, and its bytes per row."""
 
     candidates: int
     bytes_per_row: Any
 
 
 def _pq_parts(dimension: int) -> int:
-    """Return the number of sub-vectors, which must divide the dimension: of four entries, or as near as can be."""
+    """Return the number of sub-vectors, which must divide the dimension: of four entries if possible, else of more."""
     return max(parts for parts in range(1, max(dimension // 4, 1) + 1) if dimension % parts == 0)
 
 
 METHODS: dict[str, Method] = {
     "hnsw": Method(2, lambda dimension: 4 * dimension + 8 * GRAPH_LINKS + 20),
-    "ivf": Method(2, lambda dimension: 4 * dimension + 8),
     "pq": Method(16, lambda dimension: _pq_parts(dimension) / 2),
 }
 
@@ -76,13 +78,13 @@ def choose_method(search: str, rows: int, columns: int) -> str:
 
 
 def index_bytes(method: str, rows: int, dimension: int) -> int:
-    """Return about how much memory the index over one side takes; 0 for exact search."""
+    """Return the approximate memory of the index over one side; 0 for exact search."""
     return 0 if method not in METHODS else int(rows * METHODS[method].bytes_per_row(dimension))
 
 
 def approximate_neighbors(
-    source: Side,
-    target: Side,
+    source: UnitRows,
+    target: UnitRows,
     k: int,
     method: str,
     *,
@@ -91,32 +93,31 @@ def approximate_neighbors(
     state_file: Path | None = None,
     progress: Progress = silent,
 ) -> tuple[Neighbors, Neighbors, float]:
-    """Return the k nearest neighbors of each row of both sides as far as an index finds them, and its recall.
+    """Return the k nearest neighbors of each row of both sides that an index finds, and its recall.
 
-    Each side is indexed, the other looks its candidates up, and their exact cosines decide, as in
+    Each side is indexed and queried with the other one. Candidates are ranked by their exact cosines, as in
     :func:`otembed.mining.search.exact.exact_neighbors`. A pair found from one side counts for both. Rows for which the
-    index gives too few candidates (index -1) are searched exactly. A side of fewer than 1,000 rows is searched
-    exactly, whatever the method.
+    index returns too few candidates (index -1) are searched exactly, and so is a side of fewer than 1,000 rows.
 
     Parameters
     ----------
     source, target, k
         As for the exact search.
     method
-        ``hnsw``, ``ivf`` or ``pq``.
+        ``hnsw`` or ``pq``.
     workers
-        Threads. A graph (``hnsw``) built by several threads differs from run to run, unless it comes from
-        the cache; the others do not.
+        Threads. A graph (``hnsw``) built by several threads differs from run to run, unless it comes from the
+        cache; ``pq`` does not.
     cache
-        Folder in which indexes are kept and found again.
+        Folder in which indexes are stored and reused.
     state_file
-        Where the result is kept and found again.
+        File in which the result is stored and reused.
 
     Returns
     -------
     tuple
-        Lists of both sides, full: no -1 in them. Recall: the share of the true neighbors of up to 1,000 rows of
-        each side that were found.
+        Lists of both sides without free places (-1), and the recall: the share of the true neighbors of up to 1,000
+        rows of each side that were found.
 
     Raises
     ------
@@ -125,7 +126,7 @@ def approximate_neighbors(
     DataError
         The sides have vectors of different dimensions, or the cache cannot be written.
     """
-    check_sides(source, target, k)
+    check_rows(source, target, k)
     workers = workers or available_workers()
     state = SearchState(len(source), len(target), k)
     if state_file is not None:
@@ -136,7 +137,7 @@ def approximate_neighbors(
         for queries, base, found in ((source, target, state.forward), (target, source, state.backward)):
             if len(base) < MIN_ROWS:
                 logger.info("%s has too few rows for an index and is searched exactly", base.vectors.name)
-                found.merge(exact_neighbors(queries, base, k, workers=workers)[0])
+                found.merge(exact_neighbors(queries, base, k, executor=LocalExecutor(workers))[0])
                 continue
             index = _index(base, method, cache, progress)
             _look_up(queries, base, index, found, METHODS[method].candidates, progress)
@@ -165,7 +166,7 @@ def _threads(workers: int) -> Iterator[None]:
         faiss.omp_set_num_threads(before)
 
 
-def _index(base: Side, method: str, cache: Path | None, progress: Progress) -> Any:
+def _index(base: UnitRows, method: str, cache: Path | None, progress: Progress) -> Any:
     path = None
     if cache is not None:
         key = repr((INDEX_SCHEMA, faiss.__version__, method, base.digest, base.centered))
@@ -174,10 +175,10 @@ def _index(base: Side, method: str, cache: Path | None, progress: Progress) -> A
             try:
                 return faiss.read_index(str(path))
             except RuntimeError:
-                logger.warning("%s: the index is damaged, it is made again", path)
-    index = _empty(method, len(base), base.vectors.dimension)
+                logger.warning("%s: the index is corrupt and is rebuilt", path)
+    index = _empty(method, base.vectors.dimension)
     if not index.is_trained:
-        # Rows at equal distances, so that the sample is the same in every run and from all parts of the file.
+        # Evenly spaced rows, so that the sample is the same in every run and covers the whole file.
         chosen = np.unique(np.linspace(0, len(base) - 1, min(len(base), TRAIN_ROWS)).astype(np.int64))
         index.train(base.gather(chosen))
     for start in range(0, len(base), BLOCK):
@@ -189,17 +190,12 @@ def _index(base: Side, method: str, cache: Path | None, progress: Progress) -> A
     return index
 
 
-def _empty(method: str, rows: int, dimension: int) -> Any:
+def _empty(method: str, dimension: int) -> Any:
     inner = faiss.METRIC_INNER_PRODUCT
     index: Any
     if method == "hnsw":
         index = faiss.IndexHNSWFlat(dimension, GRAPH_LINKS, inner)
         index.hnsw.efConstruction, index.hnsw.efSearch = 100, 128
-        return index
-    if method == "ivf":
-        cells = max(1, min(int(4 * rows**0.5), rows // 39))
-        index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dimension), dimension, cells, inner)
-        index.nprobe = max(1, -(-cells // 4))
         return index
     return faiss.IndexPQFastScan(dimension, _pq_parts(dimension), 4, inner)
 
@@ -214,11 +210,13 @@ def _save(index: Any, path: Path) -> None:
             temporary.unlink()
         reason = str(error).strip().splitlines()[-1]
         raise DataError(
-            f"cannot write the index: {reason}", "Free some space, or name another --cache.", path=path
+            f"cannot write the index: {reason}", "Free some disk space, or choose another --cache.", path=path
         ) from error
 
 
-def _look_up(queries: Side, base: Side, index: Any, found: Neighbors, factor: int, progress: Progress) -> None:
+def _look_up(
+    queries: UnitRows, base: UnitRows, index: Any, found: Neighbors, factor: int, progress: Progress
+) -> None:
     wanted = min(found.ids.shape[1] * factor, len(base))
     for start in range(0, len(queries), QUERIES):
         rows = queries.read(start, start + QUERIES)
@@ -227,24 +225,24 @@ def _look_up(queries: Side, base: Side, index: Any, found: Neighbors, factor: in
         scores = np.full(candidates.shape, -np.inf, np.float32)
         exact = np.empty(int(there.sum()), np.float32)
         owners = np.repeat(np.arange(len(rows)), there.sum(axis=1))
-        kernels.paired_dots(rows[owners], base.gather(candidates[there]), exact)
+        row_kernels.paired_dots(rows[owners], base.gather(candidates[there]), exact)
         scores[there] = exact
         part = slice(start, start + len(rows))
         kernels.merge_lists(found.scores[part], found.ids[part], scores, candidates)
         progress("looking up", start + len(rows), len(queries))
 
 
-def _fill(queries: Side, base: Side, found: Neighbors, k: int, workers: int) -> None:
-    """Search exactly the rows whose lists have free places."""
+def _fill(queries: UnitRows, base: UnitRows, found: Neighbors, k: int, workers: int) -> None:
+    """Search the rows whose lists have free places exactly."""
     short = np.flatnonzero(found.ids[:, -1] < 0)
     if len(short):
         logger.info("%d rows of %s were searched exactly", len(short), queries.vectors.name)
-        exact = exact_neighbors(queries.choose(short), base, k, workers=workers)[0]
+        exact = exact_neighbors(queries.choose(short), base, k, executor=LocalExecutor(workers))[0]
         found.scores[short], found.ids[short] = exact.scores, exact.ids
 
 
-def _recall(queries: Side, base: Side, found: Neighbors, k: int, workers: int) -> float:
+def _recall(queries: UnitRows, base: UnitRows, found: Neighbors, k: int, workers: int) -> float:
     chosen = np.unique(np.linspace(0, len(queries) - 1, min(len(queries), RECALL_QUERIES)).astype(np.int64))
-    exact = exact_neighbors(queries.choose(chosen), base, k, workers=workers)[0]
-    # As good as a true neighbor is one: equal scores are not told apart by an index.
+    exact = exact_neighbors(queries.choose(chosen), base, k, executor=LocalExecutor(workers))[0]
+    # An equal score counts as a true neighbor: an index cannot rank ties.
     return float((found.scores[chosen] >= exact.scores[:, -1:]).mean())

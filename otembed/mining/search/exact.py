@@ -1,46 +1,58 @@
-"""Exact search: neighbors in both directions from one pass over the tiles of the similarity matrix."""
+"""Exact search: neighbors in both directions from one pass over the blocks of the similarity matrix."""
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from otembed.embeddings.cache import make_folder
 from otembed.errors import ConfigError, DataError
 from otembed.mining.search import kernels
-from otembed.mining.search.blocks import Block, take_up_left
-from otembed.mining.search.neighbors import Neighbors, SearchState
-from otembed.runtime.processors import available_workers
-from otembed.runtime.progress import Progress, silent
+from otembed.mining.search.neighbors import Neighbors
+from otembed.mining.search.state import (
+    Block,
+    SearchState,
+    add_file,
+    add_leftovers,
+    block_folder,
+    clear,
+    save_arrays,
+)
+from otembed.runtime.executors import LocalExecutor
+from otembed.runtime.progress import Progress, counting, silent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
+    from otembed.embeddings.rows import UnitRows
     from otembed.embeddings.vectors import Floats
-    from otembed.mining.search.sides import Side
+    from otembed.runtime.work import Advance, Executor
 
 SAVE_SECONDS = 60
+# A block of this many rows and columns takes about 40 seconds of one processor at 384 dimensions.
+BLOCK_ROWS = 65_536
+# Blocks per worker, if they stay large enough to be worth a task, so that no worker waits long for the last one.
+BLOCKS_A_WORKER = 4
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """Sizes of the pieces a search works on; they change its speed and memory, never its answer.
+    """Sizes of the pieces a search works on; they change its speed and memory, never its result.
 
     Parameters
     ----------
     rows
-        Source rows multiplied at a time.
+        Source rows multiplied at once.
     columns
-        Target rows multiplied at a time: ``rows * columns`` cells are in memory, 4 bytes each.
+        Target rows multiplied at once: ``rows * columns`` cells are in memory, 4 bytes each.
     stripe
-        Target rows kept while all source rows pass by.
+        Target rows in memory while the source rows of a block are read.
     """
 
     rows: int = 1024
@@ -50,77 +62,113 @@ class Tiling:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if value < 1:
-                raise ConfigError(f"{name} is {value}", "Give a whole number from 1.")
+                raise ConfigError(f"{name} is {value}", "Give an integer >= 1.")
 
     def memory(self, dimension: int) -> int:
-        """Return the bytes that one worker needs beside its neighbor lists."""
+        """Return the bytes that one worker needs in addition to its neighbor lists."""
         return 4 * (self.rows * self.columns + dimension * (self.stripe + 2 * self.rows))
+
+    def tiles(self, rows: int, columns: int) -> int:
+        """Return the number of matrix products for so many rows and columns."""
+        stripes, rest = divmod(columns, self.stripe)
+        return -(-rows // self.rows) * (stripes * -(-self.stripe // self.columns) + -(-rest // self.columns))
 
 
 def exact_neighbors(
-    source: Side,
-    target: Side,
+    source: UnitRows,
+    target: UnitRows,
     k: int,
     *,
+    executor: Executor | None = None,
     tiling: Tiling | None = None,
-    workers: int | None = None,
+    block_rows: int = BLOCK_ROWS,
     state_file: Path | None = None,
     progress: Progress = silent,
 ) -> tuple[Neighbors, Neighbors]:
-    r"""Return the k nearest neighbors of each source row among the targets, and the other way round.
+    r"""Return the k nearest neighbors of each source row among the targets, and of each target among the sources.
 
-    The score of two rows is their dot product, summed in float64 in a fixed order and rounded to float32;
-    equal scores are ordered by id. A float32 matrix product only screens: rounding moves it by at most
-    :math:`d\,2^{-24} |x| |y|` [1]_, whatever its order of summation, so a cell further below the last score of
-    both of its lists cannot belong to either. The answer is therefore the same bytes for any tiling, number of
-    workers, shards and restarts.
+    The score of two rows is their dot product, summed in float64 in a fixed order and rounded to float32; equal scores
+    are ordered by id. A float32 matrix product only screens: rounding moves it by at most :math:`d\,2^{-24} |x| |y|`
+    [1]_, whatever the order of summation, so a cell further below the last score of both of its lists cannot belong to
+    either. The result is therefore the same bytes for any executor, tiling, block size, number of shards and restarts.
 
     Parameters
     ----------
     source, target
-        The sides; streamed from their files.
+        The rows of both sides, streamed from their files.
     k
-        Neighbors kept; with fewer rows on a side, all of them.
+        Neighbors kept; all rows of the other side if it has fewer.
+    executor
+        What searches the blocks; ``None``: threads of this process, one for each processor.
     tiling
-        Sizes of the pieces.
-    workers
-        Threads, each on its own stripe of targets; by default all processors.
+        Sizes of the pieces within a block.
+    block_rows
+        Maximum number of rows and of columns of a block; smaller collections are cut into smaller blocks, so that all
+        workers have some.
     state_file
-        Saves what has been found, once a minute and at the end, and goes on from what it holds.
+        Stores what has been found, once a minute and at the end; finished blocks are stored in the neighboring folder
+        ``.blocks`` until then. A search resumes from both, whatever executor wrote them. ``None``: nothing is stored.
     progress
-        Called with the stage, the tiles done and all tiles.
+        Called with the stage, the finished tiles and the total.
 
     Raises
     ------
     DataError
-        The sides have vectors of different dimensions, or the state cannot be written.
+        The sides have vectors of different dimensions, or a file cannot be read or written.
     ConfigError
-        ``k`` or ``workers`` is below 1.
+        ``k`` is below 1; or a remote executor meets vectors in memory, or no ``state_file``.
 
     Notes
     -----
-    Time: one product of n m d multiplications and one walk over its cells. Memory: the tiling, and
-    ``12 k`` bytes for each row of both sides, those of the source once more for each worker.
+    Time: one product of n m d multiplications and one pass over its cells. Memory: ``12 k`` bytes for each row of both
+    sides; for each worker the tiling and the neighbor lists of a block.
 
     References
     ----------
     .. [1] N. Higham, "Accuracy and Stability of Numerical Algorithms", 2nd edition, section 3.1, SIAM 2002.
     """
-    check_sides(source, target, k)
-    if workers is not None and workers < 1:
-        raise ConfigError(f"workers is {workers}", "Give a whole number from 1.")
+    check_rows(source, target, k)
+    executor = executor or LocalExecutor()
+    if executor.remote:
+        _require_files(source, target, state_file)
+    tiling = tiling or Tiling()
     state = SearchState(len(source), len(target), k)
     if state_file is not None:
         state.load(state_file)
-        take_up_left(state_file, state)
-    _Search(source, target, state, tiling or Tiling(), state_file, progress).run(workers or available_workers())
+        add_leftovers(state_file, state)
+    side = _block_side(state, block_rows, tiling.stripe, executor.workers)
+    blocks = [block for block in _cut(state, side) if not state.covers(block)]
+    if not blocks:
+        return state.forward, state.backward
+    folder = None if state_file is None else make_folder(block_folder(state_file).absolute())
+    work = SearchWork(source, target, k, tiling, folder)
+    advance = counting(progress, "searching", sum(map(work.tiles, blocks)))
+    merged: list[Path] = []
+    saved_at = monotonic()
+    for found in executor.run(work, _tasks(blocks, state), advance):
+        if folder is None or state_file is None:
+            state.add_block(found.block, *found.lists)
+            continue
+        path = folder / found.block.file
+        if not add_file(path, state):
+            raise DataError("cannot read the block of a worker", "All machines must share the cache.", path=path)
+        merged.append(path)
+        if monotonic() - saved_at > SAVE_SECONDS:
+            # Saved first: after an interruption between the two a block is merged twice, which changes nothing.
+            state.save(state_file)
+            while merged:
+                merged.pop().unlink(missing_ok=True)
+            saved_at = monotonic()
+    if folder is not None and state_file is not None:
+        state.save(state_file)
+        clear(folder)
     return state.forward, state.backward
 
 
-def check_sides(source: Side, target: Side, k: int) -> None:
+def check_rows(source: UnitRows, target: UnitRows, k: int) -> None:
     """Refuse sides that cannot be compared."""
     if k < 1:
-        raise ConfigError(f"k is {k}", "Give a whole number from 1.")
+        raise ConfigError(f"k is {k}", "Give an integer >= 1.")
     if source.vectors.dimension != target.vectors.dimension:
         raise DataError(
             f"{source.vectors.name} has vectors of dimension {source.vectors.dimension}, "
@@ -129,10 +177,118 @@ def check_sides(source: Side, target: Side, k: int) -> None:
         )
 
 
-def slack_of(dimension: int) -> float:
-    """Return how far a float32 matrix product of unit rows may be from their exact products.
+def _require_files(source: UnitRows, target: UnitRows, state_file: Path | None) -> None:
+    names = [
+        each.vectors.name for each in (source, target) if any(part.array is not None for part in each.vectors.parts)
+    ]
+    if names:
+        raise ConfigError(
+            f"{' and '.join(names)}: arrays in memory cannot be searched by other processes",
+            "Save them with numpy.save and pass the files, or set engine: local.",
+        )
+    if state_file is None:
+        raise ConfigError("state_file is missing", "Workers in other processes need a place for their results.")
 
-    The bound of :func:`exact_neighbors`; a little more for rows that rounding has left a little longer than 1.
+
+def _block_side(state: SearchState, most: int, least: int, workers: int) -> int:
+    rows, columns = len(state.forward.ids), len(state.backward.ids)
+    wanted, side = BLOCKS_A_WORKER * workers if workers > 1 else 1, most
+    while side // 2 >= least and -(-rows // side) * -(-columns // side) < wanted:
+        side //= 2
+    return side
+
+
+def _cut(state: SearchState, side: int) -> Iterator[Block]:
+    """Yield blocks column by column of blocks, so that only a few columns are half finished at any time."""
+    rows = len(state.forward.ids)
+    for start, stop in state.remaining(side):
+        for first in range(0, rows, side):
+            yield Block(first, min(first + side, rows), start, stop)
+
+
+@dataclass(frozen=True, eq=False)
+class SearchTask:
+    """A block, and the last score (rows,) and (columns,) of each list so far: what is below it need not be found."""
+
+    block: Block
+    row_floors: Floats
+    column_floors: Floats
+
+
+def _tasks(blocks: list[Block], state: SearchState) -> Iterator[SearchTask]:
+    # Drawn when a worker is free: the more has been found by then, the less passes the screening.
+    for block in blocks:
+        lists = state.forward.scores[block.rows], state.backward.scores[block.columns]
+        yield SearchTask(block, *(each[:, -1].copy() for each in lists))
+
+
+@dataclass(frozen=True, eq=False)
+class FoundBlock:
+    """A finished block; ``lists`` are the scores and ids of its rows and columns, empty if they are in its file."""
+
+    block: Block
+    lists: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class SearchWork:
+    """The blocks of one search; each is written to ``folder``, or returned if there is none."""
+
+    source: UnitRows
+    target: UnitRows
+    k: int
+    tiling: Tiling
+    folder: Path | None
+
+    gpu = False
+    threaded = True
+
+    def open(self, threads: int | None, advance: Advance | None = None) -> Callable[[SearchTask], FoundBlock]:
+        """Set the number of threads of the matrix product."""
+        if threads is not None:
+            threadpool_limits(threads, "blas")
+        return partial(self._search, advance)
+
+    def units(self, answer: FoundBlock) -> int:
+        """Return the tiles of a block."""
+        return self.tiles(answer.block)
+
+    def tiles(self, block: Block) -> int:
+        """Return the tiles of a block."""
+        return self.tiling.tiles(block.last_row - block.first_row, block.last_column - block.first_column)
+
+    def _search(self, advance: Advance | None, task: SearchTask) -> FoundBlock:
+        block = task.block
+        forward = Neighbors.above(task.row_floors, min(self.k, len(task.column_floors)))
+        backward = Neighbors.above(task.column_floors, min(self.k, len(task.row_floors)))
+        tile = np.empty(self.tiling.rows * self.tiling.columns, np.float32)
+        for start in range(block.first_column, block.last_column, self.tiling.stripe):
+            stripe = self.target.read(start, min(start + self.tiling.stripe, block.last_column))
+            here = slice(start - block.first_column, start - block.first_column + len(stripe))
+            found = Neighbors(backward.scores[here], backward.ids[here])
+            for first in range(block.first_row, block.last_row, self.tiling.rows):
+                part = self.source.read(first, min(first + self.tiling.rows, block.last_row))
+                there = slice(first - block.first_row, first - block.first_row + len(part))
+                lists = Neighbors(forward.scores[there], forward.ids[there])
+                screen_stripe(part, stripe, lists, found, first, start, tile, self.tiling.columns)
+                if advance is not None:
+                    advance(self.tiling.tiles(len(part), len(stripe)))
+        if self.folder is None:
+            return FoundBlock(block, ((forward.scores, forward.ids), (backward.scores, backward.ids)))
+        save_arrays(
+            self.folder / block.file,
+            forward_scores=forward.scores,
+            forward_ids=forward.ids,
+            backward_scores=backward.scores,
+            backward_ids=backward.ids,
+        )
+        return FoundBlock(block)
+
+
+def slack_of(dimension: int) -> float:
+    """Return how far a float32 matrix product of unit rows can be from the exact products.
+
+    The bound of :func:`exact_neighbors`, plus a margin for rows that rounding has left slightly longer than 1.
     """
     return (dimension + 4) * 2.0**-24 * 1.001
 
@@ -147,7 +303,7 @@ def screen_stripe(
     tile: Floats,
     width: int,
 ) -> None:
-    """Bring the lists of rows and columns up to date, ``width`` columns at a time; ``tile`` is scratch."""
+    """Update the lists of rows and columns, ``width`` columns at a time; ``tile`` is scratch memory."""
     slack = slack_of(rows.shape[1])
     for left in range(0, len(columns), width):
         part = columns[left : left + width]
@@ -165,91 +321,3 @@ def screen_stripe(
             first_row,
             first_column + left,
         )
-
-
-class _Search:
-    def __init__(
-        self,
-        source: Side,
-        target: Side,
-        state: SearchState,
-        tiling: Tiling,
-        state_file: Path | None,
-        progress: Progress,
-    ) -> None:
-        self.source, self.target, self.state, self.tiling = source, target, state, tiling
-        self.state_file, self.progress = state_file, progress
-        self.lock = threading.Lock()
-        self.stopped = threading.Event()
-        self.saved_at = monotonic()
-        self.blocks = -(-len(source) // tiling.rows)
-        self.tiles_done = 0
-
-    def run(self, workers: int) -> None:
-        stripes = list(self.state.remaining(self.tiling.stripe))
-        self.tiles_all = sum(self.blocks * self._tiles(start, stop) for start, stop in stripes)
-        queue = iter(stripes)
-        workers = min(workers, len(stripes))
-        # Each worker multiplies on its own thread: together they would ask for workers^2.
-        with threadpool_limits(1, "blas") if workers > 1 else nullcontext():
-            if workers == 1:
-                self._work(queue)
-            elif workers > 1:
-                self._work_together(queue, workers)
-        if stripes and self.state_file is not None:
-            self.state.save(self.state_file)
-
-    def _work_together(self, queue: Iterator[tuple[int, int]], workers: int) -> None:
-        with ThreadPoolExecutor(workers) as pool:
-            try:
-                running = [pool.submit(self._work, queue) for _ in range(workers)]
-                for each in wait(running, return_when=FIRST_EXCEPTION).done:
-                    each.result()
-            except BaseException:
-                self.stopped.set()
-                raise
-
-    def _tiles(self, start: int, stop: int) -> int:
-        return -(-(stop - start) // self.tiling.columns)
-
-    def _work(self, queue: Iterator[tuple[int, int]]) -> None:
-        own = Neighbors.none(*self.state.forward.ids.shape)
-        tile = np.empty(self.tiling.rows * self.tiling.columns, np.float32)
-        while True:
-            with self.lock:
-                stripe = next(queue, None)
-                if stripe is None:
-                    return
-                # What the others have found raises the bar for this stripe.
-                own.merge(self.state.forward)
-            found = self._stripe(*stripe, own, tile)
-            if found is None:
-                return
-            with self.lock:
-                self._finish(*stripe, own, found)
-
-    def _stripe(self, start: int, stop: int, own: Neighbors, tile: np.ndarray) -> Neighbors | None:
-        columns = self.target.read(start, stop)
-        found = Neighbors(self.state.backward.scores[start:stop].copy(), self.state.backward.ids[start:stop].copy())
-        for first in range(0, len(self.source), self.tiling.rows):
-            if self.stopped.is_set():
-                return None
-            last = min(first + self.tiling.rows, len(self.source))
-            # A block that another engine has searched is in the lists already.
-            if not self.state.covers(Block(first, last, start, stop)):
-                rows = self.source.read(first, last)
-                lists = Neighbors(own.scores[first:last], own.ids[first:last])
-                screen_stripe(rows, columns, lists, found, first, start, tile, self.tiling.columns)
-            with self.lock:
-                self.tiles_done += self._tiles(start, stop)
-                self.progress("searching", self.tiles_done, self.tiles_all)
-        return found
-
-    def _finish(self, start: int, stop: int, own: Neighbors, found: Neighbors) -> None:
-        self.state.forward.merge(own)
-        self.state.backward.scores[start:stop] = found.scores
-        self.state.backward.ids[start:stop] = found.ids
-        self.state.done[start:stop] = True
-        if self.state_file is not None and monotonic() - self.saved_at > SAVE_SECONDS:
-            self.state.save(self.state_file)
-            self.saved_at = monotonic()

@@ -1,4 +1,8 @@
-"""Compiled loops of the search: unit rows, dot products in one fixed order, screening of a similarity tile."""
+"""Compiled loops of the search: neighbor lists, and the screening of a similarity tile.
+
+numba does not see changes in functions of other files: after an edit of ``row_kernels.dot``, delete the caches in
+``__pycache__``.
+"""
 
 from __future__ import annotations
 
@@ -7,93 +11,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit
 
+from otembed.embeddings.row_kernels import dot
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float32]
-    Doubles = NDArray[np.float64]
     Ids = NDArray[np.int64]
 
-# Cells of a tile that are looked at together; nearly all such blocks hold nothing worth a second look.
+# Cells of a tile that are checked together; nearly all such blocks hold no candidate.
 BLOCK = 64
-# What is left of a unit vector after its mean was taken away: below this it is rounding, not a direction.
-NO_DIRECTION = 1e-6
-GOOD, NOT_FINITE, ZERO = 0, 1, 2
-
-
-@njit(cache=True, nogil=True)
-def dot(x: Floats, y: Floats) -> float:
-    """Return the dot product of two float32 rows, summed in float64 in an order that depends on nothing.
-
-    A product of two float32 is exact in float64, so a fused multiply-add gives the same bits on any machine.
-    """
-    end = len(x) - len(x) % 8
-    a = b = c = d = e = f = g = h = 0.0
-    for i in range(0, end, 8):
-        a += np.float64(x[i]) * np.float64(y[i])
-        b += np.float64(x[i + 1]) * np.float64(y[i + 1])
-        c += np.float64(x[i + 2]) * np.float64(y[i + 2])
-        d += np.float64(x[i + 3]) * np.float64(y[i + 3])
-        e += np.float64(x[i + 4]) * np.float64(y[i + 4])
-        f += np.float64(x[i + 5]) * np.float64(y[i + 5])
-        g += np.float64(x[i + 6]) * np.float64(y[i + 6])
-        h += np.float64(x[i + 7]) * np.float64(y[i + 7])
-    for i in range(end, len(x)):
-        a += np.float64(x[i]) * np.float64(y[i])
-    return ((a + e) + (b + f)) + ((c + g) + (d + h))
-
-
-@njit(cache=True, nogil=True)
-def scale_to_unit(rows: Floats, state: NDArray[np.uint8]) -> None:
-    """Divide every row by its norm, in place; ``state`` says GOOD, NOT_FINITE or ZERO of each."""
-    for r in range(len(rows)):
-        row = rows[r]
-        square = dot(row, row)
-        if not np.isfinite(square):
-            state[r] = NOT_FINITE
-            continue
-        if square == 0.0:
-            state[r] = ZERO
-            continue
-        state[r] = GOOD
-        norm = np.sqrt(square)
-        for i in range(len(row)):
-            row[i] = np.float32(np.float64(row[i]) / norm)
-
-
-@njit(cache=True, nogil=True)
-def center(rows: Floats, mean: Doubles) -> None:
-    """Take ``mean`` from unit rows and scale them to unit length again, in place.
-
-    A row that equals the mean keeps no direction and becomes zero.
-    """
-    for r in range(len(rows)):
-        row = rows[r]
-        for i in range(len(row)):
-            row[i] = np.float32(np.float64(row[i]) - mean[i])
-        square = dot(row, row)
-        if square < NO_DIRECTION * NO_DIRECTION:
-            row[:] = 0.0
-            continue
-        factor = 1.0 / np.sqrt(square)
-        for i in range(len(row)):
-            row[i] = np.float32(np.float64(row[i]) * factor)
-
-
-@njit(cache=True, nogil=True)
-def add_rows(rows: Floats, total: Doubles) -> None:
-    """Add every row to ``total``, one after the other: the sum does not know where a shard ends."""
-    for r in range(len(rows)):
-        for i in range(len(total)):
-            total[i] += rows[r, i]
 
 
 @njit(cache=True, nogil=True)
 def insert(scores: Floats, ids: Ids, score: np.float32, key: int) -> None:
-    """Put ``key`` where it belongs in a list kept by score, best first, and by id among equal scores.
+    """Insert ``key`` into a list sorted by score, best first, and by id among equal scores.
 
-    A key that is in the list already, which has the same score, changes nothing: so lists may be merged in any
-    order and more than once. The id -1 marks a free place at the end, its score is minus infinity.
+    A key that is already in the list, with the same score, changes nothing, so lists can be merged in any order and
+    more than once. The id -1 marks a free place at the end; its score is a lower bound, often minus infinity.
     """
     place = len(scores)
     while place > 0 and (
@@ -109,7 +44,7 @@ def insert(scores: Floats, ids: Ids, score: np.float32, key: int) -> None:
 
 @njit(cache=True, nogil=True)
 def merge_lists(scores: Floats, ids: Ids, more_scores: Floats, more_ids: Ids) -> None:
-    """Merge the lists ``more`` into ``scores`` and ``ids``, row by row; -1 is no neighbor."""
+    """Merge the lists ``more`` into ``scores`` and ``ids``, row by row; -1 marks a free place."""
     for r in range(len(scores)):
         for c in range(more_ids.shape[1]):
             if more_ids[r, c] >= 0:
@@ -118,7 +53,7 @@ def merge_lists(scores: Floats, ids: Ids, more_scores: Floats, more_ids: Ids) ->
 
 @njit(cache=True, nogil=True)
 def merge_turned(scores: Floats, ids: Ids, more_scores: Floats, more_ids: Ids) -> None:
-    """Merge the lists of the other side into ``scores`` and ``ids``: a neighbor of mine has me as a candidate."""
+    """Merge the lists of the other side, transposed: a row is a candidate of each of its neighbors."""
     for r in range(len(more_ids)):
         for c in range(more_ids.shape[1]):
             if more_ids[r, c] >= 0:
@@ -138,11 +73,11 @@ def screen(
     first_row: int,
     first_column: int,
 ) -> None:
-    """Bring the lists of a tile's rows and columns up to date in one walk over its cells.
+    """Update the neighbor lists of a tile's rows and columns in one pass over its cells.
 
-    ``tile`` (a, b) holds x @ y.T to within ``slack``. A cell is worth its exact product where the tile's value
-    reaches the last score of either list less the slack, so no neighbor can be missed however the matrix
-    product was computed, and the lists hold exact scores alone.
+    ``tile`` (a, b) holds x @ y.T to within ``slack``. The exact product of a cell is computed where the tile's value
+    reaches the last score of either list minus the slack. So no neighbor is missed however the matrix product was
+    computed, and the lists hold exact scores only.
     """
     last_row, last_column = row_scores.shape[1] - 1, column_scores.shape[1] - 1
     gap = np.float32(slack)
@@ -156,7 +91,7 @@ def screen(
         for start in range(0, len(y), BLOCK):
             width = BLOCK
             if start < whole:
-                # Slices of fixed length, so that the compiler sees one vector instruction after the other.
+                # Slices of fixed length, which the compiler turns into vector instructions.
                 part, bounds = cells[start : start + BLOCK], floors[start : start + BLOCK]
                 hits = np.int32(0)
                 for c in range(BLOCK):
@@ -175,30 +110,3 @@ def screen(
                     if in_column:
                         insert(column_scores[c], column_ids[c], score, first_row + r)
                         floors[c] = column_scores[c, last_column] - gap
-
-
-@njit(cache=True, nogil=True)
-def paired_dots(x: Floats, y: Floats, out: Floats) -> None:
-    """Write the exact product of every row of ``x`` with the same row of ``y`` to ``out``."""
-    for p in range(len(x)):
-        out[p] = np.float32(dot(x[p], y[p]))
-
-
-@njit(cache=True, nogil=True)
-def greedy(source: Ids, target: Ids, sources: int, targets: int, chosen: NDArray[np.bool_]) -> None:
-    """Mark each pair, in the order given, whose source and target are both still free."""
-    used_source, used_target = np.zeros(sources, np.bool_), np.zeros(targets, np.bool_)
-    for p in range(len(source)):
-        if not used_source[source[p]] and not used_target[target[p]]:
-            used_source[source[p]] = used_target[target[p]] = True
-            chosen[p] = True
-
-
-@njit(cache=True, nogil=True)
-def listed(ids: Ids, rows: Ids, wanted: Ids, out: NDArray[np.bool_]) -> None:
-    """Say for each pair whether ``wanted`` stands in the list of ``rows``."""
-    for p in range(len(rows)):
-        out[p] = False
-        for c in range(ids.shape[1]):
-            if ids[rows[p], c] == wanted[p]:
-                out[p] = True

@@ -119,4 +119,4 @@ class MiningEvaluator(BaseEvaluator):
 
     def get_config_dict(self) -> dict[str, Any]:
         """Return the settings that change the figures, for the model card."""
-        return {"k": self.config.k, "margin": self.config.margin, "match": self.config.match}
+        return {"k": self.config.k, "margin": self.config.margin}

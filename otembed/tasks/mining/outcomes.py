@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from otembed.mining.mined import Collection
+    from otembed.mining.side import Side
 
 MOST_EXAMPLES = 2000
 """Longer collections are parted into as many groups of lines, so that a report stays small."""
@@ -83,7 +83,7 @@ def best_count(scores: ArrayLike, right: ArrayLike, gold: int) -> int:
     return int(ends[(np.cumsum(hits)[ends] * 2 / (ends + 1 + gold)).argmax()]) + 1
 
 
-def collections_digest(source: Collection, target: Collection, gold: Iterable[tuple[str, str]]) -> str:
+def collections_digest(source: Side, target: Side, gold: Iterable[tuple[str, str]]) -> str:
     """Return a hash of both collections and the known pairs; of vectors without text their number counts."""
     sides = [str(len(side)) if side.lines is None else side.lines.digest() for side in (source, target)]
     return digest_of([*sides, *("\t".join(pair) for pair in sorted(gold))])

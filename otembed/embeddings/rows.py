@@ -1,4 +1,4 @@
-"""One side of a search: its vectors as unit rows, less their mean if they are centered, read block by block."""
+"""Vectors as a search reads them: unit rows, centered on request, block by block."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from otembed.embeddings import row_kernels
 from otembed.embeddings.lines import first_equal
 from otembed.errors import DataError, NumericsError
-from otembed.mining.search import kernels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,22 +19,23 @@ if TYPE_CHECKING:
 
 DIGEST_BYTES = 16
 SCAN_ROWS = 4096
+PAIRS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
-    """Unit vectors of one side.
+class UnitRows:
+    """Rows of unit length.
 
     Parameters
     ----------
     vectors
-        The rows that are searched.
+        The rows in their files.
     mean
-        (d,) float64 mean of all unit rows of the side, added one after the other.
+        (d,) float64 mean of all unit rows, summed row by row.
     digest
-        Hash of the rows: what was found for these rows holds as long as it is the same.
+        Hash of the rows; search results are cached under it.
     centered
-        Whether rows are read less their mean, at unit length again.
+        Whether ``mean`` is subtracted from the rows, which are then scaled to unit length again.
     """
 
     vectors: Vectors
@@ -54,27 +55,27 @@ class Side:
         """Return rows in any order, ready to be multiplied."""
         return self._ready(self.vectors.gather(rows))
 
-    def choose(self, rows: Ids) -> Side:
-        """Return some rows, given in ascending order, as they are among all of the side."""
+    def choose(self, rows: Ids) -> UnitRows:
+        """Return some of the rows, given in ascending order; the mean stays that of all rows."""
         return replace(self, vectors=self.vectors.choose(rows))
 
     def _ready(self, rows: Floats) -> Floats:
-        kernels.scale_to_unit(rows, np.empty(len(rows), np.uint8))
+        row_kernels.scale_to_unit(rows, np.empty(len(rows), np.uint8))
         if self.centered:
-            kernels.center(rows, self.mean)
+            row_kernels.center(rows, self.mean)
         return rows
 
 
 @dataclass(frozen=True)
 class ScanCounts:
-    """Rows left out of a side: zero rows, which stand for lines without text, and repeated ones."""
+    """Rows left out: zero rows, which stand for lines without text, and repeated ones."""
 
     zero: int = 0
     repeated: int = 0
 
 
-def scan(vectors: Vectors, *, drop_repeated: bool = False) -> tuple[Side, ScanCounts]:
-    """Read all vectors once: refuse what cannot be searched, sum and hash the rest.
+def scan(vectors: Vectors, *, drop_repeated: bool = False) -> tuple[UnitRows, ScanCounts]:
+    """Read all vectors once: refuse invalid rows, sum and hash the others.
 
     Parameters
     ----------
@@ -82,14 +83,14 @@ def scan(vectors: Vectors, *, drop_repeated: bool = False) -> tuple[Side, ScanCo
         The rows. Zero rows are left out: :func:`otembed.embeddings.export.write_vectors` writes them for lines
         without text.
     drop_repeated
-        Leave out rows that equal an earlier one, for vectors that come without their lines.
+        Leave out rows that equal an earlier one, for vectors without lines.
 
     Raises
     ------
     NumericsError
         A row holds NaN or infinity.
     DataError
-        No row is left.
+        Every row is zero.
     """
     states = np.empty(len(vectors), np.uint8)
     digests = bytearray()
@@ -99,15 +100,15 @@ def scan(vectors: Vectors, *, drop_repeated: bool = False) -> tuple[Side, ScanCo
             for row in rows:
                 digests += blake2b(row, digest_size=DIGEST_BYTES).digest()
         state = states[start : start + len(rows)]
-        kernels.scale_to_unit(rows, state)
-        bad = state == kernels.NOT_FINITE
+        row_kernels.scale_to_unit(rows, state)
+        bad = state == row_kernels.NOT_FINITE
         if bad.any():
             raise NumericsError(
                 f"{vectors.name}: NaN, infinity or too large a number in row "
                 f"{vectors.row_number(start + int(bad.argmax()))} (counted from 1)",
-                "Embed that line again, or leave it out on both files.",
+                "Embed that line again, or remove it from the lines and the vectors.",
             )
-    kept = states == kernels.GOOD
+    kept = states == row_kernels.GOOD
     zero, repeated = int((~kept).sum()), 0
     if drop_repeated:
         first = first_equal(np.frombuffer(digests, np.uint64).reshape(-1, 2)) == np.arange(len(states))
@@ -120,6 +121,15 @@ def scan(vectors: Vectors, *, drop_repeated: bool = False) -> tuple[Side, ScanCo
     for start in range(0, len(chosen), SCAN_ROWS):
         rows = chosen.read(start, start + SCAN_ROWS)
         digest.update(rows.data)
-        kernels.scale_to_unit(rows, states[: len(rows)])
-        kernels.add_rows(rows, total)
-    return Side(chosen, total / len(chosen), digest.hexdigest()), ScanCounts(zero, repeated)
+        row_kernels.scale_to_unit(rows, states[: len(rows)])
+        row_kernels.add_rows(rows, total)
+    return UnitRows(chosen, total / len(chosen), digest.hexdigest()), ScanCounts(zero, repeated)
+
+
+def paired_cosines(source: UnitRows, target: UnitRows, rows: Ids, columns: Ids) -> Floats:
+    """Return the cosines (p,) of pairs of rows, summed in the order of the search."""
+    cosines = np.empty(len(rows), np.float32)
+    for start in range(0, len(rows), PAIRS_AT_ONCE):
+        part = slice(start, start + PAIRS_AT_ONCE)
+        row_kernels.paired_dots(source.gather(rows[part]), target.gather(columns[part]), cosines[part])
+    return cosines

@@ -1,0 +1,33 @@
+"""Compiled loops of pairing: one-to-one selection, and lookups in neighbor lists."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numba import njit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Ids = NDArray[np.int64]
+
+
+@njit(cache=True, nogil=True)
+def greedy(source: Ids, target: Ids, sources: int, targets: int, chosen: NDArray[np.bool_]) -> None:
+    """Mark each pair, in the given order, if its source and its target are both still free."""
+    used_source, used_target = np.zeros(sources, np.bool_), np.zeros(targets, np.bool_)
+    for p in range(len(source)):
+        if not used_source[source[p]] and not used_target[target[p]]:
+            used_source[source[p]] = used_target[target[p]] = True
+            chosen[p] = True
+
+
+@njit(cache=True, nogil=True)
+def listed(ids: Ids, rows: Ids, wanted: Ids, out: NDArray[np.bool_]) -> None:
+    """Write for each pair whether ``wanted`` is in the neighbor list of ``rows``."""
+    for p in range(len(rows)):
+        out[p] = False
+        for c in range(ids.shape[1]):
+            if ids[rows[p], c] == wanted[p]:
+                out[p] = True

@@ -1,0 +1,97 @@
+"""The neighbors of both sides, by the method and the executor that the settings choose."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from otembed.embeddings.cache import make_cache_folder
+from otembed.mining.search.approximate import approximate_neighbors, choose_method
+from otembed.mining.search.exact import exact_neighbors
+from otembed.mining.search.plan import plan_search
+from otembed.runtime.executors import LocalExecutor
+from otembed.runtime.processors import available_workers
+from otembed.runtime.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from otembed.config.mining import MiningConfig
+    from otembed.embeddings.rows import UnitRows
+    from otembed.mining.search.neighbors import Neighbors
+    from otembed.runtime.work import Executor
+
+logger = logging.getLogger(__name__)
+
+STATE_SCHEMA = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Neighbors of both sides, the method that found them, and its recall; None for the exact method."""
+
+    forward: Neighbors
+    backward: Neighbors
+    method: str
+    recall: float | None
+
+
+def search(
+    source: UnitRows,
+    target: UnitRows,
+    config: MiningConfig,
+    *,
+    cache: str | Path | None,
+    executor: Executor | None = None,
+    progress: Progress = silent,
+) -> Found:
+    """Return the neighbors of both sides, resuming from what the cache holds of the same search.
+
+    If both sides are arrays in memory, nothing about them is written to disk. An index is always built and queried in
+    this process.
+    """
+    rows, columns = len(source), len(target)
+    method = choose_method(config.search, rows, columns)
+    workers = config.workers or available_workers()
+    plan = plan_search(
+        rows, columns, source.vectors.dimension, config.k, method, workers=workers, memory_gb=config.memory_gb
+    )
+    state_file = index_folder = None
+    if any(part.array is None for each in (source, target) for part in each.vectors.parts):
+        key = (STATE_SCHEMA, source.digest, target.digest, source.centered, config.k, method)
+        name = blake2b(repr(key).encode(), digest_size=16).hexdigest()
+        state_file = make_cache_folder(cache, "searches") / f"{name}.npz"
+        index_folder = None if method == "exact" else make_cache_folder(cache, "indexes")
+    remote = executor if executor is not None and executor.remote else None
+    if method == "exact":
+        forward, backward = exact_neighbors(
+            source,
+            target,
+            config.k,
+            executor=remote or LocalExecutor(plan.workers),
+            tiling=plan.tiling,
+            state_file=state_file,
+            progress=progress,
+        )
+        return Found(forward, backward, method, None)
+    if remote is not None:
+        logger.info("the index (%s) is built and queried in this process, not by engine %s", method, config.engine)
+    forward, backward, recall = approximate_neighbors(
+        source,
+        target,
+        config.k,
+        method,
+        workers=plan.workers,
+        cache=index_folder,
+        state_file=state_file,
+        progress=progress,
+    )
+    if recall < config.min_recall:
+        logger.warning(
+            "recall %.3f is below %.3f: pairs are missed and margins are inaccurate; set search: exact, or another index",
+            recall,
+            config.min_recall,
+        )
+    return Found(forward, backward, method, recall)

@@ -1,0 +1,233 @@
+"""One side of a run, from what the user gives to unit rows that can be searched: lines, vectors, or both."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from otembed.config.mining import CENTER_FROM, MiningConfig
+from otembed.data.language import LanguageFilter
+from otembed.embeddings.embed import embed_lines
+from otembed.embeddings.lines import Lines, check_two_sides, read_side
+from otembed.embeddings.rows import UnitRows, scan
+from otembed.embeddings.vectors import Vectors, array_vectors, open_vectors
+from otembed.errors import ConfigError, DataError
+from otembed.runtime.executors import LocalExecutor
+from otembed.runtime.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sentence_transformers import SentenceTransformer
+
+    from otembed.runtime.work import Executor
+
+logger = logging.getLogger(__name__)
+
+Place = str | Path | Iterable[str] | np.ndarray
+VectorPlace = str | Path | np.ndarray
+VECTOR_SUFFIX = ".npy"
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One side of a run.
+
+    Parameters
+    ----------
+    lines
+        Its distinct usable lines; None for vectors without text.
+    vectors
+        One vector for each line; None until the lines are embedded.
+    left_out
+        Rows of vectors without text that are left out, by reason.
+
+    ``rows``, the unit rows that are searched, exist once :meth:`scanned` has read all vectors.
+    """
+
+    lines: Lines | None
+    vectors: Vectors | None = None
+    left_out: dict[str, int] = field(default_factory=dict)
+    unit_rows: UnitRows | None = None
+
+    @property
+    def name(self) -> str:
+        """Name in messages."""
+        named = self.lines or self.vectors
+        return "" if named is None else named.name
+
+    @property
+    def rows(self) -> UnitRows:
+        """The unit rows, one for each line, or for each distinct vector that is not zero."""
+        if self.unit_rows is None:
+            raise RuntimeError(f"{self.name} has not been scanned")
+        return self.unit_rows
+
+    @property
+    def known_vectors(self) -> Vectors:
+        """The vectors, once they are given or embedded."""
+        if self.vectors is None:
+            raise RuntimeError(f"{self.name} has not been embedded")
+        return self.vectors
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        """What was read and what was left out, for reports."""
+        if self.lines is not None:
+            return {"name": self.name, **self.lines.counts.as_dict()}
+        read = 0 if self.vectors is None else len(self.vectors)
+        return {
+            "name": self.name,
+            "read": read,
+            "kept": read - sum(self.left_out.values()),
+            "dropped": self.left_out,
+        }
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.rows)
+
+    def id_of(self, row: int) -> int | str:
+        """Return the id of a row: that of its line, or its number in the file of vectors, counted from 1."""
+        return self.rows.vectors.row_number(row) if self.lines is None else self.lines.id_of(row)
+
+    def text_of(self, row: int) -> str:
+        """Return the text of a row, '' if there is none."""
+        return "" if self.lines is None else self.lines[row]
+
+    def embedded(
+        self,
+        encoder: SentenceTransformer | None,
+        config: MiningConfig,
+        *,
+        cache: str | Path | None = None,
+        executor: Executor | None = None,
+        load_as: str | None = None,
+        device: str | None = None,
+        progress: Progress = silent,
+    ) -> Side:
+        """Return the side with vectors: its own, or those of its lines by ``encoder``."""
+        if self.vectors is not None or self.lines is None or encoder is None:
+            return self
+        vectors = embed_lines(
+            self.lines,
+            encoder,
+            cache=cache,
+            prompt=config.prompt,
+            prompt_name=config.prompt_name,
+            truncate_dim=config.truncate_dim,
+            precision=config.precision,
+            batch_size=config.batch_size,
+            executor=executor or LocalExecutor(1),
+            load_as=load_as,
+            device=device,
+            progress=progress,
+        )
+        return replace(self, vectors=vectors)
+
+    def scanned(self) -> Side:
+        """Return the side with unit rows, after one pass that checks all vectors.
+
+        Raises
+        ------
+        NumericsError
+            A vector holds NaN or infinity.
+        DataError
+            A line with text has a zero vector, or all vectors are zero.
+        """
+        rows, left_out = scan(self.known_vectors, drop_repeated=self.lines is None)
+        if self.lines is not None and left_out.zero:
+            raise DataError(
+                f"{self.name}: {left_out.zero} lines with text have a zero vector",
+                "Embed these lines again.",
+            )
+        return replace(
+            self, unit_rows=rows, left_out={key: value for key, value in vars(left_out).items() if value}
+        )
+
+    def centered(self, mean: np.ndarray | None = None) -> Side:
+        """Return the side with a mean subtracted from its rows; by default their own."""
+        rows = self.rows
+        return replace(self, unit_rows=replace(rows, mean=rows.mean if mean is None else mean, centered=True))
+
+
+def open_sides(
+    source: Place,
+    target: Place,
+    source_vectors: VectorPlace | None,
+    target_vectors: VectorPlace | None,
+    config: MiningConfig,
+) -> tuple[Side, Side]:
+    """Read the lines and open the vectors of both sides; errors as in :func:`otembed.mining.mine.mine_bitext`."""
+    if isinstance(source, str | Path) and isinstance(target, str | Path):
+        check_two_sides(source, target)
+    filters = [
+        None if code is None else LanguageFilter(code, config.min_language_probability)
+        for code in (config.source_language, config.target_language)
+    ]
+    return (
+        _open(source, source_vectors, "source", config, filters[0]),
+        _open(target, target_vectors, "target", config, filters[1]),
+    )
+
+
+def _open(
+    place: Place, vectors: VectorPlace | None, name: str, config: MiningConfig, language: LanguageFilter | None
+) -> Side:
+    if isinstance(place, np.ndarray) or (isinstance(place, str | Path) and str(place).endswith(VECTOR_SUFFIX)):
+        if vectors is not None:
+            raise ConfigError(f"{name}: vectors are given twice", f"Pass the lines, and {name}_vectors for them.")
+        if language is not None:
+            raise ConfigError(
+                f"{name}_language is {language.language!r}, but the {name} has vectors without text",
+                f"Pass the lines, and {name}_vectors for them.",
+            )
+        return Side(None, _open_vectors(place, name, config))
+    lines = read_side(place, name=name, max_characters=config.max_characters, language=language)
+    if vectors is None:
+        return Side(lines)
+    opened = _open_vectors(vectors, name, config)
+    if len(opened) != lines.counts.read:
+        raise DataError(
+            f"{lines.name} has {lines.counts.read} lines, but {opened.name} has {len(opened)} rows",
+            "Give one row for each line, empty lines included.",
+        )
+    return Side(lines, opened.choose(lines.ids - 1))
+
+
+def _open_vectors(place: VectorPlace, name: str, config: MiningConfig) -> Vectors:
+    if isinstance(place, np.ndarray):
+        return array_vectors(place, f"{name} vectors")
+    return open_vectors(place, dimension=config.vector_dimension, dtype=config.vector_dtype)
+
+
+def load_encoder(
+    model: SentenceTransformer | str | Path | None, sides: Sequence[Side], device: str | None = None
+) -> SentenceTransformer | None:
+    """Return the encoder, loaded if it is a name; None if no side needs one."""
+    if all(each.vectors is not None for each in sides):
+        return None
+    if model is None:
+        raise ConfigError(
+            "a side has lines without vectors, and no model is given",
+            "Give --model NAME, or vectors of both sides.",
+        )
+    if not isinstance(model, str | Path):
+        return model
+    from otembed.models import load_model
+
+    return load_model(model, device=device)
+
+
+def center_both(left: Side, right: Side, center: bool | None) -> tuple[Side, Side]:
+    """Return both sides centered, or unchanged; ``None`` decides by the number of lines."""
+    if center is None:
+        center = min(len(left), len(right)) >= CENTER_FROM
+        if not center:
+            logger.info("not centered: a side has fewer than %d lines", CENTER_FROM)
+    return (left.centered(), right.centered()) if center else (left, right)
