@@ -1,4 +1,4 @@
-"""Values that the shell offers on TAB: names and choices that otembed knows; loads no torch."""
+"""Shell completion of names and choices, without importing torch."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 OFFLINE_MODEL = "offline:multilingual-e5-small"
-# bash takes these for ends of words, and replaces what stands behind the last one.
+# bash splits words at these characters, and replaces only what follows the last one.
 BASH_BREAKS = ("=", ":", "@")
 
 BASH = "complete_bash"
-# Longer descriptions would be broken into lines, which zsh shows badly.
+# zsh does not display wrapped descriptions well.
 DESCRIPTION_WIDTH = 60
 
 
 def complete(app: Callable[[], Any]) -> None:
-    """Run ``app``; where bash asks it for completions, undo that bash splits words at ``=``, ``:`` and ``@``.
+    """Run ``app``; for bash completion, first undo bash's word splitting at ``=``, ``:`` and ``@``.
 
-    ``--pairs en-sw=starter:en`` arrives as six words. Joined again, the value is one word of its option; printed is
-    then what stands behind its last break, as bash replaces no more.
+    ``--pairs en-sw=starter:en`` arrives as six words. They are joined into one value, and only the part after its last
+    break is printed, since that is what bash replaces.
     """
     if os.environ.get("_OTEMBED_COMPLETE") != BASH:
         app()
@@ -41,7 +41,7 @@ def complete(app: Callable[[], Any]) -> None:
 
 
 def joined_words(line: str, current: int) -> tuple[list[str], str]:
-    """Return the words up to the current one without bash's splits, and what of the last one stays as typed."""
+    """Return the words up to the current one without bash's splits, and the part of the last one that bash keeps."""
     given = line.split()
     given = [*given[:current], given[current] if current < len(given) else ""]
     words: list[str] = []
@@ -64,7 +64,7 @@ def choice_values(*choices: str) -> Callable[[str], list[str]]:
 
 
 def mining_values(name: str) -> Callable[[str], list[str]]:
-    """Return a completion of what the type ``name`` of :mod:`otembed.config.mining` allows."""
+    """Return a completion of the choices of type ``name`` in :mod:`otembed.config.mining`."""
 
     def values(incomplete: str) -> list[str]:
         from otembed.config import mining as config_mining
@@ -75,7 +75,7 @@ def mining_values(name: str) -> Callable[[str], list[str]]:
 
 
 def preset_values(incomplete: str) -> list[tuple[str, str]]:
-    """Return presets with the line that says what each is for."""
+    """Return the presets with their first line as description."""
     from otembed.config.io import preset_names, preset_text
 
     names = _fitting(preset_names(), incomplete)
@@ -84,7 +84,7 @@ def preset_values(incomplete: str) -> list[tuple[str, str]]:
 
 
 def model_values(incomplete: str) -> list[str]:
-    """Return the offline encoder; where it does not fit, the shell offers files."""
+    """Return the offline encoder; otherwise the shell completes files."""
     return _fitting([OFFLINE_MODEL], incomplete)
 
 

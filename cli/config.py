@@ -10,17 +10,17 @@ import typer
 
 from .options import JsonDocument, Preset, Settings, refuse_taken
 
-INIT_HELP = """Write a YAML file of every setting of otembed train, each with what it does and may be.
+INIT_HELP = """Write a YAML file of all settings of otembed train, with descriptions, allowed values and defaults.
 
-Printed on stdout without FILE. The file is a valid CONFIG as it is: put your parallel text under pairs, change what
-you like, delete what you leave alone.
+Without FILE it is printed to stdout. The file is a valid CONFIG: set your parallel text under pairs, change settings
+as needed, and delete the rest.
 """
-SHOW_HELP = """Print the settings of a run as otembed train would merge them, each with its origin.
+SHOW_HELP = """Print the settings as otembed train merges them, each with its origin.
 
-Settings: defaults < --preset < CONFIG < --set. The output is YAML, the origins are comments: default, preset
+Precedence: defaults < --preset < CONFIG < --set. The output is YAML with the origins as comments: default, preset
 NAME, CONFIG:line or --set.
 """
-SCHEMA_HELP = """Print the JSON Schema (draft 2020-12) of CONFIG files, for editors that complete and check YAML.
+SCHEMA_HELP = """Print the JSON Schema (draft 2020-12) of CONFIG files, for completion and validation in editors.
 
 With the YAML language server: otembed config schema > otembed.schema.json, and as the first line of CONFIG
 # yaml-language-server: $schema=otembed.schema.json
@@ -49,15 +49,15 @@ def init_command(
     from otembed.results import write_text
 
     tree = read_preset(preset) if preset else {}
-    head = "Settings of otembed train" + (f", from the preset {preset}" if preset else "") + "."
+    head = "Settings of otembed train" + (f", preset {preset}" if preset else "") + "."
     if not tree.get("pairs"):
-        head += "\nThe pair below is text that ships with otembed: name your own files in its place."
+        head += "\nThe pair below is text that ships with otembed: replace it with your own files."
     text = settings_template(train_config(NO_PAIRS, tree), head=head)
     if file is None:
         typer.echo(text, nl=False)
     else:
         write_text(file, text)
-        typer.echo(f"{file}: edit it, then: otembed train {file}", err=True)
+        typer.echo(f"wrote {file}; edit it, then run: otembed train {file}", err=True)
 
 
 @app.command("show", help=SHOW_HELP)
@@ -72,7 +72,7 @@ def show_command(
 
     resolved = resolve_settings(config, preset=preset, assignments=settings or [])
     if "pairs" not in resolved.settings:
-        typer.echo("no parallel text is named yet: add pairs to CONFIG, or --pairs to otembed train", err=True)
+        typer.echo("pairs is not set: add it to CONFIG, or pass --pairs to otembed train", err=True)
     typer.echo(resolved.to_json() if as_json else resolved.to_yaml(), nl=False)
 
 

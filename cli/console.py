@@ -1,4 +1,4 @@
-"""Where the command line speaks: data on stdout, all else on stderr."""
+"""Consoles and logging of the command line: data on stdout, everything else on stderr."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 LIBRARIES = ("sentence_transformers", "transformers", "datasets", "huggingface_hub", "accelerate", "httpx", "torch")
+EVALUATORS = ("retrieval", "word_alignment", "mining")
 
 
 def error_console() -> Console:
@@ -21,7 +22,7 @@ def error_console() -> Console:
 
 
 def data_console() -> Console:
-    """Return a console on stdout, 100 columns wide where it is no terminal."""
+    """Return a console on stdout, 100 columns wide if it is not a terminal."""
     from rich.console import Console
 
     console = Console(highlight=False)
@@ -31,14 +32,15 @@ def data_console() -> Console:
 
 
 def set_up_logging(console: Console) -> None:
-    """Send otembed's log lines to ``console``; of the libraries below it only errors."""
+    """Send otembed's log messages to ``console``, and only errors of other libraries."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     rank = os.environ.get("RANK", "0")
     logger = logging.getLogger("otembed")
     logger.setLevel(logging.INFO if rank == "0" else logging.ERROR)
     logger.handlers = [_ConsoleHandler(console)]
     logger.propagate = False
-    logging.getLogger("otembed.evaluation").setLevel(logging.WARNING)
+    for task in EVALUATORS:  # the training log shows the scores of evaluators
+        logging.getLogger(f"otembed.tasks.{task}").setLevel(logging.WARNING)
     if os.environ.get("OTEMBED_DEBUG") == "1":
         return
     warnings.simplefilter("ignore")
@@ -48,7 +50,7 @@ def set_up_logging(console: Console) -> None:
 
 
 def silence_progress_bars() -> None:
-    """Switch off the libraries' own bars: otembed shows one of its own."""
+    """Disable the progress bars of other libraries; otembed shows its own."""
     from datasets.utils.tqdm import disable_progress_bars
     from transformers.utils.logging import disable_progress_bar
 

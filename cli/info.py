@@ -1,4 +1,4 @@
-"""``otembed info``: what is installed here, and whether it works."""
+"""``otembed info``: the installation, and a self-test."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from .options import JsonDocument
 
 HELP = """Show versions, devices, threads, extras and caches; --markdown for a bug report.
 
---check runs a self-test of seconds instead, without any download: the solver against POT, FAISS and the search of
-mining against numpy, a training step of a tiny random encoder, saving and loading. Exit code 1 if a check fails.
+--check instead runs a self-test that takes seconds and downloads nothing: the solver against POT, FAISS and the
+mining search against numpy, a training step of a tiny random encoder, saving and loading. Exit code 1 on failure.
 """
 
 
@@ -22,10 +22,10 @@ def info_command(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")] = False,
     as_json: JsonDocument = False,
 ) -> None:
-    """Look, print; or check, print."""
+    """Print the installation, or run the self-test."""
     if markdown and (as_json or check):
         raise ConfigError(
-            f"--markdown and {'--json' if as_json else '--check'} exclude each other", "Leave one of the two out."
+            f"--markdown and {'--json' if as_json else '--check'} are mutually exclusive", "Use only one of them."
         )
     if check:
         _check(as_json)
@@ -50,7 +50,7 @@ def _check(as_json: bool) -> None:
     from .console import error_console, set_up_logging
 
     set_up_logging(error_console())
-    logging.getLogger("otembed").setLevel(logging.WARNING)  # the checks themselves are what is shown
+    logging.getLogger("otembed").setLevel(logging.WARNING)  # show only the checks themselves
     from otembed.diagnostics.selftest import SelfTest, run_checks
 
     checks: list[Any] = []

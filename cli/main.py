@@ -29,7 +29,7 @@ app = typer.Typer(
 )
 app.command("train", help=train.HELP)(train.train_command)
 app.command("align", help=align.HELP, no_args_is_help=True)(align.align_command)
-app.add_typer(evaluate.app, name="eval", help="Measure any model that SentenceTransformer loads.")
+app.add_typer(evaluate.app, name="eval", help="Evaluate any model that SentenceTransformer loads.")
 app.command("compare", help=compare.HELP, no_args_is_help=True)(compare.compare_command)
 app.command("mine", cls=MiningCommand, help=mine.HELP, no_args_is_help=True)(mine.mine_command)
 app.command("embed", cls=MiningCommand, help=embed.HELP, no_args_is_help=True)(embed.embed_command)
@@ -58,8 +58,8 @@ def _root(
 def main() -> NoReturn:
     """Run the command line.
 
-    Exit codes: 0 done, 1 the answer is no, 2 bad input or failure, 130 interrupted. With
-    ``OTEMBED_DEBUG=1`` errors keep their traceback.
+    Exit codes: 0 success, 1 negative result, 2 bad input or failure, 130 interrupted. With
+    ``OTEMBED_DEBUG=1`` errors show their traceback.
     """
     if os.environ.get("OTEMBED_DEBUG") == "1":
         complete(app)

@@ -1,4 +1,4 @@
-"""What several commands parse alike."""
+"""Options and parsers shared by several commands."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ DECODINGS = ("mutual", "threshold", "grow-diag", "grow-diag-final-and")
 
 Preset = Annotated[
     str | None,
-    typer.Option(help="Shipped settings to start from; see otembed presets.", autocompletion=preset_values),
+    typer.Option(help="Preset to start from; see otembed presets.", autocompletion=preset_values),
 ]
 
-# Of every command that evaluates a model or prints a document.
+# Shared by commands that evaluate a model or print a document.
 ModelArgument = Annotated[
     str,
     typer.Argument(
@@ -33,20 +33,25 @@ ModelArgument = Annotated[
         autocompletion=model_values,
     ),
 ]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps; the best there is without it.")]
-PromptName = Annotated[str | None, typer.Option(help="One of the model's prompts, such as query.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps. [default: the best available device]")]
+PromptName = Annotated[str | None, typer.Option(help="Name of the model's prompt to prepend, such as query.")]
 JsonDocument = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-ReportFile = Annotated[Path | None, typer.Option("--output", "-o", help="Write the report here as JSON.")]
+ReportFile = Annotated[Path | None, typer.Option("--output", "-o", help="Write the report to this file as JSON.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace the file of --output.")]
-SentencesAtATime = Annotated[int, typer.Option("--batch-size", min=1, help="Sentences encoded at a time.")]
+SentencesAtATime = Annotated[
+    int, typer.Option("--batch-size", min=1, help="Maximum number of sentences per encoded batch.")
+]
 
-# Of the commands that align words.
-Layer = Annotated[str | None, typer.Option(metavar="N|auto", help="Layer; the stored or best one without.")]
+# Shared by commands that align words.
+Layer = Annotated[
+    str | None,
+    typer.Option(metavar="N|auto", help="Hidden layer. [default: auto, stored with the model or else chosen]"),
+]
 Unit = Annotated[
     str | None,
     typer.Option(metavar="word|token", help="What is aligned.", autocompletion=choice_values(*ALIGNMENT_UNITS)),
 ]
-LinkThreshold = Annotated[float | None, typer.Option(help="Least probability of a link beyond the mutual ones.")]
+LinkThreshold = Annotated[float | None, typer.Option(help="Minimum probability of a link beyond the mutual ones.")]
 AlignerSettings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as epsilon=0.05.")
 ]
@@ -68,26 +73,28 @@ def named_pairs(values: list[str], flag: str) -> dict[str, str]:
     for value in values:
         pair, equals, place = value.partition("=")
         if not equals or not pair or not place:
-            raise ConfigError(f"{flag} {value!r} names no language pair", f"Write {flag} en-sw=FILE.")
+            raise ConfigError(f"{flag} {value!r} does not name a language pair", f"Use {flag} en-sw=FILE.")
         if pair in named:
-            raise ConfigError(f"{flag} names {pair} twice", "Join the files, or name the second pair otherwise.")
+            raise ConfigError(f"{flag} names {pair} twice", "Concatenate the files.")
         named[pair] = place
     return named
 
 
 def refuse_taken(output: Path, *, force: bool, flag: str = "--output") -> None:
-    """Refuse a folder, a file that ``--force`` does not let go, and a place that is not writable."""
+    """Reject a folder, an existing file without ``--force``, and a path that is not writable."""
     if output.is_dir():
-        raise ConfigError(f"{flag} {output} is a folder", "Give the name of a file.")
+        raise ConfigError(f"{flag} {output} is a folder", "Use a file name.")
     above = next(each for each in output.absolute().parents if each.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
-        raise ConfigError(f"{flag} {output} cannot be written: {above} takes no files", "Choose another folder.")
+        raise ConfigError(
+            f"cannot write {flag} {output}: {above} is not a writable folder", "Choose another folder."
+        )
     if output.exists() and not force:
-        raise ConfigError(f"{flag} {output} is there already", "Choose another name, or add --force to replace it.")
+        raise ConfigError(f"{flag} {output} already exists", "Choose another name, or add --force to replace it.")
 
 
 def check_choice(value: str | None, choices: tuple[str, ...], flag: str) -> None:
-    """Refuse a value that is none of ``choices``, before anything slow is imported."""
+    """Reject a value that is not in ``choices``, before any slow import."""
     if value is not None and value not in choices:
         raise ConfigError(f"{flag} {value!r} is unknown", did_you_mean(value, choices))
 
@@ -99,7 +106,7 @@ def layer_number(value: str, flag: str) -> int | str:
     try:
         return int(value)
     except ValueError:
-        raise ConfigError(f"{flag} {value!r} is no layer", "Give a number, or auto.") from None
+        raise ConfigError(f"{flag} {value!r} is not a layer", "Use a number or auto.") from None
 
 
 def alignment_config(
@@ -121,11 +128,11 @@ def number_or_none(value: str, flag: str) -> float | None:
     """Read a number, or ``none`` for no limit."""
     if value.strip().lower() == "none":
         return None
-    hint = f"Write {flag} NUMBER or {flag} none."
+    hint = f"Use {flag} NUMBER or {flag} none."
     try:
         number = float(value)
     except ValueError as error:
-        raise ConfigError(f"{flag} {value!r} is no number", hint) from error
+        raise ConfigError(f"{flag} {value!r} is not a number", hint) from error
     if not math.isfinite(number):
         raise ConfigError(f"{flag} {value!r} is not finite", hint)
     return number
@@ -140,7 +147,7 @@ def language_pair(value: str | None, flag: str) -> tuple[str, str] | None:
     codes = value.split("-")
     if len(codes) != 2 or not all(LANGUAGE_CODE.fullmatch(code) for code in codes):
         raise ConfigError(
-            f"{flag} {value!r} is no pair of languages",
-            "Write two language codes joined by '-', as in sw-en or zh_Hant-en.",
+            f"{flag} {value!r} is not a language pair",
+            "Use two language codes joined by '-', as in sw-en or zh_Hant-en.",
         )
     return codes[0].replace("_", "-"), codes[1].replace("_", "-")

@@ -1,4 +1,4 @@
-"""``otembed presets``: the recipes that ship with otembed."""
+"""``otembed presets``: the presets that ship with otembed."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import typer
 
 from .completion import preset_values
 
-HELP = "List the shipped presets, or print one as YAML to start from."
+HELP = "List the presets, or print one as YAML."
 
 
 def presets_command(
     name: Annotated[
-        str | None, typer.Argument(help="Preset to print; all names without it.", autocompletion=preset_values)
+        str | None, typer.Argument(help="Preset to print. [default: list all]", autocompletion=preset_values)
     ] = None,
 ) -> None:
     """Print preset names, or one preset."""

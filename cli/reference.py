@@ -17,13 +17,14 @@ WIDTH = 100
 HEAD = """\
 # Command line
 
-What `otembed COMMAND --help` says, written by `make docs`. Data goes to stdout, all else to stderr. Exit codes: 0 done, 1 the
-answer is no, 2 bad input or failure, 130 interrupted. `NO_COLOR` is respected, `OTEMBED_DEBUG=1` keeps tracebacks.
+The output of `otembed COMMAND --help`, written by `make docs`. Data goes to stdout, everything else to stderr. Exit codes:
+0 success, 1 negative result, 2 bad input or failure, 130 interrupted. `NO_COLOR` is respected; `OTEMBED_DEBUG=1` shows
+tracebacks.
 """
 
 
 def reference() -> str:
-    """Return the document: contents, then the help of each command in a block of fixed width, without color."""
+    """Return the document: contents, then the help of each command as plain text of fixed width."""
     parts = list(_commands())
     contents = "".join(f"- [`{name}`](#{name.replace(' ', '-')})\n" for name, _ in parts)
     blocks = (f"## {name}\n\n```text\n{text}\n```\n" for name, text in parts)
@@ -37,7 +38,7 @@ def _commands() -> Iterator[tuple[str, str]]:
 
 
 def _walk(command: Any, name: str, parent: Any) -> Iterator[tuple[str, str]]:
-    """Return the help of a command and of those below it; the names of options never depend on the terminal."""
+    """Return the help of a command and its subcommands, independent of the terminal."""
     context = command.context_class(command, info_name=name.rpartition(" ")[2], parent=parent, **_settings(command))
     lines = (line.rstrip() for line in command.get_help(context).splitlines())
     yield name, "\n".join(lines).strip("\n")

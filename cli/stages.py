@@ -1,4 +1,4 @@
-"""How far a long stage is, on stderr: one moving line on a terminal, a plain line now and then elsewhere."""
+"""Progress of long stages on stderr: one updating line on a terminal, occasional plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PLAIN_SECONDS = 10.0
 
 
 class StageProgress:
-    """Called with a stage, what is done and all there is; shows share, speed and time left."""
+    """Called with a stage, the items done and their total; shows percentage, speed and time left."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = sys.stderr if stream is None else stream
@@ -26,11 +26,11 @@ class StageProgress:
         self.stage = ""
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        """Show a line if the last one is old enough, or the stage is done."""
+        """Show a line if enough time has passed, or the stage is done."""
         now = monotonic()
         if stage != self.stage:
             self.stage, self.started, self.first = stage, now, done
-            # A stage that takes no longer than this says nothing on the way.
+            # Short stages show no intermediate lines.
             self.shown = now
         pause = TERMINAL_SECONDS if self.on_terminal else PLAIN_SECONDS
         if now - self.shown < pause and done < total:

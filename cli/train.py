@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 HELP = """Fine-tune a multilingual encoder on parallel text.
 
-Parallel text is named by language pair, --pairs en-sw=FILE, once for each pair: TSV, CSV, JSONL, parquet,
-TMX, PO/MO (plain or .gz .bz2 .xz .zst), two plain files A,B, a saved dataset folder, hub:OWNER/NAME, or
-starter:en-sw, the text that ships with otembed.
+Pass parallel text as --pairs en-sw=FILE, once per language pair: TSV, CSV, JSONL, parquet, TMX, PO/MO (plain or
+.gz .bz2 .xz .zst), two plain files A,B, a saved dataset folder, hub:OWNER/NAME, or starter:en-sw, the text that
+ships with otembed.
 
-Settings: defaults < --preset < CONFIG < --set < the other options. The run folder gets config.yaml (a valid
+Precedence: defaults < --preset < CONFIG < --set < other options. The run folder receives config.yaml (a valid
 CONFIG), metrics.jsonl, results.json, environment.json and model/, which plain SentenceTransformer loads.
 
 Several processes: torchrun --nproc-per-node 2 --no-python otembed train ...
 """
 
-# Flags that stand for one setting: parameter name to its path in the configuration.
+# Options for single settings: parameter name to path in the configuration.
 _SETTINGS = {
     "model": ("model", "name"),
     "device": ("model", "device"),
@@ -62,14 +62,15 @@ def train_command(
         typer.Option(
             "--held-out",
             metavar="XX-YY=FILE",
-            help="Pairs to evaluate on instead of a part of --pairs.",
+            help="Pairs to evaluate on, instead of setting some of --pairs aside.",
             autocompletion=pair_values,
         ),
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            help="Hub name, folder or offline:multilingual-e5-small (the default).", autocompletion=model_values
+            help="Hub name, folder or offline:multilingual-e5-small. [default: offline:multilingual-e5-small]",
+            autocompletion=model_values,
         ),
     ] = None,
     output: Annotated[str | None, typer.Option("--output", "-o", metavar="RUN", help="Run folder.")] = None,
@@ -77,23 +78,30 @@ def train_command(
     freeze: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="PART", help="Part not to train: embeddings, layers:N, or none for nothing; repeat for more."
+            metavar="PART", help="Part that is not trained: embeddings, layers:N, or none; repeat for more."
         ),
     ] = None,
-    epochs: Annotated[float | None, typer.Option(help="Passes over the pairs.")] = None,
-    max_steps: Annotated[int | None, typer.Option(help="Optimizer steps; replaces --epochs.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Sentence pairs a batch.")] = None,
-    learning_rate: Annotated[float | None, typer.Option("--learning-rate", "--lr", help="Peak rate.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Most pairs used of each file.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the training pairs (num_train_epochs).")] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Number of optimizer steps; overrides --epochs.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Sentence pairs per batch and device (per_device_train_batch_size).")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", "--lr", help="Peak learning rate.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Maximum number of pairs per file.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
     device: Device = None,
     settings: Settings = None,
     resume: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Go on with a run that was cut, with its own settings.")
+        Path | None, typer.Option(metavar="RUN", help="Resume an interrupted run with its own settings.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in the run folder.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Count, take three real steps, estimate; write nothing.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Read the data, run a few steps and estimate time and memory; write nothing."
+        ),
     ] = False,
     as_json: JsonDocument = False,
 ) -> None:
@@ -101,7 +109,9 @@ def train_command(
     given = {name: value for name, value in locals().items() if name in _SETTINGS and value is not None}
     others = (config, preset, pairs, held_out, freeze, settings)
     if resume is not None and (given or overwrite or dry_run or any(others)):
-        raise ConfigError("--resume takes its settings from the run", "Give --resume RUN alone.")
+        raise ConfigError(
+            "--resume cannot be combined with settings: they come from the run", "Use --resume RUN alone."
+        )
     layers: list[dict[str, Any]] = []
     if resume is None:
         layers = _layers(config, preset, settings or [], given, pairs or [], held_out or [], freeze)
@@ -173,7 +183,7 @@ def _run(
 
 @contextmanager
 def _progress(console: Console) -> Iterator[list[Any]]:
-    """Show a progress bar on terminals, closed whatever happens."""
+    """Show a progress bar on terminals, and always close it."""
     if not sys.stderr.isatty() or os.environ.get("RANK", "0") != "0":
         yield []
         return

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import field, fields, is_dataclass
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any, TypeVar, dataclass_transform, get_args, get_type_hints
 
 from pydantic import ConfigDict, Field, ValidationError
@@ -44,6 +46,14 @@ _TAG = "<"
 def union_tag(name: str) -> str:
     """Return the tag of one variant of a union-typed setting; error messages omit it."""
     return f"{_TAG}{name}>"
+
+
+def expand_home(path: str) -> str:
+    """Expand a leading ``~`` once, so that every reader of the setting sees the same place."""
+    try:
+        return os.fspath(Path(path).expanduser()) if path.startswith("~") else path
+    except RuntimeError as error:
+        raise ValueError(f"{error}; write the path without ~") from error
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field, Field))

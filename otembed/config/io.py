@@ -1,4 +1,4 @@
-"""Configuration as text: defaults < preset < YAML < ``--set a.b=c`` < flags, unknown keys refused."""
+"""Configuration as text: defaults < preset < YAML < ``--set a.b=c`` < flags; unknown keys are rejected."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 def to_yaml(config: Any) -> str:
-    """Return the resolved configuration as YAML that :func:`read_yaml` takes back."""
+    """Return the resolved configuration as YAML that :func:`read_yaml` reads."""
     plain = TypeAdapter(type(config)).dump_python(config, mode="json") if is_dataclass(config) else config
     return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
 
@@ -33,13 +33,13 @@ def read_yaml(path: str | Path) -> Tree:
     Raises
     ------
     ConfigError
-        If it is missing, is no YAML (with ``file:line``) or no mapping.
+        If it is missing, is not valid YAML (with ``file:line``) or not a mapping.
     """
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}", "Name a YAML file of settings.") from error
+        raise ConfigError(f"cannot read {path}: {error}", "Check the path of the YAML file.") from error
     return _parse_yaml(text, str(path))
 
 
@@ -57,7 +57,7 @@ def read_preset(name: str) -> Tree:
 def preset_text(name: str) -> str:
     """Return the YAML text of a shipped preset."""
     if name not in preset_names():
-        raise ConfigError(f"no preset is called {name!r}", did_you_mean(name, preset_names()))
+        raise ConfigError(f"unknown preset {name!r}", did_you_mean(name, preset_names()))
     return (resources.files("otembed") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
 
 
@@ -71,11 +71,14 @@ def parse_assignments(assignments: Iterable[str]) -> Tree:
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not equals or not key.strip():
-            raise ConfigError(f"--set {assignment!r} is no assignment", "Write --set loss.alignment.epsilon=0.1")
+            raise ConfigError(
+                f"--set {assignment!r} is not an assignment",
+                "Use KEY=VALUE, such as --set loss.alignment.epsilon=0.1",
+            )
         try:
             parsed = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise ConfigError(f"--set {assignment!r}: the value is no YAML", "Quote the value.") from error
+            raise ConfigError(f"--set {assignment!r}: the value is not valid YAML", "Quote the value.") from error
         for part in reversed(key.strip().split(".")):
             parsed = {part: parsed}
         tree = merge(tree, parsed)
@@ -83,7 +86,7 @@ def parse_assignments(assignments: Iterable[str]) -> Tree:
 
 
 def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
-    """Lay ``over`` on ``under``: mappings are merged, everything else is replaced.
+    """Merge ``over`` into ``under``: mappings are merged, other values replaced.
 
     >>> merge({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
     {'a': {'b': 3, 'c': 2}}
@@ -102,8 +105,8 @@ def build(kind: type[T], tree: Mapping[str, Any], origin: str = "settings") -> T
     Raises
     ------
     ConfigError
-        For an unknown key ("did you mean"), a wrong type or a value outside its limits, with the
-        key's full path and ``origin``.
+        For an unknown or renamed key, a wrong type or a value out of range, with the key's full path and
+        ``origin``.
     """
     try:
         return TypeAdapter(kind).validate_python(dict(tree))
@@ -112,7 +115,7 @@ def build(kind: type[T], tree: Mapping[str, Any], origin: str = "settings") -> T
 
 
 def train_config(*layers: Mapping[str, Any], origin: str = "settings") -> TrainConfig:
-    """Build the training configuration from ``layers``, later ones on top."""
+    """Build the training configuration from ``layers``; later ones take precedence."""
     tree: Tree = {}
     for layer in layers:
         tree = merge(tree, layer)
@@ -125,9 +128,11 @@ def _parse_yaml(text: str, origin: str) -> Tree:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{origin}:{mark.line + 1}" if mark else origin
-        raise ConfigError(f"{where}: not YAML: {getattr(error, 'problem', error)}", "Mend the line.") from error
+        raise ConfigError(f"{where}: invalid YAML: {getattr(error, 'problem', error)}", "Fix the line.") from error
     if tree is None:
         return {}
     if not isinstance(tree, dict):
-        raise ConfigError(f"{origin}: expected keys and values, found {type(tree).__name__}", "Write key: value.")
+        raise ConfigError(
+            f"{origin}: expected a mapping of settings, found {type(tree).__name__}", "Use key: value."
+        )
     return tree

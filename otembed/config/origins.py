@@ -1,4 +1,4 @@
-"""Settings laid over each other, and which layer each value comes from."""
+"""Merged settings, and which layer each value comes from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 DEFAULT = "default"
-# Stands in where no parallel text is named yet: it may come with --pairs.
+# Placeholder while no parallel text is set: it may come with --pairs.
 NO_PAIRS = {"pairs": {"en-sw": "starter:en-sw"}}
 
 Tree = dict[str, Any]
@@ -26,7 +26,7 @@ Tree = dict[str, Any]
 class Resolved(Result):
     """The settings of a training run, and the origin of each by its path: default, a preset, ``file:line``, --set.
 
-    ``settings`` lacks ``pairs`` where no layer names any.
+    ``settings`` has no ``pairs`` if no layer sets them.
     """
 
     settings: dict[str, Any]
@@ -50,12 +50,12 @@ class Resolved(Result):
 def resolve_settings(
     path: str | Path | None = None, *, preset: str | None = None, assignments: Sequence[str] = ()
 ) -> Resolved:
-    """Merge defaults < preset < YAML file < assignments as ``otembed train`` does, and say where each value is from.
+    """Merge defaults < preset < YAML file < assignments as ``otembed train`` does, and record where each value comes from.
 
     Raises
     ------
     ConfigError
-        As ``otembed train`` would, but for parallel text that nothing names.
+        As ``otembed train``, except for missing parallel text.
     """
     layers: list[tuple[Tree, Tree]] = []
     if preset is not None:
@@ -93,7 +93,7 @@ def _leaves(tree: Tree, head: str = "") -> Iterator[str]:
 
 
 def _origin(origins: Any, path: str) -> str:
-    """Follow ``path`` until a layer's mark; a value that a layer set as a whole is of that layer."""
+    """Follow ``path`` to a layer's mark; a section that a layer set as a whole belongs to that layer."""
     here = origins
     for part in path.split("."):
         if not isinstance(here, dict) or part not in here:
@@ -103,12 +103,12 @@ def _origin(origins: Any, path: str) -> str:
 
 
 def _marked(tree: Any, mark: str) -> Any:
-    """Return the shape of ``tree`` with ``mark`` in place of every value: merged as the values are."""
+    """Return ``tree`` with every value replaced by ``mark``, so that marks merge as values do."""
     return {key: _marked(value, mark) for key, value in tree.items()} if isinstance(tree, dict) else mark
 
 
 def _with_lines(tree: Any, lines: Any, path: str) -> Any:
-    """Return the shape of ``tree`` with ``path:line`` in place of every value."""
+    """Return ``tree`` with every value replaced by its ``path:line``."""
     marks = {}
     for key, value in tree.items():
         line, below = lines[key]
@@ -117,7 +117,7 @@ def _with_lines(tree: Any, lines: Any, path: str) -> Any:
 
 
 class _Lines(yaml.SafeLoader):
-    """Line of each key, counted from 1, and the same of the mapping below it."""
+    """Line of each key, counted from 1, and of the keys below it."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)

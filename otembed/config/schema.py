@@ -1,4 +1,4 @@
-"""JSON Schema of a configuration dataclass, made from its fields; and what a node of it allows, in words."""
+"""JSON Schema of a configuration dataclass, and the values that a schema node allows, in words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Schema = dict[str, Any]
 
 
 class _Untitled(GenerateJsonSchema):
-    """Leaves out titles, which would repeat the keys."""
+    """Omits titles, which only repeat the keys."""
 
     schema_dialect = DIALECT
 
@@ -29,16 +29,16 @@ def settings_schema(kind: type, *, title: str | None = None) -> Schema:
     Parameters
     ----------
     kind
-        A configuration dataclass, such as :class:`otembed.TrainConfig`.
+        A configuration dataclass, such as :class:`otembed.config.TrainConfig`.
     title
-        Title of the document; the name of ``kind`` without.
+        Title of the document; by default the name of ``kind``.
 
     Returns
     -------
     dict
-        Types, choices, limits, defaults and descriptions of every knob; unknown keys are not valid. No
-        key is required: what a file leaves out may come from the command line. Rules between knobs are
-        beyond a schema: they are checked when the settings are read.
+        Types, choices, limits, defaults and descriptions of all settings; unknown keys are invalid. No
+        key is required: the command line may supply it. Constraints between settings are not part of
+        the schema; they are checked when the settings are read.
     """
     schema = TypeAdapter(kind).json_schema(schema_generator=_Untitled)
     schema.pop("required", None)
@@ -46,7 +46,7 @@ def settings_schema(kind: type, *, title: str | None = None) -> Schema:
 
 
 def allowed(node: Schema) -> str:
-    """Return what a schema node allows, in words.
+    """Describe the values that a schema node allows.
 
     >>> allowed({"anyOf": [{"type": "integer", "exclusiveMinimum": 0}, {"type": "null"}]})
     'integer > 0 | null'

@@ -1,4 +1,4 @@
-"""A YAML file of every knob with what it does, what it may be and what it is by default."""
+"""A YAML file of all settings with their descriptions, allowed values and defaults."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def settings_template(config: Any, *, head: str = "") -> str:
-    """Return ``config`` as YAML with every knob explained.
+    """Return ``config`` as commented YAML.
 
     Parameters
     ----------
     config
         A configuration dataclass.
     head
-        Text put first, as comments.
+        Text at the top, as comments.
 
     Returns
     -------
     str
-        Reading it gives ``config`` again. Above each value stand its description, what it may be and,
-        where the value is another one, its default. A section that is off (null) is followed by its
-        knobs as comments, ready to be switched on.
+        YAML that reads back as ``config``. Above each value are its description, the allowed values and
+        its default, if different. A section that is off (null) is followed by its settings as comments,
+        to be uncommented.
     """
     schema = settings_schema(type(config))
     plain = TypeAdapter(type(config)).dump_python(config, mode="json")
@@ -78,7 +78,7 @@ def _off(key: str, lines: Iterator[str]) -> Iterator[str]:
 
 
 def _defaults(schema: Schema) -> dict[str, Any]:
-    """Return the defaults of a section that is off; a knob without one stands as null, to be filled in."""
+    """Return the defaults of a section that is off; a setting without a default is null, to be filled in."""
     return {key: node.get("default") for key, node in schema["properties"].items()}
 
 
@@ -88,7 +88,7 @@ def _explained(node: Schema, value: Any) -> str:
     default = node.get("default", value)
     if default != value:
         limits += f"; default {_inline(default)}"
-    # What is allowed stays on one line: wrapping breaks at spaces alone.
+    # The allowed values stay on one line: wrapping breaks at ordinary spaces only.
     return f"{text} [{limits.replace(' ', NO_BREAK)}]".strip()
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import AfterValidator, Field, PositiveFloat, model_validator
 from pydantic_core import ArgsKwargs
 
-from otembed.config.base import Count, config_dataclass
+from otembed.config.base import Count, config_dataclass, expand_home
 from otembed.config.loss import AlignmentConfig, ContrastiveConfig
 from otembed.config.trainer import TrainerConfig
 from otembed.errors import ConfigError
@@ -225,7 +225,9 @@ class TrainConfig:
     pairs: dict[str, str] = Field(
         description="Parallel text: language pair (en-sw) to file, folder or hub dataset."
     )
-    output: str = Field(default="runs/otembed", min_length=1, description="Run folder; ~ is expanded.")
+    output: Annotated[str, AfterValidator(expand_home)] = Field(
+        default="runs/otembed", min_length=1, description="Run folder."
+    )
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     loss: LossConfig = field(default_factory=LossConfig)

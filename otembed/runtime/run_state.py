@@ -1,14 +1,17 @@
-"""What the trainer leaves on disk: complete checkpoints and a lock; and the epoch that a resumed run needs."""
+"""What a training run keeps on disk: checkpoints and a lock; and the epoch that a resumed run needs."""
 
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile, ZipFile
 
 from filelock import FileLock, Timeout
+from safetensors import SafetensorError, safe_open
 from transformers import TrainerCallback, TrainerState
 
 from otembed.errors import ConfigError
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
     from transformers import Trainer, TrainerControl, TrainingArguments
 
+logger = logging.getLogger(__name__)
+
 LOCK = ".lock"
 
 
@@ -29,33 +34,47 @@ def checkpoints_in(folder: Path) -> list[Path]:
     return sorted(found, key=lambda each: int(each.name.split("-")[1]))
 
 
-def is_complete(checkpoint: Path) -> bool:
-    """Return whether the trainer finished writing: its state, which it writes last, is valid."""
+def damaged_file(checkpoint: Path) -> str | None:
+    """Return the first file of a checkpoint that is missing, truncated or unreadable; ``None`` if it is complete."""
     try:
         state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return False
-    return isinstance(state, dict) and (checkpoint / "optimizer.pt").exists()
+        return "trainer_state.json"
+    if not isinstance(state, dict):
+        return "trainer_state.json"
+    weights = sorted(checkpoint.rglob("*.safetensors"))
+    if not weights:
+        return "model.safetensors"
+    # torch saves zip archives, whose directory comes last: a truncated one cannot be opened.
+    archives = {checkpoint / "optimizer.pt", checkpoint / "scheduler.pt", *checkpoint.glob("rng_state*.pth")}
+    for path in [*weights, *sorted(archives)]:
+        try:
+            with safe_open(path, "pt") if path.suffix == ".safetensors" else ZipFile(path):
+                pass
+        except (OSError, BadZipFile, SafetensorError):
+            return path.name
+    return None
 
 
 def drop_half_written(folder: Path) -> None:
-    """Delete incomplete checkpoints, left by a killed run."""
+    """Delete checkpoints that are incomplete or damaged, with a warning: an older one is resumed instead."""
     for checkpoint in checkpoints_in(folder):
-        if not is_complete(checkpoint):
+        damaged = damaged_file(checkpoint)
+        if damaged:
+            logger.warning("%s: %s is missing or damaged; deleting this checkpoint", checkpoint, damaged)
             shutil.rmtree(checkpoint)
 
 
 def last_checkpoint(folder: Path) -> Path | None:
     """Return the newest complete checkpoint, ``None`` without one."""
-    complete = [each for each in checkpoints_in(folder) if is_complete(each)]
-    return complete[-1] if complete else None
+    return next((each for each in reversed(checkpoints_in(folder)) if damaged_file(each) is None), None)
 
 
 def train_from(trainer: Trainer, checkpoint: Path | None) -> float | None:
     """Train from a checkpoint, or from the start, to the end; return the seconds.
 
-    If the checkpoint is of a finished training, the trainer would take one more step. Here its weights (the best ones
-    under ``load_best_model_at_end``) and its state are loaded instead, and ``None`` is returned.
+    If the checkpoint's training had ended, the trainer would still take one more step; instead its weights (or the best
+    ones, if the trainer selects them) and its state are loaded, and ``None`` is returned.
     """
     if checkpoint is None:
         return float(trainer.train().metrics["train_runtime"])
@@ -73,18 +92,18 @@ def train_from(trainer: Trainer, checkpoint: Path | None) -> float | None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Lock the run in a folder for this process.
+    """Lock a run folder for this process.
 
     Raises
     ------
     ConfigError
-        Another process works on it.
+        If another process holds the lock.
     """
     lock = FileLock(folder / LOCK)
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise ConfigError(f"{folder}: another process works on this run", "Wait for it to end.") from error
+        raise ConfigError(f"{folder}: another process is using this run", "Wait until it finishes.") from error
     try:
         yield
     finally:
@@ -94,22 +113,22 @@ def locked(folder: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class TrainerFolder:
-    """The folder of a trainer: checkpoints while it runs, and a model at the end."""
+    """A folder with checkpoints of a running training and, in the end, its model."""
 
     path: Path
 
     @property
     def checkpoints(self) -> Path:
-        """Folder of the checkpoints."""
+        """Checkpoints of the trainer."""
         return self.path / "checkpoints"
 
     @property
     def model(self) -> Path:
-        """Folder of the trained model, in the layout of the library that loads it."""
+        """The trained model."""
         return self.path / "model"
 
     def drop_half_written(self) -> None:
-        """Delete incomplete checkpoints, left by a killed run."""
+        """Delete checkpoints that are incomplete or damaged."""
         drop_half_written(self.checkpoints)
 
     def last_checkpoint(self) -> Path | None:
@@ -121,12 +140,12 @@ class TrainerFolder:
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     def locked(self) -> AbstractContextManager[None]:
-        """Lock the folder for this process; ConfigError if another process works on it."""
+        """Lock the folder for this process; ConfigError if another process holds the lock."""
         return locked(self.path)
 
 
 class SamplerEpochs(TrainerCallback):
-    """Set the epoch of every batch sampler, also in a resumed loader."""
+    """Pass the epoch to every batch sampler, also in a resumed loader."""
 
     def on_epoch_begin(
         self,
@@ -136,7 +155,7 @@ class SamplerEpochs(TrainerCallback):
         train_dataloader: Any = None,
         **kwargs: Any,
     ) -> None:
-        """Set the epoch of each sampler: the wrappers that a resumed loader adds do not pass it on."""
+        """Set the epoch in each sampler; the wrappers of a resumed loader do not forward it."""
         sampler = getattr(train_dataloader, "batch_sampler", None)
         while sampler is not None:
             if hasattr(sampler, "set_epoch"):

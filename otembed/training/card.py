@@ -1,4 +1,4 @@
-"""What the model card says of a run beyond what sentence-transformers writes by itself."""
+"""Additions to the model card that sentence-transformers writes."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
     from otembed.training.result import TrainResult
     from otembed.words.layer_choice import LayerChoice
 
-# Where the weights of the offline encoders come from, and under which license.
+# Base model and license of the offline encoders.
 OFFLINE_ORIGINS = {"offline:multilingual-e5-small": ("intfloat/multilingual-e5-small", "mit")}
 
 
 def keep_examples_out(model: SentenceTransformer, config: TrainConfig) -> None:
-    """Keep training sentences out of the card's widget and usage example; called before the trainer is made."""
+    """Keep training sentences out of the card's widget and usage example; call it before creating the trainer."""
     card = model.model_card_data
     card.generate_widget_examples = config.examples_in_card
     if not config.examples_in_card:
-        card.widget = [{"text": ""}]  # where there is one, none is drawn from the training text
+        card.widget = [{"text": ""}]  # prevents examples from being drawn from the training text
 
 
 def describe_in_card(model: SentenceTransformer, config: TrainConfig) -> None:
-    """Name the languages and, of an offline encoder, base model and license; leave training sentences out unless ``examples_in_card`` lets them in."""
+    """Set languages, tags and, for an offline encoder, base model and license; remove training sentences unless ``examples_in_card``."""
     card = model.model_card_data
     codes = sorted({code.split("_")[0] for pair in config.pairs for code in pair.split("-")})
     card.language = codes
     card.add_tags(["otembed", "bitext-mining"])
-    # A term of ours that wraps no other loss is reported as wrapping one of this type.
+    # sentence-transformers reports a loss that wraps no other as wrapping NoneType.
     card.tags = [tag for tag in card.tags if tag != "loss:NoneType"]
     origin = OFFLINE_ORIGINS.get(config.model.name)
     if origin is not None:
@@ -50,7 +50,7 @@ def describe_in_card(model: SentenceTransformer, config: TrainConfig) -> None:
 
 
 def complete_card(folder: Path, result: TrainResult, config: TrainConfig, choice: LayerChoice | None) -> None:
-    """Add the figures before and after, the layer for word alignment and the settings to a released model's card."""
+    """Add the scores before and after, the word alignment layer and the settings to the saved model's card."""
     path = folder / "README.md"
     layer, scores = (None, ()) if choice is None else (choice.layer, choice.scores)
     section = card_section(result, to_yaml(publishable(config)), __version__, layer, scores)
@@ -58,7 +58,7 @@ def complete_card(folder: Path, result: TrainResult, config: TrainConfig, choice
 
 
 def publishable(config: TrainConfig) -> TrainConfig:
-    """Return the settings without the folders of local files: a card is read by others."""
+    """Return the settings without folders of local files, since model cards are published."""
     return replace(
         config,
         pairs=_without_folders(config.pairs),
@@ -73,7 +73,7 @@ def _without_folders(pairs: dict[str, str]) -> dict[str, str]:
 
 
 def _place(value: str) -> str:
-    """Return a parallel text's place; the starter text and the hub mean the same everywhere."""
+    """Return the location of parallel text without folders; starter and hub names are kept."""
     if value.startswith(("starter:", "hub:")):
         return value
     files, mark, query = value.partition("?")
@@ -81,6 +81,6 @@ def _place(value: str) -> str:
 
 
 def _model_name(name: str) -> str:
-    """Return a model's name; only that of a folder of this machine is cut."""
+    """Return a model's name; a local path is reduced to its last part."""
     local = name.startswith(("/", ".", "~")) or name.count("/") > 1 or Path(name).exists()
     return Path(name).name if local else name

@@ -44,10 +44,10 @@ class _StepClock(TrainerCallback):
 
 
 def dry_run(config: TrainConfig) -> DryRun:
-    """Read the text, load the model, take four real steps and estimate the run.
+    """Read the text, load the model, run four training steps and estimate the whole run.
 
-    The run folder is neither made nor looked at; what is written lies in a temporary folder that is
-    removed. Errors are those of :func:`otembed.train`.
+    The run folder is neither created nor read; a temporary folder is used and removed. Raises the same
+    errors as :func:`otembed.train`.
     """
     material = load_material(config)
     model = load_encoder(config.model, config.optimization.seed)
@@ -93,7 +93,7 @@ def dry_run(config: TrainConfig) -> DryRun:
 
 
 def _steps(config: TrainConfig, batches: int) -> int:
-    """Optimizer steps of a run with so many batches an epoch and process, counted as the trainer does."""
+    """Return the optimizer steps of a run with ``batches`` per epoch and process, counted as the trainer does."""
     settings = config.optimization
     if settings.max_steps:
         return settings.max_steps
@@ -113,7 +113,7 @@ def _token_lengths(model: SentenceTransformer, material: Material) -> tuple[np.n
 
 
 def _evaluation_seconds(model: SentenceTransformer, material: Material) -> float:
-    """Time of one evaluation, scaled up from a sample of the held-out sentences."""
+    """Return the time of one evaluation, extrapolated from a sample of the held-out sentences."""
     texts = [text for sides in material.held_out.values() for side in sides for text in side]
     if not texts:
         return 0.0

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 def build_loss(
     model: SentenceTransformer, config: LossConfig, idf_sentences: Callable[[], Sequence[str]]
 ) -> nn.Module:
-    """Build the loss that ``config`` names around ``model``; ``idf_sentences`` is called for idf marginals only.
+    """Build the loss for ``model``; ``idf_sentences`` is called for idf marginals only.
 
     Raises
     ------
     ConfigError
-        If a Matryoshka dimension exceeds the model's.
+        If a Matryoshka dimension exceeds the embedding dimension.
     """
     loss = _sentence_loss(model, config) if config.sentence != "none" else None
     term = config.alignment or config.contrastive
@@ -37,25 +37,25 @@ def build_loss(
         loss = OTAlignmentLoss(model, loss, config=config.alignment, idf_sentences=counted)
     elif config.contrastive is not None:
         loss = OTContrastiveLoss(model, loss, config=config.contrastive, idf_sentences=counted)
-    assert loss is not None, "LossConfig refuses a loss without terms"
+    assert loss is not None, "LossConfig rejects a loss without terms"
     if config.mini_batch_size is not None:
         loss = GradCacheLoss(model, loss, mini_batch_size=config.mini_batch_size)
     return loss
 
 
 def pop_statistics(loss: nn.Module) -> dict[str, float]:
-    """Return and reset what a loss has seen of its transport plans; empty for losses without plans."""
+    """Return and reset the statistics of a loss's transport plans; empty for losses without plans."""
     found: dict[str, float] = getattr(loss, "pop_statistics", dict)()
     return found
 
 
 def refuse_idle_terms(model: SentenceTransformer, loss: nn.Module, dataset: Dataset, prompt: str | None) -> None:
-    """Run two pairs through the loss and refuse a term that reaches nothing that trains.
+    """Run two pairs through the loss and reject a term that does not depend on any trained parameter.
 
     Raises
     ------
     ConfigError
-        If everything a term depends on is frozen.
+        If all parameters that a term depends on are frozen.
     """
     if isinstance(loss, GradCacheLoss):
         loss = loss.loss
@@ -67,8 +67,8 @@ def refuse_idle_terms(model: SentenceTransformer, loss: nn.Module, dataset: Data
     for name, term in terms.items():
         if not term.requires_grad:
             raise ConfigError(
-                f"the {name} term of the loss reaches nothing that trains",
-                "Freeze less (model.freeze), or use a layer above the frozen ones (loss.alignment.layer, loss.contrastive.layer).",
+                f"the {name} term of the loss does not depend on any trained parameter",
+                "Freeze fewer parts (model.freeze), or choose a layer above them (loss.alignment.layer, loss.contrastive.layer).",
             )
 
 
@@ -89,7 +89,7 @@ def _sentence_loss(model: SentenceTransformer, config: LossConfig) -> nn.Module:
         if max(config.matryoshka_dims) > full:
             raise ConfigError(
                 f"loss.matryoshka_dims = {list(config.matryoshka_dims)}: the model has {full} dimensions",
-                f"Use dimensions up to {full}.",
+                f"Use dimensions of at most {full}.",
             )
         dimensions = sorted({full, *config.matryoshka_dims}, reverse=True)
         loss = MatryoshkaLoss(model, loss, matryoshka_dims=dimensions)

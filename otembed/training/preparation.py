@@ -1,4 +1,4 @@
-"""Everything a run needs before its first step: text, held-out text, encoder."""
+"""Load training text, held-out text and the encoder."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Retrieval among fewer pairs says nothing, and one row has no center of its own.
+# Retrieval needs at least two candidates, and centering at least two rows.
 FEWEST_HELD_OUT = 2
 Sentences = tuple[list[str], list[str]]
 
 
 @dataclass(frozen=True)
 class Material:
-    """Training datasets by language pair, held-out sentences by pair, and what the checks counted."""
+    """Training datasets and held-out sentences by language pair, and the counts of the checks."""
 
     train: dict[str, Dataset]
     held_out: dict[str, Sentences]
@@ -48,14 +48,13 @@ class Material:
 def load_material(config: TrainConfig) -> Material:
     """Read, check and split the parallel text of a run.
 
-    A pair without a held-out file of its own gives ``held_out.size`` of its pairs, at most a fifth, and none where
-    that would be fewer than two. No
-    held-out sentence, of whichever pair and on whichever side, stays in the training text of any pair.
+    A pair without a held-out file sets aside ``held_out.size`` of its pairs, at most a fifth, or none if that would be
+    fewer than two. Held-out sentences, of either side and any pair, are removed from all training text.
 
     Raises
     ------
     DataError
-        If a file is malformed or nothing of it is left after the checks.
+        If a file is malformed or no pairs remain after the checks.
     """
     held_out = {name: _load_held_out(name, value, config) for name, value in config.held_out.pairs.items()}
     given = _digests(held_out.values())
@@ -91,7 +90,7 @@ def load_material(config: TrainConfig) -> Material:
 
 
 def load_encoder(config: ModelConfig, seed: int) -> SentenceTransformer:
-    """Load the starting model in float32, set its prompt, freeze what is not trained, log what is.
+    """Load the starting model in float32, set its prompt, and freeze parts of it.
 
     Raises
     ------
@@ -111,7 +110,7 @@ def load_encoder(config: ModelConfig, seed: int) -> SentenceTransformer:
     elif config.prompt_name is not None:
         if config.prompt_name not in model.prompts:
             raise ConfigError(
-                f"model.prompt_name = {config.prompt_name!r}: the model has no such prompt",
+                f"model.prompt_name = {config.prompt_name!r} is not a prompt of the model",
                 did_you_mean(config.prompt_name, model.prompts),
             )
         model.default_prompt_name = config.prompt_name
@@ -127,12 +126,12 @@ def load_encoder(config: ModelConfig, seed: int) -> SentenceTransformer:
 
 
 def limit_length(model: SentenceTransformer, wanted: int | None) -> int | None:
-    """Cut sentences at ``wanted`` tokens, at most the model's own limit, which is returned.
+    """Truncate sentences to ``wanted`` tokens, at most the model's own limit, which is returned.
 
     Raises
     ------
     ConfigError
-        If the prompt fills the whole length.
+        If the prompt alone reaches the limit.
     """
     own = model.max_seq_length
     if wanted is not None:
@@ -147,16 +146,18 @@ def limit_length(model: SentenceTransformer, wanted: int | None) -> int | None:
 
 
 def prompt_of(model: SentenceTransformer) -> str | None:
-    """Text that the model puts before every sentence by itself, ``None`` without one."""
+    """Return the model's default prompt, ``None`` without one."""
     return (model.prompts.get(model.default_prompt_name) or None) if model.default_prompt_name else None
 
 
 def _load_held_out(name: str, value: str, config: TrainConfig) -> ParallelText:
-    """Held-out pairs are measured as they are: only pairs with an empty side are left out."""
+    """Load held-out pairs unfiltered, except for pairs with an empty side."""
     text = load_pairs(parse_pair_spec(name, value), PairChecks.off(), config.held_out.limit)
     if len(text) < FEWEST_HELD_OUT:
         raise DataError(
-            f"{name}: {len(text)} held-out pair, retrieval needs {FEWEST_HELD_OUT}", "Give more.", path=text.path
+            f"{name}: {len(text)} held-out pairs, at least {FEWEST_HELD_OUT} are required",
+            "Add held-out pairs.",
+            path=text.path,
         )
     return text
 
@@ -168,15 +169,15 @@ def _digests(texts: Iterable[ParallelText]) -> set[int]:
 
 
 def _without(text: ParallelText, digests: set[int]) -> Dataset:
-    """Leave out the pairs with a side among ``digests``."""
+    """Remove pairs with a side in ``digests``."""
     sides = zip(text.dataset["source"], text.dataset["target"], strict=True)
     kept = [
         row for row, pair in enumerate(sides) if digests.isdisjoint((text_digest(pair[0]), text_digest(pair[1])))
     ]
     if not kept:
         raise DataError(
-            f"{text.pair}: every pair is also held out of another one",
-            "Lower held_out.size, or name held-out files with held_out.pairs.",
+            f"{text.pair}: all training pairs are held out for evaluation",
+            "Lower held_out.size, or set held-out files with held_out.pairs.",
             path=text.path,
         )
     return text.dataset if len(kept) == len(text.dataset) else text.dataset.select(kept)

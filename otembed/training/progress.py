@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class ProgressBar(TrainerCallback):
-    """Show the steps of a run on ``console``; log lines printed to the same console stand above the bar."""
+    """Show the steps of a run on ``console``; log lines on the same console appear above the bar."""
 
     def __init__(self, console: Console) -> None:
         self.progress = Progress(
@@ -37,18 +37,18 @@ class ProgressBar(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Open the bar where a resumed run left it."""
+        """Start the bar, for a resumed run at its current step."""
         self.task = self.progress.add_task("training", total=state.max_steps, completed=state.global_step)
         self.progress.start()
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Move it on by one optimizer step."""
+        """Advance by one optimizer step."""
         self.progress.update(self.task, completed=state.global_step)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Close it."""
+        """Remove the bar."""
         self.progress.stop()

@@ -1,4 +1,4 @@
-"""The recipe: parallel text and an encoder in, an aligned encoder and its figures out."""
+"""The training recipe: from parallel text and an encoder to a fine-tuned encoder and its evaluation."""
 
 from __future__ import annotations
 
@@ -58,34 +58,34 @@ def train(
     Parameters
     ----------
     config
-        What to do; see :class:`otembed.TrainConfig`.
+        The settings; see :class:`otembed.config.TrainConfig`.
     resume
-        Folder of an earlier run that was cut; it goes on from its last complete checkpoint with its own
-        configuration, to the same result. Instead of ``config``.
+        Folder of an interrupted run, instead of ``config``. It continues from its last complete checkpoint
+        with its own configuration, to the same result.
     overwrite
-        Replace the folder of an earlier run.
+        Replace an earlier run in the same folder.
     callbacks
-        Further callbacks of the trainer, such as a progress bar.
+        Additional trainer callbacks, such as a progress bar.
 
     Returns
     -------
     TrainResult
-        Also written to ``results.json``. A finished run that is resumed gives its result again.
+        Also written to ``results.json``. Resuming a finished run returns its result.
 
     Raises
     ------
     ConfigError, DataError, ModelError
-        Before anything is trained.
+        Before training starts.
     NumericsError
-        If the loss becomes NaN or infinite; the run folder keeps the last checkpoint.
+        If the loss becomes NaN or infinite; the last checkpoint is kept.
 
     Notes
     -----
-    Under ``torchrun`` each process trains on its share and the first one evaluates and writes.
+    Under ``torchrun`` each process trains on its share of the data; the first one evaluates and writes.
     Deterministic on the CPU for a given number of threads and processes.
     """
     if (config is None) == (resume is None):
-        raise ConfigError("train() takes a configuration or a run to resume", "Give one of the two.")
+        raise ConfigError("train() requires either config or resume", "Pass exactly one of them.")
     if config is None:
         config = RunFolder.read_config(str(resume))
     state = PartialState(cpu=config.model.device == "cpu")
@@ -107,7 +107,7 @@ def train(
     refuse_idle_terms(model, loss, next(iter(material.train.values())), prompt_of(model))
     set_seed(config.optimization.seed)
 
-    # Nothing was written so far: what fails above leaves an earlier run as it is.
+    # Nothing has been written so far: a failure above leaves an earlier run intact.
     if resume is None and state.is_main_process:
         folder.create(config, overwrite=overwrite)
         write_text(folder.environment, json.dumps(environment(), indent=2) + "\n")
@@ -125,7 +125,7 @@ def train(
             progress = trainer.state
             best = progress.best_global_step if progress.best_model_checkpoint else None
             if trainer.evaluator is not None and best not in (None, progress.global_step):
-                trainer.evaluator(model)  # the card holds the figures of the last step, not of the released one
+                trainer.evaluator(model)  # the card holds the scores of the last step, not of the selected one
             _release(model, own_length, folder)
             choice = store_alignment_layer(model, material, folder.model)
             size = describe_model(model)
@@ -153,25 +153,25 @@ def train(
 
 
 def run_trainer(trainer: SentenceTransformerTrainer, folder: RunFolder, log: RunLog, state: PartialState) -> float:
-    """Train from the last whole checkpoint or from the start; the seconds it took.
+    """Train from the last complete checkpoint or from the start; return the seconds.
 
-    A checkpoint of a run whose training had ended is only loaded: the trainer would take one step more.
+    If training had already ended, the checkpoint is only loaded.
 
     Raises
     ------
     ConfigError
-        If there is not one batch for every process.
+        If there are fewer batches than processes.
     """
     args = trainer.args
     if not len(trainer.get_train_dataloader()):
         raise ConfigError(
-            f"fewer training pairs than {state.num_processes} batches of {args.per_device_train_batch_size}",
-            "Lower optimization.per_device_train_batch_size or give more text.",
+            f"not enough training pairs for {state.num_processes} batches of {args.per_device_train_batch_size}",
+            "Lower optimization.per_device_train_batch_size or add training text.",
         )
     checkpoint = folder.last_checkpoint()
     if state.is_main_process:
         folder.keep_metrics_up_to(int(checkpoint.name.split("-")[1]) if checkpoint else -1)
-    logger.info("training: %s", f"from {checkpoint.name}" if checkpoint else "from the start")
+    logger.info("training from %s", checkpoint.name if checkpoint else "the start")
     seconds = train_from(trainer, checkpoint)
     if seconds is None:
         log.last = folder.last_training_record()
@@ -188,7 +188,7 @@ def build_trainer(
     *,
     quiet: bool = False,
 ) -> tuple[SentenceTransformerTrainer, RunLog]:
-    """Set up the sentence-transformers trainer; ``quiet`` writes no records."""
+    """Create the sentence-transformers trainer; with ``quiet``, no metrics are written."""
     keep_examples_out(model, config)
     evaluator = _evaluator(config, material)
     log = RunLog(None if quiet else folder, loss)
@@ -215,7 +215,7 @@ def build_trainer(
 
 
 def idf_sentences(material: Material) -> list[str]:
-    """Return the first sentences of every pair, both sides, to count document frequencies in."""
+    """Return the first sentences of every pair, both sides, for document frequencies."""
     share = IDF_SENTENCES // (2 * len(material.train))
     return [
         text for each in material.train.values() for side in ("source", "target") for text in each[:share][side]
@@ -223,13 +223,13 @@ def idf_sentences(material: Material) -> list[str]:
 
 
 def refuse_unsuitable(config: TrainConfig, model: SentenceTransformer) -> None:
-    """Refuse what only shows with the model at hand; shared with the dry run."""
+    """Check the settings against the model; shared with the dry run."""
     check_saveable(model)
     refuse_fp16_on_cpu(config.optimization, model.device)
 
 
 def _release(model: SentenceTransformer, own_length: int | None, folder: RunFolder) -> None:
-    """Save the model with the length limit that it had before training."""
+    """Save the model with its own length limit."""
     trained_at = model.max_seq_length
     model.max_seq_length = own_length
     save_model(model, folder.model, overwrite=True)
@@ -239,7 +239,7 @@ def _release(model: SentenceTransformer, own_length: int | None, folder: RunFold
 def _before(
     folder: RunFolder, model: SentenceTransformer, material: Material, state: PartialState
 ) -> RetrievalReport | None:
-    """Evaluate the starting model once; a resumed run reads what the first one found."""
+    """Evaluate the starting model once; a resumed run reads the stored report."""
     if state.is_main_process and not folder.before.exists():
         logger.info("evaluating the starting model")
         report = _evaluate(model, material, "before")

@@ -1,4 +1,4 @@
-"""What a training run and its dry run return; torch-free."""
+"""Results of a training run and of a dry run; torch-free."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from otembed.tasks.retrieval.report import RetrievalReport
 class TrainResult(Result):
     """Outcome of a training run.
 
-    ``best_step`` is the step of the released model where the best evaluation chose it, ``None`` where the
-    last one was taken. ``pairs`` holds what the checks counted, ``last_log`` the means of the last log
-    interval (the loss and its terms, share of converged plans). Times in seconds.
+    ``best_step`` is the step of the best evaluation, whose model was saved, ``None`` if the last model was
+    saved. ``pairs`` holds the counts of the data checks, ``last_log`` the means of the last log interval
+    (the loss and its terms, share of converged plans). Times are in seconds.
     """
 
     run: str
@@ -33,7 +33,7 @@ class TrainResult(Result):
     after: RetrievalReport | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain Python values, each report a document of its own."""
+        """Return plain Python values, with each report as a nested document."""
         reports = {"before": self.before, "after": self.after}
         return {**super().to_dict(), **{key: one and one.to_dict() for key, one in reports.items()}}
 
@@ -49,11 +49,11 @@ class TrainResult(Result):
 
 @dataclass(frozen=True)
 class DryRun(Result):
-    """What ``otembed train --dry-run`` finds.
+    """Estimates of ``otembed train --dry-run``.
 
-    Token counts hold special and prompt tokens; ``truncated`` is the share of sentences cut at the
-    model's limit. ``seconds_per_step`` is the median of three steps after a first one;
-    ``peak_memory_gb`` that of the process (of the GPU where one is used) in 1e9 bytes.
+    Token counts include special and prompt tokens; ``truncated`` is the share of sentences truncated to
+    the model's limit. ``seconds_per_step`` is the median of three steps after a first one;
+    ``peak_memory_gb`` is that of the process (of the GPU, if used) in 1e9 bytes.
     """
 
     pairs: dict[str, dict[str, Any]]

@@ -1,4 +1,4 @@
-"""The folder of one run: what lies where, and how a run is started, found again and finished."""
+"""The folder of a training run: its files, and how a run is created and resumed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from otembed.config.base import expand_home
 from otembed.config.io import read_yaml, to_yaml, train_config
 from otembed.config.train import TrainConfig
 from otembed.errors import ConfigError
@@ -34,8 +35,8 @@ class RunFolder(TrainerFolder):
     """Paths of a run.
 
     ``config.yaml`` (resolved, a valid input), ``environment.json``, ``before.json`` (the evaluation
-    before training), ``metrics.jsonl`` (one record a log line), ``checkpoints/``, ``model/`` and, last
-    of all, ``results.json``: a run with it is finished. Plain ``SentenceTransformer(path)`` loads the model.
+    before training), ``metrics.jsonl`` (one record per log line), ``checkpoints/``, ``model/`` (loads with
+    plain ``SentenceTransformer(path)``) and, written last, ``results.json``, which marks a finished run.
     """
 
     @property
@@ -55,27 +56,27 @@ class RunFolder(TrainerFolder):
 
     @property
     def metrics(self) -> Path:
-        """Log of training, one JSON record a line."""
+        """Training log, one JSON record per line."""
         return self.path / "metrics.jsonl"
 
     @property
     def results(self) -> Path:
-        """Figures of the finished run."""
+        """Result of the finished run."""
         return self.path / "results.json"
 
     @property
     def finished(self) -> bool:
-        """Whether the run came to its end."""
+        """Whether the run is finished."""
         return self.results.exists()
 
     def create(self, config: TrainConfig, *, overwrite: bool = False) -> None:
-        """Make the folder of a new run.
+        """Create the folder of a new run.
 
         Raises
         ------
         ConfigError
-            If there is something at its place already and ``overwrite`` is not given, or it cannot be
-            written to. With ``overwrite`` only the folder of an earlier run is replaced.
+            If the path is in use and ``overwrite`` is False, or it cannot be written to. ``overwrite``
+            replaces only the folder of an earlier run.
         """
         self.refuse_taken(overwrite=overwrite)
         try:
@@ -88,46 +89,49 @@ class RunFolder(TrainerFolder):
             self.path.mkdir(parents=True, exist_ok=True)
             write_text(self.config, to_yaml(config))
         except OSError as error:
-            raise ConfigError(
-                f"{self.path}: cannot be written to: {error}", "Choose another run folder."
-            ) from error
+            raise ConfigError(f"cannot write to {self.path}: {error}", "Choose another run folder.") from error
 
     def refuse_taken(self, *, overwrite: bool) -> None:
-        """Raise ConfigError if a new run cannot go here: only another run is replaced, and only when asked."""
+        """Raise ConfigError if a new run cannot be created here; ``overwrite`` replaces only another run."""
         if not self.path.exists() or (self.path.is_dir() and not any(self.path.iterdir())):
             return
         strangers = (
             [] if not self.path.is_dir() else [each for each in self.path.iterdir() if each.name not in ENTRIES]
         )
         if strangers or not self.config.is_file():
-            found = f" ({strangers[0].name} is none of a run)" if strangers and self.config.is_file() else ""
-            raise ConfigError(f"{self.path}: exists and holds no run of otembed{found}", "Choose a new folder.")
+            found = (
+                f" ({strangers[0].name} does not belong to a run)" if strangers and self.config.is_file() else ""
+            )
+            raise ConfigError(f"{self.path} exists and is not a run of otembed{found}", "Choose a new folder.")
         if not overwrite:
             raise ConfigError(
-                f"{self.path}: holds {'a finished' if self.finished else 'an unfinished'} run",
-                "Choose another folder, go on with --resume, or replace it with --overwrite.",
+                f"{self.path} contains {'a finished' if self.finished else 'an unfinished'} run",
+                "Choose another folder, resume it with --resume, or replace it with --overwrite.",
             )
         if self.path.is_symlink():
-            raise ConfigError(f"{self.path}: is a link", "Name the folder itself to overwrite it.")
+            raise ConfigError(
+                f"{self.path} is a symbolic link", "Use the path of the folder itself to overwrite it."
+            )
 
     @staticmethod
     def read_config(path: str | Path) -> TrainConfig:
-        """Read the configuration of an earlier run, its output set to where the run lies now.
+        """Read the configuration of an earlier run; its output is set to the given path.
 
         Raises
         ------
         ConfigError
-            If there is no run at ``path``.
+            If ``path`` does not contain a run, or the run is from a version with other settings.
         """
+        path = expand_home(str(path))
         file = RunFolder(Path(path)).config
         if not file.is_file():
             raise ConfigError(
-                f"{path}: no run to resume: config.yaml is missing", "Name the folder given to -o earlier."
+                f"no run to resume in {path}: config.yaml is missing", "Use the folder passed to -o earlier."
             )
-        return train_config(read_yaml(file), {"output": str(path)}, origin=str(file))
+        return train_config(read_yaml(file), {"output": path}, origin=str(file))
 
     def keep_metrics_up_to(self, step: int) -> None:
-        """Drop the records after ``step``, and a last line cut by a kill."""
+        """Drop records after ``step``, and lines truncated by a kill."""
         if not self.metrics.exists():
             return
         kept = []
@@ -141,7 +145,7 @@ class RunFolder(TrainerFolder):
         write_text(self.metrics, "".join(kept))
 
     def last_training_record(self) -> dict[str, Any]:
-        """Means of the last log interval, as in ``metrics.jsonl``; empty without one."""
+        """Return the means of the last log interval in ``metrics.jsonl``; empty without one."""
         lines = self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.exists() else []
         trained = [record for record in map(json.loads, lines) if "loss" in record]
         return (
@@ -151,6 +155,6 @@ class RunFolder(TrainerFolder):
         )
 
     def append_metrics(self, record: dict[str, Any]) -> None:
-        """Append one record as a line."""
+        """Append one record."""
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record, allow_nan=False) + "\n")

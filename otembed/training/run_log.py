@@ -1,4 +1,4 @@
-"""What the trainer tells while it runs: one log line and one record in ``metrics.jsonl`` at a time."""
+"""The training log: log lines and records in ``metrics.jsonl``."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from otembed.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
-# What the trainer logs once at the end; results.json has it.
+# Logged once at the end by the trainer; results.json contains it.
 _SUMMARY = "train_runtime"
 _HIDDEN = frozenset({"epoch", "total_flos", "eval_runtime", "eval_samples_per_second", "eval_steps_per_second"})
 
 
 class RunLog(SamplerEpochs):
-    """Write the log of a run and stop it on NaN or infinity.
+    """Write the log of a run, and stop the run on NaN or infinity.
 
-    A record holds ``step``, ``epoch``, ``seconds`` since the start and either the means since the last
-    record (``loss``, each of its terms, ``grad_norm``, ``learning_rate`` and, of the OT plans of this
-    process, ``converged`` as a share and ``iterations``) or the figures of an evaluation (``eval_*``).
+    A record contains ``step``, ``epoch``, ``seconds`` since the start and either the means since the last
+    record (``loss``, each of its terms, ``grad_norm``, ``learning_rate`` and, for the OT plans of this
+    process, the share ``converged`` and ``iterations``) or the scores of an evaluation (``eval_*``).
     """
 
     def __init__(self, folder: RunFolder | None, loss: nn.Module) -> None:
@@ -49,7 +49,7 @@ class RunLog(SamplerEpochs):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
-        """Look at the loss before anything is evaluated or saved."""
+        """Check the loss before evaluating or saving."""
         if control.should_evaluate or control.should_save:
             control.should_log = True
         return control
@@ -91,12 +91,12 @@ class RunLog(SamplerEpochs):
             if isinstance(value, int | float) and not math.isfinite(value):
                 raise NumericsError(
                     f"{name} is {value} at step {step}",
-                    "Lower optimization.learning_rate, raise loss.alignment.epsilon, or use precision float32.",
+                    "Lower optimization.learning_rate, raise epsilon of the loss, or set optimization.precision to float32.",
                 )
 
 
 def log_line(step: int, steps: int, values: dict[str, float], seconds_left: float) -> str:
-    """Render one record for a person.
+    """Format one record as a log line.
 
     >>> log_line(10, 40, {"loss": 1.5, "converged": 1.0, "learning_rate": 5e-05}, 90)
     'step 10/40  loss 1.5000  converged 100%  lr 5.0e-05  left 1 min 30 s'

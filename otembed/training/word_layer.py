@@ -22,23 +22,23 @@ MOST_LANGUAGES = 6
 
 
 def store_alignment_layer(model: SentenceTransformer, material: Material, folder: Path) -> LayerChoice | None:
-    """Choose the layer from up to 300 training pairs of up to six language pairs; no gold links are used.
+    """Choose the layer from up to 300 training pairs of up to six language pairs, without gold links, and return it.
 
-    The choice is returned. Nothing is stored, and the log says why, where no language pair has 50 pairs or the model cannot align words:
-    a run must not fail on that.
+    If no language pair has 50 pairs or the model cannot align words, nothing is stored and the reason is logged; the
+    run does not fail.
     """
     large = {name: rows for name, rows in material.train.items() if len(rows) >= FEWEST_PAIRS}
     chosen = sorted(large, key=lambda name: (-len(large[name]), name))[:MOST_LANGUAGES]
     if not chosen:
-        logger.info("no layer for word alignment stored: fewer than %d training pairs", FEWEST_PAIRS)
+        logger.info("word alignment layer not stored: fewer than %d training pairs", FEWEST_PAIRS)
         return None
     share = max(MOST_PAIRS // len(chosen), FEWEST_PAIRS)
     heads = [large[name][:share] for name in chosen]
     try:
         choice = choose_layer(model, *((rows["source"], rows["target"]) for rows in heads))
     except OtembedError as error:
-        logger.warning("no layer for word alignment stored: %s", error.message)
+        logger.warning("word alignment layer not stored: %s", error.message)
         return None
     store_layer(folder, choice)
-    logger.info("layer for word alignment: %d", choice.layer)
+    logger.info("word alignment layer: %d", choice.layer)
     return choice

@@ -11,7 +11,16 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LOGGERS = ("otembed", "otembed.evaluation", "sentence_transformers", "transformers", "datasets", "accelerate")
+LOGGERS = (
+    "otembed",
+    "otembed.tasks.retrieval",
+    "otembed.tasks.word_alignment",
+    "otembed.tasks.mining",
+    "sentence_transformers",
+    "transformers",
+    "datasets",
+    "accelerate",
+)
 
 
 @pytest.fixture(autouse=True)

@@ -107,7 +107,7 @@ def test_output_is_written_whole_and_not_replaced_without_force(barred, model, t
     assert run("--pairs", barred, *model, "-o", path).stdout == ""
     before = path.read_text()
     assert before == run("--pairs", barred, *model).stdout
-    with pytest.raises(ConfigError, match="links is there already"):
+    with pytest.raises(ConfigError, match=r"links.* already"):
         run("--pairs", barred, *model, "-o", path)
     with barred.open("a") as file:
         file.write("no bars\n")
@@ -134,7 +134,7 @@ def test_two_sentences_are_drawn_into_a_file(model, tmp_path, suffix):
     result = run("the cat", "die Katze", *model, "--plot", path)
     assert path.read_bytes().startswith(b"\x89PNG" if suffix == "png" else b"<?xml")
     assert len(result.stdout.splitlines()) == 1
-    with pytest.raises(ConfigError, match=rf"--plot .*map\.{suffix} is there already"):
+    with pytest.raises(ConfigError, match=rf"--plot .*map\.{suffix}.* already"):
         run("the cat", "die Katze", *model, "--plot", path)
 
 
@@ -164,7 +164,7 @@ def test_characters_without_a_font_are_named(model, tmp_path, monkeypatch):
             ["a", "b", "--threshold", ".2", "--decoding", "mutual"],
             r"threshold = 0\.2 has no part in decoding mutual",
         ),
-        (["a", "b", "--layer", "middle"], "--layer 'middle' is no layer"),
+        (["a", "b", "--layer", "middle"], "--layer 'middle'"),
         (["a", "b", "--set", "epsilon=0"], "epsilon = 0, an exact plan"),
         (["a", "b", "--set", "epsilom=1"], "no setting is called 'epsilom'"),
         (["--pairs", "nowhere"], "nowhere: no such file"),

@@ -32,7 +32,7 @@ def test_init_writes_a_file_that_trains_as_the_preset(tmp_path, preset):
 def test_init_replaces_nothing_without_force(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text("mine")
-    with pytest.raises(ConfigError, match=r"FILE .*config\.yaml is there already\n.*--force"):
+    with pytest.raises(ConfigError, match=r"config\.yaml(.|\n)*--force"):
         run("init", path)
     assert path.read_text() == "mine"
     run("init", path, "--force")
@@ -40,7 +40,7 @@ def test_init_replaces_nothing_without_force(tmp_path):
 
 
 def test_init_refuses_an_unknown_preset():
-    with pytest.raises(ConfigError, match=r"no preset is called 'retrievel'\nDid you mean 'retrieval'"):
+    with pytest.raises(ConfigError, match=r"'retrievel'\n.*'retrieval'"):
         run("init", "--preset", "retrievel")
 
 
@@ -48,7 +48,7 @@ def test_show_prints_yaml_with_origins_and_says_what_is_missing(tmp_path):
     result = run("show", "--preset", "retrieval", "--set", "optimization.seed=5")
     assert "  seed: 5  # --set\n" in result.stdout
     assert "    sentence_weight: 1.0  # preset retrieval\n" in result.stdout
-    assert "no parallel text is named yet" in result.stderr
+    assert "--pairs" in result.stderr
     assert "pairs" not in yaml.safe_load(result.stdout)
     path = tmp_path / "c.yaml"
     path.write_text("pairs: {en-sw: a.tsv}\n")

@@ -65,7 +65,7 @@ def test_output_is_not_replaced_without_force(command, tmp_path):
     path = tmp_path / "report.json"
     printed = run(*command, "--json", "-o", path).stdout
     assert path.read_text() == printed
-    with pytest.raises(ConfigError, match=r"report\.json is there already"):
+    with pytest.raises(ConfigError, match=r"report\.json.* already"):
         run(*command, "-o", path)
     assert run(*command, "-o", path, "--force").exit_code == 0
 

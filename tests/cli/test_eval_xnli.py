@@ -124,7 +124,7 @@ def test_finetuning_keeps_its_run_and_goes_on(command, files):
 def test_output_is_not_replaced_without_force(command, tmp_path):
     path = tmp_path / "report.json"
     assert run(*command, "--json", "-o", path).stdout == path.read_text(encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"report\.json is there already"):
+    with pytest.raises(ConfigError, match=r"report\.json.* already"):
         run(*command, "-o", path)
     assert run(*command, "-o", path, "--force").exit_code == 0
 

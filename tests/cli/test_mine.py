@@ -112,7 +112,7 @@ def test_output_by_suffix_with_a_report(places: list[str], options: list[str], t
     report = MiningReport.from_json(result.stdout)
     assert (report.match, report.k) == ("union", 4)
     assert output.stat().st_size > 0
-    with pytest.raises(ConfigError, match="is there already"):
+    with pytest.raises(ConfigError, match="already"):
         run("mine", *places, *options, "-o", output, "--languages", "en-de")
 
 
@@ -195,7 +195,7 @@ def test_engines_do_the_work_of_both_commands(
 def test_score_keeps_the_order_and_filters(options: list[str], tmp_path: Path) -> None:
     path = tmp_path / "x.tsv"
     path.write_text("".join(f"{a}\t{b}\n" for a, b in [*zip(SOURCE, SOURCE, strict=True), ("the cat", "no")]))
-    with pytest.raises(ConfigError, match="--threshold 'auto' is no number"):
+    with pytest.raises(ConfigError, match="--threshold 'auto'"):
         run("score", f"en-de={path}", *options, "--threshold", "auto")
     result = run("score", f"en-de={path}", *options, "--margin", "ratio")
     texts = [line for line in SOURCE if line]
@@ -218,19 +218,19 @@ def test_score_keeps_the_order_and_filters(options: list[str], tmp_path: Path) -
         (["-o", "x.doc"], "unknown suffix"),
         (["-o", "x.tmx"], "TMX names the language"),
         (["--languages", "english"], "is no pair of languages"),
-        (["--threshold", "high"], "--threshold 'high' is no number"),
+        (["--threshold", "high"], "--threshold 'high'"),
         (["--threshold", "nan"], "is not finite"),
         (["--threshold", "auto"], "there are no development pairs"),
         (["--threshold", "auto", "--dry-run"], "there are no development pairs"),
         (["--calibrate", "en-de=x.tsv"], "but threshold is default"),
-        (["--threshold", "auto", "--calibrate", "x.tsv"], "--calibrate 'x.tsv' names no language pair"),
+        (["--threshold", "auto", "--calibrate", "x.tsv"], "--calibrate 'x.tsv'"),
         (["--threshold", "auto", "--calibrate", "en-de=nowhere.tsv"], "no such file"),
         (["--threshold", "auto", "--match", "union"], "match is union"),
         (["--threshold", "auto", "--rescore", "ot"], "threshold is auto, rescore is ot"),
         (["--rescore", "words"], "rescore"),
         (["--rescore", "ot", "--rescore-weight", "2"], "rescore_weight"),
         (["--rescore", "ot", "--rescore-layer", "4"], "the model has layers 0 to 3"),
-        (["--rescore-layer", "top"], "--rescore-layer 'top' is no layer"),
+        (["--rescore-layer", "top"], "--rescore-layer 'top'"),
         (["--min-precision", "0.9"], "but threshold is default"),
         (["--min-precision", "2", "--threshold", "auto"], "min_precision = 2"),
         (["--engine", "rai"], "engine = 'rai'"),
@@ -238,7 +238,7 @@ def test_score_keeps_the_order_and_filters(options: list[str], tmp_path: Path) -
         (["--language-filter", "auto"], "--language-filter auto needs --languages"),
         (["--language-filter", "en"], "--language-filter 'en' names no two sides"),
         (["--language-filter", "en-"], "--language-filter 'en-' names no two sides"),
-        (["--memory", "lots"], "--memory 'lots' is no size"),
+        (["--memory", "lots"], "--memory 'lots'"),
         (["--memory", "1kB"], "memory_gb is 1e-06"),
         (["--margin", "rato"], "margin = 'rato'"),
         (["--max-characters", "1.5"], "is no whole number"),
@@ -265,7 +265,7 @@ def test_files_that_cannot_be_read_or_written_are_refused(
     (tmp_path / "folder.npy").mkdir()
     with pytest.raises(ConfigError, match="is a folder"):
         run("embed", places[0], "-o", tmp_path / "folder.npy", *options)
-    with pytest.raises(ConfigError, match=r"a\.txt takes no files"):
+    with pytest.raises(ConfigError, match=r"a\.txt not a writable folder"):
         run("mine", *places, *options, "-o", tmp_path / "a.txt" / "pairs.tsv")
     with pytest.raises(ConfigError, match="unknown suffix"):
         run("embed", places[0], "-o", tmp_path / "x.txt", *options)

@@ -76,7 +76,7 @@ def test_what_looks_like_a_path_never_goes_to_the_hub(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ModelError, match="no such model folder|does not contain a model"):
+    with pytest.raises(ModelError, match=r"no such model folder|does not contain a model"):
         load_model(name, device="cpu")
 
 

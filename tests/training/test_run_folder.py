@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from otembed.config.io import read_yaml, train_config
 from otembed.errors import ConfigError
@@ -23,7 +25,9 @@ def config_for(folder):
 def checkpoint(folder, step, *, state='{"global_step": 1}'):
     path = folder.checkpoints / f"checkpoint-{step}"
     path.mkdir(parents=True)
-    (path / "optimizer.pt").write_bytes(b"x")
+    for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
+        torch.save({}, path / name)
+    save_file({"weight": torch.zeros(2)}, path / "model.safetensors")
     (path / "trainer_state.json").write_text(state)
     return path
 
@@ -46,7 +50,7 @@ def test_an_earlier_run_is_not_overwritten_unasked(folder, finished, word):
     (folder.path / "metrics.jsonl").write_text("{}\n")
     if finished:
         folder.results.write_text("{}")
-    with pytest.raises(ConfigError, match=f"holds {word} run"):
+    with pytest.raises(ConfigError, match=word):
         folder.create(config_for(folder))
     assert folder.metrics.exists()
     folder.create(config_for(folder), overwrite=True)
@@ -57,7 +61,7 @@ def test_an_earlier_run_is_not_overwritten_unasked(folder, finished, word):
 def test_a_folder_of_something_else_is_never_overwritten(folder):
     folder.path.mkdir()
     (folder.path / "thesis.tex").write_text("years of work")
-    with pytest.raises(ConfigError, match="holds no run of otembed"):
+    with pytest.raises(ConfigError, match="is not a run"):
         folder.create(config_for(folder), overwrite=True)
     assert (folder.path / "thesis.tex").exists()
 
@@ -65,23 +69,23 @@ def test_a_folder_of_something_else_is_never_overwritten(folder):
 def test_a_folder_with_a_foreign_config_is_never_overwritten(folder):
     folder.create(config_for(folder))
     (folder.path / "thesis.tex").write_text("years of work")
-    with pytest.raises(ConfigError, match=r"thesis\.tex is none of a run"):
+    with pytest.raises(ConfigError, match=r"thesis\.tex"):
         folder.create(config_for(folder), overwrite=True)
     assert (folder.path / "thesis.tex").exists()
 
 
 def test_a_run_in_work_is_locked(folder):
     folder.create(config_for(folder))
-    with folder.locked(), pytest.raises(ConfigError, match="another process works on this run"), folder.locked():
+    with folder.locked(), pytest.raises(ConfigError, match="another process"), folder.locked():
         pass
-    with folder.locked(), pytest.raises(ConfigError, match="another process works on this run"):
+    with folder.locked(), pytest.raises(ConfigError, match="another process"):
         folder.create(config_for(folder), overwrite=True)
     assert sorted(each.name for each in folder.path.iterdir()) == ["config.yaml"]
 
 
 def test_a_file_in_the_way_is_refused(folder):
     folder.path.write_text("")
-    with pytest.raises(ConfigError, match="holds no run"):
+    with pytest.raises(ConfigError, match="is not a run"):
         folder.create(config_for(folder), overwrite=True)
 
 
@@ -90,15 +94,24 @@ def test_resume_without_a_run_is_refused(folder):
         RunFolder.read_config(folder.path)
 
 
-def test_half_written_checkpoints_are_dropped(folder):
+@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth", "model.safetensors"])
+def test_damaged_checkpoints_are_named_and_an_older_one_is_used(folder, name, caplog):
     whole = checkpoint(folder, 3)
-    cut = checkpoint(folder, 10, state='{"global_st')
-    empty = folder.checkpoints / "checkpoint-12"
-    empty.mkdir()
-    folder.drop_half_written()
+    checkpoint(folder, 10, state='{"global_st')
+    (folder.checkpoints / "checkpoint-12").mkdir()
+    truncated = checkpoint(folder, 20) / name
+    truncated.write_bytes(truncated.read_bytes()[:-5])
     assert folder.last_checkpoint() == whole
-    assert not cut.exists()
-    assert not empty.exists()
+    folder.drop_half_written()
+    assert [each.name for each in folder.checkpoints.iterdir()] == [whole.name]
+    assert f"checkpoint-20: {name}" in caplog.text
+    assert "checkpoint-10: trainer_state.json" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "model.safetensors", "trainer_state.json"])
+def test_checkpoints_without_a_file_are_damaged(folder, name):
+    (checkpoint(folder, 3) / name).unlink()
+    assert folder.last_checkpoint() is None
 
 
 def test_the_newest_checkpoint_is_the_one_of_the_highest_step(folder):

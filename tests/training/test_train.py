@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +14,11 @@ from sentence_transformers import SentenceTransformer
 from transformers import TrainerCallback
 
 import otembed
-from otembed.config.io import read_yaml, train_config
+from otembed.config.io import merge, read_yaml, train_config
 from otembed.errors import ConfigError, NumericsError, OtembedError
 from otembed.training import RunFolder, dry_run
 from otembed.training.result import TrainResult
+from tests.training.conftest import small_settings
 
 PROBE = ["the cat sat on the mat", "die Katze schlief im Haus"]
 
@@ -39,78 +38,72 @@ def assert_same_weights(one, other):
         torch.testing.assert_close(first[name], second[name], rtol=0, atol=0, msg=name)
 
 
-def test_a_run_leaves_all_its_files(configure, tmp_path):
-    result = otembed.train(configure())
-    folder = RunFolder(tmp_path / "run")
+def test_run_folder_contains_all_files(trained):
+    folder = RunFolder(Path(trained.run))
     assert folder.finished
     assert {each.name for each in folder.path.iterdir()} == {
         "before.json", "config.yaml", "environment.json", "metrics.jsonl", "model", "results.json",
     }  # fmt: skip
-    assert TrainResult.from_json(folder.results.read_text()) == result
-    assert train_config(read_yaml(folder.config)) == configure()
+    assert TrainResult.from_json(folder.results.read_text()) == trained
+    assert train_config(read_yaml(folder.config)).optimization.max_steps == trained.steps == 9
     assert json.loads(folder.environment.read_text())["packages"]["torch"]
-    assert result.steps == 6
-    assert result.pairs["en-de"]["read"] == 72
-    assert result.before.scores[0].sentences == 12
+    assert trained.pairs["en-de"]["read"] == 72
+    assert trained.before.scores[0].sentences == 12
 
 
-def test_every_term_and_the_share_of_converged_plans_are_recorded(configure):
-    result = otembed.train(configure(loss={"alignment": {"anchor": {}}}))
-    trained = [each for each in records(result.run) if "loss" in each]
-    assert [each["step"] for each in trained] == [1, 2, 3, 4, 6]
-    for each in trained:
+def test_metrics_record_every_term_and_the_share_of_converged_plans(trained):
+    steps = [each for each in records(trained.run) if "loss" in each]
+    assert [each["step"] for each in steps] == [1, 2, 3, 4, 6, 8, 9]
+    for each in steps:
         assert each["loss"] == pytest.approx(each["sentence"] + each["alignment"] + each["anchor"], abs=2e-3)
         assert 0 <= each["converged"] <= 1
         assert each["iterations"] > 0
-    evaluated = [each for each in records(result.run) if "eval_en-de_accuracy" in each]
-    assert [each["step"] for each in evaluated] == [3, 6]
+    evaluated = [each for each in records(trained.run) if "eval_en-de_accuracy" in each]
+    assert [each["step"] for each in evaluated] == [3, 6, 9]
 
 
-def test_the_best_evaluated_model_is_released_and_its_card_has_its_figures(configure):
-    result = otembed.train(configure(optimization={"learning_rate": 0.05, "max_steps": 9}))
+def test_best_model_is_saved_with_its_scores_in_the_card(trained):
     scores = {
         each["step"]: each["eval_sequential_score"]
-        for each in records(result.run)
+        for each in records(trained.run)
         if "eval_sequential_score" in each
     }
-    assert result.best_step == max(scores, key=lambda step: (scores[step], -step))
-    assert result.after.scores[0].accuracy == pytest.approx(scores[result.best_step])
-    card = (Path(result.model) / "README.md").read_text()
+    assert trained.best_step == max(scores, key=lambda step: (scores[step], -step))
+    assert trained.after.scores[0].accuracy == pytest.approx(scores[trained.best_step])
+    card = (Path(trained.model) / "README.md").read_text()
     value = card.split("type: accuracy\n")[1].split("value: ")[1].split("\n")[0]
-    assert float(value) == pytest.approx(result.after.scores[0].accuracy)
+    assert float(value) == pytest.approx(trained.after.scores[0].accuracy)
 
 
-def test_card_names_loss_knobs_and_citations_and_quotes_no_text(configure):
-    result = otembed.train(configure(loss={"alignment": {}}))
-    card = (Path(result.model) / "README.md").read_text()
+def test_card_contains_settings_and_citations_and_examples_only_on_request(trained, configure):
+    card = (Path(trained.model) / "README.md").read_text()
     assert "OTAlignmentLoss" in card
     assert '"epsilon": 0.05' in card
     assert "2110.02887" in card
     assert "die Katze" not in card
-    quoted = otembed.train(replace(configure(output=result.run + "-2"), examples_in_card=True))
+    changes = {"optimization": {"max_steps": 1}, "held_out": {"size": 0}}
+    quoted = otembed.train(configure(examples_in_card=True, **changes))
     assert "die " in (Path(quoted.model) / "README.md").read_text()
 
 
-def test_the_model_loads_without_otembed_and_gives_the_same_vectors(configure):
-    result = otembed.train(configure())
-    expected = otembed.load_model(result.model, device="cpu").encode(PROBE)
-    code = (
-        "import sys, json\n"
-        "sys.modules['otembed'] = None\n"
-        "from sentence_transformers import SentenceTransformer\n"
-        f"model = SentenceTransformer({result.model!r}, device='cpu', local_files_only=True)\n"
-        f"print(json.dumps(model.encode({PROBE!r}).tolist()))\n"
-    )
-    output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    np.testing.assert_allclose(np.array(json.loads(output)), expected, atol=1e-6)
+def test_model_loads_in_plain_sentence_transformers_with_its_own_length(trained):
+    plain = SentenceTransformer(trained.model, device="cpu", local_files_only=True)
+    expected = otembed.load_model(trained.model, device="cpu").encode(PROBE)
+    np.testing.assert_allclose(plain.encode(PROBE), expected, atol=1e-6)
+    assert plain.max_seq_length == 64
+    modules = json.loads((Path(trained.model) / "modules.json").read_text())
+    assert all(each["type"].startswith("sentence_transformers.") for each in modules)
 
 
-def test_the_same_seed_gives_the_same_model_and_another_seed_another(configure):
-    config = configure(held_out={"size": 0})
+def test_same_seed_gives_the_same_model_and_another_seed_another(configure):
+    changes = {"held_out": {"size": 0}, "optimization": {"max_steps": 2}}
+    config = configure(**changes)
     runs = [otembed.train(replace(config, output=f"{config.output}-{index}")).run for index in range(2)]
     assert_same_weights(*runs)
-    other = otembed.train(configure(held_out={"size": 0}, optimization={"seed": 7}))
-    assert any(not torch.equal(weights(runs[0])[name], each) for name, each in weights(other.run).items())
+    other = replace(config, optimization=replace(config.optimization, seed=7))
+    assert any(
+        not torch.equal(weights(runs[0])[name], each) for name, each in weights(otembed.train(other).run).items()
+    )
 
 
 class Crash(TrainerCallback):
@@ -135,7 +128,7 @@ class CrashAtEnd(TrainerCallback):
     "changes",
     [
         {
-            "optimization": {"lr_scheduler_type": "constant_with_warmup"},
+            "optimization": {"lr_scheduler_type": "constant_with_warmup", "max_steps": 3},
             "held_out": {"load_best_model_at_end": False},
         },
         {
@@ -146,33 +139,56 @@ class CrashAtEnd(TrainerCallback):
     ],
     ids=["last model", "stopped early", "whole epoch"],
 )
-def test_a_run_cut_after_its_last_step_takes_no_step_more(configure, changes):
+def test_run_interrupted_after_its_last_step_trains_no_further(configure, changes):
     straight = otembed.train(configure(**changes))
     cut = configure(**changes, output=f"{straight.run}-cut")
     with pytest.raises(RuntimeError, match="power cut"):
         otembed.train(cut, callbacks=[CrashAtEnd()])
     resumed = otembed.train(resume=cut.output)
     assert (resumed.steps, resumed.best_step) == (straight.steps, straight.best_step)
+    if "early_stopping_patience" in changes.get("held_out", {}):
+        assert straight.steps < changes["optimization"]["max_steps"]
     assert resumed.last_log.keys() == straight.last_log.keys()
     assert_same_weights(straight.run, resumed.run)
 
 
+RESUMABLE = {
+    "optimization": {"max_steps": 10, "num_train_epochs": 1, "gradient_accumulation_steps": 2},
+    "held_out": {"early_stopping_patience": 3},
+}
+
+
+@pytest.fixture(scope="module")
+def straight(tiny_model_path, tmp_path_factory):
+    """An uninterrupted run of the resumable settings; read only."""
+    settings = small_settings(tmp_path_factory.mktemp("straight"), tiny_model_path)
+    return otembed.train(train_config(merge(settings, RESUMABLE)))
+
+
 @pytest.mark.parametrize("step", [1, 4, 8])
-def test_a_cut_run_resumes_to_the_same_result(configure, step):
-    changes = {
-        "optimization": {"max_steps": 10, "num_train_epochs": 1, "gradient_accumulation_steps": 2},
-        "held_out": {"early_stopping_patience": 3},
-    }
-    straight = otembed.train(configure(**changes))
-    cut = configure(**changes, output=f"{straight.run}-cut")
+def test_interrupted_run_resumes_to_the_same_result(configure, straight, step):
+    config = configure(**RESUMABLE)
     with pytest.raises(RuntimeError, match="power cut"):
-        otembed.train(cut, callbacks=[Crash(step)])
-    assert not RunFolder(Path(cut.output)).finished
-    resumed = otembed.train(resume=cut.output)
+        otembed.train(config, callbacks=[Crash(step)])
+    assert not RunFolder(Path(config.output)).finished
+    resumed = otembed.train(resume=config.output)
     assert_same_weights(straight.run, resumed.run)
     assert resumed.after.scores == straight.after.scores
     assert resumed.best_step == straight.best_step
-    assert [each["step"] for each in records(cut.output)] == [each["step"] for each in records(straight.run)]
+    assert [each["step"] for each in records(config.output)] == [each["step"] for each in records(straight.run)]
+
+
+def test_damaged_newest_checkpoint_falls_back_to_an_older_one(configure, straight, caplog):
+    config = configure(**RESUMABLE)
+    with pytest.raises(RuntimeError, match="power cut"):
+        otembed.train(config, callbacks=[Crash(8)])
+    newest = RunFolder(Path(config.output)).last_checkpoint()
+    (newest / "optimizer.pt").write_bytes((newest / "optimizer.pt").read_bytes()[:1000])
+    with caplog.at_level("WARNING", "otembed"):
+        resumed = otembed.train(resume=config.output)
+    assert newest.name in caplog.text
+    assert "optimizer.pt" in caplog.text
+    assert_same_weights(straight.run, resumed.run)
 
 
 def test_anchor_of_a_resumed_run_is_the_starting_model(configure):
@@ -185,11 +201,10 @@ def test_anchor_of_a_resumed_run_is_the_starting_model(configure):
     assert_same_weights(straight.run, otembed.train(resume=cut.output).run)
 
 
-def test_a_finished_run_gives_its_result_again(configure):
-    result = otembed.train(configure())
-    before = (Path(result.run) / "metrics.jsonl").read_text()
-    assert otembed.train(resume=result.run) == result
-    assert (Path(result.run) / "metrics.jsonl").read_text() == before
+def test_resuming_a_finished_run_returns_its_result(trained):
+    before = (Path(trained.run) / "metrics.jsonl").read_text()
+    assert otembed.train(resume=trained.run) == trained
+    assert (Path(trained.run) / "metrics.jsonl").read_text() == before
 
 
 @pytest.mark.parametrize(
@@ -202,61 +217,69 @@ def test_a_finished_run_gives_its_result_again(configure):
     ],
     ids=["data", "model", "loss", "device"],
 )
-def test_overwriting_with_bad_input_leaves_the_earlier_run(configure, changes):
-    result = otembed.train(configure())
+def test_failed_overwrite_leaves_the_earlier_run(configure, finished, changes):
+    result = otembed.train(resume=finished)
     with pytest.raises(OtembedError):
         otembed.train(configure(**changes), overwrite=True)
-    assert otembed.train(resume=result.run) == result
+    assert otembed.train(resume=finished) == result
 
 
-def test_a_failed_start_leaves_nothing_behind(configure, tmp_path):
+def test_failed_start_creates_no_run_folder(configure, tmp_path):
     with pytest.raises(OtembedError):
         otembed.train(configure(model={"name": "./nowhere"}))
     assert not (tmp_path / "run").exists()
 
 
-def test_a_moved_run_tells_where_it_lies_now(configure, tmp_path):
-    result = otembed.train(configure())
-    Path(result.run).rename(tmp_path / "moved")
+def test_existing_run_is_not_replaced_without_overwrite(configure, finished):
+    with pytest.raises(ConfigError) as caught:
+        otembed.train(configure())
+    assert "--overwrite" in caught.value.hint
+    assert otembed.train(resume=finished).run == str(finished)
+
+
+def test_moved_run_reports_its_present_location(finished, tmp_path):
+    finished.rename(tmp_path / "moved")
     moved = otembed.train(resume=tmp_path / "moved")
     assert (moved.run, moved.model) == (str(tmp_path / "moved"), str(tmp_path / "moved" / "model"))
 
 
-def test_the_released_model_has_its_own_length_again(configure):
-    result = otembed.train(configure(model={"max_seq_length": 12}))
-    assert SentenceTransformer(result.model, device="cpu", local_files_only=True).max_seq_length == 64
+def test_run_of_a_version_with_other_settings_is_refused_by_name(finished):
+    config = (finished / "config.yaml").read_text()
+    (finished / "config.yaml").write_text(config.replace("num_train_epochs:", "epochs:"))
+    with pytest.raises(ConfigError, match=r"config\.yaml: .*'optimization\.epochs'\n.*num_train_epochs"):
+        otembed.train(resume=finished)
 
 
-def test_bad_input_leaves_an_earlier_run_intact(configure, tmp_path):
-    result = otembed.train(configure())
-    with pytest.raises(ConfigError, match="holds a finished run"):
-        otembed.train(configure())
-    assert otembed.train(resume=result.run) == result
+def test_home_folder_is_expanded_for_the_whole_run(configure, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    changes = {"optimization": {"max_steps": 1}, "held_out": {"size": 0}}
+    result = otembed.train(configure(output="~/runs/x", **changes))
+    assert result.run == str(tmp_path / "runs" / "x")
+    assert not (tmp_path / "~").exists()
+    assert otembed.train(resume="~/runs/x") == result
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"optimization": {"gradient_accumulation_steps": 2}},
-        {"optimization": {"precision": "bf16"}},
+        {
+            "optimization": {"gradient_accumulation_steps": 2, "precision": "bf16", "lr_scheduler_type": "cosine"},
+            "data": {"sampling": "round_robin"},
+        },
         {"optimization": {"activation_checkpointing": True}, "loss": {"alignment": {"layer": 2}}},
         {"loss": {"sentence": "none", "alignment": {"anchor": {"reduction": "sum", "weight": 0.01}}}},
         {"loss": {"matryoshka_dims": [16, 8], "sentence": "mnrl", "contrastive": None}},
-        {},
-        {"loss": {"sentence": "mnrl", "contrastive": None}},
-        {"loss": {"alignment": None, "contrastive": {"sentence_weight": 1}, "sentence": "none"}},
-        {"loss": {"alignment": None, "contrastive": {"layer": 2, "marginals": "idf", "max_cells": 500}}},
-        {"loss": {"mini_batch_size": 3}},
+        {"model": {"freeze": ["embeddings", "layers:1"]}, "loss": {"mini_batch_size": 3}},
+        {"loss": {"sentence": "mnrl", "contrastive": None}, "held_out": {"size": 0}},
+        {"loss": {"contrastive": {"layer": 2, "marginals": "idf", "max_cells": 500}}},
         {"loss": {"alignment": {"marginals": "idf", "relaxation": 0.5, "debiased": True, "cost": "sqeuclidean"}}},
-        {"data": {"sampling": "round_robin"}, "optimization": {"lr_scheduler_type": "cosine"}},
-        {"held_out": {"size": 0}},
-        {"model": {"freeze": ["embeddings", "layers:1"]}},
     ],
     ids=lambda changes: json.dumps(changes)[:50],
 )
 def test_variants_train_to_finite_weights(configure, changes):
-    result = otembed.train(configure(**changes))
-    assert result.steps == 6
+    result = otembed.train(configure(**merge({"optimization": {"max_steps": 3}}, changes)))
+    assert result.steps == 3
     assert all(each.isfinite().all() for each in weights(result.run).values())
     assert all(math.isfinite(value) for value in result.last_log.values())
 
@@ -300,23 +323,13 @@ def test_accumulated_batches_count_as_one_step_of_the_whole(configure):
     assert records(halves.run)[0]["grad_norm"] == pytest.approx(records(whole.run)[0]["grad_norm"], rel=0.5)
 
 
-def test_early_stopping_ends_the_run(configure):
-    result = otembed.train(
-        configure(
-            held_out={"early_stopping_patience": 1, "eval_steps": 1},
-            optimization={"max_steps": 60, "learning_rate": 1e-7},
-        )
-    )
-    assert result.steps < 60
-
-
 def test_nan_stops_the_run_with_a_hint(configure):
     class Poison(TrainerCallback):
         def on_step_begin(self, args, state, control, model=None, **kwargs):
             with torch.no_grad():
                 next(model[0].model.encoder.parameters()).fill_(float("nan"))
 
-    with pytest.raises(NumericsError, match="is nan at step 1") as caught:
+    with pytest.raises(NumericsError, match="nan at step 1") as caught:
         otembed.train(configure(), callbacks=[Poison()])
     assert "learning_rate" in caught.value.hint
 
@@ -324,42 +337,40 @@ def test_nan_stops_the_run_with_a_hint(configure):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"optimization": {"precision": "fp16"}}, "fp16 needs a GPU"),
-        ({"optimization": {"save_steps": 4}}, "save_every = 4 differs from held_out.eval_steps = 3"),
-        ({"held_out": {"early_stopping_patience": 1, "load_best_model_at_end": False}}, "patience needs"),
-        ({"loss": {"matryoshka_dims": [64], "alignment": {}}}, "the model has 32 dimensions"),
+        ({"optimization": {"precision": "fp16"}}, "fp16"),
+        ({"optimization": {"save_steps": 4}}, "save_steps = 4 .*eval_steps = 3"),
+        ({"held_out": {"early_stopping_patience": 1, "load_best_model_at_end": False}}, "early_stopping_patience"),
+        ({"loss": {"matryoshka_dims": [64], "alignment": {}}}, "32 dimensions"),
         ({"loss": {"alignment": {"layer": 9}}}, "layer = 9"),
         (
             {"model": {"freeze": ["embeddings", "layers:3"]}, "loss": {"alignment": {}}},
-            "sentence term of the loss reaches nothing that trains",
+            "sentence term",
         ),
         (
             {"model": {"freeze": ["embeddings", "layers:1"]}, "loss": {"alignment": {"layer": 1}}},
-            "alignment term of the loss reaches nothing",
+            "alignment term",
         ),
         (
             {
                 "model": {"freeze": ["embeddings", "layers:1"]},
                 "loss": {"alignment": None, "contrastive": {"layer": 1}, "mini_batch_size": 2},
             },
-            "contrastive term of the loss reaches nothing",
+            "contrastive term",
         ),
-        ({"model": {"prompt_name": "query", "max_seq_length": 4}}, "the prompt alone has"),
+        ({"model": {"prompt_name": "query", "max_seq_length": 4}}, "max_seq_length = 4"),
         ({"model": {"device": "cuda:1"}}, "cuda:1"),
     ],
 )
-def test_settings_that_cannot_work_are_refused(configure, changes, message):
+@pytest.mark.parametrize("start", [otembed.train, dry_run])
+def test_settings_that_cannot_work_are_refused(configure, changes, message, start):
     with pytest.raises(OtembedError, match=message):
-        otembed.train(configure(**changes))
-    if changes != {"optimization": {"save_steps": 4}}:
-        with pytest.raises(OtembedError, match=message):
-            dry_run(configure(**changes))
+        start(configure(**changes))
 
 
 def test_train_takes_a_configuration_or_a_run(configure):
-    with pytest.raises(ConfigError, match="a configuration or a run"):
+    with pytest.raises(ConfigError, match="resume"):
         otembed.train()
-    with pytest.raises(ConfigError, match="a configuration or a run"):
+    with pytest.raises(ConfigError, match="resume"):
         otembed.train(configure(), resume="x")
 
 
@@ -377,7 +388,7 @@ def test_dry_run_counts_estimates_and_writes_nothing(configure, tmp_path):
 
 def test_dry_run_foretells_the_steps_of_an_epoch(configure):
     changes = {
-        "optimization": {"max_steps": None, "num_train_epochs": 2.0, "gradient_accumulation_steps": 2},
+        "optimization": {"max_steps": None, "num_train_epochs": 1, "gradient_accumulation_steps": 2},
         "held_out": {"size": 0},
     }
     assert dry_run(configure(**changes)).steps == otembed.train(configure(**changes)).steps
