@@ -13,11 +13,11 @@ from otembed.embeddings import embed
 from otembed.errors import ConfigError, DataError, NumericsError
 from otembed.mining import mine
 from otembed.mining.calibration import dev_pairs
-from otembed.mining.inputs import open_inputs
 from otembed.mining.mined import MiningReport
 from otembed.mining.plan import SearchPlan, plan_mining
 from otembed.mining.search import exact
 from otembed.mining.search.exact import Tiling
+from otembed.mining.side import open_sides
 
 
 def bitext(translations, sources, targets, planted, noise=0.9, seed=0, dimension=64):
@@ -169,9 +169,9 @@ def test_development_pairs_that_cannot_be_planted_are_left_out_and_counted(tiny_
     }
     assert mined.report.calibration.threshold == clean.report.calibration.threshold
     config = MiningConfig(threshold="auto")
-    inputs = open_inputs(source, target, None, None, config, dimension=None, dtype=None)
-    planted = dev_pairs.open_dev_pairs(noisy, inputs, config)
-    plan = plan_mining(inputs, tiny_model, config, planted=planted.inputs, cache=tmp_path / "new")
+    sides = open_sides(source, target, None, None, config)
+    planted = dev_pairs.open_dev_pairs(noisy, sides, config)
+    plan = plan_mining(sides, tiny_model, config, planted=planted.sides, cache=tmp_path / "new")
     assert plan.lines_to_embed == len(source) + len(target) + 2 * len(planted) == 180 + 120
 
 
@@ -232,8 +232,6 @@ def test_what_does_not_fit_is_refused(sentences, tiny_model, tmp_path):
         mine_bitext(x, y, **auto)
     with pytest.raises(ConfigError, match=r"development pairs are given, but threshold is 0\.1"):
         mine_bitext(x, y, calibrate=(a, b), threshold=0.1)
-    with pytest.raises(ConfigError, match="threshold is auto, match is union"):
-        mine_bitext(x, y, calibrate=(a, b), match="union", **auto)
     with pytest.raises(ConfigError, match=r"min_precision is 0\.9, but threshold is default"):
         MiningConfig(min_precision=0.9)
     with pytest.raises(ConfigError, match="min_precision"):

@@ -112,7 +112,7 @@ def test_evaluator_obeys_the_contract(tiny_model):
     assert set(metrics) == {
         f"planted_{key}" for key in ("best_f1", "average_precision", "precision", "recall", "f1")
     }
-    assert evaluator.get_config_dict() == {"k": 4, "margin": "distance", "match": "one-to-one"}
+    assert evaluator.get_config_dict() == {"k": 4, "margin": "distance"}
     with pytest.raises(DataError, match=r"gold pair \(0, 4\)"):
         MiningEvaluator(texts, texts, [(0, 4)])
 
