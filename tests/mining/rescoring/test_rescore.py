@@ -287,22 +287,20 @@ def test_what_cannot_be_is_refused(tiny_model, tmp_path, sentences, monkeypatch)
         ((lines, ready, tiny_model), {}),
         ((lines, lines, tiny_model), {"target_vectors": ready}),
     ):
-        with pytest.raises(ConfigError, match="ready vectors: they hold no words"):
+        with pytest.raises(ConfigError, match="ready vectors"):
             mine_bitext(*arguments, **named, **options)
-    with pytest.raises(ConfigError, match="layer = 9: the model has layers 0 to 3"):
+    with pytest.raises(ConfigError, match="0 to 3"):
         mine_bitext(lines, lines, tiny_model, rescore_layer=9, **options)
-    with pytest.raises(
-        ConfigError, match=r"comparing the words of 12 and 12 lines .* needs \d.*, memory_gb is 0.001"
-    ):
+    with pytest.raises(ConfigError, match=r"12 and 12 lines .* memory_gb is 0\.001"):
         mine_bitext(lines, lines, tiny_model, memory_gb=0.001, **options)
-    with pytest.raises(ConfigError, match="threshold is auto, rescore is ot"):
+    with pytest.raises(ConfigError, match="rescore ot"):
         MiningConfig(threshold="auto", rescore="ot")
-    with pytest.raises(ConfigError, match="compares sentence vectors alone"):
+    with pytest.raises(ConfigError, match="rescore is ot"):
         MiningEvaluator(lines, lines, [(0, 0)], config=MiningConfig(rescore="ot"))
     with pytest.raises(ConfigError, match="rescore_weight"):
         MiningConfig(rescore_weight=1.5)
     monkeypatch.setattr(type(tiny_model.tokenizer), "is_fast", False)
-    with pytest.raises(ModelError, match="knows no character offsets"):
+    with pytest.raises(ModelError):
         mine_bitext(lines, lines, tiny_model, **options)
     assert not list(tmp_path.iterdir())
 
