@@ -207,14 +207,14 @@ def test_what_does_not_fit_is_refused(sentences, tiny_model, tmp_path):
     bad, zero = a.copy(), a.copy()
     bad[3], zero[3] = np.nan, 0
     for known, message in (
-        ((a[:49], b[:49]), r"49 development pairs can be planted \(49 read, 49 kept\), 50 are needed"),
+        ((a[:49], b[:49]), r"49 .*\(49 read, 49 kept\).* 50 "),
         ((a, b[:50]), "60 source rows, 50 target rows"),
         ((a, b[:, :8].copy()), r"\(target\) has vectors of dimension 8, source vectors of 64"),
         ((zero, b), "zero vector"),
-        ([("a", "b", "c")], "development pair 1 is no pair of texts"),
-        ([("a", 1)], "development pair 1 is no pair of texts"),
-        ([(line, f"{line} .") for line in sentences(30)], "30 development pairs can be planted"),
-        ((a, np.roll(b, 1, axis=0)), "score no higher than orphans"),
+        ([("a", "b", "c")], "development pair 1 "),
+        ([("a", 1)], "development pair 1 "),
+        ([(line, f"{line} .") for line in sentences(30)], "30 development pairs"),
+        ((a, np.roll(b, 1, axis=0)), "of 60 pairs"),
     ):
         with pytest.raises(DataError, match=message):
             mine_bitext(x, y, calibrate=known, **auto)

@@ -168,7 +168,7 @@ def test_output_bytes_are_the_same_for_shards_and_after_cuts_in_every_stage(
 
         return progress
 
-    for number, (size, seconds) in enumerate(itertools.product((1, words.SHARD_BYTES), (-1, 60))):
+    for number, (size, seconds) in enumerate(((1, -1), (words.SHARD_BYTES, 60))):
         monkeypatch.setattr(words, "SHARD_BYTES", size)
         monkeypatch.setattr(exact, "SAVE_SECONDS", seconds)
         options = OPTIONS | {"cache": tmp_path / str(number)}
@@ -178,7 +178,7 @@ def test_output_bytes_are_the_same_for_shards_and_after_cuts_in_every_stage(
         mined = mine_bitext(source, target, tiny_model, **options)
         outputs.add(mined.write(tmp_path / "out.jsonl").read_bytes())
     assert len(outputs) == 1
-    assert len(list((tmp_path / "0").glob("words/*/rows-*"))) > len(list((tmp_path / "3").glob("words/*/rows-*")))
+    assert len(list((tmp_path / "0").glob("words/*/rows-*"))) > len(list((tmp_path / "1").glob("words/*/rows-*")))
 
 
 def test_pairs_and_order_do_not_depend_on_the_batch_size(tiny_model, tmp_path, sentences):
@@ -204,7 +204,7 @@ def test_each_line_is_encoded_once_and_each_pair_solved_once(tiny_model, tmp_pat
         "word_similarity",
         lambda x, y, i, j, e: solved.extend(zip(i, j, strict=True)) or solve(x, y, i, j, e),
     )
-    options = OPTIONS | {"cache": tmp_path, "match": "union"}
+    options = OPTIONS | {"cache": tmp_path}
     mined = mine_bitext(sentences(30), sentences(20, 1), tiny_model, **options)
     # The first line of each side tells how wide states are.
     assert len(encoded) == 30 + 20 + 2
