@@ -67,5 +67,5 @@ def test_faults_are_named(tiny_model, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="prompt_name"):
         embed_sides(tiny_model, SIDES, **PLAIN | {"prompt": ""})
     monkeypatch.setattr(tiny_model, "encode", lambda texts, **_: np.full((len(texts), 32), np.nan))
-    with pytest.raises(NumericsError, match=r"en: .* line 1\n"):
+    with pytest.raises(NumericsError, match=r"en: .* line \d"):
         embed_sides(tiny_model, SIDES, cache=tmp_path, names=["en", "de", "more"], **PLAIN)

@@ -244,7 +244,7 @@ def test_scores_of_a_bitext_are_those_of_mining_it(tiny_model, tmp_path, sentenc
     absolute = score_bitext(pairs, tiny_model, margin="absolute", **options | {"center": False})
     alone = mine_bitext([texts[3]], [texts[17]], tiny_model, margin="absolute", threshold=None, **options)
     (value,) = (pair.score for pair in alone)
-    assert absolute.scores[42] == pytest.approx(value, abs=1e-5)
+    assert absolute.scores[42] == pytest.approx(value, abs=2e-3)
 
 
 def test_few_words_are_centered_by_the_mean_of_both_sides():
