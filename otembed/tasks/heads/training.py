@@ -1,4 +1,4 @@
-"""What the training of every head shares: arguments of the trainer, its progress, its stop at NaN."""
+"""Trainer arguments, progress and the NaN check that all heads share."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 STAGE = "fine-tuning"
 LOG_EVERY = 10
-# Heads differ in whether they keep the layer on the first token; encoders are often saved without it.
+# Not every head keeps the pooler on the first token, and encoders are often saved without it.
 POOLER = "pooler."
 
 
 def shared_arguments(device: torch.device, seed: int) -> dict[str, Any]:
-    """Return the trainer's arguments that are the same for every head."""
+    """Return the trainer arguments that are common to all heads."""
     return {
         "seed": seed,
         "data_seed": seed,
@@ -40,20 +40,20 @@ def shared_arguments(device: torch.device, seed: int) -> dict[str, Any]:
 
 
 def on_one_device(arguments: Arguments) -> Arguments:
-    """Return the arguments for one device: with several GPUs transformers would split the batches over them."""
+    """Return the arguments for one device; transformers would otherwise split batches over all GPUs."""
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
 
 
 def free_memory() -> None:
-    """Give back what no name holds any more: optimizer states stay in cycles of the trainer."""
+    """Free unreferenced memory: the trainer keeps optimizer states alive in reference cycles."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
 class HeadWatch(SamplerEpochs):
-    """Say how far the training is, and stop it on NaN or infinity, before a checkpoint holds it."""
+    """Report progress, and stop on NaN or infinity before a checkpoint stores it."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
@@ -61,13 +61,13 @@ class HeadWatch(SamplerEpochs):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Start the clock where a resumed run left it."""
+        """Report the step that a resumed run starts from."""
         self.progress(STAGE, state.global_step, state.max_steps)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
-        """Move on by one optimizer step; a checkpoint is not written before its loss was seen."""
+        """Report a step; force logging before each checkpoint, so that its loss is checked first."""
         self.progress(STAGE, state.global_step, state.max_steps)
         control.should_log = control.should_log or control.should_save
         return control
@@ -80,7 +80,7 @@ class HeadWatch(SamplerEpochs):
         logs: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Look at the loss."""
+        """Check the loss."""
         loss = (logs or {}).get("loss", 0.0)
         if not math.isfinite(loss):
             raise NumericsError(f"the loss is {loss} at step {state.global_step}", "Lower learning_rate.")

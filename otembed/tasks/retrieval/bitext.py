@@ -29,7 +29,7 @@ def bitext_scores(source: ArrayLike, target: ArrayLike, *, pair: str, k: int = 4
     With :math:`p(i)` the row found for query i and :math:`[\cdot]` 1 if true, 0 if not:
 
     - accuracy [1]_: :math:`\frac1n \sum_i [p(i) = i]`, where p(i) is the nearest neighbor by cosine.
-      XTREME asks with English, MTEB with the other language; both directions are returned.
+      XTREME queries in English, MTEB in the other language; both directions are returned.
     - weighted F1, as MTEB [2]_ scores bitext mining: the mean over all rows of the F1 of "row i is
       found", with 0 where precision or recall is not defined.
     - xSIM [3]_: the error rate :math:`\frac1n \sum_i [p(i) \ne i]`, where p(i) is that of the k nearest
@@ -42,12 +42,12 @@ def bitext_scores(source: ArrayLike, target: ArrayLike, *, pair: str, k: int = 4
     Parameters
     ----------
     source, target
-        (n, d) sentence vectors of any real type; they need no normalization. Searched in float32.
+        (n, d) sentence embeddings of any real dtype, not necessarily normalized. Searched in float32.
     pair
         Name of the language pair, such as ``"en-sw"``.
     k
-        Neighbors of the margin. With fewer rows than k all of them count; ``margin_k`` of the result
-        says how many were used.
+        Number of neighbors of the margin, at most the number of rows; ``margin_k`` of the result holds the number
+        used.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def bitext_scores(source: ArrayLike, target: ArrayLike, *, pair: str, k: int = 4
     Raises
     ------
     DataError
-        A side is no matrix with at least one row, or the shapes differ.
+        A side is not a matrix with at least one row, or the shapes differ.
     NumericsError
         A row is zero, or holds NaN or infinity.
     ConfigError
@@ -65,10 +65,10 @@ def bitext_scores(source: ArrayLike, target: ArrayLike, *, pair: str, k: int = 4
 
     Notes
     -----
-    A row counts as found by its index alone, as in Tatoeba and MTEB: if two targets have the same text,
-    finding the other one is an error. Equal scores go to the lowest index, so repeated rows give the same
-    figures in every run. A margin's denominator below 1e-6, which centered vectors can have, is taken as
-    1e-6. Cost: two exact searches of O(n^2 d) time; memory O(n d).
+    Only the row with the same index is correct, as in Tatoeba and MTEB: if two targets have the same text,
+    finding the other one is an error. Ties go to the lowest index, so repeated rows give the same figures in every
+    run. The denominator of a margin is at least 1e-6; with centered embeddings it can be smaller. Cost: two exact
+    searches of O(n^2 d) time; memory O(n d).
 
     References
     ----------
@@ -82,7 +82,7 @@ def bitext_scores(source: ArrayLike, target: ArrayLike, *, pair: str, k: int = 4
 
     Examples
     --------
-    The second source sentence finds the first target sentence; asked the other way, both are right.
+    The second source sentence finds the first target sentence; in the other direction both are correct.
 
     >>> scores = bitext_scores([[1.0, 0.0], [0.9, 0.5]], [[1.0, 0.1], [0.0, 1.0]], pair="en-sw")
     >>> scores.accuracy_source_to_target, scores.accuracy_target_to_source
@@ -95,7 +95,7 @@ def bitext_scores(source: ArrayLike, target: ArrayLike, *, pair: str, k: int = 4
 
 @dataclass(frozen=True, eq=False)
 class Retrieved:
-    """The row that each query found, source to target first, then target to source; (n,) each."""
+    """The row found for each query, (n,), source to target first, then target to source."""
 
     nearest: tuple[Indices, Indices]
     by_margin: tuple[Indices, Indices]
@@ -103,13 +103,13 @@ class Retrieved:
 
 
 def retrieve(source: ArrayLike, target: ArrayLike, *, pair: str, k: int = 4) -> Retrieved:
-    """Return what every row finds on the other side, by cosine and by margin; see :func:`bitext_scores`."""
+    """Return the row found for every row on the other side, by cosine and by margin; see :func:`bitext_scores`."""
     check_count("k", k)
     x, y = unit_vectors(source, f"{pair}: source"), unit_vectors(target, f"{pair}: target")
     if x.shape != y.shape:
         raise DataError(
             f"{pair}: source has shape {x.shape}, target {y.shape}",
-            "Give one target row for each source row, from the same model.",
+            "Give one target row per source row, from the same model.",
         )
     k = min(k, len(x))
     forward, backward = _neighbors(x, y, k), _neighbors(y, x, k)
@@ -122,7 +122,7 @@ def retrieve(source: ArrayLike, target: ArrayLike, *, pair: str, k: int = 4) -> 
 
 
 def scores_of(found: Retrieved, pair: str) -> RetrievalScores:
-    """Return the figures of what was found."""
+    """Return the figures of the rows found."""
     return RetrievalScores(
         pair=pair,
         sentences=len(found.nearest[0]),

@@ -1,4 +1,4 @@
-"""The paper's protocol: encoder and classifier fine-tuned together on English pairs, by sentence-transformers."""
+"""Fine-tuning as in the paper: encoder and classifier trained together on English pairs, with sentence-transformers."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# The library's evaluator has no figure called accuracy; with one label a pair, micro F1 is it.
+# The library's evaluator has no accuracy; with one label per pair, micro F1 is equal to it.
 METRIC = "eval_dev_f1_micro"
-# What is kept of a finished training.
+# The summary of a finished training run.
 OUTCOME = ("steps", "best_step", "dev_accuracy", "trained_parameters", "max_length_used")
 
 
@@ -92,8 +92,8 @@ def _check_encoder(encoder: torch.nn.Module, classifier: Any) -> None:
     for name, value in taken.items():
         if not name.startswith(POOLER) and not (name in own and torch.equal(value, own[name].to(value))):
             raise ModelError(
-                f"{type(classifier).__name__} did not take over {name} of {type(encoder).__name__}",
-                "Choose another encoder, or the protocol probe.",
+                f"{type(classifier).__name__} does not load {name} of {type(encoder).__name__}",
+                "Choose another encoder, or use --protocol probe.",
             )
 
 
@@ -108,7 +108,7 @@ def finetune(
     overwrite: bool,
     progress: Progress,
 ) -> tuple[CrossEncoder, dict[str, Any]]:
-    """Fine-tune in a run folder; return the classifier that was best on the development pairs, and what became of it.
+    """Fine-tune in a run folder; return the classifier that is best on the development pairs, and a summary.
 
     ``load`` gives the encoder, which is not kept beside its classifier.
 
@@ -117,12 +117,12 @@ def finetune(
     ConfigError
         The folder is taken, or holds a run with other settings; fp16 is asked for on a CPU.
     NumericsError
-        The loss becomes NaN or infinite; the last checkpoint stays.
+        The loss becomes NaN or infinite; the last checkpoint is kept.
     """
     model = load()
     device = model.device
     if config.precision == "fp16" and model.device.type == "cpu":
-        raise ConfigError("precision is fp16, which needs a GPU", "Use bf16 or float32 on a CPU.")
+        raise ConfigError("precision fp16 requires a GPU", "Use bf16 or float32 on a CPU.")
     run.open(
         TypeAdapter(FinetuneConfig).dump_python(config, mode="json"),
         {
@@ -151,7 +151,7 @@ def finetune(
 def classify(
     classifier: CrossEncoder, pairs: NliSet, progress: Callable[[int], object] | None = None
 ) -> NDArray[np.int64]:
-    """Return the label of each pair; NumericsError if the classifier gives NaN or infinity.
+    """Return the label of each pair; NumericsError if the classifier returns NaN or infinity.
 
     Pairs of like length go together, as many as :func:`otembed.embeddings.encode.default_tokens` allows; after each batch
     ``progress`` is called with its pairs.
@@ -165,7 +165,7 @@ def classify(
         if bad.any():
             line = pairs.examples[int(rows[bad].min())].line
             raise NumericsError(
-                f"{pairs.where}:{line}: the classifier gives NaN or infinity", "Lower the learning rate."
+                f"{pairs.where}:{line}: the classifier returns NaN or infinity", "Lower learning_rate."
             )
         found[rows] = scores.argmax(axis=1)
         if progress is not None:
@@ -267,7 +267,7 @@ def _arguments(
 
 
 class _Watch(HeadWatch):
-    """Say also what the development pairs say."""
+    """Also report the accuracy on the development pairs."""
 
     def on_log(
         self,
@@ -277,7 +277,7 @@ class _Watch(HeadWatch):
         logs: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Look at the loss and the accuracy."""
+        """Check the loss and report the accuracy."""
         values = logs or {}
         if METRIC in values:
             logger.info(
