@@ -141,19 +141,18 @@ class RetrievalReport(Report):
             neighbors of the xSIM margin, so their figures cannot be compared.
         """
         first = _with_mean(self, centered=centered)
-        later = [] if after is None else _with_mean(after, centered=centered)
+        second: Sequence[RetrievalScores | None] = [None] * len(first)
         if after is not None:
+            later = _with_mean(after, centered=centered)
             _check_comparable(first, later)
-        second = later or [None] * len(first)
-        sizes = [[str(one.sentences)] if after is None else [] for one in first]
-        rows = [
-            [
-                one.pair,
-                *size,
-                *(change(getattr(one, key), two and getattr(two, key)) for key in FIGURES.values()),
-            ]
-            for one, size, two in zip(first, sizes, second, strict=True)
-        ]
+            second = later
+        rows = []
+        for one, two in zip(first, second, strict=True):
+            size = [str(one.sentences)] if two is None else []
+            figures = (
+                change(getattr(one, key), None if two is None else getattr(two, key)) for key in FIGURES.values()
+            )
+            rows.append([one.pair, *size, *figures])
         title = self.model if after is None else f"{self.model} → {after.model}"
         return Table(
             ("pair", *(["sentences"] if after is None else []), *FIGURES),

@@ -104,12 +104,12 @@ class XnliReport(Report):
         ]
         if len(self.scores) > 1:
             total = sum(one.examples for one in self.scores)
-            rows.append(["mean", f"{total:,}", change(self.accuracy, after and after.accuracy), ""])
+            rows.append(["mean", f"{total:,}", change(self.accuracy, after.accuracy if after else None), ""])
         trained = [one.accuracy for one in self.scores if one.language in last.trained_languages]
         if trained and len(trained) < len(self.scores):
-            mean = change(fmean(trained), after and after.trained_accuracy)
+            mean = change(fmean(trained), after.trained_accuracy if after else None)
             rows.append(["mean of the trained", "", mean, ""])
-        dev = change(self.dev_accuracy, after and after.dev_accuracy)
+        dev = change(self.dev_accuracy, after.dev_accuracy if after else None)
         rows.append(["development", f"{self.training['dev_pairs']:,}", dev, ""])
         label = f", {self.label}" if self.label else ""
         return Table(
