@@ -53,6 +53,7 @@ def retrieval_command(
 
     set_up_logging(error_console())
     from otembed.models import load_model
+    from otembed.results.table import stacked
     from otembed.tasks.retrieval import evaluate_retrieval
 
     texts = task.read(places, limit=limit, index_base=1)
@@ -71,4 +72,4 @@ def retrieval_command(
     if as_json:
         typer.echo(document, nl=False)
     else:
-        data_console().print(*report.tables(), sep="\n\n")
+        data_console().print(stacked(report.tables()))

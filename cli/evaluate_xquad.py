@@ -168,9 +168,11 @@ def xquad_command(
     if as_json:
         typer.echo(document, nl=False)
         return
+    from otembed.results.table import stacked
+
     from .console import data_console
 
-    data_console().print(*report.tables(), sep="\n\n")
+    data_console().print(stacked(report.tables()))
 
 
 def _retrieval(

@@ -32,6 +32,7 @@ def info_command(
         return
     from otembed.diagnostics.installation import installation
     from otembed.diagnostics.tables import installation_tables
+    from otembed.results.table import stacked
 
     from .console import data_console
 
@@ -41,7 +42,7 @@ def info_command(
     elif markdown:
         typer.echo("\n".join(each.markdown() for each in installation_tables(found)), nl=False)
     else:
-        data_console().print(*installation_tables(found), sep="\n\n")
+        data_console().print(stacked(installation_tables(found)))
 
 
 def _check(as_json: bool) -> None:

@@ -143,6 +143,15 @@ class Table:
         return "\n".join([*comments, *start, *body, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
+def stacked(tables: Sequence[Table]) -> RenderableType:
+    """Return several tables for a terminal, with a blank line between them."""
+    from rich.console import Group
+    from rich.text import Text
+
+    parts = [part for table in tables for part in (Text(), table)]
+    return Group(*parts[1:])
+
+
 def markdown_escaped(text: str) -> str:
     r"""Return text as Markdown shows it literally, in one line.
 

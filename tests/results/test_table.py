@@ -15,7 +15,7 @@ from rich.console import Console
 
 from otembed.results import Table
 from otembed.results.format import change, percent, points, printable
-from otembed.results.table import latex_escaped, markdown_escaped
+from otembed.results.table import latex_escaped, markdown_escaped, stacked
 
 TABLE = Table(("pair", "F1"), (("en-sw", "87.5"), ("en-de", "-1.0")), title="m", notes=("Percent.",))
 
@@ -30,6 +30,14 @@ def test_terminal_shows_title_table_and_notes_in_order():
     lines = [line.split() for line in rendered(TABLE).splitlines()]
     assert lines == [["m"], ["pair", "F1"], ["en-sw", "87.5"], ["en-de", "-1.0"], ["Percent."]]
     assert "\x1b" not in rendered(TABLE)
+
+
+def test_stacked_tables_have_a_blank_line_between_them():
+    stream = io.StringIO()
+    Console(file=stream, width=80).print(stacked([TABLE, TABLE]))
+    lines = stream.getvalue().splitlines()
+    assert [line.strip() for line in lines].count("") == 1
+    assert lines[0] == lines[6] == "m"
 
 
 def test_markup_in_names_is_text():
