@@ -109,4 +109,4 @@ class Task(ABC):
     def evaluate(
         self, model: SentenceTransformer, data: Mapping[str, Any], options: TaskOptions
     ) -> tuple[Report, ...]:
-        """Evaluate a model on name to data; the reports hold outcomes whose suite is :attr:`name`."""
+        """Evaluate a model on name to data; the outcomes of the reports have the suite :attr:`name`."""

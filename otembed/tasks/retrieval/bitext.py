@@ -137,16 +137,16 @@ def scores_of(found: Retrieved, pair: str) -> RetrievalScores:
 
 
 def retrieval_outcomes(found: Retrieved, task: str, examples: str) -> tuple[Outcomes, ...]:
-    """Return what each row contributed to accuracy and xSIM.
+    """Return the contribution of each row to accuracy and xSIM.
 
-    ``accuracy`` and ``xsim`` have the mean of both directions as values (0, 0.5 or 1), so that resampling takes a
-    row with both its directions; ``accuracy_source_to_target`` and ``accuracy_target_to_source`` have 0 or 1. The
-    weighted F1 is no mean over rows, as what one row finds changes the F1 of another, and is left out.
+    The values of ``accuracy`` and ``xsim`` are the mean of both directions (0, 0.5 or 1), so that resampling draws
+    both directions of a row together; those of ``accuracy_source_to_target`` and ``accuracy_target_to_source`` are 0
+    or 1. Weighted F1 is not a mean over rows, since the result of one row changes the F1 of another, and is omitted.
 
     Parameters
     ----------
     found
-        Of :func:`retrieve`.
+        Result of :func:`retrieve`.
     task
         The language pair.
     examples
@@ -155,7 +155,7 @@ def retrieval_outcomes(found: Retrieved, task: str, examples: str) -> tuple[Outc
     rows = np.arange(len(found.nearest[0]))
     right = [(each == rows).astype(int) for each in found.nearest]
     wrong = [(each != rows).astype(int) for each in found.by_margin]
-    # Another k gives another figure under the same name: it must not be paired with this one.
+    # Figures with different k must not be paired, although they have the same name.
     margin_examples = digest_of([examples, str(found.k)])
 
     def outcomes(metric: str, values: NDArray[Any], digest: str, *, higher_is_better: bool = True) -> Outcomes:
@@ -215,7 +215,7 @@ def weighted_f1(found: Indices) -> float:
 
 def _neighbors(queries: Cosines, base: Cosines, k: int) -> tuple[Cosines, Indices]:
     """Return cosines and indices (n, k) of the k nearest rows of ``base``, best first."""
-    # With k <= n an exact search fills every place: no index -1 can come out.
+    # With k <= n an exact search returns k neighbors, never the index -1.
     cosines, indices = faiss.knn(queries, base, k, metric=faiss.METRIC_INNER_PRODUCT)
     return cosines, indices
 
@@ -223,10 +223,10 @@ def _neighbors(queries: Cosines, base: Cosines, k: int) -> tuple[Cosines, Indice
 def first_equal(vectors: Cosines) -> Indices:
     """Return for each row the lowest index of a row equal to it.
 
-    A blocked matrix product may give equal rows cosines that differ in the last bit; this undoes it.
+    A blocked matrix product can give equal rows cosines that differ in the last bit; this index maps them together.
     """
     first: dict[bytes, int] = {}
-    # Adding 0 turns -0 into 0, which has other bytes but is equal.
+    # Adding 0 turns -0 into 0, which is equal but has different bytes.
     return np.array([first.setdefault((row + 0).tobytes(), index) for index, row in enumerate(vectors)])
 
 

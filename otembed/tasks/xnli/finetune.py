@@ -48,10 +48,11 @@ OUTCOME = ("steps", "best_step", "dev_accuracy", "trained_parameters", "max_leng
 
 
 def build_classifier(model: SentenceTransformer, max_length: int, seed: int) -> CrossEncoder:
-    """Return a classifier of sentence pairs on a copy of the model's transformer; its new head is drawn by the seed.
+    """Return a classifier of sentence pairs on a copy of the model's transformer, with a new head drawn by the seed.
 
-    Pooling and what follows it, prompts and adapters in other modules are not part of it. Longer pairs are cut at
-    ``max_length`` tokens, or at the model's own positions. ModelError if transformers does not take over the weights.
+    Pooling and later modules, prompts, and adapters in other modules are not part of it. Pairs are truncated to
+    ``max_length`` tokens, or to the number of positions of the model. ModelError if transformers does not load the
+    weights.
     """
     transformer = transformer_of(model)
     limit = position_limit(transformer)
@@ -77,7 +78,7 @@ def build_classifier(model: SentenceTransformer, max_length: int, seed: int) -> 
 
 @contextmanager
 def _without_loading_report() -> Iterator[None]:
-    """Leave out that the head is new, which is meant; what else could be missing, :func:`_check_encoder` finds."""
+    """Suppress the report of the new head, which is intended; :func:`_check_encoder` finds other missing weights."""
     told = logging.getLogger("transformers.modeling_utils")
     level = told.level
     told.setLevel(logging.ERROR)
@@ -110,12 +111,12 @@ def finetune(
 ) -> tuple[CrossEncoder, dict[str, Any]]:
     """Fine-tune in a run folder; return the classifier that is best on the development pairs, and a summary.
 
-    ``load`` gives the encoder, which is not kept beside its classifier.
+    ``load`` returns the encoder, which is released once its classifier is built.
 
     Raises
     ------
     ConfigError
-        The folder is taken, or holds a run with other settings; fp16 is asked for on a CPU.
+        The folder is taken or contains a run with other settings, or the precision is fp16 on a CPU.
     NumericsError
         The loss becomes NaN or infinite; the last checkpoint is kept.
     """
@@ -153,8 +154,8 @@ def classify(
 ) -> NDArray[np.int64]:
     """Return the label of each pair; NumericsError if the classifier returns NaN or infinity.
 
-    Pairs of like length go together, as many as :func:`otembed.embeddings.encode.default_tokens` allows; after each batch
-    ``progress`` is called with its pairs.
+    Batches group pairs of similar length, up to :func:`otembed.embeddings.encode.default_tokens` tokens; ``progress``
+    is called with the number of pairs after each batch.
     """
     texts = _texts(pairs)
     found = np.empty(len(texts), dtype=np.int64)

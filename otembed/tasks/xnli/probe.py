@@ -44,8 +44,8 @@ def pair_features(premises: Floats, hypotheses: Floats) -> Floats:
 class Probe:
     """A fitted probe and how it was selected.
 
-    ``strength`` is the C that was chosen, ``dev_accuracies`` what each C reached, ``converged`` whether the solver
-    ended before its most iterations for the chosen one.
+    ``strength`` is the selected C, ``dev_accuracies`` the development accuracy of each C, and ``converged`` whether
+    the solver converged for the selected C within the maximum number of iterations.
     """
 
     mean: NDArray[np.float64]
@@ -78,7 +78,7 @@ def fit_probe(
 ) -> Probe:
     r"""Fit the regression for each strength and select the one with the best development accuracy.
 
-    With each feature standardized by mean and deviation of the training rows, minimized is
+    With each feature standardized by the mean and deviation of the training rows, the loss is
 
     .. math:: \frac12 \|W\|^2 + C \sum_i -\log \mathrm{softmax}(W x_i + b)_{y_i}.
 

@@ -35,7 +35,7 @@ class XnliReport(Report):
     protocol
         ``probe`` or ``finetune``.
     scores
-        One entry a language, in the order asked for.
+        One entry per language, in the requested order.
     dev_accuracy
         Accuracy on the English development pairs of the head that was chosen on them.
     training
