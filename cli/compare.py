@@ -108,6 +108,7 @@ def _compare(
         not_compared,
     )
     from otembed.results import write_text
+    from otembed.results.format import printable
 
     base: Literal[0, 1] = 0 if index_base == 0 else 1
     suites = {name: TASKS[name].read(each, limit=limit, index_base=base) for name, each in places.items()}
@@ -142,7 +143,8 @@ def _compare(
         typer.echo(document, nl=False)
     else:
         console = data_console()
-        for line in (*found.headlines, "", *found.summary, "", *legend(found), ""):
+        answer = map(printable, (*found.headlines, "", *found.summary, ""))
+        for line in (*answer, *legend(found), ""):
             console.print(line, markup=False, soft_wrap=True)
         console.print(comparison_table(found, every=every))
     if fail_under is not None:
@@ -187,8 +189,10 @@ def _refuse_outputs(outputs: dict[str, Path | None], models: list[str], *, force
 
 
 def _decide(failed: list[str]) -> None:
+    from otembed.results.format import printable
+
     for line in failed:
-        typer.echo(f"no: {line}", err=True)
+        typer.echo(f"no: {printable(line)}", err=True)
     if failed:
         raise typer.Exit(EXIT_NO)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from otembed.results import Table
-from otembed.results.format import percent, points
+from otembed.results.format import percent, points, printable
 from otembed.results.table import markdown_escaped
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ def _row(each: TaskComparison, index: int, figure: Figure, difference: Differenc
 def legend(found: Comparison) -> list[str]:
     """Return the model of each letter; the table uses letters because names can be long."""
     return [
-        f"{letter(index)}  {model.name}" + (f"  [{'; '.join(model.notes)}]" if model.notes else "")
+        f"{letter(index)}  {printable(model.name)}"
+        + (f"  [{printable('; '.join(model.notes))}]" if model.notes else "")
         for index, model in enumerate(found.models)
     ]
 
@@ -134,7 +135,7 @@ def comparison_markdown(found: Comparison, *, every: bool = False) -> str:
 def not_compared(found: Comparison) -> list[str]:
     """Return a line for each task that could not be compared, with the reason."""
     return [
-        f"{each.suite} {each.task} {each.metric}, {letter(each.model)}: {each.reason}"
+        printable(f"{each.suite} {each.task} {each.metric}, {letter(each.model)}: {each.reason}")
         for each in found.not_compared
     ]
 

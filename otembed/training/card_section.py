@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otembed.results import Table
+from otembed.results.table import markdown_escaped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,7 +76,7 @@ def _retrieval(result: TrainResult) -> list[str]:
     parts = ["### Retrieval before and after"]
     if result.before is None or result.after is None:
         return [*parts, "Not measured: no pairs were held out."]
-    counts = ", ".join(f"{one.pair} {one.sentences:,}" for one in result.after.scores)
+    counts = ", ".join(f"{markdown_escaped(one.pair)} {one.sentences:,}" for one in result.after.scores)
     parts += [f"Held-out pairs: {counts}. {COLUMNS}", result.before.table(result.after).markdown()]
     if result.before.centered_scores and result.after.centered_scores:
         parts += [

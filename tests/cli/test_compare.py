@@ -154,6 +154,12 @@ def test_wrong_options_are_refused(files: list[str], arguments: list[str], messa
         run(*files, *arguments)
 
 
+def test_control_characters_of_names_do_not_reach_the_terminal(files: list[str]) -> None:
+    result = run(f"old\x1b[31m={files[0]}", files[1], "--fail-under", "50")
+    assert "\x1b" not in result.stdout + result.stderr
+    assert "old\\x1b[31m" in result.stdout
+
+
 def test_help_and_result_files_load_no_torch(files: list[str]) -> None:
     assert "--fail-under" in run("--help").stdout
     code = "import sys; from otembed.cli.main import app; app(sys.argv[1:], standalone_mode=False);"
