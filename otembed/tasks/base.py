@@ -1,4 +1,4 @@
-"""What every task provides: a report with per-example outcomes and a table, and how it is read and evaluated."""
+"""The contract of a task: how its data is named, read and evaluated; imports nothing slow."""
 
 from __future__ import annotations
 
@@ -6,27 +6,13 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from otembed.results import Outcomes, Result, Table
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from sentence_transformers import SentenceTransformer
 
-
-class Report(Result, ABC):
-    """Base of the results of a task: ``outcomes`` holds what each example contributed, for comparisons."""
-
-    outcomes: tuple[Outcomes, ...]
-
-    @abstractmethod
-    def table(self) -> Table:
-        """Return the figures as one table."""
-
-    def tables(self) -> tuple[Table, ...]:
-        """Return every table of the report; just :meth:`table` unless a task has several."""
-        return (self.table(),)
+    from otembed.tasks.report import Report
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ import pytest
 
 from otembed.errors import ConfigError, DataError
 from otembed.results import Table
-from otembed.tasks.base import Report, TaskOptions
+from otembed.tasks.base import TaskOptions
 from otembed.tasks.registry import TASKS
+from otembed.tasks.report import Report
 from otembed.tasks.word_alignment.gold import GoldSentence
 
 SOURCE = ["the cat sat on the mat", "the dog slept in the house", "a dog sat in the house"]

@@ -16,8 +16,8 @@ from otembed.mining import MinedPairs, mine_bitext
 from otembed.results import Table
 from otembed.results.format import percent
 from otembed.results.outcomes import Outcomes, read_outcomes
-from otembed.tasks.base import Report
 from otembed.tasks.mining.outcomes import best_count, collections_digest, mining_outcomes
+from otembed.tasks.report import Report
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from otembed.results import Outcomes, Table, read_outcomes
 from otembed.results.format import percent
-from otembed.tasks.base import Report
+from otembed.tasks.report import Report
 from otembed.tasks.word_alignment.scores import AlignmentScores
 
 ORIGINS = {

@@ -9,7 +9,7 @@ from typing import Any, Self
 from otembed.errors import DataError
 from otembed.results import Outcomes, Result, Table, read_outcomes
 from otembed.results.format import change, percent
-from otembed.tasks.base import Report
+from otembed.tasks.report import Report
 
 STAND_IN = "stand-in"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from otembed.errors import DataError
 from otembed.results import Outcomes, Result, Table, read_outcomes
 from otembed.results.format import percent
-from otembed.tasks.base import Report
+from otembed.tasks.report import Report
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -1,0 +1,21 @@
+"""The base of the results of a task: per-example outcomes and tables; torch-free."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from otembed.results import Outcomes, Result, Table
+
+
+class Report(Result, ABC):
+    """Base of the results of a task: ``outcomes`` holds what each example contributed, for comparisons."""
+
+    outcomes: tuple[Outcomes, ...]
+
+    @abstractmethod
+    def table(self) -> Table:
+        """Return the figures as one table."""
+
+    def tables(self) -> tuple[Table, ...]:
+        """Return every table of the report; just :meth:`table` unless a task has several."""
+        return (self.table(),)
