@@ -33,7 +33,7 @@ def retrieval_command(
             autocompletion=pair_values,
         ),
     ],
-    k: Annotated[int, typer.Option("--k", min=1, help="Number of neighbors of the xSIM margin.")] = 4,
+    k: Annotated[int, typer.Option("--k", min=1, help="Neighbors of the xSIM margin.")] = 4,
     batch_size: Annotated[int, typer.Option(min=1, help="Maximum batch size in sentences.")] = 32,
     prompt_name: PromptName = None,
     prompt: Annotated[str | None, typer.Option(help="Text before every sentence, such as 'query: '.")] = None,
