@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any, Self
 
-from otembed.results import Outcomes, Result, Table
+from otembed.results import Outcomes, Result, Table, read_outcomes
 
 
 class Report(Result, ABC):
@@ -19,3 +20,8 @@ class Report(Result, ABC):
     def tables(self) -> tuple[Table, ...]:
         """Return every table of the report; just :meth:`table` unless a task has several."""
         return (self.table(),)
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> Self:
+        """Build the report and its outcomes from the output of :meth:`to_dict`."""
+        return super().from_dict({**document, "outcomes": read_outcomes(document)})

@@ -15,7 +15,7 @@ from otembed.errors import ConfigError, DataError
 from otembed.mining import MinedPairs, mine_bitext
 from otembed.results import Table
 from otembed.results.format import percent
-from otembed.results.outcomes import Outcomes, read_outcomes
+from otembed.results.outcomes import Outcomes
 from otembed.tasks.mining.outcomes import best_count, collections_digest, mining_outcomes
 from otembed.tasks.report import Report
 
@@ -79,7 +79,7 @@ class MiningScores(Report):
     def from_dict(cls, document: dict[str, Any]) -> Self:
         """Build the scores and their outcomes from :meth:`to_dict`'s output."""
         curve = tuple(tuple(point) for point in document.get("curve") or ())
-        return super().from_dict({**document, "curve": curve, "outcomes": read_outcomes(document)})
+        return super().from_dict({**document, "curve": curve})
 
 
 def mining_scores(

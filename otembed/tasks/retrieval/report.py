@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any, Self
 
 from otembed.errors import DataError
-from otembed.results import Outcomes, Result, Table, read_outcomes
+from otembed.results import Outcomes, Result, Table
 from otembed.results.format import change
 from otembed.tasks.report import Report
 
@@ -178,7 +178,7 @@ class RetrievalReport(Report):
             name: tuple(RetrievalScores.from_dict(one) for one in document.get(name, ()))
             for name in ("scores", "centered_scores")
         }
-        return super().from_dict({**document, **scores, "outcomes": read_outcomes(document)})
+        return super().from_dict({**document, **scores})
 
 
 def _with_mean(report: RetrievalReport, *, centered: bool) -> list[RetrievalScores]:

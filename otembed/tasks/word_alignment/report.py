@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Self
 
-from otembed.results import Outcomes, Table, read_outcomes
+from otembed.results import Outcomes, Table
 from otembed.results.format import percent
 from otembed.tasks.report import Report
 from otembed.tasks.word_alignment.scores import AlignmentScores
@@ -81,4 +81,4 @@ class AlignmentReport(Report):
     def from_dict(cls, document: dict[str, Any]) -> Self:
         """Build the report and its scores from the output of :meth:`to_dict`."""
         scores = tuple(AlignmentScores.from_dict(each) for each in document.get("scores", ()))
-        return super().from_dict({**document, "scores": scores, "outcomes": read_outcomes(document)})
+        return super().from_dict({**document, "scores": scores})

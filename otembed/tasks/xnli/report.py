@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any, Self
 
 from otembed.errors import DataError
-from otembed.results import Outcomes, Result, Table, read_outcomes
+from otembed.results import Outcomes, Result, Table
 from otembed.results.format import change, percent
 from otembed.tasks.report import Report
 
@@ -139,7 +139,6 @@ class XnliReport(Report):
         changed = {
             "scores": tuple(XnliScore.from_dict(one) for one in document.get("scores", ())),
             "trained_languages": tuple(document.get("trained_languages", ())),
-            "outcomes": read_outcomes(document),
         }
         return super().from_dict({**document, **changed})
 

@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any, Self
 
 from otembed.errors import DataError
-from otembed.results import Outcomes, Result, Table, read_outcomes
+from otembed.results import Outcomes, Result, Table
 from otembed.results.format import percent
 from otembed.tasks.report import Report
 
@@ -207,7 +207,6 @@ class QuestionReport(Report):
         parts = {
             "scores": tuple(QuestionScores.from_dict(each) for each in document.get("scores", ())),
             "answers": tuple(AnswerScores.from_dict(each) for each in document.get("answers", ())),
-            "outcomes": read_outcomes(document),
         }
         return super().from_dict({**document, **parts})
 
@@ -331,7 +330,7 @@ class SpanReport(Report):
     def from_dict(cls, document: dict[str, Any]) -> Self:
         """Build the report from the output of :meth:`to_dict`; the means are recomputed."""
         scores = tuple(SpanScores.from_dict(each) for each in document.get("scores", ()))
-        return super().from_dict({**document, "scores": scores, "outcomes": read_outcomes(document)})
+        return super().from_dict({**document, "scores": scores})
 
 
 def _mean(values: Iterable[float]) -> float | None:
