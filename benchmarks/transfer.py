@@ -1,12 +1,12 @@
 """Claim: what training with otembed does to transfer: inference, retrieval with questions, answer spans.
 
-The reports are those of the commands; the same settings before and after:
+The reports come from these commands, with the same settings before and after:
 
     otembed eval xnli MODEL --protocol finetune --train FILE --dev FILE --test 'xnli.test.{}.tsv' -o before.json
     otembed eval xquad MODEL --data en=en.json --data ar=ar.json --max-seq-length 256 -o before.json
     otembed eval xquad MODEL --protocol span --train FILE --data en=xquad.en.json ... -o before.json
 
-Here they are set beside each other as Markdown, and stored without what each question contributed:
+This script renders both as Markdown tables and stores the reports without the outcomes of single questions:
 
     python benchmarks/transfer.py before.json after.json --store benchmarks/results/xquad_retrieval
 """
@@ -18,12 +18,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from otembed.results import Table
 from otembed.results.format import percent, points
 from otembed.tasks.xnli.report import XnliReport
-from otembed.tasks.xnli.table import xnli_markdown
-from otembed.tasks.xquad.report import QuestionReport
-from otembed.tasks.xquad.span_report import SpanReport
-from otembed.tasks.xquad.table import markdown, question_rows
+from otembed.tasks.xquad.report import QuestionReport, SpanReport
 
 MATRICES = ("paragraph", "sentence")
 RETRIEVAL = {
@@ -37,23 +35,23 @@ RETRIEVAL = {
 
 
 def report_tables(document: dict[str, Any]) -> list[str]:
-    """Every table of one report of retrieval, as the command prints them."""
-    return [markdown(rows) for rows in question_rows(QuestionReport.from_dict(document)).values()]
+    """Every table of one retrieval report, as the command prints them."""
+    return [each.markdown() for each in QuestionReport.from_dict(document).tables()]
 
 
 def means_table(before: dict[str, Any], after: dict[str, Any]) -> str:
-    """Means of both reports of retrieval, and the change in points."""
+    """Means of both retrieval reports, and the change in points."""
     first, second = (QuestionReport.from_dict(each).to_dict()["means"] for each in (before, after))
     rows = [
         [name, percent(first[key]), percent(second[key]), points(first[key], second[key])]
         for name, key in RETRIEVAL.items()
         if key in first
     ]
-    return markdown([["percent", "before", "after", "change"], *rows])
+    return Table(("percent", "before", "after", "change"), rows).markdown()
 
 
 def matrix_table(before: dict[str, Any], after: dict[str, Any], task: str) -> str:
-    """Top-1 accuracy of each pair of languages: questions down, texts across."""
+    """Top-1 accuracy of each pair of languages: questions in rows, texts in columns."""
     first, second = (
         {each.pair: each.accuracy for each in QuestionReport.from_dict(one).cells(task)} for one in (before, after)
     )
@@ -62,11 +60,11 @@ def matrix_table(before: dict[str, Any], after: dict[str, Any], task: str) -> st
         [code, *(f"{percent(first[f'{code}-{other}'])} → {percent(second[f'{code}-{other}'])}" for other in codes)]
         for code in codes
     ]
-    return markdown([["question", *codes], *rows])
+    return Table(("question", *codes), rows).markdown()
 
 
 def answers_table(before: dict[str, Any], after: dict[str, Any]) -> str:
-    """LAReQA's mAP by question language, and the share of the best 20 that is in that language."""
+    """LAReQA's mAP by question language, and the share of the best 20 in the same language."""
     first, second = (
         {each.language: each for each in QuestionReport.from_dict(one).answers} for one in (before, after)
     )
@@ -76,7 +74,7 @@ def answers_table(before: dict[str, Any], after: dict[str, Any]) -> str:
         rows.append([code, percent(one.map), percent(other.map), points(one.map, other.map)])
         rows[-1] += [percent(one.top_shares[code]), percent(other.top_shares[code])]
     heading = ["question", "mAP before", "mAP after", "change", "best 20 in its language, before", "after"]
-    return markdown([heading, *rows])
+    return Table(heading, rows).markdown()
 
 
 def span_table(before: dict[str, Any], after: dict[str, Any]) -> str:
@@ -98,9 +96,8 @@ def span_table(before: dict[str, Any], after: dict[str, Any]) -> str:
         ]
         for code, questions, one, other in pairs
     ]
-    return markdown(
-        [["language", "questions", "F1 before", "after", "change", "EM before", "after", "change"], *rows]
-    )
+    heading = ["language", "questions", "F1 before", "after", "change", "EM before", "after", "change"]
+    return Table(heading, rows).markdown()
 
 
 def tables(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
@@ -108,19 +105,19 @@ def tables(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     if before["kind"] == SpanReport.__name__:
         return [span_table(before, after)]
     if before["kind"] == XnliReport.__name__:
-        return [xnli_markdown(*(XnliReport.from_dict(each) for each in (before, after)))]
+        return [XnliReport.from_dict(before).table(XnliReport.from_dict(after)).markdown()]
     drawn = {each["task"] for each in before["scores"]}
     matrices = [matrix_table(before, after, task) for task in MATRICES if task in drawn]
     return [means_table(before, after), *matrices[:1], answers_table(before, after)]
 
 
 def stored(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the report without what each question contributed, files by their names alone."""
+    """Return the report without the outcomes of single questions, and with file names instead of paths."""
     return {key: named(value) for key, value in document.items() if key != "outcomes"}
 
 
 def named(value: Any) -> Any:
-    """Where files lay on this machine is nobody's business."""
+    """Reduce paths to file names: folders of this machine mean nothing elsewhere."""
     if isinstance(value, dict):
         return {key: named(each) for key, each in value.items()}
     if isinstance(value, list):

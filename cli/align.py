@@ -107,7 +107,7 @@ def align_command(
         if place is not None:
             refuse_taken(place, force=force, flag=flag)
     if plot is not None:
-        from otembed.results.plots import check_plot
+        from otembed.results.plot import check_plot
 
         check_plot(plot)
     from otembed.data import PairCounts
@@ -137,7 +137,7 @@ def align_command(
         if plot is not None:
             _plot(alignment, plot)
         if not as_json and (heat_map or (heat_map is None and sys.stdout.isatty())):
-            from otembed.tasks.word_alignment.table import alignment_map
+            from otembed.tasks.word_alignment.plot import alignment_map
 
             console = data_console()
             console.print(alignment_map(alignment, console.width), soft_wrap=True)
@@ -228,7 +228,7 @@ def _write(parts: Iterable[str], output: Path | None) -> None:
 
 
 def _plot(alignment: SentenceAlignment, path: Path) -> None:
-    from otembed.results.plots import plot_alignment
+    from otembed.tasks.word_alignment.plot import plot_alignment
 
     missing = plot_alignment(alignment, path)
     if missing:

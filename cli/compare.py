@@ -2,95 +2,67 @@
 
 from __future__ import annotations
 
+import inspect
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from otembed.errors import ConfigError
+from otembed.tasks.base import TaskOptions
+from otembed.tasks.registry import TASKS
 
-from .material import (
-    check_nli_training,
-    gold_places,
-    gold_sets,
-    mining_places,
-    mining_tasks,
-    nli_places,
-    pair_specs,
-    parallel_texts,
-    question_places,
-)
-from .options import Device, JsonDocument, SentencesAtATime, check_choice, refuse_taken
+from .options import Device, JsonDocument, SentencesAtATime, check_choice, named_pairs, refuse_taken
 
 EXIT_NO = 1
 CORRECTIONS = ("none", "holm")
-HELP = """Compare models on the same examples, each with the first: paired bootstrap, intervals, a verdict.
+HELP = """Compare models with the first one on the same examples: paired bootstrap, intervals, a verdict.
 
-MODELS are models (folder, hub name, offline:...), run folders, or result files that --output of otembed eval has
-written; NAME=PLACE names one, NAME=FILE,FILE joins result files. Models, and those of run folders, are evaluated on
---pairs (suite retrieval), --mining, --gold (suite alignment), --xnli and --xquad; without these, a run folder stands for
-its figures after training.
+MODELS are models (folder, hub name, offline:...), run folders, or result files written by --output of otembed eval;
+NAME=PLACE names one, NAME=FILE,FILE joins result files. Models, including those of run folders, are evaluated on
+--pairs (suite retrieval), --mining, --gold (suite alignment), --xnli and --xquad; without these options, a run folder
+provides its figures after training.
 
-B is better than A where the 95 % interval of the difference leaves out 0. Tasks whose examples differ are not
-paired, and are listed.
+B is better than A if the 95 % interval of the difference excludes 0. Tasks with different examples are not paired,
+and are listed.
 
 --fail-under X: exit 1 if a model gains less than X points over the first one, counted so that more is better: -0.5
-allows a loss of half a point, 0 none, 1 asks for a gain of one. Decided on the mean of each suite's first metric.
+allows a loss of half a point, 0 none, 1 requires a gain of one. The mean of the primary metric of each suite decides.
 """
 
 
-def compare_command(
+def _compare(
     models: Annotated[
         list[str], typer.Argument(help="Two or more; the first is the baseline.", show_default=False)
     ],
-    pairs: Annotated[
-        list[str] | None,
-        typer.Option("--pairs", metavar="XX-YY=FILE", help="Retrieval: as for otembed eval retrieval; repeat."),
-    ] = None,
-    mining: Annotated[
-        list[str] | None,
-        typer.Option("--mining", metavar="XX-YY=SOURCE,TARGET,GOLD", help="Mining with known pairs; repeat."),
-    ] = None,
-    gold: Annotated[
-        list[str] | None,
-        typer.Option("--gold", metavar="NAME=TEXT,LINKS", help="Word alignment: as for otembed eval alignment."),
-    ] = None,
-    xnli: Annotated[
-        list[str] | None,
-        typer.Option("--xnli", metavar="XX=PLACE", help="Inference by a probe: test pairs of a language; repeat."),
-    ] = None,
     nli: Annotated[
         str,
         typer.Option("--nli", metavar="PLACE", help="English training pairs for --xnli, as for otembed eval xnli."),
     ] = "mnli",
-    xquad: Annotated[
-        list[str] | None,
-        typer.Option("--xquad", metavar="XX=FILE", help="Retrieval with questions of a language; repeat."),
-    ] = None,
     suite: Annotated[
         list[str] | None,
-        typer.Option(
-            "--suite", metavar="NAME", help="Just this: retrieval, mining, alignment, xnli, xquad; repeat."
-        ),
+        typer.Option("--suite", metavar="NAME", help=f"Only this suite: {', '.join(TASKS)}; repeat."),
     ] = None,
-    index_base: Annotated[int, typer.Option(min=0, max=1, help="Whether --gold counts words from 0 or 1.")] = 1,
+    index_base: Annotated[int, typer.Option(min=0, max=1, help="First word number of --gold, 0 or 1.")] = 1,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="First N rows of --pairs, --gold.")] = None,
     center: Annotated[
-        bool, typer.Option("--center", help="Score retrieval with centered vectors as well.")
+        bool, typer.Option("--center", help="Also score retrieval with centered embeddings.")
     ] = False,
     batch_size: SentencesAtATime = 32,
     cache: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of sentence vectors. [default: the user's]")
+        Path | None, typer.Option(metavar="DIR", help="Folder of embeddings. [default: the user's cache]")
     ] = None,
     device: Device = None,
-    resamples: Annotated[int, typer.Option(min=100, help="Resamples of the bootstrap.")] = 10_000,
-    confidence: Annotated[float, typer.Option(help="Of the intervals, a share.")] = 0.95,
-    correction: Annotated[str, typer.Option(metavar="none|holm", help="Of verdicts on many tasks.")] = "none",
-    seed: Annotated[int, typer.Option(min=0, help="Of the resamples.")] = 0,
-    sentences: Annotated[int, typer.Option(min=0, help="Sentences whose word links are kept for --html.")] = 3,
-    every: Annotated[bool, typer.Option("--all", help="Tables with every metric, not just the first.")] = False,
+    resamples: Annotated[int, typer.Option(min=100, help="Number of bootstrap resamples.")] = 10_000,
+    confidence: Annotated[float, typer.Option(help="Confidence of the intervals.")] = 0.95,
+    correction: Annotated[
+        str, typer.Option(metavar="none|holm", help="Correction of verdicts for multiple tasks.")
+    ] = "none",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the resamples.")] = 0,
+    sentences: Annotated[int, typer.Option(min=0, help="Number of sentences with word links for --html.")] = 3,
+    every: Annotated[bool, typer.Option("--all", help="Show every metric, not only the primary one.")] = False,
     as_json: JsonDocument = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the result here as JSON.")] = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write one self-contained page.")] = None,
@@ -102,24 +74,29 @@ def compare_command(
         float | None, typer.Option(metavar="X", help="Exit 1 if a model gains less than X points; see above.")
     ] = None,
     fail_metric: Annotated[
-        str | None, typer.Option(metavar="SUITE.METRIC", help="What --fail-under looks at, such as mining.best_f1.")
+        str | None, typer.Option(metavar="SUITE.METRIC", help="Metric for --fail-under, such as mining.best_f1.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+    **given: list[str] | None,
 ) -> None:
-    """Parse the flags, compare, write, print."""
+    """Parse the options, compare, write, print; ``given`` holds the option of each task."""
     check_choice(correction, CORRECTIONS, "--correction")
     if fail_metric is not None and fail_under is None:
-        raise ConfigError("--fail-metric without --fail-under", "Add --fail-under X.")
+        raise ConfigError("--fail-metric requires --fail-under", "Add --fail-under X.")
     _refuse_outputs(
         {"--output": output, "--html": html, "--markdown": markdown, "--latex": latex}, models, force=force
     )
-    specs, places, sets = pair_specs(pairs or []), mining_places(mining or []), gold_places(gold or [])
-    tests, questions = nli_places(xnli or [], "--xnli"), question_places(xquad or [])
-    if tests:
-        check_nli_training(nli)
+    options = TaskOptions(nli=nli)
+    places = {
+        task.name: task.parse(named_pairs(values, task.option, task.key, task.metavar), task.option)
+        for task in TASKS.values()
+        if (values := given[task.name])
+    }
+    for name in places:
+        TASKS[name].check(options)
     from .console import data_console, error_console, set_up_logging
 
-    if specs or places or sets or tests or questions:
+    if places:
         set_up_logging(error_console())
     from otembed.comparison import compare
     from otembed.comparison.gate import failures
@@ -131,17 +108,13 @@ def compare_command(
         not_compared,
     )
     from otembed.results import write_text
+    from otembed.results.format import printable
 
-    suites: dict[str, Any] = {
-        "retrieval": parallel_texts(specs, limit),
-        "mining": mining_tasks(places),
-        "alignment": gold_sets(sets, index_base, limit),
-        "xnli": tests,
-        "xquad": questions,
-    }
+    base: Literal[0, 1] = 0 if index_base == 0 else 1
+    suites = {name: TASKS[name].read(each, limit=limit, index_base=base) for name, each in places.items()}
     found = compare(
         *models,
-        suites={name: tasks for name, tasks in suites.items() if tasks},
+        suites=suites,
         only=suite or (),
         resamples=resamples,
         confidence=confidence,
@@ -152,7 +125,7 @@ def compare_command(
         device=device,
         sentences=sentences if html or output or as_json else 0,
         nli=nli,
-        cache=_cache(cache) if any(suites.values()) else None,
+        cache=_cache(cache) if suites else None,
         command=shlex.join(["otembed", *sys.argv[1:]]),
     )
     document = found.to_json(output)
@@ -170,11 +143,30 @@ def compare_command(
         typer.echo(document, nl=False)
     else:
         console = data_console()
-        for line in (*found.headlines, "", *found.summary, "", *legend(found), ""):
+        answer = map(printable, (*found.headlines, "", *found.summary, ""))
+        for line in (*answer, *legend(found), ""):
             console.print(line, markup=False, soft_wrap=True)
         console.print(comparison_table(found, every=every))
     if fail_under is not None:
         _decide(failures(found, fail_under, metric=fail_metric))
+
+
+def _with_task_options(command: Any) -> Any:
+    """Give the command an option for each task in place of its keyword arguments, after the models."""
+    parameters = inspect.signature(command, eval_str=True).parameters.values()
+    first, *others = (each for each in parameters if each.kind is not inspect.Parameter.VAR_KEYWORD)
+    added = [
+        inspect.Parameter(
+            task.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[list[str] | None, typer.Option(task.option, metavar=task.metavar, help=task.help)],
+        )
+        for task in TASKS.values()
+    ]
+    keyword = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in others]
+    command.__signature__ = inspect.Signature([first, *added, *keyword])
+    return command
 
 
 def _cache(folder: Path | None) -> Path:
@@ -184,20 +176,25 @@ def _cache(folder: Path | None) -> Path:
 
 
 def _refuse_outputs(outputs: dict[str, Path | None], models: list[str], *, force: bool) -> None:
-    """Refuse taken places, two outputs in one place, and an input as an output, even with --force."""
+    """Refuse existing files, one file for two outputs, and an input as an output, even with --force."""
     taken = {Path(part).resolve(): part for model in models for part in model.partition("=")[2].split(",") if part}
     taken |= {Path(model).resolve(): model for model in models}
     for flag, path in outputs.items():
         if path is None:
             continue
         if path.resolve() in taken:
-            raise ConfigError(f"{flag} {path} is {taken[path.resolve()]} as well", "Choose another name.")
+            raise ConfigError(f"{flag} {path} is also {taken[path.resolve()]}", "Choose another name.")
         refuse_taken(path, force=force, flag=flag)
-        taken[path.resolve()] = f"what {flag} writes"
+        taken[path.resolve()] = f"the file of {flag}"
 
 
 def _decide(failed: list[str]) -> None:
+    from otembed.results.format import printable
+
     for line in failed:
-        typer.echo(f"no: {line}", err=True)
+        typer.echo(f"no: {printable(line)}", err=True)
     if failed:
         raise typer.Exit(EXIT_NO)
+
+
+compare_command = _with_task_options(_compare)

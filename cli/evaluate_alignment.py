@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from otembed.tasks.registry import TASKS
+
 from .completion import choice_values
-from .material import gold_places, gold_sets
 from .options import (
     DECODINGS,
     AlignerSettings,
@@ -21,14 +22,15 @@ from .options import (
     SentencesAtATime,
     Unit,
     alignment_config,
+    named_pairs,
     refuse_taken,
 )
 
-ALIGNMENT_HELP = """Link the words of gold-aligned sentences: precision, recall, F1 and alignment error rate.
+HELP = """Link the words of gold-aligned sentences: precision, recall, F1 and alignment error rate.
 
---gold NAME=TEXT,LINKS has lines of source ||| target in TEXT; NAME=SOURCE,TARGET,LINKS has a file for each
-side. Words are parted by spaces. LINKS are Pharaoh lines, i-j sure and ipj possible, or the shared-task table of
-sentence source target S|P. All files may be compressed.
+--gold NAME=TEXT,LINKS reads lines of source ||| target from TEXT; NAME=SOURCE,TARGET,LINKS reads one file for each
+side. Words are separated by spaces. LINKS are Pharaoh lines, with i-j for sure and ipj for possible links, or the
+shared-task table of sentence source target S|P. All files may be compressed.
 """
 
 
@@ -38,14 +40,14 @@ def alignment_command(
         list[str],
         typer.Option("--gold", metavar="NAME=TEXT,LINKS", help="Sentences and links; repeat for more sets."),
     ],
-    index_base: Annotated[int, typer.Option(min=0, max=1, help="Whether the gold counts words from 0 or 1.")] = 1,
+    index_base: Annotated[int, typer.Option(min=0, max=1, help="First word number of the gold links, 0 or 1.")] = 1,
     layer: Layer = None,
     unit: Unit = None,
     decoding: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="mutual, threshold, grow-diag (without it) or grow-diag-final-and.",
+            help="mutual, threshold, grow-diag (the default) or grow-diag-final-and.",
             autocompletion=choice_values(*DECODINGS),
         ),
     ] = None,
@@ -58,8 +60,9 @@ def alignment_command(
     output: ReportFile = None,
     force: Force = False,
 ) -> None:
-    """Parse the flags, evaluate, print."""
-    places = gold_places(gold)
+    """Parse the options, evaluate, print."""
+    task = TASKS["alignment"]
+    places = task.parse(named_pairs(gold, "--gold", task.key, task.metavar), "--gold")
     if output is not None:
         refuse_taken(output, force=force)
     config = alignment_config(settings or [], layer, unit, decoding, threshold)
@@ -68,17 +71,16 @@ def alignment_command(
     set_up_logging(error_console())
     from otembed.models import load_model
     from otembed.tasks.word_alignment import evaluate_alignment
-    from otembed.tasks.word_alignment.table import alignment_table
 
-    sets = gold_sets(places, index_base, limit)
+    sets = task.read(places, limit=limit, index_base=0 if index_base == 0 else 1)
     report = evaluate_alignment(load_model(model, device=device), sets, config, batch_size=batch_size, name=model)
     document = report.to_json(output)
     if report.unseen:
         typer.echo(
-            f"{report.unseen} words have no link: the model did not see them, behind its length limit or as nothing",
+            f"{report.unseen} words have no link: they exceed the length limit of the model, or it drops them",
             err=True,
         )
     if as_json:
         typer.echo(document, nl=False)
     else:
-        data_console().print(alignment_table(report))
+        data_console().print(report.table())

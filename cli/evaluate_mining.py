@@ -65,12 +65,11 @@ def mining_command(
         refuse_taken(output, force=force)
     if plot is not None:
         refuse_taken(plot, force=force, flag="--plot")
-        from otembed.results.plots import check_plot
+        from otembed.results.plot import check_plot
 
         check_plot(plot)
     start_logging()
     from otembed.tasks.mining.evaluate import evaluate_mining, read_gold
-    from otembed.tasks.mining.table import mining_table
 
     from .console import data_console
 
@@ -88,10 +87,10 @@ def mining_command(
     )
     document = scores.to_json(output)
     if plot is not None:
-        from otembed.results.plots import plot_mining
+        from otembed.tasks.mining.plot import plot_mining
 
         plot_mining(scores, plot)
     if as_json:
         typer.echo(document, nl=False)
     else:
-        data_console().print(mining_table(scores))
+        data_console().print(scores.table())

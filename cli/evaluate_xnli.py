@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from otembed.errors import ConfigError
+from otembed.tasks.registry import TASKS
 
-from .material import check_nli_training, nli_places
-from .options import Device, Force, JsonDocument, ModelArgument, ReportFile, check_choice, refuse_taken
+from .options import Device, Force, JsonDocument, ModelArgument, ReportFile, check_choice, named_pairs, refuse_taken
 from .stages import StageProgress
 
 if TYPE_CHECKING:
     from otembed.config.xnli import FinetuneConfig, ProbeConfig
 
-HELP = """Train a classifier on English inference pairs, test it in other languages: accuracy by language.
+HELP = """Train a classifier on English inference pairs and test it in other languages: accuracy by language.
 
---protocol probe (minutes on a CPU) fits a regression on frozen sentence vectors; --protocol finetune, that of
+--protocol probe (minutes on a CPU) fits a logistic regression on frozen embeddings; --protocol finetune, used for
 published figures, fine-tunes the whole encoder on both sentences together.
 
---test sw=PLACE names the pairs of one language. Without a language PLACE is read for each of --languages, and {}
-in it stands for the language: --test 'xnli.test.{}.tsv', --test xnli.test.tsv (with a language column), --test xnli
-(the hub). PLACE is a TSV, CSV or JSONL file, compressed or not, hub:OWNER/NAME[:CONFIG][@SPLIT], or a folder of
+--test sw=PLACE gives the pairs of one language. Without a language, PLACE is read for each of --languages, and {}
+in it is replaced by the language: --test 'xnli.test.{}.tsv', --test xnli.test.tsv (with a language column), --test
+xnli (the hub). PLACE is a TSV, CSV or JSONL file, compressed or not, hub:OWNER/NAME[:CONFIG][@SPLIT], or a folder of
 save_to_disk.
 
-Figures of a head that was not trained on MultiNLI are labeled stand-in. MTEB's XNLI is another task.
+Figures of a head that was not trained on MultiNLI are labeled stand-in. MTEB's XNLI is a different task.
 """
 LANGUAGES = "ar,bg,de,el,en,es,fr,hi,ru,sw,th,tr,ur,vi,zh"
 PROTOCOLS = ("probe", "finetune")
@@ -36,7 +36,7 @@ def xnli_command(
     model: ModelArgument,
     test: Annotated[list[str], typer.Option("--test", metavar="[XX=]PLACE", help="Test pairs; repeat for more.")],
     languages: Annotated[
-        str, typer.Option(metavar="XX,YY", help="Languages of a --test that names none.")
+        str, typer.Option(metavar="XX,YY", help="Languages of a --test without a language.")
     ] = LANGUAGES,
     train: Annotated[
         str, typer.Option(metavar="PLACE", help="English training pairs; mnli: MultiNLI, from the hub.")
@@ -44,22 +44,24 @@ def xnli_command(
     dev: Annotated[
         str | None,
         typer.Option(
-            metavar="PLACE", help="English pairs to choose on. [default: XNLI's with mnli, else a tenth of --train]"
+            metavar="PLACE", help="English development pairs. [default: XNLI's with mnli, else a tenth of --train]"
         ),
     ] = None,
     protocol: Annotated[str, typer.Option(help="probe or finetune.")] = "probe",
     trained_languages: Annotated[
         str | None,
-        typer.Option(metavar="XX,YY", help="Languages whose parallel text trained the model: their mean as well."),
+        typer.Option(metavar="XX,YY", help="Languages of the model's parallel training text; adds their mean."),
     ] = None,
     limit: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="N", help="Training pairs, drawn by the seed. [default: 50,000 for a probe, else all]"
+            min=1,
+            metavar="N",
+            help="Number of training pairs, sampled by the seed. [default: 50,000 for a probe, else all]",
         ),
     ] = None,
     dev_limit: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Pairs to choose on, drawn by the seed.")
+        int | None, typer.Option(min=1, metavar="N", help="Number of development pairs, sampled by the seed.")
     ] = None,
     prompt_name: Annotated[
         str | None, typer.Option(help="Probe: one of the model's prompts, such as query.")
@@ -68,25 +70,21 @@ def xnli_command(
         str | None, typer.Option(help="Probe: text before every sentence, such as 'query: '.")
     ] = None,
     cache: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Probe: folder of sentence vectors. [default: the user's]")
+        Path | None, typer.Option(metavar="DIR", help="Probe: folder of embeddings. [default: the user's cache]")
     ] = None,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Probe: keep no sentence vectors.")] = False,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Probe: do not cache embeddings.")] = False,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Fine-tuning: steps; replaces --epochs.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Fine-tuning: passes over the pairs. [default: 5]")] = None,
     freeze: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="PART", help="Fine-tuning: part not to train, embeddings or layers:N; repeat for more."
-        ),
+        typer.Option(metavar="PART", help="Fine-tuning: part to freeze, embeddings or layers:N; repeat for more."),
     ] = None,
     run: Annotated[
         Path | None,
-        typer.Option(
-            metavar="RUN", help="Fine-tuning: folder of checkpoints and model. [default: a temporary one]"
-        ),
+        typer.Option(metavar="RUN", help="Fine-tuning: run folder for checkpoints and model. [default: temporary]"),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in --run, or test it if finished.")
+        bool, typer.Option("--resume", help="Resume the run in --run, or test it if finished.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --run.")] = False,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed. [default: 42]")] = None,
@@ -99,17 +97,17 @@ def xnli_command(
     output: ReportFile = None,
     force: Force = False,
 ) -> None:
-    """Parse the flags, evaluate, print."""
+    """Parse the options, evaluate, print."""
     check_choice(protocol, PROTOCOLS, "--protocol")
-    places = nli_places(test, "--test", _codes(languages, "--languages"))
+    places = _test_places(test, _codes(languages, "--languages"))
     trained = _codes(trained_languages, "--trained-languages") if trained_languages is not None else ()
-    check_nli_training(train, dev)
+    _check_training(train, dev)
     if output is not None:
         refuse_taken(output, force=force)
     if protocol == "finetune" and (cache is not None or no_cache):
-        raise ConfigError("fine-tuning keeps no sentence vectors", "Leave --cache and --no-cache out.")
+        raise ConfigError("--protocol finetune does not cache embeddings", "Remove --cache and --no-cache.")
     if cache is not None and no_cache:
-        raise ConfigError("--cache and --no-cache exclude each other", "Leave one of the two out.")
+        raise ConfigError("--cache and --no-cache are mutually exclusive", "Remove one of them.")
     flags: dict[str, Any] = {
         "limit": limit,
         "dev_limit": dev_limit,
@@ -126,7 +124,6 @@ def xnli_command(
     set_up_logging(error_console())
     from otembed.embeddings.cache import cache_home
     from otembed.tasks.xnli import evaluate_xnli
-    from otembed.tasks.xnli.table import xnli_table
 
     report = evaluate_xnli(
         model,
@@ -143,13 +140,13 @@ def xnli_command(
         progress=StageProgress(),
     )
     document = report.to_json(output)
-    left_out = ", ".join(f"{reason} {count:,}" for reason, count in report.training["dropped"].items())
-    if left_out:
-        typer.echo(f"training pairs left out: {left_out}", err=True)
+    dropped = ", ".join(f"{reason} {count:,}" for reason, count in report.training["dropped"].items())
+    if dropped:
+        typer.echo(f"dropped training pairs: {dropped}", err=True)
     if as_json:
         typer.echo(document, nl=False)
     else:
-        data_console().print(xnli_table(report))
+        data_console().print(report.table())
 
 
 def _config(protocol: str, settings: list[str], flags: dict[str, Any]) -> ProbeConfig | FinetuneConfig:
@@ -162,12 +159,32 @@ def _config(protocol: str, settings: list[str], flags: dict[str, Any]) -> ProbeC
     return build(FinetuneConfig, values, "fine-tuning")
 
 
+def _test_places(values: list[str], languages: tuple[str, ...]) -> dict[str, str]:
+    """Return language to the place of its test pairs; a value without a language is read for all ``languages``."""
+    from otembed.data.spec import LANGUAGE_CODE
+
+    named: list[str] = []
+    for value in values:
+        code, equals, _ = value.partition("=")
+        own = equals and LANGUAGE_CODE.fullmatch(code) and not Path(value).exists()
+        named += [value] if own else [f"{each}={value.replace('{}', each)}" for each in languages]
+    return TASKS["xnli"].parse(named_pairs(named, "--test", "language", "sw=FILE"), "--test")
+
+
+def _check_training(*places: str | None) -> None:
+    """Refuse English training or development pairs that cannot be read, before any slow work."""
+    from otembed.tasks.xnli.formats import check_nli_place
+
+    for place in filter(None, places):
+        check_nli_place(place, "en")
+
+
 def _codes(value: str, flag: str) -> tuple[str, ...]:
     from otembed.data.spec import LANGUAGE_CODE
 
     codes = tuple(value.split(","))
     wrong = next((code for code in codes if not LANGUAGE_CODE.fullmatch(code)), None)
     if wrong is not None or len(set(codes)) < len(codes):
-        what = f"{wrong!r} is no language code" if wrong is not None else "a language is named twice"
-        raise ConfigError(f"{flag} {value!r}: {what}", "Write codes with commas between them, as in ar,de,sw.")
+        what = f"{wrong!r} is not a language code" if wrong is not None else "a language is named twice"
+        raise ConfigError(f"{flag} {value!r}: {what}", "Separate codes by commas, as in ar,de,sw.")
     return codes

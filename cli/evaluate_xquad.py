@@ -13,15 +13,16 @@ from .options import Device, JsonDocument, ModelArgument, ReportFile, check_choi
 
 if TYPE_CHECKING:
     from otembed.data import Place
+    from otembed.tasks.xquad import QuestionReport, SpanReport
 
 HELP = """Questions of XQuAD and XQuAD-R in several languages.
 
---protocol retrieval (without it) needs no training: does a question find its paragraph, its answer sentence, and, as
-in LAReQA, the answers of all languages in one pool? --protocol span is the paper's: a span head is trained on English
-questions (--train, SQuAD v1.1 or a stand-in), and answers are scored by F1 and exact match.
+--protocol retrieval (the default) needs no training: does a question find its paragraph, its answer sentence and, as
+in LAReQA, the answers of all languages in one pool? --protocol span follows the paper: a span head is trained on
+English questions (--train, SQuAD v1.1 or a stand-in), and answers are scored by F1 and exact match.
 
---data takes SQuAD v1.1's JSON (XQuAD, XQuAD-R with sentence_breaks; .gz .bz2 .xz .zst), parquet, a saved data set, or
-hub:google/xquad:xquad.ar@validation. Questions of different languages belong together by their ids.
+--data takes SQuAD v1.1's JSON (XQuAD, XQuAD-R with sentence_breaks; .gz .bz2 .xz .zst), parquet, a saved dataset, or
+hub:google/xquad:xquad.ar@validation. Questions of different languages are matched by their ids.
 """
 PROTOCOLS = ("retrieval", "span")
 
@@ -37,39 +38,41 @@ def xquad_command(
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option(
-            min=1, metavar="N", help="Retrieval: maximum number of texts per encoded batch. [default: 32]"
-        ),
+        typer.Option(min=1, metavar="N", help="Maximum batch size: texts, or windows per training step; 32."),
     ] = None,
     tasks: Annotated[
         list[str] | None,
         typer.Option("--task", metavar="NAME", help="Retrieval: paragraph, sentence or answers; repeat for more."),
     ] = None,
     query_prompt: Annotated[
-        str | None, typer.Option(help="Retrieval: text before questions; the model's own without it.")
+        str | None, typer.Option(help="Retrieval: text before questions; default: the model's.")
     ] = None,
     passage_prompt: Annotated[
         str | None, typer.Option(help="Retrieval: text before paragraphs and sentences.")
     ] = None,
     candidate: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Retrieval: sentence+paragraph (without it) or sentence.")
+        str | None, typer.Option(metavar="NAME", help="Retrieval: sentence+paragraph (the default) or sentence.")
     ] = None,
     max_seq_length: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Retrieval: cut texts after N tokens; the model's own without it."),
+        typer.Option(metavar="N", help="Retrieval: truncate texts to N tokens; default: the model's."),
     ] = None,
     cache: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Retrieval: folder of vectors. [default: the user's]")
+        Path | None,
+        typer.Option(metavar="DIR", help="Retrieval: folder of embeddings. [default: the user's cache]"),
     ] = None,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Retrieval: keep no vectors.")] = False,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Retrieval: do not cache embeddings.")] = False,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Retrieval: heat maps as .png or .svg.")] = None,
     train: Annotated[str | None, typer.Option(metavar="FILE", help="Span: English training questions.")] = None,
     train_limit: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Span: train on N questions, evenly spread.")
     ] = None,
-    max_steps: Annotated[int | None, typer.Option(min=1, metavar="N", help="Span: steps, not epochs.")] = None,
+    max_steps: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Span: training steps; replaces epochs.")
+    ] = None,
     freeze: Annotated[
-        list[str] | None, typer.Option(metavar="PART", help="Span: embeddings or layers:N; repeat for more.")
+        list[str] | None,
+        typer.Option(metavar="PART", help="Span: part to freeze, embeddings or layers:N; repeat for more."),
     ] = None,
     normalization: Annotated[str | None, typer.Option(metavar="NAME", help="Span: squad or mlqa.")] = None,
     settings: Annotated[
@@ -77,9 +80,9 @@ def xquad_command(
         typer.Option("--set", metavar="KEY=VALUE", help="Span: any setting, such as learning_rate=2e-5."),
     ] = None,
     run: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Span: keep checkpoints and the trained model here.")
+        Path | None, typer.Option(metavar="FOLDER", help="Span: run folder for checkpoints and the trained model.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Span: go on with the run of --run.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Span: resume the run in --run.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Span: replace the run in --run.")] = False,
     predictions: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Span: write each language's answers as XX.json.")
@@ -91,7 +94,7 @@ def xquad_command(
         bool, typer.Option("--force", help="Replace files of --output, --plot, --predictions.")
     ] = False,
 ) -> None:
-    """Parse the flags, evaluate, print."""
+    """Parse the options, evaluate, print."""
     check_choice(protocol, PROTOCOLS, "--protocol")
     retrieval = {
         "task": tasks or None,
@@ -116,9 +119,9 @@ def xquad_command(
         "overwrite": overwrite or None,
         "predictions": predictions,
     }
-    _refuse_strangers(protocol, span if protocol == "retrieval" else retrieval)
+    _refuse_other_protocol(protocol, span if protocol == "retrieval" else retrieval)
     if cache is not None and no_cache:
-        raise ConfigError("--cache and --no-cache exclude each other", "Leave one of the two out.")
+        raise ConfigError("--cache and --no-cache are mutually exclusive", "Remove one of them.")
     from otembed.tasks.xquad.files import parse_question_places
 
     places = parse_question_places(data)
@@ -127,11 +130,11 @@ def xquad_command(
         if path is not None:
             refuse_taken(path, force=force, flag=flag)
     if plot is not None:
-        from otembed.results.plots import check_plot
+        from otembed.results.plot import check_plot
 
         check_plot(plot)
     common: dict[str, Any] = {"limit": limit, "name": model}
-    shown: list[Any]
+    report: QuestionReport | SpanReport
     if protocol == "retrieval":
         _start_logging()
         from otembed.embeddings.cache import cache_home
@@ -144,12 +147,12 @@ def xquad_command(
             "batch_size": batch_size or 32,
             "cache": None if no_cache else cache_home(cache),
         }
-        report, shown = _retrieval(model, places, device, max_seq_length, plot, common | chosen)
+        report = _retrieval(model, places, device, max_seq_length, plot, common | chosen)
     else:
         if train is None:
-            raise ConfigError("--protocol span trains a head, but --train is missing", "Add --train FILE.")
+            raise ConfigError("--protocol span requires --train", "Add --train FILE.")
         if run is None and (resume or overwrite):
-            raise ConfigError("--resume and --overwrite need the folder of a run", "Add --run FOLDER.")
+            raise ConfigError("--resume and --overwrite require a run folder", "Add --run FOLDER.")
         flags = {
             "max_steps": max_steps,
             "freeze": freeze or None,
@@ -160,16 +163,16 @@ def xquad_command(
         _start_logging()
         chosen = {"train_limit": train_limit, "predictions": predictions}
         chosen |= {"run": run, "resume": resume, "overwrite": overwrite}
-        report, shown = _span(model, train, places, device, config, common | chosen)
+        report = _span(model, train, places, device, config, common | chosen)
     document = report.to_json(output)
     if as_json:
         typer.echo(document, nl=False)
         return
+    from otembed.results.table import stacked
+
     from .console import data_console
 
-    console = data_console()
-    for each in shown:
-        console.print(each, markup=False)
+    data_console().print(stacked(report.tables()))
 
 
 def _retrieval(
@@ -179,11 +182,10 @@ def _retrieval(
     max_seq_length: int | None,
     plot: Path | None,
     chosen: dict[str, Any],
-) -> tuple[Any, list[Any]]:
+) -> QuestionReport:
     from otembed.models import load_model
-    from otembed.results.plots import plot_questions
     from otembed.tasks.xquad import evaluate_xquad
-    from otembed.tasks.xquad.table import question_caption, question_tables
+    from otembed.tasks.xquad.plot import plot_questions
 
     from .stages import StageProgress
 
@@ -192,7 +194,7 @@ def _retrieval(
     report = evaluate_xquad(encoder, sets, progress=StageProgress(), **chosen)
     if plot is not None:
         plot_questions(report, plot)
-    return report, [*question_tables(report), question_caption(report)]
+    return report
 
 
 def _span(
@@ -202,30 +204,28 @@ def _span(
     device: str | None,
     config: Any,
     chosen: dict[str, Any],
-) -> tuple[Any, list[Any]]:
+) -> SpanReport:
     from otembed.models import load_model
     from otembed.tasks.xquad import evaluate_xquad_span
     from otembed.tasks.xquad.files import parse_question_place
-    from otembed.tasks.xquad.table import span_caption, span_table
 
     from .stages import StageProgress
 
     sets = {code: _read(place) for code, place in places.items()}
     learnt = _read(parse_question_place(train), unique_ids=False)
     encoder = load_model(model, device=device)
-    report = evaluate_xquad_span(encoder, learnt, sets, config, progress=StageProgress(), **chosen)
-    return report, [span_table(report), span_caption(report)]
+    return evaluate_xquad_span(encoder, learnt, sets, config, progress=StageProgress(), **chosen)
 
 
 def _read(place: Place, *, unique_ids: bool = True) -> Any:
-    """Read questions before a model is loaded, and say what was mended or odd."""
+    """Read questions before a model is loaded, and report repairs and repeated ids."""
     from otembed.tasks.xquad.files import read_questions
 
     found = read_questions(place, unique_ids=unique_ids)
     if found.repaired:
-        typer.echo(f"{found.where}: {found.repaired} answers moved to where their text stands", err=True)
+        typer.echo(f"{found.where}: {found.repaired} answers moved to the position of their text", err=True)
     if found.repeated_ids:
-        typer.echo(f"{found.where}: {found.repeated_ids} questions have the id of an earlier one", err=True)
+        typer.echo(f"{found.where}: {found.repeated_ids} questions repeat an earlier id", err=True)
     return found
 
 
@@ -237,11 +237,11 @@ def _span_config(settings: list[str], flags: dict[str, Any]) -> Any:
     return build(SpanConfig, parse_assignments(settings) | flags, "command line")
 
 
-def _refuse_strangers(protocol: str, others: dict[str, Any]) -> None:
+def _refuse_other_protocol(protocol: str, others: dict[str, Any]) -> None:
     given = [name for name, value in others.items() if value is not None]
     if given:
         raise ConfigError(
-            f"--{given[0]} means nothing with --protocol {protocol}", "Leave it out, or choose the other protocol."
+            f"--{given[0]} does not apply to --protocol {protocol}", "Remove it, or choose the other protocol."
         )
 
 

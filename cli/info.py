@@ -31,7 +31,8 @@ def info_command(
         _check(as_json)
         return
     from otembed.diagnostics.installation import installation
-    from otembed.diagnostics.tables import installation_markdown, installation_table
+    from otembed.diagnostics.tables import installation_tables
+    from otembed.results.table import stacked
 
     from .console import data_console
 
@@ -39,9 +40,9 @@ def info_command(
     if as_json:
         typer.echo(found.to_json(), nl=False)
     elif markdown:
-        typer.echo(installation_markdown(found), nl=False)
+        typer.echo("\n".join(each.markdown() for each in installation_tables(found)), nl=False)
     else:
-        data_console().print(installation_table(found))
+        data_console().print(stacked(installation_tables(found)))
 
 
 def _check(as_json: bool) -> None:

@@ -67,15 +67,17 @@ Settings = Annotated[
 ]
 
 
-def named_pairs(values: list[str], flag: str) -> dict[str, str]:
-    """Turn ``XX-YY=FILE`` values of ``flag`` into a mapping from language pair to place."""
+def named_pairs(
+    values: list[str], flag: str, what: str = "language pair", form: str = "en-sw=FILE"
+) -> dict[str, str]:
+    """Turn ``NAME=FILE`` values of ``flag`` into a mapping from name, which is a ``what``, to place."""
     named: dict[str, str] = {}
     for value in values:
         pair, equals, place = value.partition("=")
         if not equals or not pair or not place:
-            raise ConfigError(f"{flag} {value!r} does not name a language pair", f"Use {flag} en-sw=FILE.")
+            raise ConfigError(f"{flag} {value!r} names no {what}", f"Write {flag} {form}.")
         if pair in named:
-            raise ConfigError(f"{flag} names {pair} twice", "Concatenate the files.")
+            raise ConfigError(f"{flag} names {pair} twice", f"Give each {what} once.")
         named[pair] = place
     return named
 

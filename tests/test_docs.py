@@ -14,7 +14,6 @@ from typer.testing import CliRunner
 from otembed.config import TrainConfig
 from otembed.config.io import build, read_preset, to_yaml
 from otembed.tasks.xnli.report import XnliReport
-from otembed.tasks.xnli.table import xnli_markdown
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -148,7 +147,7 @@ def test_tables_of_the_xnli_guide_are_rendered_from_the_measurements(benchmark_s
             XnliReport.from_json((results / f"xnli_{protocol}_{name}.json").read_text(encoding="utf-8"))
             for name in ("before", "after")
         )
-        assert xnli_markdown(before, after) in guide
+        assert before.table(after).markdown() in guide
         assert before.protocol == protocol
         assert before.label == after.label == "stand-in"
     document = json.loads((results / "encoding.json").read_text(encoding="utf-8"))

@@ -21,25 +21,25 @@ if TYPE_CHECKING:
 MOST_CELLS = 4_000_000
 MOST_ROUNDS = 50
 ROUNDING = 1e-12
-"""Differences below it are the rounding of sums."""
+"""Smaller differences are rounding errors of sums."""
 
 
 def resampled_figures(outcomes: Sequence[Outcomes], *, resamples: int = 10_000, seed: int = 0) -> Numbers:
     r"""Return the figures of all models under the same resamples of the examples.
 
-    A resample draws as many examples as there are, with replacement; with :math:`c_i` the times that example i was
-    drawn, the figure is :math:`\sum_i c_i v_i / \sum_i c_i w_i`, the same c for every model. Examples that count the
-    same for all models are drawn together, as a multinomial over their different kinds: accuracy of two models has
-    four kinds, however many examples.
+    A resample draws as many examples as there are, with replacement. With :math:`c_i` the number of times that
+    example i is drawn, the figure is :math:`\sum_i c_i v_i / \sum_i c_i w_i`, with the same c for every model.
+    Examples with equal values and weights for all models are drawn together, as a multinomial over the distinct
+    kinds: the accuracy of two models has four kinds for any number of examples.
 
     Parameters
     ----------
     outcomes
-        One entry a model, of the same task, metric and examples.
+        One entry per model, of the same task, metric and examples.
     resamples
-        How many.
+        Number of resamples.
     seed
-        The same seed gives the same numbers, whatever other tasks are compared beside this one.
+        The same seed gives the same numbers, regardless of which other tasks are compared.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def resampled_figures(outcomes: Sequence[Outcomes], *, resamples: int = 10_000, 
     Raises
     ------
     DataError
-        So few examples have a weight that most resamples have none.
+        Too few examples have a weight, so that most resamples have none.
     NumericsError
         The values are so large that their sums overflow.
 
@@ -72,22 +72,24 @@ def resampled_figures(outcomes: Sequence[Outcomes], *, resamples: int = 10_000, 
             sums, totals = drawn @ kinds[:, :models], drawn @ kinds[:, models:]
             defined = (totals > 0).all(axis=1)
             found[rows[defined]] = sums[defined] / totals[defined]
-            # A resample without any weight has no figure; it is drawn again.
+            # The figure of a resample without weight is undefined; draw again.
             rows = rows[~defined]
             if not len(rows):
                 break
         else:
             raise DataError(
-                f"{' '.join(one.key)}: of {examples} examples too few count to resample them",
+                f"{' '.join(one.key)}: too few of {examples} examples have a weight to resample them",
                 "Evaluate on more examples.",
             )
     if not np.isfinite(found).all():
-        raise NumericsError(f"{' '.join(one.key)}: a resampled figure is not finite", "Look at its values.")
+        raise NumericsError(
+            f"{' '.join(one.key)}: a resampled figure is not finite", "Check the values of its outcomes."
+        )
     return found.T
 
 
 def differences(second: Numbers, first: Numbers) -> Numbers:
-    """Return second less first, rounding errors as 0."""
+    """Return second minus first, with rounding errors set to 0."""
     found: Numbers = second - first
     return np.where(np.abs(found) < ROUNDING, 0.0, found)
 
@@ -104,9 +106,9 @@ def interval(figures: Numbers, confidence: float) -> tuple[float, float]:
 
 
 def two_sided_p(resampled: Numbers) -> float:
-    """Return twice the smaller share of resampled differences on either side of 0, which counts to both.
+    """Return twice the smaller share of resampled differences on either side of 0, which counts on both sides.
 
-    One is added to both counts, so that it is never 0: no more can be said with that many resamples.
+    One is added to both counts, so that p is never 0: it cannot be smaller than the number of resamples allows.
 
     >>> two_sided_p(np.array([1.0] * 99))
     0.02
@@ -118,7 +120,7 @@ def two_sided_p(resampled: Numbers) -> float:
 def holm(values: Sequence[float]) -> list[float]:
     """Return p-values adjusted for their number by Holm's method.
 
-    The share of families with a false finding stays below the level that the adjusted values are held against.
+    Comparing the adjusted values with a level keeps the probability of any false finding below that level.
 
     References
     ----------
@@ -138,7 +140,7 @@ def holm(values: Sequence[float]) -> list[float]:
 
 
 def differing(first: Outcomes, second: Outcomes) -> int:
-    """Return how many examples count differently for both."""
+    """Return the number of examples with different values or weights."""
     pairs = zip(first.values, second.values, strict=True)
     if not first.weights and not second.weights:
         return sum(a != b for a, b in pairs)

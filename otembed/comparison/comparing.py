@@ -15,6 +15,8 @@ from otembed.comparison.sources import Source, open_source, stand_in_notes
 from otembed.comparison.summary import headline, summary_sentences
 from otembed.errors import ConfigError, DataError, did_you_mean
 from otembed.runtime.packages import versions
+from otembed.tasks.base import TaskOptions
+from otembed.tasks.registry import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -44,55 +46,57 @@ def compare(
     cache: str | Path | None = None,
     command: str = "",
 ) -> Comparison:
-    r"""Say which model is better, by paired statistics: each model against the first.
+    r"""Compare each model with the first by paired statistics.
 
-    For every task the examples are resampled with replacement, the same ones for all models, and the figures are
-    computed anew (:func:`otembed.comparison.resampled_figures`); the interval of the difference holds the middle
-    ``confidence`` of its resamples. A model is better or worse where the interval leaves out 0 and at least 6
-    examples count differently, else there is no clear difference. Means over tasks resample each task by itself.
+    For every task, the examples are resampled with replacement, the same ones for all models, and the figures are
+    recomputed (:func:`otembed.comparison.resampled_figures`). The interval of a difference is the middle
+    ``confidence`` of its resamples. A model is better or worse if the interval excludes 0 and at least 6 examples
+    have different scores; otherwise there is no clear difference. Means over tasks resample each task separately.
 
     Parameters
     ----------
     *models
-        Two or more of: a model (what :func:`otembed.load_model` takes), a run folder, or a result file that holds
-        outcomes; ``NAME=PLACE`` gives it a name, and ``NAME=FILE,FILE`` joins result files of one model.
+        At least two of: a model (as for :func:`otembed.load_model`), a run folder, or a result file with outcomes.
+        ``NAME=PLACE`` names it, and ``NAME=FILE,FILE`` joins result files of one model.
     suites
-        What models, and models of run folders, are evaluated on: ``retrieval`` maps a language pair to its source
-        and target sentences, ``mining`` to source, target and known pairs, ``alignment`` maps a name to a gold set
-        (:func:`otembed.evaluation.read_gold_set`), ``xnli`` a language to test pairs (by a probe), ``xquad`` a
-        language to questions (retrieval). Without it a run folder stands for the figures after training.
+        Task to the data that models are evaluated on, including the models of run folders; see the classes in
+        :data:`otembed.tasks.registry.TASKS`. ``retrieval`` maps a language pair to its source and target
+        sentences, ``mining`` to source, target and known pairs, ``alignment`` maps a name to a gold set
+        (:func:`otembed.tasks.word_alignment.read_gold_set`), ``xnli`` a language to test pairs (by a probe),
+        ``xquad`` a language to questions (retrieval). Without suites, a run folder provides its figures after
+        training.
     only
-        Compare just these suites.
+        Compare only these suites.
     resamples, confidence, seed
-        Of the bootstrap.
+        Settings of the bootstrap.
     correction
-        ``"holm"`` holds the share of comparisons with any false verdict among the tasks of a suite and metric
-        below 1 - ``confidence``.
+        ``"holm"`` keeps the probability of any false verdict among the tasks of a suite and metric below
+        1 - ``confidence``.
     centered
-        Score retrieval a second time with centered vectors, as tasks of their own.
+        Score retrieval a second time with centered embeddings, as separate tasks.
     batch_size, device
-        For encoding.
+        Settings of the encoder.
     sentences
-        Sentences whose word alignment is kept for the page, where models are evaluated on texts; 0 for none.
+        Number of example sentences with word alignment for the page, if models are evaluated on texts; 0 for none.
     nli
         English training pairs of the ``xnli`` probe, as for :func:`otembed.tasks.xnli.evaluate_xnli`.
     cache
-        Folder where sentence vectors are kept and found again, so that a comparison that was cut goes on where it
-        was; as those of mining are. ``None``: only mining keeps them, in the user's folder.
+        Folder of embeddings, shared with mining; an interrupted comparison resumes from it. With None only mining
+        caches embeddings, in the user's folder.
     command
-        Kept with the result.
+        The command line to store with the result.
 
     Returns
     -------
     Comparison
-        Differences are those of a model less the first one; figures are shares of 1.
+        Differences are a model minus the first model; figures are shares of 1.
 
     Raises
     ------
     ConfigError
         Fewer than two models, a setting out of range, a model without suites, suites without a model.
     DataError
-        A file is no result with outcomes, or no task can be paired.
+        A file is not a result with outcomes, or no task can be paired.
 
     Examples
     --------
@@ -103,32 +107,27 @@ def compare(
     """
     _check(models, resamples, confidence, correction, sentences)
     material = {name: dict(tasks) for name, tasks in (suites or {}).items() if not only or name in only}
-    empty = [name for name, tasks in material.items() if not tasks]
-    if empty:
-        raise ConfigError(f"suite {empty[0]} has no task", "Give one at least.")
+    for name, tasks in material.items():
+        if name not in TASKS:
+            raise ConfigError(f"suite {name!r} is unknown", did_you_mean(name, TASKS))
+        if not tasks:
+            raise ConfigError(f"suite {name} has no task", "Give at least one.")
     sources = [open_source(str(each), evaluated=bool(material)) for each in models]
     for source in sources:
         if source.model is not None and not material:
             raise ConfigError(
-                f"{source.name}: a model, but nothing to evaluate it on",
-                "Say on what, such as --pairs en-sw=FILE, or give finished result files.",
+                f"{source.name} is a model, but there is no data to evaluate it on",
+                "Add data such as --pairs en-sw=FILE, or give result files.",
             )
     if material and all(source.model is None for source in sources):
-        raise ConfigError("there is no model to evaluate: only result files are given", "Leave the suites out.")
-    views = (
-        _evaluate(
-            sources,
-            material,
-            batch_size=batch_size,
-            centered=centered,
-            device=device,
-            sentences=sentences,
-            nli=nli,
-            cache=cache,
+        raise ConfigError(
+            "nothing to evaluate: all arguments are result files",
+            "Remove --pairs and the other data options (suites).",
         )
-        if material
-        else Views({}, ())
-    )
+    options = TaskOptions(batch_size=batch_size, centered=centered, nli=nli, cache=cache)
+    views = Views({}, ())
+    if material:
+        views = _evaluate(sources, material, options, device=device, sentences=sentences)
     paired, left = pair_up([_kept(source, only) for source in sources])
     tasks_found, means = decide(
         paired, resamples=resamples, confidence=confidence, correction=correction, seed=seed
@@ -154,7 +153,7 @@ def compare(
 
 @dataclass(frozen=True)
 class Views:
-    """What models showed beside their figures: place among the models to the shapes of its space; word maps."""
+    """Views of models besides figures: shapes of the embedding space by position of the model, and word maps."""
 
     shapes: Mapping[int, tuple[Shape, ...]]
     word_maps: tuple[WordMap, ...]
@@ -163,24 +162,16 @@ class Views:
 def _evaluate(
     sources: Sequence[Source],
     material: Mapping[str, Mapping[str, Any]],
+    options: TaskOptions,
     *,
-    batch_size: int,
-    centered: bool,
     device: str | None,
     sentences: int,
-    nli: str | Path,
-    cache: str | Path | None,
 ) -> Views:
-    """Evaluate every model, one in memory at a time."""
-    # Result files are compared without torch, so it is loaded here.
-    from otembed.comparison.suites import SUITES
+    """Evaluate every model, with one in memory at a time."""
+    # Comparing result files needs no torch, so it is imported here.
     from otembed.comparison.views import space_shapes, word_maps
     from otembed.models import load_model
 
-    unknown = [name for name in material if name not in SUITES]
-    if unknown:
-        raise ConfigError(f"no suite {unknown[0]!r} to evaluate", did_you_mean(unknown[0], SUITES))
-    settings = {"batch_size": batch_size, "centered": centered, "nli": nli, "cache": cache}
     shapes: dict[int, tuple[Shape, ...]] = {}
     maps: list[WordMap] = []
     chosen: dict[str, list[int]] = {}
@@ -192,12 +183,13 @@ def _evaluate(
         encoder = load_model(source.model, device=device)
         for name, tasks in material.items():
             logger.info("evaluating %s: %s", source.name, name)
-            for report in SUITES[name](encoder, tasks, settings):
+            for report in TASKS[name].evaluate(encoder, tasks, options):
                 _join(source, report.outcomes)
                 source.notes += stand_in_notes(report.to_dict())
-        if "retrieval" in material:
-            shapes[place] = space_shapes(encoder, material["retrieval"], batch_size=batch_size)
-        maps += word_maps(encoder, texts, place, chosen, count=each, batch_size=batch_size)
+        parallel = _parallel(material, "sentences")
+        if parallel:
+            shapes[place] = space_shapes(encoder, parallel, batch_size=options.batch_size)
+        maps += word_maps(encoder, texts, place, chosen, count=each, batch_size=options.batch_size)
         del encoder
     return Views(shapes, tuple(maps))
 
@@ -206,15 +198,17 @@ def _check(
     models: tuple[str | Path, ...], resamples: int, confidence: float, correction: str, sentences: int
 ) -> None:
     if len(models) < 2:
-        raise ConfigError(f"{len(models)} models to compare", "Give two at least; the first is the baseline.")
+        raise ConfigError(
+            f"expected at least 2 models, got {len(models)}", "Give two or more; the first is the baseline."
+        )
     if resamples < LEAST_RESAMPLES:
-        raise ConfigError(f"resamples is {resamples}", f"Give a whole number from {LEAST_RESAMPLES}.")
+        raise ConfigError(f"resamples is {resamples}", f"Give an integer of at least {LEAST_RESAMPLES}.")
     if not 0.5 <= confidence < 1:
-        raise ConfigError(f"confidence is {confidence}", "Give a share from 0.5 to below 1, such as 0.95.")
+        raise ConfigError(f"confidence is {confidence}", "Give a number from 0.5 to below 1, such as 0.95.")
     if correction not in CORRECTIONS:
         raise ConfigError(f"correction {correction!r} is unknown", did_you_mean(correction, CORRECTIONS))
     if sentences < 0:
-        raise ConfigError(f"sentences is {sentences}", "Give a whole number from 0.")
+        raise ConfigError(f"sentences is {sentences}", "Give an integer of at least 0.")
 
 
 def _join(source: Source, outcomes: tuple[Outcomes, ...]) -> None:
@@ -222,7 +216,8 @@ def _join(source: Source, outcomes: tuple[Outcomes, ...]) -> None:
     twice = [each for each in outcomes if each.key in known]
     if twice:
         raise DataError(
-            f"{source.name}: {' '.join(twice[0].key)} is in a result file and evaluated as well", "Leave one out."
+            f"{source.name}: {' '.join(twice[0].key)} is both in a result file and evaluated",
+            "Remove one of the two.",
         )
     source.outcomes += outcomes
 
@@ -232,7 +227,7 @@ def _kept(source: Source, only: Collection[str]) -> list[Outcomes]:
     if not kept:
         there = sorted({each.suite for each in source.outcomes})
         raise DataError(
-            f"{source.name} has nothing of {', '.join(sorted(only)) or 'any suite'}",
+            f"{source.name} has no outcomes of {', '.join(sorted(only)) or 'any suite'}",
             f"It has: {', '.join(there) or 'no outcomes'}.",
         )
     return kept
@@ -251,9 +246,17 @@ def _described(source: Source, shapes: tuple[Shape, ...]) -> ComparedModel:
 
 
 def _texts(material: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[list[Any], list[Any]]]:
-    """Up to three tasks with sentences: gold sets of word alignment first, as their words are known."""
-    tasks: dict[str, tuple[list[Any], list[Any]]] = {}
-    for name in ("alignment", "retrieval"):
-        for task, sides in material.get(name, {}).items():
-            tasks.setdefault(task, (list(sides[0]), list(sides[1])))
-    return dict(list(tasks.items())[:3])
+    """Return up to three parallel texts, those with known words first."""
+    texts = {**_parallel(material, "sentences"), **_parallel(material, "words")}
+    order = dict.fromkeys([*_parallel(material, "words"), *texts])
+    return {name: (list(texts[name][0]), list(texts[name][1])) for name in list(order)[:3]}
+
+
+def _parallel(material: Mapping[str, Mapping[str, Any]], kind: str) -> dict[str, Any]:
+    """Return the data of all tasks with parallel rows of words or sentences."""
+    return {
+        name: sides
+        for task, data in material.items()
+        if TASKS[task].parallel == kind
+        for name, sides in data.items()
+    }

@@ -1,4 +1,4 @@
-"""From outcomes of several models to figures, differences with intervals, and a verdict on each."""
+"""From outcomes of several models to figures, differences with intervals, and verdicts."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from otembed.comparison.report import (
     variant,
 )
 from otembed.errors import DataError
+from otembed.tasks.registry import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,23 +33,21 @@ if TYPE_CHECKING:
     Resampled = NDArray[np.float64]
 
 LEAST_DIFFERING = 6
-"""With fewer examples on which two models differ, an exact sign test cannot reach 5 % either (2 * 0.5**5 > 0.05)."""
-PRIMARY = {"retrieval": "accuracy", "mining": "f1", "alignment": "aer", "xnli": "accuracy", "xquad": "f1"}
-"""The metric that decides a suite; of a suite that is not here, the first one met."""
+"""With fewer differing examples, an exact sign test cannot reach 5 % either (2 * 0.5**5 > 0.05)."""
 NO_BASELINE, NOT_HERE, OTHER_EXAMPLES = (
-    "the first model has not this task",
-    "this model has not this task",
-    "other examples, or another setting of the metric, than the first model",
+    "the first model lacks this task",
+    "this model lacks this task",
+    "examples or settings of the metric differ from those of the first model",
 )
 
 
 def pair_up(models: Sequence[Sequence[Outcomes]]) -> tuple[dict[Key, list[Outcomes | None]], list[NotCompared]]:
-    """Return for each task the outcomes of all models, None where one cannot be paired; and what could not.
+    """Return the outcomes of all models by task, None where a model cannot be paired, and what could not be paired.
 
     Raises
     ------
     DataError
-        Nothing at all can be paired.
+        No task can be paired.
     """
     tables = [{each.key: each for each in outcomes} for outcomes in models]
     paired: dict[Key, list[Outcomes | None]] = {}
@@ -69,7 +68,7 @@ def pair_up(models: Sequence[Sequence[Outcomes]]) -> tuple[dict[Key, list[Outcom
     if not paired:
         shown = "; ".join(f"{one.suite} {one.task} {one.metric}: {one.reason}" for one in left[:3])
         raise DataError(
-            f"no task can be compared: {shown or 'there is none'}{' ...' if len(left) > 3 else ''}",
+            f"no task can be compared: {shown or 'there are no tasks'}{' ...' if len(left) > 3 else ''}",
             "Evaluate the models on the same examples.",
         )
     return paired, left
@@ -93,12 +92,12 @@ def decide(
 ) -> tuple[list[TaskComparison], list[TaskComparison]]:
     """Return every task, and the means over the tasks that all models have.
 
-    A mean resamples the examples of each task by themselves, and takes the mean of the resampled figures.
+    A mean resamples the examples of each task separately and averages the resampled figures.
     """
     primary: dict[str, str] = {}
     for suite, _, metric in paired:
         primary.setdefault(suite, metric)
-        if PRIMARY.get(suite) == metric:
+        if suite in TASKS and TASKS[suite].primary_metric == metric:
             primary[suite] = metric
     tasks = []
     groups: dict[tuple[str, str, str], list[tuple[list[Outcomes], Resampled]]] = defaultdict(list)
@@ -183,7 +182,7 @@ def _difference(value: float, drawn: Resampled, count: int, confidence: float, h
 
 
 def _corrected(tasks: list[TaskComparison], confidence: float) -> list[TaskComparison]:
-    """Adjust p-values over the tasks of a suite and metric, model by model, and take back verdicts."""
+    """Adjust p-values over the tasks of a suite and metric, per model, and revise verdicts."""
     families: dict[tuple[str, str, str, int], list[tuple[int, float]]] = defaultdict(list)
     for place, task in enumerate(tasks):
         for index, each in enumerate(task.differences):

@@ -1,4 +1,4 @@
-"""Whether a model is good enough: what ``--fail-under`` decides."""
+"""The decision of ``--fail-under``: whether each model gains enough."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ ROUNDING = 1e-9
 def failures(found: Comparison, least: float, *, metric: str | None = None) -> list[str]:
     """Return a sentence for each model that gains less than ``least`` points over the first one.
 
-    A gain is the difference counted so that more is better: of an error rate it is the fall. The figures
-    themselves are held against ``least``, not the ends of their intervals, so that the answer is the one that the
-    table shows.
+    A gain is a difference where more is better; for an error rate it is the decrease. The decision uses the figures
+    themselves, as shown in the table, and not the ends of their intervals.
 
     Parameters
     ----------
@@ -30,16 +29,16 @@ def failures(found: Comparison, least: float, *, metric: str | None = None) -> l
     least
         In points (0.01 of a share); negative to allow a loss.
     metric
-        ``SUITE.METRIC``; the first metric of every suite without it. The mean over tasks is looked at, and the
-        task itself where there is one only.
+        ``SUITE.METRIC``; None for the primary metric of every suite. The mean over tasks decides, or the task
+        itself if there is only one.
 
     Raises
     ------
     ConfigError
-        ``least`` is not finite, or no figure is called ``metric``.
+        ``least`` is not finite, or ``metric`` is unknown.
     DataError
-        A task has other examples than the first model's: the answer would be of a part only. Or a model has none
-        of what is asked for.
+        The examples of a task differ from those of the first model, so the answer would be incomplete, or a model
+        has none of the metrics.
     """
     if not math.isfinite(least):
         raise ConfigError(f"--fail-under {least} is not finite", "Give a number of points.")
@@ -55,7 +54,7 @@ def failures(found: Comparison, least: float, *, metric: str | None = None) -> l
     for index, model in enumerate(found.models[1:]):
         given = [(each, each.differences[index]) for each in looked_at]
         if not any(difference is not None for _, difference in given):
-            raise DataError(f"{model.name} has none of what decides", "Evaluate it on the same tasks.")
+            raise DataError(f"{model.name} has no outcomes to decide on", "Evaluate it on the same tasks.")
         for each, difference in given:
             if difference is None:
                 continue
@@ -72,7 +71,7 @@ def _named(found: Comparison, metric: str) -> list[TaskComparison]:
     every = (*found.means, *found.tasks)
     names = {f"{each.suite}.{each.metric}" for each in every}
     if metric not in names:
-        raise ConfigError(f"--fail-metric {metric!r} is none of the figures", did_you_mean(metric, names))
+        raise ConfigError(f"--fail-metric {metric!r} is unknown", did_you_mean(metric, names))
     chosen = [each for each in every if f"{each.suite}.{each.metric}" == metric]
     with_mean = {variant(each.task) for each in chosen if each.tasks > 1}
     return [each for each in chosen if each.tasks > 1 or variant(each.task) not in with_mean]

@@ -1,4 +1,4 @@
-"""What a comparison hands back."""
+"""The result of a comparison."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Figure:
 
 @dataclass(frozen=True)
 class Difference:
-    """A model's figure less that of the baseline, with its interval.
+    """A model's figure minus that of the baseline, with its interval.
 
-    ``p`` is two-sided, ``p_adjusted`` after Holm's correction over the tasks of the same suite and metric, or the
-    same where none was asked for. ``differing`` counts the examples that count differently for both. ``verdict``
-    is ``better``, ``worse`` or ``no clear difference``, and takes error rates as such.
+    ``p`` is two-sided; ``p_adjusted`` is Holm's correction over the tasks of the same suite and metric, or ``p``
+    without a correction. ``differing`` is the number of examples with different scores. ``verdict`` is ``better``,
+    ``worse`` or ``no clear difference``; a lower error rate is better.
     """
 
     value: float
@@ -42,8 +42,8 @@ class Difference:
 class TaskComparison:
     """One task under one metric, or the plain mean over ``tasks`` of them.
 
-    ``figures`` has an entry a model, ``differences`` an entry a model but the first; None where a model has not
-    this task. ``primary`` marks the metric that a suite is decided on.
+    ``figures`` has one entry per model, ``differences`` one per model except the first; None if a model lacks the
+    task. ``primary`` marks the metric that decides the suite.
     """
 
     suite: str
@@ -59,7 +59,7 @@ class TaskComparison:
 
 @dataclass(frozen=True)
 class NotCompared:
-    """A task of ``model`` (its place among the models) that stands beside nothing, and why."""
+    """A task of ``model`` (its index) that could not be compared, and the reason."""
 
     suite: str
     task: str
@@ -70,7 +70,7 @@ class NotCompared:
 
 @dataclass(frozen=True)
 class Shape:
-    """Whether the space of one model collapses: of ``sentences`` vectors of a task."""
+    """The shape of the embedding space of one model, from ``sentences`` embeddings of a task."""
 
     task: str
     sentences: int
@@ -80,7 +80,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class ComparedModel:
-    """A model: its name, where it came from, the commands that are known, notes, and what its run logged."""
+    """A model: name, places, kind of place, notes, known commands, shapes of its space, and log of its run."""
 
     name: str
     places: tuple[str, ...]
@@ -112,23 +112,23 @@ class Comparison(Result):
     Parameters
     ----------
     models
-        The first is the one that the others are compared with.
+        The first is the baseline of the others.
     headlines
-        A plain sentence for each model but the first.
+        One sentence per model except the first.
     summary
-        The figures of each model and suite in words, then what qualifies them.
+        The figures of each model and suite in sentences, then notes.
     means
-        Plain means over tasks, of those tasks that all models have.
+        Plain means over the tasks that all models have.
     tasks
-        Every task that the baseline and another model have.
+        Every task that the baseline shares with another model.
     not_compared
-        What could not be paired.
+        Tasks that could not be paired.
     confidence, resamples, seed, correction
-        How it was decided.
+        Settings of the bootstrap and the correction.
     word_maps
-        Example sentences, where models were given.
+        Example sentences, if models were evaluated.
     command, versions
-        What made this.
+        The command and the package versions.
     """
 
     models: tuple[ComparedModel, ...]
@@ -147,14 +147,14 @@ class Comparison(Result):
 
     @property
     def decisive(self) -> tuple[TaskComparison, ...]:
-        """What each suite is decided on: the mean of its primary metric, or the one task there is."""
+        """What decides each suite: the mean of its primary metric, or its only task."""
         means = [each for each in self.means if each.primary]
         groups = {_group(each) for each in means}
         return (*means, *(each for each in self.tasks if each.primary and _group(each) not in groups))
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> Self:
-        """Build the comparison from :meth:`to_dict`'s output."""
+        """Build the comparison from the output of :meth:`to_dict`."""
         try:
             built: dict[str, Any] = {
                 "models": tuple(
@@ -168,12 +168,12 @@ class Comparison(Result):
                 **{name: tuple(document[name]) for name in ("headlines", "summary")},
             }
         except (KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"not a whole {cls.__name__}: {error!r}", "Compare again.") from error
+            raise DataError(f"incomplete {cls.__name__}: {error!r}", "Run otembed compare again.") from error
         return super().from_dict({**document, **built})
 
 
 def variant(task: str) -> str:
-    """Return what stands behind a task's name: tasks of different variants have no common mean.
+    """Return the part of a task's name after the comma; tasks of different variants have no common mean.
 
     >>> variant("en-sw, centered"), variant("en-sw")
     ('centered', '')

@@ -1,4 +1,4 @@
-"""What is compared: finished result files, run folders, models; read and checked before anything slow."""
+"""The sides of a comparison: result files, run folders and models, checked before any slow work."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ STAND_IN = "trained on stand-in data"
 
 @dataclass
 class Source:
-    """One side of a comparison: what to call it, the model to load if any, and the outcomes that are there."""
+    """One side of a comparison: its name, the model to load if any, and the outcomes read so far."""
 
     name: str
     places: tuple[str, ...]
@@ -55,17 +55,17 @@ def open_source(text: str, *, evaluated: bool) -> Source:
     Parameters
     ----------
     text
-        ``[NAME=]PLACE[,PLACE...]``; a place is a result file (.json), a run folder, or what
-        :func:`otembed.load_model` takes, at most one of these.
+        ``[NAME=]PLACE[,PLACE...]``; a place is a result file (.json), a run folder, or a model as for
+        :func:`otembed.load_model`, at most one.
     evaluated
-        Whether models are going to be evaluated: a run folder then means its model, else its ``results.json``.
+        Whether models will be evaluated: a run folder then provides its model, else its ``results.json``.
 
     Raises
     ------
     ConfigError
         Two models, or an unfinished run.
     DataError
-        A file is no result with outcomes, or two files have the same task.
+        A file is not a result with outcomes, or two files have the same task.
     """
     name, place = text, text
     labeled = None if Path(text).exists() else LABEL.fullmatch(text)
@@ -73,7 +73,9 @@ def open_source(text: str, *, evaluated: bool) -> Source:
         name, place = labeled[1].strip(), labeled[2]
     places = [place] if Path(place).exists() else [each for each in place.split(",") if each]
     if not places or not name:
-        raise ConfigError(f"{text!r} names nothing to compare", "Give a model, a run folder or a result file.")
+        raise ConfigError(
+            f"{text!r} is not a place", "Give a model, a run folder or a result file, as [NAME=]PLACE[,PLACE]."
+        )
     source = Source(name, tuple(places), "")
     for each in places:
         kind = _add(source, each, evaluated=evaluated)
@@ -101,7 +103,7 @@ def _add(source: Source, place: str, *, evaluated: bool) -> str:
             source.notes += stand_in_notes(document)
         return RUN
     if (path / CONFIG).is_file() and not (path / "modules.json").exists() and not (path / "config.json").exists():
-        raise ConfigError(f"{place}: an unfinished run", f"Finish it: otembed train --resume {place}")
+        raise ConfigError(f"{place}: the run is unfinished", f"Finish it: otembed train --resume {place}")
     _set_model(source, place)
     return MODEL_FILE
 
@@ -110,7 +112,7 @@ def _set_model(source: Source, place: str) -> None:
     if source.model is not None:
         raise ConfigError(
             f"{source.name}: two models, {source.model} and {place}",
-            "Compare them as two arguments; several places of one are for result files.",
+            "Give them as two arguments; only result files can be joined by commas.",
         )
     source.model = place
 
@@ -120,7 +122,7 @@ def _extend(source: Source, path: Path, outcomes: Iterable[Outcomes]) -> None:
     for each in outcomes:
         if each.key in known:
             raise DataError(
-                f"{each.suite} {each.task} {each.metric} comes twice for {source.name}",
+                f"{source.name}: duplicate task {each.suite} {each.task} {each.metric}",
                 "Give each task once.",
                 path=path,
             )
@@ -134,16 +136,16 @@ def read_document(path: Path) -> dict[str, Any]:
     Raises
     ------
     DataError
-        It cannot be read, or is no JSON document of a result.
+        The file cannot be read, or is not a result as JSON.
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    # A document nested thousands of levels deep ends the parser's stack.
+    # Deep nesting exhausts the parser's stack.
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"not JSON: {error}"
-        raise DataError(f"cannot be read: {reason}", "Give a result file of otembed.", path=path) from error
+        raise DataError(f"cannot read: {reason}", "Give a result file of otembed.", path=path) from error
     if not isinstance(document, dict) or not isinstance(document.get("kind"), str):
-        raise DataError("no result of otembed: it has no kind", "Give what --output has written.", path=path)
+        raise DataError("not a result of otembed: it has no kind", "Give a file written by --output.", path=path)
     return document
 
 
@@ -152,22 +154,22 @@ def _outcomes_of(document: dict[str, Any], path: Path) -> tuple[Outcomes, ...]:
     if kind == "TrainResult":
         document = document.get("after") or {}
         if not isinstance(document, dict):
-            raise DataError("the figures after training are no document", "Train again.", path=path)
+            raise DataError("the figures after training are not an object", "Train again.", path=path)
     try:
         found = read_outcomes(document)
     except DataError as error:
         raise DataError(error.message, error.hint, path=path) from error
     if not found:
         raise DataError(
-            f"this {kind} holds no outcomes of single examples",
-            "Evaluate again with this version of otembed, or give the model and what to evaluate it on.",
+            f"{kind} has no outcomes of single examples",
+            "Evaluate again with this version of otembed, or give the model and data to evaluate it on.",
             path=path,
         )
     return found
 
 
 def stand_in_notes(document: dict[str, Any]) -> list[str]:
-    """Return a note, by suite, where a result, or a part of it, says that it was trained on stand-in data."""
+    """Return a note, with the suites, if a result states that it was trained on stand-in data."""
 
     def says_so(value: Any) -> bool:
         if isinstance(value, dict):
@@ -180,12 +182,12 @@ def stand_in_notes(document: dict[str, Any]) -> list[str]:
 
 
 def read_curve(path: Path) -> list[dict[str, float]]:
-    """Read the records of a run's log; numbers only, none where there is no log.
+    """Read the numbers of a run's log; empty without a log.
 
     Raises
     ------
     DataError
-        With the line that is no record.
+        A line is not a record.
     """
     if not path.is_file():
         return []
@@ -193,14 +195,16 @@ def read_curve(path: Path) -> list[dict[str, float]]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot be read: {error}", "Train again.", path=path) from error
+        raise DataError(f"cannot read: {error}", "Train again.", path=path) from error
     for number, line in enumerate(lines, 1):
         try:
             record = json.loads(line)
         except (ValueError, RecursionError):
             record = None
         if not isinstance(record, dict) or not _is_number(record.get("step")):
-            raise DataError("no record of a training log", "Delete the line, or the file.", path=path, line=number)
+            raise DataError(
+                "not a record of a training log", "Delete the line or the file.", path=path, line=number
+            )
         records.append({key: value for key, value in record.items() if _is_number(value)})
     return records
 
@@ -213,7 +217,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _command_of(path: Path) -> list[str]:
-    """Return the command that a run was started with; a run without the record of it has none."""
+    """Return the command that started a run, if recorded."""
     try:
         command = json.loads(path.read_text(encoding="utf-8"))["command"]
         return [shlex.join(["otembed", *command[1:]])]

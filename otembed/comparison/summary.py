@@ -1,4 +1,4 @@
-"""The answer in plain sentences."""
+"""The result of a comparison in sentences."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ WORDS = {
 
 
 def headline(found: Comparison, index: int) -> str:
-    """Return one sentence on a model: what it is better on, worse on, and where nothing is clear.
+    """Return one sentence on a model: the suites where it is better, worse, or not clearly different.
 
     Parameters
     ----------
     found
         The comparison.
     index
-        Of the model among those that are compared with the first.
+        Index of the model, not counting the first.
     """
     suites: dict[str, list[str]] = {BETTER: [], WORSE: [], UNCLEAR: []}
     for each in found.decisive:
@@ -42,11 +42,11 @@ def headline(found: Comparison, index: int) -> str:
         if names:
             against = "" if parts else f" {'from' if verdict == UNCLEAR else 'than'} {baseline}"
             parts.append(WORDS[verdict].format(against=against, what=_listed(names)))
-    return f"{model} {_listed(parts)}." if parts else f"{model} has no suite in common with {baseline}."
+    return f"{model} {_listed(parts)}." if parts else f"{model} shares no suite with {baseline}."
 
 
 def _listed(parts: Sequence[str]) -> str:
-    """Join words as a sentence does.
+    """Join words as in a sentence.
 
     >>> _listed(["a"]), _listed(["a", "b", "c"])
     ('a', 'a, b and c')
@@ -61,7 +61,7 @@ def _what(each: TaskComparison) -> str:
 
 
 def summary_sentences(found: Comparison) -> tuple[str, ...]:
-    """Return the figures of each model and suite, then what qualifies them all."""
+    """Return a sentence on the figures of each model and suite, then notes."""
     sentences = []
     for index, model in enumerate(found.models[1:]):
         for each in found.decisive:
@@ -91,7 +91,7 @@ def _figures(found: Comparison, each: TaskComparison, difference: Difference, in
 
 
 def capitalized(text: str) -> str:
-    """Return text with a capital first letter, the others as they are."""
+    """Return text with a capital first letter, except for xSIM."""
     return text[:1].upper() + text[1:] if not text.startswith("xSIM") else text
 
 

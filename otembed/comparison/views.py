@@ -1,4 +1,4 @@
-"""What a person looks at beside the figures: the shape of the space, and words linked in example sentences."""
+"""Views besides the figures: the shape of the embedding space, and word links in example sentences."""
 
 from __future__ import annotations
 
@@ -61,18 +61,18 @@ def word_maps(
     Parameters
     ----------
     model, place
-        The encoder, and its place among the models.
+        The encoder and its index among the models.
     texts
-        Task to source and target, sentences or lists of words; the first 100 pairs serve to center.
+        Task to source and target, sentences or lists of words; the first 100 pairs are aligned and used to center.
     chosen
-        Task to the rows shown, filled by the first model: the longest of 4 to 12 words on both sides.
+        Task to the rows shown, filled in by the first model: the longest with 4 to 12 words on both sides.
     count
-        Most sentences of a task.
+        Maximum number of sentences per task.
 
     Returns
     -------
     tuple of WordMap
-        None where the model gives no words: it has no hidden layers or no character offsets.
+        Empty if the model cannot align words because it lacks hidden layers or character offsets.
     """
     found = []
     for task, (source, target) in texts.items():
@@ -80,7 +80,7 @@ def word_maps(
             aligner = WordAligner(model)
             aligned = list(aligner.align(zip(source[:WINDOW], target[:WINDOW], strict=True), batch_size=batch_size))
         except ModelError as error:
-            logger.warning("no word alignment shown: %s", error.message)
+            logger.warning("word alignment is not shown: %s", error.message)
             return ()
         assert aligner.choice is not None, "sentences were aligned, so a layer was chosen"
         if task not in chosen:

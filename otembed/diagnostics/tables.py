@@ -1,42 +1,20 @@
-"""What a person reads of an installation: tables for the terminal, Markdown for a bug report."""
+"""An installation as tables, for the terminal and for bug reports."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Group
-from rich.table import Table
-from rich.text import Text
+from otembed.results import Table
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from otembed.diagnostics.installation import Installation
 
 Rows = list[tuple[str, str]]
 
 
-def installation_table(found: Installation) -> RenderableType:
-    """Render one block a topic."""
-    blocks: list[RenderableType] = []
-    for title, rows in installation_rows(found).items():
-        table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
-        table.add_column(no_wrap=True)
-        table.add_column(overflow="fold")
-        for row in rows:
-            table.add_row(*map(Text, row))
-        blocks += [table, Text()]
-    return Group(*blocks[:-1])
-
-
-def installation_markdown(found: Installation) -> str:
-    """Return the same as Markdown tables."""
-    parts = []
-    for title, rows in installation_rows(found).items():
-        lines = [f"| {title} | |", "| --- | --- |"]
-        lines += [f"| {name} | {value.replace('|', chr(92) + '|')} |" for name, value in rows]
-        parts.append("\n".join(lines) + "\n")
-    return "\n".join(parts)
+def installation_tables(found: Installation) -> list[Table]:
+    """Return one table of names and values per topic."""
+    return [Table((), rows, title=title, align="ll") for title, rows in installation_rows(found).items()]
 
 
 def installation_rows(found: Installation) -> dict[str, Rows]:
@@ -48,11 +26,11 @@ def installation_rows(found: Installation) -> dict[str, Rows]:
         "devices": _devices(found.devices),
         "threads": _threads(found.threads),
         "extras": [
-            (name, f"lacks {', '.join(lacking)}" if lacking else "installed")
+            (name, f"missing {', '.join(lacking)}" if lacking else "installed")
             for name, lacking in found.extras.items()
         ],
         "caches": [
-            *((name, f"{_size(one)}  {one['path']}") for name, one in found.caches.items()),
+            *((name, f"{_size(one)}, {one['path']}") for name, one in found.caches.items()),
             ("offline encoders", ", ".join(found.encoders) or "none converted yet"),
         ],
     }
@@ -85,4 +63,4 @@ def _threads(found: dict[str, Any]) -> Rows:
 
 
 def _size(cache: dict[str, Any]) -> str:
-    return "not there" if cache["bytes"] is None else f"{cache['bytes'] / 1e6:,.1f} MB in {cache['files']:,} files"
+    return "not found" if cache["bytes"] is None else f"{cache['bytes'] / 1e6:,.1f} MB in {cache['files']:,} files"

@@ -1,4 +1,4 @@
-"""The base of everything that otembed returns and writes: frozen, versioned, JSON in both directions; torch-free."""
+"""The base class of results: frozen, versioned, to and from JSON; torch-free."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Result:
         return {"schema": self.schema, "kind": type(self).__name__, **document}
 
     def to_json(self, path: str | Path | None = None) -> str:
-        """Return one JSON document and, with ``path``, write it there whole or not at all."""
+        """Return one JSON document; with ``path``, also write it there, whole or not at all."""
         text = json_text(self.to_dict())
         if path is not None:
             write_text(path, text)
@@ -33,24 +33,24 @@ class Result:
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> Self:
-        """Build the result from :meth:`to_dict`'s output; nested results are rebuilt by subclasses."""
+        """Build the result from the output of :meth:`to_dict`; subclasses rebuild nested results."""
         kind, schema = document.get("kind"), document.get("schema")
         if kind != cls.__name__ or schema != cls.schema:
             raise DataError(
                 f"not a {cls.__name__} of schema {cls.schema}: found kind {kind!r}, schema {schema!r}",
-                "Write it again with this version of otembed.",
+                "Recreate the file with this version of otembed.",
             )
         known = {field.name for field in fields(cls)}
         try:
             return cls(**{key: value for key, value in document.items() if key in known})
         except TypeError as error:
-            raise DataError(f"not a whole {cls.__name__}: {error}", "Write the file again.") from error
+            raise DataError(f"incomplete {cls.__name__}: {error}", "Recreate the file.") from error
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Build the result from :meth:`to_json`'s output."""
+        """Build the result from the output of :meth:`to_json`."""
         try:
             document = json.loads(text)
         except json.JSONDecodeError as error:
-            raise DataError(f"not JSON: {error}", "Write the file again.") from error
+            raise DataError(f"not JSON: {error}", "Recreate the file.") from error
         return cls.from_dict(document)

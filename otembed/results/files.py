@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and JSON documents fit to be read and compared."""
+"""Files written whole or not at all, and readable JSON documents."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _NUMBER = r"-?\d[\d.eE+-]*"
-# A line break inside a text is escaped in JSON, so this never matches within one.
+# JSON escapes line breaks in strings, so this never matches inside a string.
 _NUMBERS = re.compile(rf"\[\n\s+{_NUMBER}(?:,\n\s+{_NUMBER})*\n\s+\]")
 
 
 @contextmanager
 def whole_file(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
-    """Open a file that appears under its name whole, or not at all where the block fails."""
+    """Open a temporary file that is renamed to ``path`` when the block succeeds, and deleted when it fails."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
@@ -41,14 +41,14 @@ def whole_file(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
 
 
 def write_text(path: str | Path, text: str) -> Path:
-    """Write ``text`` as UTF-8 whole or not at all: a temporary file beside ``path``, then a rename."""
+    """Write ``text`` as UTF-8, whole or not at all: a temporary file in the same folder, then a rename."""
     with whole_file(path, "w") as file:
         file.write(text)
     return Path(path)
 
 
 def finite_or_none(value: Any) -> Any:
-    """Replace NaN and infinity by ``None`` at any depth: JSON has no word for them."""
+    """Replace NaN and infinity by ``None`` at any depth, because JSON cannot represent them."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
@@ -59,7 +59,7 @@ def finite_or_none(value: Any) -> Any:
 
 
 def json_text(document: Any) -> str:
-    """Return a JSON document with two spaces a level, each list of numbers on one line, and a last line break.
+    """Return a JSON document indented by two spaces, with lists of numbers on one line and a final line break.
 
     >>> print(json_text({"values": [1, 0.5]}), end="")
     {

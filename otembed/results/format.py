@@ -1,6 +1,28 @@
-"""Numbers as a person reads them."""
+"""Numbers and names formatted for display."""
 
 from __future__ import annotations
+
+import unicodedata
+
+# Overrides and isolates of the direction of writing reorder the rest of a terminal line.
+REORDERING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def printable(text: str) -> str:
+    r"""Return text in one line without control characters, fit for a terminal, a table or a file.
+
+    Runs of white space become one space; other control characters, lone surrogates, and overrides of the
+    direction of writing are shown as escapes.
+
+    >>> print(printable("a\tb\x1b[31m\n"))
+    a b\x1b[31m
+    """
+    return " ".join("".join(map(_visible, text)).split())
+
+
+def _visible(char: str) -> str:
+    hidden = char in REORDERING or (unicodedata.category(char) in ("Cc", "Cs") and not char.isspace())
+    return ascii(char)[1:-1] if hidden else char
 
 
 def percent(share: float) -> str:
@@ -20,6 +42,15 @@ def points(before: float, after: float) -> str:
     """
     # Adding 0 turns -0.0 into 0.0: a change too small to see has no direction.
     return f"{round(100 * (after - before), 1) + 0:+.1f}"
+
+
+def change(before: float, after: float | None) -> str:
+    """Return a share before and after, and the change in points; just the share where ``after`` is None.
+
+    >>> change(0.8749, 0.8961), change(0.5, None)
+    ('87.5→89.6 +2.1', '50.0')
+    """
+    return percent(before) if after is None else f"{percent(before)}→{percent(after)} {points(before, after)}"
 
 
 def format_seconds(seconds: float) -> str:

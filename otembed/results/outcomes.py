@@ -1,4 +1,4 @@
-"""What each example contributed to a figure: kept with a report, so that two models are compared on the same examples."""
+"""The contribution of each example to a figure, stored with a report so that models are compared on equal examples."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EXACT = 2**53
 
 
 def digest_of(texts: Iterable[str]) -> str:
-    """Return a hash of texts in their order: equal only where the same examples stand in the same places.
+    """Return a hash of texts in order; equal only for the same examples in the same order.
 
     Examples
     --------
@@ -33,11 +33,11 @@ def digest_of(texts: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class Outcomes:
-    r"""One figure of one model as its examples make it: ``sum(values) / sum(weights)``.
+    r"""One figure of one model from its examples: ``sum(values) / sum(weights)``.
 
-    Accuracy has 0 or 1 as values and no weights; a mean F1 has each example's F1. AER has the links
-    missed, ``|A| + |S| - |A & S| - |A & P|``, as values and ``|A| + |S|`` as weights; F1 of mined pairs has
-    twice the right ones and the sum of mined and known ones.
+    Accuracy has values 0 or 1 and no weights; a mean F1 has the F1 of each example. AER has the values
+    ``|A| + |S| - |A & S| - |A & P|`` and the weights ``|A| + |S|``. F1 of mined pairs has twice the number of
+    correct pairs as values, and the number of mined and known pairs as weights.
 
     Parameters
     ----------
@@ -46,20 +46,20 @@ class Outcomes:
     task
         The language, language pair or cell of a matrix within the suite, such as ``en-sw``.
     metric
-        The figure's name, such as ``accuracy``.
+        Name of the figure, such as ``accuracy``.
     examples
-        :func:`digest_of` of the examples: figures of two models are compared only where it is equal.
+        :func:`digest_of` of the examples; figures of two models are compared only if it is equal.
     values
-        One finite number an example.
+        One finite number per example.
     weights
-        One finite number of at least 0 an example, some of them above 0; empty where each counts 1.
+        One finite number of at least 0 per example, not all 0; empty for weights of 1.
     higher_is_better
         False for an error rate.
 
     Raises
     ------
     DataError
-        No examples, lengths that differ, NaN or infinity, or weights that sum to 0.
+        There are no examples, lengths differ, a number is NaN or infinite, or weights are negative or all 0.
 
     Examples
     --------
@@ -81,11 +81,11 @@ class Outcomes:
         if not self.values:
             raise DataError(f"{where}: no examples", hint)
         if self.weights and len(self.weights) != len(self.values):
-            raise DataError(f"{where}: {len(self.values)} values, but {len(self.weights)} weights", hint)
+            raise DataError(f"{where}: {len(self.values)} values but {len(self.weights)} weights", hint)
         if not all(math.isfinite(sum(map(abs, each))) for each in (self.values, self.weights)):
-            raise DataError(f"{where}: an example counts NaN or infinity", hint)
+            raise DataError(f"{where}: a value or weight is NaN or infinite", hint)
         if self.weights and (min(self.weights) < 0 or sum(self.weights) <= 0):
-            raise DataError(f"{where}: weights below 0, or all of them 0", hint)
+            raise DataError(f"{where}: weights are negative or all 0", hint)
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -99,28 +99,28 @@ class Outcomes:
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> Self:
-        """Build it from ``dataclasses.asdict``'s output as JSON gives it back."""
+        """Build outcomes from the output of ``dataclasses.asdict`` read from JSON."""
         try:
             numbers = {name: tuple(_number(each) for each in document[name]) for name in ("values", "weights")}
             found = cls(**{**document, **numbers})
             if not all(isinstance(each, str) for each in (*found.key, found.examples)):
-                raise TypeError("suite, task, metric and examples are texts")
+                raise TypeError("suite, task, metric and examples must be strings")
             if not isinstance(found.higher_is_better, bool):
-                raise TypeError("higher_is_better is true or false")
+                raise TypeError("higher_is_better must be true or false")
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise DataError(f"no whole outcomes: {error!r}", "Evaluate the model again.") from error
+            raise DataError(f"invalid outcomes: {error!r}", "Evaluate the model again.") from error
         return found
 
 
 def _number(value: Any) -> float:
-    """Whole numbers stay whole, so that a report read and written again stays as short as it was."""
+    """Keep integers as integers, so that a report read and written again stays the same."""
     number = float(value)
     return int(number) if number.is_integer() and abs(number) < EXACT else number
 
 
 def read_outcomes(document: dict[str, Any]) -> tuple[Outcomes, ...]:
-    """Return the outcomes of a report's document; none where it was written without them."""
+    """Return the outcomes of a report as a document; empty if it was written without them."""
     listed = document.get("outcomes") or ()
     if not isinstance(listed, list | tuple):
-        raise DataError(f"outcomes are {type(listed).__name__}, no list", "Evaluate the model again.")
+        raise DataError(f"outcomes: expected a list, got {type(listed).__name__}", "Evaluate the model again.")
     return tuple(each if isinstance(each, Outcomes) else Outcomes.from_dict(each) for each in listed)

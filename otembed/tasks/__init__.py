@@ -1,1 +1,1 @@
-"""The benchmarks, one folder each: data, evaluation, report, table and plot stand together."""
+"""Tasks that models are evaluated on, one folder each; :mod:`otembed.tasks.registry` lists them."""

@@ -1,4 +1,4 @@
-"""The CSV file that an evaluator adds a row to at each evaluation."""
+"""The CSV file to which an evaluator appends a row at each evaluation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def csv_name(task: str, name: str) -> str:
 
 
 def add_row(path: Path, row: dict[str, Any]) -> None:
-    """Add a row, below a header if the file is new; the file is written whole or not at all."""
+    """Append a row, after a header in a new file; the file is written whole or not at all."""
     earlier = path.read_text(encoding="utf-8") if path.is_file() else ""
     added = io.StringIO()
     writer = csv.DictWriter(added, list(row), lineterminator="\n")

@@ -259,7 +259,7 @@ def _evaluator(config: TrainConfig, material: Material) -> SequentialEvaluator |
     if not material.held_out:
         return None
     evaluators = [
-        BitextRetrievalEvaluator(source, target, pair=pair, write_csv=False)
+        BitextRetrievalEvaluator(source, target, name=pair, write_csv=False)
         for pair, (source, target) in material.held_out.items()
     ]
     return SequentialEvaluator(evaluators, main_score_function=lambda scores: float(np.mean(scores)))

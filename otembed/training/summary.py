@@ -1,14 +1,13 @@
-"""What a person reads of a training run: its estimate and its outcome."""
+"""The summary of a training run and of a dry run for the terminal."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from rich.console import Group
-from rich.table import Table
 
+from otembed.results import Table
 from otembed.results.format import format_seconds, percent
-from otembed.tasks.retrieval.table import retrieval_table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -17,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def train_summary(result: TrainResult) -> RenderableType:
-    """Render retrieval before and after, then steps, time, trained parameters and where the model lies."""
+    """Render retrieval before and after, then steps, time, trained parameters and the path of the model."""
     lines = [
         f"steps      {result.steps} ({result.epochs:g} epochs"
         + (f"; released: step {result.best_step})" if result.best_step is not None else ")"),
-        f"time       {format_seconds(result.seconds)} ({format_seconds(result.training_seconds)} of it training)",
+        f"time       {format_seconds(result.seconds)} (training: {format_seconds(result.training_seconds)})",
         f"trained    {result.trained_parameters / 1e6:.1f} of {result.parameters / 1e6:.1f} million parameters",
     ]
     if "converged" in result.last_log:
@@ -33,34 +32,34 @@ def train_summary(result: TrainResult) -> RenderableType:
         (getattr(result.before, name), getattr(result.after, name)) for name in ("mean", "centered_mean")
     )
     if centered[0] is not None and centered[1] is not None:
-        # Centering needs no training: a gain that it gives too is no gain of the training.
+        # Centering needs no training: do not credit training with a gain that centering alone gives.
         lines.insert(
             0,
             f"centered    mean accuracy {percent(centered[0].accuracy)} before, {percent(centered[1].accuracy)} after"
-            f" (as it is: {percent(plain[0].accuracy)}, {percent(plain[1].accuracy)})",
+            f" (not centered: {percent(plain[0].accuracy)}, {percent(plain[1].accuracy)})",
         )
     text = "\n".join(lines)
-    return Group(retrieval_table(result.before, result.after), text)
+    return Group(result.before.table(result.after), text)
 
 
 def dry_run_table(result: DryRun) -> RenderableType:
-    """Render what a run would read, need and take."""
-    table = Table("pair", "read", "dropped", "trained on", "held out", title="Dry run: nothing was written")
+    """Render what a run would read, and its estimated time and memory."""
+    rows = []
     for name, counts in result.pairs.items():
         held = str(result.held_out.get(name, 0))
         dropped = sum(counts["dropped"].values())
-        table.add_row(name, f"{counts['read']:,}", f"{dropped:,}", f"{counts['trained']:,}", held)
-    for name in sorted(result.held_out.keys() - result.pairs.keys()):
-        table.add_row(name, "", "", "", str(result.held_out[name]))
-    for column in table.columns[1:]:
-        column.justify = "right"
+        rows.append((name, f"{counts['read']:,}", f"{dropped:,}", f"{counts['trained']:,}", held))
+    others = sorted(result.held_out.keys() - result.pairs.keys())
+    rows += [(name, "", "", "", str(result.held_out[name])) for name in others]
+    columns = ("pair", "read", "dropped", "trained on", "held out")
+    table = Table(columns, rows, title="Dry run: nothing was written")
     lines = [
-        f"tokens a sentence  mean {result.tokens_mean:g}, 95 % up to {result.tokens_p95:g},"
-        f" longest {result.tokens_max}; {result.truncated:.1%} cut",
+        f"tokens/sentence    mean {result.tokens_mean:g}, 95 % up to {result.tokens_p95:g},"
+        f" longest {result.tokens_max}; {result.truncated:.1%} truncated",
         f"parameters         {result.trained_parameters / 1e6:.1f} of {result.parameters / 1e6:.1f} million trained",
         f"steps              {result.steps:,} of {result.seconds_per_step:.2f} s (median of three)",
-        f"evaluation         {format_seconds(result.evaluation_seconds)} each time",
+        f"evaluation         {format_seconds(result.evaluation_seconds)} per evaluation",
         f"time               about {format_seconds(result.total_seconds)}",
-        f"memory             {result.peak_memory_gb:.1f} GB at most so far",
+        f"memory             {result.peak_memory_gb:.1f} GB peak so far",
     ]
     return Group(table, "\n".join(lines))

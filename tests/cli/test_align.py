@@ -140,7 +140,7 @@ def test_two_sentences_are_drawn_into_a_file(model, tmp_path, suffix):
 
 def test_characters_without_a_font_are_named(model, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib", reason="drawing needs otembed[plots]")
-    monkeypatch.setattr("otembed.results.plots.FONTS", ("DejaVu Sans",))
+    monkeypatch.setattr("otembed.results.plot.FONTS", ("DejaVu Sans",))
     assert "no installed font draws 猫" in run("猫", "cat", *model, "--plot", tmp_path / "map.png").stderr
     assert "font" not in run("猫", "cat", *model, "--plot", tmp_path / "map.svg").stderr
 

@@ -61,7 +61,7 @@ def test_every_output_is_written_and_none_is_replaced_unasked(files: list[str], 
         assert outputs[flag].read_text().startswith(start)
     for flag, path in outputs.items():
         before = path.read_bytes()
-        with pytest.raises(ConfigError, match=rf"{flag} .*.* already"):
+        with pytest.raises(ConfigError, match=rf"{flag} .*\n.*--force"):
             run(*files, flag, path)
         assert path.read_bytes() == before
         assert run(*files, flag, path, "--force").exit_code == 0
@@ -70,9 +70,9 @@ def test_every_output_is_written_and_none_is_replaced_unasked(files: list[str], 
 def test_no_output_replaces_an_input_or_another_output(files: list[str], tmp_path: Path) -> None:
     before = Path(files[1]).read_bytes()
     for model in (files[1], f"B={files[1]}", f"B={files[0]},{files[1]}"):
-        with pytest.raises(ConfigError, match=r"is .*as well"):
+        with pytest.raises(ConfigError, match="--output"):
             run(files[0], model, "--output", files[1], "--force")
-    with pytest.raises(ConfigError, match="is what --html writes as well"):
+    with pytest.raises(ConfigError, match=r"--latex .*--html"):
         run(*files, "--html", tmp_path / "x", "--latex", tmp_path / "x")
     assert Path(files[1]).read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "b.json"]
@@ -89,9 +89,9 @@ def test_fail_under_answers_by_exit_code(files: list[str], least: str, code: int
 def test_fail_under_of_a_worse_model(files: list[str]) -> None:
     assert run(*files[::-1], "--fail-under", "-10").exit_code == 0
     assert run(*files[::-1], "--fail-under", "-9.9", "--fail-metric", "xnli.accuracy").exit_code == 1
-    with pytest.raises(ConfigError, match="--fail-metric without --fail-under"):
+    with pytest.raises(ConfigError, match="--fail-under X"):
         run(*files, "--fail-metric", "xnli.accuracy")
-    with pytest.raises(ConfigError, match="is none of the figures"):
+    with pytest.raises(ConfigError, match=r"--fail-metric 'xnli\.f1'"):
         run(*files, "--fail-under", "0", "--fail-metric", "xnli.f1")
 
 
@@ -99,9 +99,9 @@ def test_what_is_not_compared_is_told(files: list[str], tmp_path: Path) -> None:
     other = write(tmp_path / "c.json", 50, task="ar")
     result = run(files[0], f"B={files[1]},{other}")
     assert result.exit_code == 0
-    assert "not compared: xnli ar accuracy, B: the first model has not this task" in result.stderr
+    assert "not compared: xnli ar accuracy, B: " in result.stderr
     assert "Not compared: 1 task" in result.stdout
-    with pytest.raises(DataError, match="no task can be compared: xnli sw accuracy: this model has not this task"):
+    with pytest.raises(DataError, match="xnli sw accuracy: "):
         run(files[0], other)
 
 
@@ -132,26 +132,32 @@ def test_models_are_evaluated_on_text_links_and_collections(
     assert {each.model for each in found.word_maps} == {0, 1}
     assert f"evaluating {tiny_model_path}: retrieval" in result.stderr
     assert list((tmp_path / "cache" / "embeddings").iterdir())
-    assert "Words linked in example sentences" in (tmp_path / "page.html").read_text()
+    assert "Word links in example sentences" in (tmp_path / "page.html").read_text()
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--correction", "bonferroni"], "--correction 'bonferroni' is unknown"),
-        (["--mining", "a-b=x,y"], "names no three files"),
-        (["--pairs", "a-b"], "language pair"),
-        (["--gold", "a=b"], "names no text and links"),
-        (["--xnli", "nowhere.tsv"], "--xnli 'nowhere.tsv' names no language"),
-        (["--xnli", "sw=nowhere.tsv"], "no such file"),
-        (["--xquad", "nowhere.json"], "--xquad 'nowhere.json' names no language"),
-        (["--suite", "mining"], "has nothing of mining"),
-        (["--confidence", "95"], "confidence is 95"),
+        (["--correction", "bonferroni"], "--correction 'bonferroni'"),
+        (["--mining", "a-b=x,y"], "--mining XX-YY=SOURCE,TARGET,GOLD"),
+        (["--pairs", "a-b"], "--pairs XX-YY=FILE"),
+        (["--gold", "a=b"], "--gold NAME=TEXT,LINKS"),
+        (["--xnli", "nowhere.tsv"], "--xnli XX=PLACE"),
+        (["--xnli", "sw=nowhere.tsv"], "nowhere.tsv"),
+        (["--xquad", "nowhere.json"], "--xquad XX=FILE"),
+        (["--suite", "mining"], "mining"),
+        (["--confidence", "95"], "95"),
     ],
 )
 def test_wrong_options_are_refused(files: list[str], arguments: list[str], message: str) -> None:
     with pytest.raises(OtembedError, match=message):
         run(*files, *arguments)
+
+
+def test_control_characters_of_names_do_not_reach_the_terminal(files: list[str]) -> None:
+    result = run(f"old\x1b[31m={files[0]}", files[1], "--fail-under", "50")
+    assert "\x1b" not in result.stdout + result.stderr
+    assert "old\\x1b[31m" in result.stdout
 
 
 def test_help_and_result_files_load_no_torch(files: list[str]) -> None:

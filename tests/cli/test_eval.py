@@ -86,15 +86,15 @@ def test_output_is_written_and_not_replaced_without_force(command: list[str], tm
     report = tmp_path / "new" / "report.json"
     printed = run([*command, "--json", "-o", str(report)]).stdout
     assert report.read_text(encoding="utf-8") == printed
-    with pytest.raises(ConfigError, match=r"report\.json.* already"):
+    with pytest.raises(ConfigError, match=r"report\.json.*\n.*--force"):
         run([*command, "-o", str(report)])
     assert run([*command, "-o", str(report), "--force"]).exit_code == 0
-    with pytest.raises(ConfigError, match="is a folder"):
+    with pytest.raises(ConfigError, match="--output"):
         run([*command, "-o", str(tmp_path), "--force"])
 
 
 def test_model_that_is_not_there_is_reported(text: Path) -> None:
-    with pytest.raises(ModelError, match="no such model folder"):
+    with pytest.raises(ModelError, match="nowhere"):
         run(["retrieval", "./nowhere", "--pairs", f"en-de={text}"])
 
 
@@ -110,7 +110,7 @@ def test_pair_that_cannot_be_read_is_reported(tiny_model_path: Path, pairs: str)
 
 
 def test_pair_named_twice_is_reported(command: list[str], text: Path) -> None:
-    with pytest.raises(ConfigError, match="names en-de twice"):
+    with pytest.raises(ConfigError, match=r"--pairs .*en-de"):
         run([*command, "--pairs", f"en-de={text}"])
 
 
@@ -148,12 +148,12 @@ def test_mining_against_gold(tiny_model_path: Path, tmp_path: Path) -> None:
     assert "average precision" in result.stdout
     assert "100.0" in result.stdout
     assert MiningScores.from_json((tmp_path / "report.json").read_text()).threshold is None
-    with pytest.raises(ConfigError, match="already"):
+    with pytest.raises(ConfigError, match="--force"):
         run(["mining", *files, *options, "-o", str(tmp_path / "report.json")])
-    with pytest.raises(ConfigError, match=r"a picture is \.png or \.svg"):
+    with pytest.raises(ConfigError, match=r"\.svg"):
         run(["mining", *files, *options, "--plot", str(tmp_path / "curve.pdf")])
     pytest.importorskip("matplotlib", reason="drawing needs otembed[plots]")
     assert run(["mining", *files, *options, "--plot", str(tmp_path / "curve.svg")]).stdout.startswith("gold")
     assert "average precision 1.000" in (tmp_path / "curve.svg").read_text(encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"--plot .*curve\.svg.* already"):
+    with pytest.raises(ConfigError, match=r"--plot .*curve\.svg.*\n.*--force"):
         run(["mining", *files, *options, "--plot", str(tmp_path / "curve.svg")])

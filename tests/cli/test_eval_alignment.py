@@ -65,7 +65,7 @@ def test_output_is_not_replaced_without_force(command, tmp_path):
     path = tmp_path / "report.json"
     printed = run(*command, "--json", "-o", path).stdout
     assert path.read_text() == printed
-    with pytest.raises(ConfigError, match=r"report\.json.* already"):
+    with pytest.raises(ConfigError, match=r"report\.json.*\n.*--force"):
         run(*command, "-o", path)
     assert run(*command, "-o", path, "--force").exit_code == 0
 
@@ -74,18 +74,18 @@ def test_unseen_words_are_counted_on_stderr(files, tiny_model_path):
     (files / "text").write_text("cat " * 99 + "||| Katze\n", encoding="utf-8")
     (files / "links").write_text("1-1\n")
     result = run(tiny_model_path, "--gold", f"toy={files / 'text'},{files / 'links'}")
-    assert "words have no link: the model did not see them" in result.stderr
+    assert "words have no link" in result.stderr
 
 
 @pytest.mark.parametrize(
     ("gold", "message"),
     [
-        (["toy"], "names no text and links"),
-        (["toy=a"], "names no text and links"),
-        (["=a,b"], "names no text and links"),
-        (["toy=a,b,c,d"], "names no text and links"),
-        (["toy=a,"], "names no text and links"),
-        (["toy=a,b", "toy=a,b"], "names toy twice"),
+        (["toy"], "NAME=TEXT,LINKS"),
+        (["toy=a"], "NAME=TEXT,LINKS"),
+        (["=a,b"], "NAME=TEXT,LINKS"),
+        (["toy=a,b,c,d"], "NAME=TEXT,LINKS"),
+        (["toy=a,"], "NAME=TEXT,LINKS"),
+        (["toy=a,b", "toy=a,b"], "--gold .*toy"),
     ],
 )
 def test_sets_that_cannot_be_read_are_refused(tiny_model_path, gold, message):
@@ -95,9 +95,7 @@ def test_sets_that_cannot_be_read_are_refused(tiny_model_path, gold, message):
 
 def test_broken_gold_is_refused_with_its_line(command, files):
     (files / "links").write_text("1-1\n9-1\n")
-    with pytest.raises(DataError, match=r"links:2: link 9-1 of pair 2, which has 2 and 2 words"):
+    with pytest.raises(DataError, match=r"links:2: .*9-1"):
         run(*command)
-    with pytest.raises(
-        DataError, match=r"links0:1: link 0-0 in a file counted from 1\nGive index base 0 \(--index-base 0\)"
-    ):
+    with pytest.raises(DataError, match=r"links0:1: .*0-0.*\n.*--index-base 0"):
         run(command[0], "--gold", f"toy={files / 'text'},{files / 'links0'}")

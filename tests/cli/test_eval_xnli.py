@@ -98,14 +98,14 @@ def test_vectors_are_kept_unless_not_wanted(command, files):
     assert not (files / "cache").exists()
     run(*command)
     assert list((files / "cache" / "embeddings").iterdir())
-    with pytest.raises(ConfigError, match="exclude each other"):
+    with pytest.raises(ConfigError, match="--cache and --no-cache"):
         run(*command, "--no-cache")
 
 
 def test_pairs_left_out_are_counted_on_stderr(command, files):
     with (files / "train.tsv").open("a", encoding="utf-8") as file:
         file.write("a\tb\t-\n")
-    assert "training pairs left out: no_label 1" in run(*command).stderr
+    assert "no_label 1" in run(*command).stderr
 
 
 def test_finetuning_keeps_its_run_and_goes_on(command, files):
@@ -115,16 +115,16 @@ def test_finetuning_keeps_its_run_and_goes_on(command, files):
     assert (first.protocol, first.settings["freeze"]) == ("finetune", ["embeddings"])
     again = XnliReport.from_json(run(*command, *short, "--run", files / "run", "--resume", "--json").stdout)
     assert again.scores == first.scores
-    with pytest.raises(ConfigError, match="holds a finished run"):
+    with pytest.raises(ConfigError, match="--resume"):
         run(*command, *short, "--run", files / "run")
-    with pytest.raises(ConfigError, match="keeps no sentence vectors"):
+    with pytest.raises(ConfigError, match="--no-cache"):
         run(*command, *short, "--no-cache")
 
 
 def test_output_is_not_replaced_without_force(command, tmp_path):
     path = tmp_path / "report.json"
     assert run(*command, "--json", "-o", path).stdout == path.read_text(encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"report\.json.* already"):
+    with pytest.raises(ConfigError, match=r"report\.json.*\n.*--force"):
         run(*command, "-o", path)
     assert run(*command, "-o", path, "--force").exit_code == 0
 

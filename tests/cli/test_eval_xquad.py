@@ -43,7 +43,7 @@ def test_tables_name_languages_prompts_and_the_share_of_scoring(command):
     assert sum(line.split()[:3] == ["question", "en", "de"] for line in lines) == 2
     assert any(line.split() == ["question", "mAP", "mAP@20", "in", "en", "in", "de"] for line in lines)
     text = " ".join(lines)
-    assert "Questions with 'query: ' before them, texts with ''" in text
+    assert "prompt 'query: '" in text
     assert "answers in one pool of 16 sentences" in text
     assert "Scoring took" in text
 
@@ -62,7 +62,7 @@ def test_a_stand_in_says_so_everywhere(span, tmp_path):
     output = tmp_path / "report.json"
     result = run([*span, "-o", str(output), "--predictions", str(tmp_path / "answers")])
     assert "spans, trained on stand-in: xquad.en.json" in result.stdout.replace("\n", " ")
-    assert "compare with nothing published" in result.stdout.replace("\n", " ")
+    assert "stand-in for SQuAD" in result.stdout.replace("\n", " ")
     report = SpanReport.from_json(output.read_text(encoding="utf-8"))
     assert report.to_dict()["stand_in"] is True
     assert json.loads((tmp_path / "answers" / "de.json").read_text(encoding="utf-8")).keys() == {
@@ -71,24 +71,24 @@ def test_a_stand_in_says_so_everywhere(span, tmp_path):
         "q2",
         "q3",
     }
-    with pytest.raises(ConfigError, match=r"--predictions .*en\.json.* already"):
+    with pytest.raises(ConfigError, match=r"--predictions .*en\.json.*\n.*--force"):
         run([*span, "--predictions", str(tmp_path / "answers")])
 
 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--protocol", "spans"], "--protocol 'spans' is unknown\nDid you mean 'span'"),
-        (["--max-steps", "3"], "--max-steps means nothing with --protocol retrieval"),
-        (["--protocol", "span", "--plot", "x.png"], "--plot means nothing with --protocol span"),
-        (["--protocol", "span"], "--train is missing"),
-        (["--protocol", "span", "--train", "x", "--resume"], "--resume and --overwrite need the folder"),
-        (["--protocol", "span", "--train", "x", "--no-cache"], "--no-cache means nothing with --protocol span"),
-        (["--cache", "c", "--no-cache"], "exclude each other"),
+        (["--protocol", "spans"], "--protocol 'spans'.*\nDid you mean 'span'"),
+        (["--max-steps", "3"], "--max-steps .*--protocol retrieval"),
+        (["--protocol", "span", "--plot", "x.png"], "--plot .*--protocol span"),
+        (["--protocol", "span"], "--train FILE"),
+        (["--protocol", "span", "--train", "x", "--resume"], "--run FOLDER"),
+        (["--protocol", "span", "--train", "x", "--no-cache"], "--no-cache .*--protocol span"),
+        (["--cache", "c", "--no-cache"], "--cache and --no-cache"),
         (["--protocol", "span", "--train", "x", "--set", "epochs=1"], "num_train_epochs"),
-        (["--data", "en=other.json"], "--data names en twice"),
-        (["--plot", "x.pdf"], "a picture is .png or .svg"),
-        (["--task", "answer"], "task 'answer' is unknown"),
+        (["--data", "en=other.json"], "--data .*en"),
+        (["--plot", "x.pdf"], "x.pdf"),
+        (["--task", "answer"], "'answer'.*\nDid you mean 'answers'"),
     ],
 )
 def test_flags_that_mean_nothing_are_refused(common, more, message):
@@ -117,7 +117,7 @@ def test_what_is_mended_or_odd_is_said_on_stderr(command, xquad_files):
     text = xquad_files["de"].read_text(encoding="utf-8")
     xquad_files["de"].write_text(text.replace('"answer_start": 3', '"answer_start": 30', 1), encoding="utf-8")
     result = run([*command, "--task", "paragraph"])
-    assert f"{xquad_files['de']}: 1 answers moved to where their text stands" in result.stderr.replace("\n", "")
+    assert f"{xquad_files['de']}: 1 answers moved" in result.stderr.replace("\n", "")
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from otembed.diagnostics import selftest
 from otembed.diagnostics.installation import Installation
 from otembed.diagnostics.tables import installation_rows
 from otembed.errors import ConfigError
+from otembed.results.table import markdown_escaped
 
 
 def run(*arguments):
@@ -27,10 +28,10 @@ def test_tables_markdown_and_json_say_the_same():
     plain, markdown = run().stdout, run("--markdown").stdout
     for title, rows in installation_rows(found).items():
         assert title in plain
-        assert f"| {title} | |\n| --- | --- |\n" in markdown
+        assert f"| {title} |  |\n| --- | --- |\n" in markdown
         for name, value in rows:
             if title != "devices":  # memory that is available changes
-                assert f"| {name} | {value} |" in markdown
+                assert f"| {markdown_escaped(name)} | {markdown_escaped(value)} |" in markdown
             assert name in plain
 
 
@@ -46,10 +47,10 @@ def test_what_does_not_fit_is_shown():
     )  # fmt: skip
     rows = {name: value for each in installation_rows(found).values() for name, value in each}
     assert (rows["a"], rows["b"]) == ("1 (otembed needs >=2)", "missing (otembed needs >=1)")
-    assert (rows["x"], rows["y"]) == ("lacks c>=1", "installed")
+    assert (rows["x"], rows["y"]) == ("missing c>=1", "installed")
     assert rows["cores"] == "2 cores, 4 processors, 1 usable by this process"
     assert rows["cuda:0"] == "G, 80 GB, capability 9.0"
-    assert rows["otembed"] == "not there  /c"
+    assert rows["otembed"] == "not found, /c"
     assert rows["offline encoders"] == "none converted yet"
     assert rows["MPS"] == "available"
 

@@ -74,12 +74,12 @@ def test_resamples_without_weight_are_drawn_again_or_refused():
     drawn = resampled_figures([outcomes([1, *[0] * 9], [2, *[0] * 9])], resamples=500)
     assert (drawn == 0.5).all()
     lone = np.eye(12, 300).astype(int).tolist()
-    with pytest.raises(DataError, match="of 300 examples too few count"):
+    with pytest.raises(DataError, match="300"):
         resampled_figures([outcomes(row, row) for row in lone], resamples=400)
 
 
 def test_sums_that_overflow_are_refused():
-    with np.errstate(over="ignore"), pytest.raises(NumericsError, match="xnli sw accuracy: a resampled figure"):
+    with np.errstate(over="ignore"), pytest.raises(NumericsError, match="xnli sw accuracy"):
         resampled_figures([outcomes([1e308, *[0] * 5])], resamples=200)
 
 

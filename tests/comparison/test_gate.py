@@ -37,16 +37,16 @@ def test_a_named_metric_decides(tmp_path, planted, write_result):
     found = compare(*places, resamples=200)
     assert failures(found, 0) == []
     assert len(failures(found, 0, metric="mining.best_f1")) == 1
-    with pytest.raises(ConfigError, match=r"--fail-metric 'mining\.f2' is none of the figures"):
+    with pytest.raises(ConfigError, match=r"--fail-metric 'mining\.f2'"):
         failures(found, 0, metric="mining.f2")
-    with pytest.raises(ConfigError, match="not finite"):
+    with pytest.raises(ConfigError, match="--fail-under"):
         failures(found, float("nan"))
 
 
 def test_torn_examples_and_missing_tasks_give_no_answer(tmp_path, planted, write_result):
     base = write_result(tmp_path / "a.json", planted("x"), planted("y"), planted("z"))
     torn = write_result(tmp_path / "b.json", planted("x"), planted("y", size=50))
-    with pytest.raises(DataError, match=r"xnli y accuracy of .*other examples"):
+    with pytest.raises(DataError, match="xnli y accuracy of "):
         failures(compare(base, torn, resamples=200), 0)
     part = write_result(tmp_path / "c.json", planted("x"), planted("y"))
     less = write_result(tmp_path / "d.json", planted("z"))

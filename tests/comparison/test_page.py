@@ -132,6 +132,38 @@ def test_nothing_is_loaded_or_run_and_names_are_text(document):
     assert not [tag for tag, _ in tags if tag == "b"]
 
 
+def nasty(value, key=""):
+    """Add markup to every text of a document that is not one of a fixed set of words."""
+    if isinstance(value, dict):
+        return {name: nasty(each, name) for name, each in value.items()}
+    if isinstance(value, list):
+        return [nasty(each, key) for each in value]
+    return (
+        f"{value}{NASTY}<img src=x>" if isinstance(value, str) and key not in ("verdict", "correction") else value
+    )
+
+
+def test_every_text_of_a_document_is_escaped(document):
+    document["not_compared"].append(
+        {"suite": "x", "task": "y", "metric": "z", "model": 1, "reason": "other examples"}
+    )
+    document["models"][0]["notes"] = ["a note"]
+    document["models"][0]["commands"] = ["a command"]
+    tags = Text(comparison_page(nasty(document))).tags
+    assert [tag for tag, _ in tags].count("script") == 1
+    assert "img" not in {tag for tag, _ in tags}
+    names = {name for _, attributes in tags for name in attributes}
+    assert not {name for name in names if name.startswith("on")} | names & {"src", "href"}
+
+
+def test_a_document_without_extras_has_only_the_sections_with_content(document):
+    bare = {**document, "word_maps": [], "not_compared": []}
+    bare["models"] = [{**each, "shapes": [], "curve": []} for each in document["models"]]
+    page = comparison_page(bare)
+    assert page.count("<section") < comparison_page(document).count("<section")
+    assert check(page, bare) == 14
+
+
 def test_a_matrix_is_drawn_only_of_cells(document):
     tasks = [each for each in document["tasks"] if each["suite"] == "xquad"]
     assert matrix_maps(tasks, ["a", "b", "c"], "f1").count("<table") == 5

@@ -13,7 +13,6 @@ from otembed.comparison.tables import (
     comparison_markdown,
     comparison_rows,
     comparison_table,
-    latex_escaped,
     legend,
 )
 from otembed.results.outcomes import Outcomes
@@ -89,10 +88,3 @@ def test_latex_has_booktabs_rules_and_no_special_left_bare(found):
     assert r"a\_b \& \{c\}\$" in text
     assert "$-$10.0" in text
     assert r"xsim $\downarrow$" in text
-
-
-@pytest.mark.parametrize("special", list("\\{}$&#%_^~"))
-def test_every_special_of_latex_is_escaped(special):
-    escaped = latex_escaped(f"a{special}b")
-    assert escaped not in (f"a{special}b", "ab")
-    assert escaped.startswith("a\\")

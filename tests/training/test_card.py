@@ -12,7 +12,6 @@ import yaml
 import otembed
 from otembed.config.io import train_config
 from otembed.models import OFFLINE_MODELS
-from otembed.tasks.retrieval.table import retrieval_markdown
 from otembed.training.card import OFFLINE_ORIGINS, describe_in_card, publishable
 
 
@@ -32,8 +31,8 @@ def test_a_trained_models_card_has_figures_before_and_after_layer_and_settings(c
     config = configure(loss={"sentence": "none", "alignment": {"weight": 1.0, "anchor": {}}})
     result = otembed.train(config)
     card = (Path(result.model) / "README.md").read_text(encoding="utf-8")
-    assert retrieval_markdown(result.before, result.after) in card
-    assert retrieval_markdown(result.before, result.after, centered=True) in card
+    assert result.before.table(result.after).markdown() in card
+    assert result.before.table(result.after, centered=True).markdown() in card
     stored = json.loads((Path(result.model) / "otembed.json").read_text())
     assert f"Layer {stored['alignment_layer']}, which" in card
     settings = card.split("```yaml\n")[1].split("```")[0]

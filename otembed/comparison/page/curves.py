@@ -1,4 +1,4 @@
-"""Learning curves of runs: small panels with the same steps, values at both ends as text."""
+"""Training curves of runs: small panels with a common step axis, first and last values as text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Line = list[tuple[float, float]]
 
 HEAD, TAIL = 0.06, 0.06
-"""Empty shares of a panel above and below its lines."""
+"""Empty shares of a panel above and below the curves."""
 
 
 def _mean_of(suffix: str) -> Callable[[Document], float | None]:
@@ -41,7 +41,7 @@ PANELS: tuple[tuple[str, Callable[[Document], float | None], Callable[[float], s
 
 
 def curve_panels(models: Sequence[Document]) -> str:
-    """Return a panel for each quantity that a run has logged twice at least; empty without any."""
+    """Return a panel for each quantity that a run logged at least twice; empty without any."""
     panels = []
     for heading, read, shown in PANELS:
         lines = {

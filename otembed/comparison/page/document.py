@@ -1,4 +1,4 @@
-"""The page from top to bottom: the answer, the figures, what lies behind them, how they were made."""
+"""The page from top to bottom: the answer, the figures, examples and training curves, and how it was made."""
 
 from __future__ import annotations
 
@@ -11,22 +11,16 @@ from otembed.comparison.page.heat import direction_map, matrix_maps, word_figure
 from otembed.comparison.page.marks import bar_table, dot
 from otembed.comparison.page.style import STYLE
 from otembed.comparison.tables import letter, metric_name
+from otembed.tasks.registry import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     Document = dict[str, Any]
 
-# Nothing is loaded and nothing runs, whatever the names in the document are.
+# The page loads nothing and runs nothing, whatever names the document contains.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 NOTES = ("Note on ", "Not compared")
-SUITES = {
-    "retrieval": "Retrieval: does each sentence find its translation?",
-    "mining": "Mining: are translations found in two collections?",
-    "alignment": "Word alignment: are words linked to their translations?",
-    "xnli": "XNLI: does one sentence follow from another?",
-    "xquad": "XQuAD: is the answer found in the paragraph?",
-}
 
 
 def comparison_page(found: Document) -> str:
@@ -35,7 +29,7 @@ def comparison_page(found: Document) -> str:
     Parameters
     ----------
     found
-        What ``Comparison.to_dict`` gives; the page shows its numbers and holds it as JSON, in an element with
+        The output of ``Comparison.to_dict``. The page shows its numbers and embeds it as JSON, in the element with
         the id ``comparison``.
     """
     names = [model["name"] for model in found["models"]]
@@ -49,7 +43,7 @@ def comparison_page(found: Document) -> str:
         _not_compared(found),
         _made(found),
     ]
-    # In a script element only "<" could end it early; in JSON it may be written as an escape anywhere.
+    # Only "<" can end a script element early; JSON allows it as an escape anywhere.
     data = json.dumps(found, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -79,11 +73,14 @@ def _key(models: Sequence[Document]) -> str:
 
 
 def _suite(found: Document, suite: str, names: Sequence[str]) -> str:
-    """Return the decisive metric in full, and the others folded."""
+    """Return the primary metric in full, and the others folded."""
     tasks = [each for each in (*found["tasks"], *found["means"]) if each["suite"] == suite]
     metrics = dict.fromkeys(each["metric"] for each in tasks)
     shown = [name for name in metrics if any(each["primary"] for each in tasks if each["metric"] == name)]
-    parts = [f"<h2>{escape(SUITES.get(suite, suite))}</h2>", f'<p class="soft">{_reading(found)}</p>']
+    parts = [
+        f"<h2>{escape(TASKS[suite].question if suite in TASKS else suite)}</h2>",
+        f'<p class="soft">{_reading(found)}</p>',
+    ]
     for metric in (*shown, *(name for name in metrics if name not in shown)):
         rows = _means_first([each for each in tasks if each["metric"] == metric])
         label = metric_name(metric)
@@ -97,7 +94,7 @@ def _suite(found: Document, suite: str, names: Sequence[str]) -> str:
 
 
 def _means_first(rows: Sequence[Document]) -> list[Document]:
-    """Order by variant, each with its mean on top: it is what decides."""
+    """Order by variant, each with its mean, which decides, at the top."""
     variants = dict.fromkeys(each["task"].partition(", ")[2] for each in rows)
     return [
         each
@@ -111,8 +108,8 @@ def _means_first(rows: Sequence[Document]) -> list[Document]:
 def _reading(found: Document) -> str:
     share = f"{100 * found['confidence']:g} %"
     return (
-        f"Bars are figures, thin lines their {share} intervals. Dots are differences to A with theirs: the model is"
-        f" better or worse where the line leaves out 0."
+        f"Bars are figures; thin lines are their {share} intervals. Dots are differences to A with their intervals: the"
+        f" model is better or worse where the interval excludes 0."
     )
 
 
@@ -128,8 +125,8 @@ def _words(found: Document, names: Sequence[str]) -> str:
         for (task, row), group in groups.items()
     )
     return (
-        "<section><h2>Words linked in example sentences</h2><p class=soft>The stronger the color, the likelier the"
-        f" link; links that are made are framed. Of the first sentences of each text, long ones of at most 12 words.</p>{blocks}</section>"
+        "<section><h2>Word links in example sentences</h2><p class=soft>Stronger colors are more probable links;"
+        f" predicted links are framed. The examples are long sentences of at most 12 words from the start of each text.</p>{blocks}</section>"
     )
 
 
@@ -137,11 +134,11 @@ def _curves(found: Document) -> str:
     panels = curve_panels(found["models"])
     if not panels:
         return ""
-    return f"<section><h2>How training went</h2><p class=soft>Each panel spans its own lowest to highest value.</p>{panels}</section>"
+    return f"<section><h2>Training curves</h2><p class=soft>Each panel ranges from its lowest to its highest value.</p>{panels}</section>"
 
 
 def _shapes(found: Document) -> str:
-    """Return a row a task, the models side by side."""
+    """Return a row per task, the models side by side."""
     shapes = {
         (each["task"], index): each for index, model in enumerate(found["models"]) for each in model["shapes"]
     }
@@ -165,8 +162,8 @@ def _shapes(found: Document) -> str:
     )
     most = max(each["sentences"] for each in shapes.values())
     return (
-        "<section><h2>Is the space still open?</h2><p class=soft>A mean cosine near 1, or an effective rank that falls"
-        " far, shows a space that collapses: vectors of different sentences point one way. Of at most"
+        "<section><h2>Does the embedding space collapse?</h2><p class=soft>A mean cosine near 1 or a much lower"
+        " effective rank shows a collapse: embeddings of different sentences point in one direction. Measured on at most"
         f" {most} sentences of each task, both languages together.</p><div class=scroll><table class=plain><thead>"
         f"<tr><th scope=col>task</th>{heads}</tr></thead><tbody>{rows}</tbody></table></div></section>"
     )
@@ -182,16 +179,16 @@ def _not_compared(found: Document) -> str:
     )
     return (
         "<section><h2>Not compared</h2><table class=plain><thead><tr><th scope=col>task</th><th scope=col>metric</th>"
-        f"<th scope=col>model</th><th scope=col>why</th></tr></thead><tbody>{rows}</tbody></table></section>"
+        f"<th scope=col>model</th><th scope=col>reason</th></tr></thead><tbody>{rows}</tbody></table></section>"
     )
 
 
 def _made(found: Document) -> str:
     corrected = (
-        "Verdicts on tasks hold after Holm's correction over the tasks of a suite and metric."
+        "Verdicts on tasks use Holm's correction over the tasks of a suite and metric."
         if found["correction"] == "holm"
-        else f"No correction for many tasks: of tasks without any difference about one in"
-        f" {round(1 / (1 - found['confidence']))} shows one by chance."
+        else f"No correction for multiple tasks: about one in {round(1 / (1 - found['confidence']))} tasks without a"
+        f" true difference shows one by chance."
     )
     commands = [found["command"], *(each for model in found["models"] for each in model["commands"])]
     places = "".join(
@@ -213,15 +210,15 @@ def _made(found: Document) -> str:
         for each in (*found["tasks"], *found["means"])
     )
     heads = "".join(
-        f"<th scope=col class=num>{letter(index + 1)} differs on</th><th scope=col class=num>p</th>"
+        f"<th scope=col class=num>{letter(index + 1)} differing</th><th scope=col class=num>p</th>"
         for index in range(len(found["models"]) - 1)
     )
     return (
         "<section><h2>How this was made</h2>"
-        f"<p>Paired bootstrap: the same examples are drawn again with replacement for all models,"
-        f" {found['resamples']:,} times (seed {found['seed']}); intervals hold the middle"
-        f" {100 * found['confidence']:g} %. A verdict needs an interval without 0 and six examples at least that count"
-        f" differently. {corrected}</p>"
+        f"<p>Paired bootstrap: the same examples are resampled with replacement for all models,"
+        f" {found['resamples']:,} times (seed {found['seed']}); intervals are the middle"
+        f" {100 * found['confidence']:g} % of the resamples. A verdict requires an interval that excludes 0 and at least"
+        f" six examples with different scores. {corrected}</p>"
         f"<table class=plain><tbody>{places}</tbody></table>"
         f"{''.join(f'<pre>{escape(each)}</pre>' for each in commands if each)}"
         f'<p class="soft">{escape(versions)}</p>'

@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 
 CELL = re.compile(r"(\w+)-(\w+)")
 PALEST, DARKEST = 0.05, 0.6
-"""Opacity of cells with a figure in them, which stays readable."""
+"""Opacity of cells that contain a figure, which stays readable."""
 WORD_DARKEST = 0.85
 TINY = 1e-9
 DIRECTIONS = {"accuracy_source_to_target": "→", "accuracy_target_to_source": "←"}
 
 
 def matrix_maps(tasks: Sequence[Document], names: Sequence[str], label: str) -> str:
-    """Return a map for each model of tasks that are cells of a matrix, such as question by paragraph language.
+    """Return a map per model of tasks that form a matrix, such as question language by paragraph language.
 
-    Empty where the tasks span no matrix: two rows and two columns at least.
+    Empty unless the tasks span at least two rows and two columns.
     """
     cells = {found.groups(): task for task in tasks if (found := CELL.fullmatch(task["task"]))}
     rows, columns = (list(dict.fromkeys(key[side] for key in cells)) for side in (0, 1))
     if len(rows) < 2 or len(columns) < 2 or len(cells) <= max(len(rows), len(columns)):
         return ""
     known = [each["value"] for task in cells.values() for each in task["figures"] if each]
-    # One scale for all models: the same shade is the same figure.
+    # One scale for all models: equal shades are equal figures.
     ends = (min(known), max(known))
     maps = [
         _matrix(
@@ -47,12 +47,12 @@ def matrix_maps(tasks: Sequence[Document], names: Sequence[str], label: str) -> 
     ]
     for index, name in enumerate(names[1:]):
         gains = {key: _value(task["differences"][index]) for key, task in cells.items()}
-        maps.append(_matrix(f"{letter(index + 1)} less A: {escape(name)}, points", rows, columns, gains, None))
+        maps.append(_matrix(f"{letter(index + 1)} - A: {escape(name)}, points", rows, columns, gains, None))
     return f'<div class="panels">{"".join(maps)}</div>'
 
 
 def direction_map(tasks: Sequence[Document], names: Sequence[str]) -> str:
-    """Return retrieval by direction: a row a language pair, for each model both directions."""
+    """Return retrieval by direction: a row per language pair, with both directions of each model."""
     table: dict[str, dict[str, Document]] = {}
     for task in tasks:
         if task["metric"] in DIRECTIONS and task["tasks"] == 1:
@@ -66,7 +66,7 @@ def direction_map(tasks: Sequence[Document], names: Sequence[str]) -> str:
         for name, row in whole.items()
         for index, metric in columns
     }
-    heading = "Accuracy by direction, %; → the first language asks, ← the second"
+    heading = "Accuracy by direction, %; → queries in the first language, ← in the second"
     known = [each for each in cells.values() if each is not None]
     heads = [f"{letter(index)} {DIRECTIONS[metric]}" for index, metric in columns]
     return _matrix(heading, list(whole), heads, cells, (min(known), max(known)))
@@ -83,7 +83,7 @@ def _matrix(
     values: dict[Any, float | None],
     ends: tuple[float, float] | None,
 ) -> str:
-    """Return a table shaded from the lower end to the higher; without ends, differences, by sign and size."""
+    """Return a table shaded between the two ends; without ends, the values are differences, shaded by sign and size."""
     widest = max((abs(each) for each in values.values() if each is not None), default=0.0)
 
     def cell(value: float | None) -> str:
@@ -108,7 +108,7 @@ def _matrix(
 
 
 def word_figure(entry: Document, name: str) -> str:
-    """Return one sentence pair by one model: source words down, target words across, links framed."""
+    """Return one sentence pair by one model: source words in rows, target words in columns, links framed."""
     links = {tuple(each) for each in entry["links"]}
 
     def cell(row: int, column: int, probability: float) -> str:

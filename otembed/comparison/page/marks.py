@@ -1,4 +1,4 @@
-"""Rows of bars and of differences with their intervals: each a real table whose numbers are text."""
+"""Bars and differences with their intervals, as tables with the numbers as text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLASSES = {"better": "better", "worse": "worse", "no clear difference": "unclear
 COLORS = 6
 BAR, GAP = 9, 4
 REACH = 14
-"""How far the line of no difference goes beyond a row's marks, to meet the next row's."""
+"""How far the zero line extends beyond the marks of a row, to meet that of the next row."""
 
 
 def color(index: int) -> str:
@@ -28,12 +28,12 @@ def color(index: int) -> str:
 
 
 def dot(index: int) -> str:
-    """Return the colored square that stands for a model."""
+    """Return the colored square of a model."""
     return f'<span class="dot" style="background:{color(index)}"></span>'
 
 
 def rounded_up(value: float) -> float:
-    """Return the next round number, 1 to 8 times a power of ten: where an axis ends.
+    """Return the next round number, 1 to 8 times a power of ten, as the end of an axis.
 
     >>> rounded_up(0.031), rounded_up(0.2), rounded_up(0)
     (0.04, 0.2, 0.01)
@@ -49,7 +49,7 @@ def rounded_up(value: float) -> float:
 
 
 def bar_table(tasks: Sequence[Document], names: Sequence[str], label: str) -> str:
-    """Return one metric of a suite: a row a task, with figures, differences to A, intervals and verdicts."""
+    """Return one metric of a suite: a row per task, with figures, differences to A, intervals and verdicts."""
     figures = [each for task in tasks for each in task["figures"] if each]
     found = [each for task in tasks for each in task["differences"] if each]
     top = min(1.0, rounded_up(max([each["high"] for each in figures] + [each["value"] for each in figures])))
@@ -61,14 +61,14 @@ def bar_table(tasks: Sequence[Document], names: Sequence[str], label: str) -> st
         f"<thead><tr><th scope=col>task</th>"
         f"<th scope=col class=plot>{escape(label)}, %{lower}{_scale('0', f'{50 * top:g}', f'{100 * top:g}')}</th>"
         f"<th scope=col class=num>%</th>"
-        f"<th scope=col class=plot>{others} less A, points"
+        f"<th scope=col class=plot>{others} - A, points"
         f"{_scale(f'{-100 * widest:g}', '0', f'+{100 * widest:g}')}</th>"
         f"<th scope=col class=num>points [interval]</th><th scope=col>verdict</th></tr></thead>"
     )
     rows = "".join(_row(task, top, widest) for task in tasks)
-    # Where there is no room for axes, and for who hears the page, this says what they span.
+    # The ranges of the axes, for narrow windows and screen readers.
     hidden = (
-        f"{label}{lower}: bars from 0 to {100 * top:g} %, below them differences to A on"
+        f"{label}{lower}: bars from 0 to {100 * top:g} %; differences to A from"
         f" -{100 * widest:g} to +{100 * widest:g} points"
     )
     return f'<table class="bars"><caption>{escape(hidden)}</caption>{head}<tbody>{rows}</tbody></table>'
@@ -83,7 +83,7 @@ def _row(task: Document, top: float, widest: float) -> str:
     for index, each in enumerate(task["figures"]):
         values.append(f"<span>{dot(index)}{percent(each['value']) if each else '–'}</span>")
     for index, each in enumerate(task["differences"], 1):
-        # With several models a row has several lines, and each says whose it is.
+        # With several models a row has several lines, each marked with its model.
         which = dot(index) if len(task["differences"]) > 1 else ""
         if each is None:
             gains.append("<span>–</span>")
@@ -121,7 +121,7 @@ def _figures(figures: Sequence[Document | None], top: float) -> str:
 
 
 def _differences(task: Document, widest: float) -> str:
-    """Return a dot and its interval for each difference, and the line of no difference."""
+    """Return a dot and its interval for each difference, and the zero line."""
     height = max(len(task["differences"]) * (BAR + GAP) - GAP, BAR * 2)
     parts = [f'<line x1="50%" x2="50%" y1="{-REACH}" y2="{height + REACH}" stroke="var(--soft)" stroke-width="1"/>']
     shift = (height - (len(task["differences"]) * (BAR + GAP) - GAP)) / 2

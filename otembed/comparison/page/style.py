@@ -1,4 +1,4 @@
-"""The page's style sheet: light and dark by the reader's setting, wide and narrow by the window."""
+"""Style sheet of the page: light or dark as the reader prefers, wide or narrow as the window."""
 
 STYLE = """
 :root {

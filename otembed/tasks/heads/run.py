@@ -1,4 +1,4 @@
-"""The folder of a run that fine-tunes a head: settings, checkpoints, the model, and how a cut one is found again."""
+"""The run folder of a fine-tuned head: settings, checkpoints and model, and how an interrupted run resumes."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ ENTRIES = frozenset({"settings.json", "checkpoints", "model", "training.json", L
 
 @dataclass(frozen=True)
 class HeadRun(TrainerFolder):
-    """``settings.json``, ``checkpoints/``, ``model/`` and, last of all, ``training.json``: with it, it is finished.
+    """``settings.json``, ``checkpoints/``, ``model/`` and, once the run is finished, ``training.json``.
 
-    ``command`` names in messages what writes such folders, ``kind`` is kept in the settings.
+    ``command`` is the command that writes such folders, for messages; ``kind`` is stored with the settings.
     """
 
     kind: str
@@ -35,54 +35,56 @@ class HeadRun(TrainerFolder):
 
     @property
     def settings(self) -> Path:
-        """What the trained model depends on."""
+        """The settings and inputs of the training."""
         return self.path / "settings.json"
 
     @property
     def summary(self) -> Path:
-        """What became of training."""
+        """The summary of the training."""
         return self.path / "training.json"
 
     @property
     def finished(self) -> bool:
-        """Whether training came to its end."""
+        """Whether the training is finished."""
         return self.summary.exists()
 
     def refuse_taken(self, *, resume: bool, overwrite: bool) -> None:
-        """Raise ConfigError if a run cannot start or go on here; only another run is replaced, and only when asked."""
+        """Raise ConfigError if a run cannot start or resume here; ``overwrite`` replaces only another run."""
         if resume and overwrite:
-            raise ConfigError("a run is to go on and to be replaced", "Give --resume or --overwrite.")
+            raise ConfigError("--resume and --overwrite are mutually exclusive", "Remove one of them.")
         taken = self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
         if not taken:
             if resume:
-                raise ConfigError(f"{self.path}: no run to resume", "Name the folder given to --run earlier.")
+                raise ConfigError(f"{self.path}: no run to resume", "Give the --run folder of the earlier run.")
             return
         if not self.settings.is_file() or any(each.name not in ENTRIES for each in self.path.iterdir()):
-            raise ConfigError(f"{self.path}: exists and holds no run of {self.command}", "Choose a new folder.")
+            raise ConfigError(
+                f"{self.path}: exists and is not a run folder of {self.command}", "Choose a new folder."
+            )
         if not (resume or overwrite):
             raise ConfigError(
-                f"{self.path}: holds {'a finished' if self.finished else 'an unfinished'} run",
-                "Go on with --resume, replace it with --overwrite, or choose another folder.",
+                f"{self.path}: contains {'a finished' if self.finished else 'an unfinished'} run",
+                "Resume it with --resume, replace it with --overwrite, or choose another folder.",
             )
 
     def open(
         self, settings: dict[str, Any], inputs: dict[str, str], *, resume: bool, overwrite: bool = False
     ) -> None:
-        """Start the folder of a new run, or find an earlier one again.
+        """Create the folder of a new run, or open that of an earlier run to resume.
 
         Parameters
         ----------
         settings
-            The knobs that training depends on, as JSON has them.
+            The settings that training depends on, as JSON values.
         inputs
-            Digest of the encoder and of each data set, by its name.
+            Name to digest of the encoder and of each dataset.
         resume, overwrite
-            Go on with the run that lies there, or replace it.
+            Resume the run in the folder, or replace it.
 
         Raises
         ------
         ConfigError
-            The folder is taken, cannot be written to, or ``resume`` is on and the run is another one.
+            The folder is taken or not writable, or the run to resume has other settings or inputs.
         """
         self.refuse_taken(resume=resume, overwrite=overwrite)
         document = {"kind": self.kind, "settings": settings, "inputs": inputs}
@@ -96,10 +98,10 @@ class HeadRun(TrainerFolder):
             self.path.mkdir(parents=True, exist_ok=True)
             write_text(self.settings, json.dumps(document, indent=1) + "\n")
         except OSError as error:
-            raise ConfigError(f"{self.path}: cannot be written to: {error}", "Choose another folder.") from error
+            raise ConfigError(f"{self.path}: cannot write: {error}", "Choose another folder.") from error
 
     def _clear(self) -> None:
-        # A kill on the way leaves an unfinished run; its settings are written over at the end.
+        # If this is killed, an unfinished run is left; its settings are overwritten last.
         self.summary.unlink(missing_ok=True)
         self.drop_checkpoints()
         shutil.rmtree(self.model, ignore_errors=True)
@@ -108,25 +110,25 @@ class HeadRun(TrainerFolder):
         try:
             earlier = json.loads(self.settings.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise ConfigError(f"{self.settings}: damaged: {error}", "Start anew with --overwrite.") from error
+            raise ConfigError(f"{self.settings}: corrupt: {error}", "Start again with --overwrite.") from error
         differ = _differences(earlier, document)
         if differ:
             raise ConfigError(
-                f"{self.path}: the run to resume is another one: {', '.join(differ)}",
-                "Give the same model, data and settings, or start anew with --overwrite.",
+                f"{self.path}: the run to resume differs: {', '.join(differ)}",
+                "Use the same model, data and settings, or start again with --overwrite.",
             )
 
     def kept(self, load: Callable[[Path, dict[str, Any]], Kept]) -> Kept:
-        """Return what ``load`` makes of the folder of the model and the summary; ConfigError if they are damaged."""
+        """Return what ``load`` builds from the model folder and the summary; ConfigError if they are corrupt."""
         try:
             return load(self.model, json.loads(self.summary.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
             raise ConfigError(
-                f"{self.path}: the finished run is damaged: {error}", "Start anew with --overwrite."
+                f"{self.path}: the finished run is corrupt: {error}", "Start again with --overwrite."
             ) from error
 
     def finish(self, save: Callable[[Path], None], summary: dict[str, Any]) -> None:
-        """Let ``save`` write the model to a folder, then keep the summary, and drop the checkpoints."""
+        """Write the model with ``save``, then the summary, and delete the checkpoints."""
         with whole_folder(self.model) as folder:
             save(folder)
         write_text(self.summary, json.dumps(summary, indent=1) + "\n")
@@ -137,11 +139,13 @@ def _differences(earlier: Any, now: dict[str, Any]) -> list[str]:
     if not (
         isinstance(earlier, dict) and all(isinstance(earlier.get(key), dict) for key in ("settings", "inputs"))
     ):
-        return ["settings.json is not that of a run"]
+        return ["settings.json is not from a run"]
     if earlier.get("kind") != now["kind"]:
         return [f"{earlier.get('kind')}, not {now['kind']}"]
     before, after = earlier["settings"], now["settings"]
-    return [f"another {name}" for name, value in now["inputs"].items() if earlier["inputs"].get(name) != value] + [
+    return [
+        f"different {name}" for name, value in now["inputs"].items() if earlier["inputs"].get(name) != value
+    ] + [
         f"{key} {before.get(key)!r} is now {after.get(key)!r}"
         for key in {**before, **after}
         if before.get(key) != after.get(key)

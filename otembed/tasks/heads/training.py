@@ -1,4 +1,4 @@
-"""What the training of every head shares: its progress and its stop at NaN."""
+"""Progress and the NaN check that the training of all heads shares."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 STAGE = "fine-tuning"
 LOG_EVERY = 10
-# Heads differ in whether they keep the layer on the first token; encoders are often saved without it.
+# Not every head keeps the pooler on the first token, and encoders are often saved without it.
 POOLER = "pooler."
 
 
 def free_memory() -> None:
-    """Give back what no name holds any more: optimizer states stay in cycles of the trainer."""
+    """Free unreferenced memory: the trainer keeps optimizer states alive in reference cycles."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
 class HeadWatch(SamplerEpochs):
-    """Say how far the training is, and stop it on NaN or infinity, before a checkpoint holds it."""
+    """Report progress, and stop on NaN or infinity before a checkpoint stores it."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
@@ -38,13 +38,13 @@ class HeadWatch(SamplerEpochs):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Start the clock where a resumed run left it."""
+        """Report the step that a resumed run starts from."""
         self.progress(STAGE, state.global_step, state.max_steps)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl:
-        """Move on by one optimizer step; a checkpoint is not written before its loss was seen."""
+        """Report a step; force logging before each checkpoint, so that its loss is checked first."""
         self.progress(STAGE, state.global_step, state.max_steps)
         control.should_log = control.should_log or control.should_save
         return control
@@ -57,7 +57,7 @@ class HeadWatch(SamplerEpochs):
         logs: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Look at the loss."""
+        """Check the loss."""
         loss = (logs or {}).get("loss", 0.0)
         if not math.isfinite(loss):
             raise NumericsError(f"the loss is {loss} at step {state.global_step}", "Lower learning_rate.")

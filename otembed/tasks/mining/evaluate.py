@@ -13,9 +13,11 @@ from otembed.config.mining import MiningConfig
 from otembed.data.compression import read_lines
 from otembed.errors import ConfigError, DataError
 from otembed.mining import MinedPairs, mine_bitext
-from otembed.results import Result
-from otembed.results.outcomes import Outcomes, read_outcomes
+from otembed.results import Table
+from otembed.results.format import percent
+from otembed.results.outcomes import Outcomes
 from otembed.tasks.mining.outcomes import best_count, collections_digest, mining_outcomes
+from otembed.tasks.report import Report
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -27,7 +29,7 @@ CURVE_POINTS = 200
 
 
 @dataclass(frozen=True)
-class MiningScores(Result):
+class MiningScores(Report):
     """Scores of mined pairs against known ones, between 0 and 1.
 
     ``precision``, ``recall`` and ``f1`` are those of the pairs at ``threshold`` or above: ``found`` pairs, of which
@@ -52,11 +54,32 @@ class MiningScores(Result):
     curve: tuple[tuple[float, float, float], ...] = ()
     outcomes: tuple[Outcomes, ...] = ()
 
+    def table(self) -> Table:
+        """Return the figures as names and values: percent, except thresholds and counts."""
+
+        def threshold(value: float | None) -> str:
+            return "none" if value is None else f"{value:.4f}"
+
+        rows = [
+            ("known pairs", f"{self.gold:,}"),
+            ("known pairs with a dropped line", f"{self.gold_unusable:,}"),
+            ("threshold", threshold(self.threshold)),
+            ("pairs found", f"{self.found:,}"),
+            ("correct", f"{self.right:,}"),
+            ("precision", percent(self.precision)),
+            ("recall", percent(self.recall)),
+            ("F1", percent(self.f1)),
+            ("best F1 of any threshold", percent(self.best_f1)),
+            ("threshold of the best F1", threshold(self.best_threshold)),
+            ("average precision", percent(self.average_precision)),
+        ]
+        return Table((), rows, title=self.name)
+
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> Self:
         """Build the scores and their outcomes from :meth:`to_dict`'s output."""
         curve = tuple(tuple(point) for point in document.get("curve") or ())
-        return super().from_dict({**document, "curve": curve, "outcomes": read_outcomes(document)})
+        return super().from_dict({**document, "curve": curve})
 
 
 def mining_scores(

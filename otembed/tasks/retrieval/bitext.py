@@ -29,7 +29,7 @@ def bitext_scores(source: ArrayLike, target: ArrayLike, *, pair: str, k: int = 4
     With :math:`p(i)` the row found for query i and :math:`[\cdot]` 1 if true, 0 if not:
 
     - accuracy [1]_: :math:`\frac1n \sum_i [p(i) = i]`, where p(i) is the nearest neighbor by cosine.
-      XTREME asks with English, MTEB with the other language; both directions are returned.
+      XTREME queries in English, MTEB in the other language; both directions are returned.
     - weighted F1, as MTEB [2]_ scores bitext mining: the mean over all rows of the F1 of "row i is
       found", with 0 where precision or recall is not defined.
     - xSIM [3]_: the error rate :math:`\frac1n \sum_i [p(i) \ne i]`, where p(i) is that of the k nearest
@@ -42,12 +42,12 @@ def bitext_scores(source: ArrayLike, target: ArrayLike, *, pair: str, k: int = 4
     Parameters
     ----------
     source, target
-        (n, d) sentence vectors of any real type; they need no normalization. Searched in float32.
+        (n, d) sentence embeddings of any real dtype, not necessarily normalized. Searched in float32.
     pair
         Name of the language pair, such as ``"en-sw"``.
     k
-        Neighbors of the margin. With fewer rows than k all of them count; ``margin_k`` of the result
-        says how many were used.
+        Number of neighbors of the margin, at most the number of rows; ``margin_k`` of the result holds the number
+        used.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def bitext_scores(source: ArrayLike, target: ArrayLike, *, pair: str, k: int = 4
     Raises
     ------
     DataError
-        A side is no matrix with at least one row, or the shapes differ.
+        A side is not a matrix with at least one row, or the shapes differ.
     NumericsError
         A row is zero, or holds NaN or infinity.
     ConfigError
@@ -65,10 +65,10 @@ def bitext_scores(source: ArrayLike, target: ArrayLike, *, pair: str, k: int = 4
 
     Notes
     -----
-    A row counts as found by its index alone, as in Tatoeba and MTEB: if two targets have the same text,
-    finding the other one is an error. Equal scores go to the lowest index, so repeated rows give the same
-    figures in every run. A margin's denominator below 1e-6, which centered vectors can have, is taken as
-    1e-6. Cost: two exact searches of O(n^2 d) time; memory O(n d).
+    Only the row with the same index is correct, as in Tatoeba and MTEB: if two targets have the same text,
+    finding the other one is an error. Ties go to the lowest index, so repeated rows give the same figures in every
+    run. The denominator of a margin is at least 1e-6; with centered embeddings it can be smaller. Cost: two exact
+    searches of O(n^2 d) time; memory O(n d).
 
     References
     ----------
@@ -82,7 +82,7 @@ def bitext_scores(source: ArrayLike, target: ArrayLike, *, pair: str, k: int = 4
 
     Examples
     --------
-    The second source sentence finds the first target sentence; asked the other way, both are right.
+    The second source sentence finds the first target sentence; in the other direction both are correct.
 
     >>> scores = bitext_scores([[1.0, 0.0], [0.9, 0.5]], [[1.0, 0.1], [0.0, 1.0]], pair="en-sw")
     >>> scores.accuracy_source_to_target, scores.accuracy_target_to_source
@@ -95,7 +95,7 @@ def bitext_scores(source: ArrayLike, target: ArrayLike, *, pair: str, k: int = 4
 
 @dataclass(frozen=True, eq=False)
 class Retrieved:
-    """The row that each query found, source to target first, then target to source; (n,) each."""
+    """The row found for each query, (n,), source to target first, then target to source."""
 
     nearest: tuple[Indices, Indices]
     by_margin: tuple[Indices, Indices]
@@ -103,13 +103,13 @@ class Retrieved:
 
 
 def retrieve(source: ArrayLike, target: ArrayLike, *, pair: str, k: int = 4) -> Retrieved:
-    """Return what every row finds on the other side, by cosine and by margin; see :func:`bitext_scores`."""
+    """Return the row found for every row on the other side, by cosine and by margin; see :func:`bitext_scores`."""
     check_count("k", k)
     x, y = unit_vectors(source, f"{pair}: source"), unit_vectors(target, f"{pair}: target")
     if x.shape != y.shape:
         raise DataError(
             f"{pair}: source has shape {x.shape}, target {y.shape}",
-            "Give one target row for each source row, from the same model.",
+            "Give one target row per source row, from the same model.",
         )
     k = min(k, len(x))
     forward, backward = _neighbors(x, y, k), _neighbors(y, x, k)
@@ -122,7 +122,7 @@ def retrieve(source: ArrayLike, target: ArrayLike, *, pair: str, k: int = 4) -> 
 
 
 def scores_of(found: Retrieved, pair: str) -> RetrievalScores:
-    """Return the figures of what was found."""
+    """Return the figures of the rows found."""
     return RetrievalScores(
         pair=pair,
         sentences=len(found.nearest[0]),
@@ -137,16 +137,16 @@ def scores_of(found: Retrieved, pair: str) -> RetrievalScores:
 
 
 def retrieval_outcomes(found: Retrieved, task: str, examples: str) -> tuple[Outcomes, ...]:
-    """Return what each row contributed to accuracy and xSIM.
+    """Return the contribution of each row to accuracy and xSIM.
 
-    ``accuracy`` and ``xsim`` have the mean of both directions as values (0, 0.5 or 1), so that resampling takes a
-    row with both its directions; ``accuracy_source_to_target`` and ``accuracy_target_to_source`` have 0 or 1. The
-    weighted F1 is no mean over rows, as what one row finds changes the F1 of another, and is left out.
+    The values of ``accuracy`` and ``xsim`` are the mean of both directions (0, 0.5 or 1), so that resampling draws
+    both directions of a row together; those of ``accuracy_source_to_target`` and ``accuracy_target_to_source`` are 0
+    or 1. Weighted F1 is not a mean over rows, since the result of one row changes the F1 of another, and is omitted.
 
     Parameters
     ----------
     found
-        Of :func:`retrieve`.
+        Result of :func:`retrieve`.
     task
         The language pair.
     examples
@@ -155,7 +155,7 @@ def retrieval_outcomes(found: Retrieved, task: str, examples: str) -> tuple[Outc
     rows = np.arange(len(found.nearest[0]))
     right = [(each == rows).astype(int) for each in found.nearest]
     wrong = [(each != rows).astype(int) for each in found.by_margin]
-    # Another k gives another figure under the same name: it must not be paired with this one.
+    # Figures with different k must not be paired, although they have the same name.
     margin_examples = digest_of([examples, str(found.k)])
 
     def outcomes(metric: str, values: NDArray[Any], digest: str, *, higher_is_better: bool = True) -> Outcomes:
@@ -215,7 +215,7 @@ def weighted_f1(found: Indices) -> float:
 
 def _neighbors(queries: Cosines, base: Cosines, k: int) -> tuple[Cosines, Indices]:
     """Return cosines and indices (n, k) of the k nearest rows of ``base``, best first."""
-    # With k <= n an exact search fills every place: no index -1 can come out.
+    # With k <= n an exact search returns k neighbors, never the index -1.
     cosines, indices = faiss.knn(queries, base, k, metric=faiss.METRIC_INNER_PRODUCT)
     return cosines, indices
 
@@ -223,10 +223,10 @@ def _neighbors(queries: Cosines, base: Cosines, k: int) -> tuple[Cosines, Indice
 def first_equal(vectors: Cosines) -> Indices:
     """Return for each row the lowest index of a row equal to it.
 
-    A blocked matrix product may give equal rows cosines that differ in the last bit; this undoes it.
+    A blocked matrix product can give equal rows cosines that differ in the last bit; this index maps them together.
     """
     first: dict[bytes, int] = {}
-    # Adding 0 turns -0 into 0, which has other bytes but is equal.
+    # Adding 0 turns -0 into 0, which is equal but has different bytes.
     return np.array([first.setdefault((row + 0).tobytes(), index) for index, row in enumerate(vectors)])
 
 

@@ -1,4 +1,4 @@
-"""Bitext retrieval of a model: over several language pairs at once, and as an evaluator while it trains."""
+"""Bitext retrieval of a model: over several language pairs, and as an evaluator during training."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def evaluate_retrieval(
 ) -> RetrievalReport:
     """Score a model's bitext retrieval on several language pairs; see :func:`bitext_scores` for the figures.
 
-    Each sentence is encoded once, however often it stands in the pairs: English commonly stands in all.
+    Each sentence is encoded once, however often it occurs in the pairs; English often occurs in all of them.
 
     Parameters
     ----------
@@ -52,32 +52,32 @@ def evaluate_retrieval(
     pairs
         Name of the language pair to its source sentences and their translations, line by line.
     k
-        Neighbors of the xSIM margin.
+        Number of neighbors of the xSIM margin.
     batch_size
-        Most sentences encoded at a time; tokens bound it too, see :func:`otembed.embeddings.encode.encode_by_length`.
+        Maximum batch size; also limited by tokens, see :func:`otembed.embeddings.encode.encode_by_length`.
     prompt, prompt_name
-        A text put before every sentence, or its name in ``model.prompts``; not both. ``None`` leaves it to
-        the model's default.
+        Text before every sentence, or its name in ``model.prompts``; mutually exclusive. ``None`` uses the
+        model's default.
     truncate_dim
-        Keep this many leading dimensions; ``None`` leaves it to the model.
+        Keep this many leading dimensions; ``None`` uses the model's setting.
     centered
-        Score a second time with each side's mean taken from its vectors.
+        Score a second time after subtracting each side's mean embedding.
     show_progress_bar
-        Show one on stderr while encoding; for use without a cache.
+        Show a progress bar on stderr while encoding, if there is no cache.
     cache
-        Folder where vectors are kept and found again, as those of mining are; ``None``: they are not.
+        Folder that caches embeddings, shared with mining; ``None`` caches none.
     name
         The model's name in the report.
 
     Raises
     ------
     ConfigError
-        A setting is out of range, or the prompt's name is unknown.
+        A setting is out of range, or the prompt name is unknown.
     DataError
-        No pairs, no sentences, or a pair with sides of different length.
+        There are no pairs or no sentences, or the sides of a pair differ in length.
     NumericsError
-        The model returns NaN, infinity or a zero vector; or all sentences of a side get the same vector
-        and ``centered`` is on.
+        The model returns NaN, infinity or a zero embedding, or ``centered`` is set and all sentences of a side
+        have the same embedding.
     """
     check_count("k", k)
     if not pairs:
@@ -114,45 +114,45 @@ def evaluate_retrieval(
 class BitextRetrievalEvaluator(BaseEvaluator):
     """Bitext retrieval of one language pair, for ``SentenceTransformerTrainer`` or on its own.
 
-    The primary metric is ``accuracy``, the mean of both directions; the metrics, each with the pair's name
-    and ``_`` before it, are the figures of :func:`bitext_scores`, and ``mean_cosine`` and ``effective_rank``
-    of all vectors of both sides, which show a collapsing space. For several pairs, give the trainer a list
-    of evaluators or a ``SequentialEvaluator``.
+    The primary metric is ``accuracy``, the mean of both directions. The metrics, prefixed with the name and ``_``,
+    are the figures of :func:`bitext_scores`, and ``mean_cosine`` and ``effective_rank`` of all embeddings of both
+    sides, which show whether the space collapses. For several pairs, give the trainer a list of evaluators or a
+    ``SequentialEvaluator``.
 
     Parameters
     ----------
     source_sentences, target_sentences
         Sentences and their translations, line by line.
-    pair
-        Name of the language pair, such as ``"en-sw"``.
+    name
+        Name of the language pair, such as ``"en-sw"``; prefix of the metrics.
     k
-        Neighbors of the xSIM margin.
+        Number of neighbors of the xSIM margin.
     batch_size
-        Most sentences encoded at a time; tokens bound it too, see :func:`otembed.embeddings.encode.encode_by_length`.
+        Maximum batch size; also limited by tokens, see :func:`otembed.embeddings.encode.encode_by_length`.
     prompt, prompt_name
-        A text put before every sentence, or its name in ``model.prompts``; not both.
+        Text before every sentence, or its name in ``model.prompts``; mutually exclusive.
     truncate_dim
-        Keep this many leading dimensions; ``None`` leaves it to the model.
+        Keep this many leading dimensions; ``None`` uses the model's setting.
     show_progress_bar
-        Show one on stderr while encoding.
+        Show a progress bar on stderr while encoding.
     write_csv
-        When called with an output folder, as the trainer does, add a row to
-        ``bitext_retrieval_<pair>_results.csv`` there.
+        When called with an output folder, as in the trainer, append a row to
+        ``bitext_retrieval_<name>_results.csv`` there.
 
     Raises
     ------
     ConfigError
-        A setting is out of range. An unknown prompt name shows when a model is evaluated.
+        A setting is out of range. An unknown prompt name is reported when a model is evaluated.
     DataError
-        No sentences, or sides of different length.
+        There are no sentences, or the sides differ in length.
 
     Notes
     -----
-    It communicates with no other process, so it may run on the first one alone, as in the trainer.
+    It does not communicate with other processes, so it can run on rank 0 only, as in the trainer.
 
     Examples
     --------
-    >>> evaluator = BitextRetrievalEvaluator(["A cat."], ["Paka."], pair="en-sw")
+    >>> evaluator = BitextRetrievalEvaluator(["A cat."], ["Paka."], name="en-sw")
     >>> evaluator.primary_metric, evaluator.greater_is_better
     ('accuracy', True)
     """
@@ -162,7 +162,7 @@ class BitextRetrievalEvaluator(BaseEvaluator):
         source_sentences: Iterable[str],
         target_sentences: Iterable[str],
         *,
-        pair: str,
+        name: str = "bitext",
         k: int = 4,
         batch_size: int = 32,
         prompt: str | None = None,
@@ -175,8 +175,8 @@ class BitextRetrievalEvaluator(BaseEvaluator):
         check_count("k", k)
         check_count("batch_size", batch_size)
         check_one_prompt(prompt, prompt_name)
-        self.name = pair
-        self.sides = checked_sides(source_sentences, target_sentences, pair=pair)
+        self.name = name
+        self.sides = checked_sides(source_sentences, target_sentences, pair=name)
         self.k = k
         self.batch_size = batch_size
         self.prompt = prompt
@@ -184,13 +184,13 @@ class BitextRetrievalEvaluator(BaseEvaluator):
         self.truncate_dim = truncate_dim
         self.show_progress_bar = show_progress_bar
         self.write_csv = write_csv
-        self.csv_file = csv_name("bitext_retrieval", pair)
+        self.csv_file = csv_name("bitext_retrieval", name)
         self.primary_metric = "accuracy"
 
     def __call__(  # type: ignore[override]  # a sentence encoder, as for every evaluator of this family
         self, model: SentenceTransformer, output_path: str | None = None, epoch: int = -1, steps: int = -1
     ) -> dict[str, float]:
-        """Return the metrics of ``model``, store them for its model card and, if asked, in the CSV file."""
+        """Return the metrics of ``model``, store them for its model card and, with ``write_csv``, in the CSV file."""
         source, target = embed_sides(
             model,
             self.sides,

@@ -1,4 +1,4 @@
-"""The shape of an embedding space: two figures that show its collapse before retrieval does."""
+"""The shape of an embedding space: two figures that show a collapse before retrieval does."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def mean_cosine(vectors: ArrayLike) -> float:
     Raises
     ------
     DataError
-        Fewer than two rows, or no matrix.
+        Not a matrix, or fewer than two rows.
     NumericsError
         A row is zero, or holds NaN or infinity.
 
@@ -44,9 +44,9 @@ def mean_cosine(vectors: ArrayLike) -> float:
     units = unit_vectors(vectors).astype(np.float64)
     count = len(units)
     if count < 2:
-        raise DataError("the mean cosine of one row is not defined", "Give at least two rows.")
+        raise DataError("the mean cosine of one row is undefined", "Give at least two rows.")
     total = units.sum(axis=0)
-    # The rows' own squared norms rather than n: float32 rows are of unit length to 1e-7 only.
+    # Squared norms of the rows rather than n: float32 rows have unit length only to 1e-7.
     return float((total @ total - np.vdot(units, units)) / (count * (count - 1)))
 
 
@@ -55,7 +55,7 @@ def effective_rank(vectors: ArrayLike) -> float:
 
     .. math:: \exp\Big(-\sum_k p_k \log p_k\Big), \qquad p_k = \frac{\sigma_k}{\sum_j \sigma_j}
 
-    From 1 (all rows on one line) to min(n, d) (all directions used alike). Rows are neither centered nor
+    From 1 (all rows on one line) to min(n, d) (all directions used equally). Rows are neither centered nor
     normalized; do so first if the common direction or the lengths should not count. Compare only figures
     of the same number of rows.
 
@@ -67,7 +67,7 @@ def effective_rank(vectors: ArrayLike) -> float:
     Raises
     ------
     DataError
-        No matrix, or all entries are zero.
+        Not a matrix, or all entries are zero.
     NumericsError
         A row holds NaN or infinity.
 
@@ -83,7 +83,7 @@ def effective_rank(vectors: ArrayLike) -> float:
     array = as_vectors(vectors).astype(np.float64)
     largest = np.abs(array).max()
     if largest == 0:
-        raise DataError("the effective rank of a zero matrix is not defined", "Give vectors that are not all zero.")
+        raise DataError("the effective rank of a zero matrix is undefined", "Give vectors that are not all zero.")
     singular = np.linalg.svd(array / largest, compute_uv=False)
     shares = singular[singular > 0] / singular.sum()
     return float(np.exp(-np.sum(shares * np.log(shares))))

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from otembed._lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from otembed.tasks.word_alignment.evaluate import AlignmentReport, WordAlignmentEvaluator, evaluate_alignment
+    from otembed.tasks.word_alignment.evaluate import WordAlignmentEvaluator, evaluate_alignment
     from otembed.tasks.word_alignment.gold import GoldSentence, GoldSet, read_gold, read_gold_set
+    from otembed.tasks.word_alignment.report import AlignmentReport
     from otembed.tasks.word_alignment.scores import AlignmentScores, alignment_scores
 
 __all__ = [
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "AlignmentReport": "evaluate",
+    "AlignmentReport": "report",
     "AlignmentScores": "scores",
     "GoldSentence": "gold",
     "GoldSet": "gold",

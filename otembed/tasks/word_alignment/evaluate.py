@@ -1,24 +1,23 @@
-"""Word alignment of a model against gold links: over several sets at once, and as an evaluator while it trains."""
+"""Word alignment of a model against gold links: over several sets, and as an evaluator during training."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from statistics import fmean
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from sentence_transformers.base.evaluation import BaseEvaluator
 
 from otembed.config import WordAlignmentConfig
 from otembed.errors import DataError
-from otembed.results import Result
-from otembed.results.outcomes import Outcomes, read_outcomes
+from otembed.results import Outcomes
 from otembed.tasks.csv_rows import add_row, csv_name
 from otembed.tasks.word_alignment.gold import GoldSentence, GoldSet
-from otembed.tasks.word_alignment.scores import AlignmentScores, alignment_outcomes, alignment_scores
+from otembed.tasks.word_alignment.report import AlignmentReport
+from otembed.tasks.word_alignment.scores import alignment_outcomes, alignment_scores
 from otembed.words import LayerChoice, WordAligner
 
 if TYPE_CHECKING:
@@ -27,53 +26,6 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class AlignmentReport(Result):
-    """Word alignment of one model over several gold sets.
-
-    Parameters
-    ----------
-    model
-        Name of the model.
-    layer, layer_origin
-        The layer in use, and how it was chosen: given, stored, text or default.
-    scores
-        One entry a set.
-    settings
-        Those of :class:`otembed.words.WordAlignmentConfig`.
-    seconds
-        Wall time of encoding, choosing the layer and linking.
-    unseen
-        Words that the encoder did not see, behind its length limit for the most part: they take no link.
-    outcomes
-        What each sentence pair contributed, for :func:`otembed.compare`.
-    """
-
-    model: str
-    layer: int
-    layer_origin: str
-    scores: tuple[AlignmentScores, ...]
-    settings: dict[str, Any]
-    seconds: float
-    unseen: int = 0
-    outcomes: tuple[Outcomes, ...] = ()
-
-    @property
-    def aer(self) -> float:
-        """Plain mean over the sets."""
-        return fmean(each.aer for each in self.scores)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain Python values, the mean error rate with them."""
-        return {**super().to_dict(), "scores": [each.to_dict() for each in self.scores], "means": {"aer": self.aer}}
-
-    @classmethod
-    def from_dict(cls, document: dict[str, Any]) -> Self:
-        """Build the report and its scores from :meth:`to_dict`'s output."""
-        scores = tuple(AlignmentScores.from_dict(each) for each in document.get("scores", ()))
-        return super().from_dict({**document, "scores": scores, "outcomes": read_outcomes(document)})
 
 
 def evaluate_alignment(
@@ -86,7 +38,7 @@ def evaluate_alignment(
 ) -> AlignmentReport:
     """Align the words of gold sets and score the links.
 
-    Words are those of the gold file, each taken as it is.
+    Words are those of the gold file, without further segmentation.
 
     Parameters
     ----------
@@ -95,7 +47,7 @@ def evaluate_alignment(
     sets
         Name of the set to its source sentences, target sentences (lists of words) and gold links.
     config
-        How words are aligned. Under ``layer="auto"`` the layer that is chosen for the first set serves all.
+        Settings of word alignment. With ``layer="auto"``, the layer chosen for the first set is used for all.
     batch_size
         Sentences encoded at a time.
     name
@@ -107,7 +59,7 @@ def evaluate_alignment(
         As :class:`otembed.words.WordAligner` and :func:`alignment_scores`.
     """
     if not sets:
-        raise DataError("no gold set to score on", "Give one set at least.")
+        raise DataError("no gold sets to evaluate on", "Give at least one set.")
     for key, gold_set in sets.items():
         _check_set(gold_set, key)
     config = config or WordAlignmentConfig()
@@ -143,42 +95,42 @@ def _check_set(gold_set: GoldSet, name: str) -> None:
     if not gold or not len(source) == len(target) == len(gold):
         raise DataError(
             f"{name}: {len(source)} source sentences, {len(target)} target sentences, gold links of {len(gold)}",
-            "Give as many of each, and one at least.",
+            "Give the same number of each, at least one.",
         )
     texts = [row for side in (source, target) for row, words in enumerate(side) if isinstance(words, str)]
     if texts:
-        raise DataError(f"{name}: sentence {texts[0] + 1} is a text", "Give each sentence as a list of its words.")
+        raise DataError(f"{name}: sentence {texts[0] + 1} is a string", "Give each sentence as a list of words.")
 
 
 class WordAlignmentEvaluator(BaseEvaluator):
-    """Score word alignment while a model trains; the trainer can choose the best checkpoint by it.
+    """Score word alignment during training; the trainer can select the best checkpoint by it.
 
     Parameters
     ----------
     source, target
         Sentences as lists of words.
     gold
-        Links of each pair, see :func:`otembed.evaluation.read_gold`.
+        Links of each pair, see :func:`otembed.tasks.word_alignment.read_gold`.
     name
-        Of the set; prefix of the metrics.
+        Name of the set; prefix of the metrics.
     config
-        How words are aligned; a fixed ``layer`` makes figures of different steps comparable.
+        Settings of word alignment; a fixed ``layer`` makes figures of different steps comparable.
     batch_size
         Sentences encoded at a time.
     write_csv
-        When called with an output folder, as the trainer does, add a row to
+        When called with an output folder, as in the trainer, append a row to
         ``word_alignment_<name>_results.csv`` there.
 
     Raises
     ------
     DataError
-        No sentences, sides or links of different length, or a sentence that is no list of words.
+        There are no sentences, sides or links differ in length, or a sentence is not a list of words.
 
     Notes
     -----
     Metrics are ``precision``, ``recall``, ``f1``, ``aer`` and the primary one, ``alignment_accuracy`` = 1 - AER,
-    so that greater is better. It communicates with no other process, so it may run on the first one alone, as in
-    the trainer.
+    so that greater is better. The evaluator does not communicate with other processes, so it can run on rank 0
+    only, as in the trainer.
     """
 
     def __init__(
@@ -205,7 +157,7 @@ class WordAlignmentEvaluator(BaseEvaluator):
     def __call__(  # type: ignore[override]
         self, model: SentenceTransformer, output_path: str | None = None, epoch: int = -1, steps: int = -1
     ) -> dict[str, float]:
-        """Return the metrics of ``model``, store them for its model card and, if asked, in the CSV file."""
+        """Return the metrics of ``model``, store them for its model card and, with ``write_csv``, in the CSV file."""
         report = evaluate_alignment(model, {self.name: self.gold_set}, self.config, batch_size=self.batch_size)
         (scores,) = report.scores
         values = {key: float(getattr(scores, key)) for key in ("precision", "recall", "f1", "aer")}

@@ -1,4 +1,4 @@
-"""Links against gold links: counts over a corpus, precision, recall, F1 and alignment error rate."""
+"""Predicted against gold links: counts over a corpus, precision, recall, F1 and alignment error rate."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from otembed.tasks.word_alignment.gold import GoldSentence
 
 @dataclass(frozen=True)
 class AlignmentScores(Result):
-    """Links of one set against gold, counted over the whole corpus.
+    """Predicted links of one set against gold links, counted over the whole corpus.
 
     Parameters
     ----------
     name
-        Of the set.
+        Name of the set.
     sentences
         Sentence pairs.
     links, sure, possible
-        How many links were made, are sure in the gold, and are possible in it, the sure ones among them.
+        Number of predicted links, of sure gold links, and of possible gold links, which include the sure ones.
     correct_sure, correct_possible
-        How many of the links made are sure, and possible.
+        Number of predicted links that are sure, and that are possible.
     """
 
     name: str
@@ -38,12 +38,12 @@ class AlignmentScores(Result):
 
     @property
     def precision(self) -> float:
-        """Share of the links made that are possible; 0 without links."""
+        """Share of the predicted links that are possible; 0 without predicted links."""
         return self.correct_possible / self.links if self.links else 0.0
 
     @property
     def recall(self) -> float:
-        """Share of the sure links that were made; 0 where there are none."""
+        """Share of the sure links that were predicted; 0 without sure links."""
         return self.correct_sure / self.sure if self.sure else 0.0
 
     @property
@@ -59,7 +59,7 @@ class AlignmentScores(Result):
         return 1.0 - (self.correct_sure + self.correct_possible) / total if total else 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain Python values, the four figures with them."""
+        """Return plain Python values, including the four figures."""
         figures = {name: getattr(self, name) for name in ("precision", "recall", "f1", "aer")}
         return {**super().to_dict(), "figures": figures}
 
@@ -72,14 +72,14 @@ def alignment_scores(
     Parameters
     ----------
     links
-        For each sentence pair its (source, target) words, counted from 0.
+        (source, target) word indices of each sentence pair, from 0.
     gold
-        As many sentences.
+        Gold links of as many sentence pairs.
 
     Raises
     ------
     DataError
-        If the numbers of sentences differ or there are none.
+        The numbers of sentence pairs differ, or there are none.
 
     References
     ----------
@@ -87,7 +87,7 @@ def alignment_scores(
 
     Examples
     --------
-    Two links, of which one is sure and both are possible; two are sure: 1 - (1 + 2) / (2 + 2).
+    Two predicted links, one sure and both possible, and two sure gold links: 1 - (1 + 2) / (2 + 2).
 
     >>> gold = [GoldSentence(frozenset({(0, 0), (2, 2)}), frozenset({(0, 0), (1, 1), (2, 2)}))]
     >>> alignment_scores([[(0, 0), (1, 1)]], gold).aer
@@ -96,7 +96,8 @@ def alignment_scores(
     made = [set(each) for each in links]
     if not gold or len(made) != len(gold):
         raise DataError(
-            f"{name}: links of {len(made)} sentence pairs, gold of {len(gold)}", "Give one entry a sentence pair."
+            f"{name}: {len(made)} sentence pairs with links, {len(gold)} with gold links",
+            "Give one entry per sentence pair.",
         )
     return AlignmentScores(
         name=name,
@@ -116,17 +117,18 @@ def alignment_outcomes(
     *,
     name: str = "gold",
 ) -> tuple[Outcomes, ...]:
-    """Return what each sentence pair contributed to the alignment error rate.
+    """Return the contribution of each sentence pair to the alignment error rate.
 
-    With links A, sure S and possible P of a pair, its value is ``|A| + |S| - |A & S| - |A & P|``, its weight
-    ``|A| + |S|``. None where there is neither a link nor a sure one in the whole set.
+    With predicted links A, sure links S and possible links P, the value of a pair is
+    ``|A| + |S| - |A & S| - |A & P|`` and its weight ``|A| + |S|``. Empty if the whole set has neither predicted nor
+    sure links.
 
     Parameters
     ----------
     links, gold, name
         As for :func:`alignment_scores`.
     sentences
-        Words of both sides; with the gold links they tell whether two models were scored on the same set.
+        Words of both sides; with the gold links they identify the set when two models are compared.
     """
     values, weights = [], []
     for each, truth in zip(links, gold, strict=True):

@@ -1,4 +1,4 @@
-"""XNLI: a head learns inference from English pairs, and is tested in every language."""
+"""XNLI: a head is trained on English inference pairs and tested in every language."""
 
 from __future__ import annotations
 
@@ -58,49 +58,50 @@ def evaluate_xnli(
     progress: Progress = silent,
     name: str | None = None,
 ) -> XnliReport:
-    """Train a classifier of premise and hypothesis on English and score its accuracy in each language.
+    """Train a classifier of premise and hypothesis on English pairs and score its accuracy in each language.
 
     Parameters
     ----------
     model
         The encoder, or its name for :func:`otembed.load_model`. It is not changed.
     tests
-        Language to test pairs: a place of :func:`otembed.tasks.xnli.data.read_nli`, or pairs already read.
+        Language to test pairs: a place as for :func:`otembed.tasks.xnli.data.read_nli`, or an ``NliSet``.
     train
-        English training pairs. Unless they are MultiNLI's the report is labeled ``stand-in``.
+        English training pairs. Unless they are MultiNLI's, the report is labeled ``stand-in``.
     dev
-        English pairs that choose the strength of the probe, or the checkpoint. ``None``: with MultiNLI from the
-        hub XNLI's English development part, else a tenth of the training pairs, 2,000 at most, drawn by the seed.
+        English pairs that select the strength of the probe, or the checkpoint. ``None`` uses XNLI's English
+        development part with MultiNLI from the hub, else a tenth of the training pairs, at most 2,000, sampled by
+        the seed.
     config
         :class:`otembed.config.xnli.ProbeConfig` (the default): multinomial logistic regression over frozen
-        sentence vectors u and v, as u, v, abs(u - v), u * v, each feature standardized. Or
-        :class:`otembed.config.xnli.FinetuneConfig`: the whole encoder is fine-tuned on both sentences at once.
+        embeddings u and v, with the standardized features u, v, abs(u - v) and u * v. Or
+        :class:`otembed.config.xnli.FinetuneConfig`: the whole encoder is fine-tuned on both sentences together.
     trained_languages
-        Languages whose parallel text the model was trained on: a mean of their own is reported.
+        Languages of the model's parallel training text; their mean is also reported.
     cache
-        Probe: folder where sentence vectors are kept and found again; ``None``: they are not kept.
+        Probe: folder that caches embeddings; ``None`` caches none.
     run
-        Fine-tuning: folder of checkpoints and model; ``None``: a temporary one.
+        Fine-tuning: run folder for checkpoints and model; ``None`` uses a temporary one.
     resume, overwrite
-        Fine-tuning: go on with the run in that folder, or replace it. A finished run is only tested.
+        Fine-tuning: resume the run in that folder, or replace it. A finished run is only tested.
     device
-        Where a model given by name is loaded.
+        Device of a model given by name.
     progress
-        Called with a stage, what is done and all there is.
+        Called with a stage, the number of items done and the total.
     name
         The model's name in the report.
 
     Returns
     -------
     XnliReport
-        With the outcome of each test pair.
+        Includes the outcome of each test pair.
 
     Raises
     ------
     DataError
-        A file is malformed, or a class never occurs in training.
+        A file is malformed, or a class is missing from the training pairs.
     ConfigError, ModelError, NumericsError
-        Settings do not fit, the model cannot be had, or it gives NaN.
+        Settings are invalid, the model cannot be loaded, or it returns NaN.
 
     References
     ----------
@@ -151,14 +152,16 @@ def _check_request(
     overwrite: bool,
 ) -> None:
     if not tests:
-        raise ConfigError("no test pairs are named", "Give at least one language.")
+        raise ConfigError("no test pairs", "Give at least one language.")
     for language in trained:
         if language not in tests:
             raise ConfigError(f"trained language {language!r} is not tested", did_you_mean(language, tests))
     if isinstance(config, ProbeConfig) and (run is not None or resume or overwrite):
-        raise ConfigError("a probe has no run to keep, resume or overwrite", "Leave these out, or fine-tune.")
+        raise ConfigError(
+            "run, resume and overwrite do not apply to a probe", "Remove them, or use --protocol finetune."
+        )
     if run is None and (resume or overwrite):
-        raise ConfigError("no run is named to resume or overwrite", "Name its folder.")
+        raise ConfigError("resume and overwrite require a run folder", "Add run (--run FOLDER).")
     if run is not None:
         _head_run(run).refuse_taken(resume=resume, overwrite=overwrite)
 
@@ -176,7 +179,7 @@ def _read(place: Place, language: str, *, for_test: bool = False) -> NliSet:
 def _training(
     train: Place, dev: Place | None, config: ProbeConfig | FinetuneConfig
 ) -> tuple[NliSet, NliSet, dict[str, Any]]:
-    """Return training and development pairs, and what the report says of them."""
+    """Return training and development pairs, and their description in the report."""
     whole = _read(train, ENGLISH)
     if dev is None and train == "mnli":
         dev = "xnli@validation"
@@ -184,7 +187,9 @@ def _training(
         size = min(len(whole) // DEV_SHARE, MOST_DEV)
         if size < 1:
             raise DataError(
-                f"{len(whole)} training pairs leave none to choose on", "Give development pairs.", path=whole.where
+                f"{len(whole)} training pairs are too few to split off development pairs",
+                "Give dev (--dev PLACE).",
+                path=whole.where,
             )
         held = whole.sample(size, config.seed)
         rest = whole.without(held)
@@ -195,7 +200,9 @@ def _training(
     fit, held = rest.sample(config.limit, config.seed), held.sample(config.dev_limit, config.seed)
     for index, label in enumerate(LABELS):
         if not (fit.labels() == index).any():
-            raise DataError(f"no training pair is labeled {label}", "Give pairs of all three.", path=whole.where)
+            raise DataError(
+                f"no training pair has the label {label}", "Give pairs of all three labels.", path=whole.where
+            )
     counts = {key: value for key, value in whole.counts.as_dict().items() if key != "examples"}
     return fit, held, {
         "source": whole.where,

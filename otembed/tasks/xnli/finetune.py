@@ -1,4 +1,4 @@
-"""The paper's protocol: encoder and classifier fine-tuned together on English pairs, by sentence-transformers."""
+"""Fine-tuning as in the paper: encoder and classifier trained together on English pairs, with sentence-transformers."""
 
 from __future__ import annotations
 
@@ -42,17 +42,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# The library's evaluator has no figure called accuracy; with one label a pair, micro F1 is it.
+# The library's evaluator has no accuracy; with one label per pair, micro F1 is equal to it.
 METRIC = "eval_dev_f1_micro"
-# What is kept of a finished training.
+# The summary of a finished training run.
 OUTCOME = ("steps", "best_step", "dev_accuracy", "trained_parameters", "max_length_used")
 
 
 def build_classifier(model: SentenceTransformer, max_length: int, seed: int) -> CrossEncoder:
-    """Return a classifier of sentence pairs on a copy of the model's transformer; its new head is drawn by the seed.
+    """Return a classifier of sentence pairs on a copy of the model's transformer, with a new head drawn by the seed.
 
-    Pooling and what follows it, prompts and adapters in other modules are not part of it. Longer pairs are cut at
-    ``max_length`` tokens, or at the model's own positions. ModelError if transformers does not take over the weights.
+    Pooling and later modules, prompts, and adapters in other modules are not part of it. Pairs are truncated to
+    ``max_length`` tokens, or to the number of positions of the model. ModelError if transformers does not load the
+    weights.
     """
     transformer = transformer_of(model)
     limit = position_limit(transformer)
@@ -78,7 +79,7 @@ def build_classifier(model: SentenceTransformer, max_length: int, seed: int) -> 
 
 @contextmanager
 def _without_loading_report() -> Iterator[None]:
-    """Leave out that the head is new, which is meant; what else could be missing, :func:`_check_encoder` finds."""
+    """Suppress the report of the new head, which is intended; :func:`_check_encoder` finds other missing weights."""
     told = logging.getLogger("transformers.modeling_utils")
     level = told.level
     told.setLevel(logging.ERROR)
@@ -93,8 +94,8 @@ def _check_encoder(encoder: torch.nn.Module, classifier: Any) -> None:
     for name, value in taken.items():
         if not name.startswith(POOLER) and not (name in own and torch.equal(value, own[name].to(value))):
             raise ModelError(
-                f"{type(classifier).__name__} did not take over {name} of {type(encoder).__name__}",
-                "Choose another encoder, or the protocol probe.",
+                f"{type(classifier).__name__} does not load {name} of {type(encoder).__name__}",
+                "Choose another encoder, or use --protocol probe.",
             )
 
 
@@ -109,16 +110,16 @@ def finetune(
     overwrite: bool,
     progress: Progress,
 ) -> tuple[CrossEncoder, dict[str, Any]]:
-    """Fine-tune in a run folder; return the classifier that was best on the development pairs, and what became of it.
+    """Fine-tune in a run folder; return the classifier that is best on the development pairs, and a summary.
 
-    ``load`` gives the encoder, which is not kept beside its classifier.
+    ``load`` returns the encoder, which is released once its classifier is built.
 
     Raises
     ------
     ConfigError
-        The folder is taken, or holds a run with other settings; fp16 is asked for on a CPU.
+        The folder is taken or contains a run with other settings, or the precision is fp16 on a CPU.
     NumericsError
-        The loss becomes NaN or infinite; the last checkpoint stays.
+        The loss becomes NaN or infinite; the last checkpoint is kept.
     """
     model = load()
     device = model.device
@@ -151,10 +152,10 @@ def finetune(
 def classify(
     classifier: CrossEncoder, pairs: NliSet, progress: Callable[[int], object] | None = None
 ) -> NDArray[np.int64]:
-    """Return the label of each pair; NumericsError if the classifier gives NaN or infinity.
+    """Return the label of each pair; NumericsError if the classifier returns NaN or infinity.
 
-    Pairs of like length go together, as many as :func:`otembed.embeddings.encode.default_tokens` allows; after each batch
-    ``progress`` is called with its pairs.
+    Batches group pairs of similar length, up to :func:`otembed.embeddings.encode.default_tokens` tokens; ``progress``
+    is called with the number of pairs after each batch.
     """
     texts = _texts(pairs)
     found = np.empty(len(texts), dtype=np.int64)
@@ -165,7 +166,7 @@ def classify(
         if bad.any():
             line = pairs.examples[int(rows[bad].min())].line
             raise NumericsError(
-                f"{pairs.where}:{line}: the classifier gives NaN or infinity", "Lower the learning rate."
+                f"{pairs.where}:{line}: the classifier returns NaN or infinity", "Lower learning_rate."
             )
         found[rows] = scores.argmax(axis=1)
         if progress is not None:
@@ -260,7 +261,7 @@ def _arguments(
 
 
 class _Watch(HeadWatch):
-    """Say also what the development pairs say."""
+    """Also report the accuracy on the development pairs."""
 
     def on_log(
         self,
@@ -270,7 +271,7 @@ class _Watch(HeadWatch):
         logs: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Look at the loss and the accuracy."""
+        """Check the loss and report the accuracy."""
         values = logs or {}
         if METRIC in values:
             logger.info(

@@ -1,4 +1,4 @@
-"""A linear probe: multinomial logistic regression over two frozen sentence vectors."""
+"""A linear probe: multinomial logistic regression on two frozen sentence embeddings."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def pair_features(premises: Floats, hypotheses: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Probe:
-    """A fitted probe and how it was chosen.
+    """A fitted probe and how it was selected.
 
-    ``strength`` is the C that was chosen, ``dev_accuracies`` what each C reached, ``converged`` whether the solver
-    ended before its most iterations for the chosen one.
+    ``strength`` is the selected C, ``dev_accuracies`` the development accuracy of each C, and ``converged`` whether
+    the solver converged for the selected C within the maximum number of iterations.
     """
 
     mean: NDArray[np.float64]
@@ -62,7 +62,7 @@ class Probe:
 
 
 def standardized(features: Floats, mean: NDArray[np.float64], scale: NDArray[np.float64]) -> Floats:
-    """Return the features less ``mean``, over ``scale``, as float32."""
+    """Return the features minus ``mean``, divided by ``scale``, as float32."""
     return ((features - mean.astype(np.float32)) / scale.astype(np.float32)).astype(np.float32, copy=False)
 
 
@@ -76,13 +76,13 @@ def fit_probe(
     max_iter: int,
     progress: Progress,
 ) -> Probe:
-    r"""Fit the regression for each strength and keep the one with the best development accuracy.
+    r"""Fit the regression for each strength and select the one with the best development accuracy.
 
-    With each feature standardized by mean and deviation of the training rows, minimized is
+    With each feature standardized by the mean and deviation of the training rows, the loss is
 
     .. math:: \frac12 \|W\|^2 + C \sum_i -\log \mathrm{softmax}(W x_i + b)_{y_i}.
 
-    Equal accuracies go to the smaller C. The probe is not fitted again on the development rows.
+    Ties go to the smaller C. The probe is not refitted on the development rows.
 
     Parameters
     ----------
@@ -104,7 +104,9 @@ def fit_probe(
     """
     for name, values in (("training", features), ("development", dev_features)):
         if not np.isfinite(values).all():
-            raise NumericsError(f"the model gives NaN or infinity for a {name} sentence", "Look at the model.")
+            raise NumericsError(
+                f"the model returns NaN or infinity for a {name} sentence", "Check the weights of the model."
+            )
     mean = features.mean(axis=0, dtype=np.float64)
     scale = features.std(axis=0, dtype=np.float64)
     scale[scale == 0] = 1.0

@@ -1,4 +1,4 @@
-"""The result of an XNLI evaluation; loads no torch."""
+"""The result of an XNLI evaluation and its table; torch-free."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Self
 
-from otembed.results import Result
-from otembed.results.outcomes import Outcomes, read_outcomes
+from otembed.errors import DataError
+from otembed.results import Outcomes, Result, Table
+from otembed.results.format import change, percent
+from otembed.tasks.report import Report
 
 STAND_IN = "stand-in"
 
 
 @dataclass(frozen=True)
 class XnliScore(Result):
-    """Accuracy in one language; ``majority`` is the share of the most frequent label, what guessing it would score."""
+    """Accuracy in one language; ``majority`` is the share of the most frequent label, the accuracy of always guessing it."""
 
     language: str
     examples: int
@@ -23,7 +25,7 @@ class XnliScore(Result):
 
 
 @dataclass(frozen=True)
-class XnliReport(Result):
+class XnliReport(Report):
     """Zero-shot XNLI of one model: a head trained on English, tested in each language.
 
     Parameters
@@ -33,20 +35,20 @@ class XnliReport(Result):
     protocol
         ``probe`` or ``finetune``.
     scores
-        One entry a language, in the order asked for.
+        One entry per language, in the requested order.
     dev_accuracy
         Accuracy on the English development pairs of the head that was chosen on them.
     training
-        Where training and development pairs come from, how many there are and were used, what was left out; and
-        ``mnli``: whether they are MultiNLI's training part.
+        Source and number of the training and development pairs, how many were dropped, and ``mnli``: whether
+        they are MultiNLI's training part.
     settings
-        Every setting of the protocol, and what was chosen.
+        Every setting of the protocol, and the values it chose.
     seconds
         Wall time.
     trained_languages
-        Languages whose parallel text the model was trained on, as the caller says.
+        Languages of the parallel text that the model was trained on, as given by the caller.
     outcomes
-        Right (1) or wrong (0) of each test pair, an entry a language.
+        Correct (1) or wrong (0) for each test pair, one entry per language.
     """
 
     model: str
@@ -61,7 +63,7 @@ class XnliReport(Result):
 
     @property
     def label(self) -> str:
-        """``stand-in`` if the training pairs are not MultiNLI's: then no published figure compares. Else empty."""
+        """``stand-in`` if the training pairs are not MultiNLI's, which makes published figures incomparable; else empty."""
         return "" if self.training.get("mnli") else STAND_IN
 
     @property
@@ -71,22 +73,83 @@ class XnliReport(Result):
 
     @property
     def trained_accuracy(self) -> float | None:
-        """Plain mean over the trained languages; None if none is named."""
+        """Plain mean over the trained languages; None without trained languages."""
         chosen = [one.accuracy for one in self.scores if one.language in self.trained_languages]
         return fmean(chosen) if chosen else None
 
+    def table(self, after: XnliReport | None = None) -> Table:
+        """Return accuracy by language and its means, or the change to a second report.
+
+        Parameters
+        ----------
+        after
+            A second report; each accuracy then reads ``before→after change``, with the change in points.
+
+        Raises
+        ------
+        DataError
+            The reports differ in protocol, training pairs or test pairs.
+        """
+        last = after or self
+        _check_comparable(self, last)
+        later = {one.language: one.accuracy for one in after.scores} if after else {}
+        rows = [
+            [
+                one.language + (" (trained)" if one.language in last.trained_languages else ""),
+                f"{one.examples:,}",
+                change(one.accuracy, later.get(one.language)),
+                percent(one.majority),
+            ]
+            for one in self.scores
+        ]
+        if len(self.scores) > 1:
+            total = sum(one.examples for one in self.scores)
+            rows.append(["mean", f"{total:,}", change(self.accuracy, after.accuracy if after else None), ""])
+        trained = [one.accuracy for one in self.scores if one.language in last.trained_languages]
+        if trained and len(trained) < len(self.scores):
+            mean = change(fmean(trained), after.trained_accuracy if after else None)
+            rows.append(["mean of the trained", "", mean, ""])
+        dev = change(self.dev_accuracy, after.dev_accuracy if after else None)
+        rows.append(["development", f"{self.training['dev_pairs']:,}", dev, ""])
+        label = f", {self.label}" if self.label else ""
+        return Table(
+            ("language", "pairs", f"accuracy{label}", "majority"),
+            rows,
+            title=f"{self.model} → {after.model}" if after else f"{self.model}: {self.protocol}{label}",
+            notes=self._notes(),
+        )
+
+    def _notes(self) -> list[str]:
+        notes = ["Percent; majority: accuracy of always predicting the most frequent label."]
+        if "source" in self.training:
+            notes.append(f"Head trained on {self.training['pairs']:,} pairs of {self.training['source']}.")
+        if self.label:
+            notes.append("The training pairs are a stand-in for MultiNLI: not comparable with published figures.")
+        return notes
+
     def to_dict(self) -> dict[str, Any]:
-        """Return plain Python values; label and means are added."""
+        """Return plain Python values, including the label and the means."""
         means = {"accuracy": self.accuracy, "trained_accuracy": self.trained_accuracy}
         document = {**super().to_dict(), "scores": [one.to_dict() for one in self.scores]}
         return {**document, "label": self.label, "means": means}
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> Self:
-        """Build the report from :meth:`to_dict`'s output; label and means are computed anew."""
+        """Build the report from the output of :meth:`to_dict`; label and means are recomputed."""
         changed = {
             "scores": tuple(XnliScore.from_dict(one) for one in document.get("scores", ())),
             "trained_languages": tuple(document.get("trained_languages", ())),
-            "outcomes": read_outcomes(document),
         }
         return super().from_dict({**document, **changed})
+
+
+def _check_comparable(before: XnliReport, after: XnliReport) -> None:
+    kinds = [
+        (one.protocol, one.training, [(each.language, each.examples, each.majority) for each in one.scores])
+        for one in (before, after)
+    ]
+    if kinds[0] != kinds[1]:
+        raise DataError(
+            f"cannot compare reports on different data: {before.model} and {after.model}",
+            "Evaluate both models with the same protocol, training pairs and test pairs.",
+        )

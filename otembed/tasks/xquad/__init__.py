@@ -9,9 +9,8 @@ from otembed._lazy import lazy_exports
 if TYPE_CHECKING:
     from otembed.tasks.xquad.data import QuestionSet
     from otembed.tasks.xquad.files import parse_question_place, read_questions
-    from otembed.tasks.xquad.report import QuestionReport
+    from otembed.tasks.xquad.report import QuestionReport, SpanReport, SpanScores
     from otembed.tasks.xquad.retrieval import evaluate_xquad
-    from otembed.tasks.xquad.span_report import SpanReport, SpanScores
     from otembed.tasks.xquad.spans import evaluate_xquad_span
 
 __all__ = [
@@ -28,8 +27,8 @@ __all__ = [
 _MODULES = {
     "QuestionReport": "report",
     "QuestionSet": "data",
-    "SpanReport": "span_report",
-    "SpanScores": "span_report",
+    "SpanReport": "report",
+    "SpanScores": "report",
     "evaluate_xquad": "retrieval",
     "evaluate_xquad_span": "spans",
     "parse_question_place": "files",

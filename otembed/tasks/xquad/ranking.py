@@ -1,4 +1,4 @@
-"""Where right answers stand when all candidates are ranked by cosine: ranks, and the figures made of them."""
+"""Ranks of the correct candidates when all are ranked by cosine, and the figures computed from them."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ BLOCK_CELLS = 1 << 22
 
 
 class Ranking(NamedTuple):
-    """Ranks of the right candidates, and what the best candidates are.
+    """Ranks of the correct candidates, and the groups of the best candidates.
 
-    ``ranks`` is (n, r), from 1, ascending in each row, ``ABSENT`` behind where a query has fewer; ``groups`` has for
-    each of ``tops`` an (n, g) array: how many of the best candidates belong to each group.
+    ``ranks`` is (n, r), from 1, ascending in each row and padded with ``ABSENT``; ``groups`` has an (n, g) array for
+    each of ``tops``: the number of best candidates in each group.
     """
 
     ranks: Indices
@@ -39,31 +39,30 @@ def rank_candidates(
     groups: ArrayLike | None = None,
     tops: tuple[int, ...] = (),
 ) -> Ranking:
-    r"""Rank all candidates for each query by cosine and find the right ones.
+    r"""Rank all candidates for each query by cosine and find the correct ones.
 
     Parameters
     ----------
     queries, candidates
-        (n, d) and (m, d) vectors of any real type; they need no normalization. Multiplied in float32.
+        (n, d) and (m, d) embeddings of any real dtype, not necessarily normalized. Multiplied in float32.
     right
-        (n, r) rows of the right candidates of each query, ``ABSENT`` where there are fewer.
+        (n, r) rows of the correct candidates of each query, padded with ``ABSENT``.
     groups
         (m,) group of each candidate from 0, such as its language.
     tops
-        How many of the best candidates to count by group; all where there are fewer.
+        Numbers of best candidates to count by group, at most all of them.
 
     Raises
     ------
     DataError
-        Shapes that do not fit, a row that is none of the candidates, or a query without a right one.
+        Shapes do not match, a row is not a candidate, or a query has no correct candidate.
     NumericsError
-        A vector is zero, or holds NaN or infinity.
+        An embedding is zero, or contains NaN or infinity.
 
     Notes
     -----
-    Of candidates with equal scores, that of the lower index comes first; equal vectors have equal scores. A rank is
-    a count of higher scores, so nothing is sorted: O(n m d) time for the product, O(n m r) for the ranks, and blocks
-    of 4 million scores in memory.
+    Ties go to the lower index; equal embeddings have equal scores. A rank is a count of higher scores, so nothing is
+    sorted: O(n m d) time for the product, O(n m r) for the ranks, and blocks of 4 million scores in memory.
 
     Examples
     --------
@@ -79,13 +78,13 @@ def rank_candidates(
     )
     if rows.ndim != 2 or len(rows) != len(x) or len(kinds) != len(y) or x.shape[1] != y.shape[1]:
         raise DataError(
-            f"queries {x.shape}, candidates {y.shape}, right {rows.shape} and {len(kinds)} groups do not fit",
-            "Give a row of right candidates for each query, a group for each candidate, vectors of one size.",
+            f"queries {x.shape}, candidates {y.shape}, right {rows.shape} and {len(kinds)} groups do not match",
+            "Give a row of correct candidates per query, a group per candidate, and embeddings of one size.",
         )
     if not ((rows >= ABSENT) & (rows < len(y))).all() or not (rows != ABSENT).any(axis=1).all():
         raise DataError(
-            f"right candidates must be rows from 0 to {len(y) - 1}, at least one for each query",
-            "Look up the right candidates in the same list.",
+            f"correct candidates must be rows from 0 to {len(y) - 1}, at least one per query",
+            "Check the rows in right.",
         )
     first = first_equal(y)
     some_equal = bool((first != np.arange(len(y))).any())
@@ -120,7 +119,7 @@ def _ranks(scores: NDArray[np.float32], right: Indices) -> Indices:
 
 
 def _best(scores: NDArray[np.float32], top: int) -> NDArray[np.bool_]:
-    """Return which candidates are the best ``top`` of each row; of equal ones those of the lowest index."""
+    """Return a mask of the best ``top`` candidates of each row; ties go to the lowest index."""
     least = np.partition(scores, scores.shape[1] - top, axis=1)[:, scores.shape[1] - top, None]
     chosen = scores > least
     ties = scores == least
@@ -132,11 +131,11 @@ def _best(scores: NDArray[np.float32], top: int) -> NDArray[np.bool_]:
 def average_precision(ranks: Indices, cut: int | None = None) -> Shares:
     r"""Return the average precision (n,) of each query, as LAReQA [1]_ defines it.
 
-    With the ranks :math:`\rho_1 < \dots < \rho_{|R|}` of the right candidates,
+    With the ranks :math:`\rho_1 < \dots < \rho_{|R|}` of the correct candidates,
 
     .. math:: AP = \frac{1}{|R|} \sum_k P(k)\, rel(k) = \frac{1}{|R|} \sum_i \frac{i}{\rho_i},
 
-    where the sum ends at rank ``cut`` if one is given (20 in XTREME-R); the divisor stays |R|.
+    where the sum ends at rank ``cut`` if given (20 in XTREME-R); the divisor remains |R|.
 
     References
     ----------
@@ -155,7 +154,7 @@ def average_precision(ranks: Indices, cut: int | None = None) -> Shares:
 
 
 def reciprocal_rank(ranks: Indices, cut: int = 10) -> Shares:
-    """Return 1 over the rank (n,) of the first right candidate, 0 where it is beyond ``cut``, as MTEB does.
+    """Return the reciprocal rank (n,) of the first correct candidate, 0 beyond ``cut``, as in MTEB.
 
     >>> reciprocal_rank(np.array([[2], [11]])).tolist()
     [0.5, 0.0]
@@ -164,7 +163,7 @@ def reciprocal_rank(ranks: Indices, cut: int = 10) -> Shares:
 
 
 def discounted_gain(ranks: Indices, cut: int = 10) -> Shares:
-    r"""Return nDCG at ``cut`` (n,) of queries with one right candidate: :math:`1 / \log_2(1 + \rho)`, 0 beyond.
+    r"""Return nDCG at ``cut`` (n,) of queries with one correct candidate: :math:`1 / \log_2(1 + \rho)`, 0 beyond.
 
     >>> discounted_gain(np.array([[1], [3], [11]])).tolist()
     [1.0, 0.5, 0.0]

@@ -1,4 +1,4 @@
-"""What retrieval with questions gives: one cell of a language matrix, one language's answers, the whole report."""
+"""Results of question retrieval and of extractive question answering, with their tables; torch-free."""
 
 from __future__ import annotations
 
@@ -7,18 +7,26 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any, Self
 
 from otembed.errors import DataError
-from otembed.results import Result
-from otembed.results.outcomes import Outcomes, read_outcomes
+from otembed.results import Outcomes, Result, Table
+from otembed.results.format import percent
+from otembed.tasks.report import Report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+
+FULL_TRAINING = "SQuAD v1.1"
+MATRICES = {
+    "paragraph": "question → paragraph, top-1 accuracy",
+    "sentence": "question → answer sentence, top-1 accuracy",
+}
+MEANS = {"accuracy": "accuracy", "MRR@10": "mrr", "nDCG@10": "ndcg", "recall@10": "recall"}
 
 
 @dataclass(frozen=True)
 class QuestionScores(Result):
-    """Questions of one language against the texts of one language, one of them right.
+    """Questions of one language against the texts of one language, one of them correct.
 
-    ``task`` is ``paragraph`` or ``sentence``. ``accuracy`` is the share of questions whose nearest text is right,
+    ``task`` is ``paragraph`` or ``sentence``. ``accuracy`` is the share of questions for which the nearest text is correct,
     ``mrr`` the mean reciprocal rank, ``ndcg`` nDCG and ``recall`` the share found, all three within the first 10.
     """
 
@@ -40,11 +48,11 @@ class QuestionScores(Result):
 
 @dataclass(frozen=True)
 class AnswerScores(Result):
-    """LAReQA: questions of one language against the sentences of all languages at once, one right in each.
+    """LAReQA: questions of one language against the sentences of all languages, one correct in each language.
 
-    ``map`` is mean average precision, ``map_20`` the same up to rank 20. ``first_shares`` says of which language the
-    best sentence is (shares of the questions), ``top_shares`` the best 20: a model without language bias has the
-    shares that the languages have in the pool.
+    ``map`` is mean average precision, ``map_20`` the same up to rank 20. ``first_shares`` is the share of each language
+    among the best sentences, ``top_shares`` that among the best 20. Without language bias, the shares equal those of
+    the languages in the pool.
     """
 
     language: str
@@ -57,31 +65,31 @@ class AnswerScores(Result):
 
 
 @dataclass(frozen=True)
-class QuestionReport(Result):
+class QuestionReport(Report):
     """Retrieval with questions of one model over several languages.
 
     Parameters
     ----------
     model
-        Its name.
+        Name of the model.
     data
-        Language to the name of the file or data set.
+        Language to the name of the file or dataset.
     scores
         Cells of the matrices, by task, question language, text language.
     answers
-        LAReQA's figures by question language; empty where files have no sentences.
+        LAReQA's figures by question language; empty if files have no sentences.
     query_prompt, passage_prompt
-        Texts put before every question and every paragraph or sentence.
+        Text before every question, and before every paragraph or sentence.
     candidate
-        What stands for an answer sentence: ``sentence+paragraph`` or ``sentence``.
+        How an answer sentence is encoded: ``sentence+paragraph`` or ``sentence``.
     max_seq_length
-        Tokens after which texts are cut.
+        Number of tokens at which texts are truncated.
     limit
-        Questions asked of each language; None for all. The texts are always all.
+        Number of questions of each language; None for all. All texts are always used.
     encoding_seconds, scoring_seconds
         Wall time.
     outcomes
-        What each question contributed, by task and metric.
+        Contribution of each question, by task and metric.
     """
 
     model: str
@@ -116,8 +124,69 @@ class QuestionReport(Result):
         """The same up to rank 20."""
         return _mean(each.map_20 for each in self.answers)
 
+    def table(self) -> Table:
+        """Return the means of all cells within a language and across languages, one row each."""
+        rows = []
+        for task in MATRICES:
+            for across in (False, True):
+                if self.mean(task, across=across) is not None:
+                    means = (self.mean(task, across=across, figure=figure) or 0 for figure in MEANS.values())
+                    rows.append([f"{task}, {'across' if across else 'within'} languages", *map(percent, means)])
+        return Table(("mean", *MEANS), rows, title=f"{self.model}: means over the cells", notes=self._notes())
+
+    def matrix(self, task: str) -> Table:
+        """Return top-1 accuracy of one task: languages of the questions in rows, of the texts in columns."""
+        cells = {(each.question_language, each.text_language): each for each in self.cells(task)}
+        codes = list(self.data)
+        rows = [[code, *(percent(cells[code, other].accuracy) for other in codes)] for code in codes]
+        return Table(("question", *codes), rows, title=f"{self.model}: {MATRICES[task]}")
+
+    def answer_table(self) -> Table:
+        """Return LAReQA's mAP of each question language, and the languages of the best 20 answers."""
+        codes = list(self.data)
+        rows = [
+            [
+                one.language,
+                percent(one.map),
+                percent(one.map_20),
+                *(percent(one.top_shares[code]) for code in codes),
+            ]
+            for one in self.answers
+        ]
+        if len(rows) > 1:
+            rows.append(["mean", percent(self.map or 0), percent(self.map_20 or 0), *[""] * len(codes)])
+        pool = self.answers[0].candidates if self.answers else 0
+        return Table(
+            ("question", "mAP", "mAP@20", *(f"in {code}" for code in codes)),
+            rows,
+            title=f"{self.model}: answers in one pool of {pool:,} sentences; shares of the best 20 by language",
+            notes=() if self.scores else self._notes(),
+        )
+
+    def tables(self) -> tuple[Table, ...]:
+        """Return the matrices, LAReQA's figures and the means, as far as the report holds them."""
+        found = [self.matrix(task) for task in MATRICES if self.cells(task)]
+        if self.answers:
+            found.append(self.answer_table())
+        if self.scores:
+            found.append(self.table())
+        return tuple(found)
+
+    def _notes(self) -> list[str]:
+        """Return what the figures depend on."""
+        seconds = self.scoring_seconds + self.encoding_seconds
+        parts = [
+            f"Percent. Question prompt {self.query_prompt!r}, text prompt {self.passage_prompt!r}",
+            f"truncated at {self.max_seq_length} tokens",
+        ]
+        if any(each.task == "sentence" for each in self.scores) or self.answers:
+            parts.append(f"answers encoded as {self.candidate}")
+        if self.limit is not None:
+            parts.append(f"{self.limit} questions per language")
+        return [f"{', '.join(parts)}. Scoring took {self.scoring_seconds / max(seconds, 1e-9):.1%} of the time."]
+
     def to_dict(self) -> dict[str, Any]:
-        """Return plain Python values; scores are documents of their own, and the means are added."""
+        """Return plain Python values, including each score as a document and the means."""
         means = {
             f"{task}_{'across' if across else 'within'}_accuracy": self.mean(task, across=across)
             for task in ("paragraph", "sentence")
@@ -132,15 +201,136 @@ class QuestionReport(Result):
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> Self:
-        """Build the report from :meth:`to_dict`'s output; the means are computed anew."""
+        """Build the report from the output of :meth:`to_dict`; the means are recomputed."""
         if document.get("kind") != cls.__name__:
             raise DataError(f"not a {cls.__name__}: found kind {document.get('kind')!r}", "Evaluate again.")
         parts = {
             "scores": tuple(QuestionScores.from_dict(each) for each in document.get("scores", ())),
             "answers": tuple(AnswerScores.from_dict(each) for each in document.get("answers", ())),
-            "outcomes": read_outcomes(document),
         }
         return super().from_dict({**document, **parts})
+
+
+@dataclass(frozen=True)
+class SpanScores(Result):
+    """Predicted answers of one language against the gold answers; shares between 0 and 1.
+
+    ``windows`` is the number of windows of all questions, ``empty`` the number of empty answers.
+    """
+
+    language: str
+    questions: int
+    f1: float
+    exact_match: float
+    windows: int
+    empty: int
+
+
+@dataclass(frozen=True)
+class SpanReport(Report):
+    """Extractive question answering of one model: trained in English, tested in several languages.
+
+    Parameters
+    ----------
+    model
+        Name of the model.
+    training_data
+        ``SQuAD v1.1`` for its whole training part, otherwise ``stand-in: NAME``. Figures of stand-ins compare
+        models with each other, not with published figures.
+    training_questions, training_windows
+        Number of training questions and windows.
+    data
+        Language to the name of the test file or dataset.
+    scores
+        One entry per language.
+    settings
+        Every setting of :class:`otembed.config.xquad.SpanConfig`.
+    limit
+        Number of questions of each language; None for all.
+    steps, losses
+        Number of optimizer steps, and step to mean loss since the previous entry.
+    training_seconds, prediction_seconds
+        Wall time; for a resumed run, of the last process.
+    outcomes
+        Contribution of each question, by task and metric.
+    """
+
+    model: str
+    training_data: str
+    training_questions: int
+    training_windows: int
+    data: dict[str, str]
+    scores: tuple[SpanScores, ...]
+    settings: dict[str, Any]
+    limit: int | None
+    steps: int
+    losses: dict[str, float]
+    training_seconds: float
+    prediction_seconds: float
+    outcomes: tuple[Outcomes, ...] = ()
+
+    @property
+    def stand_in(self) -> bool:
+        """Whether the training data is not the whole of SQuAD v1.1."""
+        return self.training_data != FULL_TRAINING
+
+    @property
+    def f1(self) -> float:
+        """Plain mean over the languages."""
+        return fmean(each.f1 for each in self.scores)
+
+    @property
+    def exact_match(self) -> float:
+        """Plain mean over the languages."""
+        return fmean(each.exact_match for each in self.scores)
+
+    def table(self, *others: SpanReport) -> Table:
+        """Return F1 and exact match by language and the mean of several, with other reports in further columns."""
+        reports = (self, *others)
+        names = [f"{report.model} " if others else "" for report in reports]
+
+        def shares(scores: Sequence[SpanScores | SpanReport]) -> list[str]:
+            return [percent(share) for each in scores for share in (each.f1, each.exact_match)]
+
+        rows = [
+            [one.language, str(one.questions), *shares([report.scores[place] for report in reports])]
+            for place, one in enumerate(self.scores)
+        ]
+        if len(rows) > 1:
+            rows.append(["mean", str(sum(one.questions for one in self.scores)), *shares(reports)])
+        return Table(
+            ("language", "questions", *(f"{name}{figure}" for name in names for figure in ("F1", "exact match"))),
+            rows,
+            title=f"{self.model}: spans, trained on {self.training_data}",
+            notes=self._notes(),
+        )
+
+    def _notes(self) -> list[str]:
+        """Return what the figures depend on."""
+        chosen = self.settings
+        notes = [
+            f"Percent; {chosen['normalization']} normalization. {self.training_questions:,} training questions, "
+            f"{self.steps:,} steps of {chosen['per_device_train_batch_size'] * chosen['gradient_accumulation_steps']}, learning rate {chosen['learning_rate']:g}, windows of "
+            f"{chosen['max_length']} tokens."
+        ]
+        if self.stand_in:
+            notes.append("The training questions are a stand-in for SQuAD: not comparable with published figures.")
+        return notes
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain Python values, including each score as a document and the means."""
+        return {
+            **super().to_dict(),
+            "stand_in": self.stand_in,
+            "scores": [each.to_dict() for each in self.scores],
+            "means": {"f1": self.f1, "exact_match": self.exact_match},
+        }
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> Self:
+        """Build the report from the output of :meth:`to_dict`; the means are recomputed."""
+        scores = tuple(SpanScores.from_dict(each) for each in document.get("scores", ()))
+        return super().from_dict({**document, "scores": scores})
 
 
 def _mean(values: Iterable[float]) -> float | None:

@@ -1,37 +1,50 @@
-"""XQuAD as the paper has it: a span head trained on English questions, answers in every language."""
+"""XQuAD as in the paper: a span head trained on English questions, answers in every language."""
 
 from __future__ import annotations
 
 import json
+import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from pydantic import TypeAdapter
-from transformers import AutoModelForQuestionAnswering
+from transformers import (
+    AutoModelForQuestionAnswering,
+    DataCollatorWithPadding,
+    PrinterCallback,
+    Trainer,
+    TrainingArguments,
+    set_seed,
+)
 
 from otembed.config.xquad import SpanConfig
 from otembed.data.places import Place
 from otembed.embeddings.encode import default_tokens, token_batches
 from otembed.embeddings.fingerprint import model_fingerprint
-from otembed.errors import ConfigError, DataError, NumericsError, check_count
-from otembed.results import write_text
-from otembed.results.outcomes import Outcomes, digest_of
+from otembed.errors import ConfigError, DataError, ModelError, NumericsError, check_count
+from otembed.models.architecture import position_limit, transformer_of
+from otembed.models.freeze import freeze
+from otembed.results import Outcomes, write_text
+from otembed.results.outcomes import digest_of
 from otembed.runtime.progress import counting, silent
+from otembed.runtime.run_state import train_from
+from otembed.runtime.trainer import on_one_device, trainer_arguments
 from otembed.tasks.heads.run import HeadRun
+from otembed.tasks.heads.training import LOG_EVERY, POOLER, HeadWatch
 from otembed.tasks.xquad.data import QuestionSet
 from otembed.tasks.xquad.files import place_name, read_questions
-from otembed.tasks.xquad.span_decoding import best_spans
-from otembed.tasks.xquad.span_report import FULL_TRAINING, SpanReport, SpanScores
-from otembed.tasks.xquad.span_training import Trained, train_spans, type_count
+from otembed.tasks.xquad.report import FULL_TRAINING, SpanReport, SpanScores
 from otembed.tasks.xquad.squad_score import normalizer, score_answers
-from otembed.tasks.xquad.windows import Window, windows
+from otembed.tasks.xquad.windows import Window, best_spans, labels, windows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
     from transformers import PreTrainedModel
 
@@ -39,7 +52,7 @@ if TYPE_CHECKING:
 
 SUITE = "xquad"
 SQUAD_QUESTIONS = 87_599
-# What changes nothing in training: a finished run may be scored again in another way.
+# Settings that do not affect training: a finished run can be scored again with other values.
 AFTERWARDS = ("normalization", "max_answer_length", "save_steps")
 
 
@@ -60,42 +73,43 @@ def evaluate_xquad_span(
 ) -> SpanReport:
     """Fine-tune extractive question answering in one language and score it in others.
 
-    A linear head that gives each token a start and an end score is put on the encoder; both learn from ``train``, in
-    windows of ``max_length`` tokens. The answer to a test question is the valid span with the highest sum over all
-    of its windows. F1 and exact match as in :mod:`otembed.tasks.xquad.squad_score`.
+    A linear head on the encoder gives each token a start and an end score; encoder and head are trained on ``train``
+    in windows of ``max_length`` tokens. The answer to a test question is the valid span with the highest sum over all
+    its windows. For F1 and exact match, see :mod:`otembed.tasks.xquad.squad_score`.
 
     Parameters
     ----------
     model
-        The encoder; it is left as it is.
+        The encoder; it is not modified.
     train
-        SQuAD v1.1's training part, or a stand-in, which the report says.
+        The training part of SQuAD v1.1, or a stand-in, which the report names.
     data
-        Language to its test questions or where they are.
+        Language to its test questions or their place.
     config
-        The knobs; None for the paper's.
+        Settings; None for those of the paper.
     limit, train_limit
-        Test questions of each language, and training questions, at equal distances in the file; None for all.
+        Number of test questions of each language, and of training questions, evenly spaced in the file; None for
+        all.
     run
-        Folder that keeps checkpoints and, in the end, the trained model; None for none.
+        Run folder for checkpoints and the trained model; None for none.
     resume, overwrite
-        Go on with the run in that folder, or replace it. A finished run is only asked.
+        Resume the run in that folder, or replace it. A finished run is only evaluated.
     predictions
-        Folder for ``XX.json``, the answers of each language by question id, as SQuAD's scripts read them.
+        Folder for ``XX.json``, the answers of each language by question id, in the format of SQuAD's scripts.
     progress
-        Called with a stage, what is done and all there is.
+        Called with a stage, the number of items done and the total.
     name
         The model's name in the report.
 
     Raises
     ------
     ConfigError
-        A setting is out of range, MLQA's rule is not defined for a language, the run folder holds another run, or another
-        process works on it.
+        A setting is out of range, MLQA's rule is not defined for a language, or the run folder contains another run
+        or is locked by another process.
     DataError
-        No data, or malformed data.
+        There is no data, or it is malformed.
     ModelError
-        The encoder takes no span head, or its tokenizer is slow.
+        The architecture has no span head, or the tokenizer is slow.
     NumericsError
         The loss or a score is NaN or infinite.
     """
@@ -103,7 +117,7 @@ def evaluate_xquad_span(
     if not data:
         raise DataError("no test questions", "Give at least one language.")
     if run is None and (resume or overwrite):
-        raise ConfigError("no run is named to resume or overwrite", "Name its folder.")
+        raise ConfigError("resume and overwrite require a run folder", "Add run (--run FOLDER).")
     folder = None if run is None else HeadRun(Path(run), "span head", "otembed eval xquad --protocol span")
     if folder:
         folder.refuse_taken(resume=resume, overwrite=overwrite)
@@ -194,7 +208,7 @@ def _kept(folder: HeadRun, model: SentenceTransformer) -> Trained:
 
 
 def training_label(data: QuestionSet) -> str:
-    """Return ``SQuAD v1.1`` for its whole training part, known by its 87,599 questions, else ``stand-in: NAME``."""
+    """Return ``SQuAD v1.1`` for its whole training part of 87,599 questions, else ``stand-in: NAME``."""
     if len(data.questions) == SQUAD_QUESTIONS and not data.repeated_ids:
         return FULL_TRAINING
     return f"stand-in: {place_name(data.where)}"
@@ -214,11 +228,11 @@ def predict_answers(
     Raises
     ------
     NumericsError
-        The model gives NaN or infinity.
+        The model returns NaN or infinity.
     """
     listed = list(windows(data, tokenizer, config, type_count(model)))
     best: dict[int, tuple[float, int, str]] = {}
-    # The window's number decides between equal scores.
+    # Ties go to the first window.
     lengths = np.array([len(window.spans) for window in listed])
     advance = counting(progress, stage, len(listed))
     advance(0)
@@ -246,9 +260,128 @@ def _logits(model: PreTrainedModel, tokenizer: Any, chosen: list[Window]) -> tup
     for row, window in enumerate(chosen):
         usable[row, : len(window.spans)] = window.usable
     if not (np.isfinite(start) & np.isfinite(end)).all():
-        raise NumericsError("the span head gives NaN or infinity", "Train again with a lower learning_rate.")
+        raise NumericsError("the span head returns NaN or infinity", "Retrain with a lower learning_rate.")
     return start, end, usable
 
 
 def _read(place: QuestionSet | Place | str | Path, *, unique_ids: bool) -> QuestionSet:
     return place if isinstance(place, QuestionSet) else read_questions(place, unique_ids=unique_ids)
+
+
+class Trained(NamedTuple):
+    """A trained span model and the record of its training."""
+
+    model: PreTrainedModel
+    windows: int
+    steps: int
+    losses: dict[str, float]
+
+
+def span_model(model: SentenceTransformer, config: SpanConfig) -> PreTrainedModel:
+    """Return a question-answering model with a copy of the encoder of ``model`` and a new head.
+
+    Raises
+    ------
+    ConfigError
+        ``max_length`` exceeds the number of positions of the encoder.
+    ModelError
+        The architecture has no span head in transformers, or a frozen part is unknown.
+    """
+    encoder = transformer_of(model)
+    limit = position_limit(encoder)
+    if limit is not None and config.max_length > limit:
+        raise ConfigError(
+            f"max_length {config.max_length} exceeds the {limit} positions of the encoder", "Lower max_length."
+        )
+    set_seed(config.seed)
+    try:
+        made: Any = AutoModelForQuestionAnswering.from_config(encoder.config, dtype=torch.float32)  # type: ignore[no-untyped-call]
+    except ValueError as error:
+        raise ModelError(
+            f"transformers has no span head for {type(encoder).__name__}", "Choose a BERT-like encoder."
+        ) from error
+    inner = getattr(made, made.base_model_prefix)
+    missing, unexpected = inner.load_state_dict(encoder.state_dict(), strict=False)
+    strange = [*missing, *(name for name in unexpected if not name.startswith(POOLER))]
+    if strange:
+        raise ModelError(
+            f"the weights of {type(encoder).__name__} do not match {type(made).__name__}: {strange[0]}",
+            "Choose a BERT-like encoder.",
+        )
+    freeze(made, config.freeze)
+    placed: PreTrainedModel = made.to(model.device)
+    return placed
+
+
+def training_windows(
+    data: QuestionSet, tokenizer: Any, config: SpanConfig, type_count: int
+) -> list[dict[str, NDArray[np.int32] | int]]:
+    """Return the model inputs of every window with ``start_positions`` and ``end_positions``."""
+    found: list[dict[str, NDArray[np.int32] | int]] = []
+    for window in windows(data, tokenizer, config, type_count):
+        answer = data.questions[window.question].answers[0]
+        start, end = labels(window, answer, tokenizer.cls_token_id)
+        found.append({**window.inputs, "start_positions": start, "end_positions": end})
+    return found
+
+
+def train_spans(
+    model: SentenceTransformer,
+    data: QuestionSet,
+    config: SpanConfig,
+    *,
+    run: HeadRun | None,
+    progress: Progress,
+) -> Trained:
+    """Fine-tune a span head and the parts of the encoder that are not frozen.
+
+    Parameters
+    ----------
+    model
+        The encoder; it is not modified.
+    data
+        Training questions; the first answer of each is used.
+    config
+        Settings.
+    run
+        Folder for checkpoints; None for none. Training resumes from the last complete checkpoint.
+    progress
+        Called with ``fine-tuning``, the step and the number of steps.
+
+    Raises
+    ------
+    NumericsError
+        The loss becomes NaN or infinite.
+    ConfigError, ModelError
+        As :func:`span_model`.
+    """
+    made: Any = span_model(model, config)
+    tokenizer: Any = model.tokenizer
+    examples = training_windows(data, tokenizer, config, type_count(made))
+    with ExitStack() as stack:
+        folder = run.checkpoints if run else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        arguments = TrainingArguments(
+            output_dir=str(folder),
+            save_strategy="steps" if run else "no",
+            save_steps=config.save_steps,
+            remove_unused_columns=False,
+            logging_steps=LOG_EVERY,
+            **trainer_arguments(config, model.device),
+        )
+        trainer = Trainer(
+            model=made,
+            args=on_one_device(arguments),
+            train_dataset=examples,
+            data_collator=DataCollatorWithPadding(tokenizer),
+            callbacks=[HeadWatch(progress)],
+        )
+        trainer.remove_callback(PrinterCallback)
+        train_from(trainer, run.last_checkpoint() if run else None)
+        state = trainer.state
+    losses = {str(entry["step"]): float(entry["loss"]) for entry in state.log_history if "loss" in entry}
+    return Trained(made.eval(), len(examples), int(state.global_step), losses)
+
+
+def type_count(model: PreTrainedModel) -> int:
+    """Return the number of token types of the model; 0 without any."""
+    return int(getattr(model.config, "type_vocab_size", 0) or 0)

@@ -1,8 +1,8 @@
 r"""F1 and exact match of predicted answers, by SQuAD v1.1's rule or by MLQA's.
 
-SQuAD's rule [1]_ is that of XQuAD in every language: lower case, no ASCII punctuation, no English articles, single
-spaces; then :math:`F_1` of the two bags of words, or equality. MLQA's [2]_ drops all of Unicode's punctuation and the
-language's own articles, and takes each Chinese character as a word; it is defined for seven languages alone.
+XQuAD uses SQuAD's rule [1]_ in every language: lower case, no ASCII punctuation, no English articles, single spaces;
+then :math:`F_1` of the two bags of words, or equality. MLQA's rule [2]_ drops all Unicode punctuation and the articles
+of the language, and treats each Chinese character as a word; it is defined for seven languages only.
 
 References
 ----------
@@ -60,12 +60,12 @@ def normalize_squad(text: str) -> str:
 
 
 def normalizer(name: str, language: str) -> Normalize:
-    """Return how answers of a language are made comparable.
+    """Return the function that normalizes answers of a language.
 
     Raises
     ------
     ConfigError
-        The name is unknown, or MLQA's rule has no word for the language.
+        The name is unknown, or MLQA's rule is not defined for the language.
 
     >>> normalizer("mlqa", "es")("¡La  casa!"), normalizer("mlqa", "zh")("24次 (NFL)")
     ('casa', '24 次 nfl')
@@ -101,10 +101,10 @@ def _all_punctuation() -> dict[int, None]:
 
 
 def score_answer(prediction: str, answers: Iterable[str], normalize: Normalize = normalize_squad) -> Score:
-    r"""Return the best F1 and the best exact match over the right answers.
+    r"""Return the best F1 and the best exact match over the gold answers.
 
     With the bags of words p of the prediction and g of an answer, :math:`F_1 = 2 |p \cap g| / (|p| + |g|)`; 0 where
-    they share no word, also where both are empty. Exact match is 1 where the normalized texts are equal.
+    they share no word, including where both are empty. Exact match is 1 where the normalized texts are equal.
 
     >>> score_answer("the black cat", ["cat", "a black dog"])
     Score(f1=0.6666666666666666, exact_match=0.0)

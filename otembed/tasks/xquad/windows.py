@@ -1,4 +1,4 @@
-"""Questions with paragraphs as windows of tokens: overlapping, each with the characters its tokens stand for."""
+"""Questions and paragraphs as overlapping windows of tokens, their labels, and the best span of a window."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ CHUNK = 256
 
 
 class Window(NamedTuple):
-    """One window: the model's inputs (T,), the index of its question, and the characters of each token.
+    """One window: the model inputs (T,), the index of its question, and the characters of each token.
 
-    ``spans`` is (T, 2), start and end of each token in the paragraph; (0, 0) for tokens that are not of the
-    paragraph or stand for no character: no answer starts or ends there.
+    ``spans`` is (T, 2), start and end of each token in the paragraph; (0, 0) for tokens outside the paragraph or
+    without characters, where no answer can start or end.
     """
 
     inputs: dict[str, NDArray[np.int32]]
@@ -35,7 +35,7 @@ class Window(NamedTuple):
 
     @property
     def usable(self) -> NDArray[np.bool_]:
-        """Which tokens may start or end an answer."""
+        """Mask of tokens where an answer can start or end."""
         usable: NDArray[np.bool_] = self.spans[:, 1] > self.spans[:, 0]
         return usable
 
@@ -43,18 +43,18 @@ class Window(NamedTuple):
 def windows(
     data: QuestionSet, tokenizer: PreTrainedTokenizerBase, config: SpanConfig, type_count: int = 2
 ) -> Iterator[Window]:
-    """Yield the windows of all questions, those of one question in the order of the paragraph.
+    """Yield the windows of all questions; those of one question are in paragraph order.
 
     Parameters
     ----------
     data
         Questions and paragraphs.
     tokenizer
-        A fast one: it knows the characters of its tokens.
+        A fast tokenizer, which provides character offsets.
     config
-        ``max_length``, ``stride`` (tokens that neighboring windows share) and ``max_question_length``.
+        ``max_length``, ``stride`` (number of tokens that neighboring windows share) and ``max_question_length``.
     type_count
-        Token types that the model knows; with fewer than two they are left out.
+        Number of token types of the model; token types are omitted with fewer than two.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def windows(
     """
     if not tokenizer.is_fast:
         raise ModelError(
-            f"{type(tokenizer).__name__} does not say which characters its tokens stand for",
+            f"{type(tokenizer).__name__} does not provide character offsets",
             "Use a model with a fast tokenizer (tokenizer.json).",
         )
     call: Any = tokenizer
@@ -99,16 +99,16 @@ def _cut(questions: list[str], tokenizer: PreTrainedTokenizerBase, length: int) 
 
 
 def labels(window: Window, answer: Answer, start_id: int | None) -> tuple[int, int]:
-    """Return the first and last token of the answer; the window's start token twice if it is not wholly inside.
+    """Return the first and last token of the answer, or the start token twice if the window does not contain it.
 
     Parameters
     ----------
     window
-        Made by :func:`windows`.
+        A window from :func:`windows`.
     answer
-        Text and place in the paragraph.
+        Text and position in the paragraph.
     start_id
-        The id of the token (``<s>`` or ``[CLS]``) that stands for "not in this window"; None for the first token.
+        Id of the token (``<s>`` or ``[CLS]``) that means "not in this window"; None for the first token.
     """
     first, end = answer.start, answer.start + len(answer.text)
     tokens = np.flatnonzero(window.usable)
@@ -118,6 +118,57 @@ def labels(window: Window, answer: Answer, start_id: int | None) -> tuple[int, i
         last = tokens[np.flatnonzero(starts < end)[-1]]
         if begin <= last:
             return int(begin), int(last)
-    # argmax gives 0, the first token, where the mark is not there.
+    # argmax returns 0, the first token, if the start token is missing.
     place = int(np.argmax(window.inputs["input_ids"] == start_id)) if start_id is not None else 0
     return place, place
+
+
+class Span(NamedTuple):
+    """First and last token of an answer, and the sum of its logits; -inf where there is no valid span."""
+
+    start: int
+    end: int
+    score: float
+
+
+def best_spans(
+    start_logits: NDArray[np.floating],
+    end_logits: NDArray[np.floating],
+    usable: NDArray[np.bool_],
+    max_answer_length: int,
+) -> list[Span]:
+    r"""Return the span of each window with the highest :math:`s_i + e_j` over all :math:`i \le j < i + L`.
+
+    The search is exact over all valid spans, not limited to the best starts and ends. Ties go to the shortest span,
+    then to the first.
+
+    Parameters
+    ----------
+    start_logits, end_logits
+        (B, T) scores of each token.
+    usable
+        (B, T) mask of paragraph tokens: excludes the question, padding, and tokens without characters.
+    max_answer_length
+        L, in tokens.
+
+    Examples
+    --------
+    The best start is the last token, but no end follows it.
+
+    >>> scores = np.array([[0.0, 1.0, 5.0]]), np.array([[0.0, 4.0, -9.0]])
+    >>> best_spans(*scores, np.array([[True, True, True]]), 2)
+    [Span(start=1, end=1, score=5.0)]
+    """
+    starts = np.where(usable, start_logits, -np.inf).astype(np.float64)
+    ends = np.where(usable, end_logits, -np.inf).astype(np.float64)
+    count, length = starts.shape
+    rows = np.arange(count)
+    score = np.full(count, -np.inf)
+    first, last = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
+    for more in range(min(max_answer_length, length)):
+        sums = starts[:, : length - more] + ends[:, more:]
+        place = sums.argmax(axis=1)
+        better = sums[rows, place] > score
+        score = np.where(better, sums[rows, place], score)
+        first, last = np.where(better, place, first), np.where(better, place + more, last)
+    return [Span(int(a), int(b), float(c)) for a, b, c in zip(first, last, score, strict=True)]

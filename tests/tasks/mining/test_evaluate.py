@@ -10,7 +10,6 @@ from otembed.config.mining import MiningConfig
 from otembed.errors import ConfigError, DataError
 from otembed.tasks.mining import MiningEvaluator, evaluate_mining, mining_scores
 from otembed.tasks.mining.evaluate import MiningScores, read_gold
-from otembed.tasks.mining.table import mining_table
 
 TIED = st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0, 1.5, 2.0]), st.booleans()), min_size=1, max_size=12)
 
@@ -116,7 +115,6 @@ def test_evaluator_obeys_the_contract(tiny_model):
 
 
 def test_table_shows_the_figures():
-    table = mining_table(mining_scores([3.0, 2.0, 1.0], [True, False, True], 2, threshold=2.5, name="x"))
-    cells = dict(zip(*(map(str, column.cells) for column in table.columns), strict=True))
+    cells = dict(mining_scores([3.0, 2.0, 1.0], [True, False, True], 2, threshold=2.5, name="x").table().rows)
     assert (cells["precision"], cells["recall"], cells["F1"]) == ("100.0", "50.0", "66.7")
-    assert (cells["best F1 of any threshold"], cells["threshold in use"]) == ("80.0", "2.5000")
+    assert (cells["best F1 of any threshold"], cells["threshold"]) == ("80.0", "2.5000")

@@ -140,7 +140,7 @@ def test_k_out_of_range_is_refused(k: object) -> None:
 
 @pytest.mark.parametrize("other", [np.eye(3)[:2], np.eye(2)])
 def test_sides_of_different_shape_are_refused(other: np.ndarray) -> None:
-    with pytest.raises(DataError, match=r"en-sw: source has shape \(3, 3\), target \(2, "):
+    with pytest.raises(DataError, match=r"en-sw: .*\(3, 3\).*\(2, "):
         bitext_scores(np.eye(3), other, pair="en-sw")
 
 
@@ -148,5 +148,5 @@ def test_sides_of_different_shape_are_refused(other: np.ndarray) -> None:
 def test_rows_without_direction_are_refused_with_pair_and_side(value: float) -> None:
     target = np.eye(2)
     target[1] = value
-    with pytest.raises(NumericsError, match=r"en-sw: target: .* in 1 of 2 rows, the first is row 1"):
+    with pytest.raises(NumericsError, match=r"en-sw: target: .*1 of 2"):
         bitext_scores(np.eye(2), target, pair="en-sw")

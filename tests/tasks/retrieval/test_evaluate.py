@@ -40,7 +40,7 @@ METRICS = {
 
 def evaluator(pairs: Pairs, pair: str = "de-en", **settings: object) -> BitextRetrievalEvaluator:
     source, target = pairs[pair]
-    return BitextRetrievalEvaluator(source, target, pair=pair, **settings)  # type: ignore[arg-type]
+    return BitextRetrievalEvaluator(source, target, name=pair, **settings)  # type: ignore[arg-type]
 
 
 def test_report_holds_the_scores_of_the_encoded_sentences(tiny_model: SentenceTransformer, pairs: Pairs) -> None:
@@ -95,7 +95,7 @@ def test_truncated_vectors_are_scored(tiny_model: SentenceTransformer, pairs: Pa
 
 
 def test_no_pairs_are_refused(tiny_model: SentenceTransformer) -> None:
-    with pytest.raises(DataError, match="no language pairs"):
+    with pytest.raises(DataError, match="at least one pair"):
         evaluate_retrieval(tiny_model, {})
 
 
@@ -108,34 +108,34 @@ def test_counts_out_of_range_are_refused(tiny_model: SentenceTransformer, pairs:
 
 
 def test_unknown_prompt_name_is_refused(tiny_model: SentenceTransformer, pairs: Pairs) -> None:
-    with pytest.raises(ConfigError, match=r"no prompt 'querry'\nDid you mean 'query'"):
+    with pytest.raises(ConfigError, match=r"'querry'.*\nDid you mean 'query'"):
         evaluate_retrieval(tiny_model, pairs, prompt_name="querry")
 
 
 def test_prompt_and_its_name_together_are_refused(tiny_model: SentenceTransformer, pairs: Pairs) -> None:
-    with pytest.raises(ConfigError, match="both a prompt"):
+    with pytest.raises(ConfigError, match="'query'"):
         evaluate_retrieval(tiny_model, pairs, prompt="a", prompt_name="query")
-    with pytest.raises(ConfigError, match="both a prompt"):
+    with pytest.raises(ConfigError, match="'query'"):
         evaluator(pairs, prompt="a", prompt_name="query")
 
 
 @pytest.mark.parametrize(
     ("source", "target", "message"),
     [
-        (["a"], ["b", "c"], "de-en: 1 source sentences, but 2 target sentences"),
-        ([], [], "de-en: the source side has no sentences"),
-        ("text", ["b"], "de-en: the source side has no sentences"),
-        (["a"], [None], r"de-en: target sentence 0 \(counted from 0\) is None, no text"),
+        (["a"], ["b", "c"], "de-en: 1 .*2 "),
+        ([], [], "de-en: .*source"),
+        ("text", ["b"], "de-en: .*source"),
+        (["a"], [None], "de-en: target .*0.*None"),
     ],
 )
 def test_sides_that_are_no_translations_are_refused(source: list[str], target: list[str], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        BitextRetrievalEvaluator(source, target, pair="de-en")
+        BitextRetrievalEvaluator(source, target, name="de-en")
 
 
 def test_diverged_model_is_reported_not_scored(tiny_model: SentenceTransformer, pairs: Pairs) -> None:
     next(tiny_model.parameters()).data.fill_(float("nan"))
-    with pytest.raises(NumericsError, match="de-en: source: NaN or infinity in 5 of 5 rows"):
+    with pytest.raises(NumericsError, match=r"de-en: source: .*5 of 5"):
         evaluate_retrieval(tiny_model, pairs)
 
 
@@ -182,7 +182,7 @@ def test_csv_file_can_be_left_out_and_its_name_is_always_a_name(
     evaluator(pairs, write_csv=False)(tiny_model, str(tmp_path))
     assert list(tmp_path.iterdir()) == []
     assert (
-        BitextRetrievalEvaluator(["a"], ["b"], pair="../de en").csv_file == "bitext_retrieval_.._de_en_results.csv"
+        BitextRetrievalEvaluator(["a"], ["b"], name="../de en").csv_file == "bitext_retrieval_.._de_en_results.csv"
     )
 
 

@@ -44,16 +44,16 @@ def test_one_line_has_rank_one_and_scale_is_nothing() -> None:
 
 
 def test_mean_cosine_of_one_row_is_refused() -> None:
-    with pytest.raises(DataError, match="mean cosine of one row"):
+    with pytest.raises(DataError, match="at least two rows"):
         mean_cosine([[1.0, 2.0]])
 
 
 def test_effective_rank_of_zeros_is_refused() -> None:
-    with pytest.raises(DataError, match="effective rank of a zero matrix"):
+    with pytest.raises(DataError, match="zero matrix"):
         effective_rank(np.zeros((3, 2)))
 
 
 @pytest.mark.parametrize("measure", [mean_cosine, effective_rank])
 def test_nan_is_refused(measure: object) -> None:
-    with pytest.raises(NumericsError, match="NaN or infinity in 1 of 2 rows"):
+    with pytest.raises(NumericsError, match="1 of 2"):
         measure([[1.0, np.nan], [1.0, 1.0]])  # type: ignore[operator]

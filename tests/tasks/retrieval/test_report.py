@@ -1,10 +1,12 @@
-"""Reports of bitext retrieval: means, and JSON that rebuilds the scores inside."""
+"""Reports of bitext retrieval: means, tables, and JSON that rebuilds the scores."""
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
+from rich.console import Console
 
 from otembed.errors import DataError
 from otembed.tasks.retrieval.report import RetrievalReport, RetrievalScores, mean_scores
@@ -36,11 +38,67 @@ def test_centered_mean_is_there_if_centered_scores_are():
 
 
 def test_mean_of_nothing_is_refused():
-    with pytest.raises(DataError, match="no scores to take the mean of"):
+    with pytest.raises(DataError):
         mean_scores(())
 
 
 def test_scores_of_another_kind_are_refused():
     document = REPORT.to_dict() | {"scores": [{"kind": "Other", "schema": 1}]}
-    with pytest.raises(DataError, match="not a RetrievalScores"):
+    with pytest.raises(DataError, match=r"RetrievalScores.*Other"):
         RetrievalReport.from_dict(document)
+
+
+def scores(pair, accuracy, margin_k=4):
+    return RetrievalScores(pair, 1000, accuracy, 1.0, accuracy, accuracy, 1 - accuracy, 1 - accuracy, margin_k)
+
+
+BEFORE = RetrievalReport("offline:multilingual-e5-small", (scores("en-sw", 0.7), scores("en-de", 0.9)), 3.0)
+AFTER = RetrievalReport("runs/best/model", (scores("en-sw", 0.7346), scores("en-de", 1.0)), 3.0)
+
+
+def test_the_table_of_one_report_has_a_row_per_pair_and_the_mean():
+    table = BEFORE.table()
+    assert table.columns == ("pair", "sentences", "src→tgt", "tgt→src", "F1", "xSIM")
+    assert table.rows == (
+        ("en-sw", "1000", "70.0", "100.0", "70.0", "30.0"),
+        ("en-de", "1000", "90.0", "100.0", "90.0", "10.0"),
+        ("mean", "2000", "80.0", "100.0", "80.0", "20.0"),
+    )
+    assert table.title == BEFORE.model
+    assert len(RetrievalReport("m", (FIRST,), 1.0).table().rows) == 1
+
+
+def test_the_table_of_two_reports_shows_the_change_within_80_columns():
+    table = BEFORE.table(AFTER)
+    assert table.rows[0] == ("en-sw", "70.0→73.5 +3.5", "100.0→100.0 +0.0", "70.0→73.5 +3.5", "30.0→26.5 -3.5")
+    stream = io.StringIO()
+    Console(file=stream, width=80).print(table)
+    assert "…" not in stream.getvalue()
+    assert max(map(len, stream.getvalue().splitlines())) <= 80
+
+
+def test_centered_scores_have_their_own_table():
+    report = RetrievalReport("m", (scores("en-sw", 0.5),), 1.0, (scores("en-sw", 0.6),))
+    plain, centered = report.tables()
+    assert (plain.rows[0][2], centered.rows[0][2]) == ("50.0", "60.0")
+    assert centered.title == "m, centered"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        (scores("en-sw", 0.7),),
+        (scores("en-sw", 0.7), scores("en-fr", 0.9)),
+        (scores("en-sw", 0.7), scores("en-de", 0.9, margin_k=2)),
+    ],
+    ids=["fewer", "others", "margin"],
+)
+def test_reports_on_different_data_are_not_compared(other):
+    with pytest.raises(DataError, match=r"en-sw \(1000 sentences, k=4\)"):
+        BEFORE.table(RetrievalReport("m", other, 1.0))
+
+
+@pytest.mark.parametrize(("centered", "hint"), [(True, "--center"), (False, "language pair")])
+def test_missing_scores_are_refused(centered, hint):
+    with pytest.raises(DataError, match=hint):
+        RetrievalReport("m", (), 1.0).table(centered=centered)

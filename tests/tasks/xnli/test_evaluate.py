@@ -107,13 +107,13 @@ def test_mnli_is_no_stand_in_and_takes_xnlis_english_part_to_choose_on(tiny_mode
 
 
 def test_requests_that_do_not_fit_are_refused(tiny_model, places, tmp_path):
-    with pytest.raises(ConfigError, match="trained language 'sw' is not tested"):
+    with pytest.raises(ConfigError, match="'sw'"):
         evaluate_xnli(tiny_model, **places, trained_languages=["sw"])
-    with pytest.raises(ConfigError, match="no test pairs"):
+    with pytest.raises(ConfigError, match="at least one language"):
         evaluate_xnli(tiny_model, {}, train=places["train"])
-    with pytest.raises(ConfigError, match="a probe has no run"):
+    with pytest.raises(ConfigError, match="--protocol finetune"):
         evaluate_xnli(tiny_model, **places, run=tmp_path / "run")
-    with pytest.raises(ConfigError, match="no run is named"):
+    with pytest.raises(ConfigError, match="--run FOLDER"):
         evaluate_xnli(tiny_model, **places, config=FinetuneConfig(), resume=True)
     with pytest.raises(ConfigError, match="prompt_name"):
         ProbeConfig(prompt="", prompt_name="query")
@@ -125,15 +125,15 @@ def test_requests_that_do_not_fit_are_refused(tiny_model, places, tmp_path):
 
 def test_training_pairs_that_do_not_suffice_are_refused(tiny_model, places, tmp_path):
     (tmp_path / "two.tsv").write_text("a\tb\tneutral\nc\td\tentailment\n")
-    with pytest.raises(DataError, match=r"two\.tsv: no training pair is labeled contradiction"):
+    with pytest.raises(DataError, match=r"two\.tsv: .*contradiction"):
         evaluate_xnli(tiny_model, **places | {"train": tmp_path / "two.tsv"})
-    with pytest.raises(DataError, match="2 training pairs leave none to choose on"):
+    with pytest.raises(DataError, match=r"2 training pairs.*\n.*--dev"):
         evaluate_xnli(tiny_model, **places | {"train": tmp_path / "two.tsv", "dev": None})
 
 
 def test_a_model_that_gives_nan_is_named(tiny_model, places, monkeypatch):
     monkeypatch.setattr(tiny_model, "encode", lambda texts, **_: np.full((len(texts), 32), np.nan))
-    with pytest.raises(NumericsError, match="NaN or infinity for a training sentence"):
+    with pytest.raises(NumericsError, match="training sentence"):
         evaluate_xnli(tiny_model, **places)
 
 

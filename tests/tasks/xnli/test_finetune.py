@@ -51,9 +51,7 @@ def test_an_encoder_whose_weights_are_not_taken_over_is_refused(tiny_model, monk
             transformer_of(self).base_model.encoder.layer[1].output.dense.weight[0, 0] += 1
 
     monkeypatch.setattr(CrossEncoder, "__init__", forgetful)
-    with pytest.raises(
-        ModelError, match=r"did not take over encoder\.layer\.1\.output\.dense\.weight of BertModel"
-    ):
+    with pytest.raises(ModelError, match=r"encoder\.layer\.1\.output\.dense\.weight of BertModel"):
         build_classifier(tiny_model, 128, seed=1)
 
 
@@ -192,37 +190,35 @@ def test_taken_folders_are_refused(tiny_model, places, tmp_path):
     def evaluate(run=run, config=config, **options):
         return evaluate_xnli(tiny_model, **places, config=config, run=run, **options)
 
-    with pytest.raises(ConfigError, match="no run to resume"):
+    with pytest.raises(ConfigError, match="--run"):
         evaluate(resume=True)
     evaluate()
-    with pytest.raises(ConfigError, match="holds a finished run"):
+    with pytest.raises(ConfigError, match="--resume"):
         evaluate()
-    with pytest.raises(
-        ConfigError, match=r"another one: per_device_train_batch_size \d+ is now 32, seed \d+ is now 1\n"
-    ):
+    with pytest.raises(ConfigError, match=r"per_device_train_batch_size \d+ is now 32, seed \d+ is now 1\n"):
         evaluate(config=FinetuneConfig(max_steps=1, evaluations=1, learning_rate=1e-3, seed=1), resume=True)
-    with pytest.raises(ConfigError, match="to go on and to be replaced"):
+    with pytest.raises(ConfigError, match="--resume and --overwrite"):
         evaluate(resume=True, overwrite=True)
     assert evaluate(overwrite=True).settings["steps"] == 1
     (run / "training.json").write_text('{"steps": 1}')
-    with pytest.raises(ConfigError, match="the finished run is damaged: 'best_step'"):
+    with pytest.raises(ConfigError, match=r"'best_step'\n.*--overwrite"):
         evaluate(resume=True)
     (run / "settings.json").write_text("{")
-    with pytest.raises(ConfigError, match=r"settings\.json: damaged"):
+    with pytest.raises(ConfigError, match=r"settings\.json: .*\n.*--overwrite"):
         evaluate(resume=True)
     (run / "notes.txt").write_text("mine")
-    with pytest.raises(ConfigError, match="holds no run of otembed"):
+    with pytest.raises(ConfigError, match="otembed eval xnli"):
         evaluate(overwrite=True)
     assert (run / "notes.txt").read_text() == "mine"
 
 
 def test_numbers_that_are_not_finite_end_it(tiny_model, places, tmp_path, monkeypatch):
     config = FinetuneConfig(**FAST | {"learning_rate": 1e30})
-    with pytest.raises(NumericsError, match="the loss is nan at step"):
+    with pytest.raises(NumericsError, match="nan at step"):
         evaluate_xnli(tiny_model, **places, config=config)
     monkeypatch.setattr(CrossEncoder, "predict", lambda self, pairs, **_: np.full((len(pairs), 3), np.nan))
     config = FinetuneConfig(**FAST | {"max_steps": 1, "evaluations": 1})
-    with pytest.raises(NumericsError, match=r"test\.en\.tsv:2: the classifier gives NaN"):
+    with pytest.raises(NumericsError, match=r"test\.en\.tsv:2: .*NaN"):
         evaluate_xnli(tiny_model, **places, config=config)
     with pytest.raises(ConfigError, match="fp16"):
         evaluate_xnli(tiny_model, **places, config=FinetuneConfig(precision="fp16"))

@@ -83,8 +83,8 @@ def test_queries_may_have_fewer_right_candidates():
 
 
 def test_what_does_not_fit_is_refused():
-    for right, message in (([[2]], "rows from 0 to 1"), ([[ABSENT]], "at least one"), ([[0], [0]], "do not fit")):
+    for right, message in (([[2]], "rows from 0 to 1"), ([[ABSENT]], "at least one"), ([[0], [0]], "right .2, 1")):
         with pytest.raises(DataError, match=message):
             rank_candidates([[1.0, 0.0]], np.eye(2), right)
-    with pytest.raises(NumericsError, match="candidates: NaN"):
+    with pytest.raises(NumericsError, match="candidates: "):
         rank_candidates([[1.0, 0.0]], [[np.nan, 1.0]], [[0]])

@@ -106,30 +106,30 @@ def test_files_without_sentences_give_paragraphs_alone(tiny_model, xquad_files):
     report = evaluate_xquad(tiny_model, xquad_files)
     assert {one.task for one in report.scores} == {"paragraph"}
     assert not report.answers
-    with pytest.raises(DataError, match="de: no sentence_breaks"):
+    with pytest.raises(DataError, match=r"de: .*sentence_breaks"):
         evaluate_xquad(tiny_model, xquad_files, tasks=["answers"])
 
 
 @pytest.mark.parametrize(
-    ("knobs", "message"),
+    ("settings", "message"),
     [
-        ({"tasks": ["answer"]}, "task 'answer' is unknown\nDid you mean 'answers'"),
-        ({"tasks": []}, "no task is chosen"),
-        ({"candidate": "both"}, "candidate 'both' is unknown"),
+        ({"tasks": ["answer"]}, "'answer'.*\nDid you mean 'answers'"),
+        ({"tasks": []}, "paragraph, sentence, answers"),
+        ({"candidate": "both"}, "candidate 'both'"),
         ({"limit": 0}, "limit is 0"),
         ({"limit": True}, "limit is True"),
         ({"batch_size": 0}, "batch_size is 0"),
     ],
 )
-def test_settings_out_of_range_are_refused(tiny_model, xquad_files, knobs, message):
+def test_settings_out_of_range_are_refused(tiny_model, xquad_files, settings, message):
     with pytest.raises(ConfigError, match=message):
-        evaluate_xquad(tiny_model, xquad_files, **knobs)
+        evaluate_xquad(tiny_model, xquad_files, **settings)
 
 
 def test_languages_without_a_common_question_are_refused(tiny_model, xquad_files):
     text = xquad_files["de"].read_text(encoding="utf-8")
     xquad_files["de"].write_text(text.replace('"id": "q', '"id": "r'), encoding="utf-8")
-    with pytest.raises(DataError, match="en and de have no question in common"):
+    with pytest.raises(DataError, match="en and de "):
         evaluate_xquad(tiny_model, xquad_files)
-    with pytest.raises(DataError, match="no questions to evaluate"):
+    with pytest.raises(DataError, match="at least one language"):
         evaluate_xquad(tiny_model, {})

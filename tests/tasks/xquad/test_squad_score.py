@@ -53,9 +53,9 @@ def test_mlqa_normalization_by_hand(language, text, normal):
 
 
 def test_what_is_not_defined_is_refused():
-    with pytest.raises(ConfigError, match="not defined for 'el', only for ar de en es hi vi zh\nUse squad"):
+    with pytest.raises(ConfigError, match=r"'el'.*ar de en es hi vi zh\n.*squad"):
         normalizer("mlqa", "el")
-    with pytest.raises(ConfigError, match="normalization 'mqla' is unknown\nDid you mean 'mlqa'"):
+    with pytest.raises(ConfigError, match=r"'mqla'.*\nDid you mean 'mlqa'"):
         normalizer("mqla", "en")
     assert normalizer("squad", "el") is normalize_squad
 

@@ -8,7 +8,6 @@ import pytest
 
 from otembed.errors import DataError
 from otembed.tasks.xnli.report import XnliReport, XnliScore
-from otembed.tasks.xnli.table import xnli_markdown
 
 
 def report(en, sw, dev, **changes):
@@ -18,7 +17,7 @@ def report(en, sw, dev, **changes):
 
 
 def test_markdown_of_one_report():
-    assert xnli_markdown(report(0.5, 0.4321, 0.6)) == (
+    assert report(0.5, 0.4321, 0.6).table().markdown() == (
         "| language | pairs | accuracy, stand-in | majority |\n| --- | ---: | ---: | ---: |\n"
         "| en | 1,000 | 50.0 | 33.3 |\n| sw | 1,000 | 43.2 | 40.0 |\n| mean | 2,000 | 46.6 |  |\n"
         "| development | 9 | 60.0 |  |\n"
@@ -27,7 +26,7 @@ def test_markdown_of_one_report():
 
 def test_markdown_of_two_reports():
     before, after = report(0.5, 0.4, 0.6), report(0.49, 0.45, 0.6, trained_languages=("sw",))
-    rows = xnli_markdown(before, after).splitlines()[2:]
+    rows = before.table(after).markdown().splitlines()[2:]
     assert rows == [
         "| en | 1,000 | 50.0→49.0 -1.0 | 33.3 |",
         "| sw (trained) | 1,000 | 40.0→45.0 +5.0 | 40.0 |",
@@ -36,10 +35,10 @@ def test_markdown_of_two_reports():
         "| development | 9 | 60.0→60.0 +0.0 |  |",
     ]
     mnli = {"mnli": True, "dev_pairs": 9}
-    assert "stand-in" not in xnli_markdown(replace(before, training=mnli), replace(after, training=mnli))
+    assert "stand-in" not in replace(before, training=mnli).table(replace(after, training=mnli)).markdown()
 
 
 def test_reports_of_different_material_are_refused():
     for change in ({"protocol": "finetune"}, {"training": {"mnli": True, "dev_pairs": 9}}, {"scores": ()}):
-        with pytest.raises(DataError, match="different material"):
-            xnli_markdown(report(0.5, 0.4, 0.6), report(0.5, 0.4, 0.6, **change))
+        with pytest.raises(DataError, match="same protocol"):
+            report(0.5, 0.4, 0.6).table(report(0.5, 0.4, 0.6, **change))

@@ -10,8 +10,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from otembed.results.plots import plot_alignment
-from otembed.tasks.word_alignment.table import CELL, alignment_map
+from otembed.tasks.word_alignment.plot import CELL, alignment_map, plot_alignment
 from otembed.words import Link, SentenceAlignment
 
 
@@ -52,6 +51,13 @@ def test_links_are_colored_where_there_is_color_and_sentences_without_words_are_
     )
     assert stream.getvalue().count("\x1b[1;32m") == 1
     assert alignment_map(sentence([], [])).plain == ""
+
+
+def test_control_characters_of_words_do_not_reach_the_terminal():
+    text = alignment_map(sentence(["a\x1b[31m"], ["b\x07"], [(0, 0)])).plain
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert "a\\x1b[31m" in text
 
 
 def test_pictures_hold_the_words_and_are_the_same_each_time(tmp_path):

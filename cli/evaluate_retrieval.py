@@ -1,0 +1,75 @@
+"""``otembed eval retrieval``: find translations among sentences."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from otembed.tasks.registry import TASKS
+
+from .completion import pair_values
+from .options import Device, Force, JsonDocument, ModelArgument, PromptName, ReportFile, named_pairs, refuse_taken
+
+HELP = """Find translations: top-1 accuracy, weighted F1 and xSIM in both directions.
+
+--pairs takes the same values as otembed train, such as en-sw=FILE.tsv or starter:en-sw@test. Row i of one language
+translates row i of the other; src is the first language of XX-YY, tgt the second.
+
+Rows with an empty side are dropped and counted on stderr; all other rows are kept. If a sentence occurs twice,
+finding the other copy is an error, as in Tatoeba and MTEB.
+"""
+
+
+def retrieval_command(
+    model: ModelArgument,
+    pairs: Annotated[
+        list[str],
+        typer.Option(
+            "--pairs",
+            metavar="XX-YY=FILE",
+            help="Sentences and translations; repeat for more pairs.",
+            autocompletion=pair_values,
+        ),
+    ],
+    k: Annotated[int, typer.Option("--k", min=1, help="Neighbors of the xSIM margin.")] = 4,
+    batch_size: Annotated[int, typer.Option(min=1, help="Maximum batch size in sentences.")] = 32,
+    prompt_name: PromptName = None,
+    prompt: Annotated[str | None, typer.Option(help="Text before every sentence, such as 'query: '.")] = None,
+    center: Annotated[bool, typer.Option("--center", help="Also score centered embeddings.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="First N rows of each pair.")] = None,
+    device: Device = None,
+    as_json: JsonDocument = False,
+    output: ReportFile = None,
+    force: Force = False,
+) -> None:
+    """Parse the options, evaluate, print."""
+    task = TASKS["retrieval"]
+    places = task.parse(named_pairs(pairs, "--pairs"), "--pairs")
+    if output is not None:
+        refuse_taken(output, force=force)
+    from .console import data_console, error_console, set_up_logging
+
+    set_up_logging(error_console())
+    from otembed.models import load_model
+    from otembed.results.table import stacked
+    from otembed.tasks.retrieval import evaluate_retrieval
+
+    texts = task.read(places, limit=limit, index_base=1)
+    report = evaluate_retrieval(
+        load_model(model, device=device),
+        texts,
+        k=k,
+        batch_size=batch_size,
+        prompt=prompt,
+        prompt_name=prompt_name,
+        centered=center,
+        show_progress_bar=sys.stderr.isatty(),
+        name=model,
+    )
+    document = report.to_json(output)
+    if as_json:
+        typer.echo(document, nl=False)
+    else:
+        data_console().print(stacked(report.tables()))

@@ -1,0 +1,98 @@
+"""The contract of a task: how its data is named, read and evaluated; imports nothing slow."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from sentence_transformers import SentenceTransformer
+
+    from otembed.tasks.report import Report
+
+
+@dataclass(frozen=True)
+class TaskOptions:
+    """Settings of an evaluation that several tasks share; a task ignores those that do not concern it.
+
+    Parameters
+    ----------
+    batch_size
+        Sentences encoded at a time.
+    centered
+        Score retrieval a second time with centered embeddings.
+    nli
+        English training pairs of an inference probe.
+    cache
+        Folder of embeddings; None keeps none.
+    """
+
+    batch_size: int = 32
+    centered: bool = False
+    nli: str | Path = "mnli"
+    cache: str | Path | None = None
+
+
+class Task(ABC):
+    """A task that models are evaluated and compared on; :data:`otembed.tasks.registry.TASKS` lists all of them.
+
+    Attributes
+    ----------
+    name
+        In ``otembed eval NAME``, in the suite of its outcomes, and as a key of ``suites`` in
+        :func:`otembed.compare`.
+    question
+        What it measures, as a heading.
+    primary_metric
+        The metric that decides a comparison; the first one found where a model lacks it.
+    option, key, metavar, help
+        Its option of ``otembed compare``, what the part before ``=`` names, the form and the help of its value.
+    parallel
+        ``words`` or ``sentences`` where data maps a name to parallel source and target rows; else None.
+    """
+
+    name: ClassVar[str]
+    question: ClassVar[str]
+    primary_metric: ClassVar[str]
+    option: ClassVar[str]
+    key: ClassVar[str]
+    metavar: ClassVar[str]
+    help: ClassVar[str]
+    parallel: ClassVar[Literal["words", "sentences"] | None] = None
+
+    @abstractmethod
+    def parse(self, places: Mapping[str, str], option: str) -> dict[str, Any]:
+        """Check name to place, as given to ``option``, before anything slow is imported.
+
+        Raises
+        ------
+        ConfigError, DataError
+            A place is malformed or does not exist.
+        """
+
+    def check(self, options: TaskOptions) -> None:  # noqa: B027  # most tasks have nothing to check
+        """Refuse options that cannot work, before anything slow is imported; used where the task has data."""
+
+    @abstractmethod
+    def read(self, places: Mapping[str, Any], *, limit: int | None, index_base: Literal[0, 1]) -> dict[str, Any]:
+        """Read what :meth:`parse` returned into the data of :meth:`evaluate`.
+
+        Parameters
+        ----------
+        places
+            Name to checked place.
+        limit
+            First rows of parallel text; None for all.
+        index_base
+            Whether gold links count words from 0 or 1.
+        """
+
+    @abstractmethod
+    def evaluate(
+        self, model: SentenceTransformer, data: Mapping[str, Any], options: TaskOptions
+    ) -> tuple[Report, ...]:
+        """Evaluate a model on name to data; the outcomes of the reports have the suite :attr:`name`."""

@@ -1,0 +1,27 @@
+"""The base of the results of a task: per-example outcomes and tables; torch-free."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Self
+
+from otembed.results import Outcomes, Result, Table, read_outcomes
+
+
+class Report(Result, ABC):
+    """Base of the results of a task: ``outcomes`` holds what each example contributed, for comparisons."""
+
+    outcomes: tuple[Outcomes, ...]
+
+    @abstractmethod
+    def table(self) -> Table:
+        """Return the figures as one table."""
+
+    def tables(self) -> tuple[Table, ...]:
+        """Return every table of the report; just :meth:`table` unless a task has several."""
+        return (self.table(),)
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> Self:
+        """Build the report and its outcomes from the output of :meth:`to_dict`."""
+        return super().from_dict({**document, "outcomes": read_outcomes(document)})

@@ -1,0 +1,46 @@
+"""Question retrieval as a task; torch is imported when a model is evaluated."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from otembed.tasks.base import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sentence_transformers import SentenceTransformer
+
+    from otembed.data import Place
+    from otembed.tasks.base import TaskOptions
+    from otembed.tasks.xquad.report import QuestionReport
+
+
+class XquadTask(Task):
+    """Data maps a language to its questions, as :func:`otembed.evaluate_xquad` takes them; scored by retrieval."""
+
+    name = "xquad"
+    question = "XQuAD: is the answer found in the paragraph?"
+    primary_metric = "f1"
+    option, key, metavar = "--xquad", "language", "XX=FILE"
+    help = "Retrieval with questions of a language; repeat."
+
+    def parse(self, places: Mapping[str, str], option: str) -> dict[str, Place]:
+        """Parse each place of questions."""
+        from otembed.tasks.xquad.files import parse_question_places
+
+        return parse_question_places([f"{language}={place}" for language, place in places.items()], option)
+
+    def read(
+        self, places: Mapping[str, Place], *, limit: int | None = None, index_base: Literal[0, 1] = 1
+    ) -> dict[str, Any]:
+        """Return the places: the evaluation reads them."""
+        return dict(places)
+
+    def evaluate(
+        self, model: SentenceTransformer, data: Mapping[str, Any], options: TaskOptions
+    ) -> tuple[QuestionReport, ...]:
+        """Evaluate all languages in one report."""
+        from otembed.tasks.xquad.retrieval import evaluate_xquad
+
+        return (evaluate_xquad(model, data, batch_size=options.batch_size, cache=options.cache),)

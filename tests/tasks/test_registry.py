@@ -1,0 +1,63 @@
+"""Every task keeps the contract of a task: checked before anything slow, evaluated into reports with a table."""
+
+from __future__ import annotations
+
+import pytest
+
+from otembed.errors import ConfigError, DataError
+from otembed.results import Table
+from otembed.tasks.base import TaskOptions
+from otembed.tasks.registry import TASKS
+from otembed.tasks.report import Report
+from otembed.tasks.word_alignment.gold import GoldSentence
+
+SOURCE = ["the cat sat on the mat", "the dog slept in the house", "a dog sat in the house"]
+TARGET = ["die Katze saß auf der Matte", "der Hund schlief im Haus", "ein Hund saß im Haus"]
+WORDS = tuple([text.split() for text in side] for side in (SOURCE, TARGET))
+GOLD = [GoldSentence(frozenset({(0, 0)}), frozenset({(0, 0), (1, 1)}))] * len(SOURCE)
+
+
+def data_of(name, xquad_files, tmp_path):
+    if name == "xnli":
+        path = tmp_path / "nli.tsv"
+        labels = ("entailment", "neutral", "contradiction")
+        rows = [f"the cat {row}\tthe dog {row % 3}\t{labels[row % 3]}\n" for row in range(60)]
+        path.write_text("premise\thypothesis\tlabel\n" + "".join(rows))
+        return {"de": path}, TaskOptions(nli=path)
+    data = {
+        "retrieval": {"en-de": (SOURCE, TARGET)},
+        "mining": {"en-de": (SOURCE, TARGET, {(1, 1), (2, 2)})},
+        "alignment": {"ende": (*WORDS, GOLD)},
+        "xquad": xquad_files,
+    }
+    return data[name], TaskOptions()
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_evaluates_into_reports_with_outcomes_and_tables(name, tiny_model, xquad_files, tmp_path):
+    task = TASKS[name]
+    data, options = data_of(name, xquad_files, tmp_path)
+    reports = task.evaluate(tiny_model, data, options)
+    assert reports
+    for report in reports:
+        assert isinstance(report, Report)
+        assert {each.suite for each in report.outcomes} == {name}
+        assert isinstance(report.table(), Table)
+        assert all(table.rows for table in report.tables())
+        assert type(report).from_json(report.to_json()) == report
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_bad_place_is_refused_with_the_option(name):
+    task = TASKS[name]
+    with pytest.raises((ConfigError, DataError)) as caught:
+        task.parse({"not a code!": ""}, task.option)
+    assert task.option in str(caught.value) or "not a code!" in str(caught.value)
+
+
+def test_options_differ_and_every_task_has_a_command():
+    from otembed.cli.evaluate import app
+
+    assert len({task.option for task in TASKS.values()}) == len(TASKS)
+    assert [command.name for command in app.registered_commands] == list(TASKS)
+    assert {task.parallel for task in TASKS.values()} == {None, "sentences", "words"}

@@ -1,0 +1,79 @@
+"""The benchmark script that sets two reports of one task side by side."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+
+from otembed.tasks.xnli.report import XnliReport, XnliScore
+from otembed.tasks.xquad.report import AnswerScores, QuestionReport, QuestionScores, SpanReport, SpanScores
+
+ACCURACY = {("en", "en"): 0.9, ("en", "ar"): 0.5, ("ar", "en"): 0.4, ("ar", "ar"): 0.7}
+
+
+def retrieval(**changes):
+    cells = tuple(QuestionScores("paragraph", *pair, 10, 20, x, x / 2, x / 3, 1.0) for pair, x in ACCURACY.items())
+    answers = tuple(
+        AnswerScores(code, 10, 40, share, share / 2, {"en": 1.0, "ar": 0.0}, {"en": 0.75, "ar": 0.25})
+        for code, share in (("en", 0.6), ("ar", 0.2))
+    )
+    settings = {"query_prompt": "query: ", "passage_prompt": "", "candidate": "sentence", "max_seq_length": 64}
+    numbers = {"limit": None, "encoding_seconds": 99.0, "scoring_seconds": 1.0}
+    values = {"scores": cells} | settings | numbers | changes
+    return QuestionReport("m|n", {"en": "a", "ar": "b"}, answers=answers, **values)
+
+
+def spans(name="m", shift=0.0, **changes):
+    scores = (SpanScores("en", 10, 0.5 + shift, 0.25, 12, 0), SpanScores("ar", 10, 0.25, 0.125, 12, 1))
+    settings = {"normalization": "squad", "batch_size": 4, "learning_rate": 3e-5, "max_length": 48}
+    values = {"training_data": "stand-in: x.json", "training_questions": 1234, "training_windows": 2000}
+    values |= {"data": {"en": "a", "ar": "b"}, "limit": 10, "steps": 60, "losses": {}}
+    values |= {"training_seconds": 1.0, "prediction_seconds": 1.0}
+    return SpanReport(model=name, scores=scores, settings=settings, **(values | changes))
+
+
+@pytest.fixture(scope="module")
+def script():
+    place = Path(__file__).parents[2] / "benchmarks" / "transfer.py"
+    specification = spec_from_file_location("transfer", place)
+    module = module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def test_retrieval_before_and_after(script):
+    means, matrix, answers = script.tables(retrieval().to_dict(), retrieval().to_dict())
+    assert "| paragraph, across languages | 45.0 | 45.0 | +0.0 |" in means
+    assert "| en | 90.0 → 90.0 | 50.0 → 50.0 |" in matrix
+    assert "| ar | 20.0 | 20.0 | +0.0 | 25.0 | 25.0 |" in answers
+
+
+def test_spans_before_and_after(script):
+    (table,) = script.tables(spans().to_dict(), spans("n", 0.1).to_dict())
+    assert "| en | 10 | 50.0 | 60.0 | +10.0 | 25.0 | 25.0 | +0.0 |" in table
+    assert "| mean | 20 | 37.5 | 42.5 | +5.0 | 18.8 | 18.8 | +0.0 |" in table
+
+
+def test_inference_before_and_after(script):
+    before, after = (
+        XnliReport("m", "probe", (XnliScore("sw", 9, share, 0.4),), 0.5, {"dev_pairs": 9}, {}, 1.0).to_dict()
+        for share in (0.5, 0.6)
+    )
+    (table,) = script.tables(before, after)
+    assert "| sw | 9 | 50.0→60.0 +10.0 | 40.0 |" in table
+
+
+def test_reports_are_stored_without_outcomes_and_folders(script, tmp_path, monkeypatch, capsys):
+    document = {"model": "a/b", "data": {"en": "/c/d.json"}, "losses": [1.5], "outcomes": [1]}
+    assert script.stored(document) == {"model": "b", "data": {"en": "d.json"}, "losses": [1.5]}
+    places = [spans(name).to_json(tmp_path / f"{name}.json") and tmp_path / f"{name}.json" for name in "mn"]
+    arguments = ["transfer.py", *map(str, places), "--store", str(tmp_path / "kept"), "--called", "trained"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    script.main()
+    assert "| mean | 20 |" in capsys.readouterr().out
+    assert json.loads((tmp_path / "kept_after.json").read_text())["model"] == "trained"
+    assert "outcomes" not in json.loads((tmp_path / "kept_before.json").read_text())
