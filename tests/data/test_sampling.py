@@ -96,5 +96,5 @@ def test_wrong_requests(dataset, n, seed, message):
 
 
 def test_empty_dataset():
-    with pytest.raises(ConfigError, match="5 rows .*0"):
+    with pytest.raises(ConfigError, match=r"5 rows .*0"):
         resample(datasets.Dataset.from_dict({"source": []}), 5, seed=0)
