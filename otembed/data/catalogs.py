@@ -275,7 +275,7 @@ def _mo_entries(content: bytes, path: Path) -> list[_Entry]:
         raise _not_mo("its strings overlap", path)
     raw = [tuple(content[start : start + length] for length, start in pair) for pair in places]
     header = next((translation for message, translation in raw if not message), b"")
-    charset = re.search(rb"charset=([^\s;]+)", header)
+    charset = re.search(rb"charset=([A-Za-z0-9._:-]+)", header)
     entries: list[_Entry] = []
     for message, translation in raw:
         # The header has no number.
@@ -283,7 +283,7 @@ def _mo_entries(content: bytes, path: Path) -> list[_Entry]:
         try:
             encoding = charset[1].decode("ascii") if charset else "utf-8"
             text, translated = message.decode(encoding), translation.decode(encoding)
-        except (LookupError, UnicodeError) as error:
+        except (LookupError, ValueError) as error:
             raise _not_mo(f"entry {number}: {error}", path) from error
         context, separator, text = text.rpartition("\x04")
         singular, *plural = text.split("\0")

@@ -102,15 +102,17 @@ def _format(spec: PairSpec) -> Format:
 def _read_records(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
     where, place = spec.where, spec.place
     is_table = place.hub is None and record_format(place) in TABLES
-    named = not is_table
+    named, first_line = not is_table, 0
     columns: dict[str, str] = {}
 
     def header(fields: list[str], line: int) -> bool:
-        nonlocal named
-        named = _has_header(spec, fields, line)
+        nonlocal named, first_line
+        named, first_line = _has_header(spec, fields, line), line
         return named
 
     def choose(names: list[str], line: int | None) -> dict[str, str]:
+        # The names of a table's columns are in its first line, not in that of the first record.
+        line = first_line if is_table else line
         by_number = is_table and (_by_number(spec) or not named)
         sides = _numbered(names, spec, line) if by_number else find_columns(names, spec, line)
         columns.update(source=sides[0], target=sides[1])

@@ -50,8 +50,13 @@ def read_tmx(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
         for variant in unit.findall("{*}tuv"):
             variants.setdefault(_language(variant), []).append(variant)
         languages.update(variants)
-        sides = [match_languages(code, variants) for code in (spec.source_language, spec.target_language)]
-        if not all(sides) or sides[0] == sides[1]:
+        source, target = (match_languages(code, variants) for code in (spec.source_language, spec.target_language))
+        # en-en_GB: a variant in en_GB is not read as en too.
+        sides = [
+            [tag for tag in side if tag not in other or len(side) < len(other)]
+            for side, other in ((source, target), (target, source))
+        ]
+        if not all(sides):
             counts.drop("missing_language", line)
             continue
         found = True

@@ -290,7 +290,7 @@ def test_class_names_are_read_from_a_parquet_file_of_datasets(tmp_path):
 
 
 EN, SW = ["Yes", "No", None], ["Ndiyo", "Hapana", "x"]
-EXPECTED = [("Yes", "Ndiyo", 1), ("No", "Hapana", 2), ("", "x", 3)]
+SAVED_ROWS = [("Yes", "Ndiyo", 1), ("No", "Hapana", 2), ("", "x", 3)]
 
 
 @pytest.fixture
@@ -308,12 +308,12 @@ def table(**columns):
 
 @pytest.mark.parametrize("names", [("en", "sw"), ("source", "target"), ("sentence1", "sentence2")])
 def test_saved_dataset(saved, read, names):
-    assert read(saved(table(id=[1, 2, 3], **dict(zip(names, (EN, SW), strict=True))))) == EXPECTED
+    assert read(saved(table(id=[1, 2, 3], **dict(zip(names, (EN, SW), strict=True))))) == SAVED_ROWS
 
 
 def test_saved_dataset_with_chosen_columns(saved, read, refused):
     folder = saved(table(eng=EN, swh=SW))
-    assert read(f"{folder}?source=eng&target=swh") == EXPECTED
+    assert read(f"{folder}?source=eng&target=swh") == SAVED_ROWS
     assert "eng, swh" in refused(folder).message
     error = refused(f"{folder}?source=eng&target=swa")
     assert ("'swa'" in error.message, "'swh'" in error.hint) == (True, True)
@@ -321,12 +321,12 @@ def test_saved_dataset_with_chosen_columns(saved, read, refused):
 
 def test_saved_translation_set(saved, read):
     rows = [{"en": a, "sw": b} for a, b in zip(EN, SW, strict=True)]
-    assert read(saved(table(translation=rows))) == EXPECTED
+    assert read(saved(table(translation=rows))) == SAVED_ROWS
 
 
 def test_saved_dictionary(saved, read, refused):
     folder = saved(datasets.DatasetDict(train=table(en=EN, sw=SW), validation=table(en=["a"], sw=["b"])))
-    assert read(folder) == EXPECTED
+    assert read(folder) == SAVED_ROWS
     assert read(f"{folder}?split=validation") == [("a", "b", 1)]
     error = refused(f"{folder}?split=test")
     assert ("'test'" in error.message, "?split=: train, validation" in error.hint) == (True, True)

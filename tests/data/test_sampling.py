@@ -50,12 +50,12 @@ def test_temperature_1_is_proportional_and_infinity_uniform(sizes):
 
 @pytest.mark.parametrize("temperature", [0.5, 0, -1, math.nan, "2", True])
 def test_wrong_temperature(temperature):
-    with pytest.raises(ConfigError, match="temperature is"):
+    with pytest.raises(ConfigError, match="temperature"):
         temperature_sizes({"a": 1}, temperature)
 
 
 def test_a_pair_without_text():
-    with pytest.raises(ConfigError, match="en-sw has 0 sentence pairs"):
+    with pytest.raises(ConfigError, match="en-sw"):
         temperature_sizes({"en-sw": 0, "en-ar": 3}, 2)
 
 
@@ -89,12 +89,12 @@ def test_the_same_size_is_the_same_dataset(dataset):
     assert resample(dataset, 10, seed=1) is dataset
 
 
-@pytest.mark.parametrize(("n", "seed", "message"), [(0, 0, "cannot take 0 rows of 10"), (3, -1, "seed is -1")])
+@pytest.mark.parametrize(("n", "seed", "message"), [(0, 0, "0 rows .*10"), (3, -1, "-1")])
 def test_wrong_requests(dataset, n, seed, message):
     with pytest.raises(ConfigError, match=message):
         resample(dataset, n, seed)
 
 
 def test_empty_dataset():
-    with pytest.raises(ConfigError, match="cannot take 5 rows of 0"):
+    with pytest.raises(ConfigError, match=r"5 rows .*0"):
         resample(datasets.Dataset.from_dict({"source": []}), 5, seed=0)

@@ -41,6 +41,7 @@ def test_units(write, read, ending):
         ("sr_Latn-en", {"sr": "x", "sr_Latn_RS": "a", "en": "b"}, ("a", "b")),
         ("zh-en", {"zh_TW": "x", "zh_CN": "a", "en": "b"}, ("a", "b")),
         ("en_US-en_GB", {"en_US": "a", "en_GB": "b"}, ("a", "b")),
+        ("en-en_GB", {"en_GB": "b", "en_US": "a"}, ("a", "b")),
     ],
 )
 def test_language_tags(write, read, key, tags, expected):
@@ -70,6 +71,10 @@ def test_units_without_a_language_are_counted(write, read, counts):
     assert read(write("x.tmx", text), counts=counts) == [("a", "b", 4)]
     assert counts.dropped == {"missing_language": 3}
     assert counts.examples == {"missing_language": [3, 5, 6]}
+
+
+def test_one_variant_does_not_stand_for_both_languages(write, refused):
+    assert isinstance(refused(write("x.tmx", HEAD + unit(en_US="a") + TAIL), "en-en_GB"), DataError)
 
 
 def test_a_unit_without_text_gives_an_empty_side(write, read):
