@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO_RUN ?= runs/demo
+# Number of test processes; 0 runs the tests in one process, where a debugger works.
+WORKERS ?= auto
+PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo docs test test-fast lint format types check clean
@@ -10,35 +13,38 @@ DEMO_RUN ?= runs/demo
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
+INSTALL = $(PYTHON) -m venv $(VENV) && \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
+
 $(VENV)/.user: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[offline]"
+	$(INSTALL) ".[offline]"
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.user
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
-	@touch $@
+# The packages of .dev include those of .user.
+$(VENV)/.dev: pyproject.toml constraints.txt
+	$(INSTALL) ".[dev]"
+	@touch $(VENV)/.user $@
 
 install: $(VENV)/.user ## Set up .venv with otembed and its offline encoder
 
-demo: $(VENV)/.user ## Train on the starter text and show retrieval before and after (under ten minutes on 2 cores)
+demo: $(VENV)/.user ## Train on the starter text and show retrieval before and after (less than ten minutes on 2 cores)
 	$(BIN)/otembed train --preset starter --output $(DEMO_RUN) --overwrite
 
-docs: $(VENV)/.user ## Write docs/cli.md from the help of every command
+docs: $(VENV)/.user ## Write docs/cli.md from the help texts of all commands
 	$(BIN)/python -m otembed.cli.reference > docs/cli.md.new
 	mv docs/cli.md.new docs/cli.md
 
-test: $(VENV)/.dev ## Run every default test
-	$(BIN)/pytest
+test: $(VENV)/.dev ## Run all tests
+	$(PYTEST)
 
-test-fast: $(VENV)/.dev ## Run the tests without the slow ones
-	$(BIN)/pytest -m "not slow"
+test-fast: $(VENV)/.dev ## Run the tests that are not marked slow
+	$(PYTEST) -m "not slow"
 
 lint: $(VENV)/.dev ## Check style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: $(VENV)/.dev ## Mend style
+format: $(VENV)/.dev ## Fix style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -49,5 +55,5 @@ types: $(VENV)/.dev ## Check types
 
 check: lint types test ## Lint, types and tests
 
-clean: ## Remove .venv and caches; runs stay
+clean: ## Remove .venv, build outputs and caches; keep runs
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build dist

@@ -93,7 +93,7 @@ def named(values: list[str]) -> dict[str, str]:
 
 def sentences(name: str, value: str, limit: int) -> tuple[list[str], list[str]]:
     """Both sides of a held-out pair, in the order in which the pair names its languages."""
-    text = load_pairs(parse_pair_spec(name, value), PairChecks.off(), limit, pivot=None)
+    text = load_pairs(parse_pair_spec(name, value), PairChecks.off(), limit)
     return list(text.dataset["source"]), list(text.dataset["target"])
 
 
@@ -155,9 +155,7 @@ def train(options: argparse.Namespace, name: str, seed: int) -> tuple[SentenceTr
     model = otembed.load_model(options.model, max_seq_length=options.max_seq_length)
     freeze(model, ("embeddings",))
     datasets: dict[str, Dataset] = {
-        pair: load_pairs(parse_pair_spec(pair, place), PairChecks(), options.limit).dataset.select_columns(
-            ["source", "target"]
-        )
+        pair: load_pairs(parse_pair_spec(pair, place), PairChecks(), options.limit).with_pivot("en").dataset
         for pair, place in named(options.pairs).items()
     }
     with tempfile.TemporaryDirectory() as folder:

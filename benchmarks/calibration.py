@@ -17,7 +17,6 @@ import re
 import sys
 import tempfile
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +31,12 @@ from otembed.embeddings.vectors import array_vectors
 from otembed.errors import DataError
 from otembed.mining.calibration.calibrate import calibrate
 from otembed.mining.calibration.mixture import Planted
-from otembed.mining.calibration.planting import Seeds, mined_sides, plant
+from otembed.mining.calibration.planting import mined_sides, plant
 from otembed.mining.pairing.pairing import pair_up
 from otembed.mining.search.exact import exact_neighbors
-from otembed.mining.search.sides import scan
+from otembed.mining.side import Side
 from otembed.results import write_text
+from otembed.runtime.executors import LocalExecutor
 from otembed.training.environment import environment
 
 Floats = NDArray[np.float32]
@@ -123,14 +123,14 @@ def parted(x: Floats, y: Floats, translations: int, orphans: int, pool: int, see
 def mine(collection: Collection) -> tuple[NDArray[np.float64], NDArray[np.bool_], Planted]:
     """Scores of the mined pairs, which of them are right, and what became of every development pair."""
     x, y, translations, known = collection
-    left, right = (replace(scan(array_vectors(each, "rows"))[0], centered=True) for each in (x, y))
-    found = exact_neighbors(left, right, CONFIG.k, workers=1)
+    left, right = (Side(None, array_vectors(each, "rows")).scanned().centered() for each in (x, y))
+    found = exact_neighbors(left.rows, right.rows, CONFIG.k, executor=LocalExecutor(1))
     pairs, _ = pair_up(*found, CONFIG)
-    seeds = [
-        Seeds(replace(side, vectors=array_vectors(rows, "seeds")), None)
+    first, second = (
+        Side(None, array_vectors(rows, "known pairs")).scanned().centered(side.rows.mean)
         for side, rows in zip((left, right), known, strict=True)
-    ]
-    planted = plant(*mined_sides(pairs, (left, right), found, (None, None)), (seeds[0], seeds[1]), CONFIG)
+    )
+    planted = plant(*mined_sides(pairs, (left, right), found), (first, second), CONFIG)
     return pairs.score, (pairs.source == pairs.target) & (pairs.source < translations), planted
 
 

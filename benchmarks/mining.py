@@ -33,11 +33,12 @@ import otembed
 from otembed.config.mining import DEFAULT_THRESHOLDS
 from otembed.embeddings.embed import embed_lines
 from otembed.embeddings.lines import read_side
+from otembed.embeddings.rows import scan
 from otembed.embeddings.vectors import open_vectors
 from otembed.mining.search.approximate import METHODS, approximate_neighbors
 from otembed.mining.search.exact import exact_neighbors
-from otembed.mining.search.sides import scan
 from otembed.results import write_text
+from otembed.runtime.executors import LocalExecutor
 from otembed.tasks.mining import mining_scores
 from otembed.training.environment import environment
 
@@ -92,7 +93,7 @@ def two_searches(x: Floats, y: Floats) -> tuple[Any, Any]:
 def one_pass(files: tuple[Path, Path], *, centered: bool = True) -> tuple[Any, Any]:
     """Otembed's search from files: check, sum and hash the rows, center them, find neighbors both ways."""
     source, target = (replace(scan(open_vectors(each))[0], centered=centered) for each in files)
-    return exact_neighbors(source, target, K, workers=1)
+    return exact_neighbors(source, target, K, executor=LocalExecutor(1))
 
 
 def product_alone(x: Floats, y: Floats) -> None:
@@ -139,7 +140,7 @@ def index_recall(rows: int, repeats: int, folder: Path) -> dict[str, Any]:
     files = save(*planted(rows)[:2], folder)
     source, target = (replace(scan(open_vectors(each))[0], centered=True) for each in files)
     started = time.process_time()
-    exact_neighbors(source, target, K, workers=1)
+    exact_neighbors(source, target, K, executor=LocalExecutor(1))
     exact = time.process_time() - started
     found: dict[str, Any] = {}
     for method in METHODS:
@@ -416,12 +417,10 @@ def table(document: dict[str, Any]) -> str:
         f"{document['goals']['memory_mb']} |"
         for each in document["memory"]
     ]
-    lines += ["", "| index, recall (CPU time, exact = 1) | hnsw | ivf | pq |", "| --- | ---: | ---: | ---: |"]
+    lines += ["", "| index, recall (CPU time, exact = 1) | hnsw | pq |", "| --- | ---: | ---: |"]
     lines += [
         f"| {each['rows']:,} lines a side | "
-        + " | ".join(
-            f"{each[method]['recall']:.3f} ({each[method]['cost']:.2f})" for method in ("hnsw", "ivf", "pq")
-        )
+        + " | ".join(f"{each[method]['recall']:.3f} ({each[method]['cost']:.2f})" for method in METHODS)
         + " |"
         for each in document["indexes"]
     ]

@@ -100,7 +100,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 def sentences(name: str, value: str, limit: int) -> tuple[list[str], list[str]]:
     """Both sides of a held-out pair, in the order in which the pair names its languages."""
-    text = load_pairs(parse_pair_spec(name, value), PairChecks.off(), limit, pivot=None)
+    text = load_pairs(parse_pair_spec(name, value), PairChecks.off(), limit)
     return list(text.dataset["source"]), list(text.dataset["target"])
 
 

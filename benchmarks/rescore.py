@@ -31,14 +31,15 @@ from otembed.config.mining import Margin, MiningConfig
 from otembed.embeddings.embed import embed_lines
 from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.embeddings.lines import Lines, read_side
+from otembed.embeddings.rows import UnitRows, scan
 from otembed.mining.pairing.margin import margin_scores, mean_similarity
 from otembed.mining.pairing.pairing import pair_up
 from otembed.mining.rescoring.rescore import mix, rescore
 from otembed.mining.rescoring.words import WordSide, WordStore, center_words
 from otembed.mining.search.exact import exact_neighbors
 from otembed.mining.search.neighbors import Neighbors
-from otembed.mining.search.sides import Side, scan
 from otembed.results import write_text
+from otembed.runtime.executors import LocalExecutor
 from otembed.tasks.mining import mining_scores
 from otembed.training.environment import environment
 from otembed.words.vectors import WordEncoder
@@ -68,7 +69,7 @@ class Bitext(NamedTuple):
 class Encoded(NamedTuple):
     """Both sides of a bitext under one model: sentence vectors, and words by layer."""
 
-    sides: tuple[Side, Side]
+    sides: tuple[UnitRows, UnitRows]
     words: dict[str, tuple[WordSide, WordSide]]
 
 
@@ -130,7 +131,7 @@ def _store(lines: Lines, encoder: WordEncoder, fingerprint: str, layer: int, cac
 def some_words(words: WordSide, lines: Ids) -> WordSide:
     """Words of some lines, in ascending order, with their own mean."""
     places = [np.arange(words.bounds[line], words.bounds[line + 1]) for line in lines]
-    side, _ = scan(words.side.vectors.choose(np.concatenate(places)))
+    side, _ = scan(words.rows.vectors.choose(np.concatenate(places)))
     return WordSide(side, np.concatenate([[0], np.cumsum(words.lengths(lines))]))
 
 
@@ -163,7 +164,7 @@ def draw(encoded: Encoded, rows: Ids, seed: int, *, center: bool = True, layers:
         replace(scan(side.vectors.choose(each))[0], centered=center)
         for side, each in zip(encoded.sides, (left, right), strict=True)
     )
-    found = exact_neighbors(source, target, DEFAULTS.k, workers=1)
+    found = exact_neighbors(source, target, DEFAULTS.k, executor=LocalExecutor(1))
     words = {}
     for layer in layers:
         x, y = (some_words(side, each) for side, each in zip(encoded.words[layer], (left, right), strict=True))
@@ -278,7 +279,7 @@ def cost(bitext: Bitext, model: Any) -> dict[str, float]:
         marks.append(time.process_time())
         left, right = (_store(each, encoder, fingerprint, middle(encoder), cache).fill() for each in lines)
         marks.append(time.process_time())
-        found = exact_neighbors(sides[0], sides[1], DEFAULTS.k, workers=1)
+        found = exact_neighbors(sides[0], sides[1], DEFAULTS.k, executor=LocalExecutor(1))
         marks.append(time.process_time())
         rescore(*found, center_words(left, right, center=True), weight=1.0, epsilon=DEFAULTS.rescore_epsilon)
         marks.append(time.process_time())

@@ -12,7 +12,7 @@ from otembed.errors import ConfigError
 from .options import Device, JsonDocument, ModelArgument, ReportFile, check_choice, refuse_taken
 
 if TYPE_CHECKING:
-    from otembed.tasks.xquad.files import QuestionPlace
+    from otembed.data import Place
 
 HELP = """Questions of XQuAD and XQuAD-R in several languages.
 
@@ -174,7 +174,7 @@ def xquad_command(
 
 def _retrieval(
     model: str,
-    places: dict[str, QuestionPlace],
+    places: dict[str, Place],
     device: str | None,
     max_seq_length: int | None,
     plot: Path | None,
@@ -198,7 +198,7 @@ def _retrieval(
 def _span(
     model: str,
     train: str,
-    places: dict[str, QuestionPlace],
+    places: dict[str, Place],
     device: str | None,
     config: Any,
     chosen: dict[str, Any],
@@ -217,7 +217,7 @@ def _span(
     return report, [span_table(report), span_caption(report)]
 
 
-def _read(place: QuestionPlace, *, unique_ids: bool = True) -> Any:
+def _read(place: Place, *, unique_ids: bool = True) -> Any:
     """Read questions before a model is loaded, and say what was mended or odd."""
     from otembed.tasks.xquad.files import read_questions
 

@@ -14,10 +14,9 @@ from .options import named_pairs
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from otembed.data import PairSpec
+    from otembed.data import PairSpec, Place
     from otembed.tasks.mining.evaluate import Gold
     from otembed.tasks.word_alignment import GoldSet
-    from otembed.tasks.xquad.files import QuestionPlace
 
 
 def pair_specs(pairs: list[str]) -> dict[str, PairSpec]:
@@ -35,8 +34,7 @@ def parallel_texts(specs: Mapping[str, PairSpec], limit: int | None) -> dict[str
 def _sentences(spec: PairSpec, limit: int | None) -> tuple[list[str], list[str]]:
     from otembed.data import PairChecks, load_pairs
 
-    # No pivot: the report names pairs as the user does, so its source must be the first language named.
-    text = load_pairs(spec, PairChecks.off(), limit, pivot=None)
+    text = load_pairs(spec, PairChecks.off(), limit)
     if text.counts.dropped:
         typer.echo(f"{text.pair}: {text.counts.summary()}", err=True)
     return list(text.dataset["source"]), list(text.dataset["target"])
@@ -122,7 +120,7 @@ def check_nli_training(*places: str | None) -> None:
         check_nli_place(place, "en")
 
 
-def question_places(values: list[str]) -> dict[str, QuestionPlace]:
+def question_places(values: list[str]) -> dict[str, Place]:
     """Return language to the file of its questions."""
     if not values:
         return {}

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers share the cores among them, and so do the processes that their tests start.
+    cores = (os.process_cpu_count if hasattr(os, "process_cpu_count") else os.cpu_count)() or 1
+    os.environ["OMP_NUM_THREADS"] = str(max(1, cores // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])))
+
 import bz2
+import copy
+import functools
+import gc
 import gzip
 import json
 import lzma
-import os
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +24,7 @@ import numpy as np
 import pytest
 import torch
 import zstandard
+from jinja2 import Environment
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
@@ -25,7 +36,10 @@ from otembed.errors import OtembedError
 from otembed.tasks.xnli.formats import LABELS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from types import ModuleType
+
+ROOT = Path(__file__).parent.parent
 
 SPECIALS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 """Ids 0 to 4, in the order of XLM-R."""
@@ -43,6 +57,25 @@ WORDS = sorted(set(TEXT.split()))
 CHARACTERS = sorted(set(TEXT.replace(" ", "")) | set(ALPHABET))
 WHOLE_WORDS = [word for index, word in enumerate(WORDS) if index % 2 == 0 and len(word) > 1]
 """Every second word is one piece, the others fall into several: both cases occur in any sentence."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the slow tests first: the workers then finish together."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def pytest_collection_finish() -> None:
+    """Exempt the imported libraries from garbage collection, which every training run forces."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled_templates() -> Iterator[None]:
+    """Compile each Jinja template once: every saved model and checkpoint renders the same template of its card."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Environment, "compile", functools.cache(Environment.compile))
+        yield
 
 
 def unigram_tokenizer() -> Tokenizer:
@@ -119,16 +152,47 @@ def tiny_wordpiece_model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_model(tmp_path_factory.mktemp("tiny") / "wordpiece", wordpiece_tokenizer())
 
 
+def load_tiny_model(folder: Path) -> SentenceTransformer:
+    """Load a model that :func:`write_tiny_model` wrote."""
+    return SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+
+
+@pytest.fixture(scope="session")
+def loaded_tiny_model(tiny_model_path: Path) -> SentenceTransformer:
+    """The model that ``tiny_model`` copies: a copy takes a sixth of the time of a load."""
+    return load_tiny_model(tiny_model_path)
+
+
+@pytest.fixture(scope="session")
+def loaded_tiny_wordpiece_model(tiny_wordpiece_model_path: Path) -> SentenceTransformer:
+    """The model that ``tiny_wordpiece_model`` copies."""
+    return load_tiny_model(tiny_wordpiece_model_path)
+
+
 @pytest.fixture
-def tiny_model(tiny_model_path: Path) -> SentenceTransformer:
+def tiny_model(loaded_tiny_model: SentenceTransformer) -> SentenceTransformer:
     """A fresh 3-layer BERT with a Unigram ('▁') tokenizer over Latin, Cyrillic, Thai and Han characters."""
-    return SentenceTransformer(str(tiny_model_path), device="cpu", local_files_only=True)
+    return copy.deepcopy(loaded_tiny_model)
 
 
 @pytest.fixture
-def tiny_wordpiece_model(tiny_wordpiece_model_path: Path) -> SentenceTransformer:
+def tiny_wordpiece_model(loaded_tiny_wordpiece_model: SentenceTransformer) -> SentenceTransformer:
     """A fresh 3-layer BERT with a WordPiece ('##') tokenizer over the same text."""
-    return SentenceTransformer(str(tiny_wordpiece_model_path), device="cpu", local_files_only=True)
+    return copy.deepcopy(loaded_tiny_wordpiece_model)
+
+
+@pytest.fixture(scope="session")
+def benchmark_script() -> Callable[[str], ModuleType]:
+    """Import a script of ``benchmarks/`` by name."""
+
+    @functools.cache
+    def load(name: str) -> ModuleType:
+        specification = spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+        module = module_from_spec(specification)
+        specification.loader.exec_module(module)
+        return module
+
+    return load
 
 
 FACTS = {

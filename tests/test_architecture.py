@@ -31,6 +31,7 @@ ROOMS = (
     "training",
     "comparison",
     "diagnostics",
+    "__main__",
 )
 LIGHT = ("errors", "_lazy", "_version", "results", "config")
 LIGHT_FILES = ("report.py", "table.py", "tables.py", "summary.py", "card_section.py", "plot.py")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
-from importlib.util import module_from_spec, spec_from_file_location
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,24 +17,34 @@ from otembed.tasks.word_alignment import evaluate_alignment, read_gold_set
 ROOT = Path(__file__).parent.parent
 
 
-def script(name):
-    specification = spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
-    module = module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+@pytest.fixture
+def run(benchmark_script, monkeypatch, capsys) -> Callable[..., str]:
+    """Run a benchmark script in this process with the given arguments and return what it prints."""
+
+    def run(name: str, *arguments: object) -> str:
+        module = benchmark_script(name)
+        threads = torch.get_num_threads()
+        monkeypatch.setattr(sys, "argv", [module.__file__, *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            module.main()
+        finally:
+            torch.set_num_threads(threads)
+        return capsys.readouterr().out
+
+    return run
 
 
 @pytest.mark.slow
-def test_recipes_run_resume_and_render(tmp_path, tiny_model_path):
+def test_recipes_run_resume_and_render(run, tmp_path, tiny_model_path):
     output = tmp_path / "recipes.json"
-    command = [
-        sys.executable, str(ROOT / "benchmarks" / "recipes.py"), "--pairs", "en-sw=starter:en-sw", "--held-out",
-        "en-sw=starter:en-sw@test", "--held-out-limit", "16", "--model", str(tiny_model_path), "--objectives", "mnrl",
-        "--steps", "2", "--batch-size", "8", "-o", str(output), "--seeds",
+    arguments = [
+        "--pairs", "en-sw=starter:en-sw", "--held-out", "en-sw=starter:en-sw@test", "--held-out-limit", 16,
+        "--model", tiny_model_path, "--objectives", "mnrl", "--steps", 2, "--batch-size", 8, "-o", output, "--seeds",
     ]  # fmt: skip
-    subprocess.run([*command, "1"], check=True, capture_output=True)
+    run("recipes", *arguments, 1)
     first = json.loads(output.read_text())
-    table = subprocess.run([*command, "1", "2"], check=True, capture_output=True, text=True).stdout
+    table = run("recipes", *arguments, 1, 2)
     document = json.loads(output.read_text())
     assert [each["seed"] for each in document["runs"]] == [1, 2]
     assert document["runs"][0] == first["runs"][0]
@@ -44,18 +52,18 @@ def test_recipes_run_resume_and_render(tmp_path, tiny_model_path):
     assert f"| mnrl | 2 | {sum(cell) / 2:.1f}% ± " in table
 
 
-def test_gold_links_are_read_from_1_and_possible_links_hold_the_sure_ones(tmp_path):
+def test_gold_links_are_read_from_1_and_possible_links_hold_the_sure_ones(benchmark_script, tmp_path):
     (tmp_path / "text").write_text("a b ||| x y\n")
     (tmp_path / "links").write_text("1-1 2p1\n")
-    ((source, target, sure, possible),) = script("alignment_knobs").read_gold(
+    ((source, target, sure, possible),) = benchmark_script("alignment_knobs").read_gold(
         str(tmp_path / "text"), str(tmp_path / "links"), 9
     )
     assert (source, target, sure, possible) == (["a", "b"], ["x", "y"], {(0, 0)}, {(0, 0), (1, 0)})
 
 
-def test_alignment_error_rate_equals_a_count_by_hand():
+def test_alignment_error_rate_equals_a_count_by_hand(benchmark_script):
     """Links 0-0, 1-1, 2-2 are found; sure are 0-0 and 2-1, possible 1-1 as well: AER = 1 - (1 + 2) / (3 + 2)."""
-    benchmark = script("alignment_knobs")
+    benchmark = benchmark_script("alignment_knobs")
     units = torch.eye(3)[None]
     mask = torch.ones(1, 3, dtype=torch.bool)
     gold = [(["a", "b", "c"], ["x", "y", "z"], {(0, 0), (2, 1)}, {(0, 0), (2, 1), (1, 1)})]
@@ -63,10 +71,10 @@ def test_alignment_error_rate_equals_a_count_by_hand():
     assert benchmark.error_rate([((units, mask), (units, mask))], gold, knobs) == pytest.approx(1 - 3 / 5)
 
 
-def test_itermax_links_left_over_words_in_a_second_round():
+def test_itermax_links_left_over_words_in_a_second_round(benchmark_script):
     """Round 1: 0-0. Round 2: row 1 and column 1 are free, .5 against .9 * .52; row 2's best is column 1, taken by row 1."""
     similarity = np.array([[0.9, 0.2], [0.52, 0.5], [0.1, 0.3]])
-    assert script("word_alignment").itermax(similarity) == {(0, 0), (1, 1)}
+    assert benchmark_script("word_alignment").itermax(similarity) == {(0, 0), (1, 1)}
 
 
 def word_alignment_files(tmp_path):
@@ -77,16 +85,13 @@ def word_alignment_files(tmp_path):
 
 
 @pytest.mark.slow
-def test_word_alignment_is_measured_as_otembed_evaluates_it(tmp_path, tiny_model_path):
+def test_word_alignment_is_measured_as_otembed_evaluates_it(run, benchmark_script, tmp_path, tiny_model_path):
     output = tmp_path / "word_alignment.json"
     gold = word_alignment_files(tmp_path)
-    command = [
-        sys.executable, str(ROOT / "benchmarks" / "word_alignment.py"), "--smoke", "--gold", gold,
-        "--gold", gold.replace("toy", "same"), "--model", str(tiny_model_path), "-o", str(output),
-    ]  # fmt: skip
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    golds = ("--gold", gold, "--gold", gold.replace("toy", "same"))
+    printed = run("word_alignment", "--smoke", *golds, "--model", tiny_model_path, "-o", output)
     document = json.loads(output.read_text())
-    benchmark = script("word_alignment")
+    benchmark = benchmark_script("word_alignment")
     for table in (benchmark.table, benchmark.choice_table, benchmark.grid_table):
         assert table(document) in printed
     source, target, found = read_gold_set(tmp_path / "links", tmp_path / "text")
@@ -98,9 +103,9 @@ def test_word_alignment_is_measured_as_otembed_evaluates_it(tmp_path, tiny_model
     assert document["aer"][benchmark.OURS]["toy"] == document["aer"][benchmark.OURS]["same"]
 
 
-def test_word_alignment_tables_and_verdict_by_hand():
+def test_word_alignment_tables_and_verdict_by_hand(benchmark_script):
     """Two layers, two sets; the text of the first chooses layer 1, that of the second layer 2."""
-    benchmark = script("word_alignment")
+    benchmark = benchmark_script("word_alignment")
     aer = {
         benchmark.PLAIN: {"one": [0.5, 0.6], "two": [0.3, 0.4]},
         benchmark.CENTERED: {"one": [0.4, 0.5], "two": [0.3, 0.4]},
@@ -125,8 +130,8 @@ def test_word_alignment_tables_and_verdict_by_hand():
     assert "| 0.05 | 0.5 | 0.250 / 0.275 | 0.300 / 0.275 | 0.400 / 0.275 |" in benchmark.grid_table(document)
 
 
-def test_planted_bitext_is_what_it_says():
-    benchmark = script("mining")
+def test_planted_bitext_is_what_it_says(benchmark_script):
+    benchmark = benchmark_script("mining")
     x, y, gold = benchmark.planted(400, dimension=32)
     assert (x.shape, y.shape, len(gold)) == ((400, 32), (400, 32), 200)
     cosines = x @ y.T
@@ -134,9 +139,9 @@ def test_planted_bitext_is_what_it_says():
     assert cosines[pairs[:, 0], pairs[:, 1]].mean() > cosines.mean() + 0.2
 
 
-def test_the_rules_of_the_usual_miners_by_hand():
+def test_the_rules_of_the_usual_miners_by_hand(benchmark_script):
     """Two lines a side: each direction's best by ratio, then greedily one to one."""
-    benchmark = script("mining")
+    benchmark = benchmark_script("mining")
     there = np.array([[0.9, 0.6], [0.8, 0.3]]), np.array([[0, 1], [0, 1]])
     back = np.array([[0.9, 0.8], [0.6, 0.3]]), np.array([[0, 1], [0, 1]])
     pairs = benchmark.best_of_both(None, None, there, back)
@@ -146,20 +151,12 @@ def test_the_rules_of_the_usual_miners_by_hand():
 
 
 @pytest.mark.slow
-def test_mining_runs_resumes_and_renders(tmp_path):
+def test_mining_runs_resumes_and_renders(run, tmp_path):
     output = tmp_path / "mining.json"
-    command = [
-        sys.executable,
-        str(ROOT / "benchmarks" / "mining.py"),
-        "--smoke",
-        "--repeats",
-        "1",
-        "-o",
-        str(output),
-    ]
-    subprocess.run(command, check=True, capture_output=True)
+    arguments = ("--smoke", "--repeats", 1, "-o", output)
+    run("mining", *arguments)
     first = output.read_text()
-    table = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    table = run("mining", *arguments)
     assert output.read_text() == first
     document = json.loads(first)
     assert document["search"][0]["same_neighbors"] > 0.999
@@ -170,50 +167,48 @@ def test_mining_runs_resumes_and_renders(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_solver_is_measured_against_its_peers(tmp_path):
+def test_the_solver_is_measured_against_its_peers(run, benchmark_script, tmp_path):
     output = tmp_path / "transport.json"
-    command = [sys.executable, str(ROOT / "benchmarks" / "transport.py"), "--smoke", "--repeats", "1"]
-    printed = subprocess.run([*command, "-o", str(output)], check=True, capture_output=True, text=True).stdout
+    printed = run("transport", "--smoke", "--repeats", 1, "-o", output)
     document = json.loads(output.read_text())
-    assert script("transport").table(document) in printed
+    assert benchmark_script("transport").table(document) in printed
     assert all(each["met"] for each in document["accuracy"])
     assert {each["kind"] for each in document["speed"]} == {"balanced", "unbalanced", "plan gradients"}
     assert all(each["ratio"] > 0 for each in document["speed"] + document["memory"])
 
 
 @pytest.mark.slow
-def test_the_ablation_runs_shares_its_work_and_renders(tmp_path, tiny_model_path):
+def test_the_ablation_runs_shares_its_work_and_renders(
+    run, benchmark_script, monkeypatch, tmp_path, tiny_model_path
+):
     gold = word_alignment_files(tmp_path).partition("=")[2].split(",")
     paragraphs = [
         {"context": text, "qas": [{"id": text, "question": text, "answers": [{"text": text, "answer_start": 0}]}]}
         for text in ("the cat", "the dog slept")
     ]
     (tmp_path / "en.json").write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
-    command = [
-        sys.executable, str(ROOT / "benchmarks" / "ablation.py"), "--pairs", "en-sw=starter:en-sw", "--held-out",
-        "en-sw=starter:en-sw@test", "--held-out-limit", "16", "--gold", f"toy={gold[1]},{gold[0]}", "--xquad",
-        f"en={tmp_path / 'en.json'}", "--model", str(tiny_model_path), "--steps", "2", "--batch-size", "8", "--objectives",
-        "mse distillation", "linked words (L2)", "--runs", str(tmp_path / "runs"), "-o", str(tmp_path / "ablation.json"),
-    ]  # fmt: skip
     (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "linked-words-l2--1.lock").touch()  # another process has it
-    # The middle layer of the benchmark is that of the encoder it measures: the tiny one has three layers.
-    code = f"import sys; sys.argv = {command[1:]!r}; import ablation; ablation.MIDDLE = 2; ablation.main()"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "benchmarks")}
-    printed = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment
-    )
+    (tmp_path / "runs" / "linked-words-l2--1.lock").touch()  # another process trains this objective
+    # ablation.py imports baselines.py beside it; its middle layer is that of a 12-layer encoder, the tiny one has 3.
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    monkeypatch.setattr(benchmark_script("ablation"), "MIDDLE", 2)
+    printed = run(
+        "ablation", "--pairs", "en-sw=starter:en-sw", "--held-out", "en-sw=starter:en-sw@test", "--held-out-limit", 16,
+        "--gold", f"toy={gold[1]},{gold[0]}", "--xquad", f"en={tmp_path / 'en.json'}", "--model", tiny_model_path,
+        "--steps", 2, "--batch-size", 8, "--objectives", "mse distillation", "linked words (L2)",
+        "--runs", tmp_path / "runs", "-o", tmp_path / "ablation.json",
+    )  # fmt: skip
     document = json.loads((tmp_path / "ablation.json").read_text())
     assert [each["objective"] for each in document["runs"]] == ["untrained", "mse distillation"]
     trained = document["runs"][1]
     assert trained["questions"] == {"en": 1.0}
     scores = trained["retrieval"]["scores"]
     cell = 100 * scores[0]["accuracy_target_to_source"]
-    assert f"| mse distillation | 1 | {cell:.1f} | " in printed.stdout
+    assert f"| mse distillation | 1 | {cell:.1f} | " in printed
 
 
-def test_otsus_threshold_is_that_of_a_search_over_all_partings():
-    benchmark = script("calibration")
+def test_otsus_threshold_is_that_of_a_search_over_all_partings(benchmark_script):
+    benchmark = benchmark_script("calibration")
     scores = np.random.default_rng(0).normal(size=60) + np.repeat([0.0, 3.0], [40, 20])
     values = np.sort(scores)
     within = {
@@ -225,9 +220,9 @@ def test_otsus_threshold_is_that_of_a_search_over_all_partings():
 
 
 @pytest.mark.slow
-def test_rescoring_is_measured_as_otembed_mines(tmp_path, tiny_model_path):
+def test_rescoring_is_measured_as_otembed_mines(run, benchmark_script, tmp_path, tiny_model_path):
     """Figures of the default form against mine_bitext itself on the same lines."""
-    benchmark = script("rescore")
+    benchmark = benchmark_script("rescore")
     names = ["the", "cat", "dog", "house", "mat", "slept", "sat", "in", "on", "Katze", "Hund", "Haus"]
     draw = np.random.default_rng(0)
     for language in ("ara", "swh"):
@@ -236,11 +231,10 @@ def test_rescoring_is_measured_as_otembed_mines(tmp_path, tiny_model_path):
         for side, rows in ((language, lines), ("eng", turned)):
             (tmp_path / f"tatoeba.{language}-eng.{side}").write_text("\n".join(rows) + "\n")
     output = tmp_path / "rescore.json"
-    command = [
-        sys.executable, str(ROOT / "benchmarks" / "rescore.py"), "--smoke", "--tatoeba", str(tmp_path), "--model",
-        f"tiny={tiny_model_path}", "--cache", str(tmp_path / "cache"), "-o", str(output),
-    ]  # fmt: skip
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    printed = run(
+        "rescore", "--smoke", "--tatoeba", tmp_path, "--model", f"tiny={tiny_model_path}", "--cache", tmp_path / "cache",
+        "-o", output,
+    )  # fmt: skip
     document = json.loads(output.read_text())
     assert benchmark.table(document) in printed
     assert benchmark.forms_table(document) in printed
@@ -266,10 +260,9 @@ def test_rescoring_is_measured_as_otembed_mines(tmp_path, tiny_model_path):
 
 
 @pytest.mark.slow
-def test_calibration_runs_and_renders(tmp_path):
+def test_calibration_runs_and_renders(run, tmp_path):
     output = tmp_path / "calibration.json"
-    command = [sys.executable, str(ROOT / "benchmarks" / "calibration.py"), "--smoke", "-o", str(output)]
-    table = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    table = run("calibration", "--smoke", "-o", output)
     (setting,) = json.loads(output.read_text())["settings"]
     assert setting["lost"]["calibrated"] < 0.05
     assert setting["lost"]["calibrated"] < setting["lost"]["otsu"]
@@ -277,13 +270,11 @@ def test_calibration_runs_and_renders(tmp_path):
 
 
 @pytest.mark.slow
-def test_encoding_is_timed_and_rendered(tmp_path, tiny_model_path):
+def test_encoding_is_timed_and_rendered(run, benchmark_script, tmp_path, tiny_model_path):
     output = tmp_path / "encoding.json"
-    command = [sys.executable, str(ROOT / "benchmarks" / "encoding.py"), "--smoke", "--repeats", "1"]
-    command += ["--model", str(tiny_model_path), "-o", str(output)]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    printed = run("encoding", "--smoke", "--repeats", 1, "--model", tiny_model_path, "-o", output)
     document = json.loads(output.read_text())
-    benchmark = script("encoding")
+    benchmark = benchmark_script("encoding")
     assert benchmark.table(document) in printed
     assert document["same_accuracies"]
     assert document["largest_difference"] < 1e-5

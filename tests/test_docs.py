@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -23,21 +20,15 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def benchmark_script(name):
-    specification = spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
-    module = module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
-
-
 def blocks(path, language):
     return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.slow
-def test_the_readmes_python_runs(tmp_path):
+def test_the_readmes_python_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     for code in blocks(ROOT / "README.md", "python"):
-        subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
+        exec(compile(code, "README.md", "exec", dont_inherit=True), {"__name__": "__main__"})
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
@@ -112,14 +103,14 @@ def paths(tree, head=""):
         ("transport", "transport", "log.md"),
     ],
 )
-def test_tables_of_the_documents_are_rendered_from_the_measurements(script, name, place):
+def test_tables_of_the_documents_are_rendered_from_the_measurements(script, name, place, benchmark_script):
     benchmark = benchmark_script(script)
     document = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
     assert benchmark.table(document) in (ROOT / "docs" / place).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["recipes", "recipes_160", "alignment_knobs", "mining", "calibration"])
-def test_tables_of_the_log_are_rendered_from_the_measurements(name):
+def test_tables_of_the_log_are_rendered_from_the_measurements(name, benchmark_script):
     script = name.removesuffix("_160")
     benchmark = benchmark_script(script)
     document = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
@@ -128,7 +119,7 @@ def test_tables_of_the_log_are_rendered_from_the_measurements(name):
         assert benchmark.table(document, benchmark.HEADLINES) in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_tables_of_rescoring_are_rendered_from_the_measurement():
+def test_tables_of_rescoring_are_rendered_from_the_measurement(benchmark_script):
     benchmark = benchmark_script("rescore")
     document = json.loads((ROOT / "benchmarks" / "results" / "rescore.json").read_text(encoding="utf-8"))
     guide, log = ((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("mining.md", "log.md"))
@@ -137,7 +128,7 @@ def test_tables_of_rescoring_are_rendered_from_the_measurement():
     assert document["chosen"] == benchmark.chosen(document) == benchmark.DEFAULT_FORM
 
 
-def test_tables_of_word_alignment_are_rendered_from_the_measurement():
+def test_tables_of_word_alignment_are_rendered_from_the_measurement(benchmark_script):
     benchmark = benchmark_script("word_alignment")
     document = json.loads((ROOT / "benchmarks" / "results" / "word_alignment.json").read_text(encoding="utf-8"))
     guide, log = ((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("word-alignment.md", "log.md"))
@@ -149,7 +140,7 @@ def test_tables_of_word_alignment_are_rendered_from_the_measurement():
         assert f"{figure:.1f}" in guide
 
 
-def test_tables_of_the_xnli_guide_are_rendered_from_the_measurements():
+def test_tables_of_the_xnli_guide_are_rendered_from_the_measurements(benchmark_script):
     guide = (ROOT / "docs" / "xnli.md").read_text(encoding="utf-8")
     results = ROOT / "benchmarks" / "results"
     for protocol in ("probe", "finetune"):
@@ -164,7 +155,7 @@ def test_tables_of_the_xnli_guide_are_rendered_from_the_measurements():
     assert benchmark_script("encoding").table(document) in guide
 
 
-def test_tables_of_untrained_question_answering_are_rendered_from_the_measurement():
+def test_tables_of_untrained_question_answering_are_rendered_from_the_measurement(benchmark_script):
     benchmark = benchmark_script("transfer")
     place = ROOT / "benchmarks" / "results" / "xquad_retrieval_before.json"
     document = json.loads(place.read_text(encoding="utf-8"))
@@ -175,7 +166,7 @@ def test_tables_of_untrained_question_answering_are_rendered_from_the_measuremen
 
 
 @pytest.mark.parametrize("kind", ["retrieval", "context", "span"])
-def test_tables_of_question_answering_are_rendered_from_the_measurements(kind):
+def test_tables_of_question_answering_are_rendered_from_the_measurements(kind, benchmark_script):
     benchmark = benchmark_script("transfer")
     documents = [
         json.loads((ROOT / "benchmarks" / "results" / f"xquad_{kind}_{name}.json").read_text(encoding="utf-8"))

@@ -1,14 +1,16 @@
 """Parallel text in its published formats, checked line by line and streamed.
 
 ``parse_pair_spec`` names a text, ``read_pairs`` yields its rows, ``clean_pairs`` drops noise and counts it,
-``load_pairs`` does all of that and hands back a memory-mapped dataset.
+``load_pairs`` does all of that and returns a memory-mapped dataset. Below them, ``records`` reads every format.
 """
 
 from otembed.config.train import PairChecks
 from otembed.data.barred import read_barred, spaced_words
 from otembed.data.checks import clean_pairs, clean_text, text_digest
 from otembed.data.load import ParallelText, load_pairs
+from otembed.data.places import Place, parse_place
 from otembed.data.reading import read_pairs
+from otembed.data.records import records
 from otembed.data.rows import PairCounts, Row
 from otembed.data.sampling import resample, temperature_sizes
 from otembed.data.spec import PairSpec, parse_pair_spec
@@ -20,13 +22,16 @@ __all__ = [
     "PairCounts",
     "PairSpec",
     "ParallelText",
+    "Place",
     "Row",
     "clean_pairs",
     "clean_text",
     "load_pairs",
     "parse_pair_spec",
+    "parse_place",
     "read_barred",
     "read_pairs",
+    "records",
     "resample",
     "spaced_words",
     "split_held_out",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otembed.data.compression import decode_lines, read_lines, require_file
+from otembed.data.places import STDIN
 from otembed.data.rows import Row
 from otembed.errors import DataError
 
@@ -15,17 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 BARS = "|||"
-STDIN = "-"
 
 
 def read_barred(place: str | Path) -> Iterator[Row]:
-    """Yield the sentence pairs of a file, or of stdin for ``-``; either side may be empty.
+    """Yield the sentence pairs of a file, or of stdin for ``-``; a side may be empty.
 
     Raises
     ------
     DataError
-        At once if there is no such file; while reading, with file and line: text that is not UTF-8, a line without
-        ``|||`` or with two of them.
+        At once if there is no such file; while reading, with file and line: text that is not UTF-8, a line that has no
+        ``|||`` or more than one.
     """
     if str(place) == STDIN:
         return _rows(decode_lines(sys.stdin.buffer, Path("stdin")), Path("stdin"))
@@ -38,8 +38,8 @@ def _rows(lines: Iterable[tuple[int, str]], path: Path) -> Iterator[Row]:
         parts = line.split(BARS)
         if len(parts) != 2:
             raise DataError(
-                f"the line holds {len(parts) - 1} times {BARS}, not once",
-                f"Write: source {BARS} target; other formats are named with their languages, as en-sw=FILE.",
+                f"the line has {len(parts) - 1} {BARS}, not 1",
+                f"Write: source {BARS} target. Name files of other formats with their languages: en-sw=FILE.",
                 path=path,
                 line=number,
             )
@@ -47,7 +47,7 @@ def _rows(lines: Iterable[tuple[int, str]], path: Path) -> Iterator[Row]:
 
 
 def spaced_words(line: str) -> list[str]:
-    r"""Return the words of a tokenized line; only plain spaces and tabs part them.
+    r"""Return the words of a tokenized line; only plain spaces and tabs separate them.
 
     >>> spaced_words("天狗 \u3000 の ")
     ['天狗', '\u3000', 'の']

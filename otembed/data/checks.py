@@ -1,4 +1,4 @@
-"""Checks on sentence pairs: what is noise is dropped and counted by reason."""
+"""Checks on sentence pairs: noise is dropped and counted by reason."""
 
 from __future__ import annotations
 
@@ -18,23 +18,51 @@ LINE_BREAKS = re.compile(r"\s*[\n\r\v\f\x85\u2028\u2029]\s*")
 CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd\ud800-\udfff\ue000-\uf8ff\U000f0000-\U0010fffd]")
 
 SURROGATE = re.compile("[\ud800-\udfff]")
+SPACES = "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+JOINERS = "\u200c\u200d"
+# Characters that show nothing: soft hyphens, fillers, zero-width spaces, direction marks, variation selectors.
+INVISIBLE = "".join(
+    chr(code)
+    for first, last in (
+        (0x00AD, 0x00AD), (0x034F, 0x034F), (0x061C, 0x061C), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F),
+        (0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF),
+        (0xFFA0, 0xFFA0),
+    )
+    for code in range(first, last + 1)
+)  # fmt: skip
+BLANK = SPACES + INVISIBLE
+BLANKS = frozenset(BLANK)
+VIRAMA = 9  # canonical combining class
 
 
 def clean_text(text: str, *, nfc: bool = False) -> str:
     r"""Return ``text`` trimmed, with line breaks inside it as single spaces, in normal form C if asked.
 
-    >>> clean_text("  two \n lines ")
+    White space and invisible characters (zero-width spaces, direction marks, soft hyphens, ...) are trimmed at both
+    ends, so a text of nothing else is empty. A joiner after a virama stays, because it changes the letter there.
+
+    >>> clean_text("  two \n lines\u200b ")
     'two lines'
     """
     if nfc:
         text = unicodedata.normalize("NFC", text)
-    return LINE_BREAKS.sub(" ", text.strip())
+    if text and (text[0] in BLANKS or text[-1] in BLANKS):
+        whole, text = text, text.strip(BLANK)
+        if text and unicodedata.combining(text[-1]) == VIRAMA:
+            end = whole.index(text) + len(text)
+            text += whole[end : end + 1] if whole[end : end + 1] in JOINERS else ""
+    return LINE_BREAKS.sub(" ", text)
+
+
+def is_blank(text: str) -> bool:
+    """Return whether a text holds nothing but white space and invisible characters."""
+    return not text.strip(BLANK)
 
 
 def text_digest(*texts: str) -> int:
     """Return the 8-byte BLAKE2b digest of one or several texts as an integer.
 
-    Two among n different texts meet by chance with probability of about n^2 / 2^65: one in 400,000 for
+    Among n different texts, two have the same digest with a probability of about n^2 / 2^65: one in 400,000 for
     ten million.
     """
     data = "\n".join(texts).encode("utf-8", "surrogatepass")
@@ -56,15 +84,15 @@ def clean_pairs(
     checks
         The limits.
     counts
-        Filled while rows are drawn.
+        Updated while rows are drawn.
     exclude
         Digests by :func:`text_digest` of held-out sentences: a row with one of them on either side is
         dropped as ``held_out``.
 
     Notes
     -----
-    Memory: one integer (about 70 bytes with its place in the set) for each kept row while
-    ``drop_duplicates`` is on, whatever the length of the text; otherwise none.
+    Memory: one integer (about 70 bytes with its slot in the set) for each kept row while ``drop_duplicates`` is on,
+    whatever the length of the text; otherwise none.
     """
     seen: set[int] = set()
     for row in rows:

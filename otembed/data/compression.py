@@ -1,4 +1,4 @@
-"""Opening files: decompression by suffix, and every failure named with its file."""
+"""Opening files: decompression by suffix, lines, and errors that name the file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import io
 import lzma
+import re
 import zlib
 from difflib import get_close_matches
 from pathlib import Path
@@ -19,14 +20,14 @@ from otembed.errors import DataError, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-# Small, because one chunk is decompressed at once, whatever it expands to.
+# Small, because one chunk is decompressed at once, however large the result.
 CHUNK_BYTES = 1 << 12
 
 
 class ZstdFile(io.RawIOBase):
-    """A zstd file of one or more frames as raw bytes; a frame that is cut off is an error.
+    """A zstd file of one or more frames as raw bytes; a truncated frame is an error.
 
-    The stream reader of ``zstandard`` ends quietly where a cut file ends, so frames are followed here.
+    The stream reader of ``zstandard`` ends silently at the end of a truncated file, so this class follows the frames.
     """
 
     def __init__(self, path: Path) -> None:
@@ -95,7 +96,7 @@ def split_suffix(path: Path) -> tuple[str, str]:
 
 
 def require_file(path: Path) -> None:
-    """Raise a :class:`DataError` unless ``path`` exists; near names in its folder are suggested."""
+    """Raise a :class:`DataError` unless ``path`` exists; its hint suggests a similar name in the folder."""
     if path.exists():
         return
     names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
@@ -103,9 +104,9 @@ def require_file(path: Path) -> None:
     if close:
         hint = did_you_mean(path.name, close)
     elif path.parent.is_dir():
-        hint = f"There is a folder {path.parent}, but nothing of a similar name in it."
+        hint = f"The folder {path.parent} has no file with a similar name."
     else:
-        hint = f"There is no folder {path.parent} either; check the path."
+        hint = f"The folder {path.parent} does not exist either; check the path."
     raise DataError("no such file", hint, path=path)
 
 
@@ -116,7 +117,7 @@ def open_binary(path: Path) -> Iterator[BinaryIO]:
     Raises
     ------
     DataError
-        The file is missing, unreadable, cut off, or not compressed in the way its suffix says.
+        The file is missing, unreadable, truncated, or not compressed as its suffix says.
     """
     require_file(path)
     opener = OPENERS.get(split_suffix(path)[1])
@@ -125,11 +126,11 @@ def open_binary(path: Path) -> Iterator[BinaryIO]:
             yield cast("BinaryIO", file)
     except EOFError as error:
         raise DataError(
-            f"the compressed file is cut off: {error}", "Download or compress it again.", path=path
+            f"the compressed file is truncated: {error}", "Download or compress it again.", path=path
         ) from error
     except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
         raise DataError(
-            f"not a sound {split_suffix(path)[1]} file: {error}",
+            f"not a valid {split_suffix(path)[1]} file: {error}",
             "Check that the suffix names the compression, or download the file again.",
             path=path,
         ) from error
@@ -137,7 +138,7 @@ def open_binary(path: Path) -> Iterator[BinaryIO]:
         # bz2 reports damaged data as a plain OSError without an errno.
         if error.errno is None:
             raise DataError(
-                f"not a sound {split_suffix(path)[1]} file: {error}",
+                f"not a valid {split_suffix(path)[1]} file: {error}",
                 "Check that the suffix names the compression, or download the file again.",
                 path=path,
             ) from error
@@ -147,8 +148,9 @@ def open_binary(path: Path) -> Iterator[BinaryIO]:
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     r"""Yield ``(line number, text)`` of a UTF-8 file, decompressed, without the line ending (\n or \r\n).
 
-    Only \n ends a line, so U+2028 and other separators inside a sentence stay where they are. A byte
-    order mark at the start is dropped. Memory holds one line.
+    U+2028 and other separators inside a sentence stay where they are, and so does a bare \r, unless the file has no \n
+    at all: then \r ends its lines, as on old Macs. A byte order mark at the start is dropped. Memory holds one line (of
+    a file with \r alone, the file).
 
     Raises
     ------
@@ -163,7 +165,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
 def decode_lines(file: Iterable[bytes], path: Path) -> Iterator[tuple[int, str]]:
     """Yield ``(line number, text)`` of an open binary file, such as stdin, as :func:`read_lines` does."""
     offset = 0
-    for number, raw in enumerate(file, start=1):
+    for number, raw in enumerate(_split(file), start=1):
         try:
             text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
@@ -172,15 +174,26 @@ def decode_lines(file: Iterable[bytes], path: Path) -> Iterator[tuple[int, str]]
         offset += len(raw)
 
 
+def _split(file: Iterable[bytes]) -> Iterator[bytes]:
+    r"""Yield lines with their ends; those that \r alone ends where the file has no \n."""
+    lines = iter(file)
+    for first in lines:
+        if b"\r" in first and not first.endswith(b"\n"):
+            yield from re.findall(rb"[^\r]*\r|[^\r]+", first)
+        else:
+            yield first
+        yield from lines
+
+
 def _not_utf8(path: Path, line: int, offset: int, raw: bytes, error: UnicodeDecodeError) -> DataError:
     wide = line == 1 and raw[:2] in (b"\xff\xfe", b"\xfe\xff")
-    # utf-8-sig counts from behind the mark it dropped.
+    # utf-8-sig counts from the end of the mark that it dropped.
     start = len(raw) - len(error.object) + error.start
     return DataError(
         f"not UTF-8: byte 0x{raw[start]:02x} at offset {offset + start}",
         "The file starts as UTF-16 does; convert it with: iconv -f UTF-16 -t UTF-8"
         if wide
-        else "Convert the file to UTF-8 or mend that line.",
+        else "Convert the file to UTF-8 or fix that line.",
         path=path,
         line=line,
     )

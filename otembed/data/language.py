@@ -1,4 +1,4 @@
-"""Which lines are in another language than they should be, by py3langid; needs ``otembed[langid]``."""
+"""Find lines in a language other than expected, with py3langid; needs ``otembed[langid]``."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from typing import Any
 
 from otembed.errors import ConfigError, did_you_mean
 
-# The code of what has no language, such as numbers.
+# The code of text without a language, such as numbers.
 NO_LANGUAGE = "zxx"
-# Another language has to be likelier than this: names and single words look a little like many.
+# Minimum probability of another language: names and single words are a little likely in many.
 MIN_CONFIDENCE = 0.1
 SAME = {"nb": "no", "cmn": "zh", "swh": "sw", "arb": "ar", "fil": "tl", "pes": "fa", "zsm": "ms", "ekk": "et"}
 
 
 class LanguageFilter:
-    r"""Tell lines of another language from those that may be in the expected one.
+    r"""Tell lines in another language from those that may be in the expected one.
 
     With :math:`p(l \mid x)` the probability of py3langid, normalized over its languages, a line x is in another
-    language than e if :math:`p(e \mid x)` is below ``min_probability`` and the likeliest language, which is none of
-    "no language" and e, has .1 or more. So a line in doubt stays.
+    language than e if :math:`p(e \mid x)` is below ``min_probability`` and the most likely language is neither e nor
+    "no language" and has a probability of .1 or more. A line in doubt stays.
 
     Parameters
     ----------
     code
-        Expected language, such as ``sw`` or ``zh_Hant``; scripts and regions are not told apart.
+        Expected language, such as ``sw`` or ``zh_Hant``; scripts and regions are ignored.
     min_probability
-        Lines less likely than this to be in it are in another one. In (0, 1).
+        Lines with a lower probability of the expected language may be in another one. In (0, 1).
 
     Raises
     ------

@@ -6,7 +6,7 @@ import atexit
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -17,6 +17,7 @@ from otembed.data.checks import clean_pairs
 from otembed.data.reading import read_pairs
 from otembed.data.rows import PairCounts, Row
 from otembed.data.sampling import draw
+from otembed.data.spec import PairSpec, parse_pair_spec
 from otembed.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from datasets.arrow_dataset import Dataset
-
-    from otembed.data.spec import PairSpec
 
 BATCH_ROWS = 1024
 
@@ -39,14 +38,13 @@ class ParallelText:
     pair
         The key the pair was named by, such as ``en-sw``.
     source_language, target_language
-        Language codes of the dataset's two columns; the pivot language, if it is one of the two, is the
-        target, whichever side of the key it stands on.
+        Language codes of the dataset's two columns.
     dataset
         Columns ``source`` and ``target``, both strings, in the order of the file; memory-mapped.
     counts
         What was read, kept and dropped.
     path
-        Where the pairs come from, in words.
+        The files or the hub dataset that the pairs come from.
     """
 
     pair: str
@@ -60,17 +58,33 @@ class ParallelText:
         """Return the number of sentence pairs."""
         return len(self.dataset)
 
+    def with_pivot(self, pivot: str | None) -> ParallelText:
+        """Return the same pairs with the pivot language as the target, if it is one of the two.
+
+        Nothing is copied. ``None``, a third language, and a pivot that is the target already change nothing. A code
+        without a script or region also means variants of the language: ``en`` means ``en_GB``, unless both languages
+        are variants of it.
+        """
+        if not _is_pivot(self.source_language, self.target_language, pivot):
+            return self
+        swapped = self.dataset.rename_columns({"source": "target", "target": "source"})
+        return replace(
+            self,
+            source_language=self.target_language,
+            target_language=self.source_language,
+            dataset=swapped.select_columns(["source", "target"]),
+        )
+
 
 def load_pairs(
-    spec: PairSpec,
+    spec: PairSpec | str,
     checks: PairChecks | None = None,
     limit: int | None = None,
     seed: int | None = None,
-    pivot: str | None = "en",
     *,
     exclude: AbstractSet[int] = frozenset(),
 ) -> ParallelText:
-    """Read, check and store the sentence pairs of one language pair.
+    """Read, check and store the sentence pairs of one language pair, in the order in which the key names them.
 
     Rows stream through the checks into an Arrow file in a temporary folder (``TMPDIR``), which is removed
     when the process ends; the dataset maps that file, so memory does not grow with the text.
@@ -78,18 +92,15 @@ def load_pairs(
     Parameters
     ----------
     spec
-        Made by :func:`parse_pair_spec`.
+        ``en-sw=FILE`` (see :func:`parse_pair_spec`), or what that function returns.
     checks
         Limits; ``None`` means the defaults of :class:`PairChecks`.
     limit
-        At most this many pairs: the first that pass the checks, and nothing is read beyond them. ``None``
+        Maximum number of pairs: the first that pass the checks, and nothing is read beyond them. ``None``
         means all.
     seed
         With ``limit``: draw the pairs at random from all that pass, instead of the first; ``counts.kept``
-        then counts all that passed. Without ``limit`` there is nothing to draw.
-    pivot
-        This language is put on the target side if it is one of the two; otherwise, and with ``None``, the
-        second language of the key is the target.
+        then counts all that passed. Without ``limit`` it has no effect.
     exclude
         Digests of sentences to leave out, as in :func:`clean_pairs`.
 
@@ -98,25 +109,23 @@ def load_pairs(
     DataError
         The text cannot be read, or no pair passes the checks; the message counts the reasons.
     ConfigError
-        ``limit`` or ``seed`` is out of range.
+        ``limit`` or ``seed`` is out of range, or the string is malformed.
     """
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise ConfigError(f"limit is {limit!r}", "Give a whole number of sentence pairs from 1, or null.")
+    spec = parse_pair_spec(spec) if isinstance(spec, str) else spec
     counts = PairCounts()
     rows = clean_pairs(read_pairs(spec, counts), checks or PairChecks(), counts, exclude=exclude)
-    swap = _is_pivot(spec.source_language, spec.target_language, pivot)
-    dataset = _store(rows if seed is not None else islice(rows, limit), swap=swap)
+    dataset = _store(rows if seed is not None else islice(rows, limit))
     if not len(dataset):
         raise DataError(
             f"no sentence pair passes the checks: {counts.summary()}",
-            "Look at those lines; mend the text or loosen the checks.",
+            "Check those lines; fix the text or relax the checks.",
             path=spec.where,
         )
     if seed is not None and limit is not None and limit < len(dataset):
         dataset = dataset.select(draw(len(dataset), limit, seed))
-    languages = (spec.source_language, spec.target_language)
-    source, target = reversed(languages) if swap else languages
-    return ParallelText(spec.key, source, target, dataset, counts, spec.where)
+    return ParallelText(spec.key, spec.source_language, spec.target_language, dataset, counts, spec.where)
 
 
 def _is_pivot(code: str, other: str, pivot: str | None) -> bool:
@@ -127,7 +136,7 @@ def _is_pivot(code: str, other: str, pivot: str | None) -> bool:
     return primary[0] == pivot != primary[1]
 
 
-def _store(rows: Iterator[Row], *, swap: bool) -> Dataset:
+def _store(rows: Iterator[Row]) -> Dataset:
     import pyarrow as pa  # type: ignore[import-untyped]
     from datasets.arrow_dataset import Dataset
 
@@ -136,8 +145,8 @@ def _store(rows: Iterator[Row], *, swap: bool) -> Dataset:
     os.close(handle)
     with pa.ipc.new_stream(name, schema) as writer:
         while batch := list(islice(rows, BATCH_ROWS)):
-            sides = ([row.source for row in batch], [row.target for row in batch])
-            writer.write_batch(pa.record_batch(list(reversed(sides) if swap else sides), schema=schema))
+            sides = [[row.source for row in batch], [row.target for row in batch]]
+            writer.write_batch(pa.record_batch(sides, schema=schema))
     return Dataset.from_file(name)
 
 
@@ -147,7 +156,7 @@ def _session_folder() -> Path:
     folder, owner = Path(tempfile.mkdtemp(prefix="otembed-")), os.getpid()
 
     def remove() -> None:
-        # A forked child inherits this hook and must not take the folder from its parent.
+        # A forked child inherits this hook and must not remove its parent's folder.
         if os.getpid() == owner:
             shutil.rmtree(folder, ignore_errors=True)
 

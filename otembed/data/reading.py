@@ -1,46 +1,40 @@
-"""From a :class:`PairSpec` to its rows: one table from suffix to reader."""
+"""From a :class:`PairSpec` to its rows: records with two columns, or formats that hold pairs by themselves."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from otembed.data.catalogs import read_mo, read_po
-from otembed.data.compression import OPENERS, require_file, split_suffix
-from otembed.data.hub import read_hub, read_saved
+from otembed.data.compression import OPENERS, read_lines, require_file, split_suffix
+from otembed.data.records import as_text, check_field, find_name, record_format, records
 from otembed.data.rows import PairCounts, Row
-from otembed.data.spec import QUERY_KEYS, PairSpec
-from otembed.data.tabular import read_csv, read_jsonl, read_lines_pair, read_parquet, read_tsv
+from otembed.data.spec import QUERY_KEYS, PairSpec, parse_pair_spec
 from otembed.data.tmx import read_tmx
 from otembed.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NESTED = "translation"
+USUAL_NAMES = (("source", "target"), ("sentence1", "sentence2"), ("src", "tgt"))
+COLUMN_HINT = "Name the columns that hold the sentences: ?source=COLUMN&target=COLUMN."
+NAMED = frozenset({"source", "target"})
 
 
 @dataclass(frozen=True)
 class Format:
-    """A reader, the query keys it takes, and whether its files may be compressed."""
+    """A reader of pairs and the query keys it takes."""
 
     read: Callable[[PairSpec, PairCounts], Iterator[Row]]
     options: frozenset[str] = frozenset()
-    compressed: bool = True
 
 
-NAMED = frozenset({"source", "target"})
-FORMATS: dict[str, Format] = {
-    ".tsv": Format(read_tsv, NAMED | {"header"}),
-    ".csv": Format(read_csv, NAMED | {"header"}),
-    ".jsonl": Format(read_jsonl, NAMED),
-    ".parquet": Format(read_parquet, NAMED, compressed=False),
-    ".tmx": Format(read_tmx),
-    ".po": Format(read_po),
-    ".mo": Format(read_mo),
-}
-TWO_FILES = Format(read_lines_pair)
-SAVED = Format(read_saved, NAMED | {"split"})
-HUB = Format(read_hub, NAMED | {"split"})
-
-
-def read_pairs(spec: PairSpec, counts: PairCounts | None = None) -> Iterator[Row]:
+def read_pairs(spec: PairSpec | str, counts: PairCounts | None = None) -> Iterator[Row]:
     """Yield the sentence pairs of a file, a dataset folder or a hub dataset, in order and unchecked.
 
     Rows are streamed: memory does not grow with the file (a PO or MO catalog excepted, which is read
@@ -49,19 +43,20 @@ def read_pairs(spec: PairSpec, counts: PairCounts | None = None) -> Iterator[Row
     Parameters
     ----------
     spec
-        Made by :func:`parse_pair_spec`.
+        Made by :func:`parse_pair_spec`, or the string ``en-sw=FILE``.
     counts
-        Takes up what the format itself marks as unusable: fuzzy, obsolete and untranslated catalog
-        entries, translation units that lack one language.
+        Counts what the format itself marks as unusable: fuzzy, obsolete and untranslated catalog
+        entries, translation units that lack one language, further variants of a language in a unit.
 
     Raises
     ------
     DataError
-        At once if a file is missing or of an unknown kind; while reading at the first malformed line,
+        At once if a file is missing or of an unknown format; while reading at the first malformed line,
         named as ``file:line``; at the end if there was nothing to read.
     ConfigError
         At once if the query asks for something that the format does not have.
     """
+    spec = parse_pair_spec(spec) if isinstance(spec, str) else spec
     reader = _format(spec)
     given = {key for key, field in QUERY_KEYS.items() if getattr(spec, field) is not None}
     for key in sorted(given - reader.options):
@@ -83,15 +78,15 @@ def _not_empty(spec: PairSpec, reader: Format, counts: PairCounts) -> Iterator[R
 
 def _format(spec: PairSpec) -> Format:
     if spec.hub is not None:
-        return HUB
+        return DATASET
     for path in spec.paths:
         require_file(path)
     if len(spec.paths) == 2:
         return TWO_FILES
     path = Path(spec.paths[0])
     if path.is_dir():
-        return SAVED
-    suffix, compression = split_suffix(path)
+        return DATASET
+    suffix, _ = split_suffix(path)
     if suffix not in FORMATS:
         raise DataError(
             f"unknown suffix {suffix or '(none)'!r}",
@@ -99,8 +94,132 @@ def _format(spec: PairSpec) -> Format:
             "FILE.en,FILE.sw.",
             path=path,
         )
-    if compression and not FORMATS[suffix].compressed:
-        raise DataError(
-            f"{suffix} is compressed inside and is not read through {compression}", "Decompress it.", path=path
-        )
+    if FORMATS[suffix].read is _read_records:
+        record_format(spec.place)
     return FORMATS[suffix]
+
+
+def _read_records(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
+    where, place = spec.where, spec.place
+    is_table = place.hub is None and record_format(place) in TABLES
+    named = not is_table
+    columns: dict[str, str] = {}
+
+    def header(fields: list[str], line: int) -> bool:
+        nonlocal named
+        named = _has_header(spec, fields, line)
+        return named
+
+    def choose(names: list[str], line: int | None) -> dict[str, str]:
+        by_number = is_table and (_by_number(spec) or not named)
+        sides = _numbered(names, spec, line) if by_number else find_columns(names, spec, line)
+        columns.update(source=sides[0], target=sides[1])
+        return columns
+
+    for line, record in records(place, choose, header=header):
+        source, target = record["source"], record["target"]
+        if not isinstance(source, str) or not isinstance(target, str):
+            source, target = (
+                as_text(record[side], name, where, line, COLUMN_HINT) for side, name in columns.items()
+            )
+        yield Row(source, target, line)
+
+
+def find_columns(names: Sequence[str], spec: PairSpec, line: int | None = None) -> tuple[str, str]:
+    """Return the names of the fields that hold the source and the target.
+
+    Without named columns these are tried in order, in upper or lower case: the two language codes,
+    ``source``/``target``, ``sentence1``/``sentence2``, ``src``/``tgt``, and a ``translation`` field that holds both
+    by code, as translation sets on the Hugging Face hub have it.
+
+    Raises
+    ------
+    DataError
+        A named column is missing, or none of the usual names is there.
+    """
+    chosen = (spec.source_column, spec.target_column)
+    if chosen[0] is not None and chosen[1] is not None:
+        return check_field(chosen[0], names, spec.where, line), check_field(chosen[1], names, spec.where, line)
+    codes = (spec.source_language, spec.target_language)
+    for pair in (codes, *USUAL_NAMES):
+        source, target = (find_name(names, [name]) for name in pair)
+        if source is not None and target is not None:
+            return source, target
+    if NESTED in names:
+        return f"{NESTED}.{codes[0]}", f"{NESTED}.{codes[1]}"
+    raise DataError(
+        f"no columns for {codes[0]} and {codes[1]} among: {', '.join(names)}",
+        COLUMN_HINT,
+        path=spec.where,
+        line=line,
+    )
+
+
+def _by_number(spec: PairSpec) -> bool:
+    columns = (spec.source_column, spec.target_column)
+    return all(column is not None and re.fullmatch("[0-9]{1,6}", column) for column in columns)
+
+
+def _numbered(names: list[str], spec: PairSpec, line: int | None) -> tuple[str, str]:
+    """Return the names of the columns chosen by number, of the first two without a choice."""
+    source, target = int(spec.source_column or 0), int(spec.target_column or 1)
+    if max(source, target) >= len(names):
+        raise DataError(
+            f"no column {max(source, target)}: the line has {len(names)} field{'s' if len(names) > 1 else ''}",
+            "Columns are counted from 0. Check the separator, or choose columns: ?source=0&target=1.",
+            path=spec.where,
+            line=line,
+        )
+    return names[source], names[target]
+
+
+def _has_header(spec: PairSpec, first: list[str], line: int) -> bool:
+    """Return whether the first line of a table names its columns."""
+    if _by_number(spec):
+        return bool(spec.header)
+    if spec.source_column is not None:
+        if spec.header is False:
+            raise ConfigError(
+                f"{spec.key}: columns {spec.source_column!r} and {spec.target_column!r} need a header, but header=0",
+                "Choose columns by number, or leave header=0 out.",
+            )
+        return True
+    if spec.header is not None:
+        return spec.header
+    codes = (spec.source_language, spec.target_language)
+    if any(all(find_name(first, [name]) is not None for name in pair) for pair in (codes, *USUAL_NAMES)):
+        raise DataError(
+            f"the first line looks like a header: {', '.join(first)}",
+            "Add ?header=1 if it holds column names, ?header=0 if it holds sentences.",
+            path=spec.where,
+            line=line,
+        )
+    return False
+
+
+def _read_two_files(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
+    """Read two plain files with one sentence a line (the Moses layout), line n belonging to line n."""
+    first, second = spec.paths
+    sides = zip_longest(read_lines(first), read_lines(second))
+    for number, (source, target) in enumerate(sides, start=1):
+        if source is None or target is None:
+            longer = number + sum(1 for _ in sides)
+            lengths = (number - 1, longer) if source is None else (longer, number - 1)
+            raise DataError(
+                f"{lengths[0]} lines, but {second} has {lengths[1]}",
+                "Both files need one line for each pair; a missing line shifts all that follow.",
+                path=first,
+            )
+        yield Row(source[1], target[1], number)
+
+
+TABLES = (".tsv", ".csv")
+FORMATS: dict[str, Format] = {
+    **dict.fromkeys(TABLES, Format(_read_records, NAMED | {"header"})),
+    **dict.fromkeys((".jsonl", ".parquet"), Format(_read_records, NAMED)),
+    ".tmx": Format(read_tmx),
+    ".po": Format(read_po),
+    ".mo": Format(read_mo),
+}
+DATASET = Format(_read_records, NAMED | {"split"})
+TWO_FILES = Format(_read_two_files)

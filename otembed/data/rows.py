@@ -1,4 +1,4 @@
-"""What readers hand on: one sentence pair with its place in the file, and the tally of what became of it."""
+"""One sentence pair with its line, as readers yield it, and the counts of pairs read, kept and dropped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many rows of each language pair are used, and which: by indices, without copies of the text."""
+"""How many rows of each language pair are used, and which; only indices are stored, no copies of the text."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 
 def temperature_sizes(sizes: Mapping[str, int], temperature: float) -> dict[str, int]:
-    r"""Return how many rows each language pair gets of the same total.
+    r"""Return how many rows each language pair gets; the total stays the same.
 
     .. math:: p_i \propto \left(\frac{n_i}{\sum_j n_j}\right)^{1/T}
 
-    Rounded by largest remainder, so the sum stays what it was.
+    Sizes are rounded by largest remainder, so their sum does not change.
 
     Parameters
     ----------
     sizes
-        Rows there are, at least 1 for each pair.
+        Number of rows of each pair, at least 1.
     temperature
         ``T >= 1``: 1 is proportional, infinity uniform.
 
@@ -43,10 +43,10 @@ def temperature_sizes(sizes: Mapping[str, int], temperature: float) -> dict[str,
     {'en-de': 75, 'en-sw': 25}
     """
     if isinstance(temperature, bool) or not isinstance(temperature, int | float) or not temperature >= 1:
-        raise ConfigError(f"temperature is {temperature!r}", "Give a number from 1 (proportional) upwards.")
+        raise ConfigError(f"temperature is {temperature!r}", "Give a number of at least 1 (1 is proportional).")
     for pair, size in sizes.items():
         if size < 1:
-            raise ConfigError(f"{pair} has {size} sentence pairs", "Leave pairs without text out.")
+            raise ConfigError(f"{pair} has {size} sentence pairs", "Leave out pairs without text.")
     if not sizes:
         return {}
     total = sum(sizes.values())
@@ -61,7 +61,7 @@ def temperature_sizes(sizes: Mapping[str, int], temperature: float) -> dict[str,
 
 
 def resample(dataset: Dataset, n: int, seed: int) -> Dataset:
-    """Return ``n`` rows of a dataset: every row ``n // len`` times and a random choice once more.
+    """Return ``n`` rows of a dataset: every row ``n // len`` times, and a random subset once more.
 
     The rows come in whole passes, each in the order of the dataset. Only indices are stored (8 bytes a
     row); with ``n == len(dataset)`` the dataset itself is returned.
@@ -73,7 +73,9 @@ def resample(dataset: Dataset, n: int, seed: int) -> Dataset:
     """
     length = len(dataset)
     if n < 1 or length < 1:
-        raise ConfigError(f"cannot take {n} rows of {length}", "Ask for at least 1 row of a filled dataset.")
+        raise ConfigError(
+            f"cannot draw {n} rows from {length}", "Draw at least 1 row from a dataset that is not empty."
+        )
     if n == length:
         return dataset
     passes, rest = divmod(n, length)
@@ -83,7 +85,7 @@ def resample(dataset: Dataset, n: int, seed: int) -> Dataset:
 
 
 def draw(total: int, n: int, seed: int) -> NDArray[np.int64]:
-    """Return ``n`` different indices below ``total``, drawn uniformly by the seed, in ascending order."""
+    """Return ``n`` different indices below ``total``, drawn uniformly with the seed, in ascending order."""
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ConfigError(f"seed is {seed!r}", "Give a whole number from 0.")
     return np.sort(np.random.default_rng(seed).choice(total, size=n, replace=False)).astype(np.int64)

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
 
 from otembed.data.compression import split_suffix
-from otembed.data.hub import hub_place
+from otembed.data.places import HUB, Place, expand, parse_hub, parse_query
 from otembed.data.starter import starter_languages, starter_parts, starter_path
 from otembed.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from pathlib import Path
 
 LANGUAGE_CODE = re.compile(r"[a-z]{2,3}(_[A-Z][a-z]{3})?(_([A-Z]{2}|[0-9]{3}))?(_[A-Za-z0-9]{5,8})*")
 BRACES = re.compile(r"\{([^{},]*),([^{},]*)\}")
 QUERY_KEYS = {"source": "source_column", "target": "target_column", "header": "header", "split": "split"}
 TRUTH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
-KEY_HINT = "Write two language codes joined by '-', as in en-sw or zh_Hans-en (scripts and regions take '_')."
+KEY_HINT = "Write two language codes joined by '-', such as en-sw or zh_Hans-en (scripts and regions take '_')."
 
 
 @dataclass(frozen=True)
@@ -64,13 +61,13 @@ class PairSpec:
     def __post_init__(self) -> None:
         for code in (self.source_language, self.target_language):
             if not LANGUAGE_CODE.fullmatch(code):
-                raise ConfigError(f"{code!r} is no language code", KEY_HINT)
+                raise ConfigError(f"{code!r} is not a language code", KEY_HINT)
         if self.source_language == self.target_language:
-            raise ConfigError(f"{self.key!r} pairs a language with itself", "Name two languages.")
+            raise ConfigError(f"{self.key!r} pairs a language with itself", "Name two different languages.")
         if (self.source_column is None) != (self.target_column is None):
             raise ConfigError(f"{self.key}: only one column is chosen", "Name both: ?source=COLUMN&target=COLUMN.")
         if (self.hub is None) == (not self.paths):
-            raise ConfigError(f"{self.key}: no place to read from", "Give a file, a folder or a hub dataset.")
+            raise ConfigError(f"{self.key}: names no data", "Give a file, a folder or a hub dataset.")
 
     @property
     def key(self) -> str:
@@ -78,34 +75,39 @@ class PairSpec:
         return f"{self.source_language}-{self.target_language}"
 
     @property
+    def place(self) -> Place:
+        """The one file, folder or hub dataset; not for two files."""
+        return Place(self.paths[0] if self.hub is None else None, self.hub, self.config, self.split)
+
+    @property
     def where(self) -> str:
-        """The files or the hub dataset in words, for messages and records."""
-        if self.hub is None:
-            return ",".join(str(path) for path in self.paths)
-        return hub_place(self.hub, self.config, self.split)
+        """The files or the hub dataset as shown in messages and records."""
+        return ",".join(str(path) for path in self.paths) if self.hub is None else self.place.where
 
 
-def parse_pair_spec(key: str, value: str) -> PairSpec:
+def parse_pair_spec(key: str, value: str | None = None) -> PairSpec:
     """Parse one entry of ``pairs``; nothing is opened.
 
     Parameters
     ----------
     key
-        Two language codes joined by '-'.
+        Two language codes joined by '-'. Without ``value``, the whole entry: ``en-sw=FILE``.
     value
         ``FILE``, ``FILE.en,FILE.sw``, ``PREFIX.{en,sw}``, a folder saved by ``datasets``,
         ``hub:OWNER/NAME[:CONFIG][@SPLIT]`` or ``starter:en-sw[@test]``; a file, folder or hub name may end
-        in a query such as ``?source=eng&target=swh``.
+        in a query such as ``?source=eng&target=swh``, with dots for nested fields.
 
     Raises
     ------
     ConfigError
-        The key or the value cannot be read in that way.
+        The key or the value is malformed.
 
-    >>> spec = parse_pair_spec("en-sw", "talks.tsv.gz?source=0&target=2")
+    >>> spec = parse_pair_spec("en-sw=talks.tsv.gz?source=0&target=2")
     >>> spec.paths[0].name, spec.source_column, spec.target_column
     ('talks.tsv.gz', '0', '2')
     """
+    if value is None:
+        key, _, value = key.partition("=")
     source, target = _languages(key)
     place, mark, query = value.strip().partition("?")
     if not place:
@@ -115,7 +117,7 @@ def parse_pair_spec(key: str, value: str) -> PairSpec:
         if options:
             raise ConfigError(f"{key}: {value!r} takes no query", "Write it without '?...'.")
         return _starter(key, source, target, place.removeprefix("starter:"))
-    if place.startswith("hub:"):
+    if place.startswith(HUB):
         return PairSpec(source, target, **(options | parse_hub(key, place, options)))
     return PairSpec(source, target, paths=_paths(key, source, target, place), **options)
 
@@ -129,23 +131,14 @@ def _languages(key: str) -> tuple[str, str]:
     hint = KEY_HINT
     if lowered != key and len(plain) == 2 and all(LANGUAGE_CODE.fullmatch(code) for code in plain):
         hint = f"Did you mean {lowered!r}?"
-    raise ConfigError(f"{key!r} is no pair of languages", hint)
+    raise ConfigError(f"{key!r} is not a pair of language codes", hint)
 
 
 def _options(key: str, query: str) -> dict[str, Any]:
-    options: dict[str, Any] = {}
-    try:
-        fields = parse_qsl(query, keep_blank_values=True, strict_parsing=True)
-    except ValueError as error:
-        raise ConfigError(f"{key}: cannot read the query {query!r}", "Write ?source=A&target=B.") from error
-    for name, text in fields:
-        if name not in QUERY_KEYS:
-            raise ConfigError(f"{key}: unknown query key {name!r}", did_you_mean(name, QUERY_KEYS))
-        if QUERY_KEYS[name] in options or not text:
-            raise ConfigError(f"{key}: give {name!r} one value", "Write ?source=A&target=B.")
-        options[QUERY_KEYS[name]] = text
+    given = parse_query(key, query, tuple(QUERY_KEYS))
+    options: dict[str, Any] = {QUERY_KEYS[name]: text for name, text in given.items()}
     if "header" in options:
-        text = str(options["header"]).lower()
+        text = options["header"].lower()
         if text not in TRUTH:
             raise ConfigError(f"{key}: header={text!r} is neither 1 nor 0", "Write ?header=1 or ?header=0.")
         options["header"] = TRUTH[text]
@@ -165,24 +158,6 @@ def _starter(key: str, source: str, target: str, text: str) -> PairSpec:
     return PairSpec(source, target, paths=(starter_path(part),), source_column=source, target_column=target)
 
 
-def parse_hub(key: str, place: str, options: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
-    """Parse ``hub:OWNER/NAME[:CONFIG][@SPLIT]`` into ``hub``, ``config`` and, where it is named, ``split``.
-
-    ``key`` stands before the messages; a split among ``options`` may not be named twice.
-    """
-    text = place.removeprefix("hub:")
-    name, at, split = text.partition("@")
-    name, colon, config = name.partition(":")
-    if name.count("/") > 1 or not re.fullmatch(r"[\w.\-]+(/[\w.\-]+)?", name):
-        raise ConfigError(f"{key}: {name!r} is no dataset name", "Write hub:OWNER/NAME[:CONFIG][@SPLIT].")
-    if (at and not split) or (colon and not config):
-        raise ConfigError(f"{key}: hub:{text} ends too early", "Write hub:OWNER/NAME[:CONFIG][@SPLIT].")
-    if at and "split" in options:
-        raise ConfigError(f"{key}: the split is named twice", "Write it once, as @SPLIT.")
-    found: dict[str, Any] = {"hub": name, "config": config or None}
-    return found | ({"split": split} if at else {})
-
-
 def _paths(key: str, source: str, target: str, place: str) -> tuple[Path, ...]:
     found = BRACES.search(place)
     if found:
@@ -191,9 +166,9 @@ def _paths(key: str, source: str, target: str, place: str) -> tuple[Path, ...]:
         names = place.split(",")
     if len(names) > 2 or not all(name.strip() for name in names) or any(c in n for n in names for c in "{}"):
         raise ConfigError(
-            f"{key}: {place!r} is neither one file nor two", "Write FILE.en,FILE.sw or PREFIX.{en,sw}."
+            f"{key}: {place!r} does not name one or two files", "Write FILE.en,FILE.sw or PREFIX.{en,sw}."
         )
-    paths = tuple(Path(name.strip()).expanduser() for name in names)
+    paths = tuple(expand(name.strip()) for name in names)
     if [split_suffix(path)[0] for path in paths] == [f".{target}".lower(), f".{source}".lower()]:
         raise ConfigError(
             f"{key}: {place!r} names the {target} file first", f"Put the {source} file first, as in the key."

@@ -1,4 +1,4 @@
-"""Setting sentence pairs aside for evaluation."""
+"""Hold out sentence pairs for evaluation."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def split_held_out(text: ParallelText, size: int, seed: int) -> tuple[ParallelTe
     """Split a parallel text into a part to train on and a held-out part that shares no sentence with it.
 
     ``size`` pairs are drawn at random; pairs that share a source or a target sentence with one of them
-    are in neither part. Both keep the order of the file and map the same Arrow file.
+    are in neither part. Both parts keep the order of the file and map the same Arrow file.
 
     Parameters
     ----------
     text
         From :func:`load_pairs`.
     size
-        Pairs to hold out.
+        Number of pairs to hold out.
     seed
-        Decides which; the same seed on the same text gives the same split.
+        The same seed on the same text gives the same split.
 
     Returns
     -------

@@ -23,15 +23,15 @@ def starter_parts() -> tuple[str, ...]:
 def starter_path(part: str = "train") -> Path:
     """Return the TSV file of one part: a header of ``group`` and language codes, one sentence a row.
 
-    Rows of one ``group`` are near variants of each other, and a group lies in one part as a whole.
+    Rows of one ``group`` are near variants of each other; a whole group is in one part.
 
     Raises
     ------
     ConfigError
-        There is no such part.
+        The part is unknown.
     """
     if part not in starter_parts():
-        raise ConfigError(f"no starter part {part!r}", did_you_mean(part, starter_parts()))
+        raise ConfigError(f"unknown starter part {part!r}", did_you_mean(part, starter_parts()))
     return Path(str(files("otembed.data") / "starter" / f"{part}.tsv"))
 
 

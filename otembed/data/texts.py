@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import parse_qsl
+from typing import TYPE_CHECKING, NamedTuple
 
-from otembed.data.compression import OPENERS, decode_lines, read_lines, require_file, split_suffix
-from otembed.data.hub import hub_place, is_saved_dataset, open_hub, open_saved
-from otembed.data.spec import parse_hub
-from otembed.data.tabular import BATCH_ROWS, json_object
-from otembed.errors import ConfigError, DataError, did_you_mean
+from otembed.data.compression import OPENERS, require_file, split_suffix
+from otembed.data.places import Place, parse_place
+from otembed.data.records import as_text, check_field, lines_of, record_format, records
+from otembed.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
-STDIN = "-"
 USUAL_FIELDS = ("text", "sentence", "content")
 RECORDS = (".jsonl", ".parquet")
-KEYS = ("text", "id", "split")
-# Formats that hold more than a sentence: read as plain lines they would give nonsense without a word of warning.
+KEYS = ("text", "id")
+TEXT_HINT = "Name the field that holds the text: ?text=FIELD."
+# Formats that hold more than a sentence: read as plain lines they would silently give nonsense.
 NOT_PLAIN = (".csv", ".tmx", ".po", ".mo", ".npy", ".json", ".xml", ".zip", ".pdf", ".arrow")
 
 
@@ -34,31 +29,7 @@ class Text(NamedTuple):
     label: str | None
 
 
-@dataclass(frozen=True)
-class TextPlace:
-    """Where texts are: a file, ``-`` (stdin), a saved dataset or one on the hub; and the fields of text and id."""
-
-    path: Path
-    text_field: str | None = None
-    id_field: str | None = None
-    hub: str | None = None
-    config: str | None = None
-    split: str | None = None
-
-    @property
-    def is_stdin(self) -> bool:
-        """Whether the texts come from stdin."""
-        return str(self.path) == STDIN
-
-    @property
-    def name(self) -> str:
-        """The place in words."""
-        if self.hub is not None:
-            return hub_place(self.hub, self.config, self.split)
-        return "stdin" if self.is_stdin else str(self.path)
-
-
-def parse_text_place(value: str | Path) -> TextPlace:
+def parse_text_place(value: str | Path) -> Place:
     """Parse where texts are; nothing is read.
 
     ``FILE``, ``-``, a folder of ``save_to_disk`` or ``hub:OWNER/NAME[:CONFIG][@SPLIT]``; each may end in
@@ -67,203 +38,102 @@ def parse_text_place(value: str | Path) -> TextPlace:
     Raises
     ------
     ConfigError
-        The query cannot be read.
+        The query is malformed.
 
-    >>> parse_text_place("news.jsonl.gz?text=body&id=key").text_field
-    'body'
+    >>> parse_text_place("news.jsonl.gz?text=translation.en&id=key").fields["text"]
+    'translation.en'
     """
-    place, mark, query = str(value).rpartition("?") if "?" in str(value) else (str(value), "", "")
-    on_hub = isinstance(value, str) and value.startswith("hub:") and not Path(value).exists()
-    if (not mark and not on_hub) or isinstance(value, Path) or Path(value).exists():
-        return TextPlace(Path(value).expanduser())
-    try:
-        fields = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if mark else []
-    except ValueError as error:
-        raise ConfigError(
-            f"cannot read the query {query!r} of {value}", "Write FILE?text=FIELD&id=FIELD."
-        ) from error
-    options: dict[str, str] = {}
-    for key, field in fields:
-        if key not in KEYS:
-            raise ConfigError(f"{value}: unknown query key {key!r}", did_you_mean(key, KEYS))
-        if key in options or not field:
-            raise ConfigError(f"{value}: give {key!r} one value", "Write FILE?text=FIELD&id=FIELD.")
-        options[key] = field
-    wanted = options.get("text"), options.get("id")
-    if on_hub:
-        found = parse_hub(str(value), place, options)
-        return TextPlace(Path(place), *wanted, **({"split": options.get("split")} | found))
-    return TextPlace(Path(place).expanduser(), *wanted, split=options.get("split"))
+    return parse_place(value, KEYS)
 
 
-def read_texts(place: TextPlace) -> Iterator[Text]:
+def read_texts(place: Place) -> Iterator[Text]:
     r"""Yield every text of a file in order, as it is; memory holds one line.
 
-    Plain text has one text a line (\n or \r\n; the last may lack it), tabs and all. ``.jsonl`` and ``.parquet``
-    hold it in the field ``text``, ``sentence`` or ``content`` unless another is named; of plain text a column
-    between tabs is taken, counted from 0, where one is named. All but parquet may be compressed (.gz .bz2 .xz .zst).
+    Plain text has one text a line (\n or \r\n; the last may lack it), tabs included. JSON lines, Parquet, saved
+    datasets and those of the hub hold it in the field ``text``, ``sentence`` or ``content`` unless another is named,
+    with dots for nested fields. If a column of plain text is named, by its number from 0, lines are split at tabs. All
+    files but Parquet may be compressed (.gz .bz2 .xz .zst).
+
+    Parameters
+    ----------
+    place
+        From :func:`parse_text_place`.
 
     Raises
     ------
     DataError
         The file is missing, damaged, not UTF-8, or lacks the field; named as ``file:line``.
     ConfigError
-        A column is named that is no number.
+        A column of plain text is named by something other than a number.
     """
-    if place.hub is not None:
-        return _dataset(
-            open_hub(place.hub, place.config, place.split, hub_place(place.hub, place.config, place.split))[0],
-            place,
+    kind = None if place.hub is not None else _kind(place)
+    if kind == "lines":
+        return (Text(number, text, None) for number, text in lines_of(place))
+    if kind == ".tsv":
+        for key, name in place.fields.items():
+            if not name.isdecimal():
+                raise ConfigError(
+                    f"{place.where}: {key}={name!r} is not a column number", "Count columns from 0: ?text=1&id=0."
+                )
+    return _records(place, kind)
+
+
+def _kind(place: Place) -> str:
+    """Return ``lines``, or the format of :func:`otembed.data.records.records`."""
+    path = place.path
+    if path is None or place.is_stdin:
+        return ".tsv" if place.fields else "lines"
+    require_file(path)
+    suffix, _ = split_suffix(path)
+    if path.is_dir() or suffix in RECORDS:
+        kind = record_format(place)
+    elif suffix in NOT_PLAIN:
+        raise DataError(
+            f"{suffix} is not a format of one-sided text",
+            f"Give plain text, {', '.join(RECORDS)} or .tsv, plain or with {', '.join(OPENERS)}.",
+            path=path,
         )
-    suffix, compression = split_suffix(place.path)
-    if not place.is_stdin:
-        require_file(place.path)
-        if is_saved_dataset(place.path):
-            return _dataset(_saved(place), place)
-        if place.path.is_dir():
-            raise DataError(
-                "a folder, not a file",
-                "Name a file of one sentence a line, or a folder that Dataset.save_to_disk has written.",
-                path=place.path,
-            )
-        if place.split is not None:
-            raise ConfigError(f"{place.path} takes no ?split=", "Query keys it takes: text, id.")
-        if suffix in NOT_PLAIN:
-            raise DataError(
-                f"{suffix} is no format of one-sided text",
-                f"Give plain text, {', '.join(RECORDS)} or .tsv, plain or with {', '.join(OPENERS)}.",
-                path=place.path,
-            )
-    if suffix == ".parquet":
-        if compression:
-            raise DataError(
-                ".parquet is compressed inside and is not read another way", "Decompress it.", path=place.path
-            )
-        return _parquet(place)
-    if suffix == ".jsonl":
-        return _jsonl(place)
-    if place.text_field is None and place.id_field is None:
-        return (Text(number, text, None) for number, text in _lines(place))
-    return _tsv(place)
+    else:
+        kind = ".tsv" if place.fields else "lines"
+    if place.split is not None and not path.is_dir():
+        raise ConfigError(f"{path} takes no ?split=", "Query keys it takes: text, id.")
+    return kind
 
 
-def _lines(place: TextPlace) -> Iterator[tuple[int, str]]:
-    return decode_lines(sys.stdin.buffer, place.path) if place.is_stdin else read_lines(place.path)
+def _records(place: Place, kind: str | None) -> Iterator[Text]:
+    name, label = place.fields.get("text"), place.fields.get("id")
+
+    def choose(names: list[str], line: int | None) -> dict[str, str]:
+        nonlocal name
+        if name is None:
+            name = "0" if kind == ".tsv" else _usual_field(names, place.where, line)
+        chosen = {"text": name} | ({} if label is None else {"id": label})
+        return {key: check_field(field, names, place.where, line) for key, field in chosen.items()}
+
+    # Lines may differ in their number of columns: only the named ones are needed.
+    for number, record in records(place, choose, kind=kind, fits=lambda names, fields: True):
+        text = as_text(record["text"], str(name), place.where, number, TEXT_HINT)
+        yield Text(number, text, None if label is None else _label(record["id"], place.where, number))
 
 
-def _tsv(place: TextPlace) -> Iterator[Text]:
-    columns = []
-    for key, field in (("text", place.text_field or "0"), ("id", place.id_field)):
-        if field is not None and not field.isdecimal():
-            raise ConfigError(
-                f"{place.path}: {key}={field!r} is no column number", "Count columns from 0: ?text=1&id=0."
-            )
-        columns.append(None if field is None else int(field))
-    text_column, id_column = columns
-    for number, line in _lines(place):
-        fields = line.split("\t")
-        wanted = max(each for each in columns if each is not None)
-        if wanted >= len(fields):
-            raise DataError(
-                f"no column {wanted}: the line has {len(fields)}",
-                "Columns are counted from 0 and parted by tabs.",
-                path=place.path,
-                line=number,
-            )
-        yield Text(number, fields[text_column or 0], None if id_column is None else fields[id_column])
-
-
-def _jsonl(place: TextPlace) -> Iterator[Text]:
-    field = place.text_field
-    for number, line in _lines(place):
-        record = json_object(line, place.path, number)
-        field = field or _usual_field(list(record), place.path, number)
-        yield _pick(record, field, place, number)
-
-
-def _parquet(place: TextPlace) -> Iterator[Text]:
-    import pyarrow as pa  # type: ignore[import-untyped]
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
-
-    try:
-        with pq.ParquetFile(place.path) as file:
-            names = file.schema_arrow.names
-            field = place.text_field or _usual_field(names, place.path, None)
-            for wanted in filter(None, (field, place.id_field)):
-                if wanted not in names:
-                    raise _missing(wanted, names, place.path, None)
-            number = 0
-            columns = list(dict.fromkeys(filter(None, (field, place.id_field))))
-            for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=columns):
-                for record in batch.to_pylist():
-                    number += 1
-                    yield _pick(record, field, place, number)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"not a sound Parquet file: {error}", "Write the file again.", path=place.path) from error
-
-
-def _dataset(records: Iterable[Mapping[str, Any]], place: TextPlace) -> Iterator[Text]:
-    field = place.text_field
-    for number, record in enumerate(records, start=1):
-        flat = _flat(record)
-        field = field or _usual_field(list(flat), place.name, None)
-        yield _pick(flat, field, place, number)
-
-
-def _saved(place: TextPlace) -> Iterator[Mapping[str, Any]]:
-    """Read the wanted columns alone: others may hold pictures."""
-    data = open_saved(place.path, place.split)
-    names: list[str] = data.column_names
-    columns = []
-    for name in (place.text_field or _usual_field(names, place.name, None), place.id_field):
-        column = name if name is None or name in names else name.partition(".")[0]
-        if name is not None and column not in names:
-            raise _missing(name, names, place.name, None)
-        columns.append(column)
-    return iter(data.select_columns(list(dict.fromkeys(filter(None, columns)))))
-
-
-def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Name the entries of a nested field beside it: ``translation.en``."""
-    inner = {
-        f"{name}.{key}": part
-        for name, each in record.items()
-        if isinstance(each, dict)
-        for key, part in each.items()
-    }
-    return {**inner, **record}
-
-
-def _usual_field(names: Sequence[str], path: str | Path, line: int | None) -> str:
+def _usual_field(names: Sequence[str], where: str, line: int | None) -> str:
     for name in USUAL_FIELDS:
         if name in names:
             return name
     raise DataError(
-        f"none of the fields {', '.join(USUAL_FIELDS)} among: {', '.join(map(str, names)) or '(no field)'}",
-        "Name the one that holds the text: FILE?text=FIELD.",
-        path=path,
+        f"none of the fields {', '.join(USUAL_FIELDS)} among: {', '.join(names) or '(no field)'}",
+        TEXT_HINT,
+        path=where,
         line=line,
     )
 
 
-def _pick(record: Mapping[str, Any], field: str, place: TextPlace, number: int) -> Text:
-    for wanted in filter(None, (field, place.id_field)):
-        if wanted not in record:
-            raise _missing(wanted, list(record), place.name, number)
-    text, label = record[field], None if place.id_field is None else record[place.id_field]
-    if text is not None and not isinstance(text, str):
+def _label(value: object, where: str, line: int) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
         raise DataError(
-            f"field {field!r} is {type(text).__name__}, not text",
-            "Name the one that holds the text: FILE?text=FIELD.",
-            path=place.name,
-            line=number,
+            f"id {value!r} is neither text nor a whole number",
+            "Name another field: ?id=FIELD.",
+            path=where,
+            line=line,
         )
-    if place.id_field is not None and (isinstance(label, bool) or not isinstance(label, str | int)):
-        raise DataError(
-            f"id {label!r} is neither text nor a whole number", "Name another id.", path=place.name, line=number
-        )
-    return Text(number, text or "", None if label is None else str(label))
-
-
-def _missing(name: str, names: Sequence[str], path: str | Path, line: int | None) -> DataError:
-    return DataError(f"no field {name!r}", did_you_mean(name, names), path=path, line=line)
+    return str(value)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from lxml import etree
 
+from otembed.data.checks import is_blank
 from otembed.data.compression import open_binary
 from otembed.data.rows import PairCounts, Row
+from otembed.data.tags import match_languages
 from otembed.errors import DataError
 
 if TYPE_CHECKING:
@@ -16,104 +18,110 @@ if TYPE_CHECKING:
 
     from otembed.data.spec import PairSpec
 
+# Inline elements that hold native code, and the types of those that are a break between words.
+CODE = frozenset({"bpt", "ept", "it", "ph", "ut", "sub"})
+BREAKS = frozenset({"lb", "pb", "cb", "x-lb", "x-br", "br"})
+# Line numbers of libxml2's elements end here.
+LAST_LINE = 65_535
 XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 
 
 def read_tmx(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
     """Read the two languages of every translation unit.
 
-    Languages are matched without regard to case, by the whole tag first and by the primary subtag
-    otherwise (``en`` finds ``EN-US``), never across two different scripts. Of inline markup the text of
-    ``hi`` is kept, that of ``bpt``, ``ept``, ``ph``, ``it``, ``ut`` and ``sub`` is code and dropped.
-    Units without one of the languages are counted as ``missing_language``. No entity is expanded and
+    Tags are matched by :func:`otembed.data.tags.match_languages`: ``en`` finds ``EN-US``, ``zh_Hans`` finds ``zh-CN``
+    and never ``zh-TW``. Where a unit has several variants of a language, the first one with text is read and the
+    others are counted as ``other_variant``. Units without one of the languages are counted as ``missing_language``.
+
+    Of inline markup, ``bpt``, ``ept``, ``it``, ``ph``, ``ut`` and ``sub`` are code and are left out, line breaks
+    among them (type ``lb``) kept; of ``hi`` and of every other element the text is kept. No entity is expanded and
     nothing is fetched.
 
     Raises
     ------
     DataError
-        The XML is broken, uses entities of its own, or no unit has both languages.
+        The XML is malformed or uses an entity, or no unit has both languages.
     """
     path = spec.paths[0]
     found = False
     languages: set[str] = set()
-    for unit in _units(path):
-        variants: dict[str, etree._Element] = {}
+    for unit, line in _units(path):
+        variants: dict[str, list[etree._Element]] = {}
         for variant in unit.findall("{*}tuv"):
-            variants.setdefault(_language(variant), variant)
+            variants.setdefault(_language(variant), []).append(variant)
         languages.update(variants)
-        source = match_language(spec.source_language, list(variants))
-        target = match_language(spec.target_language, list(variants))
-        line = _line(unit)
-        if source is None or target is None or source == target:
+        sides = [match_languages(code, variants) for code in (spec.source_language, spec.target_language)]
+        if not all(sides) or sides[0] == sides[1]:
             counts.drop("missing_language", line)
             continue
         found = True
-        yield Row(_segment(variants[source], path), _segment(variants[target], path), line)
+        texts = [[_segment(each, path, line) for tag in side for each in variants[tag]] for side in sides]
+        chosen = [next((index for index, text in enumerate(side) if not is_blank(text)), 0) for side in texts]
+        yield Row(texts[0][chosen[0]], texts[1][chosen[1]], line)
+        for side, index in zip(texts, chosen, strict=True):
+            for _ in (text for text in side[index + 1 :] if not is_blank(text)):
+                counts.drop("other_variant", line)
     if languages and not found:
         raise DataError(
             f"no unit has both {spec.source_language} and {spec.target_language}; "
             f"languages in the file: {', '.join(sorted(filter(None, languages))) or 'none is marked'}",
-            "Name the pair by two of these languages.",
+            "Name the pair by two of these languages, with their scripts where a language has two.",
             path=path,
         )
 
 
-def _units(path: Path) -> Iterator[etree._Element]:
+class _CountedLines:
+    """A binary file read line by line, so that the number of the line is known while its elements are parsed."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._complete = True
+        self.line = 0
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, at most to the end of the line."""
+        self.line += self._complete
+        part = self._file.readline(size)
+        self._complete = part.endswith(b"\n")
+        return part
+
+
+def _units(path: Path) -> Iterator[tuple[etree._Element, int]]:
+    """Yield every unit with the line it starts on."""
     with open_binary(path) as file:
-        units = etree.iterparse(
-            file, events=("end",), tag="{*}tu", resolve_entities=False, no_network=True, load_dtd=False
+        lines = _CountedLines(file)
+        events = etree.iterparse(
+            lines, events=("start", "end"), tag="{*}tu", resolve_entities=False, no_network=True, load_dtd=False
         )
+        start = 0
         try:
-            for _, unit in units:
-                yield unit
+            for event, unit in events:
+                if event == "start":
+                    start = lines.line
+                    continue
+                # libxml2 counts in any encoding, but not beyond this number.
+                line = cast("int", unit.sourceline)
+                yield unit, line if line < LAST_LINE else start
                 unit.clear()
                 parent = unit.getparent()
                 while parent is not None and unit.getprevious() is not None:
                     del parent[0]
         except etree.XMLSyntaxError as error:
             raise DataError(
-                f"not sound XML: {error.msg}", "Mend the file there.", path=path, line=error.lineno
+                f"not well-formed XML: {error.msg}", "Fix the file there.", path=path, line=error.lineno
             ) from error
-
-
-def _line(element: etree._Element) -> int:
-    return cast("int", element.sourceline)
 
 
 def _language(variant: etree._Element) -> str:
     return variant.get(XML_LANG) or variant.get("lang") or ""
 
 
-def match_language(code: str, tags: list[str]) -> str | None:
-    """Return the tag that means ``code``: the same one, or the first of the same primary language.
-
-    >>> match_language("pt_BR", ["PT-pt", "pt-br"]), match_language("en", ["sw", "EN-US"])
-    ('pt-br', 'EN-US')
-    >>> match_language("zh_Hans", ["zh-Hant"]) is None
-    True
-    """
-    wanted = _subtags(code)
-    for tag in tags:
-        if _subtags(tag) == wanted:
-            return tag
-    for tag in tags:
-        other = _subtags(tag)
-        scripts = {part for parts in (wanted, other) for part in parts[1:] if len(part) == 4 and part.isalpha()}
-        if other[0] == wanted[0] and len(scripts) < 2:
-            return tag
-    return None
-
-
-def _subtags(tag: str) -> list[str]:
-    return tag.lower().replace("_", "-").split("-")
-
-
-def _segment(variant: etree._Element, path: Path) -> str:
+def _segment(variant: etree._Element, path: Path, line: int) -> str:
     segment = variant.find("{*}seg")
-    return "" if segment is None else _text(segment, path)
+    return "" if segment is None else _text(segment, path, line)
 
 
-def _text(element: etree._Element, path: Path) -> str:
+def _text(element: etree._Element, path: Path, line: int) -> str:
     parts = [element.text or ""]
     for child in element:
         if child.tag is etree.Entity:
@@ -121,9 +129,13 @@ def _text(element: etree._Element, path: Path) -> str:
                 f"entity {child.text} is not expanded",
                 "Write the character itself in its place.",
                 path=path,
-                line=_line(element),
+                line=line,
             )
-        if isinstance(child.tag, str) and etree.QName(child).localname == "hi":
-            parts.append(_text(child, path))
+        # Comments and processing instructions have no name.
+        if isinstance(child.tag, str):
+            if etree.QName(child).localname not in CODE:
+                parts.append(_text(child, path, line))
+            elif child.get("type", "").lower() in BREAKS:
+                parts.append("\n")
         parts.append(child.tail or "")
     return "".join(parts)

@@ -1,4 +1,4 @@
-"""Checked sentence vectors: finite, not zero, of unit length; float32 as FAISS wants them."""
+"""Checked sentence vectors: finite, not zero, of unit length; float32, as FAISS expects."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ NUMBER_KINDS = "fiub"
 
 
 def as_vectors(values: ArrayLike, name: str = "vectors") -> NDArray[Any]:
-    """Return ``values`` as a checked (n, d) array of float32, or float64 if they need it.
+    """Return ``values`` as a checked (n, d) array of float32, or float64 if its type needs it.
 
     Raises
     ------
     DataError
-        They are not numbers, not a matrix, or there is no row or no column.
+        The values are not numbers or not a matrix, or there is no row or no column.
     NumericsError
         A row holds NaN or infinity.
     """
     try:
         array = np.asarray(values)
     except ValueError as error:
-        raise DataError(f"{name}: no matrix of sentence vectors: {error}", "Give rows of equal length.") from error
+        raise DataError(
+            f"{name}: not a matrix of sentence vectors: {error}", "Give rows of equal length."
+        ) from error
     if array.dtype.kind not in NUMBER_KINDS or array.ndim != 2 or 0 in array.shape:
         raise DataError(
-            f"{name}: shape {array.shape} of {array.dtype} is no matrix of sentence vectors",
+            f"{name}: shape {array.shape} of {array.dtype} is not a matrix of sentence vectors",
             "Give real numbers of shape (sentences, dimensions), at least one of each.",
         )
     array = array.astype(np.result_type(array.dtype, np.float32), copy=False)
@@ -44,7 +46,7 @@ def unit_vectors(values: ArrayLike, name: str = "vectors") -> NDArray[np.float32
     Raises
     ------
     DataError, NumericsError
-        As :func:`as_vectors`; and NumericsError if a row is zero, as it has no direction.
+        As :func:`as_vectors`; also NumericsError if a row is zero, because it has no direction.
 
     Examples
     --------
@@ -53,23 +55,23 @@ def unit_vectors(values: ArrayLike, name: str = "vectors") -> NDArray[np.float32
     """
     array = as_vectors(values, name)
     largest = np.abs(array).max(axis=1, keepdims=True)
-    _refuse(largest[:, 0] == 0, name, "nothing but zeros")
-    # Divided by the largest entry first: the squares of tiny or huge numbers leave the float range.
+    _refuse(largest[:, 0] == 0, name, "only zeros")
+    # Divided by the largest entry first, because squares of tiny or huge numbers underflow or overflow.
     array = array / largest
     array /= np.linalg.norm(array, axis=1, keepdims=True)
     return np.ascontiguousarray(array, dtype=np.float32)
 
 
 def centered_vectors(values: ArrayLike, name: str = "vectors") -> NDArray[Any]:
-    """Return ``values`` less the mean of all rows.
+    """Return ``values`` minus the mean of all rows.
 
-    Taking each language's mean away removes the direction that tells the languages apart; it helps
-    retrieval without any training [1]_.
+    Subtracting the mean of each language removes the direction that separates the languages, which improves retrieval
+    without any training [1]_.
 
     Raises
     ------
     DataError, NumericsError
-        As :func:`as_vectors`; and NumericsError if all rows are the same, so that none keeps a direction.
+        As :func:`as_vectors`; also NumericsError if all rows are equal, because then none keeps a direction.
 
     References
     ----------
@@ -84,10 +86,10 @@ def centered_vectors(values: ArrayLike, name: str = "vectors") -> NDArray[Any]:
     array = as_vectors(values, name)
     if (array == array[0]).all():
         raise NumericsError(
-            f"{name}: nothing is left after centering, all {len(array)} rows are the same",
-            "Give at least two different sentences, or score without centering.",
+            f"{name}: cannot center {len(array)} equal rows, because all become zero",
+            "Give at least two distinct sentences, or score without centering.",
         )
-    # Summed in float64: the error of a float32 mean would be the same offset in every row.
+    # Summed in float64: the rounding error of a float32 mean would shift every row in the same way.
     centered: NDArray[Any] = array - array.mean(axis=0, dtype=np.float64).astype(array.dtype)
     return centered
 
@@ -98,5 +100,5 @@ def _refuse(bad: NDArray[np.bool_], name: str, what: str) -> None:
         count = int(bad.sum())
         raise NumericsError(
             f"{name}: {what} in {count} of {len(bad)} rows, the first is row {first} (counted from 0)",
-            "Look at that sentence and at the model's output for it.",
+            "Check that sentence, and the model's output for it.",
         )

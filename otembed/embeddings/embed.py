@@ -143,7 +143,7 @@ def embed_lines(
             precision=precision,
         )
         most = -(-shard_rows // WINDOW) * WINDOW
-        # Without threads of its own an executor in this process runs one task at a time.
+        # In this process one task runs at a time, because the encoder uses several threads itself.
         schedule = Schedule(missing, WINDOW, most, SHARD_SECONDS, executor.workers if executor.remote else 1)
         tasks = (EmbedTask.write(work.folder, lines, start, stop) for start, stop in schedule)
         advance = counting(progress, f"embedding {lines.name}", len(lines), folder.finished)

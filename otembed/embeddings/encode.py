@@ -1,4 +1,4 @@
-"""Sentence vectors in batches of a number of tokens: sentences of like length together, little padding."""
+"""Sentence vectors in batches with a limited number of tokens; sentences of similar length share a batch."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
-# Padded tokens of a batch. On a CPU small batches stay in its caches; an accelerator wants large ones.
+# Tokens of a batch, padding included. Small batches fit into the caches of a CPU; an accelerator needs large ones.
 CPU_TOKENS = 512
 ACCELERATOR_TOKENS = 16_384
-# Texts whose tokens are counted in one call: counting pads them to the longest.
+# Texts whose tokens are counted in one call, which pads them to the longest.
 COUNTED = 1024
 
 
 def resolve_prompt(model: SentenceTransformer, prompt: str | None, prompt_name: str | None) -> str:
-    """Return the text put before every line; ConfigError for an unknown name or both ways at once."""
+    """Return the text put before every line; ConfigError for an unknown name, or if both are given."""
     if prompt is not None and prompt_name is not None:
-        raise ConfigError(f"both a prompt {prompt!r} and a prompt name {prompt_name!r} are given", "Give one.")
+        raise ConfigError(
+            f"prompt {prompt!r} and prompt_name {prompt_name!r} are mutually exclusive", "Remove one of them."
+        )
     if prompt is not None:
         return prompt
     if prompt_name is not None and prompt_name not in model.prompts:
@@ -44,33 +46,33 @@ def encode_by_length(
     batch_size: int | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> NDArray[np.float32]:
-    """Return the unit vectors of texts, as ``model.encode`` gives them but for rounding.
+    """Return the unit vectors of texts, equal to those of ``model.encode`` up to rounding.
 
-    ``model.encode`` batches a number of texts, sorted by characters; here the tokens are counted first, and a
+    ``model.encode`` sorts texts by characters and puts a fixed number into a batch. Here tokens are counted first, and a
     batch holds as many texts as their padded length allows, longest first.
 
     Parameters
     ----------
     model
-        The encoder; it is left in evaluation mode.
+        The encoder; it is put into evaluation mode.
     texts
-        At least one; equal ones are encoded each for itself.
+        At least one text; duplicates are encoded separately.
     prompt
         Put before every text; see :func:`resolve_prompt`.
     truncate_dim
         Keep this many leading dimensions; ``None`` leaves it to the model.
     batch_tokens
-        Most tokens of a batch, prompt and padding included; a longer text makes a batch of its own. ``None``:
-        512 on a CPU, 16,384 elsewhere.
+        Maximum number of tokens in a batch, prompt and padding included; a longer text forms a batch alone.
+        ``None``: 512 on a CPU, 16,384 elsewhere.
     batch_size
-        Most texts of a batch; ``None``: no limit.
+        Maximum number of texts in a batch; ``None``: no limit.
     progress
         Called after each batch with the number of texts in it.
 
     Returns
     -------
     numpy.ndarray
-        (n, d) float32. The last bits of a row depend on the texts beside it, as with ``model.encode``.
+        (n, d) float32. The last bits of a row depend on the other texts of its batch, as with ``model.encode``.
 
     Raises
     ------
@@ -81,7 +83,7 @@ def encode_by_length(
         batch_tokens = default_tokens(model.device)
     for name, value in (("batch_tokens", batch_tokens), ("batch_size", batch_size)):
         if value is not None and value < 1:
-            raise ConfigError(f"{name} is {value}", "Give a whole number from 1.")
+            raise ConfigError(f"{name} is {value}", "Give an integer >= 1.")
     vectors: NDArray[np.float32] | None = None
     for rows in token_batches(token_counts(model, texts, prompt), batch_tokens, batch_size):
         encoded = model.encode(
@@ -103,9 +105,9 @@ def encode_by_length(
 
 
 def token_counts(model: SentenceTransformer, texts: Sequence[str], prompt: str = "") -> NDArray[np.int64]:
-    """Return the tokens of each text as the model sees it, prompt and cut included.
+    """Return the number of tokens of each text as the model sees it, with the prompt and after truncation.
 
-    Of a model without attention masks, such as a bag of static word vectors, the characters are returned.
+    For a model without attention masks, such as a bag of static word vectors, characters are counted instead.
     """
     counts = []
     for start in range(0, len(texts), COUNTED):
@@ -116,15 +118,15 @@ def token_counts(model: SentenceTransformer, texts: Sequence[str], prompt: str =
 
 
 def default_tokens(device: torch.device) -> int:
-    """Return how many padded tokens a batch holds on a device, unless a user says otherwise."""
+    """Return the default number of tokens in a batch on a device, padding included."""
     return CPU_TOKENS if device.type == "cpu" else ACCELERATOR_TOKENS
 
 
 def token_batches(counts: NDArray[np.int64], tokens: int, texts: int | None = None) -> Iterator[NDArray[np.int64]]:
-    """Yield rows of like length, longest first: what does not fit in memory shows at once.
+    """Yield batches of rows of similar length, longest first, so that a lack of memory shows at once.
 
-    ``counts`` (n,) int64 are the tokens of each row; a batch has at most ``tokens`` of them, padding included, one row
-    at least, and at most ``texts`` rows.
+    ``counts`` (n,) int64 are the tokens of each row. A batch has at least one row, at most ``texts`` rows, and at most
+    ``tokens`` tokens, padding included.
     """
     order = np.argsort(-counts, kind="stable")
     start = 0

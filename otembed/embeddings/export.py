@@ -1,4 +1,4 @@
-"""Embeddings of a file as one matrix in a file: one row a line, for other programs and for later runs."""
+"""Embeddings of a file as one matrix on disk, one row for each line, for other programs and later runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SUFFIXES = (".npy", *HEADERLESS)
 
 
 def check_vector_output(path: Path, precision: str) -> None:
-    """Refuse a suffix that is none of ``.npy``, ``.f32``, ``.f16``, or that contradicts the precision."""
+    """Refuse a suffix other than ``.npy``, ``.f32`` and ``.f16``, and one that contradicts the precision."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise ConfigError(f"{path}: unknown suffix {suffix or '(none)'!r}", f"Known: {', '.join(SUFFIXES)}.")
@@ -29,15 +29,15 @@ def check_vector_output(path: Path, precision: str) -> None:
 
 
 def write_vectors(lines: Lines, vectors: Vectors, path: str | Path, *, precision: str = "float32") -> Path:
-    """Write one row for each line of a file: whole, or not at all where something fails.
+    """Write one row for each line of a file, atomically.
 
     Parameters
     ----------
     lines, vectors
-        The different usable lines and their vectors. A repeated line gets the row of its first occurrence, a
-        line without usable text a row of zeros.
+        The distinct usable lines and their vectors. A repeated line gets the row of its first occurrence, a line
+        without usable text a row of zeros.
     path
-        ``.npy``, or ``.f32`` and ``.f16`` for LASER's layout without a header.
+        ``.npy``, or ``.f32`` or ``.f16`` for LASER's layout without a header.
     precision
         ``float32`` or ``float16``.
 

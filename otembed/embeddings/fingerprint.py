@@ -1,4 +1,4 @@
-"""Tell whether two loaded encoders are the same one, whatever they are called."""
+"""A fingerprint of an encoder that does not depend on its name or folder."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 DIGEST_BYTES = 16
-# What a fast tokenizer changes in itself when it is called.
+# Settings of a fast tokenizer that change when it is called.
 CALL_STATE = ("truncation", "padding")
 
 
 def model_fingerprint(model: SentenceTransformer) -> str:
-    """Return a hash of everything that decides what ``model.encode`` gives, but for prompts and device.
+    """Return a hash of everything that determines ``model.encode``, except prompts and device.
 
-    Weights, the modules with their settings, the tokenizer and the longest sequence go into it; names and
-    folders do not. So a retrained or re-saved model in the same folder shows, and a copy of a model does not.
+    It covers the weights, the modules and their settings, the tokenizer and the maximum sequence length, but no names or
+    folders. A retrained model in the same folder gets another fingerprint; a copy of a model gets the same.
     """
     total = blake2b(digest_size=DIGEST_BYTES)
 

@@ -1,4 +1,4 @@
-"""The lines of one side: numbered, trimmed, each different one kept once, on disk rather than in memory."""
+"""The lines of one side: numbered, trimmed, without repetitions, on disk rather than in memory."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ DIGEST_BYTES = 16
 
 @dataclass(frozen=True, eq=False)
 class Lines:
-    """Different usable lines of one side, in the order of their first occurrence.
+    """Distinct usable lines of one side, in the order of their first occurrence.
 
     Parameters
     ----------
     name
-        Where they come from, for messages.
+        The file or dataset, for messages.
     ids
         (n,) line numbers, counted from 1, ascending.
     counts
@@ -47,11 +47,11 @@ class Lines:
     lengths
         (n,) characters of each.
     labels
-        The ids that the file itself gives, one for each of ``ids``; None if it has none.
+        The ids in the file, one for each of ``ids``; None if it has none.
     repeats
-        (r, 2) numbers of lines that repeat an earlier one, and of that first one; with labels a list of theirs.
+        (r, 2) numbers of lines that repeat an earlier one, and of that first one; with labels, a list of label pairs.
 
-    The text lies in an unnamed file in ``TMPDIR``: memory holds 28 bytes a line, and 44 while reading.
+    The text is stored in an unnamed file in ``TMPDIR``: memory holds 28 bytes a line, and 44 while reading.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Lines:
     _text: mmap.mmap | bytes = field(repr=False)
 
     def __len__(self) -> int:
-        """Return the number of different usable lines."""
+        """Return the number of distinct usable lines."""
         return len(self.ids)
 
     def __getitem__(self, row: int) -> str:
@@ -77,16 +77,16 @@ class Lines:
         return [self[row] for row in range(start, min(stop, len(self)))]
 
     def id_of(self, row: int) -> int | str:
-        """Return the id that pairs name: the file's own, else the line number."""
+        """Return the id used in pairs: that of the file if it has ids, else the line number."""
         return int(self.ids[row]) if self.labels is None else self.labels[row]
 
     def first_ids(self) -> dict[int | str, int | str]:
-        """Return the id of every repeated line with the id under which pairs name its text."""
+        """Return, for the id of every repeated line, the id of its first occurrence, which pairs use."""
         pairs = self.repeats if isinstance(self.repeats, list) else self.repeats.tolist()
         return dict(pairs)
 
     def rows_by_number(self) -> Ids:
-        """Return for each number from 1 the row of its text, -1 where it was left out; without own ids only."""
+        """Return for each line number from 1 the row of its text, -1 if it was left out; only for lines without labels."""
         rows = np.full(self.counts.read + 1, -1, np.int64)
         rows[self.ids] = np.arange(len(self))
         repeats = np.asarray(self.repeats, np.int64)
@@ -118,33 +118,33 @@ def read_side(
         A file, ``-`` for stdin, ``FILE?text=FIELD&id=FIELD``, a saved dataset or ``hub:OWNER/NAME`` (see
         :func:`otembed.data.texts.parse_text_place`), or the texts themselves, numbered from 1.
     name
-        What messages call texts that come from no file.
+        Name of texts that do not come from a file, for messages.
     max_characters
-        Longer lines are left out and counted: what an encoder cuts off is not compared. ``None``: no limit.
+        Longer lines are left out and counted, because encoders truncate them. ``None``: no limit.
     language
-        Lines in another language are left out and counted. ``None``: all languages.
+        Lines in another language are left out and counted. ``None``: no filter.
 
     Raises
     ------
     DataError
-        The file cannot be read, a text is no string, two lines have the same id, or no line is usable.
+        The file cannot be read, a text is not a string, two lines have the same id, or no line is usable.
     """
     if isinstance(place, str | Path):
         where = parse_text_place(place)
-        return _collect(read_texts(where), where.name, max_characters, language)
+        return _collect(read_texts(where), where.where, max_characters, language)
     return _collect(_numbered(place, name), name, max_characters, language)
 
 
 def check_two_sides(source: str | Path, target: str | Path) -> None:
-    """Raise ConfigError if both sides are stdin, which can be read once."""
+    """Raise ConfigError if both sides are stdin, which can be read only once."""
     if parse_text_place(source).is_stdin and parse_text_place(target).is_stdin:
-        raise ConfigError("both sides are stdin", "Give one of them as a file.")
+        raise ConfigError("both sides are stdin", "Give a file for one of them.")
 
 
 def _numbered(texts: Iterable[str], name: str) -> Iterator[Text]:
     for number, text in enumerate(texts, start=1):
         if not isinstance(text, str):
-            raise DataError(f"{name}: text {number} is {type(text).__name__}, no string", "Give strings.")
+            raise DataError(f"{name}: text {number} is {type(text).__name__}, not a string", "Give strings.")
         yield Text(number, text, None)
 
 
@@ -185,7 +185,7 @@ def _collect(
             raise DataError(
                 f"no usable line: {counts.summary()}", "Give a file with one sentence a line.", path=name
             )
-        # The mapping keeps the unnamed file alive until the last text has been read.
+        # The mapping keeps the unnamed file alive.
         content = mmap.mmap(spool.fileno(), 0, access=mmap.ACCESS_READ)
     numbers, places = np.array(ids, np.int64), np.array(bounds, np.int64)
     first = first_equal(np.frombuffer(digests, np.uint64).reshape(-1, 2))
@@ -220,8 +220,8 @@ def _check_labels(labels: Sequence[str], numbers: Ids, name: str) -> None:
         earlier = seen.setdefault(label, number)
         if earlier != number:
             raise DataError(
-                f"id {label!r} was given to line {earlier} already",
-                "Give every line an id of its own.",
+                f"id {label!r} is already the id of line {earlier}",
+                "Give every line a different id.",
                 path=name,
                 line=number,
             )

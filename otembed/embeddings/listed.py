@@ -1,4 +1,4 @@
-"""What can be embedded into the cache: lines of a file, or texts that a program holds."""
+"""What can be embedded into the cache: lines of a file, or texts in memory."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class TextRows(Protocol):
-    """Texts in an order, each with the number under which messages know it."""
+    """Texts in an order, each with a number for messages."""
 
     @property
     def name(self) -> str:
-        """Where they come from."""
+        """Where the texts come from."""
 
     @property
     def ids(self) -> NDArray[np.int64]:
@@ -36,7 +36,7 @@ class TextRows(Protocol):
 
 
 class ListedTexts:
-    """Different texts of a list, shortest first: the same set has the same digest whatever its order.
+    """The distinct texts of a list, shortest first, so that the digest does not depend on their order.
 
     Examples
     --------
@@ -54,7 +54,7 @@ class ListedTexts:
         self.ids: NDArray[np.int64] = np.array([first[text] for text in self._texts], np.int64)
 
     def __len__(self) -> int:
-        """Return the number of different texts."""
+        """Return the number of distinct texts."""
         return len(self._texts)
 
     def texts(self, start: int, stop: int) -> list[str]:
@@ -62,5 +62,5 @@ class ListedTexts:
         return self._texts[start:stop]
 
     def digest(self) -> str:
-        """Return a hash of all texts in order, as that of :class:`otembed.embeddings.lines.Lines`."""
+        """Return a hash of all texts in order, like that of :class:`otembed.embeddings.lines.Lines`."""
         return digest_of(self._texts)

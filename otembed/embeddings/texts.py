@@ -1,4 +1,4 @@
-"""From sentence lists to vectors: checked, each different sentence encoded once."""
+"""From sentence lists to vectors: checked, each distinct sentence encoded once."""
 
 from __future__ import annotations
 
@@ -26,32 +26,34 @@ if TYPE_CHECKING:
 
 
 def checked_sides(source: Iterable[str], target: Iterable[str], *, pair: str) -> tuple[list[str], list[str]]:
-    """Return both sides as lists of equal length; DataError if they are not that."""
+    """Return both sides as lists of strings of equal length; DataError for anything else."""
     sides = []
     for side, texts in (("source", source), ("target", target)):
         listed = [] if isinstance(texts, str) else list(texts)
         strange = next((index for index, text in enumerate(listed) if not isinstance(text, str)), None)
         if strange is not None:
             raise DataError(
-                f"{pair}: {side} sentence {strange} (counted from 0) is {listed[strange]!r}, no text",
+                f"{pair}: {side} sentence {strange} (counted from 0) is {listed[strange]!r}, not a string",
                 "Give a list of strings.",
             )
         if not listed:
-            raise DataError(f"{pair}: the {side} side has no sentences", "Give a list of strings, one at least.")
+            raise DataError(f"{pair}: the {side} side has no sentences", "Give a list of at least one string.")
         sides.append(listed)
     first, second = sides
     if len(first) != len(second):
         raise DataError(
             f"{pair}: {len(first)} source sentences, but {len(second)} target sentences",
-            "Give the translation of each source sentence at the same place.",
+            "Give one target sentence for each source sentence, in the same order.",
         )
     return first, second
 
 
 def check_one_prompt(prompt: str | None, prompt_name: str | None) -> None:
-    """Raise ConfigError if a prompt and a prompt's name are both given."""
+    """Raise ConfigError if a prompt and the name of a prompt are both given."""
     if prompt is not None and prompt_name is not None:
-        raise ConfigError(f"both a prompt {prompt!r} and a prompt name {prompt_name!r} are given", "Give one.")
+        raise ConfigError(
+            f"prompt {prompt!r} and prompt_name {prompt_name!r} are mutually exclusive", "Remove one of them."
+        )
 
 
 def embed_sides(
@@ -68,33 +70,33 @@ def embed_sides(
     names: Sequence[str] = (),
     progress: Progress = silent,
 ) -> list[NDArray[np.float32]]:
-    """Return one (n, d) array of unit vectors a side; a sentence that comes again is encoded once.
+    """Return one (n, d) array of unit vectors for each side; repeated sentences are encoded once.
 
     Parameters
     ----------
     model, prompt, prompt_name, truncate_dim
         As in :func:`otembed.embeddings.embed.embed_lines`.
     sides
-        Lists of sentences, none of them empty.
+        Non-empty lists of sentences.
     batch_size, batch_tokens
-        Most sentences and most tokens encoded at a time; ``None`` as in
+        Maximum number of sentences and of tokens in a batch; ``None`` as in
         :func:`otembed.embeddings.encode.encode_by_length`.
     show_progress_bar
-        Show one on stderr; for use without a cache.
+        Show a progress bar on stderr; for use without a cache.
     cache
-        Folder where vectors are kept and found again, as those of mining are; ``None``: they are not. The entry
-        of a side holds its sentences that no earlier side has.
+        Folder in which vectors are stored and reused, as in mining; ``None``: nothing is stored. The entry of a side
+        holds the sentences that no earlier side has.
     names
-        What messages and progress call the sides.
+        Names of the sides in messages and progress.
     progress
-        Called with a stage, the sentences done and all sentences.
+        Called with the stage, the finished sentences and the total.
 
     Raises
     ------
     ConfigError
-        A setting is out of range, or the prompt's name is unknown.
+        A setting is out of range, or the prompt name is unknown.
     NumericsError, DataError
-        With a cache: the model gives NaN, infinity or a zero vector; the folder cannot be written.
+        With a cache: the model returns NaN, infinity or a zero vector; the folder cannot be written.
     """
     if batch_size is not None:
         check_count("batch_size", batch_size)

@@ -1,4 +1,4 @@
-"""Sentence vectors in files: shards, NumPy arrays and headerless arrays, read block by block as float32."""
+"""Sentence vectors on disk: shards, NumPy files and headerless files, read block by block as float32."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 NPY_MAGIC = b"\x93NUMPY"
 DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
 HEADERLESS = {".f32": "float32", ".f16": "float16"}
-# Rows between two chosen ones are read along with them: better than one seek for each row.
+# Chosen rows within this range are read together with the rows between them, instead of one seek for each.
 RAW_ROWS = 4096
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Consecutive rows in one file, from byte ``offset`` on; or in ``array``, which then stands for the file."""
+    """Consecutive rows of one file, from byte ``offset`` on; or those of ``array``, in memory."""
 
     path: Path
     rows: int
@@ -38,23 +38,23 @@ class Part:
 
 
 class Vectors:
-    """A matrix of sentence vectors that lies in one or more files; nothing of it is kept in memory.
+    """A matrix of sentence vectors that is stored in one or more files and not kept in memory.
 
     Parameters
     ----------
     name
-        What messages call it.
+        Name in messages.
     parts
         The files, in the order of the rows.
     dimension
         Entries of a row.
     rows
-        Rows of the files that are meant, ascending; None means all of them.
+        Rows of the files to use, ascending; None: all.
 
     Raises
     ------
     DataError
-        A file is shorter than its part; while reading, a file that has changed.
+        A file is shorter than its part; also while reading, if a file has changed.
     """
 
     def __init__(self, name: str, parts: Sequence[Part], dimension: int, rows: Ids | None = None) -> None:
@@ -68,7 +68,7 @@ class Vectors:
             if part.path.stat().st_size < needed:
                 raise DataError(
                     f"{part.path.stat().st_size} bytes, but {part.rows} rows of {dimension} need {needed}",
-                    "The file is cut off: write it again.",
+                    "The file is truncated: write it again.",
                     path=part.path,
                 )
 
@@ -78,7 +78,7 @@ class Vectors:
 
     @property
     def raw_rows(self) -> int:
-        """Rows in the files, chosen or not."""
+        """Number of rows in the files, chosen or not."""
         return int(self._ends[-1]) if len(self._ends) else 0
 
     def choose(self, rows: Ids) -> Vectors:
@@ -86,7 +86,7 @@ class Vectors:
         return Vectors(self.name, self.parts, self.dimension, rows if self.rows is None else self.rows[rows])
 
     def row_number(self, row: int) -> int:
-        """Return the place of a row in its files, counted from 1, for messages."""
+        """Return the number of a row in its files, counted from 1, for messages."""
         return row + 1 if self.rows is None else int(self.rows[row]) + 1
 
     def read(self, start: int, stop: int) -> Floats:
@@ -108,7 +108,7 @@ class Vectors:
         return out
 
     def gather(self, rows: Ids) -> Floats:
-        """Return rows in any order, and as often as they are named, as a new float32 array."""
+        """Return rows in any order, duplicates included, as a new float32 array."""
         raw = rows if self.rows is None else self.rows[rows]
         out = np.empty((len(raw), self.dimension), np.float32)
         index = np.searchsorted(self._ends, raw, side="right")
@@ -133,7 +133,7 @@ class Vectors:
                 if part.array is not None
                 else self._from_file(part, within, many)
             )
-            # A float64 beyond the float32 range becomes infinity here and is refused where rows are checked.
+            # A float64 beyond the float32 range becomes infinity here and is refused when rows are checked.
             with np.errstate(over="ignore"):
                 out[done : done + many] = values.reshape(many, self.dimension)
             done += many
@@ -142,12 +142,12 @@ class Vectors:
         offset = part.offset + start * self.dimension * part.dtype.itemsize
         values: NDArray[Any] = np.fromfile(part.path, part.dtype, rows * self.dimension, offset=offset)
         if len(values) < rows * self.dimension:
-            raise DataError("the file has become shorter while it was read", "Run again.", path=part.path)
+            raise DataError("the file became shorter while it was read", "Run again.", path=part.path)
         return values
 
 
 def array_vectors(values: NDArray[Any], name: str) -> Vectors:
-    """Return a matrix in memory as vectors; DataError if it is none."""
+    """Return a matrix in memory as vectors; DataError if it is not a matrix of floats."""
     _check_matrix(values.shape, values.dtype, name)
     return Vectors(name, [Part(Path(name), len(values), values.dtype, array=values)], values.shape[1])
 
@@ -155,38 +155,38 @@ def array_vectors(values: NDArray[Any], name: str) -> Vectors:
 def _check_matrix(shape: tuple[int, ...], dtype: np.dtype[Any], name: str | Path) -> None:
     if len(shape) != 2 or 0 in shape or dtype.kind != "f":
         raise DataError(
-            f"shape {shape} of {dtype} is no matrix of sentence vectors",
+            f"shape {shape} of {dtype} is not a matrix of sentence vectors",
             "Give floats of shape (sentences, dimensions), at least one of each.",
             path=name,
         )
 
 
 def open_vectors(path: str | Path, *, dimension: int | None = None, dtype: str | None = None) -> Vectors:
-    """Open ready embeddings: a ``.npy`` matrix, or LASER's headerless float32 or float16.
+    """Open ready embeddings: a ``.npy`` matrix, or LASER's headerless format, float32 or float16.
 
     Parameters
     ----------
     path
-        The file. One that starts as NumPy files do is read as such, whatever its name.
+        The file. NumPy files are recognized by their first bytes, whatever their name.
     dimension
-        Entries of a row; needed for headerless files, checked for others.
+        Entries of a row; required for headerless files, checked for others.
     dtype
-        ``float32`` or ``float16`` of a headerless file; by default what the suffix ``.f32`` or ``.f16`` says,
-        else float32.
+        ``float32`` or ``float16`` for a headerless file; by default chosen by the suffix ``.f32`` or ``.f16``, else
+        float32.
 
     Raises
     ------
     DataError
-        The file is missing, no matrix of floats with at least one row, or its size does not fit.
+        The file is missing, is not a matrix of floats with at least one row, or has a size that does not match.
     ConfigError
-        ``dimension`` is missing or out of range, or ``dtype`` is none of the two.
+        ``dimension`` is missing or out of range, or ``dtype`` is unknown.
     """
     path = Path(path).expanduser()
     require_file(path)
     if path.is_dir():
-        raise DataError("a folder, not a file of vectors", "Name the file.", path=path)
+        raise DataError("a folder, not a file of vectors", "Give the path of a file.", path=path)
     if dimension is not None and dimension < 1:
-        raise ConfigError(f"dimension is {dimension}", "Give a whole number from 1.")
+        raise ConfigError(f"dimension is {dimension}", "Give an integer >= 1.")
     with path.open("rb") as file:
         is_npy = file.read(len(NPY_MAGIC)) == NPY_MAGIC
     if is_npy:
@@ -196,13 +196,14 @@ def open_vectors(path: str | Path, *, dimension: int | None = None, dtype: str |
         raise ConfigError(f"dtype is {kind!r}", f"Choose one of: {', '.join(DTYPES)}.")
     if dimension is None:
         raise ConfigError(
-            f"{path} has no header of NumPy, so its dimension is not known", "Give it: --dim 1024 for LASER."
+            f"{path} has no NumPy header, so its dimension is unknown",
+            "Set vector_dimension, such as vector_dimension=1024 for LASER.",
         )
     size, width = path.stat().st_size, dimension * DTYPES[kind].itemsize
     if size == 0 or size % width:
         raise DataError(
-            f"{size} bytes are no whole number of rows of {dimension} {kind} ({width} bytes)",
-            "Check the dimension and the type; a cut file has to be written again.",
+            f"{size} bytes are not a multiple of a row of {dimension} {kind} ({width} bytes)",
+            "Check vector_dimension and vector_dtype; write a truncated file again.",
             path=path,
         )
     return Vectors(str(path), [Part(path, size // width, DTYPES[kind])], dimension)
@@ -216,12 +217,12 @@ def _open_npy(path: Path, dimension: int | None) -> Vectors:
             shape, fortran, dtype = read(file)
             offset = file.tell()
     except (ValueError, EOFError, OSError) as error:
-        raise DataError(f"not a sound NumPy file: {error}", "Save it again with numpy.save.", path=path) from error
+        raise DataError(f"not a valid NumPy file: {error}", "Save it again with numpy.save.", path=path) from error
     _check_matrix(shape, dtype, path)
     if fortran:
         raise DataError(
-            "the matrix is stored column by column", "Save numpy.ascontiguousarray of it instead.", path=path
+            "the matrix is stored in column-major order", "Save numpy.ascontiguousarray(matrix) instead.", path=path
         )
     if dimension is not None and dimension != shape[1]:
-        raise DataError(f"rows have {shape[1]} entries, not {dimension}", "Leave --dim out.", path=path)
+        raise DataError(f"rows have {shape[1]} entries, not {dimension}", "Remove vector_dimension.", path=path)
     return Vectors(str(path), [Part(path, shape[0], dtype, offset)], shape[1])

@@ -1,4 +1,4 @@
-"""Writing pairs: TSV, JSON lines, Parquet and TMX, chosen by suffix, whole or not at all."""
+"""Writing pairs atomically as TSV, JSON lines, Parquet or TMX, chosen by suffix."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from otembed.errors import ConfigError
 from otembed.results import whole_file
 
 BATCH_ROWS = 4096
-ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-# What XML 1.0 has no way to write.
+# A TSV reader cannot tell an escaped tab from a backslash and a letter, so text is written without escapes.
+SEPARATORS = re.compile(r"[\t\n\r]")
+# Characters that XML 1.0 cannot represent.
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class MinedPair(NamedTuple):
-    """One pair: its margin score, the cosine, the ids of its lines, and their texts ('' where there are none)."""
+    """One pair: its margin score, the cosine, the ids of its lines, and their texts ('' without text)."""
 
     score: float
     cosine: float
@@ -30,15 +31,15 @@ class MinedPair(NamedTuple):
 
 
 def tsv_line(pair: MinedPair) -> str:
-    r"""Return score, source and target as one line, in LASER's order; ids where there is no text.
+    r"""Return score, source and target as one line, in LASER's order; ids where text is missing.
 
-    Tabs, line breaks and backslashes inside a text are written as ``\t``, ``\n``, ``\r`` and ``\\``.
+    A tab or a line break inside a text becomes a space, because TSV cannot hold it; the other formats keep it.
 
-    >>> tsv_line(MinedPair(1.25, 0.5, 1, 2, "a\tb", "c"))
-    '1.250000\ta\\tb\tc\n'
+    >>> tsv_line(MinedPair(1.25, 0.5, 1, 2, "a\tb", "C:\\new"))
+    '1.250000\ta b\tC:\\new\n'
     """
     sides = pair.source or str(pair.source_id), pair.target or str(pair.target_id)
-    return "\t".join([f"{pair.score:.6f}", *(side.translate(ESCAPES) for side in sides)]) + "\n"
+    return "\t".join([f"{pair.score:.6f}", *(SEPARATORS.sub(" ", side) for side in sides)]) + "\n"
 
 
 def _write_tsv(pairs: Iterable[MinedPair], file: IO[bytes], languages: tuple[str, str] | None) -> None:
@@ -113,37 +114,35 @@ WRITERS: dict[str, Callable[[Iterable[MinedPair], IO[bytes], tuple[str, str] | N
 
 
 def check_output(path: Path, languages: tuple[str, str] | None, *, texts: bool = True) -> None:
-    """Refuse a suffix without a writer, and TMX without languages or text, before anything slow begins."""
+    """Refuse an unknown suffix, and TMX without languages or text, before anything slow starts."""
     suffix = path.suffix.lower()
     if suffix not in WRITERS:
         raise ConfigError(f"{path}: unknown suffix {suffix or '(none)'!r}", f"Known: {', '.join(WRITERS)}.")
     if suffix == ".tmx" and languages is None:
-        raise ConfigError(f"{path}: TMX names the language of each side", "Give them: --languages sw-en.")
+        raise ConfigError(f"{path}: TMX needs the language of each side", "Add --languages sw-en.")
     if suffix == ".tmx" and not texts:
-        raise ConfigError(
-            f"{path}: TMX holds texts, and there are vectors alone", "Write .tsv, .jsonl or .parquet."
-        )
+        raise ConfigError(f"{path}: TMX needs texts, but the sides are vectors", "Write .tsv, .jsonl or .parquet.")
 
 
 def write_pairs(pairs: Iterable[MinedPair], path: str | Path, *, languages: tuple[str, str] | None = None) -> Path:
-    """Write pairs in the format of the suffix: whole, or not at all where something fails.
+    """Write pairs in the format of the suffix, atomically.
 
     Parameters
     ----------
     pairs
-        In the order they are to have.
+        Pairs, in the order of the output.
     path
-        ``.tsv`` (score, source, target), ``.jsonl`` and ``.parquet`` (score, cosine, ids, texts) or ``.tmx``
-        (these as properties of each unit; characters that XML cannot hold become U+FFFD).
+        ``.tsv`` (score, source, target), ``.jsonl`` or ``.parquet`` (score, cosine, ids, texts), or ``.tmx`` (score,
+        cosine and ids as properties of each unit; characters that XML cannot represent become U+FFFD).
     languages
-        Codes of both sides; TMX needs them.
+        Language codes of both sides, required for TMX.
 
     Raises
     ------
     ConfigError
         As :func:`check_output`.
     OSError
-        The file cannot be written; what was there before stays.
+        The file cannot be written; an earlier file is kept.
     """
     path = Path(path)
     check_output(path, languages)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,11 +21,10 @@ from otembed.mining.rescoring.rescore import open_rescorer
 from otembed.mining.search.search import search
 from otembed.mining.side import Side, center_both, load_encoder
 from otembed.results import Result
+from otembed.runtime.executors import open_executor
 from otembed.runtime.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
@@ -134,12 +134,19 @@ def score_bitext(
         for side, label in zip(texts, ("source", "target"), strict=True)
     ]
     sides = [Side(each) for each in lines]
-    encoder = load_encoder(model, sides, device)
-    rescorer = open_rescorer(sides, encoder, config, cache=cache)
-    left, right = (side.embedded(encoder, config, cache=cache, progress=progress).scanned() for side in sides)
-    left, right = center_both(left, right, config.center)
-    centered = left.rows.centered
-    found = search(left.rows, right.rows, config, cache=cache, progress=progress)
+    with open_executor(config) as executor:
+        encoder = load_encoder(model, sides, "cpu" if executor.remote else device)
+        rescorer = open_rescorer(sides, encoder, config, cache=cache)
+        load_as = str(model) if isinstance(model, str | Path) else None
+        left, right = (
+            side.embedded(
+                encoder, config, cache=cache, executor=executor, load_as=load_as, device=device, progress=progress
+            ).scanned()
+            for side in sides
+        )
+        left, right = center_both(left, right, config.center)
+        centered = left.rows.centered
+        found = search(left.rows, right.rows, config, cache=cache, executor=executor, progress=progress)
     x, y = (side.rows_by_number() for side in lines)
     usable = (x >= 0) & (y >= 0)
     if not usable.any():

@@ -64,13 +64,12 @@ def load_material(config: TrainConfig) -> Material:
             parse_pair_spec(name, value),
             config.data.checks,
             config.data.limit,
-            pivot=config.data.pivot,
             exclude=given,
         )
         size = 0 if name in held_out else min(config.held_out.size, len(text) // 5)
         if size >= FEWEST_HELD_OUT:
             text, held_out[name] = split_held_out(text, size, seed=config.optimization.seed)
-        train[name] = text
+        train[name] = text.with_pivot(config.data.pivot)
     fresh = _digests(each for name, each in held_out.items() if name not in config.held_out.pairs)
     datasets = {name: _without(text, fresh) if len(train) > 1 else text.dataset for name, text in train.items()}
     for name, text in train.items():
@@ -82,7 +81,10 @@ def load_material(config: TrainConfig) -> Material:
         }
     return Material(
         train=datasets,
-        held_out={name: _as_named(each) for name, each in held_out.items()},
+        # In the order in which the pair names its languages, so that reports agree with ``otembed eval``.
+        held_out={
+            name: (list(each.dataset["source"]), list(each.dataset["target"])) for name, each in held_out.items()
+        },
         counts={name: {**text.counts.as_dict(), "trained": len(datasets[name])} for name, text in train.items()},
     )
 
@@ -150,7 +152,7 @@ def prompt_of(model: SentenceTransformer) -> str | None:
 
 def _load_held_out(name: str, value: str, config: TrainConfig) -> ParallelText:
     """Load held-out pairs unfiltered, except for pairs with an empty side."""
-    text = load_pairs(parse_pair_spec(name, value), PairChecks.off(), config.held_out.limit, pivot=None)
+    text = load_pairs(parse_pair_spec(name, value), PairChecks.off(), config.held_out.limit)
     if len(text) < FEWEST_HELD_OUT:
         raise DataError(
             f"{name}: {len(text)} held-out pairs, at least {FEWEST_HELD_OUT} are required",
@@ -158,12 +160,6 @@ def _load_held_out(name: str, value: str, config: TrainConfig) -> ParallelText:
             path=text.path,
         )
     return text
-
-
-def _as_named(text: ParallelText) -> Sentences:
-    """Return both sides in the order of the pair's name, so that reports agree with ``otembed eval``."""
-    sides = list(text.dataset["source"]), list(text.dataset["target"])
-    return sides if text.pair.startswith(f"{text.source_language}-") else (sides[1], sides[0])
 
 
 def _digests(texts: Iterable[ParallelText]) -> set[int]:

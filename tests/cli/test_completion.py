@@ -11,7 +11,7 @@ import pytest
 from otembed.cli.completion import joined_words
 
 from otembed.config.io import preset_names
-from otembed.config.mining import Margin, Match, Search
+from otembed.config.mining import Engine, Margin
 from otembed.config.words import Decoding
 from otembed.data import starter_languages
 from otembed.data.starter import starter_parts
@@ -55,11 +55,11 @@ PIVOT, *OTHERS = starter_languages()
         ("otembed train --model off", ["offline:multilingual-e5-small"]),
         ("otembed train --pairs en-sw", ["en-sw=starter:en-sw", "en-sw=starter:en-sw@test"]),
         ("otembed mine a b --margin ", [*get_args(Margin)]),
-        ("otembed mine a b --match ", [*get_args(Match)]),
-        ("otembed mine a b --search ", [*get_args(Search)]),
+        ("otembed mine a b --engine ", [*get_args(Engine)]),
+        ("otembed mine a b --set rescore_w", ["rescore_weight="]),
         ("otembed mine a b --languages sw", ["sw-en"]),
         ("otembed embed a --precision ", ["float32", "float16"]),
-        ("otembed eval mining --match inter", ["intersection"]),
+        ("otembed eval mining --margin dis", ["distance"]),
         ("otembed align --decoding ", [*get_args(Decoding)]),
         ("otembed eval alignment --unit ", ["word", "token"]),
         ("otembed export a b --layout ", ["5.3", "current"]),

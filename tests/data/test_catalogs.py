@@ -73,7 +73,7 @@ def test_language_header_decides_the_sides(write, read, tmp_path, key, language,
 
 def test_language_of_neither_side(write, refused):
     error = refused(write("x.po", HEAD + '"Language: fr\\n"\n\nmsgid "Yes"\nmsgstr "Oui"\n'))
-    assert "the catalog is in 'fr', which is neither en nor sw" in error.message
+    assert ("'fr'" in error.message, "Language:" in error.hint) == (True, True)
 
 
 def plural(*forms):
@@ -108,40 +108,109 @@ def test_plural_form_without_translation(write, read, counts):
 
 def test_nothing_translated_tells_why(write, refused):
     error = refused(write("x.po", HEAD + '\nmsgid "Yes"\nmsgstr ""\n'))
-    assert "no usable pair: 1 read, 0 kept, dropped: untranslated 1 (line 5)" in error.message
+    assert "untranslated 1 (line 5)" in error.message
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "message"),
+    ("text", "line", "value"),
     [
-        ('msgid "a"\nmsgstr "b\n', 2, "a string is not closed"),
-        ('msgid "a"\nmsgstr "\n', 2, "a string is not closed"),
-        ('msgid "a\\"\nmsgstr "b"\n', 1, "a string is not closed"),
-        ('msgid "say "a""\nmsgstr "b"\n', 1, "a string is not closed"),
-        ('msgid "a"\nmsgstr "b"\n\nnonsense here\n', 4, "not a PO catalog"),
-        ('msgid "a"\nmsgid "b"\n', 2, "not a PO catalog"),
+        ('msgid "a"\nmsgstr "b\n', 2, "not closed"),
+        ('msgid "a"\nmsgstr "\n', 2, "not closed"),
+        ('msgid "a\\"\nmsgstr "b"\n', 1, "not closed"),
+        ('msgid "say "a""\nmsgstr "b"\n', 1, 'a""'),
+        ('msgid "a"\nmsgstr "b"\n\nnonsense here\n', 4, "nonsense here"),
+        ('msgid "a"\nmsgid "b"\n', 2, "msgstr"),
+        ('msgid "a"\n', 1, "msgstr"),
+        ('msgid\nmsgstr "b"\n', 1, "msgid"),
+        ('msgstr "b"\n', 1, "msgid"),
+        ('"b"\n', 1, "string"),
+        ('msgid "a"\nmsgstr "b"\nmsgstr "c"\n', 3, "line 1"),
+        ('msgid "a"\nmsgstr "\\303"\n', 2, "0xc3"),
     ],
 )
-def test_malformed_po(write, refused, text, line, message):
+def test_malformed_po(write, refused, text, line, value):
     path = write("x.po", text)
     error = refused(path)
     assert isinstance(error, DataError)
-    assert error.message.startswith(f"{path}:{line}: {message}")
+    assert error.message.startswith(f"{path}:{line}: ")
+    assert value in error.message
 
 
 def test_latin1_po(write, refused):
     error = refused(write("x.po", 'msgid "a"\nmsgstr "é"\n'.encode("latin-1")))
-    assert (error.line, "not UTF-8: byte 0xe9" in error.message) == (2, True)
+    assert (error.line, "0xe9" in error.message) == (2, True)
 
 
 @pytest.mark.parametrize("content", [b"not an MO file at all", b"\xde\x12\x04\x95", b"abc"])
 def test_malformed_mo(write, refused, content):
     error = refused(write("x.mo", content))
     assert isinstance(error, DataError)
-    assert "not an MO catalog" in error.message
+    assert error.path.name == "x.mo"
 
 
 def test_cut_off_mo(tmp_path, refused):
     path = catalog(tmp_path / "x.mo", *({"msgid": f"m{n}", "msgstr": f"t{n}"} for n in range(50)))
     path.write_bytes(path.read_bytes()[:300])
-    assert "not an MO catalog" in refused(path).message
+    assert isinstance(refused(path), DataError)
+
+
+@pytest.mark.parametrize("charset", ["hex", "zlib", "rot13", "wrong", "ascii"])
+def test_mo_of_a_charset_that_is_none_or_another(tmp_path, refused, charset):
+    path = catalog(tmp_path / "x.mo", {"msgid": "Yes", "msgstr": "Ndiyó"})
+    # The header's length is fixed, so the name is padded.
+    path.write_bytes(path.read_bytes().replace(b"charset=utf-8", f"charset={charset:5}".encode()[:13]))
+    assert isinstance(refused(path), DataError)
+
+
+@pytest.mark.parametrize("mark", ["\x85", "\u2028", "\u2029", "\v", "\f", "\x1c", "\x1d", "\x1e", "\r"])
+def test_only_a_line_feed_ends_a_line_of_po(write, read, mark):
+    body = f"""# note{mark}msgid\nmsgid "Open{mark}it"\nmsgstr "Fungua sasa{mark}"\n"""
+    assert read(write("x.po", body)) == [(f"Open{mark}it", f"Fungua sasa{mark}", 1)]
+
+
+def test_strings_of_po_have_the_escapes_of_c(write, read):
+    body = r"""
+msgid "\x41\302\251 \\n \"quoted\" \q"
+msgstr "Gr\303" "\266\303\237e\a\b\f\n\r\t\v\101"
+"""
+    assert read(write("x.po", body)) == [(r"""A© \n "quoted" \q""", "Größe\a\b\f\n\r\t\vA", 2)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        'msgid"Yes"\nmsgstr"Ndiyo"\n',
+        'msgid "" "Y" "es"\n\tmsgstr "Nd"\n"iyo"\n',
+        'domain "x"\nmsgid "Yes"\nmsgstr "Ndiyo"\n',
+        '#=\n#~\n#|\n#~| msgid "old"\n#\nmsgid "Yes" # no\n# between\nmsgstr "Ndiyo"',
+        'msgid "Yes" msgstr "Ndiyo"',
+    ],
+)
+def test_every_valid_syntax_of_po(write, read, body):
+    assert [row[:2] for row in read(write("x.po", body))] == [("Yes", "Ndiyo")]
+
+
+@pytest.mark.parametrize(
+    ("key", "language", "fits"),
+    [
+        ("en-sr", "sr@latin", True),
+        ("en-sr_Latn", "sr@latin", True),
+        ("en-sr_Latn", "sr_RS@latin", True),
+        ("en-sr_Cyrl", "sr_RS@latin", False),
+        ("en-ca", "ca@valencia", True),
+        ("en-be", "be@tarask", True),
+        ("en-zh_Hans", "zh_TW", False),
+        ("en-zh_Hant", "zh_TW.UTF-8", True),
+    ],
+)
+def test_locales_of_gettext(write, read, refused, key, language, fits):
+    path = write("x.po", HEAD + f""""Language: {language}\\n"\n\nmsgid "a"\nmsgstr "b"\n""")
+    if fits:
+        assert read(path, key) == [("a", "b", 6)]
+    else:
+        assert repr(language) in refused(path, key).message
+
+
+def test_a_rule_of_plurals_that_divides_by_zero_counts_as_none(write, read):
+    body = HEAD + '"Plural-Forms: nplurals=2; plural=n%0;\\n"\n' + plural("moja", "wengi")
+    assert [row[:2] for row in read(write("x.po", body))] == [("one file", "moja"), ("%d files", "wengi")]

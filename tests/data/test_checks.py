@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otembed.data import PairChecks, PairCounts, Row, clean_pairs, clean_text, text_digest
+from otembed.data.checks import SPACES, is_blank
 from otembed.errors import ConfigError
 
 OFF = PairChecks(
@@ -79,6 +80,9 @@ def test_the_first_three_lines_are_examples():
         ("a\tb  c", "a\tb  c"),
         ("\n", ""),
         ("e\u0301", "e\u0301"),
+        ("\u200b\ufeff x \u00ad\u2060\ufe0f\u200e", "x"),
+        ("x\u200by", "x\u200by"),
+        ("\u0d28\u0d4d\u200d ", "\u0d28\u0d4d\u200d"),
     ],
 )
 def test_clean_text(text, expected):
@@ -166,3 +170,16 @@ def test_limits_are_checked(limits, message):
     with pytest.raises(ConfigError, match=message) as caught:
         PairChecks(**limits)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("character", "\u200b\u200c\u200d\u2060\ufeff\u200e\u200f\u00ad\ufe0f\u3164\u3000\u00a0")
+def test_text_of_invisible_characters_is_empty(character):
+    kept, counts = clean([(character, "katze"), ("katze", character * 3), ("a", "b" + character), ("a", "b")])
+    assert kept == [("a", "b", 3)]
+    assert counts.dropped == {"empty": 2, "duplicate": 1}
+    assert is_blank(character)
+
+
+def test_all_white_space_is_trimmed():
+    spaces = "".join(chr(code) for code in range(0x110000) if chr(code).isspace())
+    assert set(spaces) == set(SPACES)

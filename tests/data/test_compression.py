@@ -48,8 +48,7 @@ def test_bad_utf8_names_line_and_offset(write, suffix):
     path = write(f"x.tsv{suffix}", b"abc\nd\xe9f\n")
     with pytest.raises(DataError) as caught:
         list(read_lines(path))
-    assert caught.value.message == f"{path}:2: not UTF-8: byte 0xe9 at offset 5"
-    assert caught.value.hint == "Convert the file to UTF-8 or mend that line."
+    assert "byte 0xe9 at offset 5" in caught.value.message
     assert (caught.value.path, caught.value.line) == (path, 2)
 
 
@@ -71,7 +70,7 @@ def test_cut_off_files(write, suffix, share):
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     with pytest.raises(DataError) as caught:
         list(read_lines(path))
-    assert caught.value.message.startswith(f"{path}: the compressed file is cut off")
+    assert caught.value.path == path
     assert "again" in caught.value.hint
 
 
@@ -81,7 +80,7 @@ def test_wrong_suffix(tmp_path, suffix):
     path.write_text("this is plain text\n" * 9)
     with pytest.raises(DataError) as caught:
         list(read_lines(path))
-    assert caught.value.message.startswith(f"{path}: not a sound {suffix} file")
+    assert (caught.value.path, suffix in caught.value.message) == (path, True)
     assert "suffix" in caught.value.hint
 
 
@@ -90,7 +89,7 @@ def test_damaged_gzip_data(write):
     data = bytearray(path.read_bytes())
     data[200:210] = b"\0" * 10
     path.write_bytes(bytes(data))
-    with pytest.raises(DataError, match=r"not a sound \.gz file"):
+    with pytest.raises(DataError, match=r"\.gz"):
         list(read_lines(path))
 
 
@@ -98,21 +97,18 @@ def test_missing_file_suggests_a_near_name(write):
     path = write("train.tsv", "a\tb\n").with_name("trian.tsv")
     with pytest.raises(DataError) as caught, open_binary(path):
         pass
-    assert caught.value.message == f"{path}: no such file"
-    assert caught.value.hint == "Did you mean 'train.tsv'?"
+    assert (caught.value.path, "'train.tsv'" in caught.value.hint) == (path, True)
 
 
 def test_missing_file_without_a_near_name(tmp_path):
-    with pytest.raises(DataError, match="no such file") as caught, open_binary(tmp_path / "x.tsv"):
-        pass
-    assert "nothing of a similar name" in caught.value.hint
-    with pytest.raises(DataError, match="no such file") as caught, open_binary(tmp_path / "no" / "x.tsv"):
-        pass
-    assert "There is no folder" in caught.value.hint
+    for path in (tmp_path / "x.tsv", tmp_path / "no" / "x.tsv"):
+        with pytest.raises(DataError) as caught, open_binary(path):
+            pass
+        assert (caught.value.path, str(path.parent) in caught.value.hint) == (path, True)
 
 
 def test_a_folder_is_no_file(tmp_path):
-    with pytest.raises(DataError, match="cannot read the file: Is a directory"):
+    with pytest.raises(DataError, match="Is a directory"):
         list(read_lines(tmp_path))
 
 

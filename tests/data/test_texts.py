@@ -9,7 +9,7 @@ import pytest
 from otembed.data.compression import OPENERS
 from otembed.data.texts import parse_text_place, read_texts
 from otembed.embeddings.lines import read_side
-from otembed.errors import ConfigError, DataError, OtembedError
+from otembed.errors import ConfigError, DataError
 
 LINES = "one\ttab\r\n\n two \nlast"
 PLAIN = [(1, "one\ttab", None), (2, "", None), (3, " two ", None), (4, "last", None)]
@@ -46,39 +46,39 @@ def test_parquet_and_tsv_columns(write, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "query", "message"),
+    ("name", "content", "query", "kind", "value"),
     [
-        ("x.jsonl", '{"text": "a"}\n[1]\n', "", r"x\.jsonl:2: a JSON list, not an object"),
-        ("x.jsonl", '{"text": "a"}\n\n', "", r"x\.jsonl:2: not JSON"),
-        ("x.jsonl", '{"text": 3}\n', "", "field 'text' is int, not text"),
-        ("x.jsonl", '{"texts": "a"}\n', "", "none of the fields text, sentence, content among: texts"),
-        ("x.jsonl", '{"text": "a"}\n', "?text=txt", "no field 'txt'"),
-        ("x.jsonl", '{"text": "a", "id": 1.5}\n', "?id=id", "id 1.5 is neither text nor a whole number"),
-        ("x.parquet", "no parquet", "", "not a sound Parquet file"),
-        ("x.parquet.gz", "no parquet", "", "is not read another way"),
-        ("x.tsv", "a\tb\nc\n", "?text=1", r"x\.tsv:2: no column 1: the line has 1"),
-        ("x.tsv", "a\tb\n", "?text=b", "text='b' is no column number"),
-        ("x.tsv", "a\tb\n", "?text", "cannot read the query"),
-        ("x.tsv", "a\tb\n", "?text=0&text=1", "give 'text' one value"),
-        ("x.tsv", "a\tb\n", "?split=dev", r"x\.tsv takes no \?split="),
-        ("x.tsv", "a\tb\n", "?txt=0", "unknown query key 'txt'"),
-        ("x.de", "a\n", "?id=name", "id='name' is no column number"),
-        ("x.tmx", "a\n", "", r"\.tmx is no format of one-sided text"),
-        ("x.txt", b"a\n\xff\n", "", r"x\.txt:2: not UTF-8"),
+        ("x.jsonl", '{"text": "a"}\n[1]\n', "", DataError, r"x\.jsonl:2: .*list"),
+        ("x.jsonl", '{"text": "a"}\n\n', "", DataError, r"x\.jsonl:2: "),
+        ("x.jsonl", '{"text": 3}\n', "", DataError, "'text' is int"),
+        ("x.jsonl", '{"texts": "a"}\n', "", DataError, "text, sentence, content .*texts"),
+        ("x.jsonl", '{"text": "a"}\n', "?text=txt", DataError, "'txt'(.|\n)*'text'"),
+        ("x.jsonl", '{"text": "a", "id": 1.5}\n', "?id=id", DataError, r"1\.5"),
+        ("x.parquet", "no parquet", "", DataError, r"x\.parquet: "),
+        ("x.parquet.gz", "no parquet", "", DataError, r"\.gz"),
+        ("x.tsv", "a\tb\nc\n", "?text=1", DataError, r"x\.tsv:2: .*'1'"),
+        ("x.tsv", "a\tb\n", "?text=b", ConfigError, "text='b'(.|\n)*text=1"),
+        ("x.tsv", "a\tb\n", "?text", ConfigError, "'text'"),
+        ("x.tsv", "a\tb\n", "?text=0&text=1", ConfigError, "'text'"),
+        ("x.tsv", "a\tb\n", "?split=dev", ConfigError, r"x\.tsv .*split="),
+        ("x.tsv", "a\tb\n", "?txt=0", ConfigError, "'txt'(.|\n)*'text'"),
+        ("x.de", "a\n", "?id=name", ConfigError, "id='name'"),
+        ("x.tmx", "a\n", "", DataError, r"\.tmx"),
+        ("x.txt", b"a\n\xff\n", "", DataError, r"x\.txt:2: .*UTF-8"),
     ],
 )
-def test_what_cannot_be_read_is_refused(write, name, content, query, message):
-    with pytest.raises(OtembedError, match=message):
+def test_what_cannot_be_read_is_refused(write, name, content, query, kind, value):
+    with pytest.raises(kind, match=value):
         read(f"{write(name, content)}{query}")
 
 
 def test_missing_field_of_parquet_and_folder_and_missing_file(tmp_path):
     pq.write_table(pa.table({"text": ["a"]}), tmp_path / "x.parquet")
-    with pytest.raises(DataError, match="no field 'key'"):
+    with pytest.raises(DataError, match="'key'"):
         read(f"{tmp_path}/x.parquet?id=key")
-    with pytest.raises(DataError, match="a folder, not a file"):
+    with pytest.raises(DataError, match="save_to_disk"):
         read(str(tmp_path))
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(DataError, match="nothing"):
         read(str(tmp_path / "nothing"))
 
 
@@ -109,11 +109,11 @@ def test_saved_datasets(saved):
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        ("one?text=sentense", "one: no field 'sentense'\nDid you mean 'sentence'?"),
-        ("one?text=translation.de", "one:1: no field 'translation.de'"),
-        ("one?text=translation", "field 'translation' is dict, not text"),
-        ("one?split=test", "the dataset has no splits"),
-        ("parts?split=tst", "no split 'tst'"),
+        ("one?text=sentense", "one: .*'sentense'\n.*'sentence'"),
+        ("one?text=translation.de", "one:1: .*'translation.de'"),
+        ("one?text=translation", "'translation' is dict"),
+        ("one?split=test", "split="),
+        ("parts?split=tst", "'tst'(.|\n)*'test'"),
     ],
 )
 def test_what_a_saved_dataset_lacks_is_refused(saved, place, message):
@@ -135,14 +135,14 @@ def test_hub_datasets(monkeypatch):
     assert calls == [("a/b", None, "train", True), ("a/b", "x", "dev", True), ("a/b", None, "dev", True)]
     lines = read_side("hub:a/b:x@dev?text=translation.en")
     assert (lines.name, len(lines)) == ("hub:a/b:x@dev", 2)
-    with pytest.raises(DataError, match="hub:a/b@train:1: no field 'body'"):
+    with pytest.raises(DataError, match=r"hub:a/b@train:1: .*'body'"):
         read("hub:a/b?text=body")
-    with pytest.raises(ConfigError, match="the split is named twice"):
+    with pytest.raises(ConfigError, match="@SPLIT"):
         read("hub:a/b@dev?split=test")
-    with pytest.raises(ConfigError, match="'a/b/c' is no dataset name"):
+    with pytest.raises(ConfigError, match="'a/b/c'"):
         read("hub:a/b/c")
     monkeypatch.setattr("datasets.load.load_dataset", lambda *_, **__: 1 / 0)
-    with pytest.raises(DataError, match="cannot read hub:a/b@train: division by zero"):
+    with pytest.raises(DataError, match="hub:a/b@train: division by zero"):
         read("hub:a/b")
 
 

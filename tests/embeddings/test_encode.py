@@ -78,5 +78,5 @@ def test_settings_out_of_range_are_refused(tiny_model):
     for name in ("batch_tokens", "batch_size"):
         with pytest.raises(ConfigError, match=f"{name} is 0"):
             encode_by_length(tiny_model, ["a"], **{name: 0})
-    with pytest.raises(ConfigError, match="no prompt 'qury'"):
+    with pytest.raises(ConfigError, match="'qury'"):
         resolve_prompt(tiny_model, None, "qury")

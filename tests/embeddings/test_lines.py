@@ -27,6 +27,19 @@ def test_lists_jsonl_ids_and_limits(tmp_path):
     assert lines.counts.dropped == {"unpaired_surrogate": 1, "repeated": 1}
 
 
+def test_invisible_characters_are_no_text(tmp_path):
+    path = tmp_path / "x.txt"
+    path.write_text("x\n\u200b\u2060\nx\u200b\n\ufeff\n\u00ady\n", encoding="utf-8")
+    lines = read_side(path)
+    assert lines.texts(0, 9) == ["x", "y"]
+    assert lines.counts.dropped == {"empty": 2, "repeated": 1}
+
+
+def test_lines_that_end_in_a_bare_cr(tmp_path):
+    (tmp_path / "x.txt").write_bytes(b"a\rb\rc")
+    assert read_side(tmp_path / "x.txt").texts(0, 9) == ["a", "b", "c"]
+
+
 def test_the_digest_knows_texts_and_order_and_nothing_else(tmp_path):
     path = tmp_path / "x.txt"
     path.write_text("a\n\nb\nb\n")
@@ -36,7 +49,7 @@ def test_the_digest_knows_texts_and_order_and_nothing_else(tmp_path):
 
 @pytest.mark.parametrize(
     ("texts", "message"),
-    [([], "no usable line: 0 read"), (["", "  "], "no usable line: 2 read, 0 kept"), (["a", 3], "text 2 is int")],
+    [([], "0 read"), (["", "  "], "2 read, 0 kept"), (["a", 3], "text 2 is int")],
 )
 def test_nothing_usable_and_no_text_are_refused(texts, message):
     with pytest.raises(DataError, match=message):
@@ -46,9 +59,9 @@ def test_nothing_usable_and_no_text_are_refused(texts, message):
 def test_an_id_given_twice_and_stdin_twice_are_refused(tmp_path):
     path = tmp_path / "x.tsv"
     path.write_text("k\ta\nk\tb\n")
-    with pytest.raises(DataError, match="id 'k' was given to line 1 already"):
+    with pytest.raises(DataError, match=r"'k' .*line 1"):
         read_side(f"{path}?text=1&id=0")
-    with pytest.raises(ConfigError, match="both sides are stdin"):
+    with pytest.raises(ConfigError, match="stdin"):
         check_two_sides("-", "-")
 
 
@@ -59,5 +72,5 @@ def test_vectors_beside_lines_follow_the_language_filter_and_vectors_alone_canno
     mined = mine_bitext(lines, vectors, source_vectors=vectors, source_language="en", threshold=None, k=1)
     assert {pair.source_id for pair in mined} == {1, 3}
     assert all(pair.source_id == pair.target_id for pair in mined)
-    with pytest.raises(ConfigError, match="target: vectors alone have no language"):
+    with pytest.raises(ConfigError, match="target: "):
         mine_bitext(lines, vectors, source_vectors=vectors, target_language="en")

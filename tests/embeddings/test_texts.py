@@ -64,8 +64,8 @@ def test_progress_counts_the_different_texts(tiny_model, tmp_path):
 def test_faults_are_named(tiny_model, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="batch_size is 0"):
         embed_sides(tiny_model, SIDES, **PLAIN | {"batch_size": 0})
-    with pytest.raises(ConfigError, match="both a prompt"):
+    with pytest.raises(ConfigError, match="prompt_name"):
         embed_sides(tiny_model, SIDES, **PLAIN | {"prompt": ""})
     monkeypatch.setattr(tiny_model, "encode", lambda texts, **_: np.full((len(texts), 32), np.nan))
-    with pytest.raises(NumericsError, match="en: the model gives NaN, infinity or a zero vector for line"):
+    with pytest.raises(NumericsError, match=r"en: .* line \d"):
         embed_sides(tiny_model, SIDES, cache=tmp_path, names=["en", "de", "more"], **PLAIN)

@@ -52,29 +52,28 @@ def bad_npy(values):
 
 
 @pytest.mark.parametrize(
-    ("make", "options", "message"),
+    ("name", "make", "options", "named"),
     [
-        (bad_npy(VALUES[0]), {}, r"shape \(6,\) of float32 is no matrix"),
-        (bad_npy(VALUES[:0]), {}, r"shape \(0, 6\)"),
-        (bad_npy(VALUES.astype(int)), {}, "of int64 is no matrix"),
-        (bad_npy(np.array([[object()]])), {}, "of object is no matrix"),
-        (bad_npy(np.asfortranarray(VALUES)), {}, "column by column"),
-        (bad_npy(VALUES), {"dimension": 7}, "rows have 6 entries, not 7"),
-        (lambda path: path.write_bytes(b"\x93NUMPY\x01\x00"), {}, "not a sound NumPy file"),
-        (lambda path: path.write_bytes(b"abcd"), {}, "dimension is not known"),
-        (lambda path: path.write_bytes(b"abcd"), {"dimension": 0}, "dimension is 0"),
-        (lambda path: path.write_bytes(b"abcd"), {"dimension": 1, "dtype": "int8"}, "dtype is 'int8'"),
-        (lambda path: path.write_bytes(b"abcde"), {"dimension": 1}, "5 bytes are no whole number of rows"),
-        (lambda path: path.write_bytes(b""), {"dimension": 1}, "0 bytes are no whole number of rows"),
-        (lambda path: path.mkdir(), {"dimension": 1}, "a folder"),
-        (lambda path: None, {"dimension": 1}, "no such file"),
+        ("x.npy", bad_npy(VALUES[0]), {}, r"\(6,\) of float32"),
+        ("x.npy", bad_npy(VALUES[:0]), {}, r"\(0, 6\)"),
+        ("x.npy", bad_npy(VALUES.astype(int)), {}, "int64"),
+        ("x.npy", bad_npy(np.array([[object()]])), {}, "object"),
+        ("x.npy", bad_npy(np.asfortranarray(VALUES)), {}, "ascontiguousarray"),
+        ("x.npy", bad_npy(VALUES), {"dimension": 7}, "6 entries, not 7"),
+        ("x", lambda path: path.write_bytes(b"\x93NUMPY\x01\x00"), {}, "NumPy"),
+        ("x", lambda path: path.write_bytes(b"abcd"), {}, "vector_dimension"),
+        ("x", lambda path: path.write_bytes(b"abcd"), {"dimension": 0}, "dimension is 0"),
+        ("x", lambda path: path.write_bytes(b"abcd"), {"dimension": 1, "dtype": "int8"}, "'int8'"),
+        ("x", lambda path: path.write_bytes(b"abcde"), {"dimension": 1}, "5 bytes"),
+        ("x", lambda path: path.write_bytes(b""), {"dimension": 1}, "0 bytes"),
+        ("x", lambda path: path.mkdir(), {"dimension": 1}, "folder"),
+        ("x", lambda path: None, {"dimension": 1}, "no such file"),
     ],
 )
-def test_what_is_no_matrix_of_vectors_is_refused(tmp_path, make, options, message):
-    path = tmp_path / "x"
-    make(path if message[0] in "5a0n" or "dim" in message or "dtype" in message else tmp_path / "x.npy")
-    with pytest.raises(OtembedError, match=message):
-        open_vectors(next(iter(tmp_path.iterdir()), path), **options)
+def test_what_is_not_a_matrix_of_vectors_is_refused(tmp_path, name, make, options, named):
+    make(tmp_path / name)
+    with pytest.raises(OtembedError, match=named):
+        open_vectors(tmp_path / name, **options)
 
 
 def test_a_cut_file_is_refused_when_opened_and_when_it_shrinks(tmp_path):
@@ -82,9 +81,9 @@ def test_a_cut_file_is_refused_when_opened_and_when_it_shrinks(tmp_path):
     np.save(path, VALUES)
     vectors = open_vectors(path)
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(DataError, match="shorter while it was read"):
+    with pytest.raises(DataError, match=r"x\.npy"):
         vectors.read(0, 50)
-    with pytest.raises(DataError, match="cut off"):
+    with pytest.raises(DataError, match=r"x\.npy"):
         open_vectors(path)
     with pytest.raises(ConfigError, match="dtype"):
         open_vectors(__file__, dimension=3, dtype="f4")

@@ -1,6 +1,7 @@
 """What is written can be read back, whatever the text holds; what fails leaves the earlier file."""
 
 import json
+import re
 
 import pyarrow.parquet as pq
 import pytest
@@ -28,16 +29,6 @@ PAIRS = st.lists(
 LANGUAGES = ("sw", "zh-Hant")
 
 
-def unescape(text):
-    return (
-        text.replace("\\\\", "\0")
-        .replace("\\t", "\t")
-        .replace("\\n", "\n")
-        .replace("\\r", "\r")
-        .replace("\0", "\\")
-    )
-
-
 @given(PAIRS)
 @settings(max_examples=60, deadline=None)
 def test_every_format_gives_the_pairs_back(tmp_path_factory, pairs):
@@ -46,10 +37,9 @@ def test_every_format_gives_the_pairs_back(tmp_path_factory, pairs):
         write_pairs(iter(pairs), folder / f"x{suffix}", languages=LANGUAGES)
     lines = (folder / "x.tsv").read_bytes().decode().split("\n")[:-1]
     fields = [line.split("\t") for line in lines]
-    plain = [pair for pair in pairs if "\0" not in pair.source + pair.target]
-    if len(plain) == len(pairs):
-        expected = [(pair.source or str(pair.source_id), pair.target or str(pair.target_id)) for pair in pairs]
-        assert [tuple(map(unescape, each[1:])) for each in fields] == expected
+    expected = [(pair.source or str(pair.source_id), pair.target or str(pair.target_id)) for pair in pairs]
+    # TSV has no way to write a tab or a line break.
+    assert [each[1:] for each in fields] == [[re.sub(r"[\t\n\r]", " ", text) for text in pair] for pair in expected]
     assert [float(each[0]) for each in fields] == pytest.approx([pair.score for pair in pairs], abs=1e-6)
     records = [json.loads(line) for line in (folder / "x.jsonl").read_bytes().decode().split("\n")[:-1]]
     assert [MinedPair(**record) for record in records] == pairs
@@ -66,7 +56,7 @@ def test_every_format_gives_the_pairs_back(tmp_path_factory, pairs):
 def test_our_own_readers_read_what_was_written(tmp_path):
     pairs = [
         MinedPair(1.5, 0.9, "k1", "k2", "paka", "a cat"),
-        MinedPair(1.25, 0.5, "k3", "k4", "mbwa & <b>", "a dog"),
+        MinedPair(1.25, 0.5, "k3", "k4", "mbwa & <b>", r"C:\new\temp and \\d+\t"),
     ]
     for name in ("x.tsv?source=1&target=2", "x.jsonl", "x.parquet", "x.tmx"):
         write_pairs(pairs, tmp_path / name.partition("?")[0], languages=("sw", "en"))

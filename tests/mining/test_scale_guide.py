@@ -4,12 +4,13 @@ import re
 from pathlib import Path
 
 import pytest
-from otembed.mining.search.search_tasks import BLOCK_ROWS
 
 from otembed.embeddings.embed import WINDOW
-from otembed.mining.plan import CANDIDATE, NEIGHBOR, search_memory
+from otembed.mining.pairing.pairing import CANDIDATE
 from otembed.mining.search.approximate import METHODS
-from otembed.mining.search.exact import Tiling
+from otembed.mining.search.exact import BLOCK_ROWS, Tiling
+from otembed.mining.search.neighbors import NEIGHBOR
+from otembed.mining.search.plan import search_memory
 
 GUIDE = re.sub(r"\s+", " ", (Path(__file__).parents[2] / "docs" / "scale.md").read_text(encoding="utf-8"))
 N, D, K, CELLS, HOUR = 10**9, 384, 4, 262_144, 3600

@@ -1,4 +1,4 @@
-"""Choosing the threshold of a run from where planted pairs and planted orphans would fall in it; pure numpy."""
+"""Choosing the threshold of a run from the scores of planted pairs and planted orphans; pure numpy."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
 
     Doubles = NDArray[np.float64]
 
-# Measured in benchmarks/calibration.py: with fewer the threshold depends on which pairs they happen to be.
+# Measured in benchmarks/calibration.py: with fewer pairs the threshold depends too much on the sample.
 FEWEST_PAIRS = 50
-# Thresholds have so many decimals: few enough to be written down, and to be tried one by one.
+# Decimals of thresholds: few enough to write down, and to try all of them.
 DECIMALS = 5
-# Of the two-sample Kolmogorov-Smirnov statistic at 1 %, of the one-sample one at 5 %.
+# Critical values of the two-sample Kolmogorov-Smirnov statistic at 1 %, and of the one-sample statistic at 5 %.
 SEPARATION_BOUND, MISFIT_BOUND = 1.63, 1.36
-# Beyond this share of the lines of a side the model describes another collection.
+# Above this share of the lines of a side, the model does not describe the collection.
 WORST_MISFIT = 0.2
-# A share of which fewer planted pairs tell is not known.
+# A share is unknown if fewer planted pairs are above it.
 FEWEST_ABOVE = 5
 
 
 @dataclass(frozen=True)
 class Calibration(Result):
-    """The threshold chosen, and what is expected of the pairs at or above it.
+    """The chosen threshold, and the expected figures of the pairs at or above it.
 
-    Each ``*_error`` is a standard error. ``translations`` is the expected number of lines with a translation on
-    the other side, of which ``recall`` is a share; ``found`` counts the pairs. ``separation`` is the largest
-    difference between the shares of planted pairs and of planted orphans above a score. ``misfit`` is the largest
-    difference, as a share of the lines of a side, between the pairs counted and expected above a score;
-    beyond ``misfit_bound`` the planted pairs are unlike the collections. ``left_out`` counts the development pairs
-    that were not planted, by reason.
+    Each ``*_error`` is a standard error. ``translations`` is the expected number of lines with a translation on the
+    other side, and ``recall`` is a share of it; ``found`` counts the pairs. ``separation`` is the largest difference
+    between the shares of planted pairs and of planted orphans above a score. ``misfit`` is the largest difference
+    between the counted and the expected number of pairs above a score, as a share of the lines of a side; above
+    ``misfit_bound`` the planted pairs differ from the collections. ``left_out`` counts the development pairs that were
+    not planted, by reason.
     """
 
     planted: int
@@ -67,9 +67,9 @@ def calibrate(
     min_precision: float | None = None,
     left_out: dict[str, int] | None = None,
 ) -> Calibration:
-    r"""Choose a threshold for one-to-one pairs and say what to expect of it.
+    r"""Choose a threshold for one-to-one pairs, and estimate its precision, recall and F1.
 
-    Of n sources and m targets, T have their translation on the other side. With the shares of planted lines at or
+    Of n sources and m targets, T have a translation on the other side. With the shares of planted lines at or
     above a score t, R(t) paired rightly, E(t) paired wrongly and O(t) orphans paired, the number of mined pairs is
     expected to be
 
@@ -89,24 +89,24 @@ def calibrate(
     sources, targets
         Lines of both sides.
     min_precision
-        Choose the least threshold with this expected precision, rather than the best expected F1.
+        Choose the lowest threshold with this expected precision, instead of the best expected F1.
     left_out
         Counts for the result.
 
     Raises
     ------
     DataError
-        Fewer than 50 pairs; planted pairs that score no higher than orphans; no translations to be expected; no
-        threshold with that precision.
+        There are fewer than 50 pairs, planted pairs score no higher than orphans, no translations are expected, or no
+        threshold has that precision.
     ConfigError
-        ``min_precision`` is no share.
+        ``min_precision`` is not in (0, 1].
     NumericsError
         A score is NaN.
 
     Notes
     -----
-    Between planted scores R is interpolated: a step at each of them would attract the best threshold.
-    Assumptions and what they cost where they fail: ``docs/mining-threshold.md``.
+    R is interpolated between planted scores, because steps at these scores would attract the best threshold.
+    ``docs/mining-threshold.md`` lists the assumptions and what happens if they fail.
     """
     _check(scores, planted, min_precision)
     count = len(planted)
@@ -114,23 +114,23 @@ def calibrate(
     apart = separation(planted)
     if apart <= bound:
         raise DataError(
-            f"planted pairs score no higher than orphans: of {count} pairs, at most {max(apart, 0) * count:.0f} more lie above "
-            f"any score, chance alone gives {bound * count:.0f}",
-            "The encoder does not know these languages, or the development pairs are no translations.",
+            f"planted pairs score no higher than orphans: of {count} pairs, at most {max(apart, 0) * count:.0f} more are "
+            f"above any score, and {bound * count:.0f} can be chance",
+            "Use an encoder that knows these languages, and check that the development pairs are translations.",
         )
     fit = Mixture(scores, planted, sources, targets)
     total = fit.translations
     if total < max(1, 2 * fit.translations_error):
         raise DataError(
-            f"{total:,.0f} translations are expected, with a standard error of {fit.translations_error:,.0f}: they "
-            "cannot be told from none",
-            "Give more development pairs, ones like the collections; or a number as threshold.",
+            f"the expected number of translations is {total:,.0f} with a standard error of "
+            f"{fit.translations_error:,.0f}, which is not significantly above zero",
+            "Give more development pairs of the same kind of text, or a number as threshold.",
         )
     if fit.misfit > WORST_MISFIT:
         raise DataError(
-            f"the development pairs are unlike the collections: {fit.misfit:.2f} of the lines of a side score otherwise "
-            f"than these pairs and their orphans (at most {WORST_MISFIT:g})",
-            "Give development pairs of the same kind of text; or a number as threshold.",
+            f"the development pairs differ from the collections: the misfit is {fit.misfit:.2f}, at most {WORST_MISFIT:g} "
+            "is allowed",
+            "Give development pairs of the same kind of text, or a number as threshold.",
         )
     grid = _grid(scores, planted.pair)
     found = count_from(scores, grid)
@@ -145,9 +145,9 @@ def calibrate(
         enough = np.flatnonzero(precision >= min_precision)
         if not len(enough):
             raise DataError(
-                f"no threshold is expected to give a precision of {min_precision:g}: the best is "
+                f"no threshold has an expected precision of {min_precision:g}; the highest is "
                 f"{precision.max():.3f} at {grid[precision.argmax()]:.{DECIMALS}f}",
-                "Lower --min-precision, or take a better encoder.",
+                "Lower min_precision, or use a better encoder.",
             )
         best = int(enough[0])
     errors = fit.errors(float(grid[best]), int(found[best]), float(recall[best]))
@@ -173,17 +173,19 @@ def calibrate(
 
 def _check(scores: Doubles, planted: Planted, min_precision: float | None) -> None:
     if min_precision is not None and not 0 < min_precision <= 1:
-        raise ConfigError(f"min_precision is {min_precision}", "Give a share above 0, up to 1.")
+        raise ConfigError(f"min_precision is {min_precision}", "Give a number above 0, at most 1.")
     for name, values in {"scores": scores, **vars(planted)}.items():
         if np.isnan(values).any():
             raise NumericsError(f"{name}: {int(np.isnan(values).sum())} of {len(values)} are NaN")
     require_pairs(len(planted))
     if not len(scores):
-        raise DataError("no pair was found, so there is no threshold to choose", "Loosen the filters.")
+        raise DataError(
+            "no pair was found, so no threshold can be chosen", "Relax min_cosine and max_length_ratio."
+        )
 
 
 def separation(planted: Planted) -> float:
-    """Return by how much at most the share of planted pairs above a score exceeds that of planted orphans."""
+    """Return the maximum difference between the shares of planted pairs and of planted orphans above a score."""
     paired = planted.pair[np.isfinite(planted.pair)]
     if not len(paired):
         return 0.0
@@ -195,13 +197,13 @@ def require_pairs(count: int, reasons: str = "") -> None:
     """Refuse too few pairs."""
     if count < FEWEST_PAIRS:
         raise DataError(
-            f"{count} development pairs can be planted{reasons}, {FEWEST_PAIRS} are needed",
-            "Give more pairs, 200 or more for a good estimate; ones that are not in the collections.",
+            f"{count} development pairs can be planted{reasons}, but {FEWEST_PAIRS} are needed",
+            "Give more pairs that are not in the collections; 200 give a good estimate.",
         )
 
 
 def _grid(scores: Doubles, paired: Doubles) -> Doubles:
-    """Return the thresholds to be tried, ascending."""
+    """Return the thresholds to try, ascending."""
     both = np.concatenate([scores, paired[np.isfinite(paired)]])
     grid: Doubles = np.unique(np.floor(both * 10**DECIMALS)) / 10**DECIMALS
     return grid

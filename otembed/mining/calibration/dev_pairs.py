@@ -1,4 +1,4 @@
-"""The development pairs that a run's threshold is chosen by: read, checked, and planted in a finished run."""
+"""The development pairs that choose the threshold of a run: read, checked, and planted in the finished run."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T", str, bytes)
 DevPlace = PairSpec | Sequence[tuple[str, str]] | tuple[np.ndarray, np.ndarray]
-# More would cost time and tell no more: the error of a share of 2,000 pairs is .01.
+# More pairs would take longer without a better estimate: the error of a share of 2,000 pairs is .01.
 MOST_PAIRS = 2000
 ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
 class DevPairs:
-    """Pairs to plant: both sides row by row, no line twice, none of them in the collections."""
+    """Pairs to plant: both sides row by row, without repeated lines and without lines of the collections."""
 
     sides: tuple[Side, Side]
     counts: PairCounts
@@ -55,22 +55,22 @@ class DevPairs:
 
 
 def check_calibration(config: MiningConfig, calibrate: object) -> None:
-    """Refuse development pairs without ``threshold="auto"``, and that without them."""
+    """Refuse development pairs without ``threshold="auto"``, and ``auto`` without development pairs."""
     if (calibrate is None) == (config.threshold == "auto"):
         raise ConfigError(
             "threshold is auto, but there are no development pairs"
             if calibrate is None
             else f"development pairs are given, but threshold is {config.threshold}",
-            "Give both: --threshold auto --calibrate XX-YY=FILE.",
+            "Use both: --threshold auto --calibrate XX-YY=FILE.",
         )
 
 
 def open_dev_pairs(place: DevPlace, collections: Sequence[Side], config: MiningConfig) -> DevPairs:
-    """Read development pairs and keep those that may be planted.
+    """Read development pairs and keep those that can be planted.
 
     Left out and counted: what :func:`otembed.data.clean_pairs` drops; lines that occur twice on their side
-    (``repeated``); lines that the collections hold as well (``in_collection``): their orphans would not be
-    orphans; and all but 2,000 pairs, evenly spread (``not_needed``).
+    (``repeated``); lines that are in the collections (``in_collection``), because their orphans would not be
+    orphans; and pairs beyond 2,000, evenly spread (``not_needed``).
 
     Parameters
     ----------
@@ -88,8 +88,8 @@ def open_dev_pairs(place: DevPlace, collections: Sequence[Side], config: MiningC
 
     Notes
     -----
-    Texts are compared with a collection's lines, vectors with a collection's vectors if it has no lines. Texts
-    beside a collection of vectors alone cannot be compared.
+    Texts are compared with the lines of a collection, vectors with its vectors if it has no lines. Texts cannot be
+    compared with vectors.
     """
     if _are_vectors(place):
         return _open_vectors(place, collections)
@@ -140,7 +140,7 @@ def calibrate_run(
         A planted line has a zero vector, or as in :func:`otembed.mining.calibration.calibrate.calibrate`.
     """
     if any(len(each) != counts.kept for each in planted):
-        raise DataError("a development pair has a zero vector", "Leave it out.")
+        raise DataError("a development pair has a zero vector", "Remove the pair.")
     rows, columns = map(len, collections)
     dimension, workers = collections[0].rows.vectors.dimension, config.workers or available_workers()
     plan = plan_search(rows, columns, dimension, config.k, workers=workers, memory_gb=config.memory_gb)
@@ -170,7 +170,7 @@ def calibrate_run(
     )
     if result.misfit > result.misfit_bound:
         logger.warning(
-            "calibration: the development pairs are unlike the collections, so the figures may be far off "
+            "calibration: the development pairs differ from the collections, so the figures may be wrong "
             "(misfit %.2f, at most %.2f by chance)",
             result.misfit,
             result.misfit_bound,
@@ -189,7 +189,7 @@ def _are_vectors(place: DevPlace) -> TypeIs[tuple[np.ndarray, np.ndarray]]:
 def _listed(pairs: Iterable[tuple[str, str]]) -> Iterator[Row]:
     for number, pair in enumerate(pairs, start=1):
         if len(pair) != 2 or not all(isinstance(side, str) for side in pair):
-            raise DataError(f"development pair {number} is no pair of texts", "Give pairs of strings.")
+            raise DataError(f"development pair {number} is not a pair of texts", "Give pairs of strings.")
         yield Row(*pair, number)
 
 
@@ -198,7 +198,7 @@ def _open_vectors(place: tuple[np.ndarray, np.ndarray], collections: Sequence[Si
     if len(matrices[0]) != len(matrices[1]):
         raise DataError(
             f"development pairs: {len(matrices[0])} source rows, {len(matrices[1])} target rows",
-            "Give one row of each for every pair.",
+            "Give one row of each side for every pair.",
         )
     counts = PairCounts()
     for _ in range(len(matrices[0])):
@@ -224,7 +224,7 @@ def _held(wanted: set[T], lines: Iterable[T]) -> set[T]:
 
 
 def _choose(sides: Sequence[Sequence[T]], held: Sequence[set[T]], counts: PairCounts) -> list[int]:
-    """Return the places of the pairs to plant; the others are taken from the counts."""
+    """Return the indices of the pairs to plant; the others are removed from the counts."""
     seen: tuple[set[T], set[T]] = (set(), set())
     chosen, dropped = [], Counter[str]()
     for place, pair in enumerate(zip(*sides, strict=True)):

@@ -1,4 +1,4 @@
-"""Mined pairs as a mixture of lines with a translation and lines without: how many have one, and how surely."""
+"""Mined pairs as a mixture of lines with and without a translation: an estimate of their numbers, and its error."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ if TYPE_CHECKING:
 
     Doubles = NDArray[np.float64]
 
-# Scores at which the model is fitted: quantiles of the mined and of the planted pairs, so many of each.
+# The model is fitted at this many quantiles of the mined pairs, and of the planted pairs.
 QUANTILES = 16
-# Share of the mean variance that is added to every variance of the fit: the covariance comes from few pairs.
+# Share of the mean variance added to every variance, because the covariance is estimated from few pairs.
 RIDGE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
 class Planted:
-    """Scores (d,) at which the lines of d planted pairs are mined; minus infinity: not at all.
+    """Scores (d,) at which the lines of d planted pairs are mined; minus infinity: they are not mined.
 
     Parameters
     ----------
     pair
-        Both lines planted, mined as a pair.
+        Both lines are planted and mined as a pair.
     source_wrong, target_wrong
-        Both planted, that line paired with another one.
+        Both lines are planted, and this one is paired with another line.
     source_orphan, target_orphan
-        That line planted alone, its translation withheld.
+        Only this line is planted.
     """
 
     pair: Doubles
@@ -58,7 +58,7 @@ class Mixture:
     scores
         (c,) scores of all mined pairs, without a threshold.
     planted
-        What became of the planted lines.
+        The scores of the planted lines.
     sources, targets
         Lines of both sides.
 
@@ -67,7 +67,7 @@ class Mixture:
     translations, translations_error
         T, and its standard error.
     misfit
-        Largest difference of counted and expected pairs, as a share of the lines of a side.
+        Maximum difference between counted and expected pairs, as a share of the lines of a side.
     """
 
     def __init__(self, scores: Doubles, planted: Planted, sources: int, targets: int) -> None:
@@ -97,10 +97,10 @@ class Mixture:
             if abs(total - before) < 1e-3:
                 break
         self.translations = total
-        # What each planted pair moves the estimate by, as in the delta method.
+        # The influence of each planted pair on the estimate, as in the delta method.
         parts = total * matched + (lines - total) * orphans
         self.moves = -((parts - parts.mean(axis=0)) @ weights) / gain
-        # A score that no planted orphan reaches may well be reached by one in d of the collections'.
+        # A score that no planted orphan reaches may be reached by one in d orphans of the collections.
         self.unseen = float(((lines - total) * (1 - orphans.mean(axis=0))) @ weights / gain)
         planted_error = self._error(self.moves, self.unseen)
         self.translations_error = float(
@@ -112,7 +112,7 @@ class Mixture:
         return float(np.hypot(np.linalg.norm(moves - moves.mean()), unseen) / self.pairs)
 
     def _own_error(self, matched: Doubles, orphans: Doubles, lines: Doubles, weights: Doubles) -> float:
-        """Return the part of T's error that comes from which lines the collections hold, one count for both sides."""
+        """Return the part of the error of T that comes from the sampling of the collections."""
         marks = len(lines) // 2
         both = weights.reshape(2, marks).sum(axis=0)
         least = slice(0, marks) if lines[0] <= lines[-1] else slice(marks, None)
@@ -124,8 +124,8 @@ class Mixture:
     def errors(self, threshold: float, found: int, recall: float) -> tuple[float, float, float]:
         """Return the standard errors of precision, recall and F1 at a threshold.
 
-        Two sources of error: which pairs were planted, and which translations the collections hold, whose share
-        above the threshold varies as that of T draws.
+        The errors have two sources: the sample of planted pairs, and the sample of translations in the collections,
+        whose share above the threshold varies like that of T draws.
         """
         total = self.translations
         up = (self.planted.pair >= threshold).astype(np.float64)
@@ -155,6 +155,6 @@ def _weights(parts: Doubles, rise: Doubles) -> Doubles:
 
 
 def count_from(scores: Doubles, marks: Doubles) -> NDArray[np.int64]:
-    """Return how many scores lie at or above each mark."""
+    """Return how many scores are at or above each mark."""
     counts: NDArray[np.int64] = len(scores) - np.searchsorted(np.sort(scores), marks, side="left")
     return counts

@@ -1,7 +1,7 @@
-"""Words decide close calls: candidates are also compared by what it costs to carry one line's words to the other's.
+"""Rescoring: candidates are also compared by the transport cost between their words.
 
-Only neighbors that the search has found are looked at. ``words.py`` keeps the word states, ``word_scores.py``
-compares lines by them; this is the walk through the lists.
+Only neighbors that the search has found are compared. ``words.py`` stores the word vectors, ``word_scores.py`` compares
+lines by them, and this module goes through the neighbor lists.
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ if TYPE_CHECKING:
     Ids = NDArray[np.int64]
 
 RESCORE_SCHEMA = 1
-# Bytes that a neighbor's transport value and its similarity take in addition.
+# Additional bytes of a neighbor, for its transport value and its similarity.
 VALUES = 8
-# Bytes of a line's and of a word's place in the files of states.
+# Bytes that locate a line, and a word, in the stored vectors.
 LINE_PLACE, WORD_PLACE = 16, 9
 
 
 @dataclass(frozen=True, eq=False)
 class Rescorer:
-    """The word states of both sides of a run as they lie in the cache, and what is made of them.
+    """The word vectors of both sides of a run, and the scores computed from them.
 
     Parameters
     ----------
     stores
-        Of source and target.
+        Word vectors of source and target.
     config
         ``rescore_weight``, ``rescore_epsilon`` and ``batch_size``.
     cache
@@ -67,14 +67,14 @@ class Rescorer:
     cache: str | Path | None
 
     def words(self, *, center: bool, progress: Progress = silent) -> tuple[WordSide, WordSide]:
-        """Return the words of both sides, encoding what is not in the cache."""
+        """Return the words of both sides; what is not in the cache is encoded."""
         left, right = (store.fill(batch_size=self.config.batch_size, progress=progress) for store in self.stores)
         return center_words(left, right, center=center)
 
     def lists(
         self, forward: Neighbors, backward: Neighbors, *, center: bool, progress: Progress = silent
     ) -> Rescored:
-        """Return the lists of a search with the similarity of :func:`rescore`; centered as the lines are."""
+        """Return the lists of a search with the similarity of :func:`rescore`, centered if the lines are."""
         words = self.words(center=center, progress=progress)
         name = state_name(forward, backward, *words, self.config.rescore_epsilon)
         return rescore(
@@ -88,7 +88,7 @@ class Rescorer:
         )
 
     def memory(self, k: int) -> int:
-        """Return the bytes that comparing words and pairing take at most, beside the libraries and the model."""
+        """Return the maximum bytes of comparing words and of pairing, without the libraries and the model."""
         lines = [len(store.lines) for store in self.stores]
         words = sum(store.words for store in self.stores)
         longest = max(store.longest for store in self.stores)
@@ -104,14 +104,14 @@ def open_rescorer(
     *,
     cache: str | Path | None,
 ) -> Rescorer | None:
-    """Return what compares words, None where ``config.rescore`` is ``none``; encodes no line but one.
+    """Return the rescorer, None if ``config.rescore`` is ``none``; encodes only the first line of each side.
 
     Raises
     ------
     ConfigError
-        A side has ready vectors, the model has no such layer, or the memory budget is too small.
+        A side has ready vectors, the model has no such layer, or the memory limit is too low.
     ModelError
-        The model has no layers or no character offsets.
+        The model does not expose layers or character offsets.
     """
     if config.rescore == "none":
         return None
@@ -119,11 +119,11 @@ def open_rescorer(
     for each in (left, right):
         if each.vectors is not None:
             raise ConfigError(
-                f"rescore is {config.rescore}, but {each.name} comes with ready vectors: they hold no words",
-                "Give lines and the model, without vectors; or set rescore: none.",
+                f"rescore {config.rescore} needs texts and their encoder, but {each.name} has ready vectors",
+                "Pass lines and a model instead of vectors, or set rescore: none.",
             )
     if left.lines is None or right.lines is None or encoder is None:
-        raise ConfigError(f"rescore is {config.rescore}, which needs a model", "Give --model NAME.")
+        raise ConfigError(f"rescore {config.rescore} needs a model", "Give --model NAME.")
     words, fingerprint = WordEncoder(encoder), model_fingerprint(encoder)
     if config.rescore_layer != "auto":
         layer = config.rescore_layer
@@ -139,16 +139,16 @@ def open_rescorer(
         raise ConfigError(
             f"comparing the words of {len(left.lines)} and {len(right.lines)} lines with k = {config.k} needs "
             f"{needed / 1e6:,.1f} MB, memory_gb is {config.memory_gb:g}",
-            "Raise it, lower k or max_characters, or set rescore: none.",
+            "Raise memory_gb, lower k or max_characters, or set rescore: none.",
         )
     return found
 
 
 @dataclass(frozen=True, eq=False)
 class Rescored:
-    """Neighbor lists of both sides whose scores are the mixed similarity, in the order of the search.
+    """Neighbor lists of both sides with the mixed similarity as scores, in the order of the search.
 
-    ``words`` of both sides, ``weight`` and ``epsilon`` serve pairs that are in no list.
+    ``words``, ``weight`` and ``epsilon`` are used for pairs that are in no list.
     """
 
     forward: Neighbors
@@ -158,7 +158,7 @@ class Rescored:
     epsilon: float
 
     def pairs(self, rows: Ids, columns: Ids, cosines: Floats) -> Floats:
-        """Return the similarity (p,) of any pairs of lines with their cosines; of listed ones that of the lists."""
+        """Return the similarity (p,) of pairs of lines with their cosines; for listed pairs that of the lists."""
         values = np.empty(len(rows), np.float32)
         for start in range(0, len(rows), BLOCK):
             part = slice(start, start + BLOCK)
@@ -214,8 +214,8 @@ def rescore(
 
     Notes
     -----
-    Batches follow from the lists and the numbers of words alone, so the same states give the same bytes after any
-    interruption and for any number of shards. The last bits may differ between machines and numbers of torch's threads.
+    Batches depend only on the lists and the numbers of words, so the same word vectors give the same bytes after any
+    interruption and for any number of shards. The last bits can differ between machines and numbers of torch threads.
     """
     state = SearchState(0, 0, 1)
     state.forward, state.backward = _unsolved(forward), _unsolved(backward)
@@ -246,14 +246,14 @@ def rescore(
 
 
 def mix(cosines: Floats, words: Floats, weight: float) -> Floats:
-    """Return the weighted mean of cosines and word similarities; where that of the words is NaN, the cosine."""
+    """Return the weighted mean of cosines and word similarities; the cosine where the latter are NaN."""
     mixed = (1 - weight) * cosines.astype(np.float64) + weight * words
     found: Floats = np.where(np.isnan(words), cosines, mixed).astype(np.float32)
     return found
 
 
 def state_name(forward: Neighbors, backward: Neighbors, source: WordSide, target: WordSide, epsilon: float) -> str:
-    """Return the name under which transport values are kept: a hash of all that they depend on."""
+    """Return the name under which transport values are cached: a hash of everything they depend on."""
     total = blake2b(digest_size=DIGEST_BYTES)
     sides = [(each.rows.digest, each.rows.centered, each.rows.mean.tobytes()) for each in (source, target)]
     total.update(repr((RESCORE_SCHEMA, sides, epsilon, BLOCK, CELLS, WORDS)).encode())
@@ -271,7 +271,7 @@ def _unsolved(found: Neighbors) -> Neighbors:
 def _turned(
     forward: Neighbors, words: tuple[WordSide, WordSide], rows: Ids, columns: Ids, epsilon: float
 ) -> Floats:
-    """Return values of pairs of the target's lists: those that the source's lists hold are taken from there."""
+    """Return the values of the target's lists, reusing those of pairs in the source's lists."""
     known = forward.ids[rows] == columns[:, None]
     values: Floats = np.where(known, forward.scores[rows], -np.inf).max(axis=1)
     fresh = ~known.any(axis=1)

@@ -1,4 +1,4 @@
-"""Lines compared by their words, pair by pair, in batches that follow from the pairs alone."""
+"""Word similarity of pairs of lines, in batches that depend only on the pairs."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
     Ids = NDArray[np.int64]
 
-# Neighbor lists whose pairs are compared together. This and the next three cut the work into batches, which decide
-# the last bits of a value: they are no settings, so that the same lines always give the same bytes.
+# Neighbor lists whose pairs are compared together. The batches determine the last bits of a value, so this and the next
+# three constants are not settings: the same lines always give the same bytes.
 BLOCK = 1024
-# Most cost cells and most words of a batch, with padding; a single pair may exceed them.
+# Maximum number of cost cells and of words in a batch, padding included; a single pair may exceed them.
 CELLS = 2**17
 WORDS = 2**14
-# Lines whose numbers of words are in one bin of this width are ordered by the other side's number.
+# Lines with numbers of words in one bin of this width are sorted by the number of words of the other side.
 BIN = 4
-# Copies, in the solver and before it, of a batch's cells and of its vectors, reckoned high: a process grew by half of it.
+# Upper bounds of the copies of a batch's cells and vectors; measured memory was half of this.
 CELL_COPIES, VECTOR_COPIES = 12, 5
 
 
 def word_similarity(source: WordSide, target: WordSide, rows: Ids, columns: Ids, epsilon: float) -> Floats:
-    r"""Return :math:`1 - \mathrm{OT}_\varepsilon` of pairs of lines (p,); NaN where the encoder saw no word of one.
+    r"""Return :math:`1 - \mathrm{OT}_\varepsilon` of pairs of lines (p,); NaN if the encoder saw no word of a line.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def word_similarity(source: WordSide, target: WordSide, rows: Ids, columns: Ids,
 
 
 def batches(source: Ids, target: Ids) -> Iterator[Ids]:
-    """Yield the places of pairs in batches of like numbers of words (p,) on either side."""
+    """Yield the indices of pairs in batches with similar numbers of words (p,) on each side."""
     order = np.lexsort((target, source // BIN))
     start = 0
     while start < len(order):
@@ -66,6 +66,6 @@ def batches(source: Ids, target: Ids) -> Iterator[Ids]:
 
 
 def batch_bytes(dimension: int, longest: int, k: int) -> int:
-    """Return about how much comparing a block of lists with k places takes where a line has at most ``longest`` words."""
+    """Return the approximate bytes for a block of lists of length k, if a line has at most ``longest`` words."""
     cells, words = max(CELLS, longest**2), max(WORDS, 2 * longest)
     return 4 * (CELL_COPIES * cells + VECTOR_COPIES * dimension * words) + 64 * BLOCK * k

@@ -1,4 +1,4 @@
-"""Bitext mining against known pairs: precision, recall and F1 by threshold, average precision, BUCC's rules."""
+"""Bitext mining against known pairs: precision, recall and F1 by threshold, average precision, the BUCC protocol."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ CURVE_POINTS = 200
 
 @dataclass(frozen=True)
 class MiningScores(Result):
-    """How mined pairs compare with the known ones; shares of 1.
+    """Scores of mined pairs against known ones, between 0 and 1.
 
-    ``precision``, ``recall`` and ``f1`` are of the pairs at ``threshold`` or above (``found`` of them, ``right`` of
-    those in gold); ``best_f1`` is the highest F1 of any threshold, reached at ``best_threshold``: an upper bound
-    that no user without gold reaches. ``gold`` counts different known pairs, ``gold_unusable`` those of them
-    whose lines were left out. ``curve`` holds ``(threshold, precision, recall)``, at most 200 of all points, that of
-    the best F1 among them, ``outcomes`` what each source line contributed to ``f1`` and ``best_f1``.
+    ``precision``, ``recall`` and ``f1`` are those of the pairs at ``threshold`` or above: ``found`` pairs, of which
+    ``right`` are in gold. ``best_f1`` is the highest F1 of any threshold, reached at ``best_threshold``; choosing it
+    needs gold, so it is an upper bound. ``gold`` counts distinct known pairs, ``gold_unusable`` those with a line that
+    was left out. ``curve`` holds at most 200 points ``(threshold, precision, recall)``, including that of the best F1.
+    ``outcomes`` are the contributions of each source line to ``f1`` and ``best_f1``.
     """
 
     name: str
@@ -68,14 +68,14 @@ def mining_scores(
     name: str = "mining",
     gold_unusable: int = 0,
 ) -> MiningScores:
-    r"""Score mined pairs by which of them are known to be right.
+    r"""Score mined pairs against known ones.
 
     With the pairs in order of score, :math:`P_t` and :math:`R_t` precision and recall of all pairs with score t or
     above, and t over the different scores:
 
-    - :math:`F_1(t) = 2 P_t R_t / (P_t + R_t)`, 0 where nothing right is found,
+    - :math:`F_1(t) = 2 P_t R_t / (P_t + R_t)`, 0 if no right pair is found,
     - average precision :math:`\sum_t (R_t - R_{t'}) P_t`, with :math:`t'` the next higher score; known pairs that
-      were not found at any score count as never reached.
+      were not found at any score count as misses.
 
     Parameters
     ----------
@@ -84,20 +84,20 @@ def mining_scores(
     gold
         Number of known pairs.
     threshold
-        The one in use; ``None``: every pair.
+        The threshold in use; ``None``: every pair.
     name, gold_unusable
-        Handed on.
+        Copied to the result.
 
     Returns
     -------
     MiningScores
-        ``best_threshold`` lies half-way to the next lower score, as BUCC's scripts have it, and ties go to the
-        higher one.
+        ``best_threshold`` is half-way to the next lower score, as in the scripts of BUCC; ties go to the higher
+        threshold.
 
     Raises
     ------
     DataError
-        No known pairs, or fewer than are right.
+        There are no known pairs, or fewer than right ones.
 
     Examples
     --------
@@ -108,8 +108,8 @@ def mining_scores(
     order = np.argsort(-np.asarray(scores, np.float64), kind="stable")
     values, hits = np.asarray(scores, np.float64)[order], np.asarray(right, bool)[order]
     if gold < 1 or hits.sum() > gold:
-        raise DataError(f"{name}: {gold} known pairs, {int(hits.sum())} found", "Give every known pair.")
-    # A threshold cannot part pairs of one score: figures are taken after the last of each.
+        raise DataError(f"{name}: {gold} known pairs, but {int(hits.sum())} right ones", "Give every known pair.")
+    # A threshold cannot separate pairs with equal scores, so figures are computed after the last of each score.
     ends = np.flatnonzero(np.append(values[1:] != values[:-1], True)) if len(values) else np.empty(0, np.int64)
     reached = np.cumsum(hits)[ends] if len(values) else np.empty(0)
     precision, recall = reached / (ends + 1), reached / gold
@@ -142,12 +142,12 @@ def mining_scores(
 
 
 def read_gold(path: str | Path) -> Gold:
-    """Read known pairs: two ids a line with a tab between them (BUCC), numbers where both are numbers.
+    """Read known pairs: two tab-separated ids on each line (BUCC).
 
     Raises
     ------
     DataError
-        A line has not two ids, or there is none.
+        A line does not have two ids, or there are no pairs.
     """
     path = Path(path)
     pairs: Gold = set()
@@ -161,22 +161,22 @@ def read_gold(path: str | Path) -> Gold:
             )
         pairs.add((fields[0], fields[1]))
     if not pairs:
-        raise DataError("no known pair in it", "Write source id, tab, target id on each line.", path=path)
+        raise DataError("the file has no known pair", "Write source id, tab, target id on each line.", path=path)
     return pairs
 
 
 def score_mined(
     mined: MinedPairs, gold: Iterable[tuple[int | str, int | str]], *, threshold: float | None, name: str = "mining"
 ) -> MiningScores:
-    """Score a mining run that was made without a threshold against known pairs.
+    """Score a mining run without a threshold against known pairs.
 
-    Ids of repeated lines mean the first line with the same text, so a pair is right whichever copy gold names.
-    Known pairs whose lines were left out stay in gold as not found, and are counted.
+    The id of a repeated line stands for the first line with the same text, so a pair is right whichever copy gold names.
+    Known pairs with a line that was left out count as not found.
 
     Raises
     ------
     DataError
-        No known pair is in the collections at all: the ids are of another kind.
+        No known pair is in the collections, so the ids are of another kind.
     """
     first = [_ids(side) for side in (mined.source, mined.target)]
     known: set[tuple[str, str]] = set()
@@ -190,7 +190,7 @@ def score_mined(
     if not known:
         raise DataError(
             f"{name}: none of the {len(unusable)} known pairs is in the collections, such as {min(unusable, default=())}",
-            "Gold names line numbers counted from 1, or the ids of FILE?text=1&id=0.",
+            "Use line numbers counted from 1, or the ids of FILE?text=1&id=0.",
         )
     right = [(str(pair.source_id), str(pair.target_id)) in known for pair in mined]
     scores = mining_scores(
@@ -202,7 +202,7 @@ def score_mined(
         gold_unusable=len(unusable),
     )
     row_of = {str(mined.source.id_of(row)): row for row in range(len(mined.source))}
-    # Known pairs without a usable source line stay in the figure: they are dealt out over the lines in turn.
+    # Known pairs without a usable source line count too: they are distributed over the lines in turn.
     gold_lines = [row_of.get(pair[0], turn) for turn, pair in enumerate(sorted(known | unusable))]
     taken = {"f1": scores.found, "best_f1": best_count(mined.pairs.score, right, scores.gold)}
     examples = collections_digest(mined.source, mined.target, known | unusable)
@@ -229,7 +229,7 @@ def evaluate_mining(
     name: str = "mining",
     **options: Any,
 ) -> MiningScores:
-    """Mine two collections and score the pairs against the known ones.
+    """Mine two collections and score the pairs against known ones.
 
     Parameters
     ----------
@@ -241,19 +241,19 @@ def evaluate_mining(
         Source, target and gold of a training part: the threshold is the one with the best F1 there (BUCC).
         Without it, the threshold is that of ``config``.
     config
-        Settings; the margin, k and matching are the same for both parts.
+        Settings; margin and k are the same for both parts.
 
     Raises
     ------
     DataError
         As for mining, and where no known pair is in the collections.
     ConfigError
-        A threshold and a training part are both given.
+        A threshold and a training part are given.
     """
     config = MiningConfig() if config is None else config
     every = _without_threshold(config)
     if train is not None and config.threshold != "default":
-        raise ConfigError("a threshold and a training part are both given", "Give one of them.")
+        raise ConfigError("threshold and the training part are mutually exclusive", "Remove one of them.")
     threshold: float | None = None
     if train is not None:
         tuned = mine_bitext(train[0], train[1], model, config=every, **options)

@@ -1,4 +1,4 @@
-"""Bitext mining of a model while it trains."""
+"""Bitext mining as an evaluator during training."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class MiningEvaluator(BaseEvaluator):
     Parameters
     ----------
     source_sentences, target_sentences
-        Two collections, not parallel; some lines have a translation on the other side.
+        Two collections, not parallel, in which some lines have a translation on the other side.
     gold
         Known pairs of rows, counted from 0.
     name
@@ -47,7 +47,7 @@ class MiningEvaluator(BaseEvaluator):
     ConfigError
         A setting is out of range.
     DataError
-        A gold pair names a row that is not there.
+        A gold pair names a row that does not exist.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class MiningEvaluator(BaseEvaluator):
         self.config = MiningConfig() if config is None else config
         if self.config.rescore != "none":
             raise ConfigError(
-                f"{name}: rescore is {self.config.rescore}, but this evaluator compares sentence vectors alone",
+                f"{name}: rescore is {self.config.rescore}, but this evaluator compares only sentence vectors",
                 "Set rescore: none, or call evaluate_mining with the model.",
             )
         self.batch_size = batch_size
@@ -118,5 +118,5 @@ class MiningEvaluator(BaseEvaluator):
         return metrics
 
     def get_config_dict(self) -> dict[str, Any]:
-        """Return the settings that change the figures, for the model card."""
+        """Return the settings that affect the scores, for the model card."""
         return {"k": self.config.k, "margin": self.config.margin}

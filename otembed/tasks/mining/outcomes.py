@@ -1,4 +1,4 @@
-"""What each source line contributed to the F1 of mined pairs."""
+"""The contribution of each source line to the F1 of mined pairs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from otembed.mining.side import Side
 
 MOST_EXAMPLES = 2000
-"""Longer collections are parted into as many groups of lines, so that a report stays small."""
+"""Longer collections are split into this many groups of lines, so that a report stays small."""
 
 
 def mining_outcomes(
@@ -35,20 +35,20 @@ def mining_outcomes(
 
     .. math:: F_1 = \frac{\sum_i 2 t_i}{\sum_i (p_i + g_i)}.
 
-    With more than 2000 lines, line i counts to example i mod 2000: a sum of lines is resampled as a whole.
+    With more than 2000 lines, line i belongs to example i mod 2000, and examples are resampled as a whole.
 
     Parameters
     ----------
     lines, right
-        (p,) source row of each mined pair, best score first, and whether it is known.
+        (p,) source row of each mined pair, best score first, and whether the pair is known.
     gold_lines
         (g,) source row of each known pair.
     count
         Source lines.
     taken
-        Figure's name to the number of pairs, best first, that it is of.
+        Name of each metric to the number of pairs, best first, that it covers.
     name
-        The task.
+        Name of the task.
     examples
         Digest of collections and known pairs.
 
@@ -75,7 +75,7 @@ def mining_outcomes(
 
 
 def best_count(scores: ArrayLike, right: ArrayLike, gold: int) -> int:
-    """Return how many pairs, best first, give the highest F1; pairs of one score are not parted."""
+    """Return how many pairs, best first, give the highest F1; pairs with equal scores are not separated."""
     values, hits = np.asarray(scores, np.float64), np.asarray(right, bool)
     if not len(values):
         return 0
@@ -84,7 +84,7 @@ def best_count(scores: ArrayLike, right: ArrayLike, gold: int) -> int:
 
 
 def collections_digest(source: Side, target: Side, gold: Iterable[tuple[str, str]]) -> str:
-    """Return a hash of both collections and the known pairs; of vectors without text their number counts."""
+    """Return a hash of both collections and the known pairs; vectors without text enter by their number."""
     sides = [str(len(side)) if side.lines is None else side.lines.digest() for side in (source, target)]
     return digest_of([*sides, *("\t".join(pair) for pair in sorted(gold))])
 

@@ -14,8 +14,12 @@ from otembed.errors import DataError
 
 Links = frozenset[tuple[int, int]]
 IndexBase = Literal[0, 1]
-_PHARAOH = re.compile(r"(\d+)([-p?])(\d+)(?::\S+)?")
-_TABLE = re.compile(r"(\d+)\s+(-?\d+)\s+(-?\d+)(?:\s+([SP]))?(?:\s+[\d.]+)?")
+_PHARAOH = re.compile(r"(\d{1,9})([-p?])(\d{1,9})(?::\S+)?")
+_TABLE = re.compile(
+    r"(\d{1,9})\s+(-?\d{1,9})\s+(-?\d{1,9})(?:\s+([SP]))?(?:\s+(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)?"
+)
+# The shared task's texts: <s snum=0001> words </s>
+_TAGGED = re.compile(r"<s(?:\s+snum\s*=\s*[\"']?(\d{1,9})[\"']?)?\s*>(.*)</s>", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ GoldSet = tuple[Sequence[Sequence[str]], Sequence[Sequence[str]], Sequence[GoldS
 
 @dataclass(frozen=True)
 class _Entry:
-    """One link as it stands in the file: pair and words counted from 0."""
+    """One link of the file: pair and words counted from 0."""
 
     pair: int
     link: tuple[int, int]
@@ -51,57 +55,101 @@ def read_gold_set(
         Gold links, see :func:`read_gold`.
     source, target
         Sentences with spaces between words, line by line; without ``target`` each line of ``source`` holds
-        both, parted by ``|||``. Only plain spaces part words: tokenized Japanese holds the ideographic space as
-        a word.
+        both, separated by ``|||``. Only plain spaces and tabs separate words: tokenized Japanese has the ideographic
+        space as a word. The shared task's tags ``<s snum=0001> ... </s>`` around a sentence are not words; their
+        numbers are those of a table of links.
     index_base
         As in :func:`read_gold`.
 
     Raises
     ------
     DataError
-        With file and line: a line without ``|||`` or with two, files of different length, links that do not fit.
+        With file and line: a line without ``|||`` or with two, files of different length or with different sentence
+        numbers, links that do not fit.
     """
     if target is None:
         rows = list(read_barred(source))
-        sides = [spaced_words(row.source) for row in rows], [spaced_words(row.target) for row in rows]
+        sides = [_sentence(row.source) for row in rows], [_sentence(row.target) for row in rows]
     else:
         sides = _sentences(source), _sentences(target)
     if len(sides[0]) != len(sides[1]):
         raise DataError(
-            f"{len(sides[0])} lines, but {len(sides[1])} in {target}", "One sentence a line.", path=source
+            f"{len(sides[0])} lines, but {len(sides[1])} in {target}", "Write one sentence a line.", path=source
         )
-    sizes = [(len(x), len(y)) for x, y in zip(*sides, strict=True)]
-    return (*sides, read_gold(links, sizes, index_base=index_base))
+    words = [[sentence for _, sentence in side] for side in sides]
+    sizes = [(len(x), len(y)) for x, y in zip(*words, strict=True)]
+    numbers = _sentence_numbers(*([number for number, _ in side] for side in sides), path=source)
+    return words[0], words[1], read_gold(links, sizes, index_base=index_base, numbers=numbers)
 
 
-def _sentences(path: str | Path) -> list[list[str]]:
-    return [spaced_words(line) for _, line in read_lines(Path(path))]
+def _sentences(path: str | Path) -> list[tuple[int | None, list[str]]]:
+    return [_sentence(line) for _, line in read_lines(Path(path))]
+
+
+def _sentence(line: str) -> tuple[int | None, list[str]]:
+    """Return the number in the tag around a sentence, None without one, and its words."""
+    tagged = _TAGGED.fullmatch(line.strip(" \t"))
+    if tagged is None:
+        return None, spaced_words(line)
+    return int(tagged[1]) if tagged[1] else None, spaced_words(tagged[2])
+
+
+def _sentence_numbers(source: list[int | None], target: list[int | None], *, path: str | Path) -> list[int] | None:
+    """Return the numbers in the tags of the sentences; None if there are none."""
+    known: dict[int, int] = {}
+    for line, pair in enumerate(zip(source, target, strict=True), start=1):
+        found = {number for number in pair if number is not None}
+        if not found and not known:
+            continue
+        if len(found) != 1 or len(known) != line - 1:
+            raise DataError(
+                f"sentence number {' and '.join(map(str, sorted(found))) or 'missing'}",
+                "Give snum the same value on both sides, on every line or on none.",
+                path=path,
+                line=line,
+            )
+        (number,) = found
+        if number in known:
+            raise DataError(
+                f"sentence number {number} is already that of line {known[number]}",
+                "Give each sentence its own snum.",
+                path=path,
+                line=line,
+            )
+        known[number] = line
+    return list(known) or None
 
 
 def read_gold(
-    path: str | Path, sentences: Sequence[tuple[int, int]] | None = None, *, index_base: IndexBase = 1
+    path: str | Path,
+    sentences: Sequence[tuple[int, int]] | None = None,
+    *,
+    index_base: IndexBase = 1,
+    numbers: Sequence[int] | None = None,
 ) -> list[GoldSentence]:
     """Read gold links, one entry a sentence pair.
 
-    Two formats are told apart by the first line that holds anything: Pharaoh, one line a pair with ``i-j``
-    (sure) and ``ipj`` or ``i?j`` (possible), an empty line meaning none; and the shared-task table of lines
-    ``sentence source target [S|P] [confidence]``, where S is taken if the letter is missing, and a negative
-    number on a side (some files write -99) means that the word has no counterpart.
+    The first line that is not empty tells the format: Pharaoh, one line a pair with ``i-j`` (sure) and ``ipj`` or
+    ``i?j`` (possible), an empty line meaning none; or the shared-task table of lines
+    ``sentence source target [S|P] [confidence]``, where S is the default. In a table, word 0 of words counted from 1
+    (NULL) and a negative number (some files write -99) mean that the other word has no counterpart.
 
     Parameters
     ----------
     path
         The file; compressed ones by their suffix.
     sentences
-        Number of words of each pair; links beyond are refused, and the number of pairs is checked.
+        Number of words of each pair; links beyond them are refused, and the number of pairs is checked.
     index_base
-        Whether words are counted from 1, as in most gold files, or from 0. In the table sentences are counted
-        from 0 if there is a sentence 0, else from 1.
+        Whether words are counted from 1, as in most gold files, or from 0.
+    numbers
+        The number of each pair in a table. Without it, sentences are counted from 0 if there is a sentence 0, else
+        from 1.
 
     Raises
     ------
     DataError
-        With file and line: no link, a word out of its sentence, a count that does not fit.
+        With file and line: no link, a word beyond its sentence, a count that does not fit.
 
     References
     ----------
@@ -111,9 +159,9 @@ def read_gold(
     lines = [line.strip() for _, line in read_lines(Path(path))]
     first = next((line for line in lines if line), None)
     if first is None:
-        raise DataError("no gold link in it", "Check that this is the right file.", path=path)
+        raise DataError("no gold link", "Check that this is the right file.", path=path)
     if _TABLE.fullmatch(first):
-        entries = _table_entries(lines, path, index_base)
+        entries = _table_entries(lines, path, index_base, numbers)
         pairs = max((entry.pair for entry in entries), default=-1) + 1
         pairs = pairs if sentences is None else max(pairs, len(sentences))
     else:
@@ -137,36 +185,47 @@ def _pharaoh_entries(lines: list[str], path: str | Path, base: int) -> list[_Ent
             match = _PHARAOH.fullmatch(word)
             if match is None:
                 raise DataError(
-                    f"{word!r} is no link", "Write i-j (sure) or ipj (possible).", path=path, line=row + 1
+                    f"{word[:40]!r} is not a link", "Write i-j (sure) or ipj (possible).", path=path, line=row + 1
                 )
             link = _based(int(match[1]), int(match[3]), base, path, row + 1)
             entries.append(_Entry(row, link, match[2] == "-", row + 1))
     return entries
 
 
-def _table_entries(lines: list[str], path: str | Path, base: int) -> list[_Entry]:
+def _table_entries(lines: list[str], path: str | Path, base: int, numbers: Sequence[int] | None) -> list[_Entry]:
     rows: list[tuple[int, re.Match[str]]] = []
     for number, line in enumerate(lines, 1):
         match = _TABLE.fullmatch(line)
         if match is not None:
             rows.append((number, match))
         elif line:
-            raise DataError(f"{line!r} is no link", "Write: sentence source target S|P.", path=path, line=number)
+            raise DataError(
+                f"{line[:40]!r} is not a link", "Write: sentence source target S|P.", path=path, line=number
+            )
     start = min(1, *(int(match[1]) for _, match in rows), 1)
-    return [
-        _Entry(
-            int(match[1]) - start, _based(int(match[2]), int(match[3]), base, path, number), match[4] != "P", number
-        )
-        for number, match in rows
-        if "-" not in match[2] + match[3]
-    ]
+    pairs = None if numbers is None else {number: pair for pair, number in enumerate(numbers)}
+    entries = []
+    for line_number, match in rows:
+        sentence, i, j = (int(each) for each in match.group(1, 2, 3))
+        if min(i, j) < 0 or (base == 1 and min(i, j) == 0 < max(i, j)):
+            continue
+        if pairs is not None and sentence not in pairs:
+            raise DataError(
+                f"a link of sentence {sentence}, which the text does not have",
+                "Check that text and links belong together.",
+                path=path,
+                line=line_number,
+            )
+        pair = sentence - start if pairs is None else pairs[sentence]
+        entries.append(_Entry(pair, _based(i, j, base, path, line_number), match[4] != "P", line_number))
+    return entries
 
 
 def _based(i: int, j: int, base: int, path: str | Path, line: int) -> tuple[int, int]:
     if min(i, j) < base:
         raise DataError(
             f"link {i}-{j} in a file counted from {base}",
-            "Give index base 0 (--index-base 0).",
+            "Set the index base to 0 (--index-base 0).",
             path=path,
             line=line,
         )
@@ -195,5 +254,5 @@ def _check_sizes(
             )
     if pairs != len(sentences):
         raise DataError(
-            f"{pairs} lines of links, but {len(sentences)} sentence pairs", "One line a pair.", path=path
+            f"{pairs} lines of links, but {len(sentences)} sentence pairs", "Write one line a pair.", path=path
         )

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from otembed.data.checks import SURROGATE, clean_text
+from otembed.data.records import as_text
 from otembed.data.rows import PairCounts
 from otembed.data.sampling import draw
-from otembed.errors import DataError, did_you_mean
+from otembed.errors import DataError
 from otembed.results.outcomes import digest_of
 from otembed.tasks.xnli.formats import LABELS, label_name, open_records
 
@@ -22,13 +23,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MISSING = ("", "-")
+KNOWN = f"{', '.join(LABELS[:2])} or {LABELS[2]}"
 MNLI_GENRES = frozenset({"fiction", "government", "slate", "telephone", "travel"})
 MNLI_ROWS = 392_702
 MNLI_NAMES = ("nyu-mll/multi_nli", "nyu-mll/glue", "multi_nli", "glue")
 
 
 class NliExample(NamedTuple):
-    """A pair of sentences, the index of its label in ``LABELS``, and the line or record it stands in."""
+    """A pair of sentences, the index of its label in ``LABELS``, and its line or record."""
 
     premise: str
     hypothesis: str
@@ -49,7 +51,7 @@ class NliSet:
     counts
         What was read and what was left out.
     is_mnli
-        Whether they are the training part of MultiNLI or drawn from it.
+        Whether they are the training part of MultiNLI or a sample of it.
     """
 
     where: str
@@ -72,12 +74,12 @@ class NliSet:
         )
 
     def without(self, other: NliSet) -> NliSet:
-        """Return the pairs that are not in ``other``, told apart by their lines."""
+        """Return the pairs that are not in ``other``, compared by their lines."""
         lines = {each.line for each in other.examples}
         return replace(self, examples=tuple(each for each in self.examples if each.line not in lines))
 
     def sample(self, limit: int | None, seed: int = 0) -> NliSet:
-        """Return ``limit`` pairs drawn uniformly by the seed, in their order; all if there are no more."""
+        """Return ``limit`` pairs drawn uniformly with the seed, in their order; all if there are fewer."""
         if limit is None or limit >= len(self):
             return self
         return replace(self, examples=tuple(self.examples[row] for row in draw(len(self), limit, seed)))
@@ -89,24 +91,25 @@ def read_nli(place: str | Path, *, language: str | None = None, for_test: bool =
     Parameters
     ----------
     place
-        A TSV (``.tsv``, ``.txt``), CSV or JSON lines file, compressed by its suffix (.gz .bz2 .xz .zst): SNLI's,
-        MultiNLI's and XNLI's as they are published, XTREME's three columns without a header, or any with
+        A TSV (``.tsv``, ``.txt``), CSV or JSON lines file, compressed by its suffix (.gz .bz2 .xz .zst), or Parquet:
+        SNLI's, MultiNLI's and XNLI's as they are published, XTREME's three columns without a header, or any with
         ``premise hypothesis label``. Or ``hub:OWNER/NAME[:CONFIG][@SPLIT]``, ``mnli`` (the training part of
         MultiNLI), ``xnli`` or ``xnli@SPLIT`` (one language of ``facebook/xnli``), or a folder of
-        ``Dataset.save_to_disk`` with ``?split=``.
+        ``Dataset.save_to_disk`` with ``?split=``. Fields of other names, nested ones with dots, are named by
+        ``?premise=FIELD&hypothesis=FIELD&label=FIELD``.
     language
-        Keep the rows of this language where a column ``language`` tells; needed for ``xnli``.
+        Keep the rows of this language where there is a column ``language``; required for ``xnli``.
     for_test
-        Refuse a pair without a gold label or with an empty sentence. Without it such pairs are left out and
-        counted: SNLI and MultiNLI mark pairs without agreement by ``-``.
+        Raise DataError on a pair without a gold label or with an empty sentence. Otherwise such pairs are left out
+        and counted: SNLI and MultiNLI mark pairs without agreement by ``-``.
 
     Raises
     ------
     DataError
-        With file and line: malformed rows, a label that is none of the three, a number as a label from a source
-        that does not name its classes, no pair of the language.
+        With file and line: malformed rows, an unknown label, a number as a label from a source that does not name
+        its classes, no pair of the language.
     ConfigError
-        The place cannot be read in that way.
+        The place is malformed.
     """
     where, records = open_records(str(place), language)
     counts = PairCounts()
@@ -122,7 +125,7 @@ def read_nli(place: str | Path, *, language: str | None = None, for_test: bool =
         if fault is not None:
             if for_test:
                 raise DataError(
-                    f"a test pair with {FAULTS[fault]}", "Mend or remove that line.", path=where, line=line
+                    f"a test pair with {FAULTS[fault]}", "Fix or remove that line.", path=where, line=line
                 )
             counts.drop(fault, line)
             continue
@@ -131,12 +134,10 @@ def read_nli(place: str | Path, *, language: str | None = None, for_test: bool =
         if isinstance(genre := record.get("genre"), str):
             genres.add(genre)
     if language is None and len(languages) > 1:
-        raise DataError(
-            f"several languages in it: {', '.join(sorted(languages))}", "Name the one to read.", path=where
-        )
+        raise DataError(f"several languages: {', '.join(sorted(languages))}", "Name the one to read.", path=where)
     if not examples:
         hint = f"There are: {', '.join(sorted(languages))}." if languages else "Check that this is the right file."
-        what = f"no labeled pair in {language}" if languages and language else "no labeled pair in it"
+        what = f"no labeled pair in {language}" if languages and language else "no labeled pair"
         raise DataError(what + (f": {counts.summary()}" if counts.read else ""), hint, path=where)
     return NliSet(where, tuple(examples), counts, _is_mnli(where, genres, counts.read))
 
@@ -144,35 +145,30 @@ def read_nli(place: str | Path, *, language: str | None = None, for_test: bool =
 FAULTS = {
     "no_label": "no gold label",
     "empty": "an empty sentence",
-    "unpaired_surrogate": "an unpaired surrogate, which is no text",
+    "unpaired_surrogate": "an unpaired surrogate, which is not a character",
 }
 
 
 def _checked(record: Mapping[str, Any], where: str, line: int) -> tuple[str | None, NliExample]:
-    texts = [_text(record[name], name, where, line) for name in ("premise", "hypothesis")]
+    premise, hypothesis = (_text(record[name], name, where, line) for name in ("premise", "hypothesis"))
     label = _label(record["label"], where, line)
     fault = None
     if label is None:
         fault = "no_label"
-    elif not all(texts):
+    elif not premise or not hypothesis:
         fault = "empty"
-    elif any(SURROGATE.search(text) for text in texts):
+    elif SURROGATE.search(premise) or SURROGATE.search(hypothesis):
         fault = "unpaired_surrogate"
-    return fault, NliExample(texts[0], texts[1], -1 if label is None else label, line)
+    return fault, NliExample(premise, hypothesis, -1 if label is None else label, line)
 
 
 def _text(value: object, name: str, where: str, line: int) -> str:
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        hint = "Name the configuration of one language: hub:facebook/xnli:sw@test."
-        raise DataError(
-            f"field {name!r} is {type(value).__name__}, not text",
-            hint if isinstance(value, dict) else "Write the sentence as a string.",
-            path=where,
-            line=line,
-        )
-    return clean_text(value)
+    hint = (
+        "Name the configuration of one language: hub:facebook/xnli:sw@test."
+        if isinstance(value, dict)
+        else f"Name the field that holds the sentence: ?{name}=FIELD."
+    )
+    return clean_text(as_text(value, name, where, line, hint))
 
 
 def _label(value: object, where: str, line: int) -> int | None:
@@ -187,11 +183,12 @@ def _label(value: object, where: str, line: int) -> int | None:
     if re.fullmatch(r"-?\d+", text):
         raise DataError(
             f"label {text!r} is a number, and the file does not say what it means",
-            f"Write {', '.join(LABELS[:2])} or {LABELS[2]}: published files count the classes in different orders.",
+            f"Write {KNOWN}: published files number the classes in different orders.",
             path=where,
             line=line,
         )
-    raise DataError(f"unknown label {str(value)[:40]!r}", did_you_mean(text, LABELS), path=where, line=line)
+    # No guess from the spelling: not_entailment is closest to its opposite.
+    raise DataError(f"unknown label {str(value)[:40]!r}", f"Write {KNOWN}.", path=where, line=line)
 
 
 def _is_mnli(where: str, genres: set[str], rows: int) -> bool:

@@ -1,4 +1,4 @@
-"""From a file or dataset of natural language inference to records: where the fields stand, which columns, what classes."""
+"""The published formats of natural language inference: their places, the names of their columns, their classes."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from otembed.data.compression import OPENERS, read_lines, require_file, split_suffix
-from otembed.data.hub import open_hub, open_saved
-from otembed.data.spec import parse_hub
-from otembed.data.tabular import csv_fields, json_object
+from otembed.data.compression import split_suffix
+from otembed.data.places import Place, parse_place
+from otembed.data.records import check_field, find_name, record_format, records
 from otembed.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
 LABELS = ("entailment", "neutral", "contradiction")
 """Names of the classes; a label is its index here."""
@@ -21,18 +20,18 @@ LABELS = ("entailment", "neutral", "contradiction")
 ALIASES = {"contradictory": "contradiction"}
 FIELDS = {
     "premise": ("premise", "sentence1"),
-    "hypothesis": ("hypothesis", "sentence2"),
+    # XNLI's own machine-translated training files call it hypo.
+    "hypothesis": ("hypothesis", "hypo", "sentence2"),
     "label": ("gold_label", "label"),
 }
-TABLES = (".tsv", ".txt")
-SUFFIXES = (*TABLES, ".csv", ".jsonl")
-# The five single votes behind the gold label; files leave them out at the end of lines.
+OPTIONAL = ("language", "genre")
+# The five single votes behind the gold label; lines may end before them.
 VOTE = re.compile(r"label\d")
 SHORT = {"mnli": "hub:nyu-mll/glue:mnli@train", "xnli": "hub:facebook/xnli"}
 
 
 def label_name(value: object) -> str:
-    """Return a label in lower case, XNLI's second name of contradiction as the first.
+    """Return a label in lower case, with XNLI's second name of contradiction replaced by the first.
 
     >>> label_name(" Contradictory")
     'contradiction'
@@ -46,102 +45,77 @@ def check_nli_place(place: str | Path, language: str | None = None) -> None:
     open_records(str(place), language)
 
 
-def open_records(place: str, language: str | None) -> tuple[str, Iterator[tuple[int, Mapping[str, Any]]]]:
-    """Return what messages call the place, and its numbered records; nothing of them is read yet."""
-    name, at, split = place.partition("@")
-    if name in SHORT and not Path(place).exists():
-        place = SHORT[name]
+def open_records(value: str, language: str | None) -> tuple[str, Iterator[tuple[int, Mapping[str, Any]]]]:
+    """Return the place as shown in messages, and its numbered records; no record is read yet."""
+    place = _place(value, language)
+    where = place.where
+    kind = None
+    if place.path is not None:
+        is_text = split_suffix(place.path)[0] == ".txt" and place.path.is_file()
+        kind = ".tsv" if is_text else record_format(place)
+
+    def choose(names: list[str], line: int | None) -> dict[str, str]:
+        return _columns(names, place, line)
+
+    def header(fields: list[str], line: int) -> bool:
+        return _has_header(fields, where, line)
+
+    return where, records(place, choose, optional=OPTIONAL, kind=kind, header=header, fits=_lacks_votes)
+
+
+def _place(value: str, language: str | None) -> Place:
+    """Parse a place; ``mnli`` and ``xnli`` are short for datasets of the hub."""
+    name, at, split = value.partition("@")
+    if name in SHORT and not Path(value).exists():
+        value = SHORT[name]
         if name == "xnli":
             if language is None:
                 raise ConfigError(f"{name!r} has a part for each language", "Name the language.")
-            place = f"{place}:{language}@{split or 'test'}"
+            value = f"{value}:{language}@{split or 'test'}"
         elif at:
-            place = f"{place.partition('@')[0]}@{split}"
-    if place.startswith("hub:"):
-        spec = parse_hub("hub", place)
-        split = spec.get("split") or "train"
-        where = f"hub:{spec['hub']}" + (f":{spec['config']}" if spec["config"] else "") + f"@{split}"
-        return where, _hub_records(spec["hub"], spec["config"], split, where)
-    text, mark, query = place.partition("?split=")
-    path = Path(text if mark else place).expanduser()
-    require_file(path)
-    if path.is_dir():
-        data = open_saved(path, query or None)
-        return str(path), _named(enumerate(data, start=1), data.features, str(path))
-    suffix, _ = split_suffix(path)
-    if suffix not in SUFFIXES:
-        raise DataError(
-            f"unknown suffix {suffix or '(none)'!r}",
-            f"Known: {', '.join(SUFFIXES)}, each also with {', '.join(OPENERS)}.",
-            path=path,
-        )
-    if suffix == ".jsonl":
-        objects = ((number, json_object(line, path, number)) for number, line in read_lines(path))
-        return str(path), _named(objects, {}, str(path))
-    rows = ((number, line.split("\t")) for number, line in read_lines(path))
-    return str(path), _table(rows if suffix in TABLES else csv_fields(path), path)
+            value = f"{value.partition('@')[0]}@{split}"
+    return parse_place(value, tuple(FIELDS))
 
 
-def _hub_records(name: str, config: str | None, split: str, where: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    records, features = open_hub(name, config, split, where)
-    yield from _named(enumerate(records, start=1), features, where)
+def _columns(names: list[str], place: Place, line: int | None) -> dict[str, str]:
+    if names == ["0", "1", "2"]:
+        return {name: str(column) for column, name in enumerate(FIELDS)}
+    chosen = {}
+    for key, usual in FIELDS.items():
+        if key in place.fields:
+            chosen[key] = check_field(place.fields[key], names, place.where, line)
+            continue
+        found = find_name(names, usual)
+        if found is None:
+            raise DataError(
+                f"no field {' or '.join(map(repr, usual))} among: {', '.join(names)[:200]}",
+                f"Name it: ?{key}=FIELD.",
+                path=place.where,
+                line=line,
+            )
+        chosen[key] = found
+    return chosen | {key: find_name(names, [key]) or key for key in OPTIONAL}
 
 
-def _named(
-    records: Iterable[tuple[int, Any]], features: Mapping[str, Any], where: str
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Give the fields of every record their usual names, and numbered labels the names of their classes."""
-    for number, record in records:
-        found = {name: _first(record, names, where, number) for name, names in FIELDS.items()}
-        classes = getattr(features.get(found["label"]), "names", None)
-        label = record[found["label"]]
-        if classes is not None and isinstance(label, int):
-            label = classes[label] if 0 <= label < len(classes) else None
-        values = {name: record[key] for name, key in found.items()} | {"label": label}
-        yield number, values | {name: record.get(name) for name in ("language", "genre")}
-
-
-def _first(record: Iterable[str], names: Sequence[str], where: str, line: int) -> str:
-    there = list(record)
-    for name in names:
-        if name in there:
-            return name
-    raise DataError(
-        f"no field {' or '.join(map(repr, names))} among: {', '.join(there)[:200]}",
-        "Name the columns premise, hypothesis and label.",
-        path=where,
-        line=line,
-    )
-
-
-def _table(rows: Iterator[tuple[int, list[str]]], path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    first = next(rows, None)
-    if first is None:
-        return
-    number, fields = first
+def _has_header(fields: list[str], where: str, line: int) -> bool:
+    """Return whether a table starts with names; XTREME's files have premise, hypothesis, label and no header."""
     header = [name.strip().lower() for name in fields]
     known = {name for names in FIELDS.values() for name in names}
-    if not known & set(header):
-        # XTREME's files: premise, hypothesis, label, and no header.
-        header = ["premise", "hypothesis", "label"]
-        if len(fields) != len(header) or label_name(fields[2]) not in LABELS:
-            raise DataError(
-                f"{len(fields)} field{'' if len(fields) == 1 else 's'}, and no header of known columns",
-                "Write a header with premise, hypothesis and label, or these three columns without one.",
-                path=path,
-                line=number,
-            )
-        yield from _named([(number, dict(zip(header, fields, strict=True)))], {}, str(path))
-    width = len(header)
-    for name in (name for name in known if header.count(name) > 1):
-        raise DataError(f"two columns {name!r}", "Name each column once.", path=path, line=number)
-    for number, fields in rows:
-        absent = header[len(fields) :]
-        if len(fields) > width or not all(VOTE.fullmatch(name) for name in absent):
-            raise DataError(
-                f"{len(fields)} field{'' if len(fields) == 1 else 's'}, the first line has {width}",
-                "Mend or remove that line.",
-                path=path,
-                line=number,
-            )
-        yield from _named([(number, dict(zip(header, fields, strict=False)))], {}, str(path))
+    for name in sorted(known):
+        if header.count(name) > 1:
+            raise DataError(f"two columns {name!r}", "Name each column once.", path=where, line=line)
+    if known & set(header):
+        return True
+    if len(fields) != len(FIELDS) or label_name(fields[2]) not in LABELS:
+        raise DataError(
+            f"{len(fields)} field{'' if len(fields) == 1 else 's'}, and no header of known columns",
+            "Write a header with premise, hypothesis and label, or these three columns without one.",
+            path=where,
+            line=line,
+        )
+    return False
+
+
+def _lacks_votes(names: list[str], fields: list[str]) -> bool:
+    """Return whether a line lacks nothing but single votes at its end."""
+    return len(fields) <= len(names) and all(VOTE.fullmatch(name) for name in names[len(fields) :])

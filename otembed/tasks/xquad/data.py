@@ -1,4 +1,4 @@
-"""Questions on paragraphs with answer spans, as SQuAD v1.1, XQuAD and XQuAD-R have them; checked one by one."""
+"""Questions on paragraphs with answer spans, as in SQuAD v1.1, XQuAD and XQuAD-R, checked one by one."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from bisect import bisect_right
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from otembed.data.checks import SURROGATE, is_blank
 from otembed.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SURROGATE = re.compile("[\ud800-\udfff]")
 KINDS = {str: "text", list: "a list", int: "a whole number", dict: "an object"}
 FORMAT_HINT = (
     "SQuAD v1.1's format is data[].paragraphs[] of context and qas[], each with id, question and answers[] of "
@@ -21,7 +21,7 @@ FORMAT_HINT = (
 
 
 class Answer(NamedTuple):
-    """An answer and the place of its first character in the paragraph."""
+    """An answer and the position of its first character in the paragraph."""
 
     text: str
     start: int
@@ -35,7 +35,7 @@ class Paragraph(NamedTuple):
 
 
 class Question(NamedTuple):
-    """A question, the index of its paragraph, and its right answers."""
+    """A question, the index of its paragraph, and its correct answers."""
 
     id: str
     text: str
@@ -45,18 +45,18 @@ class Question(NamedTuple):
 
 @dataclass(frozen=True)
 class QuestionSet:
-    """Questions of one language; equal paragraphs are one.
+    """Questions of one language; equal paragraphs are stored once.
 
     Parameters
     ----------
     where
-        The file or data set it was read from.
+        The file or dataset it was read from.
     paragraphs, questions
         In the order of the file.
     repaired
-        Answers that did not stand where the file said; they now point to their nearest occurrence.
+        Answers that were not at the position in the file; they now point to their nearest occurrence.
     repeated_ids
-        Questions whose id an earlier one has; only where ids may repeat.
+        Questions with the id of an earlier one; only where ids may repeat.
     """
 
     where: str
@@ -67,7 +67,7 @@ class QuestionSet:
 
     @property
     def has_sentences(self) -> bool:
-        """Whether every paragraph says where its sentences are."""
+        """Whether every paragraph has sentence boundaries."""
         return all(each.sentences for each in self.paragraphs)
 
     def sentence_of(self, question: Question) -> int:
@@ -76,7 +76,7 @@ class QuestionSet:
         return bisect_right(starts, question.answers[0].start) - 1
 
     def spread(self, limit: int | None) -> QuestionSet:
-        """Return the set with ``limit`` questions at equal distances; all paragraphs stay.
+        """Return the set with ``limit`` evenly spaced questions; all paragraphs stay.
 
         >>> one = QuestionSet("x", (Paragraph("a b"),), tuple(Question(str(n), "?", 0, ()) for n in range(10)))
         >>> [each.id for each in one.spread(4).questions]
@@ -89,14 +89,14 @@ class QuestionSet:
 
 
 class QuestionSetBuilder:
-    """Collect a :class:`QuestionSet`, refusing what is malformed with the place it stands at.
+    """Build a :class:`QuestionSet`; errors name the place of what is malformed.
 
     Parameters
     ----------
     where
-        File or data set, put before each message.
+        File or dataset, at the start of each message.
     unique_ids
-        Refuse an id that comes twice; otherwise count it.
+        Raise DataError on a missing or repeated id; otherwise count repeated ids.
     """
 
     def __init__(self, where: str, *, unique_ids: bool) -> None:
@@ -113,7 +113,7 @@ class QuestionSetBuilder:
         return DataError(f"{place or 'the document'}: {message}", hint, path=self.where)
 
     def field(self, node: Any, key: str, kind: type, place: str) -> Any:
-        """Return ``node[key]`` if it is there and of the right kind; text must hold more than white space."""
+        """Return ``node[key]``, checked to exist and to be of the right kind; text must be more than white space."""
         if not isinstance(node, dict):
             raise self.refuse(place, f"{_shown(node)} is not an object")
         if key not in node:
@@ -124,14 +124,16 @@ class QuestionSetBuilder:
         if not isinstance(value, kind) or isinstance(value, bool):
             raise self.refuse(at, f"{_shown(value)} is not {KINDS[kind]}")
         if isinstance(value, str):
-            if not value.strip():
-                raise self.refuse(at, "empty text", "Mend the file or remove that entry.")
+            if is_blank(value):
+                raise self.refuse(at, "empty text", "Fix or remove that entry.")
             if SURROGATE.search(value):
-                raise self.refuse(at, "half of a surrogate pair, no character", "Write the file again as UTF-8.")
+                raise self.refuse(
+                    at, "an unpaired surrogate, which is not a character", "Write the file again as UTF-8."
+                )
         return value
 
     def paragraph(self, node: Any, place: str) -> int:
-        """Add a paragraph, unless it is there, and return its index."""
+        """Add a paragraph, unless an equal one is known, and return its index."""
         text = self.field(node, "context", str, place)
         spans = self._sentences(node, text, place) if node.get("sentence_breaks") is not None else ()
         paragraph = Paragraph(text, spans)
@@ -149,22 +151,24 @@ class QuestionSetBuilder:
             if not whole or not last <= span[0] < span[1] <= len(text):
                 raise self.refuse(
                     at,
-                    f"{_shown(span)} is no [start, end] after {last} within {len(text)} characters",
-                    "Sentence breaks count characters of the context and follow each other.",
+                    f"{_shown(span)} is not a [start, end] after {last} within {len(text)} characters",
+                    "Sentence breaks count characters of the context, in ascending order.",
                 )
             spans.append((span[0], span[1]))
             last = span[1]
         if not spans:
-            raise self.refuse(f"{place}.sentence_breaks", "no sentence", "Leave it out, or name the sentences.")
+            raise self.refuse(f"{place}.sentence_breaks", "no sentence", "Leave it out, or list the sentences.")
         return tuple(spans)
 
     def question(self, node: Any, paragraph: int, place: str) -> None:
         """Add a question of the paragraph of that index."""
         text = self.field(node, "question", str, place)
-        key = self.field(node, "id", str, place)
+        key = self._id(node, place)
         if key in self.ids:
             if self.unique_ids:
-                raise self.refuse(place, f"id {key!r} is that of {self.ids[key]}", "Give each question its own id.")
+                raise self.refuse(
+                    place, f"id {key!r} is already the id of {self.ids[key]}", "Give each question its own id."
+                )
             self.repeated += 1
         self.ids.setdefault(key, place)
         entries = self.field(node, "answers", list, place)
@@ -172,7 +176,7 @@ class QuestionSetBuilder:
             raise self.refuse(
                 f"{place}.answers",
                 "no answer",
-                "Questions without an answer, as in SQuAD 2.0, are not part of this task: leave them out.",
+                "This task has no questions without an answer, as in SQuAD 2.0: leave them out.",
             )
         context = self.paragraphs[paragraph]
         answers = tuple(
@@ -180,21 +184,30 @@ class QuestionSetBuilder:
         )
         self.questions.append(Question(key, text, paragraph, answers))
 
+    def _id(self, node: Any, place: str) -> str:
+        """Return an id as text, whole numbers in decimal; where ids may repeat, the place of a question without one."""
+        key = node.get("id")
+        if isinstance(key, int) and not isinstance(key, bool):
+            return str(key)
+        if key is None and not self.unique_ids:
+            return place
+        return str(self.field(node, "id", str, place))
+
     def _answer(self, node: Any, paragraph: Paragraph, place: str) -> Answer:
         text = self.field(node, "text", str, place)
         start = self.field(node, "answer_start", int, place)
         if start < 0 or not paragraph.text.startswith(text, start):
             found = _nearest(paragraph.text, text, start)
             if found is None:
-                raise self.refuse(place, f"{_shown(text)} does not stand in the paragraph", "Mend the answer.")
+                raise self.refuse(place, f"{_shown(text)} is not in the paragraph", "Fix the answer.")
             start = found
             self.repaired += 1
         if paragraph.sentences and not any(first <= start < last for first, last in paragraph.sentences):
-            raise self.refuse(place, f"character {start} is in none of the sentences", "Mend sentence_breaks.")
+            raise self.refuse(place, f"character {start} is in none of the sentences", "Fix sentence_breaks.")
         return Answer(text, start)
 
     def build(self) -> QuestionSet:
-        """Return what was collected; DataError if there is no question."""
+        """Return the set; DataError if it has no question."""
         if not self.questions:
             raise self.refuse("", "no questions", FORMAT_HINT)
         bare = [each for each in self.paragraphs if not each.sentences]
@@ -209,7 +222,7 @@ class QuestionSetBuilder:
 
 
 def _nearest(context: str, text: str, start: int) -> int | None:
-    """Return the place of ``text`` in ``context`` that is nearest to ``start``; the first of two alike."""
+    """Return the position of ``text`` in ``context`` nearest to ``start``; the first of two equally near."""
     places = [found.start() for found in re.finditer(f"(?={re.escape(text)})", context)]
     return min(places, key=lambda place: (abs(place - start), place), default=None)
 
@@ -220,7 +233,7 @@ def _shown(value: Any) -> str:
 
 
 def common_ids(sets: Sequence[QuestionSet]) -> list[str]:
-    """Return the ids of questions that every set has, in the order of the first.
+    """Return the ids of questions that are in every set, in the order of the first.
 
     >>> one, two = (QuestionSet("", (), tuple(Question(n, "?", 0, ()) for n in names)) for names in ("ab", "cb"))
     >>> common_ids([one, two])

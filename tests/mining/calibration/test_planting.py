@@ -1,6 +1,7 @@
 """Planted lines against runs in which they were really added, one at a time."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,10 +9,11 @@ import pytest
 from otembed import mine_bitext
 from otembed.config.mining import MiningConfig
 from otembed.embeddings.vectors import array_vectors
-from otembed.mining.calibration.planting import Seeds, mined_sides, plant
+from otembed.mining.calibration.planting import mined_sides, plant
 from otembed.mining.pairing.pairing import pair_up
 from otembed.mining.search.exact import Tiling, exact_neighbors
-from otembed.mining.search.sides import scan
+from otembed.mining.side import Side
+from otembed.runtime.executors import LocalExecutor
 
 # Of 125 scores.
 MOST_DIFFER = 2
@@ -35,14 +37,16 @@ def collections(sources, targets, planted, noise=0.4, dimension=16):
 
 
 def plant_in(x, y, a, b, config, lengths=(None,) * 4, **options):
-    sides = [scan(array_vectors(each, "x"))[0] for each in (x, y)]
-    found = exact_neighbors(*sides, config.k, workers=1)
+    *sides, first, second = (
+        replace(
+            Side(None, array_vectors(rows, "x")).scanned(),
+            lines=None if size is None else SimpleNamespace(name="x", lengths=size),
+        )
+        for rows, size in zip((x, y, a, b), lengths, strict=True)
+    )
+    found = exact_neighbors(*(side.rows for side in sides), config.k, executor=LocalExecutor(1))
     pairs, _ = pair_up(*found, config)
-    seeds = [
-        Seeds(replace(side, vectors=array_vectors(rows, "seeds")), size)
-        for side, rows, size in zip(sides, (a, b), lengths[2:], strict=True)
-    ]
-    return plant(*mined_sides(pairs, sides, found, lengths[:2]), seeds, config, **options)
+    return plant(*mined_sides(pairs, sides, found), (first, second), config, **options)
 
 
 def really(x, y, config, source=None, target=None):

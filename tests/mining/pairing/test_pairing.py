@@ -52,26 +52,18 @@ def by_definition(similarity, config, threshold, keep=None):
     def order(pair):
         return -score(*pair), *pair
 
-    best = config.top_k or 1
-    forward = {p for x in range(n) for p in sorted((p for p in there if p[0] == x), key=order)[:best]}
-    backward = {p for y in range(m) for p in sorted((p for p in back if p[1] == y), key=order)[:best]}
-    if config.match == "one-to-one":
-        chosen, lines = set(), set()
-        for x, y in sorted(there | back, key=order):
-            if not lines & {("x", x), ("y", y)}:
-                lines |= {("x", x), ("y", y)}
-                chosen.add((x, y))
-    else:
-        sets = {"forward": forward, "backward": backward, "union": forward | backward}
-        chosen = sets.get(config.match, forward & backward)
+    chosen, lines = set(), set()
+    for x, y in sorted(there | back, key=order):
+        if not lines & {("x", x), ("y", y)}:
+            lines |= {("x", x), ("y", y)}
+            chosen.add((x, y))
     every = {(x, y) for x in range(n) for y in rows[x]} | {(x, y) for y in range(m) for x in columns[y]}
     return [(score(*p), float(similarity[p]), *p) for p in sorted(chosen, key=order)], len(every)
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_pairs_are_those_of_the_definition(data):
-    match = data.draw(st.sampled_from(["one-to-one", "intersection", "union", "forward", "backward"]))
     margin = data.draw(st.sampled_from(["ratio", "distance", "absolute"]))
     n, m, k = (data.draw(st.integers(1, high)) for high in (7, 7, 4))
     # Steps of 1/8: sums are exact, so ties are ties in both computations.
@@ -79,10 +71,8 @@ def test_pairs_are_those_of_the_definition(data):
     similarity = (np.array(steps, np.float32) / 8).reshape(n, m)
     config = MiningConfig(
         k=k,
-        match=match,
         margin=margin,
         min_cosine=data.draw(st.sampled_from([None, 0.25])),
-        top_k=None if match == "one-to-one" else data.draw(st.sampled_from([None, *range(1, k + 1)])),
     )
     threshold = data.draw(st.sampled_from([None, -0.5, 0.5]))
     forbidden = data.draw(st.booleans())
@@ -113,14 +103,13 @@ def test_margins_by_hand():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"top_k": 2}, "one-to-one a single one"),
-        ({"top_k": 5, "match": "union"}, "only k = 4 are found"),
-        ({"prompt": "a", "prompt_name": "b"}, "both set"),
+        ({"match": "union"}, "match"),
+        ({"search": "ivf"}, "search = 'ivf'"),
+        ({"prompt": "a", "prompt_name": "b"}, "prompt_name"),
         ({"k": 0}, "k = 0"),
         ({"min_cosine": 1.5}, "min_cosine = 1.5"),
         ({"threshold": float("nan")}, "threshold"),
         ({"margin": "rato"}, "margin = 'rato'"),
-        ({"match": "best"}, "match = 'best'"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings, message):
@@ -136,15 +125,14 @@ def test_the_default_threshold_is_that_of_the_margin():
     assert MiningConfig(threshold=0.25).lowest_score(centered=True) == 0.25
 
 
-@pytest.mark.parametrize("match", ["one-to-one", "union"])
-def test_pairing_takes_no_more_memory_than_planned(match):
+def test_pairing_takes_no_more_memory_than_planned():
     rows, k, draw = 20_000, 4, np.random.default_rng(0)
     lists = [
         Neighbors(draw.random((rows, k), dtype=np.float32), draw.integers(0, rows, (rows, k))) for _ in range(2)
     ]
-    pair_up(*lists, MiningConfig(match=match))
+    pair_up(*lists, MiningConfig())
     tracemalloc.start()
-    pair_up(*lists, MiningConfig(match=match))
+    pair_up(*lists, MiningConfig())
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak <= CANDIDATE * 2 * rows * k

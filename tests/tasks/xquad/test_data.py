@@ -100,25 +100,28 @@ def test_an_answer_that_stands_elsewhere_moves_to_its_nearest_place(tmp_path, st
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        (changed("text", "three", *ANSWER), r"data\[0\].paragraphs\[0\].qas\[1\].answers\[0\]: 'three' does not stand"),
-        (changed("answers", [], *QUESTION), r"qas\[1\].answers: no answer"),
-        (changed("answers", None, *QUESTION), r"qas\[1\]: no 'answers', only id, question"),
-        (changed("answer_start", "9", *ANSWER), r"answers\[0\].answer_start: '9' is not a whole number"),
-        (changed("answer_start", True, *ANSWER), r"answer_start: True is not a whole number"),
-        (changed("text", "", *ANSWER), r"answers\[0\].text: empty text"),
-        (changed("question", " ", *QUESTION), r"qas\[1\].question: empty text"),
-        (changed("question", "\ud800", *QUESTION), r"qas\[1\].question: half of a surrogate pair"),
-        (changed("id", "a", *QUESTION), r"qas\[1\]: id 'a' is that of data\[0\].paragraphs\[0\].qas\[0\]"),
-        (changed("id", 7, *QUESTION), r"qas\[1\].id: 7 is not text"),
-        (changed(1, "no", *PARAGRAPH, "qas"), r"qas\[1\]: 'no' is not an object"),
-        (changed("context", None, *PARAGRAPH), r"paragraphs\[0\]: no 'context', only qas, sentence_breaks"),
-        (changed("sentence_breaks", [[0, 8], [7, 27]], *PARAGRAPH), r"sentence_breaks\[1\]: \[7, 27\] is no"),
-        (changed("sentence_breaks", [[0, 99]], *PARAGRAPH), r"sentence_breaks\[0\]: \[0, 99\] is no .* 27 characters"),
-        (changed("sentence_breaks", [[0, 8]], *PARAGRAPH), r"qas\[0\].answers\[0\]: character 9 is in none"),
-        (changed("sentence_breaks", [], *PARAGRAPH), r"sentence_breaks: no sentence"),
-        (changed("qas", [], *PARAGRAPH), "the document: no questions"),
-        (changed("data", {}, ), "data: {} is not a list"),
-        ([], r"the document: \[\] is not an object"),
+        (changed("text", "three", *ANSWER), r"data\[0\].paragraphs\[0\].qas\[1\].answers\[0\]: 'three'"),
+        (changed("answers", [], *QUESTION), r"qas\[1\].answers: "),
+        (changed("answers", None, *QUESTION), r"qas\[1\]: .*'answers'.* id, question"),
+        (changed("answer_start", "9", *ANSWER), r"answers\[0\].answer_start: '9'"),
+        (changed("answer_start", True, *ANSWER), r"answer_start: True"),
+        (changed("text", "", *ANSWER), r"answers\[0\].text: "),
+        (changed("question", " ", *QUESTION), r"qas\[1\].question: "),
+        (changed("question", "\u200b", *QUESTION), r"qas\[1\].question: "),
+        (changed("question", "\ud800", *QUESTION), r"qas\[1\].question: .*surrogate"),
+        (changed("id", "a", *QUESTION), r"qas\[1\]: .*'a' .* data\[0\].paragraphs\[0\].qas\[0\]"),
+        (changed("id", 7.5, *QUESTION), r"qas\[1\].id: 7\.5"),
+        (changed("id", True, *QUESTION), r"qas\[1\].id: True"),
+        (changed("id", None, *QUESTION), r"qas\[1\]: .*'id'"),
+        (changed(1, "no", *PARAGRAPH, "qas"), r"qas\[1\]: 'no'"),
+        (changed("context", None, *PARAGRAPH), r"paragraphs\[0\]: .*'context'.* qas, sentence_breaks"),
+        (changed("sentence_breaks", [[0, 8], [7, 27]], *PARAGRAPH), r"sentence_breaks\[1\]: \[7, 27\]"),
+        (changed("sentence_breaks", [[0, 99]], *PARAGRAPH), r"sentence_breaks\[0\]: \[0, 99\] .* 27 "),
+        (changed("sentence_breaks", [[0, 8]], *PARAGRAPH), r"qas\[0\].answers\[0\]: .* 9 "),
+        (changed("sentence_breaks", [], *PARAGRAPH), r"sentence_breaks: "),
+        (changed("qas", [], *PARAGRAPH), "the document: "),
+        (changed("data", {}, ), "data: {}"),
+        ([], r"the document: \[\]"),
     ],
 )  # fmt: skip
 def test_malformed_parts_are_named_by_file_and_place(tmp_path, document, message):
@@ -135,7 +138,7 @@ def test_sentences_in_some_paragraphs_alone_are_refused(tmp_path):
     for each in bare["qas"]:
         each["id"] += "2"
     document["data"][0]["paragraphs"].append(bare)
-    with pytest.raises(DataError, match="1 of 2 paragraphs have no sentence_breaks"):
+    with pytest.raises(DataError, match=r"1 of 2 .*sentence_breaks"):
         read_questions(write(tmp_path / "x.json", document))
 
 
@@ -147,11 +150,11 @@ def test_repeated_ids_are_counted_where_they_do_no_harm(tmp_path):
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        (json.dumps(DOCUMENT, indent=1).encode()[:300], r"x.json:\d+: not JSON at column \d+"),
-        (b"", "x.json:1: not JSON at column 1"),
-        (b'{"data":\n "\xff"}', "x.json:2: not UTF-8: byte 0xff at offset 11"),
-        (b"[" * 100_000, "not JSON of this format"),
-        (b'{"data": ' + b"1" * 5000 + b"}", "not JSON of this format"),
+        (json.dumps(DOCUMENT, indent=1).encode()[:300], r"x.json:\d+: .*column \d+"),
+        (b"", "x.json:1: .*column 1"),
+        (b'{"data":\n "\xff"}', "x.json:2: .*0xff at offset 11"),
+        (b"[" * 100_000, "x.json: .*JSON"),
+        (b'{"data": ' + b"1" * 5000 + b"}", "x.json: .*JSON"),
     ],
 )
 def test_what_is_no_json_is_named_by_line(tmp_path, raw, message):
@@ -164,12 +167,12 @@ def test_rows_of_another_shape_and_damaged_parquet_are_refused(tmp_path):
     Dataset.from_list([ROWS[0] | {"answers": {"text": ["Two"], "answer_start": [9, 9]}}]).save_to_disk(
         tmp_path / "d"
     )
-    with pytest.raises(DataError, match=r"row 1\.answers: 1 texts, but 2 starts"):
+    with pytest.raises(DataError, match=r"row 1\.answers: 1 .* 2 "):
         read_questions(tmp_path / "d")
     write(tmp_path / "x.parquet", "no")
-    with pytest.raises(DataError, match="not a sound Parquet file"):
+    with pytest.raises(DataError, match=r"x.parquet: "):
         read_questions(tmp_path / "x.parquet")
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(DataError, match=r"none.json"):
         read_questions(tmp_path / "none.json")
 
 
@@ -190,11 +193,11 @@ def test_places_are_parsed_and_refused():
     assert parse_question_place("hub:rajpurkar/squad@train").where == "hub:rajpurkar/squad@train"
     assert parse_question_places(["ar=x.json", "zh_Hans=y.json"])["zh_Hans"].where == "y.json"
     for values, message in (
-        (["x.json"], "names no language"),
-        (["AR=x"], "names no language"),
-        (["ar=x", "ar=y"], "names ar twice"),
-        (["ar="], "names no file"),
-        (["ar=hub:a/b/c"], "no dataset name"),
+        (["x.json"], "x.json"),
+        (["AR=x"], "AR=x"),
+        (["ar=x", "ar=y"], " ar "),
+        (["ar="], "FILE"),
+        (["ar=hub:a/b/c"], "a/b/c"),
     ):
         with pytest.raises(ConfigError, match=message):
             parse_question_places(values)
@@ -237,3 +240,51 @@ def test_published_files_have_the_published_counts(published, name, paragraphs, 
     found = read_questions(published / name)
     assert (len(found.paragraphs), len(found.questions), found.repaired) == (paragraphs, questions, 0)
     assert sum(len(each.sentences) for each in found.paragraphs) == sentences
+
+
+@pytest.mark.parametrize("form", ["json", "parquet", "jsonl"])
+def test_whole_numbers_are_ids(tmp_path, form):
+    path = tmp_path / f"x.{form}"
+    rows = [row | {"id": 38579 + number} for number, row in enumerate(ROWS)]
+    if form == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    elif form == "jsonl":
+        write(path, "".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        document = changed("id", 38580, *QUESTION)
+        document["data"][0]["paragraphs"][0]["qas"][0]["id"] = 38579
+        write(path, document)
+    assert [each.id for each in read_questions(path).questions] == ["38579", "38580"]
+
+
+@pytest.mark.parametrize("form", ["json", "parquet"])
+def test_questions_to_train_on_need_no_id(tmp_path, form):
+    path = tmp_path / f"x.{form}"
+    if form == "json":
+        write(path, changed("id", None, *QUESTION))
+    else:
+        pq.write_table(pa.Table.from_pylist([{k: v for k, v in row.items() if k != "id"} for row in ROWS]), path)
+    found = read_questions(path, unique_ids=False)
+    assert (len(found.questions), found.repeated_ids) == (2, 0)
+    with pytest.raises(DataError, match="'id'"):
+        read_questions(path)
+
+
+def test_fields_are_named_by_the_query_with_dots_for_nested_ones(tmp_path):
+    rows = [{"of": row, "key": row["id"]} for row in ROWS]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "x.parquet")
+    query = "?context=of.context&question=of.question&answers=of.answers&id=key"
+    assert read_questions(f"{tmp_path}/x.parquet{query}").questions[1].id == "b"
+    path = write(tmp_path / "x.json", DOCUMENT)
+    with pytest.raises(ConfigError, match=r"x.json"):
+        read_questions(f"{path}?id=key")
+
+
+def test_strings_that_are_not_utf8_are_refused_with_their_row(tmp_path):
+    table = pa.Table.from_pylist(ROWS)
+    bad = pa.Array.from_buffers(
+        pa.string(), 2, [None, pa.array([0, 1, 2], pa.int32()).buffers()[1], pa.py_buffer(b"a\xff")]
+    )
+    pq.write_table(table.set_column(table.column_names.index("question"), "question", bad), tmp_path / "x.parquet")
+    with pytest.raises(DataError, match=r"x\.parquet:2: "):
+        read_questions(tmp_path / "x.parquet")

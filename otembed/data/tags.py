@@ -1,0 +1,117 @@
+"""Language tags as files write them, matched with the language codes of a pair: language, script, region."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+# Modifiers of GNU gettext that name a script (sr@latin).
+MODIFIER_SCRIPTS = {
+    "latin": "latn",
+    "latn": "latn",
+    "iqtelif": "latn",
+    "cyrillic": "cyrl",
+    "cyrl": "cyrl",
+    "arabic": "arab",
+    "devanagari": "deva",
+    "hebrew": "hebr",
+    "gurmukhi": "guru",
+    "mongolian": "mong",
+}
+# Languages written in several scripts: the script of a tag that names none, and where a region changes it
+# (likely subtags of Unicode CLDR).
+DEFAULT_SCRIPTS = {
+    "az": ("latn", {"IR": "arab", "IQ": "arab", "RU": "cyrl"}),
+    "bs": ("latn", {}),
+    "ha": ("latn", {"SD": "arab", "CM": "arab"}),
+    "kk": ("cyrl", {"CN": "arab", "AF": "arab", "IR": "arab", "MN": "arab"}),
+    "ks": ("arab", {}),
+    "ku": ("latn", {"IQ": "arab", "IR": "arab", "LB": "arab", "AM": "cyrl", "GE": "cyrl"}),
+    "ky": ("cyrl", {"CN": "arab", "TR": "latn"}),
+    "mn": ("cyrl", {"CN": "mong"}),
+    "ms": ("latn", {"CC": "arab"}),
+    "pa": ("guru", {"PK": "arab"}),
+    "sd": ("arab", {"IN": "deva"}),
+    "sr": ("cyrl", {"ME": "latn", "RO": "latn", "TR": "latn"}),
+    "tg": ("cyrl", {"PK": "arab"}),
+    "tk": ("latn", {}),
+    "tt": ("cyrl", {}),
+    "ug": ("arab", {"KZ": "cyrl", "MN": "cyrl"}),
+    "uz": ("latn", {"AF": "arab", "CN": "cyrl"}),
+    "yue": ("hant", {"CN": "hans"}),
+    "zh": (
+        "hans",
+        dict.fromkeys(
+            ("TW", "HK", "MO", "AU", "BN", "GB", "GF", "ID", "PA", "PF", "PH", "SR", "TH", "US", "VN"), "hant"
+        ),
+    ),
+}
+
+
+class Tag(NamedTuple):
+    """Primary language in lower case, script in lower case, region in upper case; ``None`` where not named."""
+
+    language: str
+    script: str | None
+    region: str | None
+
+    @property
+    def likely_script(self) -> str | None:
+        """The named script, else the usual one of this language in this region; None for languages with one script."""
+        if self.script is not None or self.language not in DEFAULT_SCRIPTS:
+            return self.script
+        default, by_region = DEFAULT_SCRIPTS[self.language]
+        return by_region.get(self.region or "", default)
+
+
+def parse_tag(text: str) -> Tag:
+    """Parse a tag of BCP 47, a key's code, or a locale of GNU gettext (``ll_CC.charset@modifier``).
+
+    >>> parse_tag("zh_Hant_TW"), parse_tag("sr_RS.UTF-8@latin")
+    (Tag(language='zh', script='hant', region='TW'), Tag(language='sr', script='latn', region='RS'))
+    """
+    locale, _, modifier = text.strip().partition("@")
+    language, *rest = locale.partition(".")[0].lower().replace("_", "-").split("-")
+    script = next((part for part in rest if re.fullmatch("[a-z]{4}", part)), None)
+    region = next((part.upper() for part in rest if re.fullmatch("[a-z]{2}|[0-9]{3}", part)), None)
+    return Tag(language, MODIFIER_SCRIPTS.get(modifier.lower(), script), region)
+
+
+def match_languages(code: str, tags: Iterable[str]) -> list[str]:
+    """Return the tags that mean ``code`` equally well and better than all others; none if no tag means it.
+
+    The language must be the same, and so must the script if the code names a script or a region. The same tag is best.
+    After it come a tag in the usual script of a code that names none, a tag that names the script, the same region, no
+    region, another region.
+
+    >>> match_languages("pt_BR", ["PT-pt", "pt-br"]), match_languages("en", ["sw", "EN-US", "en-GB"])
+    (['pt-br'], ['EN-US', 'en-GB'])
+    >>> match_languages("zh_Hans", ["zh-TW", "zh-Hans-CN"]), match_languages("zh_Hans", ["zh-TW"])
+    (['zh-Hans-CN'], [])
+    """
+    wanted = parse_tag(code)
+    ranks = {tag: _rank(code, wanted, tag) for tag in tags}
+    best = min((rank for rank in ranks.values() if rank is not None), default=None)
+    return [tag for tag, rank in ranks.items() if rank is not None and rank == best]
+
+
+def match_language(code: str, tags: Sequence[str]) -> str | None:
+    """Return the first of :func:`match_languages`, or None."""
+    return next(iter(match_languages(code, tags)), None)
+
+
+def _rank(code: str, wanted: Tag, text: str) -> tuple[int, ...] | None:
+    tag = parse_tag(text)
+    scripts = (wanted.likely_script, tag.likely_script)
+    different = None not in scripts and scripts[0] != scripts[1]
+    named = wanted.script is not None or wanted.region is not None
+    if tag.language != wanted.language or (different and named):
+        return None
+    same = text.strip().lower().replace("_", "-") == code.lower().replace("_", "-")
+    region = 0 if tag.region == wanted.region else 1 if tag.region is None or wanted.region is None else 2
+    unnamed = wanted.script is not None and tag.script != wanted.script
+    # For a code without a region all regions are equal: en-US and en-GB for en.
+    return (0 if same else 1, int(different), int(unnamed), region)
