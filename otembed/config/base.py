@@ -42,6 +42,8 @@ CONVERSIONS = {
 }
 _TAG = "<"
 
+REMOVED = frozenset({"marginals", "null_unit", "share"})
+
 
 def union_tag(name: str) -> str:
     """Return the tag of one variant of a union-typed setting; error messages omit it."""
@@ -94,9 +96,11 @@ def explain(kind: type, error: ValidationError, origin: str) -> ConfigError:
 
 
 def _renamed(location: list[str], known: list[str]) -> str:
-    """Return a hint that names the setting's present name, or the closest known one."""
+    """Return a hint with the setting's new name, that it was removed, or the closest known name."""
     *section, old = location
     new = RENAMED.get(old)
+    if old in REMOVED:
+        return f"{old} was removed; delete it."
     if new not in known:
         return did_you_mean(old, known)
     return f"Use {'.'.join([*section, new])}, its new name.{CONVERSIONS.get(old, '')}"

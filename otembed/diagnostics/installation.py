@@ -20,11 +20,11 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 
 @dataclass(frozen=True)
 class Installation(Result):
-    """What a bug report needs to know of a machine.
+    """What a bug report should say about a machine.
 
-    ``misfits`` holds the packages whose version otembed was not made for, ``extras`` what each extra lacks
-    (nothing: it is there). ``caches`` has path, bytes and files of each cache folder; bytes are ``None`` where there is
-    no such folder. Memory in 1e9 bytes.
+    ``misfits`` holds packages whose version otembed does not support, ``extras`` the packages that each extra lacks
+    (empty if complete). ``caches`` has path, bytes and number of files of each cache folder; bytes are ``None`` if the
+    folder does not exist. Memory is in 1e9 bytes.
     """
 
     python: str
@@ -39,7 +39,7 @@ class Installation(Result):
 
 
 def installation() -> Installation:
-    """Look at the machine; loads torch and numba, as only they know their devices and threads."""
+    """Inspect the machine; imports torch and numba for their devices and threads."""
     return Installation(
         python=f"{platform.python_version()} ({sys.executable})",
         platform=platform.platform(),
@@ -81,9 +81,9 @@ def devices() -> dict[str, Any]:
 
 
 def threads() -> dict[str, Any]:
-    """Return how many threads each library takes, and the variables that say so."""
+    """Return the number of threads of each library, and the environment variables that set them."""
     import numba
-    import numpy  # noqa: F401  its BLAS is listed once it is loaded
+    import numpy  # noqa: F401  lists its BLAS
     import torch
     from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
 
@@ -100,12 +100,12 @@ def threads() -> dict[str, Any]:
 
 
 def caches() -> dict[str, dict[str, Any]]:
-    """Return the folders in which otembed and the libraries below it keep what they made or fetched."""
+    """Return the cache folders of otembed and the libraries below it."""
     from huggingface_hub.constants import HF_HOME, HF_HUB_CACHE
 
     places = {
         "otembed": default_cache_dir(),
-        "of it mining": default_cache_dir() / "mining",
+        "otembed mining": default_cache_dir() / "mining",
         "model hub": Path(HF_HUB_CACHE),
         "datasets": Path(os.environ.get("HF_DATASETS_CACHE", Path(HF_HOME) / "datasets")),
     }
@@ -113,7 +113,7 @@ def caches() -> dict[str, dict[str, Any]]:
 
 
 def _size(folder: Path) -> dict[str, int | None]:
-    """Sum up a folder; links are not followed, as the hub's cache links to its own files."""
+    """Return the size of a folder; links are not followed, since the hub's cache links to its own files."""
     if not folder.is_dir():
         return {"bytes": None, "files": None}
     total = files = 0
@@ -121,7 +121,7 @@ def _size(folder: Path) -> dict[str, int | None]:
         for name in names:
             try:
                 total += (Path(above) / name).lstat().st_size
-            except OSError:  # removed by another process meanwhile
+            except OSError:  # removed by another process
                 continue
             files += 1
     return {"bytes": total, "files": files}

@@ -1,4 +1,4 @@
-"""A self-test of seconds: each part of otembed against an independent reference, without any download."""
+"""A self-test that takes seconds: parts of otembed against independent references, without downloads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Check(Result):
-    """One check: what it found, or how it failed; seconds of wall time."""
+    """One check: its finding or its failure, and its wall time in seconds."""
 
     name: str
     ok: bool
@@ -39,7 +39,7 @@ class SelfTest(Result):
         return all(check.ok for check in self.checks)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain Python values, each check a document of its own."""
+        """Return plain Python values, with each check as a nested document."""
         return {**super().to_dict(), "ok": self.ok, "checks": [check.to_dict() for check in self.checks]}
 
     @classmethod
@@ -50,12 +50,12 @@ class SelfTest(Result):
 
 
 def run_checks() -> Iterator[Check]:
-    """Run the checks one after the other; one that fails does not stop the others."""
+    """Run the checks in order; a failure does not stop the others."""
     for name, check in CHECKS.items():
         begun = time.perf_counter()
         try:
             ok, detail = True, check()
-        # Whatever goes wrong is what the self-test is for.
+        # A self-test reports any failure.
         except Exception as error:
             ok, detail = False, f"{type(error).__name__}: {error}"
         yield Check(name, ok, round(time.perf_counter() - begun, 2), detail)
@@ -78,7 +78,7 @@ def check_solver() -> str:
     reference = pot.sinkhorn(a, b, cost, 0.1, stopThr=1e-13, numItermax=10_000)
     far = _close(entropic, reference, 1e-7)
     _close(np.sum(exact * cost), pot.emd2(a, b, cost), 1e-9)
-    return f"plans differ by {far:.1e} at most, exact values agree"
+    return f"plans differ by at most {far:.1e}, exact values agree"
 
 
 def check_faiss() -> str:
@@ -89,7 +89,7 @@ def check_faiss() -> str:
     scores, ids = faiss.knn(queries, base, 4, metric=faiss.METRIC_INNER_PRODUCT)
     expected, order = _neighbors(queries, base, 4)
     _equal(ids, order)
-    return f"200 lists agree, scores differ by {_close(scores, expected, 1e-5):.1e} at most"
+    return f"neighbors agree, scores differ by at most {_close(scores, expected, 1e-5):.1e}"
 
 
 def check_mining() -> str:
@@ -107,11 +107,11 @@ def check_mining() -> str:
         forward, backward = exact_neighbors(sides[0], sides[1], 4)
     _equal(forward.ids, _neighbors(x, y, 4)[1])
     _equal(backward.ids, _neighbors(y, x, 4)[1])
-    return "270 lists agree in both directions"
+    return "neighbors agree in both directions"
 
 
 def check_training() -> str:
-    """Take a training step of a tiny random encoder: the loss on the same batch falls."""
+    """Take one training step of a tiny random encoder and check that the loss on the batch decreases."""
     import torch
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
@@ -120,7 +120,7 @@ def check_training() -> str:
 
     with TemporaryDirectory() as folder:
         model = tiny_encoder(Path(folder))
-    model.eval()  # no dropout: what is compared is the step alone
+    model.eval()  # no dropout, to compare the effect of the step only
     loss = OTAlignmentLoss(model, MultipleNegativesRankingLoss(model), weight=1.0)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 
@@ -135,12 +135,12 @@ def check_training() -> str:
     optimizer.step()
     before, after = first.item(), value().item()
     if not (np.isfinite(after) and after < before):
-        raise NumericsError(f"the loss was {before:.6f} before the step and {after:.6f} after it")
+        raise NumericsError(f"the loss did not decrease: {before:.6f} before the step, {after:.6f} after it")
     return f"loss {before:.4f} before, {after:.4f} after, on {model.device}"
 
 
 def check_saving() -> str:
-    """Save a tiny encoder, load it with plain sentence-transformers, compare the vectors."""
+    """Save a tiny encoder, load it with plain sentence-transformers and compare the embeddings."""
     from sentence_transformers import SentenceTransformer
 
     from otembed.diagnostics.tiny import SENTENCES, tiny_encoder
@@ -152,7 +152,7 @@ def check_saving() -> str:
         saved = save_model(model, Path(folder) / "saved", model_card=False)
         loaded = SentenceTransformer(str(saved), device=str(model.device), local_files_only=True)
         found, expected = (each.encode(texts, show_progress_bar=False) for each in (loaded, model))
-    return f"vectors differ by {_close(found, expected, 1e-6):.1e} at most"
+    return f"embeddings differ by at most {_close(found, expected, 1e-6):.1e}"
 
 
 CHECKS: dict[str, Callable[[], str]] = {
@@ -182,11 +182,11 @@ def _neighbors(queries: Any, base: Any, k: int) -> tuple[Any, Any]:
 def _close(found: Any, expected: Any, tolerance: float) -> float:
     far = float(np.max(np.abs(np.asarray(found) - np.asarray(expected))))
     if not far <= tolerance:
-        raise NumericsError(f"off by {far:.1e}, more than {tolerance:.0e}")
+        raise NumericsError(f"difference {far:.1e} exceeds the tolerance {tolerance:.0e}")
     return far
 
 
 def _equal(found: Any, expected: Any) -> None:
     wrong = int((np.asarray(found) != np.asarray(expected)).any(axis=1).sum())
     if wrong:
-        raise NumericsError(f"{wrong} of {len(expected)} lists differ")
+        raise NumericsError(f"the neighbors of {wrong} of {len(expected)} queries differ")

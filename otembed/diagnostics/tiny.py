@@ -1,4 +1,4 @@
-"""A tiny random encoder, made on the spot: nothing is fetched."""
+"""A tiny random encoder, created without downloads."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
 
 
 def tiny_encoder(folder: Path, *, seed: int = 0) -> SentenceTransformer:
-    """Make a 2-layer, 16-dimensional encoder of the words of :data:`SENTENCES`, on the best device.
+    """Create a 2-layer, 16-dimensional encoder for the words of :data:`SENTENCES`, on the best available device.
 
-    Its parts are written to ``folder``, from where sentence-transformers takes them; the model does not need it later.
+    Its parts are written to ``folder`` and loaded from there; the folder is not needed afterwards.
     """
     words = dict.fromkeys(word for pair in SENTENCES for text in pair for word in text.split())
     scores = [*((special, 0.0) for special in SPECIALS), *((f"▁{word}", -1.0) for word in words)]

@@ -1,8 +1,8 @@
 """Rewrite a saved folder so that sentence-transformers 5.3, 5.4 and 6.2 load it alike.
 
-Version 6.2 names modules by paths and settings by keys that versions up to 5.3 do not know, while all
-three read the older names. Whatever has no older form (several modalities, residual dense layers) is
-left as it is: such a folder loads in 6.2 only, which is logged.
+Version 6.2 writes module paths and settings that versions up to 5.3 do not know, while all three read
+the older names. Modules without an older form (several modalities, residual dense layers) are left
+unchanged: such a folder loads in 6.2 only, and a warning is logged.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SENTENCE_TO_SENTENCE: Settings = {
     "module_output_name": "sentence_embedding",
 }
 UNLIMITED = 10**9
-"""Tokenizers without a length limit carry a huge number instead."""
+"""Tokenizers without a length limit store a huge number instead."""
 
 
 def read_json(path: Path) -> Any:
@@ -56,22 +56,22 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def module_entry(index: int, name: str, path: str) -> Settings:
-    """Return the ``modules.json`` entry of a module under the name that every version knows."""
+    """Return the ``modules.json`` entry of a module with its name in all versions."""
     return {"idx": index, "name": str(index), "path": path, "type": f"sentence_transformers.models.{name}"}
 
 
 def pooling_settings(dimension: int, modes: str | Sequence[str], *, include_prompt: bool = True) -> Settings:
-    """Return the settings of a pooling module, one switch a mode."""
+    """Return the settings of a pooling module, one boolean per mode."""
     chosen = {modes} if isinstance(modes, str) else set(modes)
     switches = {key: mode in chosen for mode, key in POOLING_KEYS.items()}
     return {"word_embedding_dimension": dimension, **switches, "include_prompt": include_prompt}
 
 
 def make_portable(folder: Path) -> None:
-    """Rewrite ``modules.json``, module settings and tokenizer settings of a folder that 6.2 has saved.
+    """Rewrite ``modules.json``, module settings and tokenizer settings of a folder saved by 6.2.
 
-    ``output_hidden_states`` is switched off in ``config.json`` unless a module needs all layers: set
-    during training, it would make every user of the model pay for hidden states that nobody reads.
+    ``output_hidden_states``, set during training, is removed from ``config.json`` unless a module needs
+    all layers, to avoid the cost of unused hidden states.
     """
     modules = read_json(folder / MODULES_FILE)
     kinds = [entry["type"].rpartition(".")[2] for entry in modules]
@@ -80,7 +80,10 @@ def make_portable(folder: Path) -> None:
         path = folder / entry["path"] / (ENCODER_SETTINGS_FILE if kind == "Transformer" else "config.json")
         older = _older_settings(kind, path)
         if older is None:
-            logger.warning("module %s has no older form: the model loads in current versions only", kind)
+            logger.warning(
+                "module %s has no older form: the model loads in current versions of sentence-transformers only",
+                kind,
+            )
             continue
         if older or path.exists():
             write_json(path, older)
@@ -91,7 +94,7 @@ def make_portable(folder: Path) -> None:
 
 
 def _older_settings(kind: str, path: Path) -> Settings | None:
-    """Return the settings of one module in their older form, or None if there is none."""
+    """Return the older form of a module's settings, or None if there is none."""
     rewrite = _REWRITES.get(kind)
     if rewrite is None:
         return None
@@ -137,7 +140,7 @@ _REWRITES: dict[str, Callable[[Settings], Settings | None]] = {
 
 
 def _rewrite_tokenizer(path: Path) -> None:
-    """Name the generic fast tokenizer as every transformers version does, and drop traces of loading."""
+    """Use the tokenizer class name of all transformers versions, and drop keys added by loading."""
     if not path.exists():
         return
     settings = read_json(path)

@@ -1,7 +1,9 @@
 """Fine-tuning: from a configuration to a run folder with an aligned encoder."""
 
+from otembed.config.train import TrainConfig
 from otembed.training.estimate import dry_run
 from otembed.training.recipe import train
+from otembed.training.result import DryRun, TrainResult
 from otembed.training.run_folder import RunFolder
 
-__all__ = ["RunFolder", "dry_run", "train"]
+__all__ = ["DryRun", "RunFolder", "TrainConfig", "TrainResult", "dry_run", "train"]

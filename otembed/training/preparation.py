@@ -155,7 +155,7 @@ def _load_held_out(name: str, value: str, config: TrainConfig) -> ParallelText:
     text = load_pairs(parse_pair_spec(name, value), PairChecks.off(), config.held_out.limit)
     if len(text) < FEWEST_HELD_OUT:
         raise DataError(
-            f"{name}: {len(text)} held-out pairs, at least {FEWEST_HELD_OUT} are required",
+            f"{name}: found {len(text)} held-out pairs, but at least {FEWEST_HELD_OUT} are required",
             "Add held-out pairs.",
             path=text.path,
         )

@@ -23,10 +23,10 @@ def test_init_writes_a_file_that_trains_as_the_preset(tmp_path, preset):
     path = tmp_path / "new" / "config.yaml"
     result = run("init", path, "--preset", preset)
     assert result.stdout == ""
-    assert result.stderr == f"{path}: edit it, then: otembed train {path}\n"
+    assert f"otembed train {path}" in result.stderr
     assert train_config(read_yaml(path)) == train_config({"pairs": {"en-sw": "starter:en-sw"}}, read_preset(preset))
     assert path.read_text() == run("init", "--preset", preset).stdout
-    assert ("name your own files" in path.read_text()) == (preset == "retrieval")
+    assert ("your own files" in path.read_text()) == (preset == "retrieval")
 
 
 def test_init_replaces_nothing_without_force(tmp_path):

@@ -17,7 +17,7 @@ from otembed.config import (
     SpanConfig,
     TrainConfig,
 )
-from otembed.config.base import RENAMED
+from otembed.config.base import REMOVED, RENAMED
 from otembed.config.io import (
     build,
     merge,
@@ -113,6 +113,12 @@ def test_a_former_name_is_refused_and_its_new_name_given(kind, old, new):
         build(kind, merge(base, parse_assignments([f"{old}=1"])))
     assert repr(old) in caught.value.message
     assert new in caught.value.hint.replace(",", "").split()
+
+
+@pytest.mark.parametrize("name", sorted(REMOVED))
+def test_a_removed_setting_is_refused_by_name(name):
+    with pytest.raises(ConfigError, match=f"{name}.*\\n.*removed"):
+        build(SpanConfig, {name: None})
 
 
 def test_every_former_name_is_tested_and_converted_values_are_explained():

@@ -36,7 +36,7 @@ def test_caches_are_measured_and_links_counted_once(tmp_path, monkeypatch):
     found = caches()
     link = (encoder / "link").lstat().st_size
     assert found["otembed"] == {"path": str(tmp_path), "bytes": 1002 + link, "files": 3}
-    assert found["of it mining"]["bytes"] == 1000
+    assert found["otembed mining"]["bytes"] == 1000
     assert found["datasets"] == {"path": str(tmp_path / "nowhere"), "bytes": None, "files": None}
     whole = installation()
     assert whole.encoders == ["some-encoder"]

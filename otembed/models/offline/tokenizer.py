@@ -30,11 +30,11 @@ SPECIAL_TOKENS = {
 
 
 def build_tokenizer(file: OfflineFile) -> Tokenizer:
-    """Return the tokenizer whose vocabulary and normalization ``file`` describes.
+    """Return the tokenizer with the vocabulary and normalization of ``file``.
 
-    Text is normalized with SentencePiece's own ``nmt_nfkc`` map, corrected where ``file`` records that
-    the release XLM-R was trained with mapped a character otherwise (the zero-width joiner above all,
-    which Malayalam uses). Every word starts with "▁"; a sentence is ``<s> ... </s>``.
+    Text is normalized with SentencePiece's ``nmt_nfkc`` map, corrected where ``file`` records that the
+    release used to train XLM-R mapped a character differently (mainly the zero-width joiner, used in
+    Malayalam). Every word starts with "▁"; a sentence is ``<s> ... </s>``.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def build_tokenizer(file: OfflineFile) -> Tokenizer:
 
 def _normalizer(normalized: dict[str, str]) -> normalizers.Normalizer:
     current = normalizers.Precompiled(nmt_nfkc_map())
-    # Between letters, where no rule about neighboring marks or spaces at the ends can interfere.
+    # Tested between letters, so that rules about neighboring marks or outer spaces do not interfere.
     corrections = [
         normalizers.Replace(character, wanted)
         for character, wanted in normalized.items()
@@ -73,7 +73,7 @@ def _normalizer(normalized: dict[str, str]) -> normalizers.Normalizer:
 def nmt_nfkc_map() -> bytes:
     """Return SentencePiece's compiled map of the ``nmt_nfkc`` rule.
 
-    It lies in the serialized ``ModelProto`` of a bare normalizer: field 2 (``precompiled_charsmap``) of
+    It is stored in the serialized ``ModelProto`` of a bare normalizer: field 2 (``precompiled_charsmap``) of
     field 3 (``normalizer_spec``).
     """
     try:
