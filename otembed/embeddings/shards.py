@@ -96,7 +96,7 @@ class ShardFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise _not_written(self.path, error) from error
+            raise not_written(self.path, error) from error
 
     def record(self, shard: Shard) -> None:
         """Record a written shard in the manifest."""
@@ -105,7 +105,7 @@ class ShardFolder:
         try:
             write_text(self.path / MANIFEST, json.dumps({**self._head, "shards": shards}, indent=1) + "\n")
         except OSError as error:
-            raise _not_written(self.path, error) from error
+            raise not_written(self.path, error) from error
 
     def vectors(self, name: str) -> Vectors:
         """Return the finished matrix."""
@@ -167,11 +167,12 @@ def write_shard(folder: Path, start: int, values: NDArray[np.floating[Any]], pre
     except OSError as error:
         with suppress(OSError):
             temporary.unlink()
-        raise _not_written(folder, error) from error
+        raise not_written(folder, error) from error
     return Shard(name, start, len(data), digest)
 
 
-def _not_written(folder: Path, error: OSError) -> DataError:
+def not_written(folder: Path, error: OSError) -> DataError:
+    """Return the error for embeddings that cannot be written."""
     return DataError(
         f"cannot write the embeddings: {error.strerror}",
         "Finished shards are kept: free some disk space and run again, or choose another --cache.",

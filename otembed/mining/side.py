@@ -58,7 +58,7 @@ class Side:
     @property
     def name(self) -> str:
         """Name in messages."""
-        named = self.lines or self.vectors
+        named = self.vectors if self.lines is None else self.lines
         return "" if named is None else named.name
 
     @property

@@ -126,7 +126,8 @@ def test_damage_is_noticed_and_made_again(run, tiny_model, tmp_path, caplog, dam
     vectors = run(tiny_model, tmp_path, shard_rows=16, progress=lambda _, done, total: again.append(done))
     assert vectors.read(0, 99).tobytes() == whole.tobytes()
     assert len(again) == {"manifest": 9, "temporary": 0}.get(damage, 2)
-    assert bool(caplog.records) == (damage != "temporary")
+    warned = [record for record in caplog.records if record.name == "otembed.embeddings.shards"]
+    assert bool(warned) == (damage != "temporary")
     assert not list(place.glob("*.tmp"))
 
 

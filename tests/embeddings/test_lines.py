@@ -72,5 +72,5 @@ def test_vectors_beside_lines_follow_the_language_filter_and_vectors_alone_canno
     mined = mine_bitext(lines, vectors, source_vectors=vectors, source_language="en", threshold=None, k=1)
     assert {pair.source_id for pair in mined} == {1, 3}
     assert all(pair.source_id == pair.target_id for pair in mined)
-    with pytest.raises(ConfigError, match="target: "):
+    with pytest.raises(ConfigError, match="target_vectors"):
         mine_bitext(lines, vectors, source_vectors=vectors, target_language="en")
