@@ -133,19 +133,19 @@ def test_output_is_not_replaced_without_force(command, tmp_path):
     ("arguments", "message"),
     [
         (["--protocol", "prob"], "--protocol 'prob' is unknown\nDid you mean 'probe'"),
-        (["--languages", "sw;en"], "'sw;en' is no language code"),
+        (["--languages", "sw;en"], "--languages 'sw;en'"),
         (["--languages", "sw,sw"], "a language is named twice"),
         (["--trained-languages", "fr"], "trained language 'fr' is not tested"),
         (["--test", "de=x.tsv"], "--test names de twice"),
-        (["--test", "sw="], "names no file"),
+        (["--test", "sw="], "--test 'sw='"),
         (["--test", "sw=no.tsv"], "no such file"),
         (["--train", "no.tsv"], "no such file"),
         (["--dev", "no.tsv"], "no such file"),
         (["--max-steps", "3"], "'max_steps'"),
         (["--set", "strengths=[]"], "a probe: strengths"),
         (["--prompt", "", "--prompt-name", "query"], "prompt and prompt_name"),
-        (["--run", "x"], "a probe has no run"),
-        (["--resume"], "a probe has no run"),
+        (["--run", "x"], "--protocol finetune"),
+        (["--resume"], "--protocol finetune"),
     ],
 )
 def test_requests_that_cannot_be_met_are_refused(command, arguments, message):
