@@ -30,8 +30,7 @@ from torch import Tensor
 import otembed
 from otembed.config import WordAlignmentConfig
 from otembed.results import write_text
-from otembed.tasks.word_alignment import GoldSet, read_gold_set
-from otembed.tasks.word_alignment import alignment_scores
+from otembed.tasks.word_alignment import GoldSet, alignment_scores, read_gold_set
 from otembed.training.environment import environment
 from otembed.words import WordAligner, decode_links
 from otembed.words.layer_choice import MOST_PAIRS, agreement_beyond_chance

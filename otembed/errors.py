@@ -1,4 +1,4 @@
-"""The errors otembed raises: what went wrong, with which value, where, and how to mend it."""
+"""The errors that otembed raises: what is wrong, which value, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 class OtembedError(Exception):
-    """Base of every error that otembed raises on purpose.
+    """Base class of all errors that otembed raises.
 
     Parameters
     ----------
     message
-        What happened, with the offending value and where it stands.
+        What is wrong, including the value and its location.
     hint
-        One sentence on how to mend it.
+        One sentence on how to fix it.
     """
 
     def __init__(self, message: str, hint: str | None = None) -> None:
@@ -30,8 +30,8 @@ class OtembedError(Exception):
         return f"{self.message}\n{self.hint}" if self.hint else self.message
 
 
-class ConfigError(OtembedError):
-    """A setting is unknown, out of range or contradicts another."""
+class ConfigError(OtembedError, ValueError):
+    """A setting or argument is unknown, out of range, of the wrong shape, or contradicts another."""
 
 
 class DataError(OtembedError):
@@ -58,8 +58,8 @@ class ModelError(OtembedError):
     """A model cannot be found, read or trained in the way that was asked for."""
 
 
-class NumericsError(OtembedError):
-    """NaN or infinity turned up where a finite number is needed."""
+class NumericsError(OtembedError, ValueError):
+    """Values are NaN or infinite, or do not satisfy a numerical requirement such as equal total masses."""
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

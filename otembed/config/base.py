@@ -43,6 +43,9 @@ def config_dataclass(cls: type[T]) -> type[T]:
 def explain(kind: type, error: ValidationError, origin: str) -> ConfigError:
     """Turn pydantic's first complaint into one message and one hint."""
     first = error.errors()[0]
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, ConfigError):  # raised by a validator; pydantic wraps every ValueError
+        return cause
     location = [str(part) for part in first["loc"] if not str(part).startswith(_TAG)]
     key = ".".join(location)
     if first["type"] in {"unexpected_keyword_argument", "extra_forbidden"}:

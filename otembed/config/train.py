@@ -17,7 +17,6 @@ from otembed.config.base import Count, config_dataclass
 from otembed.config.loss import AlignmentConfig as AlignmentConfig
 from otembed.config.loss import AnchorConfig as AnchorConfig
 from otembed.config.loss import ContrastiveConfig as ContrastiveConfig
-from otembed.config.loss import NullUnitConfig as NullUnitConfig
 from otembed.errors import ConfigError
 
 Size = Annotated[int, Field(ge=0, strict=True)]

@@ -11,8 +11,7 @@ from otembed.tasks.mining import MiningScores, evaluate_mining
 from otembed.tasks.mining.outcomes import MOST_EXAMPLES, mining_outcomes
 from otembed.tasks.retrieval import evaluate_retrieval
 from otembed.tasks.retrieval.report import RetrievalReport
-from otembed.tasks.word_alignment import AlignmentReport, GoldSentence, evaluate_alignment
-from otembed.tasks.word_alignment import alignment_scores
+from otembed.tasks.word_alignment import AlignmentReport, GoldSentence, alignment_scores, evaluate_alignment
 from otembed.tasks.word_alignment.scores import alignment_outcomes
 
 SENTENCES = ["the cat sat on the mat", "the dog slept", "in the house", "a cat", "the mat", "no"]

@@ -14,8 +14,13 @@ from sentence_transformers.sentence_transformer.training_args import SentenceTra
 
 from otembed.config import WordAlignmentConfig
 from otembed.errors import DataError, NumericsError
-from otembed.tasks.word_alignment import AlignmentReport, GoldSentence, WordAlignmentEvaluator, evaluate_alignment
-from otembed.tasks.word_alignment import alignment_scores
+from otembed.tasks.word_alignment import (
+    AlignmentReport,
+    GoldSentence,
+    WordAlignmentEvaluator,
+    alignment_scores,
+    evaluate_alignment,
+)
 from otembed.words import align
 
 WORDS = ["cat", "sat", "Matte", "Haus", "schlief"]
