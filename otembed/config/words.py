@@ -13,7 +13,7 @@ Unit = Literal["word", "token"]
 Words = Literal["auto", "space"]
 Decoding = Literal["mutual", "threshold", "grow-diag", "grow-diag-final-and"]
 THRESHOLDS: dict[Decoding, float] = {"threshold": 0.3, "grow-diag": 0.2, "grow-diag-final-and": 0.2}
-"""Where none is set."""
+"""Default thresholds per decoding."""
 
 
 @config_dataclass
@@ -33,11 +33,12 @@ class WordAlignmentConfig:
         description="auto: split at spaces, and scripts without spaces at vocabulary pieces; space: at spaces alone.",
     )
     word_pooling: Literal["mean", "first", "last"] = Field(
-        default="mean", description="How a word's vector is made of its tokens."
+        default="mean", description="How tokens are pooled into a word vector."
     )
     center: bool = Field(default=True, description="Subtract each side's mean over all words seen so far.")
     epsilon: Annotated[float, Field(ge=0)] = Field(
-        default=0.1, description="Entropic strength, in units of the cosine cost; 0: exact (without relaxation)."
+        default=0.1,
+        description="Entropic strength, in units of the cosine cost; 0: exact, which requires relaxation: null.",
     )
     relaxation: PositiveFloat | None = Field(
         default=0.2, description="KL penalty on the marginals: words may stay unlinked; null: balanced."
@@ -51,15 +52,15 @@ class WordAlignmentConfig:
     )
     threshold: Annotated[float, Field(ge=0, le=1)] | None = Field(
         default=None,
-        description="Least probability of a link beyond the mutual ones; null: 0.3 (threshold), 0.2 (grow-diag ...).",
+        description="Minimum probability of links other than mutual ones; null: 0.3 (threshold), 0.2 (grow-diag ...).",
     )
 
     @model_validator(mode="after")
     def _threshold_has_a_part(self) -> WordAlignmentConfig:
         if self.threshold is not None and self.decoding == "mutual":
             raise ConfigError(
-                f"threshold = {self.threshold:g} has no part in decoding mutual",
-                "Leave it out, or set decoding to threshold or grow-diag.",
+                f"threshold = {self.threshold:g} has no effect with decoding = mutual",
+                "Omit threshold, or set decoding to threshold or grow-diag.",
             )
         return self
 
@@ -67,7 +68,7 @@ class WordAlignmentConfig:
     def _exact_is_balanced(self) -> WordAlignmentConfig:
         if not self.epsilon and self.relaxation is not None:
             raise ConfigError(
-                f"epsilon = 0, an exact plan, knows no relaxation, found {self.relaxation:g}",
+                f"epsilon = 0 with relaxation = {self.relaxation:g}: relaxation requires epsilon > 0",
                 "Set relaxation to null (None), or epsilon above 0.",
             )
         return self
