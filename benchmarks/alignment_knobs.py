@@ -25,7 +25,7 @@ import torch
 import otembed
 from otembed.results import write_text
 from otembed.training.environment import environment
-from otembed.transport import norm_marginals, pairwise_cost, scale_cost, sinkhorn, uniform_marginals
+from otembed.transport import pairwise_cost, scale_cost, sinkhorn, uniform_marginals
 from otembed.words import pool_units
 from otembed.words.units import Pooling
 
@@ -36,7 +36,6 @@ DEFAULTS: dict[str, Any] = {
     "center": True,
     "cost_scale": None,
     "epsilon": 0.05,
-    "marginals": "uniform",
     "relaxation": None,
 }
 CHANGES: list[dict[str, Any]] = [
@@ -45,7 +44,6 @@ CHANGES: list[dict[str, Any]] = [
     *({"word_pooling": pooling} for pooling in ("first", "last")),
     {"center": False},
     *({"epsilon": epsilon} for epsilon in (0.2, 0.1, 0.02, 0.01)),
-    {"marginals": "norm"},
     *({"relaxation": relaxation} for relaxation in (1.0, 0.2, 0.05)),
     *({"cost": cost, "cost_scale": "std", "epsilon": epsilon} for cost in ("euclidean", "sqeuclidean") for epsilon in (0.1, 0.5)),
     {"layer": 7, "relaxation": 0.2},
@@ -90,10 +88,7 @@ def error_rate(embedded: list[Any], gold: list[Any], knobs: dict[str, Any]) -> f
     for start, ((x, mask_x), (y, mask_y)) in zip(range(0, len(gold), BATCH), embedded, strict=True):
         if knobs["center"]:
             x, y = x - means[0], y - means[1]
-        a, b = (
-            norm_marginals(z, mask) if knobs["marginals"] == "norm" else uniform_marginals(mask)
-            for z, mask in ((x, mask_x), (y, mask_y))
-        )
+        a, b = (uniform_marginals(mask) for mask in (mask_x, mask_y))
         cost, _ = scale_cost(pairwise_cost(x, y, metric=knobs["cost"]), a, b, how=knobs["cost_scale"])
         plans = sinkhorn(cost, a, b, epsilon=knobs["epsilon"], relaxation=knobs["relaxation"]).plan.numpy()
         for plan, (source, target, sure, possible) in zip(plans, gold[start : start + BATCH], strict=True):

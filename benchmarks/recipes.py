@@ -48,7 +48,6 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
         "sentence": "mnrl",
         "alignment": {"weight": 1.0, "layer": -1, "debiased": True},
     },
-    "mnrl+ot, weight 1, idf": {"sentence": "mnrl", "alignment": {"weight": 1.0, "layer": -1, "marginals": "idf"}},
 }
 HEADLINES = ("mnrl", "ot+anchor", "mnrl+ot, weight 1", "mnrl+ot, weight .1", "mnrl+ot, layer 7, relaxation .2")
 MAX_SEQ_LENGTH = 64

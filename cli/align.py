@@ -35,16 +35,16 @@ if TYPE_CHECKING:
 
 HELP = """Link the words of sentences and their translations by the transport plan between them.
 
-Two sentences, SOURCE TARGET; or many, --pairs FILE: lines of source ||| target (- for stdin), or
-XX-YY=FILE in any format of otembed train. Without training, any multilingual encoder will do.
+Pass two sentences, SOURCE TARGET, or many with --pairs FILE: lines of source ||| target (- for stdin), or
+XX-YY=FILE in any format of otembed train. Any multilingual encoder works without training.
 
-Printed is a line of links for each pair in the Pharaoh format, 0-0 1-2, words counted from 0; on a terminal two
-sentences are drawn as a heat map first. With --json one document, each pair in a line of its own: words, and links
-as [source, target, probability].
+The output is one line of links per pair in the Pharaoh format, 0-0 1-2, with words counted from 0. On a terminal,
+two sentences are also drawn as a heat map. With --json, the output is one document with one pair per line: words,
+and links as [source, target, probability].
 
-Words are parted by spaces, and scripts without spaces (Thai, Han, Kana ...) at the vocabulary's pieces; --tokenized
-parts at spaces alone. The layer is the one stored with the model by otembed train, else the one on which the words of
-the first 300 pairs agree best.
+Words are separated by spaces; scripts without spaces (Thai, Han, Kana ...) are split at vocabulary pieces.
+--tokenized splits at spaces only. The layer is the one stored with the model by otembed train, else the one with the
+best agreement between the words of the first 300 pairs.
 """
 ORIGINS = {
     "given": "given",
@@ -65,7 +65,7 @@ def align_command(
     model: Annotated[
         str, typer.Option(help="Folder, hub name or offline:NAME.", autocompletion=model_values)
     ] = "offline:multilingual-e5-small",
-    tokenized: Annotated[bool, typer.Option("--tokenized", help="Words are parted by spaces alone.")] = False,
+    tokenized: Annotated[bool, typer.Option("--tokenized", help="Words are separated by spaces only.")] = False,
     layer: Layer = None,
     unit: Unit = None,
     decoding: Annotated[
@@ -92,7 +92,7 @@ def align_command(
     device: Device = None,
     as_json: JsonDocument = False,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write here instead of to stdout, whole or not at all.")
+        Path | None, typer.Option("--output", "-o", help="Write to this file instead of stdout, atomically.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the files of --output and --plot.")] = False,
 ) -> None:
@@ -102,7 +102,7 @@ def align_command(
         if given and not single:
             raise ConfigError(f"{flag} draws two sentences, not a file of them", "Give SOURCE and TARGET.")
     if heat_map and as_json:
-        raise ConfigError("--map and --json exclude each other", "Leave one of the two out.")
+        raise ConfigError("--map and --json are mutually exclusive", "Omit one of them.")
     for place, flag in ((output, "--output"), (plot, "--plot")):
         if place is not None:
             refuse_taken(place, force=force, flag=flag)
@@ -237,10 +237,10 @@ def _plot(alignment: SentenceAlignment, path: Path) -> None:
 
 def _summary(seconds: float, aligner: WordAligner, counts: PairCounts) -> None:
     if counts.dropped:
-        typer.echo(f"left out by the format: {sum(counts.dropped.values())} ({counts.summary()})", err=True)
+        typer.echo(f"skipped by the reader: {sum(counts.dropped.values())} ({counts.summary()})", err=True)
     if aligner.unseen:
         typer.echo(
-            f"{aligner.unseen} words have no link: the model did not see them, behind its length limit or as nothing",
+            f"{aligner.unseen} words have no link: the model did not see them (beyond its length limit, or empty after tokenization)",
             err=True,
         )
     layer = f"; layer {aligner.choice.layer}, {ORIGINS[aligner.choice.origin]}" if aligner.choice else ""

@@ -1,4 +1,4 @@
-"""The errors otembed raises: what went wrong, with which value, where, and how to fix it."""
+"""The errors that otembed raises: what is wrong, which value, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 class OtembedError(Exception):
-    """Base of every error that otembed raises on purpose.
+    """Base class of all errors that otembed raises.
 
     Parameters
     ----------
     message
-        What happened, with the offending value and its location.
+        What is wrong, including the value and its location.
     hint
         One sentence on how to fix it.
     """
@@ -31,7 +31,7 @@ class OtembedError(Exception):
 
 
 class ConfigError(OtembedError, ValueError):
-    """A setting or argument is unknown, out of range, or contradicts another."""
+    """A setting or argument is unknown, out of range, of the wrong shape, or contradicts another."""
 
 
 class DataError(OtembedError):
@@ -58,8 +58,8 @@ class ModelError(OtembedError):
     """A model cannot be found, loaded, or used as requested."""
 
 
-class NumericsError(OtembedError):
-    """NaN or infinity where a finite number is required."""
+class NumericsError(OtembedError, ValueError):
+    """Values are NaN or infinite, or do not satisfy a numerical requirement such as equal total masses."""
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

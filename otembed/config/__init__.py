@@ -11,7 +11,7 @@ from otembed.config.io import (
     to_yaml,
     train_config,
 )
-from otembed.config.loss import AlignmentConfig, AnchorConfig, ContrastiveConfig, NullUnitConfig
+from otembed.config.loss import AlignmentConfig, AnchorConfig, ContrastiveConfig
 from otembed.config.mining import MiningConfig
 from otembed.config.origins import Resolved, resolve_settings
 from otembed.config.plan import PlanConfig
@@ -41,7 +41,6 @@ __all__ = [
     "LossConfig",
     "MiningConfig",
     "ModelConfig",
-    "NullUnitConfig",
     "OptimizationConfig",
     "PairChecks",
     "PlanConfig",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 
@@ -12,24 +12,11 @@ from otembed.config.plan import Layer, PlanConfig
 
 @config_dataclass
 class AnchorConfig:
-    """Keep the target side's units near where the starting model put them: ``weight * |c - c0|^2``."""
+    """Keep the units of the target side near those of the starting model: ``weight * |c - c0|^2``."""
 
     weight: PositiveFloat = Field(default=0.1, description="Weight of the anchor term.")
     reduction: Literal["mean", "sum"] = Field(
-        default="mean", description="mean over the units of the batch, or their sum as in the paper."
-    )
-
-
-@config_dataclass
-class NullUnitConfig:
-    """A null unit on each side that takes the units without a counterpart."""
-
-    cost: PositiveFloat = Field(
-        description="Cost of leaving a unit without a counterpart, in units of the (scaled) cost: two units are"
-        " matched where theirs is below twice this."
-    )
-    share: Annotated[float, Field(gt=0, le=1)] = Field(
-        default=1.0, description="Largest share of a side that may stay without a counterpart."
+        default="mean", description="mean over the units of the batch, or sum as in the paper."
     )
 
 
@@ -44,7 +31,6 @@ class TermConfig(PlanConfig):
         default="cosine",
         description="Ground cost between two units; half_sqeuclidean is |x-y|^2/2 (GeomLoss, p=2).",
     )
-    marginals: Literal["uniform", "norm", "idf"] = Field(default="uniform", description="Mass of each unit.")
     weight: PositiveFloat = Field(default=0.1, description="Weight of the term in the loss.")
     tol: PositiveFloat = Field(default=1e-4, description="Marginal error below which a plan has converged.")
     max_iter: Count = Field(default=2000, description="Maximum number of Sinkhorn iterations per plan.")
@@ -56,16 +42,11 @@ class AlignmentConfig(TermConfig):
 
     scope: Literal["pair", "batch"] = Field(
         default="pair",
-        description="One OT problem a sentence pair, or one over all units of the batch as in the paper.",
+        description="One OT problem per sentence pair, or one over all units of the batch as in the paper.",
     )
     cost_scale: Literal["std", "max"] | None = Field(
-        default=None, description="Divide the cost by its spread, so that epsilon means the same for every encoder."
-    )
-    share: Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        default=None, description="Share of the mass that is carried, the cheapest (partial OT). null: all of it."
-    )
-    null_unit: NullUnitConfig | None = Field(
-        default=None, description="A null unit for units without a counterpart; null: none."
+        default=None,
+        description="Divide the cost by its spread, so that epsilon has the same meaning for every encoder.",
     )
     order_prior: NonNegativeFloat = Field(
         default=0.0,
@@ -73,7 +54,7 @@ class AlignmentConfig(TermConfig):
     )
     debiased: bool = Field(default=False, description="Sinkhorn divergence: subtract each side's cost to itself.")
     anchor: AnchorConfig | None = Field(
-        default=None, description="Anchor to the starting model on the target side; null: none."
+        default=None, description="Keep the target side near the starting model; null: no anchor."
     )
 
 

@@ -13,7 +13,7 @@ from otembed.errors import ConfigError
 Words = Literal["auto", "space"]
 Decoding = Literal["mutual", "threshold", "grow-diag", "grow-diag-final-and"]
 THRESHOLDS: dict[Decoding, float] = {"threshold": 0.3, "grow-diag": 0.2, "grow-diag-final-and": 0.2}
-"""Where none is set."""
+"""Default thresholds per decoding."""
 
 
 @config_dataclass
@@ -49,15 +49,15 @@ class WordAlignmentConfig(PlanConfig):
     )
     threshold: Annotated[float, Field(ge=0, le=1)] | None = Field(
         default=None,
-        description="Least probability of a link beyond the mutual ones; null: 0.3 (threshold), 0.2 (grow-diag ...).",
+        description="Minimum probability of links other than mutual ones; null: 0.3 (threshold), 0.2 (grow-diag ...).",
     )
 
     @model_validator(mode="after")
     def _threshold_has_a_part(self) -> WordAlignmentConfig:
         if self.threshold is not None and self.decoding == "mutual":
             raise ConfigError(
-                f"threshold = {self.threshold:g} has no part in decoding mutual",
-                "Leave it out, or set decoding to threshold or grow-diag.",
+                f"threshold = {self.threshold:g} has no effect with decoding = mutual",
+                "Omit threshold, or set decoding to threshold or grow-diag.",
             )
         return self
 
@@ -65,7 +65,7 @@ class WordAlignmentConfig(PlanConfig):
     def _exact_is_balanced(self) -> WordAlignmentConfig:
         if not self.epsilon and self.relaxation is not None:
             raise ConfigError(
-                f"epsilon = 0, an exact plan, knows no relaxation, found {self.relaxation:g}",
+                f"epsilon = 0 with relaxation = {self.relaxation:g}: relaxation requires epsilon > 0",
                 "Set relaxation to null (None), or epsilon above 0.",
             )
         return self

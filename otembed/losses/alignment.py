@@ -6,23 +6,23 @@ Axes: B sentence pairs, T tokens, N source units, M target units, D dimension.
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from otembed.config.keywords import config_or_keywords
 from otembed.config.loss import AlignmentConfig, AnchorConfig
-from otembed.errors import ConfigError
 from otembed.losses.citations import citations_of
 from otembed.losses.encoder import Encoder, Features
-from otembed.losses.parts import PlanCounts, refuse_cached, wrapped_terms
+from otembed.losses.parts import PlanCounts, pair_columns, refuse_cached, wrapped_terms
 from otembed.losses.transport import UnitTransport
 from otembed.losses.units import UnitReader, Units
-from otembed.transport import TransportStatus
+from otembed.transport import CostScale, Metric, Relaxation, TransportStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
 logger = logging.getLogger(__name__)
 
@@ -31,56 +31,94 @@ class OTAlignmentLoss(nn.Module):
     r"""Align the two columns of parallel sentences unit by unit through an optimal-transport plan.
 
     .. math:: w \cdot \frac{1}{B} \sum_i OT_\varepsilon(\mu_i, \nu_i)
-        \; [+\; w_a \cdot \mathrm{mean}\,|c - c_0|^2] \; [+\; \text{inner loss}]
+        \; [+\; w_a \cdot \mathrm{mean}\,|c - c_0|^2] \; [+\; \text{wrapped loss}]
 
-    :math:`\mu_i, \nu_i` are the contextual vectors of the source and the target units (words or tokens)
-    of pair *i*; :math:`c, c_0` the target units under the trained and under the starting model. OT is any
-    problem of :func:`otembed.transport.solve`: entropic or exact, balanced, relaxed on one side or both,
-    partial, with an order prior or with null units (:func:`otembed.transport.add_null_units`).
+    :math:`\mu_i, \nu_i` are the contextual vectors of the source and target units (words or tokens) of pair *i*;
+    :math:`c, c_0` are the target units under the trained and the starting model. OT is entropic or exact, balanced
+    or relaxed on one or both sides, optionally debiased or with an order prior.
 
     Parameters
     ----------
     model
         A SentenceTransformer or MultiVectorEncoder whose first module is a transformer over text.
     loss
-        Any other loss on the same columns (``MultipleNegativesRankingLoss``, ``MatryoshkaLoss``,
-        ``MSELoss``, ``MultiVectorMultipleNegativesRankingLoss``, ...); it shares one encoder pass with the
-        alignment. ``None``: alignment alone.
+        Another loss on the same columns (``MultipleNegativesRankingLoss``, ``MatryoshkaLoss``, ``MSELoss``,
+        ``MultiVectorMultipleNegativesRankingLoss``, ...), computed from the same encoder pass. ``None``: alignment
+        only.
     config
-        All knobs; see :class:`otembed.config.AlignmentConfig`, where each is explained once.
-    idf_sentences
-        Sentences to count document frequencies in (marginals: idf).
-    **knobs
-        Single knobs in place of, or on top of ``config``.
+        All settings below as one :class:`otembed.config.AlignmentConfig`, in place of keywords.
+    unit
+        Unit that is transported: ``word``, or ``token`` for subwords.
+    word_pooling
+        How tokens are pooled into a word: ``mean``, ``first`` or ``last``.
+    layer
+        Hidden layer of the vectors: 0 the embeddings, 1 the first layer; negative from the end.
+    scope
+        ``pair``: one OT problem per sentence pair; ``batch``: one over all units of the batch, as in the paper.
+    cost
+        Ground cost between two units, see :func:`otembed.transport.pairwise_cost`.
+    center
+        Subtract the batch mean of each side before computing the cost.
+    cost_scale
+        Divide the cost by its standard deviation (``std``) or maximum (``max``); ``None``: no scaling.
+    epsilon
+        Entropic regularization, in units of the (scaled) cost; 0 for exact transport on the CPU.
+    relaxation
+        KL penalty on the marginals (unbalanced OT), for both sides or as a pair (source, target), where ``None`` is a
+        constraint and 0 a free side. ``None``: balanced.
+    order_prior
+        Weight of the distance between relative positions, added to the (scaled) cost; requires ``scope="pair"``.
+    debiased
+        Use the Sinkhorn divergence, which subtracts the transport cost of each side to itself.
+    weight
+        Weight of the alignment term.
+    tol, max_iter
+        Marginal error at which a plan counts as converged, and maximum number of Sinkhorn iterations.
+    anchor
+        Keep the target units near those of the starting model: an :class:`otembed.config.AnchorConfig` or a dict of its
+        settings, ``{}`` for the defaults. ``None``: no anchor.
 
     Requirements
     ------------
-    1. Parallel sentences in the first two columns; the second is the target side, the one anchored.
-    2. Batches of one language pair (``center`` subtracts each side's mean).
+    1. Parallel sentences in the first two columns; the second is the target side, which the anchor applies to.
+    2. Batches of a single language pair, since ``center`` subtracts the mean of each side.
 
     Inputs
     ------
-    (source, target) pairs, any further columns and labels that ``loss`` takes.
+    +------------------------------------------+-----------------------------+
+    | Texts                                    | Labels                      |
+    +==========================================+=============================+
+    | (source, target) pairs                   | none                        |
+    +------------------------------------------+-----------------------------+
+    | further columns that ``loss`` requires   | as ``loss`` requires        |
+    +------------------------------------------+-----------------------------+
+
+    Recommendations
+    ---------------
+    - Wrap a sentence-level loss or set ``anchor``: alignment alone can collapse the space, and logs a warning.
+    - Freeze parameters before creating the loss: the frozen starting model of the anchor shares their storage.
+
+    Relations
+    ---------
+    :class:`OTContrastiveLoss` uses the same transport value to rank the batch, and cannot collapse.
+    :class:`GradCacheLoss` can wrap this loss, to train with larger batches.
 
     Notes
     -----
-    ``forward`` returns a dict of weighted scalars whose sum is the loss: ``alignment``, ``anchor`` if it
-    is on, and the wrapped loss as ``sentence`` (its own components as ``sentence_<name>``). Gradients
-    reach the encoder by the envelope theorem; the Sinkhorn loop is not recorded. Transport is computed
-    in float32 under any autocast. Special, prompt and padding tokens carry no mass. A pair without units
-    on one side adds nothing. In a MultiVectorEncoder the last layer (-1) means the vectors that it scores with,
-    after projection and normalization; query expansion tokens and tokens that it does not score carry no mass.
-    The loss has no parameters. The anchor's frozen starting model shares the storage of every parameter that is
-    frozen when the loss is made, so freeze first. Alone and without an anchor the space can collapse; a warning
-    says so.
+    ``forward`` returns a dict of weighted scalars whose sum is the loss: ``alignment``, ``anchor`` if set, and the
+    wrapped loss as ``sentence`` (its components as ``sentence_<name>``). Gradients reach the encoder by the envelope
+    theorem; the Sinkhorn iterations are not recorded. Transport is computed in float32 under autocast. Special,
+    prompt and padding tokens have no mass. A pair without units on one side contributes nothing. In a
+    MultiVectorEncoder, layer -1 is the vectors used for scoring, after projection and normalization; query expansion
+    tokens and tokens that are not scored have no mass. The loss has no parameters.
 
     Raises
     ------
     ConfigError
-        Unknown knob, value out of range, knobs that exclude each other, missing layer, cached inner loss, idf
-        without sentences.
+        A value out of range, mutually exclusive settings, a layer that the model does not have, or a wrapped loss
+        with a gradient cache. ConfigError is a ValueError.
     ModelError
-        The model has no token states, or ``loss`` does not embed both columns.
+        The model does not expose token states, or ``loss`` does not embed both columns.
 
     References
     ----------
@@ -90,34 +128,61 @@ class OTAlignmentLoss(nn.Module):
     --------
     ::
 
+        model = SentenceTransformer("intfloat/multilingual-e5-small")
         inner = MultipleNegativesRankingLoss(model)
         loss = OTAlignmentLoss(model, inner, unit="word", epsilon=0.05, weight=0.5)
+        trainer = SentenceTransformerTrainer(model, train_dataset=pairs, loss=loss)
     """
 
+    @config_or_keywords(AlignmentConfig)
     def __init__(
         self,
         model: Encoder,
         loss: nn.Module | None = None,
         *,
         config: AlignmentConfig | None = None,
-        idf_sentences: Sequence[str] | None = None,
-        **knobs: Any,
+        unit: Literal["word", "token"] = "word",
+        word_pooling: Literal["mean", "first", "last"] = "mean",
+        layer: int = -1,
+        scope: Literal["pair", "batch"] = "pair",
+        cost: Metric = "cosine",
+        center: bool = True,
+        cost_scale: CostScale | None = None,
+        epsilon: float = 0.05,
+        relaxation: Relaxation = None,
+        order_prior: float = 0.0,
+        debiased: bool = False,
+        weight: float = 0.1,
+        tol: float = 1e-4,
+        max_iter: int = 2000,
+        anchor: AnchorConfig | dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.config = replace(config or AlignmentConfig(), **knobs)
+        self.config = config or AlignmentConfig(
+            unit=unit,
+            word_pooling=word_pooling,
+            layer=layer,
+            scope=scope,
+            cost=cost,
+            center=center,
+            cost_scale=cost_scale,
+            epsilon=epsilon,
+            relaxation=relaxation,
+            order_prior=order_prior,
+            debiased=debiased,
+            weight=weight,
+            tol=tol,
+            max_iter=max_iter,
+            anchor=AnchorConfig(**anchor) if isinstance(anchor, dict) else anchor,
+        )
         refuse_cached(loss)
         self.model = model
         self.loss = loss
         self._transport = UnitTransport(self.config)
         self._reader = UnitReader(
-            model,
-            unit=self.config.unit,
-            word_pooling=self.config.word_pooling,
-            layer=self.config.layer,
-            marginals=self.config.marginals,
-            idf_sentences=idf_sentences,
+            model, unit=self.config.unit, word_pooling=self.config.word_pooling, layer=self.config.layer
         )
-        # In a list, so that its weights are no parameters or state of this module.
+        # In a list, so that its weights are not parameters or state of this module.
         self._reference = [self._reader.frozen(model)] if self.config.anchor else []
         self._counts = PlanCounts()
         if loss is None and self.config.anchor is None:
@@ -127,9 +192,7 @@ class OTAlignmentLoss(nn.Module):
 
     def forward(self, sentence_features: Iterable[Features], labels: Tensor | None = None) -> dict[str, Tensor]:
         """Compute the loss of one batch: a dict of weighted scalars."""
-        columns = list(sentence_features)
-        if len(columns) < 2:
-            raise ConfigError(f"expected two columns of sentences, got {len(columns)}", "Give source and target.")
+        columns = pair_columns(sentence_features)
         with self._reader.recording(self.model) as passes:
             terms = wrapped_terms(self.model, self.loss, columns, labels)
         source, target = (self._reader.units(columns[side], passes, side) for side in (0, 1))
@@ -143,20 +206,20 @@ class OTAlignmentLoss(nn.Module):
         return terms
 
     def pop_statistics(self) -> dict[str, float]:
-        """Return and reset what was seen of the plans; see :meth:`otembed.losses.parts.PlanCounts.pop`."""
+        """Return and reset the statistics of the plans; see :meth:`otembed.losses.parts.PlanCounts.pop`."""
         return self._counts.pop()
 
     def get_config_dict(self) -> dict[str, Any]:
-        """Return the knobs and the wrapped loss for the model card."""
+        """Return the settings and the wrapped loss for the model card."""
         return {**asdict(self.config), "loss": self.loss}
 
     @property
     def citation(self) -> str:
-        """BibTeX of the method and of the solvers in use."""
+        """BibTeX entries of the method and of the solvers in use."""
         return citations_of(self.config)
 
     def _anchored(self, anchor: AnchorConfig, features: Features, target: Units) -> Tensor:
-        """Squared distance of the target units to where the starting model puts them, weighted."""
+        """Return the weighted squared distance of the target units to those of the starting model."""
         reference = self._reference[0].to(features["input_ids"].device)
         origin = self._reader.reference(reference, features, target.ids)
         with torch.autocast(origin.device.type, enabled=False):

@@ -1,4 +1,4 @@
-"""BibTeX of the methods behind a configuration, for the model card."""
+"""BibTeX entries of the methods that a configuration uses, for the model card."""
 
 from __future__ import annotations
 
@@ -36,17 +36,6 @@ UNBALANCED = """
     url = "https://arxiv.org/abs/1607.05816",
 }
 """
-PARTIAL = """
-@article{benamou-2015-iterative,
-    title = "Iterative {B}regman Projections for Regularized Transportation Problems",
-    author = "Benamou, Jean-David and Carlier, Guillaume and Cuturi, Marco and Nenna, Luca and Peyr{\\'e}, Gabriel",
-    journal = "SIAM Journal on Scientific Computing",
-    volume = "37",
-    number = "2",
-    year = "2015",
-    url = "https://arxiv.org/abs/1412.5154",
-}
-"""
 EXACT = """
 @article{flamary-2021-pot,
     title = "{POT}: {P}ython Optimal Transport",
@@ -58,7 +47,7 @@ EXACT = """
     url = "https://jmlr.org/papers/v22/20-451.html",
 }
 """
-NULL_ALIGNMENT = """
+UNBALANCED_ALIGNMENT = """
 @inproceedings{arase-2023-unbalanced,
     title = "Unbalanced Optimal Transport for Unbalanced Word Alignment",
     author = "Arase, Yuki and Bao, Han and Yokoi, Sho",
@@ -83,12 +72,7 @@ def citations_of(config: AlignmentConfig | ContrastiveConfig) -> str:
     """Return the entries for the method and for the solver variants that ``config`` uses."""
     entries = [ALIGNMENT, SINKHORN if config.epsilon else EXACT]
     if config.relaxation is not None:
-        entries.append(UNBALANCED)
-    share, null_unit = getattr(config, "share", None), getattr(config, "null_unit", None)
-    if share is not None and config.epsilon:
-        entries.append(PARTIAL)
-    if config.relaxation is not None or share is not None or null_unit is not None:
-        entries.append(NULL_ALIGNMENT)
+        entries += [UNBALANCED, UNBALANCED_ALIGNMENT]
     if getattr(config, "debiased", False):
         entries.append(DIVERGENCE)
     return "".join(entries)

@@ -7,19 +7,20 @@ D dimension.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, cross_entropy, pad
 
+from otembed.config.keywords import config_or_keywords
 from otembed.config.loss import ContrastiveConfig
-from otembed.errors import ConfigError, ModelError
+from otembed.errors import ModelError
 from otembed.losses.citations import citations_of
-from otembed.losses.parts import PlanCounts, refuse_cached, wrapped_terms
+from otembed.losses.parts import PlanCounts, pair_columns, refuse_cached, wrapped_terms
 from otembed.losses.units import UnitReader
-from otembed.transport import TransportStatus, all_pairs, center
+from otembed.transport import Metric, Relaxation, TransportStatus, all_pairs, center
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,15 +30,15 @@ if TYPE_CHECKING:
 
 
 class OTContrastiveLoss(nn.Module):
-    r"""Rank each sentence's translation first among the batch, by what its words cost to carry over.
+    r"""Rank the translation of each sentence first in the batch, by the transport cost between their words.
 
     .. math:: s_{ij} = -OT_\varepsilon(\mu_i, \nu_j) \; [+\; w_s \cos(e_i, e_j)]
 
     .. math:: L = -\frac{w}{2B} \sum_i \Big(\log \frac{e^{s_{ii} / \tau}}{\sum_j e^{s_{ij} / \tau}}
         + \log \frac{e^{s_{ii} / \tau}}{\sum_k e^{s_{ki} / \tau}}\Big)
 
-    :math:`\mu_i, \nu_j` are the contextual vectors of the units of source i and candidate j, :math:`e_i, e_j`
-    their sentence vectors. Words that translate each other are drawn together and those of other sentences
+    :math:`\mu_i, \nu_j` are the contextual vectors of the units of source i and candidate j, :math:`e_i, e_j` their
+    sentence vectors. Words that translate each other are drawn together and words of other sentences are pushed
     apart, so the space cannot collapse, and sentences are trained through their words.
 
     Parameters
@@ -45,39 +46,70 @@ class OTContrastiveLoss(nn.Module):
     model
         A SentenceTransformer or MultiVectorEncoder whose first module is a transformer over text.
     loss
-        Any other loss on the same columns, which shares one encoder pass; ``None``: none.
+        Another loss on the same columns, computed from the same encoder pass; ``None``: no other loss.
     config
-        All knobs; see :class:`otembed.config.ContrastiveConfig`, where each is explained once.
-    idf_sentences
-        Sentences to count document frequencies in (marginals: idf).
-    **knobs
-        Single knobs in place of, or on top of ``config``.
+        All settings below as one :class:`otembed.config.ContrastiveConfig`, in place of keywords.
+    unit
+        Unit that is transported: ``word``, or ``token`` for subwords.
+    word_pooling
+        How tokens are pooled into a word: ``mean``, ``first`` or ``last``.
+    layer
+        Hidden layer of the vectors: 0 the embeddings, 1 the first layer; negative from the end.
+    cost
+        Ground cost between two units, see :func:`otembed.transport.pairwise_cost`.
+    center
+        Subtract the batch mean of each side before computing the cost.
+    epsilon
+        Entropic regularization, in units of the cost.
+    relaxation
+        KL penalty on the marginals (unbalanced OT), for both sides or as a pair (source, target). ``None``: balanced.
+    temperature
+        Divisor of the scores before they are ranked.
+    sentence_weight
+        Weight of the sentence vectors' cosine, added to the OT score; ``None``: words only.
+    weight
+        Weight of the contrastive term.
+    max_cells
+        Cost cells solved at a time: bounds memory, not the result.
+    tol, max_iter
+        Marginal error at which a plan counts as converged, and maximum number of Sinkhorn iterations.
 
     Requirements
     ------------
     1. Parallel sentences in the first two columns; further columns are hard negatives of the target side.
-    2. Batches of one language pair, without a sentence twice (``batch_sampler="no_duplicates"``): every other
-       target counts as wrong.
+    2. Batches of a single language pair without duplicates (``batch_sampler="no_duplicates"``): all other targets of
+       the batch count as negatives.
 
     Inputs
     ------
-    (source, target) pairs or (source, target, negative, ...) rows; no labels.
+    +------------------------------------------+--------+
+    | Texts                                    | Labels |
+    +==========================================+========+
+    | (source, target) pairs                   | none   |
+    +------------------------------------------+--------+
+    | (source, target, negative, ...) rows     | none   |
+    +------------------------------------------+--------+
+
+    Relations
+    ---------
+    :class:`OTAlignmentLoss` minimizes the transport value of each pair instead of ranking it.
+    :class:`GradCacheLoss` can wrap this loss, for more negatives than memory allows.
 
     Notes
     -----
     ``forward`` returns a dict of weighted scalars whose sum is the loss: ``contrastive``, and the wrapped loss as
-    ``sentence``. Hard negatives are ranked in the direction from source to target. All B K problems of a batch
-    are solved in blocks of ``max_cells`` cost cells; the graph keeps their plans, B K N M numbers, and no vector
-    is copied for each pair. A sentence without units is left out, as source and as candidate. Gradients follow
-    the envelope theorem. In float32 under any autocast. Negatives are those of the same process. The loss has no
-    parameters.
+    ``sentence``. Hard negatives are ranked in the direction from source to target. All B K problems of a batch are
+    solved in blocks of ``max_cells`` cost cells; the graph keeps their plans, B K N M numbers, and no vector is
+    copied per pair. A sentence without units is ignored as source and as candidate. Gradients follow the envelope
+    theorem. Computed in float32 under autocast. Negatives are those of the same process. The loss has no parameters.
 
     Raises
     ------
     ConfigError
-        Unknown knob, value out of range, missing layer, cached inner loss, idf without sentences.
+        A value out of range, a layer that the model does not have, or a wrapped loss with a gradient cache.
+        ConfigError is a ValueError.
     ModelError
-        The model has no token states, or ``loss`` does not embed every column.
+        The model does not expose token states, or ``loss`` does not embed every column.
 
     References
     ----------
@@ -88,38 +120,59 @@ class OTContrastiveLoss(nn.Module):
     --------
     ::
 
+        model = SentenceTransformer("intfloat/multilingual-e5-small")
         loss = OTContrastiveLoss(model, temperature=0.05, sentence_weight=1.0)
+        trainer = SentenceTransformerTrainer(model, train_dataset=pairs, loss=loss)
     """
 
+    @config_or_keywords(ContrastiveConfig)
     def __init__(
         self,
         model: Encoder,
         loss: nn.Module | None = None,
         *,
         config: ContrastiveConfig | None = None,
-        idf_sentences: Sequence[str] | None = None,
-        **knobs: Any,
+        unit: Literal["word", "token"] = "word",
+        word_pooling: Literal["mean", "first", "last"] = "mean",
+        layer: int = -1,
+        cost: Metric = "cosine",
+        center: bool = True,
+        epsilon: float = 0.05,
+        relaxation: Relaxation = None,
+        temperature: float = 0.05,
+        sentence_weight: float | None = None,
+        weight: float = 1.0,
+        max_cells: int = 2**21,
+        tol: float = 1e-4,
+        max_iter: int = 2000,
     ) -> None:
         super().__init__()
-        self.config = replace(config or ContrastiveConfig(), **knobs)
+        self.config = config or ContrastiveConfig(
+            unit=unit,
+            word_pooling=word_pooling,
+            layer=layer,
+            cost=cost,
+            center=center,
+            epsilon=epsilon,
+            relaxation=relaxation,
+            temperature=temperature,
+            sentence_weight=sentence_weight,
+            weight=weight,
+            max_cells=max_cells,
+            tol=tol,
+            max_iter=max_iter,
+        )
         refuse_cached(loss)
         self.model = model
         self.loss = loss
         self._reader = UnitReader(
-            model,
-            unit=self.config.unit,
-            word_pooling=self.config.word_pooling,
-            layer=self.config.layer,
-            marginals=self.config.marginals,
-            idf_sentences=idf_sentences,
+            model, unit=self.config.unit, word_pooling=self.config.word_pooling, layer=self.config.layer
         )
         self._counts = PlanCounts()
 
     def forward(self, sentence_features: Iterable[Features], labels: Tensor | None = None) -> dict[str, Tensor]:
         """Compute the loss of one batch: a dict of weighted scalars."""
-        columns = list(sentence_features)
-        if len(columns) < 2:
-            raise ConfigError(f"expected two columns of sentences, got {len(columns)}", "Give source and target.")
+        columns = pair_columns(sentence_features)
         with self._reader.recording(self.model) as passes:
             terms = wrapped_terms(self.model, self.loss, columns, labels)
         units = [self._reader.units(features, passes, place) for place, features in enumerate(columns)]
@@ -131,42 +184,42 @@ class OTContrastiveLoss(nn.Module):
         return terms
 
     def pop_statistics(self) -> dict[str, float]:
-        """Return and reset what was seen of the plans; see :meth:`otembed.losses.parts.PlanCounts.pop`."""
+        """Return and reset the statistics of the plans; see :meth:`otembed.losses.parts.PlanCounts.pop`."""
         return self._counts.pop()
 
     def get_config_dict(self) -> dict[str, Any]:
-        """Return the knobs and the wrapped loss for the model card."""
+        """Return the settings and the wrapped loss for the model card."""
         return {**asdict(self.config), "loss": self.loss}
 
     @property
     def citation(self) -> str:
-        """BibTeX of the method and of the solvers in use."""
+        """BibTeX entries of the method and of the solvers in use."""
         return citations_of(self.config)
 
     def _scores(self, units: Sequence[Units]) -> tuple[Tensor, Tensor]:
-        """Scores (B, K), and a bool (B, K) that is True where a side has no units."""
-        knobs = self.config
+        """Return scores (B, K), and a bool (B, K) that is True where a side has no units."""
+        settings = self.config
         (x, a), (y, b) = _joined(units[:1]), _joined(units[1:])
-        if knobs.center:
+        if settings.center:
             x, y = center(x, a > 0), center(y, b > 0)
         found = all_pairs(
             x,
             y,
             a,
             b,
-            metric=knobs.cost,
-            epsilon=knobs.epsilon,
-            relaxation=knobs.relaxation,
-            tol=knobs.tol,
-            max_iter=knobs.max_iter,
-            max_cells=knobs.max_cells,
+            metric=settings.cost,
+            epsilon=settings.epsilon,
+            relaxation=settings.relaxation,
+            tol=settings.tol,
+            max_iter=settings.max_iter,
+            max_cells=settings.max_cells,
         )
         self._counts.add(found.status, found.iterations)
         return -found.value, found.status == TransportStatus.EMPTY
 
 
 def _joined(units: Sequence[Units]) -> tuple[Tensor, Tensor]:
-    """Units of several columns below one another: (K, U, D) and (K, U)."""
+    """Concatenate the units of several columns: (K, U, D) and (K, U)."""
     width = max(each.vectors.shape[1] for each in units)
     vectors = [pad(each.vectors, (0, 0, 0, width - each.vectors.shape[1])) for each in units]
     masses = [pad(each.masses, (0, width - each.masses.shape[1])) for each in units]
@@ -174,11 +227,11 @@ def _joined(units: Sequence[Units]) -> tuple[Tensor, Tensor]:
 
 
 def _sentence_scores(columns: Sequence[Features]) -> Tensor:
-    """Cosine (B, K) of the sentence vectors that the model has left in the features."""
+    """Return the cosine (B, K) of the sentence vectors that the model wrote into the features."""
     if any("sentence_embedding" not in features for features in columns):
         raise ModelError(
-            "sentence_weight needs sentence vectors, and the wrapped loss left none in its columns",
-            "Leave out sentence_weight, or the wrapped loss.",
+            "sentence_weight requires sentence vectors, but the wrapped loss does not compute them",
+            "Omit sentence_weight or the wrapped loss.",
         )
     vectors = [features["sentence_embedding"] for features in columns]
     source, *others = (each.to(torch.promote_types(each.dtype, torch.float32)) for each in vectors)
@@ -186,7 +239,7 @@ def _sentence_scores(columns: Sequence[Features]) -> Tensor:
 
 
 def _ranking(logits: Tensor, missing: Tensor) -> Tensor:
-    """Mean cross-entropy of both directions, over the rows whose own pair is there."""
+    """Return the mean cross-entropy of both directions, over the rows with units on both sides."""
     count = len(logits)
     logits = logits.masked_fill(missing, -math.inf)
     kept = (~missing[:, :count].diagonal()).nonzero()[:, 0]

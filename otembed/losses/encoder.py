@@ -1,4 +1,4 @@
-"""The one door from losses to the internals of sentence-transformers: token states of a running forward pass."""
+"""Access to sentence-transformers internals for all losses: token states of a running forward pass."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Encoder = SentenceTransformer | MultiVectorEncoder
 Features = dict[str, Any]
 Passes = list[tuple[Features, Tensor]]
-"""What was given in each recorded pass: output features, and the states (B, T, D) of the layer."""
+"""For each recorded pass: output features, and the states (B, T, D) of the layer."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class TokenStates:
 
 
 def unwrap(model: nn.Module) -> Encoder:
-    """Return the model of sentence-transformers inside wrappers of DDP, ``torch.compile`` and the like."""
+    """Return the sentence-transformers model inside wrappers such as DDP and ``torch.compile``."""
     while not isinstance(model, Encoder):
         inner = getattr(model, "module", None) or getattr(model, "_orig_mod", None)
         if not isinstance(inner, nn.Module):
@@ -46,16 +46,16 @@ def unwrap(model: nn.Module) -> Encoder:
 
 
 def apart(model: nn.Module, columns: Sequence[Features]) -> list[Features]:
-    """Return the columns as a wrapped loss may have them.
+    """Return the columns in the form in which a wrapped loss may modify them.
 
-    A multi-vector model writes the mask of the tokens that it scores over the attention mask, which is wanted
-    again: it gets copies. Others keep what they pass to later calls in the same dicts.
+    A multi-vector model overwrites the attention mask, which is needed later, with the mask of scored tokens: it gets
+    copies. Other models pass state to later calls in the same dicts.
     """
     return [dict(each) for each in columns] if isinstance(unwrap(model), MultiVectorEncoder) else list(columns)
 
 
 def run(model: nn.Module, features: Features, column: int) -> None:
-    """Run the model on one column; a multi-vector model takes the first as queries, unless the features say."""
+    """Run the model on one column; for a multi-vector model, the first column holds queries unless the features set a task."""
     if isinstance(unwrap(model), MultiVectorEncoder):
         model(features, task=features.get("task", "document" if column else "query"))
     else:
@@ -63,7 +63,7 @@ def run(model: nn.Module, features: Features, column: int) -> None:
 
 
 class EncoderTap:
-    """Record the token states of each column while a loss runs the model, so that one pass serves all.
+    """Record the token states of each column while a loss runs the model, so that all terms share one pass.
 
     Parameters
     ----------
@@ -71,14 +71,14 @@ class EncoderTap:
         The SentenceTransformer or MultiVectorEncoder whose first module is a transformer over text.
     layer
         Hidden layer as in ``hidden_states``: 0 the embeddings, L the last; negative from the end. In a
-        MultiVectorEncoder, -1 means the vectors that it scores with, after projection and normalization.
+        MultiVectorEncoder, -1 is the vectors used for scoring, after projection and normalization.
 
     Raises
     ------
     ConfigError
         If the model has no such layer.
     ModelError
-        If its first module yields no token states, or it merges its token vectors.
+        If its first module does not expose token states, or the model pools its token vectors.
     """
 
     def __init__(self, model: Encoder, layer: int) -> None:
@@ -86,8 +86,8 @@ class EncoderTap:
         depth = getattr(config, "num_hidden_layers", None) or getattr(config, "n_layers", None)
         if depth is None:
             raise ModelError(
-                f"the model's first module, {type(model[0]).__name__}, is no transformer with token states",
-                "OT alignment needs a transformer encoder.",
+                f"the model's first module, {type(model[0]).__name__}, is not a transformer that exposes token embeddings",
+                "Use a transformer encoder.",
             )
         if not -depth - 1 <= layer <= depth:
             raise ConfigError(
@@ -96,8 +96,8 @@ class EncoderTap:
         self._multi_vector = isinstance(model, MultiVectorEncoder)
         if any(isinstance(module, BaseTokenPooling) for module in model):
             raise ModelError(
-                "the model merges its token vectors, so that they are of no one token any more",
-                "Train without token pooling, and apply it when encoding.",
+                "the model pools its token vectors, so they do not correspond to tokens",
+                "Train without token pooling, and apply it at encoding time.",
             )
         self.layer = layer if layer >= 0 else depth + 1 + layer
         self._last = layer == -1 if self._multi_vector else self.layer == depth
@@ -107,7 +107,7 @@ class EncoderTap:
 
     @contextmanager
     def recording(self, model: nn.Module) -> Iterator[Passes]:
-        """Record every pass of the encoder; columns stay apart, and ``config`` is as before at the end."""
+        """Record every pass of the encoder, without merging columns; restores ``config`` at the end."""
         observed = self.observed(unwrap(model))
         passes: Passes = []
 
@@ -122,19 +122,19 @@ class EncoderTap:
             handle.remove()
 
     def observed(self, model: Encoder) -> nn.Module:
-        """Return what is recorded of ``model``: its transformer, or all of it where token vectors are its output."""
+        """Return the recorded module: the transformer, or the whole model if its output is token vectors."""
         return model if self._multi_vector else model[0]
 
     def states(self, features: Features, passes: Passes, column: int) -> TokenStates:
         """Return the token states of one column from the recorded passes.
 
-        The pass is found by the identity of its ``input_ids`` and, where a wrapper copied them to
-        another device, by its place.
+        The pass is found by the identity of its ``input_ids`` or, if a wrapper copied them to another device,
+        by its position.
         """
         if "input_ids" not in features or "cu_seq_lens_q" in features:
             raise ModelError(
-                "OT alignment needs padded text batches, this model flattens them or takes no text",
-                "Switch off input flattening (unpad_inputs).",
+                "OT losses require padded text batches, but this model flattens its inputs or does not take text",
+                "Disable input flattening (unpad_inputs).",
             )
         ids = features["input_ids"]
         found = next((each for each in passes if each[0].get("input_ids") is ids), None)
@@ -143,7 +143,7 @@ class EncoderTap:
         if found is None or found[1].shape[:2] != ids.shape:
             raise ModelError(
                 f"the wrapped loss did not run the encoder on column {column} of the batch",
-                "Wrap a loss that embeds both columns, or use OTAlignmentLoss alone.",
+                "Wrap a loss that embeds both columns, or wrap none.",
             )
         content = self.content(features)
         if self._multi_vector:
@@ -151,7 +151,7 @@ class EncoderTap:
         return TokenStates(found[1], ids, content)
 
     def reference(self, observed: nn.Module, features: Features) -> Tensor:
-        """Run what is :meth:`observed` of a frozen model on the target side, without a graph: states (B, T, D)."""
+        """Run the :meth:`observed` module of a frozen model on the target side, without a graph: states (B, T, D)."""
         inputs = {key: value for key, value in features.items() if key not in _OUTPUTS}
         with self._hidden_states(observed), torch.no_grad():
             if self._multi_vector:
@@ -164,7 +164,7 @@ class EncoderTap:
 
     @contextmanager
     def _hidden_states(self, observed: nn.Module) -> Iterator[None]:
-        """Let the transformer hand out all layers where one of them is wanted."""
+        """Make the transformer return all hidden layers if an inner layer is needed."""
         config = (cast("Any", observed)[0] if self._multi_vector else cast("Any", observed)).model.config
         before = config.output_hidden_states
         try:
@@ -174,7 +174,7 @@ class EncoderTap:
             config.output_hidden_states = before
 
     def content(self, features: Features) -> Tensor:
-        """Mask (B, T) of the tokens that carry mass: no padding, special, prompt or query expansion token."""
+        """Return the mask (B, T) of tokens with mass: no padding, special, prompt or query expansion tokens."""
         ids, attended = features["input_ids"], features["attention_mask"].bool()
         if self._special.device != ids.device:
             self._special = self._special.to(ids.device)

@@ -1,4 +1,4 @@
-"""Any loss over the whole batch with the encoder run in mini-batches, so that memory does not bound the batch.
+"""Any loss over the whole batch with the encoder run in mini-batches, so memory does not limit the batch size.
 
 Axes: B sentences, T tokens, D dimension.
 """
@@ -33,37 +33,37 @@ CITATION = """
 
 
 class GradCacheLoss(nn.Module):
-    """Compute ``loss`` on the whole batch while the encoder takes ``mini_batch_size`` sentences at a time.
+    """Compute ``loss`` on the whole batch while the encoder processes ``mini_batch_size`` sentences at a time.
 
-    The encoder runs on each mini-batch without a graph; the loss is computed on all token states and differentiated
-    down to them; then the encoder runs on each mini-batch again, with a graph and the same dropout, and takes the
-    gradients that were kept. Value and gradients are those of ``loss`` alone, up to rounding. Memory is that of one
-    mini-batch in the encoder and of the token states; a step takes one more forward pass.
+    The encoder first runs on each mini-batch without a graph. The loss is computed on all token states and
+    differentiated with respect to them. The encoder then runs on each mini-batch again, with a graph and the same
+    dropout, and backpropagates the cached gradients. Value and gradients equal those of ``loss`` alone, up to
+    rounding. Memory holds one mini-batch in the encoder and all token states; a step takes one more forward pass.
 
     Parameters
     ----------
     model
-        A SentenceTransformer or MultiVectorEncoder whose first module is a transformer over text; that module is
-        run in mini-batches.
+        A SentenceTransformer or MultiVectorEncoder whose first module is a transformer over text; this module
+        runs in mini-batches.
     loss
         Any loss on ``model``: :class:`OTAlignmentLoss` or :class:`OTContrastiveLoss`, alone or around another one,
-        or a loss of sentence-transformers. It must not cache gradients itself.
+        or a sentence-transformers loss. It must not cache gradients itself.
     mini_batch_size
-        Sentences of a column that the encoder takes at a time.
+        Number of sentences of a column that the encoder processes at a time.
 
     Notes
     -----
-    ``forward`` returns what ``loss`` returns, one scalar or a dict of scalars, which may be added and scaled
-    together as the trainer does. Differentiable once. Under autocast the second pass uses the same one. With several
-    processes it is refused: gradients would not be averaged.
+    ``forward`` returns what ``loss`` returns, one scalar or a dict of scalars, which may be summed and scaled
+    together, as the trainer does. Differentiable once. Under autocast, the second pass uses the same autocast. Not
+    supported with several processes, since gradients would not be averaged.
 
     Raises
     ------
     ConfigError
-        ``mini_batch_size`` below 1, a loss that caches by itself, several processes, or terms of the loss that are
-        weighted apart.
+        ``mini_batch_size`` below 1, a loss that caches gradients itself, several processes, or loss terms that are
+        scaled differently.
     ModelError
-        A batch that holds no padded text.
+        A batch that is not padded text.
 
     References
     ----------
@@ -81,9 +81,9 @@ class GradCacheLoss(nn.Module):
     def __init__(self, model: Encoder, loss: nn.Module, *, mini_batch_size: int) -> None:
         super().__init__()
         if isinstance(mini_batch_size, bool) or not isinstance(mini_batch_size, int) or mini_batch_size < 1:
-            raise ConfigError(f"mini_batch_size must be a whole number from 1 upwards, found {mini_batch_size!r}")
+            raise ConfigError(f"mini_batch_size must be a positive integer, got {mini_batch_size!r}")
         if uses_gradient_cache(loss):
-            raise ConfigError(f"{type(loss).__name__} caches gradients by itself", "Use it without GradCacheLoss.")
+            raise ConfigError(f"{type(loss).__name__} already caches gradients", "Use it without GradCacheLoss.")
         self.model = model
         self.loss = loss
         self.mini_batch_size = mini_batch_size
@@ -91,10 +91,12 @@ class GradCacheLoss(nn.Module):
     def forward(
         self, sentence_features: Iterable[Features], labels: Tensor | None = None
     ) -> Tensor | dict[str, Tensor]:
-        """Compute the loss of one batch, with gradients that run the encoder again."""
+        """Compute the loss of one batch; its backward pass runs the encoder again."""
         encoder = unwrap(self.model)[0]
         if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
-            raise ConfigError("GradCacheLoss works in one process alone", "Leave out mini_batch_size, or torchrun.")
+            raise ConfigError(
+                "GradCacheLoss supports a single process only", "Remove mini_batch_size, or run without torchrun."
+            )
         passes: list[_Pass] = []
         with self._in_mini_batches(encoder, passes):
             value = self.loss(list(sentence_features), labels)
@@ -114,12 +116,12 @@ class GradCacheLoss(nn.Module):
 
     @property
     def citation(self) -> str:
-        """BibTeX of the caching and of the wrapped loss."""
+        """BibTeX entries of the gradient cache and of the wrapped loss."""
         return CITATION + str(getattr(self.loss, "citation", ""))
 
     @contextmanager
     def _in_mini_batches(self, encoder: nn.Module, passes: list[_Pass]) -> Iterator[None]:
-        """Let ``encoder`` work in mini-batches and hand out states that are leaves of the graph."""
+        """Run ``encoder`` in mini-batches; its states become leaves of the graph."""
         replaced = encoder.__dict__.get("forward")
         run = encoder.forward
 
@@ -141,7 +143,7 @@ class GradCacheLoss(nn.Module):
     def _with_gradients(
         self, encoder: nn.Module, terms: dict[str, Tensor], passes: list[_Pass]
     ) -> dict[str, Tensor]:
-        """Differentiate the sum of the terms down to the states, and to what lies behind the encoder."""
+        """Differentiate the sum of the terms with respect to the states and to parameters after the encoder."""
         total = torch.stack(list(terms.values())).sum()
         if not total.requires_grad:
             return terms
@@ -152,7 +154,7 @@ class GradCacheLoss(nn.Module):
         for each in passes:
             each.gradients, found = found[: len(each.leaves)], found[len(each.leaves) :]
         reached = [(each, gradient) for each, gradient in zip(behind, found, strict=True) if gradient is not None]
-        # One trained parameter of the encoder, so that the terms count as differentiable; it gets nothing this way.
+        # A trained parameter of the encoder makes the terms differentiable; it gets no gradient this way.
         first = next((each for each in encoder.parameters() if each.requires_grad), None)
         values = _Replayed.apply(  # type: ignore[no-untyped-call]
             passes,
@@ -166,7 +168,7 @@ class GradCacheLoss(nn.Module):
 
 
 class _Replayed(torch.autograd.Function):
-    """The values of the terms; their backward pass runs the encoder again with the gradients that were kept."""
+    """The values of the terms; their backward pass runs the encoder again with the cached gradients."""
 
     @staticmethod
     def forward(
@@ -181,7 +183,7 @@ class _Replayed(torch.autograd.Function):
         scale = upstream[0]
         if any(not torch.equal(scale, other) for other in upstream[1:]):
             raise ConfigError(
-                "the terms of a GradCacheLoss are weighted apart", "Add them up; set weights in the loss itself."
+                "the terms of a GradCacheLoss are scaled differently", "Sum them; set weights in the loss itself."
             )
         for each in ctx.passes:
             each.again(scale)
@@ -190,7 +192,7 @@ class _Replayed(torch.autograd.Function):
 
 
 class _Pass:
-    """One column as the encoder saw it: its mini-batches, with the random state of each."""
+    """One column of the batch: its mini-batches, with the random state of each."""
 
     def __init__(self, encoder: nn.Module, run: Callable[..., Features], kwargs: dict[str, Any]) -> None:
         self.leaves: list[Tensor] = []
@@ -203,11 +205,11 @@ class _Pass:
         self._autocast: dict[str, Any] = {}
 
     def first(self, features: Features, size: int) -> Features:
-        """Encode without a graph; the joined states, as leaves of the graph that the loss builds."""
+        """Encode without a graph; return the concatenated states as leaves of the graph of the loss."""
         if "input_ids" not in features or "cu_seq_lens_q" in features:
             raise ModelError(
-                "GradCacheLoss needs padded text batches, this model flattens them or takes no text",
-                "Switch off input flattening (unpad_inputs).",
+                "GradCacheLoss requires padded text batches, but this model flattens its inputs or does not take text",
+                "Disable input flattening (unpad_inputs).",
             )
         count, width = features["input_ids"].shape
         kind = features["input_ids"].device.type
@@ -232,7 +234,7 @@ class _Pass:
         return {"token_embeddings": last} | ({"all_layer_embeddings": tuple(layers)} if layers else {})
 
     def again(self, scale: Tensor) -> None:
-        """Encode with a graph, as the first time, and send the kept gradients back through it."""
+        """Encode again with a graph, and backpropagate the cached gradients."""
         begin = 0
         for chunk, random_state in self._chunks:
             count, width = chunk["input_ids"].shape
@@ -257,10 +259,10 @@ class _Pass:
 
 
 def _cut(features: Features, begin: int, end: int) -> Features:
-    """Return rows of padded features, without the columns that are padding in all of them."""
+    """Return rows of padded features, without columns that are padding in all of them."""
     count, width = features["input_ids"].shape
     read = features["attention_mask"].bool()
-    if "query_expansion_positions" in features:  # scored, though nothing may attend to them
+    if "query_expansion_positions" in features:  # scored although masked from attention
         read = read | features["query_expansion_positions"].bool()
     used = read[begin:end].any(0).nonzero()
     kept = int(used.max()) + 1 if len(used) else 1

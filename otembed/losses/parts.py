@@ -1,4 +1,4 @@
-"""What every loss on transport plans does alike: the wrapped loss, and what was seen of the plans."""
+"""Shared parts of the losses on transport plans: checks, the wrapped loss, and plan statistics."""
 
 from __future__ import annotations
 
@@ -12,13 +12,29 @@ from otembed.losses.encoder import apart, run
 from otembed.transport import TransportStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from otembed.losses.encoder import Features
 
 
+def pair_columns(sentence_features: Iterable[Features]) -> list[Features]:
+    """Return the columns of a batch.
+
+    Raises
+    ------
+    ConfigError
+        If there are fewer than two.
+    """
+    columns = list(sentence_features)
+    if len(columns) < 2:
+        raise ConfigError(
+            f"expected at least two columns of sentences, got {len(columns)}", "Pass source and target."
+        )
+    return columns
+
+
 def refuse_cached(loss: nn.Module | None) -> None:
-    """Refuse a wrapped loss that runs the encoder on its own.
+    """Refuse a wrapped loss that runs the encoder itself.
 
     Raises
     ------
@@ -27,15 +43,15 @@ def refuse_cached(loss: nn.Module | None) -> None:
     """
     if loss is not None and uses_gradient_cache(loss):
         raise ConfigError(
-            f"{type(loss).__name__} caches gradients and runs the encoder in chunks that cannot be shared",
-            "Wrap the uncached loss of the same name; otembed.GradCacheLoss goes around the whole.",
+            f"{type(loss).__name__} caches gradients and cannot share an encoder pass",
+            "Wrap the loss without a cache, and wrap the result in otembed.GradCacheLoss.",
         )
 
 
 def wrapped_terms(
     model: nn.Module, loss: nn.Module | None, columns: Sequence[Features], labels: Tensor | None
 ) -> dict[str, Tensor]:
-    """Run the wrapped loss, or only the model where there is none; the terms by name."""
+    """Run the wrapped loss, or the model alone if there is none; return the terms by name."""
     columns = apart(model, columns)
     if loss is None:
         for place, features in enumerate(columns):
@@ -48,13 +64,13 @@ def wrapped_terms(
 
 
 class PlanCounts:
-    """How many plans there were, how many of them converged, in how many iterations; on the device until asked."""
+    """Count plans, converged plans and iterations; the counts stay on the device until they are read."""
 
     def __init__(self) -> None:
         self._counts: dict[str, Tensor] = {}
 
     def add(self, status: Tensor, iterations: Tensor) -> None:
-        """Count plans of any shape; those without mass are none."""
+        """Count plans of any shape; plans without mass are ignored."""
         filled = status != TransportStatus.EMPTY
         seen = {
             "plans": filled.sum(),
@@ -65,10 +81,10 @@ class PlanCounts:
             self._counts[name] = self._counts.get(name, 0) + value
 
     def pop(self) -> dict[str, float]:
-        """Return and reset what was seen since the last call.
+        """Return and reset the statistics since the last call.
 
-        ``plans``: their number; ``converged``: the share of them that reached the tolerance;
-        ``iterations``: their mean. Empty without plans. Reads from the device once.
+        ``plans``: number of plans; ``converged``: share of plans within the tolerance; ``iterations``: their mean.
+        Empty without plans. Synchronizes with the device once.
         """
         counts = {name: float(value) for name, value in self._counts.items()}
         self._counts = {}

@@ -18,7 +18,7 @@ from transformers import TrainerCallback
 from otembed.models import describe_model
 from otembed.training.objective import build_loss, refuse_idle_terms
 from otembed.training.preparation import Material, limit_length, load_encoder, load_material, prompt_of
-from otembed.training.recipe import build_trainer, idf_sentences, refuse_unsuitable
+from otembed.training.recipe import build_trainer, refuse_unsuitable
 from otembed.training.result import DryRun
 from otembed.training.run_folder import RunFolder
 
@@ -55,7 +55,7 @@ def dry_run(config: TrainConfig) -> DryRun:
     refuse_unsuitable(config, model)
     lengths, truncated = _token_lengths(model, material)
     evaluation = _evaluation_seconds(model, material)
-    loss = build_loss(model, config.loss, lambda: idf_sentences(material))
+    loss = build_loss(model, config.loss)
     refuse_idle_terms(model, loss, next(iter(material.train.values())), prompt_of(model))
     clock = _StepClock()
     short = replace(

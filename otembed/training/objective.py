@@ -11,8 +11,6 @@ from otembed.errors import ConfigError
 from otembed.losses import GradCacheLoss, OTAlignmentLoss, OTContrastiveLoss
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from datasets.arrow_dataset import Dataset
     from sentence_transformers import SentenceTransformer
     from torch import nn
@@ -20,10 +18,8 @@ if TYPE_CHECKING:
     from otembed.config.train import LossConfig
 
 
-def build_loss(
-    model: SentenceTransformer, config: LossConfig, idf_sentences: Callable[[], Sequence[str]]
-) -> nn.Module:
-    """Build the loss for ``model``; ``idf_sentences`` is called for idf marginals only.
+def build_loss(model: SentenceTransformer, config: LossConfig) -> nn.Module:
+    """Build the loss that ``config`` names around ``model``.
 
     Raises
     ------
@@ -31,13 +27,11 @@ def build_loss(
         If a Matryoshka dimension exceeds the embedding dimension.
     """
     loss = _sentence_loss(model, config) if config.sentence != "none" else None
-    term = config.alignment or config.contrastive
-    counted = idf_sentences() if term is not None and term.marginals == "idf" else None
     if config.alignment is not None:
-        loss = OTAlignmentLoss(model, loss, config=config.alignment, idf_sentences=counted)
+        loss = OTAlignmentLoss(model, loss, config=config.alignment)
     elif config.contrastive is not None:
-        loss = OTContrastiveLoss(model, loss, config=config.contrastive, idf_sentences=counted)
-    assert loss is not None, "LossConfig rejects a loss without terms"
+        loss = OTContrastiveLoss(model, loss, config=config.contrastive)
+    assert loss is not None, "LossConfig refuses a loss without terms"
     if config.mini_batch_size is not None:
         loss = GradCacheLoss(model, loss, mini_batch_size=config.mini_batch_size)
     return loss

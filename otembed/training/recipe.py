@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-IDF_SENTENCES = 20_000
-
 
 def train(
     config: TrainConfig | None = None,
@@ -103,7 +101,7 @@ def train(
         model = load_encoder(config.model, config.optimization.seed)
     own_length = limit_length(model, config.model.max_seq_length)
     refuse_unsuitable(config, model)
-    loss = build_loss(model, config.loss, lambda: idf_sentences(material))
+    loss = build_loss(model, config.loss)
     refuse_idle_terms(model, loss, next(iter(material.train.values())), prompt_of(model))
     set_seed(config.optimization.seed)
 
@@ -212,14 +210,6 @@ def build_trainer(
     )
     trainer.remove_callback(PrinterCallback)
     return trainer, log
-
-
-def idf_sentences(material: Material) -> list[str]:
-    """Return the first sentences of every pair, both sides, for document frequencies."""
-    share = IDF_SENTENCES // (2 * len(material.train))
-    return [
-        text for each in material.train.values() for side in ("source", "target") for text in each[:share][side]
-    ]
 
 
 def refuse_unsuitable(config: TrainConfig, model: SentenceTransformer) -> None:

@@ -1,16 +1,14 @@
-"""Optimal transport on tensors: costs, marginals, entropic, unbalanced, partial and exact plans; knows no text."""
+"""Optimal transport on tensors: costs, marginals, entropic, unbalanced, partial and exact plans."""
 
-from otembed.transport.costs import CostScale, Metric, center, pairwise_cost, scale_cost
+from otembed.transport.costs import CostScale, Metric, center, order_prior, pairwise_cost, scale_cost
 from otembed.transport.divergence import check_divergence_settings, sinkhorn_divergence
-from otembed.transport.exact import exact
-from otembed.transport.interface import Backend, check_settings, solve
-from otembed.transport.marginals import idf_weights, norm_marginals, uniform_marginals, weighted_marginals
-from otembed.transport.null import add_null_units
+from otembed.transport.interface import solve
+from otembed.transport.marginals import uniform_marginals
 from otembed.transport.pairs import AllPairs, all_pairs
 from otembed.transport.plan import TransportPlan, TransportStatus
-from otembed.transport.prior import order_prior
-from otembed.transport.sinkhorn import sinkhorn
-from otembed.transport.strength import Relaxation
+from otembed.transport.settings import Backend, Relaxation, Settings, check_settings
+from otembed.transport.solvers.exact import exact
+from otembed.transport.solvers.sinkhorn import sinkhorn
 
 __all__ = [
     "AllPairs",
@@ -18,16 +16,14 @@ __all__ = [
     "CostScale",
     "Metric",
     "Relaxation",
+    "Settings",
     "TransportPlan",
     "TransportStatus",
-    "add_null_units",
     "all_pairs",
     "center",
     "check_divergence_settings",
     "check_settings",
     "exact",
-    "idf_weights",
-    "norm_marginals",
     "order_prior",
     "pairwise_cost",
     "scale_cost",
@@ -35,5 +31,4 @@ __all__ = [
     "sinkhorn_divergence",
     "solve",
     "uniform_marginals",
-    "weighted_marginals",
 ]

@@ -1,4 +1,4 @@
-"""Cosine costs with a backward pass of their own: the product is most of what transport costs on a CPU.
+"""Cosine costs with a custom backward pass: on a CPU, the product takes most of the time of transport.
 
 Axes: B problems, N source units, M target units, D dimensions.
 """
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Multiply-adds of one problem from which leaving out its padding pays for products one by one.
+# Number of multiply-adds per problem above which separate products without padding are faster.
 _LARGE = 1 << 21
 
 
@@ -18,8 +18,8 @@ def cosine_cost(x: Tensor, y: Tensor) -> Tensor:
     r"""Return :math:`1 - \langle x, y\rangle / (|x| |y|)` for float vectors (B, N, D) and (B, M, D).
 
     With :math:`S = 1 - C` and upstream gradient G, :math:`\partial L / \partial x_i =
-    -\sum_j G_{ij} (\hat y_j - S_{ij} \hat x_i) / |x_i|`, so the graph keeps the inputs and the costs and no unit
-    vectors. A second derivative goes through the formula itself.
+    -\sum_j G_{ij} (\hat y_j - S_{ij} \hat x_i) / |x_i|`, so the graph keeps the inputs and the costs but no unit
+    vectors. A second derivative differentiates the formula itself.
     """
     cost: Tensor = _CosineCost.apply(x, y)  # type: ignore[no-untyped-call]
     return cost
@@ -31,7 +31,7 @@ class _CosineCost(torch.autograd.Function):
         inverse_x, inverse_y = _inverse_norms(x), _inverse_norms(y)
         ctx.cuts = _cuts(inverse_x, inverse_y, x.shape[2])
         similarity = _product(x, y.mT, ctx.cuts, (0, 1))
-        # Scaling the product instead of a side saves passes over vectors that are longer than its rows.
+        # Scaling the product instead of a side avoids passes over the vectors, which are longer than its rows.
         cost = similarity.mul_(inverse_x).mul_(inverse_y.mT).neg_().add_(1.0)
         ctx.save_for_backward(x, y, inverse_x, inverse_y, cost)
         return cost
@@ -61,14 +61,14 @@ def _formula(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _inverse_norms(x: Tensor) -> Tensor:
-    """(B, N, 1) inverse norms; 0 for a zero vector, which takes no gradient."""
+    """Return inverse norms (B, N, 1); 0 for a zero vector, which gets no gradient."""
     squared: Tensor = torch.linalg.vecdot(x, x)[:, :, None]
     zero = squared < torch.finfo(x.dtype).tiny
     return squared.masked_fill(zero, 1.0).rsqrt().masked_fill(zero, 0.0)
 
 
 def _cuts(inverse_x: Tensor, inverse_y: Tensor, dimensions: int) -> list[tuple[int, int, int]] | None:
-    """Return N, M and D of every problem without the zero vectors at its end; None to multiply the batch whole."""
+    """Return N, M and D of every problem without trailing zero vectors; None to multiply the batch as a whole."""
     n, m = inverse_x.shape[1], inverse_y.shape[1]
     if inverse_x.device.type != "cpu" or n * m * dimensions < _LARGE:
         return None
@@ -82,7 +82,7 @@ def _cuts(inverse_x: Tensor, inverse_y: Tensor, dimensions: int) -> list[tuple[i
 def _product(
     left: Tensor, right: Tensor, cuts: list[tuple[int, int, int]] | None, outer: tuple[int, int]
 ) -> Tensor:
-    """Multiply (B, ., .) by (B, ., .); ``outer`` says which of N, M and D the rows and columns of the result are."""
+    """Multiply (B, ., .) by (B, ., .); ``outer`` tells which of N, M and D are the rows and columns of the result."""
     if cuts is None:
         return left @ right
     result = left.new_zeros(len(left), left.shape[1], right.shape[2])

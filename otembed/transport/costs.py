@@ -1,4 +1,4 @@
-"""Ground costs between two clouds of vectors, centering, and the scale which gives epsilon its meaning.
+"""Ground costs between two clouds of vectors, centering, cost scaling, and a prior on positions.
 
 Axes: B problems, N source units, M target units, D dimensions.
 """
@@ -27,8 +27,8 @@ def pairwise_cost(x: Tensor, y: Tensor, *, metric: Metric = "cosine") -> Tensor:
     ``half_sqeuclidean``          :math:`|x - y|^2 / 2`, the cost of GeomLoss with ``p=2``
     ============================  =====================================================================
 
-    Half precision is cast to float32 before anything else, and autocast is switched off: a product in
-    bfloat16 is off by several percent. Gradients flow to both sides and are finite everywhere: 0 to a zero
+    Half precision is cast to float32 first, and autocast is disabled: a product in bfloat16 has an error of
+    several percent. Gradients flow to both sides and are finite everywhere: 0 for a zero
     vector under ``cosine`` and 0 at distance 0 under ``euclidean``.
 
     Parameters
@@ -38,17 +38,17 @@ def pairwise_cost(x: Tensor, y: Tensor, *, metric: Metric = "cosine") -> Tensor:
     y
         (B, M, D) target vectors.
     metric
-        Name of the cost.
+        Ground cost, see the table above.
 
     Returns
     -------
     Tensor
-        (B, N, M) costs, float64 if a side is, else float32.
+        (B, N, M) costs; float64 if either side is, else float32.
 
     Raises
     ------
     ConfigError
-        If the shapes do not fit or the metric is unknown.
+        If the shapes do not match or the metric is unknown.
 
     Examples
     --------
@@ -60,8 +60,8 @@ def pairwise_cost(x: Tensor, y: Tensor, *, metric: Metric = "cosine") -> Tensor:
         raise ConfigError(f"unknown metric {metric!r}", did_you_mean(str(metric), get_args(Metric)))
     if x.ndim != 3 or y.ndim != 3 or x.shape[0] != y.shape[0] or x.shape[2] != y.shape[2]:
         raise ConfigError(
-            f"source and target vectors do not fit: {tuple(x.shape)} and {tuple(y.shape)}",
-            "Give (B, N, D) and (B, M, D).",
+            f"source and target vectors do not match: shapes {tuple(x.shape)} and {tuple(y.shape)}",
+            "Pass (B, N, D) and (B, M, D).",
         )
     dtype = torch.promote_types(torch.promote_types(x.dtype, y.dtype), torch.float32)
     with torch.autocast(x.device.type, enabled=False):
@@ -79,8 +79,8 @@ def pairwise_cost(x: Tensor, y: Tensor, *, metric: Metric = "cosine") -> Tensor:
 def center(x: Tensor, weights: Tensor) -> Tensor:
     r"""Subtract the weighted mean over all units of the batch, :math:`x_i - \sum_k w_k x_k / \sum_k w_k`.
 
-    Call it once a side (a language): contextual vectors share a large common part, which differs between
-    languages and hides the differences that cosine is meant to see. The mean is detached.
+    Call it once per side (language): contextual vectors share a large common component, which differs between
+    languages and hides the differences that cosine should measure. The mean is detached.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def center(x: Tensor, weights: Tensor) -> Tensor:
     Raises
     ------
     ConfigError
-        If the shapes do not fit.
+        If the shapes do not match.
 
     Examples
     --------
@@ -106,8 +106,8 @@ def center(x: Tensor, weights: Tensor) -> Tensor:
     """
     if x.ndim != 3 or weights.shape != x.shape[:2]:
         raise ConfigError(
-            f"vectors and weights do not fit: {tuple(x.shape)} and {tuple(weights.shape)}",
-            "Give (B, N, D) and (B, N).",
+            f"vectors and weights do not match: shapes {tuple(x.shape)} and {tuple(weights.shape)}",
+            "Pass (B, N, D) and (B, N).",
         )
     dtype = torch.promote_types(x.dtype, torch.float32)
     weights = weights.detach().to(dtype)[:, :, None]
@@ -118,17 +118,17 @@ def center(x: Tensor, weights: Tensor) -> Tensor:
 
 
 def scale_cost(cost: Tensor, a: Tensor, b: Tensor, *, how: CostScale | None = None) -> tuple[Tensor, Tensor]:
-    """Divide the costs of a batch by one detached number, so that an epsilon means the same for any encoder.
+    """Divide the costs of a batch by one detached number, so that epsilon has the same meaning for every encoder.
 
-    Costs of one encoder may spread over .06 and of another over 1; an epsilon of .05 is nearly no
-    regularization for the second and erases all differences for the first.
+    The costs of one encoder may have a spread of .06 and those of another a spread of 1; epsilon = .05 is hardly
+    any regularization for the second and removes all differences for the first.
 
     Parameters
     ----------
     cost
         (B, N, M) costs.
     a, b
-        (B, N) and (B, M) masses or masks; costs under zero mass, and NaN or infinite ones, are not counted.
+        (B, N) and (B, M) masses or masks; costs at zero mass, and NaN or infinite costs, are ignored.
     how
         ``std``: the standard deviation over all counted cells, ``max``: their largest absolute value,
         None: 1.
@@ -136,12 +136,12 @@ def scale_cost(cost: Tensor, a: Tensor, b: Tensor, *, how: CostScale | None = No
     Returns
     -------
     tuple of Tensor
-        The scaled costs and the factor they were divided by, a scalar. The factor is 1 where it would be 0.
+        The scaled costs and their scalar divisor, which is 1 where it would be 0.
 
     Raises
     ------
     ConfigError
-        If the shapes do not fit or ``how`` is unknown.
+        If the shapes do not match or ``how`` is unknown.
 
     Examples
     --------
@@ -153,8 +153,8 @@ def scale_cost(cost: Tensor, a: Tensor, b: Tensor, *, how: CostScale | None = No
         raise ConfigError(f"unknown cost scale {how!r}", did_you_mean(str(how), get_args(CostScale)))
     if cost.ndim != 3 or a.shape != cost.shape[:2] or b.shape != (cost.shape[0], cost.shape[2]):
         raise ConfigError(
-            f"cost and masses do not fit: {tuple(cost.shape)}, {tuple(a.shape)} and {tuple(b.shape)}",
-            "Give (B, N, M), (B, N) and (B, M).",
+            f"cost and masses do not match: shapes {tuple(cost.shape)}, {tuple(a.shape)} and {tuple(b.shape)}",
+            "Pass (B, N, M), (B, N) and (B, M).",
         )
     cost = cost.to(torch.promote_types(cost.dtype, torch.float32))
     if how is None:
@@ -165,3 +165,45 @@ def scale_cost(cost: Tensor, a: Tensor, b: Tensor, *, how: CostScale | None = No
     factor = cells.std(correction=0) if how == "std" else cells.abs().amax()
     factor = torch.where(factor > 0, factor, 1.0)
     return cost / factor, factor
+
+
+def order_prior(a: Tensor, b: Tensor) -> Tensor:
+    r"""Return the distance between the relative positions of two units, :math:`|i / (n - 1) - j / (m - 1)|`.
+
+    Positions count the units with mass and run from 0, the first, to 1, the last; a single unit is at 0.5.
+    Words of parallel sentences tend to have the same order: added to a cost with a weight, this is the distortion
+    term of statistical aligners.
+
+    Parameters
+    ----------
+    a, b
+        (B, N) and (B, M) masses; zero marks padding, at any position.
+
+    Returns
+    -------
+    Tensor
+        (B, N, M) between 0 and 1, 0 at padding, in the wider dtype of the masses; not differentiable.
+
+    Raises
+    ------
+    ConfigError
+        If the shapes do not match.
+
+    Examples
+    --------
+    >>> order_prior(torch.tensor([[0.3, 0.3, 0.4]]), torch.tensor([[0.5, 0.5, 0.0]])).tolist()
+    [[[0.0, 1.0, 0.0], [0.5, 0.5, 0.0], [1.0, 0.0, 0.0]]]
+    """
+    if a.ndim != 2 or b.ndim != 2 or a.shape[0] != b.shape[0]:
+        raise ConfigError(
+            f"a and b do not match: shapes {tuple(a.shape)} and {tuple(b.shape)}", "Pass masses (B, N) and (B, M)."
+        )
+    dtype = torch.promote_types(a.dtype, b.dtype)
+    places = []
+    for masses in (a, b):
+        real = masses != 0
+        count = real.sum(1, keepdim=True)
+        place = (real.cumsum(1) - 1).to(dtype) / (count - 1).clamp_min(1)
+        places.append(torch.where(count == 1, 0.5, place))
+    apart = (places[0][:, :, None] - places[1][:, None, :]).abs()
+    return torch.where((a != 0)[:, :, None] & (b != 0)[:, None, :], apart, 0.0)

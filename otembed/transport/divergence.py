@@ -13,9 +13,10 @@ from torch import Tensor
 
 from otembed.errors import ConfigError
 from otembed.transport.costs import Metric, pairwise_cost
+from otembed.transport.frame import run
 from otembed.transport.plan import TransportPlan, TransportStatus
-from otembed.transport.solver import solve_entropic
-from otembed.transport.strength import Relaxation, Strength, check_stopping, make_strength
+from otembed.transport.settings import Relaxation, Settings, check_entropic
+from otembed.transport.solvers.sinkhorn import by_sinkhorn
 
 
 def sinkhorn_divergence(
@@ -30,7 +31,7 @@ def sinkhorn_divergence(
     tol: float = 1e-4,
     max_iter: int = 2000,
 ) -> TransportPlan:
-    r"""Return how far two weighted clouds are apart, without the bias of entropic transport.
+    r"""Return the distance between two weighted clouds, without the bias of entropic transport.
 
     .. math::
         S = \mathrm{OT}(x, y) - \tfrac12 \mathrm{OT}(x, x) - \tfrac12 \mathrm{OT}(y, y)
@@ -43,33 +44,33 @@ def sinkhorn_divergence(
     Parameters
     ----------
     x, y
-        (B, N, D) and (B, M, D) vectors; those of zero mass are not read and may hold NaN.
+        (B, N, D) and (B, M, D) vectors; vectors of zero mass are not read and may hold NaN.
     a, b
         (B, N) and (B, M) masses; zero marks padding.
     metric
         Name of the cost, see :func:`otembed.transport.pairwise_cost`.
     epsilon, relaxation, tol, max_iter
-        As in :func:`otembed.transport.sinkhorn`, for all three terms. One relaxation for both sides: the
-        divergence is not defined for a pair of different ones.
+        As in :func:`otembed.transport.sinkhorn`, for all three terms. The divergence is defined
+        only if both sides have the same relaxation.
 
     Returns
     -------
     TransportPlan
         ``value`` is S. Plan and potentials are those of the cross term; ``status``, ``marginal_error`` and
-        ``iterations`` are the worst of the three terms. A problem with an empty side has value 0.
+        ``iterations`` are the maxima over the three terms. A problem with an empty side has value 0.
 
     Raises
     ------
     ConfigError
-        If shapes do not fit or a setting is out of range.
+        If shapes do not match or a setting is out of range.
     NumericsError
         If the total masses of a balanced problem differ.
 
     Notes
     -----
     Gradients flow to ``x``, ``y``, ``a`` and ``b`` through three envelope nodes and the costs. The terms
-    within a cloud are symmetric, so their potentials are averaged with their update, which needs few
-    iterations at any epsilon.
+    within a cloud are symmetric, so each update is averaged with the previous potentials, which converges in
+    few iterations at any epsilon.
 
     References
     ----------
@@ -78,60 +79,53 @@ def sinkhorn_divergence(
 
     Examples
     --------
-    Single units leave no choice: the divergence is the cost itself.
+    With single units, the divergence is the cost itself.
 
     >>> x, y, one = torch.tensor([[[0.0, 0.0]]]), torch.tensor([[[3.0, 4.0]]]), torch.ones(1, 1)
     >>> sinkhorn_divergence(x, y, one, one, metric="euclidean", epsilon=0.1).value.tolist()
     [5.0]
     """
-    strength = check_divergence_settings(epsilon=epsilon, relaxation=relaxation, tol=tol, max_iter=max_iter)
+    settings = check_divergence_settings(epsilon=epsilon, relaxation=relaxation, tol=tol, max_iter=max_iter)
     _check_masses(x, a, "x and a")
     _check_masses(y, b, "y and b")
     x = torch.where((a != 0)[:, :, None], x, 0.0)
     y = torch.where((b != 0)[:, :, None], y, 0.0)
-    cross = solve_entropic(
-        pairwise_cost(x, y, metric=metric), a, b, strength, tol=tol, max_iter=max_iter, symmetric=False
-    )
-    within = [
-        solve_entropic(
-            pairwise_cost(z, z, metric=metric), c, c, strength, tol=tol, max_iter=max_iter, symmetric=True
-        )
-        for z, c in ((x, a), (y, b))
-    ]
+    cross = run(by_sinkhorn, pairwise_cost(x, y, metric=metric), a, b, settings)
+    symmetric = replace(settings, symmetric=True)
+    within = [run(by_sinkhorn, pairwise_cost(z, z, metric=metric), c, c, symmetric) for z, c in ((x, a), (y, b))]
     value = cross.value - within[0].value / 2 - within[1].value / 2
-    if not strength.balanced:
-        value = value + strength.epsilon / 2 * (a.sum(1) - b.sum(1)).square()
+    if not settings.balanced:
+        value = value + settings.epsilon / 2 * (a.sum(1) - b.sum(1)).square()
     return _combined(cross, within, value)
 
 
-def check_divergence_settings(*, epsilon: float, relaxation: Relaxation, tol: float, max_iter: int) -> Strength:
-    """Refuse settings of :func:`sinkhorn_divergence` that are out of range, before there is a problem.
+def check_divergence_settings(*, epsilon: float, relaxation: Relaxation, tol: float, max_iter: int) -> Settings:
+    """Check the settings of :func:`sinkhorn_divergence` before there is a problem to solve.
 
     Raises
     ------
     ConfigError
-        With the setting, its value and what to give instead.
+        If a setting is out of range, or the relaxations of both sides differ.
     """
-    strength = make_strength(epsilon, relaxation)
-    check_stopping(tol, max_iter)
-    if strength.rho_a != strength.rho_b:
+    settings = check_entropic(epsilon=epsilon, relaxation=relaxation, tol=tol, max_iter=max_iter)
+    if settings.rho_a != settings.rho_b:
         raise ConfigError(
-            f"the divergence needs one relaxation for both sides, found {relaxation!r}",
-            "Give a single number or None.",
+            f"the divergence requires the same relaxation on both sides, got {relaxation!r}",
+            "Set relaxation to a single number or None.",
         )
-    return strength
+    return settings
 
 
 def _check_masses(z: Tensor, masses: Tensor, names: str) -> None:
     if z.ndim != 3 or masses.shape != z.shape[:2]:
         raise ConfigError(
-            f"{names} do not fit: {tuple(z.shape)} and {tuple(masses.shape)}",
-            "Give vectors (B, N, D) and masses (B, N).",
+            f"{names} do not match: shapes {tuple(z.shape)} and {tuple(masses.shape)}",
+            "Pass vectors (B, N, D) and masses (B, N).",
         )
 
 
 def _combined(cross: TransportPlan, within: list[TransportPlan], value: Tensor) -> TransportPlan:
-    """Return the cross term with the divergence as its value and the worst diagnosis of all terms."""
+    """Return the cross term with the divergence as its value and the worst status and error of all terms."""
     terms = [cross, *within]
     status = torch.stack([term.status for term in terms]).amax(0)
     value = torch.where(status == TransportStatus.EMPTY, 0.0, value)

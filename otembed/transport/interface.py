@@ -1,30 +1,17 @@
-"""One door to every transport problem of this room."""
+"""The entry point to every transport problem of this package."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Literal, get_args
-
 from torch import Tensor
 
-from otembed.errors import ConfigError, did_you_mean
-from otembed.transport.exact import exact
-from otembed.transport.free import solve_with_free_side
-from otembed.transport.implicit import attach_plan_gradients
-from otembed.transport.partial import solve_partial
+from otembed.transport.frame import Method, run
 from otembed.transport.plan import TransportPlan
-from otembed.transport.pot_backend import solve_by_pot
-from otembed.transport.sinkhorn import sinkhorn
-from otembed.transport.strength import (
-    Relaxation,
-    check_positive,
-    check_stopping,
-    free_side,
-    is_relaxed,
-    make_strength,
-)
-
-Backend = Literal["native", "pot"]
+from otembed.transport.settings import Backend, Relaxation, Settings, check_settings
+from otembed.transport.solvers.exact import by_network_simplex
+from otembed.transport.solvers.free import by_closed_form
+from otembed.transport.solvers.partial import by_partial_sinkhorn
+from otembed.transport.solvers.pot import by_pot
+from otembed.transport.solvers.sinkhorn import by_sinkhorn
 
 
 def solve(
@@ -46,7 +33,7 @@ def solve(
     ==================  ==========================================================================
     ``epsilon`` > 0     balanced, see :func:`otembed.transport.sinkhorn`
     ``relaxation``      KL-relaxed marginals on both sides or, with ``math.inf`` for one, semi-relaxed
-    one side 0          the free side takes what it is given, in closed form (``epsilon`` 0: MaxSim's choice)
+    one side 0          that side is free: closed form (with ``epsilon`` 0, the assignment of MaxSim)
     ``share``           partial: :math:`P 1 \le a,\ P^\top 1 \le b`, total mass = share of the smaller total
     ``epsilon`` 0       exact, balanced or partial, by POT's network simplex in a pool of threads
     ==================  ==========================================================================
@@ -56,31 +43,31 @@ def solve(
     cost, a, b
         (B, N, M), (B, N) and (B, M): costs and masses, zero mass marking padding.
     epsilon
-        Strength of the entropic term in units of the cost; 0 for the exact plan.
+        Strength of the entropic term, in units of the cost; 0 for the exact plan.
     relaxation
-        As in :func:`otembed.transport.sinkhorn`; in a pair, ``None`` is a constraint too, and 0 sets a side free
-        where the other is a constraint.
+        As in :func:`otembed.transport.sinkhorn`. In a pair, ``None`` is also a constraint, and 0 makes a side free
+        if the other side is a constraint.
     share
-        Share of the smaller side's mass that is carried, above 0 and below 1; the totals may differ. The
-        marginal error is then the L1 violation of the optimality conditions, by the carried mass.
+        Share of the smaller total that is transported, between 0 and 1; the totals may differ. The marginal
+        error is then the L1 violation of the optimality conditions, relative to the transported mass.
     tol, max_iter
-        When an entropic problem stops; the exact solver needs neither.
+        Stopping criteria of entropic problems; the exact solver ignores them.
     plan_gradients
-        Let gradients flow through ``plan`` too, by implicit differentiation (entropic, not partial).
+        Also propagate gradients through ``plan``, by implicit differentiation (entropic, not partial).
     backend
-        ``native``, or ``pot`` for ``ot.batch.solve_batch`` (balanced, entropic): a second opinion, slower.
+        ``native``, or ``pot`` for ``ot.batch.solve_batch`` (balanced, entropic): a slower reference.
     threads
-        Problems that the exact solver takes at a time; ``None`` for ``torch.get_num_threads()``.
+        Number of problems that the exact solver solves in parallel; ``None`` for ``torch.get_num_threads()``.
 
     Returns
     -------
     TransportPlan
-        The same fields whatever was asked for. ``value`` carries gradients by the envelope theorem.
+        The same fields for every method. ``value`` carries gradients by the envelope theorem.
 
     Raises
     ------
     ConfigError
-        If tensors do not fit, a setting is out of range or two of them exclude each other.
+        If tensors do not match, a setting is out of range, or two of them are mutually exclusive.
     NumericsError
         If a balanced problem has unequal totals.
 
@@ -92,7 +79,7 @@ def solve(
 
     Examples
     --------
-    Half of the mass takes the free half of the way and leaves the dear half alone.
+    Half of the mass is transported, at no cost; the other half stays in place.
 
     >>> import torch
     >>> cost = torch.tensor([[[0.0, 9.0], [9.0, 5.0]]])
@@ -100,7 +87,7 @@ def solve(
     >>> solve(cost, half, half, epsilon=0, share=0.5).plan.tolist()
     [[[0.5, 0.0], [0.0, 0.0]]]
     """
-    check_settings(
+    settings = check_settings(
         epsilon=epsilon,
         relaxation=relaxation,
         share=share,
@@ -108,66 +95,21 @@ def solve(
         max_iter=max_iter,
         plan_gradients=plan_gradients,
         backend=backend,
+        threads=threads,
     )
-    free = free_side(relaxation)
-    if free is not None:
-        return solve_with_free_side(cost, a, b, float(epsilon), free_source=free == "source")
-    if not epsilon:
-        return exact(cost, a, b, share=share, threads=threads)
-    strength = make_strength(epsilon, relaxation)
-    if share is not None:
-        return solve_partial(cost, a, b, strength, share=share, tol=tol, max_iter=max_iter)
-    if backend == "pot":
-        result = solve_by_pot(cost, a, b, strength, tol=tol, max_iter=max_iter)
-    else:
-        result = sinkhorn(cost, a, b, epsilon=epsilon, relaxation=relaxation, tol=tol, max_iter=max_iter)
-    if plan_gradients:
-        result = replace(result, plan=attach_plan_gradients(result, cost, a, b, strength))
-    return result
+    return solve_checked(cost, a, b, settings)
 
 
-def check_settings(
-    *,
-    epsilon: float,
-    relaxation: Relaxation = None,
-    share: float | None = None,
-    tol: float = 1e-4,
-    max_iter: int = 2000,
-    plan_gradients: bool = False,
-    backend: Backend = "native",
-) -> None:
-    """Refuse settings of :func:`solve` that are out of range or exclude each other, before there is a problem.
+def solve_checked(cost: Tensor, a: Tensor, b: Tensor, settings: Settings) -> TransportPlan:
+    """Solve as :func:`solve` with settings that are already checked."""
+    return run(_method(settings), cost, a, b, settings)
 
-    Raises
-    ------
-    ConfigError
-        With the setting, its value and what to give instead.
-    """
-    if backend not in get_args(Backend):
-        raise ConfigError(f"unknown backend {backend!r}", did_you_mean(str(backend), get_args(Backend)))
-    if epsilon != 0:
-        check_positive("epsilon", epsilon)
-    if share is not None:
-        check_positive("share", share)
-        if not share < 1:
-            raise ConfigError(
-                f"share = {share:g} is not below 1", "Leave share out: balanced transport carries all."
-            )
-        if relaxation is not None:
-            raise ConfigError(
-                "share and relaxation exclude each other", "A share fixes the carried mass; a relaxation prices it."
-            )
-    free = free_side(relaxation) is not None
-    relaxed = is_relaxed(relaxation)
-    if not epsilon and relaxed and not free:
-        raise ConfigError("epsilon = 0 knows no relaxation", "Give an epsilon above 0, or a share.")
-    if epsilon and not free:
-        make_strength(epsilon, relaxation)
-    check_stopping(tol, max_iter)
-    if plan_gradients and (not epsilon or share is not None or free):
-        raise ConfigError(
-            "plan_gradients needs an entropic plan with all its mass and no free side",
-            "Give an epsilon above 0, no share and no relaxation of 0.",
-        )
-    if backend == "pot" and (relaxed or share is not None or not epsilon):
-        raise ConfigError("backend = pot solves balanced entropic problems alone", "Use backend native.")
+
+def _method(settings: Settings) -> Method:
+    if settings.has_free_side:
+        return by_closed_form
+    if not settings.epsilon:
+        return by_network_simplex
+    if settings.share is not None:
+        return by_partial_sinkhorn
+    return by_pot if settings.backend == "pot" else by_sinkhorn

@@ -13,14 +13,14 @@ from torch import Tensor
 
 from otembed.errors import ConfigError, NumericsError
 from otembed.transport.costs import Metric, pairwise_cost
-from otembed.transport.envelope import once
-from otembed.transport.interface import solve
+from otembed.transport.gradients import once
+from otembed.transport.interface import solve_checked
 from otembed.transport.plan import TransportStatus
 from otembed.transport.problem import MASS_TOLERANCE
-from otembed.transport.strength import Relaxation, check_positive, is_relaxed
+from otembed.transport.settings import Relaxation, Settings, check_positive, check_settings
 
 MAX_CELLS = 2**21
-"""Cost cells solved at a time by default: with the solver's own copies, about 100 MB."""
+"""Default number of cost cells solved at a time: about 100 MB including the solver's copies."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,6 @@ def all_pairs(
     metric: Metric = "cosine",
     epsilon: float,
     relaxation: Relaxation = None,
-    share: float | None = None,
     tol: float = 1e-4,
     max_iter: int = 2000,
     max_cells: int = MAX_CELLS,
@@ -67,15 +66,15 @@ def all_pairs(
     Parameters
     ----------
     x, y
-        (B, N, D) and (C, M, D) vectors; those of zero mass are not read and may hold NaN.
+        (B, N, D) and (C, M, D) vectors; vectors of zero mass are not read and may hold NaN.
     a, b
         (B, N) and (C, M) masses; zero marks padding.
     metric
         Name of the cost, see :func:`otembed.transport.pairwise_cost`.
-    epsilon, relaxation, share, tol, max_iter
+    epsilon, relaxation, tol, max_iter
         As in :func:`otembed.transport.solve`.
     max_cells
-        Most cost cells (N M for each pair) held at a time; a single pair may exceed it.
+        Maximum number of cost cells (N M per pair) held at a time; a single pair may exceed it.
 
     Returns
     -------
@@ -85,28 +84,28 @@ def all_pairs(
     Raises
     ------
     ConfigError
-        If tensors do not fit, a mass is negative, a setting is out of range or two of them exclude each other.
+        If tensors do not match, a mass is negative, a setting is out of range, or two of them are mutually exclusive.
     NumericsError
-        If balanced transport is asked for between unequal totals.
+        If the transport is balanced and the totals of the clouds differ.
 
     Notes
     -----
-    The costs of a block of pairs are one product of the flattened clouds; nothing of size B C N D is made.
+    The costs of a block of pairs are one product of the flattened clouds; no tensor of size B C N D is created.
     Gradients flow to all four tensors by the envelope theorem. The graph keeps the plans, B C N M numbers,
-    and no costs: these are computed again, block by block, in the backward pass. Differentiable once. A cloud
-    with NaN or infinity makes its own values NaN and takes part in no gradient.
+    but no costs: these are recomputed block by block in the backward pass. Differentiable once. The values of a
+    cloud with NaN or infinity are NaN, and it receives no gradient.
 
     Examples
     --------
-    Single units leave no choice: the values are the costs.
+    With single units, the values are the costs.
 
     >>> x, y = torch.tensor([[[0.0]], [[3.0]]]), torch.tensor([[[1.0]], [[3.0]], [[8.0]]])
     >>> found = all_pairs(x, y, torch.ones(2, 1), torch.ones(3, 1), metric="euclidean", epsilon=0.1)
     >>> found.value.tolist()
     [[1.0, 3.0, 8.0], [2.0, 0.0, 5.0]]
     """
-    _check(x, y, a, b, max_cells, balanced=share is None and not is_relaxed(relaxation))
-    settings = {"epsilon": epsilon, "relaxation": relaxation, "share": share, "tol": tol, "max_iter": max_iter}
+    settings = check_settings(epsilon=epsilon, relaxation=relaxation, tol=tol, max_iter=max_iter)
+    _check(x, y, a, b, max_cells, balanced=settings.balanced)
     with torch.autocast(x.device.type, enabled=False):
         (x, a), (y, b) = _clean(x, a), _clean(y, b)
         at_once = max(1, max_cells // max(1, x.shape[1] * y.shape[1]))
@@ -128,16 +127,14 @@ def _fields(blocks: list[list[tuple[Tensor, ...]]]) -> list[list[list[Tensor]]]:
     return [[[block[place] for block in row] for row in blocks] for place in range(4)]
 
 
-def _block(
-    x: Tensor, a: Tensor, y: Tensor, b: Tensor, metric: Metric, settings: dict[str, Any]
-) -> tuple[Tensor, ...]:
-    """Value, error, iterations and status of a block of pairs, each with the axes of the block."""
+def _block(x: Tensor, a: Tensor, y: Tensor, b: Tensor, metric: Metric, settings: Settings) -> tuple[Tensor, ...]:
+    """Return value, error, iterations and status of a block of pairs, each with the axes of the block."""
     shape = (len(x), len(y))
     masses_a = a[:, None, :].expand(-1, shape[1], -1).flatten(0, 1)
     masses_b = b[None, :, :].expand(shape[0], -1, -1).flatten(0, 1)
     with torch.no_grad():
         cost = _costs(x, y, metric)
-    found = solve(cost, masses_a, masses_b, **settings)
+    found = solve_checked(cost, masses_a, masses_b, settings)
     value = found.value
     if x.requires_grad or y.requires_grad:
         added = _CostGradient.apply(x, y, found.plan, value.detach(), metric)  # type: ignore[no-untyped-call]
@@ -146,13 +143,13 @@ def _block(
 
 
 def _costs(x: Tensor, y: Tensor, metric: Metric) -> Tensor:
-    """Costs (B * C, N, M) of all pairs, from one product of the flattened clouds."""
+    """Return the costs (B * C, N, M) of all pairs, from one product of the flattened clouds."""
     flat = pairwise_cost(x.flatten(0, 1)[None], y.flatten(0, 1)[None], metric=metric)
     return flat.view(*x.shape[:2], *y.shape[:2]).transpose(1, 2).flatten(0, 1)
 
 
 class _CostGradient(torch.autograd.Function):
-    """Zeros, whose gradient is that of <P, C> at the fixed plan; the costs are computed when it is asked for."""
+    """Zeros with the gradient of <P, C> at the fixed plan; the costs are recomputed in the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, plan: Tensor, value: Tensor, metric: Metric) -> Tensor:
@@ -180,7 +177,7 @@ class _CostGradient(torch.autograd.Function):
 
 
 def _clean(z: Tensor, masses: Tensor) -> tuple[Tensor, Tensor]:
-    """Zero what carries no mass; a cloud with NaN or infinity keeps finite vectors and gets masses of NaN."""
+    """Zero vectors without mass; a cloud with NaN or infinity gets finite vectors and NaN masses."""
     finite = z.isfinite()
     broken = (~finite.all(2) & (masses != 0)).any(1, keepdim=True)
     z = torch.where((masses != 0)[:, :, None] & finite, z, 0.0)
@@ -192,25 +189,25 @@ def _check(x: Tensor, y: Tensor, a: Tensor, b: Tensor, max_cells: int, *, balanc
     for z, masses, names in ((x, a, "x and a"), (y, b, "y and b")):
         if z.ndim != 3 or masses.shape != z.shape[:2]:
             raise ConfigError(
-                f"{names} do not fit: {tuple(z.shape)} and {tuple(masses.shape)}",
-                "Give vectors (B, N, D) and masses (B, N).",
+                f"{names} do not match: shapes {tuple(z.shape)} and {tuple(masses.shape)}",
+                "Pass vectors (B, N, D) and masses (B, N).",
             )
         negative = (masses < 0).nonzero()
         if len(negative):
             row, unit = negative[0].tolist()
             raise ConfigError(
                 f"row {row} of {names[-1]} has a negative mass: {masses[row, unit].item():g}",
-                "Masses are shares or counts from 0 upwards; zero marks padding.",
+                "Masses must be at least 0; zero marks padding.",
             )
     if x.shape[2] != y.shape[2]:
         raise ConfigError(
-            f"source and target vectors do not fit: {tuple(x.shape)} and {tuple(y.shape)}",
-            "Give (B, N, D) and (C, M, D).",
+            f"source and target vectors do not match: shapes {tuple(x.shape)} and {tuple(y.shape)}",
+            "Pass (B, N, D) and (C, M, D).",
         )
     totals = torch.cat([a.detach().sum(1), b.detach().sum(1)])
     totals = totals[(totals > 0) & totals.isfinite()]
     if balanced and len(totals) and bool(totals.amax() - totals.amin() > MASS_TOLERANCE * totals.amax()):
         raise NumericsError(
             f"the total masses of the clouds differ: from {totals.amin().item():g} to {totals.amax().item():g}",
-            "Balanced transport needs equal totals: normalize all clouds, or give a relaxation.",
+            "Balanced transport requires equal totals: normalize all clouds, or set relaxation.",
         )

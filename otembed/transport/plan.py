@@ -1,4 +1,4 @@
-"""What every transport solver hands back: value, plan, potentials and how the iteration ended."""
+"""The result of every transport solver: value, plan, potentials and status."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class TransportStatus(IntEnum):
-    """How one problem of a batch ended; larger is worse.
+    """Status of one problem of a batch; larger is worse.
 
     >>> TransportStatus.EMPTY.help
     'One side has no mass: value, plan and gradients are 0.'
@@ -22,18 +22,18 @@ class TransportStatus(IntEnum):
 
     @property
     def help(self) -> str:
-        """One sentence on what the status means and, where there is one, its remedy."""
+        """Meaning of the status and, if there is one, its remedy."""
         return _HELP[self]
 
 
 _HELP = {
     TransportStatus.CONVERGED: "The marginal error is within the tolerance.",
     TransportStatus.MAX_ITERATIONS: (
-        "The iterations ran out: raise max_iter, epsilon or tol; marginal_error says how far the plan is."
+        "Not converged within max_iter iterations: increase max_iter, epsilon or tol; see marginal_error."
     ),
     TransportStatus.EMPTY: "One side has no mass: value, plan and gradients are 0.",
     TransportStatus.NON_FINITE: (
-        "NaN or infinity among the costs or masses, or an overflow: the value is NaN, plan and gradients are 0."
+        "NaN or infinity in the costs or masses, or an overflow: the value is NaN, plan and gradients are 0."
     ),
 }
 
@@ -47,21 +47,21 @@ class TransportPlan:
     Parameters
     ----------
     value
-        (B,) objective of the returned plan; NaN where ``status`` is NON_FINITE, 0 where it is EMPTY.
+        (B,) objective at the returned plan; NaN where ``status`` is NON_FINITE, 0 where it is EMPTY.
     plan
-        (B, N, M) transported mass, 0 under padding.
+        (B, N, M) transported mass, 0 at padding.
     potential_source, potential_target
         (B, N) and (B, M) dual potentials in units of the cost, 0 where there is no mass. Entropic plans
-        obey :math:`P_{ij} = a_i b_j \exp((f_i + g_j - C_{ij}) / \varepsilon)`. In balanced problems, where
-        :math:`(f + c, g - c)` serves as well, they are centered so that
+        obey :math:`P_{ij} = a_i b_j \exp((f_i + g_j - C_{ij}) / \varepsilon)`. Balanced
+        potentials are unique up to a constant, :math:`(f + c, g - c)`, and are centered so that
         :math:`\langle a, f\rangle = \langle b, g\rangle`, the convention of POT.
     marginal_error
-        (B,) L1 distance of the plan's marginals from what they should be, divided by the total mass there;
-        the worse of the two sides.
+        (B,) L1 distance of the plan's marginals from their targets, divided by the total mass; the maximum
+        over both sides.
     iterations
-        (B,) int64, how many times both potentials were updated.
+        (B,) int64, number of updates of both potentials.
     status
-        (B,) int8, one :class:`TransportStatus` a problem.
+        (B,) int8, one :class:`TransportStatus` per problem.
     epsilon
         Strength of the entropic term, 0 for exact transport.
     """
@@ -82,5 +82,5 @@ class TransportPlan:
 
     @property
     def status_help(self) -> list[str]:
-        """The help text of every problem's status."""
+        """Help text for the status of each problem."""
         return [TransportStatus(code).help for code in self.status.tolist()]

@@ -1,4 +1,4 @@
-"""What a solver needs before it starts: checked shapes, one float dtype, clean padding, the hopeless set apart.
+"""Preparation before solving: checked shapes, one float dtype, clean padding, unsolvable problems marked.
 
 Axes: B problems, N source units, M target units.
 """
@@ -14,7 +14,7 @@ from otembed.errors import ConfigError, NumericsError
 from otembed.transport.plan import TransportStatus
 
 MASS_TOLERANCE = 1e-4
-"""Relative difference of the total masses which balanced transport takes for rounding."""
+"""Relative difference of the total masses that balanced transport treats as rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +32,13 @@ class Problem:
 
     @property
     def solvable(self) -> Tensor:
-        """(B,) bool, the problems left to solve."""
+        """(B,) bool, the problems that need solving."""
         return self.status == TransportStatus.CONVERGED
+
+    def take(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return cost, a and b of the problems of ``index``, which is sorted; without a copy if it holds all of them."""
+        tensors = self.cost, self.a, self.b
+        return tensors if len(index) == len(self.cost) else (self.cost[index], self.a[index], self.b[index])
 
 
 def common_dtype(*tensors: Tensor) -> torch.dtype:
@@ -47,12 +52,12 @@ def common_dtype(*tensors: Tensor) -> torch.dtype:
 def prepare(cost: Tensor, a: Tensor, b: Tensor, *, balanced: bool) -> Problem:
     """Check a batch of problems and clean it.
 
-    With ``balanced``, masses whose totals differ by rounding are made equal by scaling ``b``.
+    With ``balanced``, ``b`` is rescaled if the totals differ by rounding only.
 
     Raises
     ------
     ConfigError
-        If shapes, devices or dtypes do not fit or a mass is negative.
+        If shapes, devices or dtypes do not match, or a mass is negative.
     NumericsError
         If ``balanced`` and the total masses of a problem differ.
     """
@@ -62,7 +67,7 @@ def prepare(cost: Tensor, a: Tensor, b: Tensor, *, balanced: bool) -> Problem:
     cost, a, b = (tensor.detach().to(dtype) for tensor in (cost, a, b))
     cells = (a != 0)[:, :, None] & (b != 0)[:, None, :]
     cost = torch.where(cells, cost, 0.0)
-    # A sum is finite only if every term is; one that overflows calls for a closer look.
+    # A sum is finite only if every term is; a sum may also overflow, so check the terms in that case.
     finite = cost.sum((1, 2)).isfinite() & a.isfinite().all(1) & b.isfinite().all(1)
     mass_a, mass_b = a.sum(1), b.sum(1)
     filled = (mass_a > 0) & (mass_b > 0)
@@ -90,32 +95,32 @@ def prepare(cost: Tensor, a: Tensor, b: Tensor, *, balanced: bool) -> Problem:
 def _check_tensors(cost: Tensor, a: Tensor, b: Tensor) -> None:
     if cost.ndim != 3 or a.shape != cost.shape[:2] or b.shape != (cost.shape[0], cost.shape[2]):
         raise ConfigError(
-            f"cost, a and b do not fit: {tuple(cost.shape)}, {tuple(a.shape)} and {tuple(b.shape)}",
-            "Give (B, N, M), (B, N) and (B, M), with zero mass at padding.",
+            f"cost, a and b do not match: shapes {tuple(cost.shape)}, {tuple(a.shape)} and {tuple(b.shape)}",
+            "Pass shapes (B, N, M), (B, N) and (B, M), with zero mass at padding.",
         )
     if not cost.device == a.device == b.device:
         raise ConfigError(
             f"cost, a and b are on different devices: {cost.device}, {a.device} and {b.device}",
-            "Move them to one device first.",
+            "Move them to the same device.",
         )
     if not all(tensor.is_floating_point() for tensor in (cost, a, b)):
         raise ConfigError(
-            f"cost, a and b must be real floating point, found {cost.dtype}, {a.dtype} and {b.dtype}",
+            f"cost, a and b must be floating point tensors, got {cost.dtype}, {a.dtype} and {b.dtype}",
             "Convert them with .float().",
         )
 
 
 def _refuse(negative: Tensor, unequal: Tensor, a: Tensor, b: Tensor) -> None:
-    """Name the first problem that cannot be posed."""
+    """Raise an error that names the first invalid problem."""
     if bool(negative.any()):
         row = int(negative.nonzero()[0])
         least = torch.cat([a[row], b[row]])
         raise ConfigError(
             f"problem {row} has a negative mass: {least[least < 0][0].item():g}",
-            "Masses are shares or counts from 0 upwards; zero marks padding.",
+            "Masses must be at least 0; zero marks padding.",
         )
     row = int(unequal.nonzero()[0])
     raise NumericsError(
         f"the total masses of problem {row} differ: {a[row].sum().item():g} and {b[row].sum().item():g}",
-        "Balanced transport needs equal totals: normalize both sides, or give a relaxation.",
+        "Balanced transport requires equal totals: normalize both sides, or set relaxation.",
     )

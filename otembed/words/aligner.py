@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor
 
-from otembed.config.words import WordAlignmentConfig
+from otembed.config.keywords import config_or_keywords
+from otembed.config.plan import Unit
+from otembed.config.words import Decoding, WordAlignmentConfig, Words
 from otembed.errors import ConfigError
 from otembed.words.layer_choice import MOST_PAIRS, LayerChoice, choose_layer_of, stored_layer
 from otembed.words.links import SentenceAlignment, decode_links, link_probabilities, links_of_wholes
 from otembed.words.plan import RunningMean, centers, word_plans
 from otembed.words.segment import WordSplitter, WordText
+from otembed.words.units import Pooling
 from otembed.words.vectors import WordEncoder, WordVectors
 
 if TYPE_CHECKING:
@@ -27,43 +29,78 @@ WINDOW = MOST_PAIRS
 class WordAligner:
     """Link the words of parallel sentences.
 
-    Both sides are encoded without a prompt, each word is the pooled state of its tokens in one layer, each side's
-    mean is taken off, and a transport plan between the words under a cosine cost is read as a soft alignment.
+    Both sides are encoded without a prompt. The vector of a word is pooled from the states of its tokens in one layer,
+    and the mean of each side is subtracted. The transport plan between the words under a cosine cost is read as a soft
+    alignment.
 
-    Pairs are worked on in windows of 300, sorted by length within. The means of ``center`` are those of all
-    words since the aligner was made, window by window: the same input in the same order gives the same links. While
-    a side has fewer than 100 words, the mean of both sides is taken off each.
+    Pairs are processed in windows of 300, sorted by length within a window. The means of ``center`` are running means
+    over all words seen by the aligner, updated per window: the same input in the same order gives the same links.
+    While a side has fewer than 100 words, the joint mean of both sides is subtracted from each.
 
     Parameters
     ----------
     model
-        Any SentenceTransformer over a transformer with a fast tokenizer.
+        A SentenceTransformer over a transformer with a fast tokenizer.
     config
-        Settings, see :class:`otembed.words.WordAlignmentConfig`.
-    **settings
-        Single settings in place of, or on top of ``config``.
+        All settings below as one :class:`otembed.words.WordAlignmentConfig`, in place of keywords.
+    layer
+        Hidden layer of the vectors, 0 the embeddings; ``auto``: the layer stored with the model, else chosen from the
+        text.
+    unit, words, word_pooling
+        What is aligned (``word`` or ``token``), where raw text is split into words, and how tokens are pooled.
+    center
+        Subtract each side's mean over all words seen so far.
+    epsilon, relaxation, order_prior
+        Entropic strength, KL penalty on the marginals, and weight of the distance between relative positions.
+    decoding, threshold
+        How links are read from the plan, see :func:`decode_links`.
 
     Attributes
     ----------
     choice
-        The layer in use and how it was chosen; ``None`` before the first window under ``layer="auto"``.
+        The layer in use and how it was chosen; ``None`` before the first window with ``layer="auto"``.
     pairs
         Sentence pairs aligned so far.
     unseen
-        Words met so far that the encoder did not see, behind its length limit for the most part.
+        Number of words so far that the encoder did not see, mostly because of its length limit.
 
     Raises
     ------
     ConfigError
-        A setting is unknown or out of range, or the model has no such layer.
+        A setting is out of range, or the model does not have the layer.
     ModelError
-        The model gives no hidden layers or no character offsets.
+        The model does not expose hidden layers or character offsets.
     """
 
+    @config_or_keywords(WordAlignmentConfig)
     def __init__(
-        self, model: SentenceTransformer, config: WordAlignmentConfig | None = None, **settings: Any
+        self,
+        model: SentenceTransformer,
+        config: WordAlignmentConfig | None = None,
+        *,
+        layer: int | Literal["auto"] = "auto",
+        unit: Unit = "word",
+        words: Words = "auto",
+        word_pooling: Pooling = "mean",
+        center: bool = True,
+        epsilon: float = 0.1,
+        relaxation: float | None = 0.2,
+        order_prior: float = 0.1,
+        decoding: Decoding = "grow-diag",
+        threshold: float | None = None,
     ) -> None:
-        self.config = replace(config or WordAlignmentConfig(), **settings)
+        self.config = config or WordAlignmentConfig(
+            layer=layer,
+            unit=unit,
+            words=words,
+            word_pooling=word_pooling,
+            center=center,
+            epsilon=epsilon,
+            relaxation=relaxation,
+            order_prior=order_prior,
+            decoding=decoding,
+            threshold=threshold,
+        )
         self._encoder = WordEncoder(model, self.config.word_pooling)
         self._split = WordSplitter(model.tokenizer, self.config.unit, self.config.words)
         self.choice: LayerChoice | None = None
@@ -81,9 +118,9 @@ class WordAligner:
         Parameters
         ----------
         pairs
-            Source and target: raw text, or a list of words, each taken as it is.
+            Source and target: raw text, or a list of words that are kept as given.
         batch_size
-            Sentences encoded, and plans solved, at a time.
+            Number of sentences encoded, and of plans solved, at a time.
 
         Raises
         ------
@@ -133,13 +170,24 @@ class WordAligner:
         return SentenceAlignment(source.words, target.words, links, probabilities)
 
 
+@config_or_keywords(WordAlignmentConfig)
 def align(
     source: Sequence[Side],
     target: Sequence[Side],
     *,
     model: SentenceTransformer,
+    config: WordAlignmentConfig | None = None,
     batch_size: int = 32,
-    **settings: Any,
+    layer: int | Literal["auto"] = "auto",
+    unit: Unit = "word",
+    words: Words = "auto",
+    word_pooling: Pooling = "mean",
+    center: bool = True,
+    epsilon: float = 0.1,
+    relaxation: float | None = 0.2,
+    order_prior: float = 0.1,
+    decoding: Decoding = "grow-diag",
+    threshold: float | None = None,
 ) -> list[SentenceAlignment]:
     """Link the words of parallel sentences, row by row; see :class:`WordAligner` for how.
 
@@ -149,10 +197,10 @@ def align(
         Parallel sentences: raw text, or lists of words.
     model
         As for :class:`WordAligner`, loaded for instance with :func:`otembed.load_model`.
+    config, layer, unit, words, word_pooling, center, epsilon, relaxation, order_prior, decoding, threshold
+        As for :class:`WordAligner`.
     batch_size
-        Sentences encoded at a time.
-    **settings
-        Those of :class:`otembed.words.WordAlignmentConfig`.
+        Number of sentences encoded at a time.
 
     Raises
     ------
@@ -168,10 +216,22 @@ def align(
         found.to_pharaoh()
     """
     if isinstance(source, str) or isinstance(target, str):
-        raise ConfigError("align() takes lists of sentences, found one text", "Write [source], [target].")
+        raise ConfigError("align() takes lists of sentences, got a single text", "Pass [source], [target].")
     if len(source) != len(target):
         raise ConfigError(
             f"{len(source)} source sentences, but {len(target)} target sentences",
-            "Give the translation of each source sentence at the same place.",
+            "Pass the translation of each source sentence at the same index.",
         )
-    return list(WordAligner(model, **settings).align(zip(source, target, strict=True), batch_size=batch_size))
+    config = config or WordAlignmentConfig(
+        layer=layer,
+        unit=unit,
+        words=words,
+        word_pooling=word_pooling,
+        center=center,
+        epsilon=epsilon,
+        relaxation=relaxation,
+        order_prior=order_prior,
+        decoding=decoding,
+        threshold=threshold,
+    )
+    return list(WordAligner(model, config).align(zip(source, target, strict=True), batch_size=batch_size))

@@ -1,11 +1,11 @@
-"""Optimal transport as a late-interaction score, beside MaxSim.
+"""Optimal transport as a late-interaction score, an alternative to MaxSim.
 
 Axes: Q queries, P documents, N query tokens, M document tokens, D dimensions, G documents a group.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -31,16 +31,7 @@ if TYPE_CHECKING:
     Vectors = Array | Sequence[Array]
 
 EMPTY_SCORE = -1e9
-"""Score of a pair with an empty side: below every real one, and finite, as in sentence-transformers' MaxSim."""
-
-
-class Transport(TypedDict, total=False):
-    """Settings of the transport problems, see :func:`otembed.transport.solve`."""
-
-    relaxation: Relaxation
-    share: float | None
-    tol: float
-    max_iter: int
+"""Score of a pair with an empty side: finite and below every other score, as in sentence-transformers' MaxSim."""
 
 
 def ot_similarity(
@@ -51,34 +42,36 @@ def ot_similarity(
     *,
     metric: Metric = "cosine",
     epsilon: float = 0.05,
+    relaxation: Relaxation = None,
+    tol: float = 1e-4,
+    max_iter: int = 2000,
     max_cells: int = MAX_CELLS,
-    **settings: Unpack[Transport],
 ) -> Tensor:
-    r"""Score every query against every document by what it costs to carry one's tokens to the other's.
+    r"""Score every query against every document by the transport cost between their tokens.
 
     .. math:: s_{qp} = -\mathrm{OT}_\varepsilon(x_q, y_p)
 
-    with uniform masses on the tokens. MaxSim lets every query token take the best document token, so one good
-    token may serve all; balanced transport makes each token count once, in both directions. Under ``cosine``
-    scores lie between -2 and 0, and exact balanced scores (``epsilon`` 0) are never above mean MaxSim minus 1.
+    with uniform masses on the tokens. MaxSim matches every query token to its best document token, so a single
+    document token may match all of them; in balanced transport each token counts once, in both directions. Under
+    ``cosine``, scores are between -2 and 0, and exact balanced scores (``epsilon`` 0) are at most mean MaxSim minus 1.
 
     Parameters
     ----------
     queries
         (Q, N, D) padded token vectors, a list of (n, D), or one (N, D).
     documents
-        (P, M, D), a list of (m, D), or one (M, D); also (P, G, M, D), groups of documents as the losses of
-        sentence-transformers give them, scored in the order of ``colbert_scores``.
+        (P, M, D), a list of (m, D), or one (M, D); also (P, G, M, D), groups of documents as passed by
+        sentence-transformers losses, scored in the order of ``colbert_scores``.
     queries_mask, documents_mask
-        (Q, N) and (P, M) or (P, G, M), non-zero at tokens. Without, vectors of zeros are padding.
+        (Q, N) and (P, M) or (P, G, M), non-zero at tokens. Without a mask, zero vectors are padding.
     metric
         Name of the cost, see :func:`otembed.transport.pairwise_cost`.
     epsilon
-        Strength of the entropic term in units of the cost; 0 for exact transport.
+        Strength of the entropic term, in units of the cost; 0 for exact transport.
+    relaxation, tol, max_iter
+        As in :func:`otembed.transport.solve`.
     max_cells
-        Most cost cells held at a time.
-    **settings
-        ``relaxation``, ``share``, ``tol`` and ``max_iter`` of :func:`otembed.transport.solve`.
+        Maximum number of cost cells held at a time.
 
     Returns
     -------
@@ -88,18 +81,18 @@ def ot_similarity(
     Raises
     ------
     ConfigError
-        If vectors and masks do not fit, or a setting is out of range.
+        If vectors and masks do not match, or a setting is out of range.
 
     Notes
     -----
-    Gradients flow to the vectors; see :func:`otembed.transport.all_pairs` for what they cost. It takes the
-    place of ``maxsim``, and of ``similarity_fct`` in a loss:
+    Gradients flow to the vectors; see :func:`otembed.transport.all_pairs` for their cost. The function
+    can replace ``maxsim``, and serve as the ``similarity_fct`` of a loss:
     ``MultiVectorMultipleNegativesRankingLoss(model, scale=20, similarity_fct=ot_similarity)``.
 
     Examples
     --------
-    Both query tokens find their like in either document, so MaxSim cannot tell these apart. In the second
-    the like is there once, and half of the mass has to go elsewhere.
+    Both query tokens have an exact match in either document, so MaxSim cannot distinguish them. In the second
+    document the match occurs once, and half of the mass has to move elsewhere.
 
     >>> query = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
     >>> documents = [torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]])]
@@ -108,7 +101,18 @@ def ot_similarity(
     """
     x, a = _cloud(queries, queries_mask, "queries")
     y, b = _cloud(documents, documents_mask, "documents")
-    found = all_pairs(x, y, a, b, metric=metric, epsilon=epsilon, max_cells=max_cells, **settings)
+    found = all_pairs(
+        x,
+        y,
+        a,
+        b,
+        metric=metric,
+        epsilon=epsilon,
+        relaxation=relaxation,
+        tol=tol,
+        max_iter=max_iter,
+        max_cells=max_cells,
+    )
     return _scores(found.value, found.status)
 
 
@@ -120,9 +124,11 @@ def ot_similarity_pairwise(
     *,
     metric: Metric = "cosine",
     epsilon: float = 0.05,
-    **settings: Unpack[Transport],
+    relaxation: Relaxation = None,
+    tol: float = 1e-4,
+    max_iter: int = 2000,
 ) -> Tensor:
-    """Score each query against the document of the same place: the diagonal of :func:`ot_similarity`, (Q,).
+    """Score each query against the document at the same index: the diagonal of :func:`ot_similarity`, (Q,).
 
     Parameters, errors and gradients are the same; the graph keeps the costs.
 
@@ -135,9 +141,11 @@ def ot_similarity_pairwise(
     x, a = _cloud(queries, queries_mask, "queries")
     y, b = _cloud(documents, documents_mask, "documents")
     if len(x) != len(y):
-        raise ConfigError(f"{len(x)} queries do not pair with {len(y)} documents", "Give as many of each.")
+        raise ConfigError(f"{len(x)} queries but {len(y)} documents", "Pass the same number of each.")
     x, y = (torch.where((masses > 0)[:, :, None], z, 0.0) for z, masses in ((x, a), (y, b)))
-    found = solve(pairwise_cost(x, y, metric=metric), a, b, epsilon=epsilon, **settings)
+    found = solve(
+        pairwise_cost(x, y, metric=metric), a, b, epsilon=epsilon, relaxation=relaxation, tol=tol, max_iter=max_iter
+    )
     return _scores(found.value, found.status)
 
 
@@ -151,8 +159,8 @@ def _cloud(vectors: Vectors, mask: Array | None, name: str) -> tuple[Tensor, Ten
         rows = [torch.as_tensor(row) for row in vectors]
         if not rows or any(row.ndim != 2 or row.shape[1] != rows[0].shape[1] for row in rows):
             raise ConfigError(
-                f"{name}: expected a list of token vectors (n, D), found shapes {[tuple(row.shape) for row in rows]}",
-                "Give one (n, D) a text, all of one dimension.",
+                f"{name}: expected a list of token vectors (n, D), got shapes {[tuple(row.shape) for row in rows]}",
+                "Pass one (n, D) tensor per text, all with the same D.",
             )
         padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
         if mask is None:
@@ -169,7 +177,7 @@ def _cloud(vectors: Vectors, mask: Array | None, name: str) -> tuple[Tensor, Ten
         padded, present = padded.flatten(0, 1), present.flatten(0, 1)
     if padded.ndim != 3 or present.shape != padded.shape[:2]:
         raise ConfigError(
-            f"{name}: vectors and mask do not fit: {tuple(padded.shape)} and {tuple(present.shape)}",
-            "Give (B, N, D) and (B, N).",
+            f"{name}: vectors and mask do not match: shapes {tuple(padded.shape)} and {tuple(present.shape)}",
+            "Pass (B, N, D) and (B, N).",
         )
     return padded, uniform_marginals(present).to(torch.promote_types(padded.dtype, torch.float32))

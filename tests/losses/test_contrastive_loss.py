@@ -196,13 +196,13 @@ def test_knobs_and_statistics(model):
 def test_bad_input_is_refused(model):
     with pytest.raises(ConfigError, match="temperature = 0"):
         OTContrastiveLoss(model, temperature=0)
-    with pytest.raises(ConfigError, match="caches gradients"):
+    with pytest.raises(ConfigError, match="Cached"):
         OTContrastiveLoss(model, CachedMultipleNegativesRankingLoss(model))
-    with pytest.raises(ConfigError, match="expected two columns"):
+    with pytest.raises(ConfigError, match="got 1"):
         OTContrastiveLoss(model)(batch(model, SOURCE))
     inner = MultipleNegativesRankingLoss(model)
     inner.forward = lambda columns, labels=None: sum(
         model(dict(column))["sentence_embedding"].sum() for column in columns
     )
-    with pytest.raises(ModelError, match="left none"):
+    with pytest.raises(ModelError, match="sentence_weight"):
         OTContrastiveLoss(model, inner, sentence_weight=1.0)(batch(model))

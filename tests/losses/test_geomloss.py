@@ -64,7 +64,7 @@ def test_preset_of_the_paper_is_samples_loss_on_the_units_of_the_batch(tiny_mode
     loss = OTAlignmentLoss(model, config=preset)
     value = loss(columns)["alignment"]
     assert loss.pop_statistics()["converged"] == 1
-    reader = UnitReader(model, unit="word", word_pooling="last", layer=-1, marginals="uniform")
+    reader = UnitReader(model, unit="word", word_pooling="last", layer=-1)
     with reader.recording(model) as passes:
         for column in columns:
             model(column)

@@ -132,7 +132,7 @@ def test_without_gradients_there_is_only_the_value(model):
 
 def test_terms_that_are_weighted_apart_are_refused(model):
     terms = GradCacheLoss(model, LOSSES["alignment around mnrl"](model), mini_batch_size=2)(batch(model))
-    with pytest.raises(ConfigError, match="weighted apart"):
+    with pytest.raises(ConfigError, match="GradCacheLoss"):
         (terms["sentence"] + 2 * terms["alignment"]).backward()
 
 
@@ -141,16 +141,16 @@ def test_bad_input_is_refused(model, monkeypatch):
     for size in (0, True, 1.5):
         with pytest.raises(ConfigError, match="mini_batch_size"):
             GradCacheLoss(model, loss, mini_batch_size=size)
-    with pytest.raises(ConfigError, match="by itself"):
+    with pytest.raises(ConfigError, match="Cached"):
         GradCacheLoss(model, CachedMultipleNegativesRankingLoss(model), mini_batch_size=2)
-    with pytest.raises(ConfigError, match="caches gradients"):
+    with pytest.raises(ConfigError, match="GradCacheLoss"):
         OTAlignmentLoss(model, GradCacheLoss(model, loss, mini_batch_size=2))
     flat = [{**column, "cu_seq_lens_q": torch.tensor([0, 2])} for column in batch(model)]
-    with pytest.raises(ModelError, match="padded text"):
+    with pytest.raises(ModelError, match="GradCacheLoss"):
         GradCacheLoss(model, loss, mini_batch_size=2)(flat)
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
-    with pytest.raises(ConfigError, match="one process"):
+    with pytest.raises(ConfigError, match="GradCacheLoss"):
         GradCacheLoss(model, loss, mini_batch_size=2)(batch(model))
 
 

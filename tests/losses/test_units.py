@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
-from otembed.losses.idf import inverse_document_frequencies
 from otembed.losses.units import UnitReader
 
 TEXTS = ["die Katze saß auf der Matte", "кошка спит в доме", "", "猫睡在房子里"]
@@ -18,7 +16,7 @@ def model(tiny_model):
 
 
 def reader_of(model, **knobs):
-    settings = {"unit": "token", "word_pooling": "mean", "layer": -1, "marginals": "uniform"}
+    settings = {"unit": "token", "word_pooling": "mean", "layer": -1}
     return UnitReader(model, **{**settings, **knobs})
 
 
@@ -30,9 +28,8 @@ def read(model, reader, prompt=None):
 
 
 @pytest.mark.parametrize("prompt", [None, "query: "])
-@pytest.mark.parametrize("marginals", ["uniform", "norm", "idf"])
-def test_special_and_prompt_tokens_carry_no_mass(model, marginals, prompt):
-    column, units = read(model, reader_of(model, marginals=marginals, idf_sentences=TEXTS), prompt)
+def test_special_and_prompt_tokens_carry_no_mass(model, prompt):
+    column, units = read(model, reader_of(model), prompt)
     torch.testing.assert_close(units.masses.sum(1), torch.tensor([1.0, 1.0, 0.0, 1.0]))
     for row, text in enumerate(TEXTS):
         pieces = model.tokenizer.convert_ids_to_tokens(column["input_ids"][row])
@@ -63,19 +60,5 @@ def test_reference_gives_the_units_of_another_encoder(model):
 
 def test_vectors_are_float32_under_autocast(model):
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        _, units = read(model, reader_of(model, marginals="norm"))
+        _, units = read(model, reader_of(model))
     assert units.vectors.dtype == units.masses.dtype == torch.float32
-
-
-def test_idf_masses_follow_the_rarest_token(model):
-    sentences = ["the cat", "the dog", "the the"]
-    idf = inverse_document_frequencies(model.tokenizer, sentences)
-    the, cat = (model.tokenizer.convert_tokens_to_ids(model.tokenizer.tokenize(word)) for word in ("the", "cat"))
-    assert float(idf[the].max()) == pytest.approx(1.0)  # in all three: ln(4/4) + 1
-    assert float(idf[cat].max()) == pytest.approx(np.log(4 / 2) + 1)
-    reader = reader_of(model, unit="word", marginals="idf", idf_sentences=sentences)
-    column = dict(model.preprocess(["the cat"]))
-    with reader.recording(model) as passes:
-        model(column)
-    masses = reader.units(column, passes, 0).masses[0]
-    assert masses.tolist() == pytest.approx([1 / (2 + np.log(2)), (1 + np.log(2)) / (2 + np.log(2))])

@@ -272,8 +272,8 @@ def test_home_folder_is_expanded_for_the_whole_run(configure, tmp_path, monkeypa
         {"loss": {"matryoshka_dims": [16, 8], "sentence": "mnrl", "contrastive": None}},
         {"model": {"freeze": ["embeddings", "layers:1"]}, "loss": {"mini_batch_size": 3}},
         {"loss": {"sentence": "mnrl", "contrastive": None}, "held_out": {"size": 0}},
-        {"loss": {"contrastive": {"layer": 2, "marginals": "idf", "max_cells": 500}}},
-        {"loss": {"alignment": {"marginals": "idf", "relaxation": 0.5, "debiased": True, "cost": "sqeuclidean"}}},
+        {"loss": {"contrastive": {"layer": 2, "max_cells": 500}}},
+        {"loss": {"alignment": {"relaxation": 0.5, "debiased": True, "cost": "sqeuclidean"}}},
     ],
     ids=lambda changes: json.dumps(changes)[:50],
 )

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from otembed.transport import solver
+from otembed.transport.solvers import sinkhorn as sinkhorn_solver
 
 
 class Batch(NamedTuple):
@@ -89,7 +89,7 @@ def pot_batch(
 @pytest.fixture(params=["compiled", "tensors"])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways to iterate: the compiled loops of a CPU, and the tensors of every other device."""
-    monkeypatch.setattr(solver, "TENSORS_ONLY", request.param == "tensors")
+    monkeypatch.setattr(sinkhorn_solver, "TENSORS_ONLY", request.param == "tensors")
     return request.param
 
 

@@ -8,15 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from otembed.transport import compiled, sinkhorn, solver
-from otembed.transport.arrays import exponentials
-from otembed.transport.loops import build_kernel
-from otembed.transport.strength import Strength
+from otembed.transport import sinkhorn
+from otembed.transport.frame import run
+from otembed.transport.kernels import compiled
+from otembed.transport.kernels.arrays import exponentials
+from otembed.transport.kernels.loops import build_kernel
+from otembed.transport.settings import Settings
+from otembed.transport.solvers import sinkhorn as sinkhorn_solver
 
 
 def entropic(batch, epsilon=0.05, rho=math.inf, *, symmetric=False, tol=1e-10):
-    strength = Strength(epsilon, rho, rho)
-    return solver.solve_entropic(*batch, strength, tol=tol, max_iter=5000, symmetric=symmetric)
+    settings = Settings(epsilon, rho, rho, tol=tol, max_iter=5000, symmetric=symmetric)
+    return run(sinkhorn_solver.by_sinkhorn, *batch, settings)
 
 
 @pytest.mark.parametrize("epsilon", [1.0, 0.05, 1e-3])
@@ -30,7 +33,7 @@ def test_both_engines_find_the_same(batch_of, monkeypatch, epsilon, rho, symmetr
         batch = batch._replace(cost=(places - places.mT).abs(), b=batch.a)
     found = []
     for tensors_only in (False, True):
-        monkeypatch.setattr(solver, "TENSORS_ONLY", tensors_only)
+        monkeypatch.setattr(sinkhorn_solver, "TENSORS_ONLY", tensors_only)
         found.append(entropic(batch, epsilon, rho, symmetric=symmetric))
     for name in ("plan", "value", "potential_source", "potential_target"):
         torch.testing.assert_close(getattr(found[0], name), getattr(found[1], name), atol=1e-7, rtol=0)

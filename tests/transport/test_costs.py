@@ -86,10 +86,10 @@ def test_autocast_does_not_touch_the_cost(metric):
 
 def test_cost_refusals():
     x, y = clouds()
-    with pytest.raises(ConfigError, match="Did you mean 'cosine'"):
+    with pytest.raises(ConfigError, match="cosine"):
         pairwise_cost(x, y, metric="cosinus")
     for wrong in (y[0], y[:2], y[:, :, :3]):
-        with pytest.raises(ConfigError, match=r"do not fit: \(3, 4, 5\)"):
+        with pytest.raises(ConfigError, match=r"\(3, 4, 5\)"):
             pairwise_cost(x, wrong)
 
 
@@ -153,7 +153,7 @@ def test_scale_refusals_and_no_scale(batch_of):
     scaled, factor = scale_cost(cost, a, b)
     assert torch.equal(scaled, cost)
     assert factor == 1
-    with pytest.raises(ConfigError, match="unknown cost scale 'maximum'"):
+    with pytest.raises(ConfigError, match="maximum"):
         scale_cost(cost, a, b, how="maximum")
     with pytest.raises(ConfigError, match=r"\(4, 9, 7\), \(4, 7\) and \(4, 9\)"):
         scale_cost(cost, b, a, how="max")

@@ -129,13 +129,13 @@ def test_half_precision_and_autocast(batch_of):
 
 def test_refusals(batch_of):
     x, y, a, b = clouds(batch_of, ragged=False)
-    with pytest.raises(ConfigError, match="one relaxation for both sides"):
+    with pytest.raises(ConfigError, match="relaxation"):
         sinkhorn_divergence(x, y, a, b, metric="cosine", epsilon=0.1, relaxation=(0.1, 0.2))
-    with pytest.raises(ConfigError, match=r"x and a do not fit: \(3, 6, 3\) and \(3, 5\)"):
+    with pytest.raises(ConfigError, match=r"x and a .*\(3, 6, 3\) and \(3, 5\)"):
         sinkhorn_divergence(x, y, b, b, metric="cosine", epsilon=0.1)
-    with pytest.raises(ConfigError, match="y and b do not fit"):
+    with pytest.raises(ConfigError, match="y and b"):
         sinkhorn_divergence(x, y, a, a, metric="cosine", epsilon=0.1)
-    with pytest.raises(ConfigError, match="unknown metric"):
+    with pytest.raises(ConfigError, match="metric"):
         sinkhorn_divergence(x, y, a, b, metric="manhattan", epsilon=0.1)
     with pytest.raises(ConfigError, match="epsilon"):
         sinkhorn_divergence(x, y, a, b, metric="cosine", epsilon=0)

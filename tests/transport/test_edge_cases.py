@@ -194,23 +194,26 @@ COST, HALF = torch.zeros(1, 2, 2), torch.tensor([[0.5, 0.5]])
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"epsilon": 0.0}, "epsilon must be a number above 0, found 0.0"),
-        ({"epsilon": -1.0}, "epsilon must be a number above 0, found -1.0"),
-        ({"epsilon": math.nan}, "epsilon must be a number above 0, found nan"),
-        ({"epsilon": math.inf}, "epsilon must be finite, found inf"),
-        ({"epsilon": "small"}, "epsilon must be a number above 0, found 'small'"),
-        ({"relaxation": 0.0}, "relaxation must be a number above 0, found 0.0"),
-        ({"relaxation": (0.1, math.nan)}, "relaxation must be a number above 0, found nan"),
-        ({"relaxation": (0.1, 0.2, 0.3)}, "relaxation must be one number or a pair, found (0.1, 0.2, 0.3)"),
-        ({"tol": 0.0}, "tol must be a number above 0, found 0.0"),
-        ({"max_iter": 0}, "max_iter must be a whole number from 1 upwards, found 0"),
-        ({"max_iter": 2.5}, "max_iter must be a whole number from 1 upwards, found 2.5"),
+        ({"epsilon": 0.0}, "epsilon 0.0"),
+        ({"epsilon": -1.0}, "epsilon -1.0"),
+        ({"epsilon": math.nan}, "epsilon nan"),
+        ({"epsilon": math.inf}, "epsilon inf"),
+        ({"epsilon": "small"}, "epsilon 'small'"),
+        ({"relaxation": 0.0}, "relaxation 0.0"),
+        ({"relaxation": (0.1, math.nan)}, "relaxation nan"),
+        ({"relaxation": (0.1, 0.2, 0.3)}, "relaxation (0.1, 0.2, 0.3)"),
+        ({"tol": 0.0}, "tol 0.0"),
+        ({"max_iter": 0}, "max_iter 0"),
+        ({"max_iter": 2.5}, "max_iter 2.5"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, words):
     with pytest.raises(ConfigError) as caught:
         sinkhorn(COST, HALF, HALF, **{"epsilon": 0.1, **settings})
-    assert words in str(caught.value)
+    name, value = words.split(" ", 1)
+    assert isinstance(caught.value, ValueError)
+    assert caught.value.message.startswith(name)
+    assert caught.value.message.endswith(value)
 
 
 @each_solver
@@ -222,8 +225,8 @@ def test_settings_out_of_range_are_refused(settings, words):
         ((COST, HALF, HALF[0]), ConfigError, "(1, 2, 2), (1, 2) and (2,)"),
         ((COST.long(), HALF, HALF), ConfigError, "torch.int64"),
         ((COST, HALF > 0, HALF), ConfigError, "torch.bool"),
-        ((COST, HALF.to("meta"), HALF), ConfigError, "different devices: cpu, meta and cpu"),
-        ((COST, torch.tensor([[1.5, -0.5]]), HALF), ConfigError, "problem 0 has a negative mass: -0.5"),
+        ((COST, HALF.to("meta"), HALF), ConfigError, "cpu, meta and cpu"),
+        ((COST, torch.tensor([[1.5, -0.5]]), HALF), ConfigError, "-0.5"),
     ],
 )
 def test_problems_that_cannot_be_posed_are_refused(solver, batch, error, words):
@@ -236,6 +239,6 @@ def test_problems_that_cannot_be_posed_are_refused(solver, batch, error, words):
 @pytest.mark.parametrize("solver", solvers()[::2])
 def test_unequal_totals_are_refused_by_balanced_solvers(solver):
     a = torch.tensor([[0.5, 0.5], [0.5, 0.25]])
-    with pytest.raises(NumericsError, match=r"masses of problem 1 differ: 0.75 and 1\nBalanced") as caught:
+    with pytest.raises(NumericsError, match=r"problem 1 .*0\.75 and 1") as caught:
         solver(COST.expand(2, 2, 2), a, HALF.expand(2, 2))
     assert "relaxation" in caught.value.hint

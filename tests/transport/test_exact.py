@@ -63,7 +63,5 @@ def test_padding_is_not_read_and_dtype_is_kept(batch_of):
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5, True])
 def test_threads_out_of_range_are_refused(batch_of, threads):
-    with pytest.raises(
-        ConfigError, match=f"threads must be a whole number from 1 upwards or None, found {threads}"
-    ):
+    with pytest.raises(ConfigError, match=f"threads.*{threads}"):
         exact(*batch_of(), threads=threads)

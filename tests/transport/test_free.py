@@ -75,5 +75,5 @@ def test_degenerate_problems(batch_of, epsilon):
 
 @pytest.mark.parametrize("relaxation", [(0, 0), (0, 0.5), (0.5, 0), (0, None, None)])
 def test_a_free_side_needs_a_constraint(batch_of, relaxation):
-    with pytest.raises(ConfigError, match=r"one side can be free \(0\) if the other is a constraint"):
+    with pytest.raises(ConfigError, match="relaxation"):
         solve(*batch_of(0), epsilon=0.1, relaxation=relaxation)

@@ -49,15 +49,15 @@ def test_pot_as_backend_tells_what_did_not_converge(batch_of):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"epsilon": 0.1, "backend": "pott"}, "unknown backend 'pott'"),
-        ({"epsilon": -1.0}, "epsilon must be a number above 0"),
-        ({"epsilon": math.nan}, "epsilon must be a number above 0"),
-        ({"epsilon": 0.1, "share": 0.5, "relaxation": 1.0}, "exclude each other"),
-        ({"epsilon": 0, "relaxation": 1.0}, "epsilon = 0 knows no relaxation"),
-        ({"epsilon": 0, "plan_gradients": True}, "plan_gradients needs an entropic plan"),
-        ({"epsilon": 0.1, "share": 0.5, "plan_gradients": True}, "plan_gradients needs an entropic plan"),
-        ({"epsilon": 0.1, "relaxation": 1.0, "backend": "pot"}, "backend = pot solves balanced"),
-        ({"epsilon": 0, "backend": "pot"}, "backend = pot solves balanced"),
+        ({"epsilon": 0.1, "backend": "pott"}, "'pott'"),
+        ({"epsilon": -1.0}, "epsilon"),
+        ({"epsilon": math.nan}, "epsilon"),
+        ({"epsilon": 0.1, "share": 0.5, "relaxation": 1.0}, "share and relaxation"),
+        ({"epsilon": 0, "relaxation": 1.0}, "relaxation"),
+        ({"epsilon": 0, "plan_gradients": True}, "plan_gradients"),
+        ({"epsilon": 0.1, "share": 0.5, "plan_gradients": True}, "plan_gradients"),
+        ({"epsilon": 0.1, "relaxation": 1.0, "backend": "pot"}, "backend"),
+        ({"epsilon": 0, "backend": "pot"}, "backend"),
     ],
 )
 def test_contradictions_are_refused(settings, message):
@@ -74,5 +74,5 @@ def test_order_prior_by_hand():
         [[0.5, 0.5, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]],
         [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]],
     ]
-    with pytest.raises(ConfigError, match="do not fit"):
+    with pytest.raises(ConfigError, match="a and b"):
         order_prior(a, b[:1])

@@ -7,9 +7,10 @@ import math
 import pytest
 import torch
 
-from otembed.transport import iteration, sinkhorn
-from otembed.transport.iteration import Iterate
-from otembed.transport.strength import Strength
+from otembed.transport import sinkhorn
+from otembed.transport.kernels import iteration
+from otembed.transport.kernels.iteration import Iterate
+from otembed.transport.settings import Settings
 
 
 def begin(batch):
@@ -22,13 +23,13 @@ def test_both_domains_take_the_same_steps(batch_of, monkeypatch, rho, symmetric)
     batch = batch_of(sizes=(4, 6, 6))
     if symmetric:
         batch = batch._replace(cost=batch.cost + batch.cost.mT, b=batch.a)
-    strength = Strength(0.2, rho, rho)
+    settings = Settings(0.2, rho, rho, symmetric=symmetric)
     states = []
     for limit in (iteration._FAR, -1.0):  # below 0, every problem counts as out of range
         monkeypatch.setattr(iteration, "_FAR", limit)
         monkeypatch.setattr(iteration, "_WILD", limit)
         state = begin(batch)
-        state.advance(strength, 7, symmetric=symmetric)
+        state.advance(settings, 7)
         state.absorb()
         states.append(state)
     scaled, logged = states

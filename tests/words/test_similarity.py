@@ -118,11 +118,11 @@ def test_empty_texts_rank_last_as_under_maxsim():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (([], DOCUMENTS), "queries: expected a list of token vectors"),
-        (([torch.ones(3)], DOCUMENTS), r"found shapes \[\(3,\)\]"),
-        (([torch.ones(3, 8), torch.ones(3, 7)], DOCUMENTS), "expected a list of token vectors"),
-        ((QUERIES, torch.ones(2, 3, 8), None, torch.ones(2, 4)), "documents: vectors and mask do not fit"),
-        ((QUERIES, torch.ones(2, 3, 7)), "source and target vectors do not fit"),
+        (([], DOCUMENTS), "queries"),
+        (([torch.ones(3)], DOCUMENTS), r"\[\(3,\)\]"),
+        (([torch.ones(3, 8), torch.ones(3, 7)], DOCUMENTS), "queries"),
+        ((QUERIES, torch.ones(2, 3, 8), None, torch.ones(2, 4)), "documents"),
+        ((QUERIES, torch.ones(2, 3, 7)), "source and target"),
     ],
 )
 def test_what_does_not_fit_is_refused(arguments, message):
@@ -131,5 +131,5 @@ def test_what_does_not_fit_is_refused(arguments, message):
 
 
 def test_pairs_of_different_numbers_are_refused():
-    with pytest.raises(ConfigError, match="4 queries do not pair with 3 documents"):
+    with pytest.raises(ConfigError, match="4 queries"):
         ot_similarity_pairwise(QUERIES, DOCUMENTS)

@@ -1,8 +1,8 @@
 """Compiled steps on one transport problem: its kernel, updates of its potentials, its error.
 
 Names: n source units and m target units; ``scaled`` (n, m) is the cost divided by epsilon; ``u`` (n,) and ``v`` (m,)
-are f / epsilon and g / epsilon; ``kernel`` (n, m) is exp(u + v - scaled + log a + log b - top); ``du`` and ``dv`` is what
-updates have added since it was built; ``soft_a`` is epsilon / rho_a, 0 where the marginal is a constraint.
+are f / epsilon and g / epsilon; ``kernel`` (n, m) is exp(u + v - scaled + log a + log b - top); ``du`` and ``dv`` are the
+increments since it was built; ``soft_a`` is epsilon / rho_a, 0 where the marginal is a constraint.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from otembed.transport.arrays import compiled, compiled_fast, exponentials, exps, extreme
+from otembed.transport.kernels.arrays import compiled, compiled_fast, exponentials, exps, extreme
 
 if TYPE_CHECKING:
-    from otembed.transport.arrays import Doubles
+    from otembed.transport.kernels.arrays import Doubles
 
 
 @compiled
 def build_kernel(kernel: Doubles, scaled: Doubles, log_a: Doubles, log_b: Doubles, u: Doubles, v: Doubles) -> float:
-    """Fill the kernel in place and return ``top``, the log of what it was divided by."""
+    """Fill the kernel in place and return ``top``, the log of its divisor."""
     n, m = scaled.shape
     for i in range(n):
         for j in range(m):
@@ -44,7 +44,7 @@ def log_updates(
     steps: int,
     symmetric: bool,
 ) -> None:
-    """Update whole potentials in place without leaving the log domain: slower, right for numbers of any size."""
+    """Update the full potentials in place in the log domain: slower, but correct for values of any size."""
     n, m = scaled.shape
     for _ in range(steps):
         for i in range(n):
@@ -156,11 +156,11 @@ def source_error(
         distance += abs(wanted - total * math.exp(du[i] + top))
         all_wanted += wanted
         mass += math.exp(log_a[i])
-    # Where next to nothing is worth moving, a plan of nothing is right.
+    # Where almost no mass is worth moving, an empty plan is correct.
     return distance / max(all_wanted, 1e-16 * mass)
 
 
 @compiled
 def divergence(found: float, wanted: float) -> float:
-    """One term of KL between masses."""
+    """Return one term of the KL divergence between masses."""
     return (found * math.log(found / wanted) if found > 0 else 0.0) - found + wanted

@@ -1,4 +1,4 @@
-"""Compiled steps on plain arrays: real units out of padded rows and back, extremes, exponentials of a whole row."""
+"""Compiled operations on plain arrays: gather and scatter real units, extremes, exponentials of a whole row."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.floating]
     Doubles = NDArray[np.float64]
 
-# Division by zero gives infinity as in arrays. Fast: sums in any order, but NaN and infinity keep their meaning.
+# Division by zero gives infinity, as in NumPy. Fast: sums in any order, but NaN and infinity stay valid.
 compiled = njit(cache=True, nogil=True, error_model="numpy")
 compiled_fast = njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 _LOWEST = -660.0  # log of the smallest kernel entry that is kept, 1 being the largest: denormal numbers are slow
@@ -28,7 +28,7 @@ _ROUNDER = 1.5 * 2.0**52
 
 @compiled
 def real_units(masses: Floats) -> NDArray[np.int64]:
-    """Return the places of the masses above 0."""
+    """Return the indices of the masses above 0."""
     count = 0
     for i in range(len(masses)):
         count += masses[i] > 0
@@ -43,7 +43,7 @@ def real_units(masses: Floats) -> NDArray[np.int64]:
 
 @compiled
 def picked(values: Floats, places: NDArray[np.int64]) -> Doubles:
-    """Return the values at some places in float64."""
+    """Return the values at some indices in float64."""
     chosen = np.empty(len(places))
     for i in range(len(places)):
         chosen[i] = values[places[i]]
@@ -54,7 +54,7 @@ def picked(values: Floats, places: NDArray[np.int64]) -> Doubles:
 def copy_cells(target: Doubles, source: Floats, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> None:
     """Fill ``target`` (n, m) with the cells of some rows and columns."""
     m = len(columns)
-    together = columns[m - 1] == m - 1  # padding at the end, if any: such rows are copied at once
+    together = columns[m - 1] == m - 1  # padding only at the end: copy rows contiguously
     for i in range(len(rows)):
         line = source[rows[i]]
         if together:
@@ -89,7 +89,7 @@ def extreme(matrix: Doubles, sign: float) -> float:
 
 @compiled
 def furthest(values: Doubles) -> float:
-    """Return the largest absolute value of a vector; NaN if there is one, and infinity counts as NaN."""
+    """Return the largest absolute value of a vector; NaN if an entry is NaN or infinite."""
     most = 0.0
     for i in range(len(values)):
         if not math.isfinite(values[i]):
@@ -100,7 +100,7 @@ def furthest(values: Doubles) -> float:
 
 @compiled
 def absorb(whole: Doubles, rest: Doubles, before: Doubles) -> None:
-    """Add ``before`` to a potential in place and set ``rest``, what was not absorbed, to 0."""
+    """Add ``before`` to a potential in place and set ``rest``, the increments not yet absorbed, to 0."""
     for i in range(len(whole)):
         whole[i] += before[i]
     for i in range(len(whole)):
@@ -125,13 +125,13 @@ def exps(values: Doubles) -> Doubles:
     return found
 
 
-# Contractions alone: a sum with _ROUNDER must be taken as it is written.
+# Contractions only: a sum with _ROUNDER must not be reordered.
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def exponentials(row: Doubles, top: float, powers: Doubles) -> None:
     """Replace a row by exp(row - top), 0 below ``_LOWEST``, several entries at a time.
 
-    2^k exp(r) with a whole k and |r| < .35, where the series of exp is exact to the last digits after its 12th power.
-    The compiler has no exp for vectors of its own.
+    2^k exp(r) with integer k and |r| < .35, where the series of exp up to the 12th power is accurate to the last digits.
+    The compiler has no vectorized exp.
     """
     bits = powers.view(np.int64)
     for j in range(len(row)):

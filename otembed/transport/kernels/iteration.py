@@ -1,12 +1,12 @@
-"""The Sinkhorn iteration: batched, in increments of the potentials, each problem until its own stop.
+"""The Sinkhorn iteration on tensors: batched, in increments of the potentials, with one stopping test per problem.
 
 Axes: A problems still active (of B), N source units, M target units. Potentials u = f / epsilon and
 v = g / epsilon are dimensionless here.
 
-The state keeps the exponent E = u + v - C / epsilon itself and not only u and v. Small differences between
-large potentials are then rounded once, when E is built, which amounts to a cost changed in its last digit;
-afterwards marginals can be met to single precision at any epsilon. What the updates have added since then,
-du and dv, is absorbed into E only where it grows, so that an update costs two passes over the kernel.
+The state holds the exponent E = u + v - C / epsilon in addition to u and v. Small differences between large
+potentials are then rounded once, when E is built, which is equivalent to changing the cost in its last digit;
+afterwards the marginals reach single precision at any epsilon. The increments since then, du and dv, are absorbed
+into E only when they grow large, so an update takes two passes over the kernel.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from otembed.transport.strength import Strength
+from otembed.transport.settings import Settings
 
 _FAR = 8.0  # log-scalings beyond this are absorbed into the kernel
 _WILD = 30.0  # and beyond this they leave the range in which the kernel, cut off at e^-87, is faithful
@@ -28,7 +28,7 @@ _GROWTH = 2.0  # over-relaxed errors oscillate a little on their way down
 
 
 def window(iterations: int) -> int:
-    """Return how many updates to make before the next test for convergence; it depends on nothing else.
+    """Return the number of updates before the next convergence test, from the number made so far.
 
     >>> [window(done) for done in (0, 1, 9, 100, 1000)]
     [1, 8, 8, 25, 50]
@@ -38,7 +38,7 @@ def window(iterations: int) -> int:
 
 @dataclass(eq=False)
 class Iterate:
-    """The problems still active, changed in place. Everything has A rows."""
+    """The active problems, updated in place. Every tensor has A rows."""
 
     index: Tensor  # (A,) place in the batch
     exponent_ANM: Tensor
@@ -54,13 +54,13 @@ class Iterate:
     dv_AM: Tensor
     omega_A1: Tensor  # over-relaxation, 0 for a finished problem
     cap_A1: Tensor
-    live_A1: Tensor  # 1, or 0 for a finished problem that still lies in the batch
+    live_A1: Tensor  # 1, or 0 for a finished problem that is still in the batch
     error_A: Tensor
     iterations_A: Tensor
 
     @classmethod
     def start(cls, index: Tensor, cost: Tensor, a: Tensor, b: Tensor, epsilon: float, shift: Tensor) -> Self:
-        """Begin with potentials of zero for the costs less ``shift`` (A,)."""
+        """Start with zero potentials for the costs minus ``shift`` (A,)."""
         ones = cost.new_ones(len(index), 1)
         begun = cls(
             index=index,
@@ -99,7 +99,7 @@ class Iterate:
         )
 
     def absorb(self, rows: Tensor | None = None) -> None:
-        """Take du and dv of some problems (a bool mask (A,), None for all) into the exponent, and renew the kernel."""
+        """Absorb du and dv of some problems (bool mask (A,), None for all) into the exponent, and rebuild the kernel."""
         part = self if rows is None else self.take(rows)
         part.exponent_ANM = part.absorbed()
         part.u_AN += part.du_AN
@@ -112,7 +112,7 @@ class Iterate:
                 getattr(self, name)[rows] = getattr(part, name)
 
     def absorbed(self) -> Tensor:
-        """Return the exponents with du and dv in them, (A, N, M)."""
+        """Return the exponents including du and dv, (A, N, M)."""
         return (self.exponent_ANM + self.du_AN[:, :, None]).add_(self.dv_AM[:, None, :])
 
     def plan(self) -> Tensor:
@@ -121,26 +121,26 @@ class Iterate:
             :, None, :
         ]
 
-    def advance(self, strength: Strength, steps: int, *, symmetric: bool) -> None:
-        """Update both potentials ``steps`` times, in log domain where the scalings would leave the range."""
-        if not strength.balanced:
-            self._translate(strength)
-        omega = 0.5 * self.live_A1 if symmetric else self.omega_A1
-        sums = _Scalings(self, strength)
+    def advance(self, settings: Settings, steps: int) -> None:
+        """Update both potentials ``steps`` times, in the log domain where the scalings would overflow."""
+        if not settings.balanced:
+            self._translate(settings)
+        omega = 0.5 * self.live_A1 if settings.symmetric else self.omega_A1
+        sums = _Scalings(self, settings)
         before = self.du_AN, self.dv_AM
-        self.du_AN, self.dv_AM = _update(sums, self, strength, steps, omega, symmetric=symmetric)
+        self.du_AN, self.dv_AM = _update(sums, self, settings, steps, omega)
         furthest = torch.maximum(self.du_AN.abs().amax(1), self.dv_AM.abs().amax(1))
         if not bool((furthest <= _FAR).all()):  # False for NaN as well
             wild = ~(furthest <= _WILD)
             if bool(wild.any()):
-                self._redo(wild, before, strength, steps, omega, symmetric=symmetric)
+                self._redo(wild, before, settings, steps, omega)
             self.absorb(~(furthest <= _FAR))
-            sums = _Scalings(self, strength)
+            sums = _Scalings(self, settings)
         self.iterations_A += steps * (self.live_A1[:, 0] > 0)
         self._adapt(sums.error(self), steps)
 
     def finish(self, finished: Tensor) -> None:
-        """Let the problems where ``finished`` (A,) is True stand still, exactly as they are."""
+        """Freeze the problems where ``finished`` (A,) is True."""
         self.live_A1 = (~finished).to(self.omega_A1.dtype)[:, None]
         self.omega_A1 = self.omega_A1 * self.live_A1
 
@@ -148,28 +148,27 @@ class Iterate:
         self,
         wild: Tensor,
         before: tuple[Tensor, Tensor],
-        strength: Strength,
+        settings: Settings,
         steps: int,
         omega: Tensor,
-        *,
-        symmetric: bool,
     ) -> None:
-        """Make the last updates of some problems once more, in log domain and without over-relaxation."""
+        """Repeat the last updates of some problems in the log domain, without over-relaxation."""
         part = self.take(wild)
         part.du_AN, part.dv_AM = before[0][wild], before[1][wild]
         part.absorb()
-        plain = omega[wild] if symmetric else part.live_A1
-        moved = _update(_Logarithms(part), part, strength, steps, plain, symmetric=symmetric)
+        plain = omega[wild] if settings.symmetric else part.live_A1
+        moved = _update(_Logarithms(part), part, settings, steps, plain)
         for name in ("exponent_ANM", "u_AN", "v_AM"):
             getattr(self, name)[wild] = getattr(part, name)
         self.du_AN[wild], self.dv_AM[wild] = moved
 
     def _adapt(self, error: Tensor, steps: int) -> None:
-        """Choose each problem's over-relaxation from how its error fell over the last ``steps`` updates.
+        """Set each problem's over-relaxation from the decrease of its error over the last ``steps`` updates.
 
         Young's relation between the rates of the plain and the over-relaxed iteration gives the best omega.
-        Near the solution any omega below 2 converges. Where the error grows all the same, the next updates are
-        plain and the bound of later ones moves halfway to 1, so that trouble ends in the plain iteration.
+        Near the solution, any omega below 2 converges. Where the error grows nevertheless, the next updates are
+        plain and the upper bound of omega moves halfway to 1, so a difficult problem falls back to the plain
+        iteration.
         """
         omega, cap = self.omega_A1[:, 0], self.cap_A1[:, 0]
         rate = (error / self.error_A).clamp(1e-6, 0.9999) ** (1.0 / steps)
@@ -185,15 +184,15 @@ class Iterate:
         logs = self.exponent_ANM + self.log_a_AN[:, :, None]
         logs += self.log_b_AM[:, None, :]
         top = logs.amax((1, 2))
-        # Denormal numbers would slow every product many times over; what is left out stays negligible below _FAR.
+        # Denormal numbers would slow down every product; the omitted entries stay negligible below _FAR.
         return torch.threshold_(logs.sub_(top[:, None, None]).exp_(), _LEAST, 0.0), top
 
-    def _translate(self, strength: Strength) -> None:
+    def _translate(self, settings: Settings) -> None:
         """Move mass between the potentials, f + t and g - t, to the best t, which is known in closed form.
 
-        The updates alone find it slowly where rho is large beside epsilon.
+        The updates alone find it slowly when rho is much larger than epsilon.
         """
-        soft_a, soft_b = strength.softness
+        soft_a, soft_b = settings.softness
         log_mass_a = torch.logsumexp(self.log_a_AN - soft_a * (self.u_AN + self.du_AN), 1, keepdim=True)
         log_mass_b = torch.logsumexp(self.log_b_AM - soft_b * (self.v_AM + self.dv_AM), 1, keepdim=True)
         shift = (log_mass_a - log_mass_b) / (soft_a + soft_b) * self.live_A1
@@ -204,13 +203,13 @@ class Iterate:
 class _Scalings:
     """Log of the sums over exp(exponent), by multiplying the kernel; 0 at padding.
 
-    Not by ``bmm``: it is slower for vectors, would run in TF32 where a trainer allows that, and may round
-    by the size of the batch.
+    ``bmm`` is slower for vectors, would run in TF32 where a trainer allows it, and its rounding may depend on
+    the batch size.
     """
 
-    def __init__(self, state: Iterate, strength: Strength) -> None:
+    def __init__(self, state: Iterate, settings: Settings) -> None:
         self.kernel, self.pad_a, self.pad_b = state.kernel_ANM, state.pad_a_AN, state.pad_b_AM
-        self.soft, _ = strength.softness
+        self.soft, _ = settings.softness
         top = state.top_A[:, None]
         self.log_a = torch.where(self.pad_a > 0, 0.0, state.log_a_AN - top)
         self.log_b = torch.where(self.pad_b > 0, 0.0, state.log_b_AM - top)
@@ -227,8 +226,8 @@ class _Scalings:
     def error(self, state: Iterate) -> Tensor:
         """Return the relative L1 distance of the source marginal from a exp(-f / rho_a).
 
-        That is the mass at which the potentials are optimal: a itself in balanced problems. The target side has
-        just been updated and is exact. In terms of the next update f', the distance is
+        That is the mass at which the potentials are optimal: a itself in balanced problems. The target side was
+        updated last and is exact. In terms of the next update f', the distance is
         sum_i a_i |exp((f_i - f'_i)(1/eps + 1/rho)) - 1|.
         """
         real = 1.0 - self.pad_a
@@ -238,12 +237,12 @@ class _Scalings:
         distance = (
             torch.addcmul(wanted, self.weighted_rows(state.dv_AM), state.du_AN.exp(), value=-1.0).abs().sum(1)
         )
-        # Where next to nothing is worth moving, a plan of nothing is right.
+        # Where almost no mass is worth moving, an empty plan is correct.
         return distance / torch.maximum(wanted.sum(1), torch.finfo(mass.dtype).eps * mass.sum(1))
 
 
 class _Logarithms:
-    """The same sums without leaving the log domain: slower, and right for scalings of any size."""
+    """The same sums in the log domain: slower, but correct for scalings of any size."""
 
     def __init__(self, state: Iterate) -> None:
         self.exponent, self.weight_a, self.weight_b = state.exponent_ANM, state.log_a_AN, state.log_b_AM
@@ -262,14 +261,12 @@ class _Logarithms:
 def _update(
     sums: _Scalings | _Logarithms,
     state: Iterate,
-    strength: Strength,
+    settings: Settings,
     steps: int,
     omega: Tensor,
-    *,
-    symmetric: bool,
 ) -> tuple[Tensor, Tensor]:
     """Return the increments of u and v after ``steps`` updates; the last one of v is not over-relaxed."""
-    soft_a, soft_b = strength.softness
+    soft_a, soft_b = settings.softness
     share_a, share_b = 1.0 / (1.0 + soft_a), 1.0 / (1.0 + soft_b)
     # u' = -(log sum) / (1 + soft) for the whole potential, written for its increment.
     base_a = (sums.log_a - soft_a * state.u_AN) * share_a
@@ -277,7 +274,7 @@ def _update(
     du, dv = state.du_AN, state.dv_AM
     for step in range(1, steps + 1):
         du = torch.lerp(du, torch.sub(base_a, sums.rows(dv), alpha=share_a), omega)
-        if symmetric:
+        if settings.symmetric:
             dv = du
             continue
         wanted = torch.sub(base_b, sums.columns(du), alpha=share_b)

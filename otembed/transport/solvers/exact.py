@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from otembed.errors import ConfigError
-from otembed.transport.envelope import attach_gradients
-from otembed.transport.plan import TransportPlan, TransportStatus
-from otembed.transport.problem import prepare
-from otembed.transport.solver import centered, unsolved
-from otembed.transport.strength import check_positive
+from otembed.transport.frame import Outcome, run
+from otembed.transport.plan import TransportPlan
+from otembed.transport.problem import Problem
+from otembed.transport.settings import Settings, check_settings
 
 _SETTINGS: dict[str, Any] = {"numItermax": 10_000_000, "log": True, "check_marginals": False}
 _OPTIMAL = 1  # POT's result code
@@ -34,14 +31,14 @@ def exact(
     Parameters
     ----------
     cost
-        (B, N, M) floating point costs; cells under zero mass are never read.
+        (B, N, M) floating point costs; cells of zero mass are never read.
     a, b
         (B, N) and (B, M) masses of equal totals, not negative; zero mass marks padding.
     share
-        Carry only this share of the smaller total, above 0 and below 1, so that :math:`P 1 \le a` and
-        :math:`P^\top 1 \le b` (partial transport; the totals may differ). ``None``: all of it.
+        Transport only this share of the smaller total, between 0 and 1, so that :math:`P 1 \le a` and
+        :math:`P^\top 1 \le b` (partial transport; the totals may differ). None transports all mass.
     threads
-        Problems solved at the same time, None for ``torch.get_num_threads()``.
+        Number of problems solved in parallel, None for ``torch.get_num_threads()``.
 
     Returns
     -------
@@ -53,14 +50,14 @@ def exact(
     Raises
     ------
     ConfigError
-        If shapes, devices or dtypes do not fit, a mass is negative or ``threads`` is below 1.
+        If shapes, devices or dtypes do not match, a mass is negative, or a setting is out of range.
     NumericsError
         If the total masses of a problem differ.
 
     Notes
     -----
     Gradients follow the envelope theorem, as in :func:`otembed.transport.sinkhorn`; where several plans are
-    optimal they are those of the plan returned, one of the subgradients. The equivalent in POT is a loop of
+    optimal, they are those of the returned plan, which are a subgradient. The equivalent in POT is a loop of
     ``ot.emd``.
 
     References
@@ -74,40 +71,27 @@ def exact(
     >>> exact(cost, half, half).plan.tolist()
     [[[0.0, 0.5], [0.5, 0.0]]]
     """
-    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-        raise ConfigError(f"threads must be a whole number from 1 upwards or None, found {threads!r}")
-    if share is not None and not 0 < check_positive("share", share) < 1:
-        raise ConfigError(f"share must be above 0 and below 1, found {share!r}", "Leave it out to carry all mass.")
-    with torch.no_grad():
-        problem = prepare(cost, a, b, balanced=share is None)
-        result = unsolved(problem, 0.0)
-        rows = problem.solvable.nonzero()[:, 0].tolist()
-        costs, a_rows, b_rows = (
-            tensor.to("cpu", torch.float64).numpy() for tensor in (problem.cost, problem.a, problem.b)
-        )
-        with warnings.catch_warnings(), ThreadPoolExecutor(threads or torch.get_num_threads()) as pool:
-            warnings.simplefilter("ignore", UserWarning)  # POT's word for what the status says
-            solved = list(pool.map(lambda row: _solve_one(costs[row], a_rows[row], b_rows[row], share), rows))
-        for row, found in zip(rows, solved, strict=True):
-            for name, entry in found.items():
-                field = getattr(result, name)
-                field[row] = torch.as_tensor(np.asarray(entry)).to(field)
-        if share is None:
-            result = centered(result, problem)
-    value = attach_gradients(
-        cost,
-        a,
-        b,
-        value=result.value,
-        plan=result.plan,
-        grad_a=result.potential_source,
-        grad_b=result.potential_target,
+    return run(by_network_simplex, cost, a, b, check_settings(epsilon=0, share=share, threads=threads))
+
+
+def by_network_simplex(problem: Problem, index: Tensor, settings: Settings, result: TransportPlan) -> Outcome:
+    """Solve by POT's network simplex, in float64 on the CPU, ``settings.threads`` problems at a time."""
+    rows = index.tolist()
+    costs, a_rows, b_rows = (
+        tensor.to("cpu", torch.float64).numpy() for tensor in (problem.cost, problem.a, problem.b)
     )
-    return replace(result, value=value)
+    with warnings.catch_warnings(), ThreadPoolExecutor(settings.threads or torch.get_num_threads()) as pool:
+        warnings.simplefilter("ignore", UserWarning)  # POT warns about what the status reports
+        solved = list(pool.map(lambda row: _solve_one(costs[row], a_rows[row], b_rows[row], settings.share), rows))
+    for row, (found, _) in zip(rows, solved, strict=True):
+        for name, entry in found.items():
+            field = getattr(result, name)
+            field[row] = torch.as_tensor(np.asarray(entry)).to(field)
+    return Outcome(torch.tensor([optimal for _, optimal in solved], device=index.device))
 
 
-def _solve_one(cost: Array, a: Array, b: Array, share: float | None) -> dict[str, Any]:
-    """Solve one problem without its padding; return the fields of the result by name."""
+def _solve_one(cost: Array, a: Array, b: Array, share: float | None) -> tuple[dict[str, Any], bool]:
+    """Solve one problem without its padding; return the fields of the result by name, and whether it is optimal."""
     cells = np.ix_(a > 0, b > 0)
     part, f_part, g_part, optimal = (_emd if share is None else _partial_emd)(
         a[a > 0], b[b > 0], np.ascontiguousarray(cost[cells]), share or 1.0
@@ -120,34 +104,34 @@ def _solve_one(cost: Array, a: Array, b: Array, share: float | None) -> dict[str
     else:
         mass = share * min(a.sum(), b.sum())
         error = (rows.clip(0).sum() + columns.clip(0).sum() + abs(plan.sum() - mass)) / mass
-    return {
+    found = {
         "value": float((plan * cost).sum()),
         "plan": plan,
         "potential_source": f,
         "potential_target": g,
         "marginal_error": error,
-        "status": int(TransportStatus.CONVERGED if optimal else TransportStatus.MAX_ITERATIONS),
     }
+    return found, optimal
 
 
 def _emd(a: Array, b: Array, cost: Array, _share: float) -> tuple[Array, Array, Array, bool]:
-    """Plan, potentials, and whether it is optimal."""
+    """Return plan, potentials, and whether the plan is optimal."""
     plan, log = ot.emd(a, b, cost, **_SETTINGS)  # type: ignore[no-untyped-call]
     return plan, log["u"], log["v"], log["result_code"] == _OPTIMAL
 
 
 def _partial_emd(a: Array, b: Array, cost: Array, share: float) -> tuple[Array, Array, Array, bool]:
-    """Carry a share by giving each side a unit that takes for nothing what stays (Chapel et al., NeurIPS 2020).
+    """Add a unit to each side that receives the remaining mass at no cost (Chapel et al., NeurIPS 2020).
 
-    The potentials are the derivatives of the value by the masses, in which the carried mass moves along.
+    The potentials are the derivatives of the value with respect to the masses, including the effect on the carried mass.
     """
     mass = share * min(a.sum(), b.sum())
     wide = np.zeros((len(a) + 1, len(b) + 1))
     wide[:-1, :-1] = cost - cost.min()
-    wide[-1, -1] = 2.0 * wide.max() + 1.0  # what stays on one side cannot stay on the other
+    wide[-1, -1] = 2.0 * wide.max() + 1.0  # mass left out on one side cannot go to the added unit of the other
     both = np.append(a, b.sum() - mass), np.append(b, a.sum() - mass)
     plan, f, g, optimal = _emd(*both, wide, share)
-    # d value / d m = -(f0 + g0) of the two added units, plus the smallest cost, which was taken off.
+    # d value / d m = -(f0 + g0) of the two added units, plus the smallest cost, which was subtracted.
     price = share * (cost.min() - f[-1] - g[-1])
     source, target = f[:-1] + g[-1], g[:-1] + f[-1]
     if a.sum() <= b.sum():

@@ -1,8 +1,8 @@
-"""The Sinkhorn iteration compiled for a CPU: one problem after the other, each until its own stop.
+"""The Sinkhorn iteration compiled for a CPU: one problem at a time, each with its own stopping test.
 
-The same method as in ``iteration``, which serves every other device: there a batch moves together, here each problem
-is cut to its real units and lies in the nearest cache from its first update to its last. All arithmetic is float64.
-Names are those of ``loops``, whose steps it takes.
+The same method as in ``iteration``, which serves every other device: there the whole batch is updated together, here
+each problem is reduced to its real units and stays in the CPU cache from its first update to its last. All arithmetic
+is float64. Names are those of ``loops``, which defines the steps.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from otembed.transport.arrays import (
+from otembed.transport.kernels.arrays import (
     absorb,
     compiled,
     compiled_fast,
@@ -27,50 +27,63 @@ from otembed.transport.arrays import (
     place,
     real_units,
 )
-from otembed.transport.loops import build_kernel, divergence, log_updates, scaling_updates, source_error, translate
-from otembed.transport.strength import Strength
+from otembed.transport.kernels.loops import (
+    build_kernel,
+    divergence,
+    log_updates,
+    scaling_updates,
+    source_error,
+    translate,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+    from torch import Tensor
 
-    from otembed.transport.arrays import Doubles, Floats
+    from otembed.transport.kernels.arrays import Doubles, Floats
     from otembed.transport.plan import TransportPlan
     from otembed.transport.problem import Problem
+    from otembed.transport.settings import Settings
 
 # Log-scalings beyond this are absorbed: their products with the kernel must stay in the range of float64.
 _FAR = 200.0
-# Costs / epsilon that spread further than this get their first update in log domain.
+# If costs / epsilon exceed this, the first update is made in the log domain.
 _STEEP = 500.0
 _MAX_OMEGA = 1.9
 _GROWTH = 2.0  # over-relaxed errors oscillate a little on their way down
 _CELLS_A_TASK = 1 << 15
 
 
-def solve_compiled(
-    problem: Problem, result: TransportPlan, strength: Strength, *, tol: float, max_iter: int, symmetric: bool
-) -> None:
-    """Solve every solvable problem of a batch on the CPU and write it into ``result``, a prepared empty one.
+def solve_compiled(problem: Problem, index: Tensor, settings: Settings, result: TransportPlan) -> None:
+    """Solve the problems of ``index`` on the CPU and write them into ``result``.
 
-    Large batches are shared among ``torch.get_num_threads()`` threads; a problem's answer does not depend on
-    the others or on the threads.
+    Large batches are distributed over ``torch.get_num_threads()`` threads; the solution of a problem depends neither
+    on the other problems nor on the threads.
     """
-    todo = problem.solvable.nonzero()[:, 0].numpy()
+    todo = index.numpy()
     inputs = [tensor.contiguous() for tensor in (problem.cost, problem.a, problem.b)]
     potentials = [result.potential_source, result.potential_target]
     outputs = [result.plan, *potentials, result.value, result.marginal_error, result.iterations]
     arrays = [tensor.numpy() for tensor in (*inputs, *outputs)]
-    settings = (strength.epsilon, strength.rho_a, strength.rho_b, tol, max_iter, symmetric)
-    share = max(1, _CELLS_A_TASK // max(1, math.prod(problem.cost.shape[1:])))
-    parts = [todo[first : first + share] for first in range(0, len(todo), share)]
+    values = (
+        settings.epsilon,
+        settings.rho_a,
+        settings.rho_b,
+        settings.tol,
+        settings.max_iter,
+        settings.symmetric,
+    )
+    count = max(1, _CELLS_A_TASK // max(1, math.prod(problem.cost.shape[1:])))
+    parts = [todo[first : first + count] for first in range(0, len(todo), count)]
     solve_part: Callable[..., None] = _solve_rows
     threads = min(torch.get_num_threads(), len(parts))
     if threads <= 1:
-        solve_part(todo, *arrays, *settings)
+        solve_part(todo, *arrays, *values)
         return
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda part: solve_part(part, *arrays, *settings), parts))
+        list(pool.map(lambda part: solve_part(part, *arrays, *values), parts))
 
 
 @compiled
@@ -97,7 +110,7 @@ def _solve_rows(
         mass_a, mass_b = picked(a[row], rows), picked(b[row], columns)
         scaled = np.empty((len(rows), len(columns)))
         copy_cells(scaled, cost[row], rows, columns)
-        # Adding a constant changes no balanced plan, and small costs keep the digits that differ.
+        # Subtracting a constant changes no balanced plan and preserves the digits in which small costs differ.
         least = extreme(scaled, -1.0) if math.isinf(rho_a) and math.isinf(rho_b) else 0.0
         for i in range(len(rows)):
             for j in range(len(columns)):
@@ -142,7 +155,7 @@ def _run(
     max_iter: int,
     symmetric: bool,
 ) -> tuple[Doubles, Doubles, Doubles, float, Doubles, Doubles, float, int]:
-    """Iterate one problem; return its absorbed potentials, its kernel, what was not absorbed, error and updates."""
+    """Solve one problem; return absorbed potentials, kernel, increments not yet absorbed, error and updates."""
     n, m = scaled.shape
     u, v, du, dv = np.zeros(n), np.zeros(m), np.zeros(n), np.zeros(m)
     old_u, old_v = np.empty(n), np.empty(m)
@@ -167,7 +180,7 @@ def _run(
         reach_u, reach_v = furthest(du), furthest(dv)
         if not (reach_u <= _FAR and reach_v <= _FAR):
             if math.isnan(reach_u) or math.isnan(reach_v):
-                # The kernel has no entries where the plan wants mass: once more, in log domain, without haste.
+                # The kernel has no entries where the plan needs mass: repeat in the log domain, without over-relaxation.
                 absorb(u, du, old_u)
                 absorb(v, dv, old_v)
                 log_updates(scaled, log_a, log_b, soft_a, soft_b, u, v, steps, symmetric)
@@ -178,7 +191,7 @@ def _run(
         error = source_error(kernel, log_a, top, soft_a, u, du, dv)
         if error <= tol or not math.isfinite(error) or done >= max_iter:
             return u, v, kernel, top, du, dv, error, done
-        # Young's relation, and what to do where the error grows: as in iteration.Iterate.
+        # Young's relation, and the fallback where the error grows: as in iteration.Iterate.
         rate = min(max(error / before, 1e-6), 0.9999) ** (1.0 / steps)
         plain = min((rate + omega - 1.0) ** 2 / (rate * omega * omega), 0.9999)
         if error > _GROWTH * before:
@@ -208,7 +221,7 @@ def _write(
     rho_b: float,
     least: float,
 ) -> float:
-    """Write the plan and return its objective, as ``solver.entropic_value`` does."""
+    """Write the plan and return its objective, as ``frame.entropic_value`` does."""
     n, m = kernel.shape
     scale_b, sums = exps(dv), np.zeros(m)
     line = np.empty(m)

@@ -1,0 +1,159 @@
+"""The settings of a transport problem, validated once per call."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from otembed.errors import ConfigError, did_you_mean
+
+Relaxation = float | tuple[float | None, float | None] | None
+Backend = Literal["native", "pot"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Checked settings; build them with :func:`check_settings` or :func:`check_entropic`.
+
+    ``rho_a`` and ``rho_b`` are the relaxations of both sides: infinite where the marginal is a constraint, 0 where
+    the side is free. ``symmetric`` asserts equal sides and symmetric costs, and averages the updates.
+    """
+
+    epsilon: float
+    rho_a: float = math.inf
+    rho_b: float = math.inf
+    share: float | None = None
+    tol: float = 1e-4
+    max_iter: int = 2000
+    plan_gradients: bool = False
+    backend: Backend = "native"
+    threads: int | None = None
+    symmetric: bool = False
+
+    @property
+    def balanced(self) -> bool:
+        """Whether both marginals are constraints, so that the totals have to be equal."""
+        return math.isinf(self.rho_a) and math.isinf(self.rho_b) and self.share is None
+
+    @property
+    def has_free_side(self) -> bool:
+        """Whether one side is free."""
+        return 0 in (self.rho_a, self.rho_b)
+
+    @property
+    def softness(self) -> tuple[float, float]:
+        """Epsilon / rho for both sides, 0 for a constraint."""
+        return self.epsilon / self.rho_a, self.epsilon / self.rho_b
+
+
+def check_settings(
+    *,
+    epsilon: float,
+    relaxation: Relaxation = None,
+    share: float | None = None,
+    tol: float = 1e-4,
+    max_iter: int = 2000,
+    plan_gradients: bool = False,
+    backend: Backend = "native",
+    threads: int | None = None,
+) -> Settings:
+    """Check the settings of :func:`otembed.transport.solve` before there is a problem to solve.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is out of range or two of them are mutually exclusive.
+    """
+    if backend not in get_args(Backend):
+        raise ConfigError(f"unknown backend {backend!r}", did_you_mean(str(backend), get_args(Backend)))
+    if share is not None:
+        if not check_positive("share", share) < 1:
+            raise ConfigError(f"share = {share:g} must be below 1", "Omit share to transport all mass.")
+        if relaxation is not None:
+            raise ConfigError(
+                "share and relaxation are mutually exclusive", "Set one of them: both leave mass untransported."
+            )
+    free = _free_sides(relaxation)
+    relaxed = is_relaxed(relaxation)
+    if epsilon != 0 and free is None:
+        entropic = check_entropic(epsilon=epsilon, relaxation=relaxation, tol=tol, max_iter=max_iter)
+        rho_a, rho_b = entropic.rho_a, entropic.rho_b
+    else:
+        if epsilon != 0:
+            check_positive("epsilon", epsilon)
+        elif relaxed and free is None:
+            raise ConfigError(
+                f"epsilon = 0 with relaxation = {relaxation!r}: relaxation requires epsilon > 0",
+                "Set epsilon above 0, or use share.",
+            )
+        _check_stopping(tol, max_iter)
+        rho_a, rho_b = free or (math.inf, math.inf)
+    if plan_gradients and (not epsilon or share is not None or free):
+        raise ConfigError(
+            "plan_gradients requires epsilon > 0, no share and no relaxation of 0",
+            "Set plan_gradients to False, or change epsilon, share or relaxation.",
+        )
+    if backend == "pot" and (relaxed or share is not None or not epsilon):
+        raise ConfigError("backend = 'pot' solves balanced entropic problems only", "Set backend to 'native'.")
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+        raise ConfigError(f"threads must be a positive integer or None, got {threads!r}")
+    return Settings(float(epsilon), rho_a, rho_b, share, tol, max_iter, plan_gradients, backend, threads)
+
+
+def check_entropic(
+    *, epsilon: float, relaxation: Relaxation = None, tol: float = 1e-4, max_iter: int = 2000
+) -> Settings:
+    """Check the settings of :func:`otembed.transport.sinkhorn`.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is out of range.
+    """
+    epsilon = check_positive("epsilon", epsilon)
+    pair = relaxation if isinstance(relaxation, tuple) else (relaxation, relaxation)
+    if len(pair) != 2:
+        raise ConfigError(f"relaxation must be a number or a pair, got {relaxation!r}")
+    rho_a, rho_b = (math.inf if rho is None else check_positive("relaxation", rho, infinite=True) for rho in pair)
+    _check_stopping(tol, max_iter)
+    return Settings(epsilon, rho_a, rho_b, tol=tol, max_iter=max_iter)
+
+
+def is_relaxed(relaxation: Relaxation) -> bool:
+    """Whether the marginal of at least one side is not a constraint."""
+    pair = relaxation if isinstance(relaxation, tuple) else (relaxation,)
+    return any(rho is not None and not math.isinf(rho) for rho in pair)
+
+
+def check_positive(name: str, value: float, *, infinite: bool = False) -> float:
+    """Return ``value`` as a float.
+
+    Raises
+    ------
+    ConfigError
+        Unless it is a number above zero, and finite unless ``infinite`` is set.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise ConfigError(f"{name} must be a number above 0, got {value!r}")
+    if math.isinf(value) and not infinite:
+        raise ConfigError(f"{name} must be finite, got {value!r}")
+    return float(value)
+
+
+def _free_sides(relaxation: Relaxation) -> tuple[float, float] | None:
+    """Return both relaxations if one of them is 0; the other side has to be a constraint."""
+    if not isinstance(relaxation, tuple) or 0 not in relaxation:
+        return None
+    if len(relaxation) != 2 or is_relaxed(relaxation[1] if relaxation[0] == 0 else relaxation[0]):
+        raise ConfigError(
+            f"relaxation = {relaxation!r}: a side can be free (0) only if the other side is a constraint (None)",
+            "Use (0, None) or (None, 0).",
+        )
+    return (0.0, math.inf) if relaxation[0] == 0 else (math.inf, 0.0)
+
+
+def _check_stopping(tol: float, max_iter: int) -> None:
+    check_positive("tol", tol)
+    if isinstance(max_iter, bool) or not isinstance(max_iter, int) or max_iter < 1:
+        raise ConfigError(f"max_iter must be a positive integer, got {max_iter!r}")
