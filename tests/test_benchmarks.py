@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import otembed
+from otembed.tasks.mining import mining_scores
 from otembed.tasks.word_alignment import evaluate_alignment, read_gold_set
 
 ROOT = Path(__file__).parent.parent
@@ -250,7 +251,7 @@ def test_rescoring_is_measured_as_otembed_mines(run, benchmark_script, tmp_path,
         )
         right_ones = [left[pair.source_id - 1] == right[pair.target_id - 1] for pair in mined]
         gold = len(np.intersect1d(left, right))
-        found.append(otembed.evaluation.mining_scores(mined.pairs.score, right_ones, gold).average_precision)
+        found.append(mining_scores(mined.pairs.score, right_ones, gold).average_precision)
     (cell,) = [
         each
         for each in document["models"]["tiny"]["pairs"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 
 import pytest
@@ -190,10 +189,9 @@ def test_drawing_without_matplotlib_is_refused(monkeypatch, tmp_path):
         run("a", "b", "--plot", tmp_path / "map.png")
 
 
-def test_bad_input_exits_with_2_and_no_traceback(model, tmp_path):
+def test_bad_input_exits_with_2_and_no_traceback(model, tmp_path, ended):
     (tmp_path / "text").write_bytes(b"a ||| b\n\xff ||| b\n")
-    command = [sys.executable, "-m", "otembed.cli", "align", "--pairs", str(tmp_path / "text"), *model]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 2
-    assert "text:2: not UTF-8" in result.stderr
-    assert "Traceback" not in result.stderr
+    code, _, stderr = ended("align", "--pairs", tmp_path / "text", *model)
+    assert code == 2
+    assert "text:2: not UTF-8" in stderr
+    assert "Traceback" not in stderr

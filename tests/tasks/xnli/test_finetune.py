@@ -98,7 +98,7 @@ def test_a_finished_run_is_tested_on_other_pairs_without_training(tiny_model, pl
 KILLED = """
 import json, os, signal, sys
 import otembed
-from otembed.config_xnli import FinetuneConfig
+from otembed.config import FinetuneConfig
 def progress(stage, done, total):
     if done == 15:
         os.kill(os.getpid(), signal.SIGKILL)
