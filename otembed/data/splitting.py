@@ -17,7 +17,7 @@ BATCH_ROWS = 1024
 
 
 def split_held_out(text: ParallelText, size: int, seed: int) -> tuple[ParallelText, ParallelText]:
-    """Split a parallel text into a part to train on and a held-out part that shares no sentence with it.
+    """Split a parallel text into a training part and a held-out part that do not share any sentence.
 
     ``size`` pairs are drawn at random; pairs that share a source or a target sentence with one of them
     are in neither part. Both parts keep the order of the file and map the same Arrow file.

@@ -86,11 +86,11 @@ class LocalExecutor:
 
 
 class _Stopped(BaseException):
-    """Ends a thread whose answer nobody waits for."""
+    """Stops a thread when its result is no longer needed."""
 
 
 class ProcessPool:
-    """Processes of this machine, started anew for each kind of work.
+    """Processes of this machine, started separately for each kind of work.
 
     They import the main module, so a script that uses them needs ``if __name__ == "__main__":``.
 
@@ -99,7 +99,7 @@ class ProcessPool:
     workers
         Number of processes.
     threads
-        Threads of each.
+        Number of threads per process.
     """
 
     remote = True
@@ -130,7 +130,7 @@ class ProcessPool:
                 deaths += 1
                 if deaths == ATTEMPTS:
                     raise died(deaths) from None
-                logger.warning("a worker process died; its task runs again")
+                logger.warning("a worker process died; its task is retried")
                 again += running.values()
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
