@@ -106,9 +106,9 @@ def interval(figures: Numbers, confidence: float) -> tuple[float, float]:
 
 
 def two_sided_p(resampled: Numbers) -> float:
-    """Return twice the smaller share of resampled differences on either side of 0, which counts on both sides.
+    """Return twice the smaller share of resampled differences on either side of 0; 0 counts on both sides.
 
-    One is added to both counts, so that p is never 0: it cannot be smaller than the number of resamples allows.
+    One is added to both counts, so that p is never 0: its minimum depends on the number of resamples.
 
     >>> two_sided_p(np.array([1.0] * 99))
     0.02
@@ -120,7 +120,7 @@ def two_sided_p(resampled: Numbers) -> float:
 def holm(values: Sequence[float]) -> list[float]:
     """Return p-values adjusted for their number by Holm's method.
 
-    Comparing the adjusted values with a level keeps the probability of any false finding below that level.
+    Comparing the adjusted values with a level keeps the probability of any false positive below that level.
 
     References
     ----------

@@ -75,7 +75,7 @@ def train(
     ConfigError, DataError, ModelError
         Before training starts.
     NumericsError
-        If the loss becomes NaN or infinite; the last checkpoint is kept.
+        The loss becomes NaN or infinite; the last checkpoint is kept.
 
     Notes
     -----
@@ -158,7 +158,7 @@ def run_trainer(trainer: SentenceTransformerTrainer, folder: RunFolder, log: Run
     Raises
     ------
     ConfigError
-        If there are fewer batches than processes.
+        There are fewer batches than processes.
     """
     args = trainer.args
     if not len(trainer.get_train_dataloader()):

@@ -74,7 +74,7 @@ def alignment_scores(
     links
         (source, target) word indices of each sentence pair, from 0.
     gold
-        Gold links of as many sentence pairs.
+        Gold links of the same number of sentence pairs.
 
     Raises
     ------
