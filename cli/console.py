@@ -7,6 +7,8 @@ import os
 import warnings
 from typing import TYPE_CHECKING
 
+from otembed.results.format import printable_lines
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -67,4 +69,4 @@ class _ConsoleHandler(logging.Handler):
         text = self.format(record)
         if record.levelno >= logging.WARNING:
             text = f"{record.levelname.lower()}: {text}"
-        self.console.print(text, markup=False)
+        self.console.print(printable_lines(text), markup=False)

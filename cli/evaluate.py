@@ -17,6 +17,6 @@ def _group() -> None:
 
 
 for _task in TASKS:
-    # Every task has its command in the module of its name.
+    # The command of each task is in the module named after it.
     _module = import_module(f".evaluate_{_task}", __package__)
     app.command(_task, help=_module.HELP, no_args_is_help=True)(getattr(_module, f"{_task}_command"))

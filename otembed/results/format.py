@@ -25,6 +25,15 @@ def _visible(char: str) -> str:
     return ascii(char)[1:-1] if hidden else char
 
 
+def printable_lines(text: str) -> str:
+    r"""Return text as :func:`printable`, but keep line feeds and runs of spaces, for messages.
+
+    >>> print(printable_lines("step 1  \x1b[31mloss\rx"))
+    step 1  \x1b[31mloss x
+    """
+    return "".join(char if char in " \n" else " " if char.isspace() else _visible(char) for char in text)
+
+
 def percent(share: float) -> str:
     """Return a share of 1 in percent with one decimal.
 
