@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 LIBRARIES = ("sentence_transformers", "transformers", "datasets", "huggingface_hub", "accelerate", "httpx", "torch")
-EVALUATORS = ("retrieval", "word_alignment", "mining")
+EVALUATORS = ("retrieval.evaluate", "word_alignment.evaluate", "mining.evaluator")
 
 
 def error_console() -> Console:
@@ -41,8 +41,8 @@ def set_up_logging(console: Console) -> None:
     logger.setLevel(logging.INFO if rank == "0" else logging.ERROR)
     logger.handlers = [_ConsoleHandler(console)]
     logger.propagate = False
-    for task in EVALUATORS:  # the training log shows the scores of evaluators
-        logging.getLogger(f"otembed.tasks.{task}").setLevel(logging.WARNING)
+    for module in EVALUATORS:  # the training log shows the scores of evaluators
+        logging.getLogger(f"otembed.tasks.{module}").setLevel(logging.WARNING)
     if os.environ.get("OTEMBED_DEBUG") == "1":
         return
     warnings.simplefilter("ignore")

@@ -19,4 +19,6 @@ def _group() -> None:
 for _task in TASKS:
     # The command of each task is in the module named after it.
     _module = import_module(f".evaluate_{_task}", __package__)
-    app.command(_task, help=_module.HELP, no_args_is_help=True)(getattr(_module, f"{_task}_command"))
+    # A task may bring a command class, such as one that names --set for settings without an option.
+    _kind = getattr(_module, "COMMAND", None)
+    app.command(_task, cls=_kind, help=_module.HELP, no_args_is_help=True)(getattr(_module, f"{_task}_command"))

@@ -12,6 +12,7 @@ from .mining_options import (
     Cache,
     ConfigFile,
     Margin,
+    MiningCommand,
     MiningSettings,
     Model,
     Output,
@@ -23,6 +24,7 @@ from .mining_options import (
 from .options import Device, JsonDocument, refuse_taken
 from .stages import StageProgress
 
+COMMAND = MiningCommand
 HELP = """Mine two collections with known pairs: precision, recall, F1, best F1, average precision.
 
 SOURCE and TARGET are as for otembed mine. GOLD has two tab-separated ids on each line: line numbers from 1, or the ids

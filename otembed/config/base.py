@@ -28,6 +28,7 @@ RENAMED = {
     "log_every": "logging_steps",
     "matryoshka": "matryoshka_dims",
     "max_iterations": "max_iter",
+    "normalise_nfc": "normalize_nfc",
     "patience": "early_stopping_patience",
     "save_every": "save_steps",
     "scale": "temperature",
@@ -42,7 +43,7 @@ CONVERSIONS = {
 }
 _TAG = "<"
 
-REMOVED = frozenset({"marginals", "null_unit", "share"})
+REMOVED = frozenset({"marginals", "match", "null_unit", "share", "top_k"})
 
 
 def union_tag(name: str) -> str:

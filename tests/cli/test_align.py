@@ -154,8 +154,8 @@ def test_characters_without_a_font_are_named(model, tmp_path, monkeypatch):
         (["--layer", "2"], "takes two sentences or one file"),
         (["--pairs", "x", "--map"], "--map draws two sentences"),
         (["--pairs", "x", "--plot", "x.png"], "--plot draws two sentences"),
-        (["a", "b", "--map", "--json"], "--map and --json exclude"),
-        (["a", "b", "--plot", "x.pdf"], r"a picture is \.png or \.svg, not \.pdf"),
+        (["a", "b", "--map", "--json"], "--map and --json"),
+        (["a", "b", "--plot", "x.pdf"], r"x\.pdf"),
         (["a", "b", "--plot", "."], "--plot . is a folder"),
         (["a", "b", "--unit", "words"], r"--unit 'words' is unknown\nDid you mean 'word'"),
         (["a", "b", "--decoding", "grow"], r"--decoding 'grow' is unknown\nDid you mean 'grow-diag'"),
@@ -165,8 +165,8 @@ def test_characters_without_a_font_are_named(model, tmp_path, monkeypatch):
             r"threshold = 0\.2",
         ),
         (["a", "b", "--layer", "middle"], "--layer 'middle'"),
-        (["a", "b", "--set", "epsilon=0"], "epsilon = 0, an exact plan"),
-        (["a", "b", "--set", "epsilom=1"], "no setting is called 'epsilom'"),
+        (["a", "b", "--set", "epsilon=0"], "epsilon = 0 .*relaxation"),
+        (["a", "b", "--set", "epsilom=1"], "'epsilom'.*\n.*'epsilon'"),
         (["--pairs", "nowhere"], "nowhere: no such file"),
         (["--pairs", "english=nowhere"], "'english'"),
         (["a", "b", "--model", "./nowhere"], "no such model folder"),
@@ -179,14 +179,14 @@ def test_what_cannot_be_done_is_refused(arguments, message):
 
 def test_an_empty_side_cannot_be_drawn(model, tmp_path):
     pytest.importorskip("matplotlib", reason="drawing needs otembed[plots]")
-    with pytest.raises(ConfigError, match="nothing to draw, a side has no words"):
+    with pytest.raises(ConfigError, match=r"map\.png.*words"):
         run("", "cat", *model, "--plot", tmp_path / "map.png")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_drawing_without_matplotlib_is_refused(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ConfigError, match=r"needs matplotlib\nInstall it: pip install \"otembed\[plots\]\""):
+    with pytest.raises(ConfigError, match=r"matplotlib\n.*otembed\[plots\]"):
         run("a", "b", "--plot", tmp_path / "map.png")
 
 

@@ -104,7 +104,7 @@ def test_words_are_joined_and_the_typed_part_is_kept_apart():
 
 def test_zsh_and_fish_get_descriptions():
     (fish,) = ask("fish", "otembed train --preset retr")
-    assert fish.startswith("retrieval\tRetrieval across languages")
+    assert fish.startswith("retrieval\tCross-lingual retrieval")
     zsh = ask("zsh", "otembed train --preset retr")
     assert len(zsh) == 1
-    assert '"retrieval":"Retrieval across' in zsh[0]
+    assert '"retrieval":"Cross-lingual' in zsh[0]

@@ -61,7 +61,7 @@ def broken_saving(monkeypatch):
 @pytest.mark.parametrize(
     ("breakage", "name", "message"),
     [
-        (broken_solver, "transport solver against POT", "off by 1.0e-04, more than 1e-07"),
+        (broken_solver, "transport solver against POT", "1.0e-04 exceeds the tolerance 1e-07"),
         (broken_value, "transport solver against POT", "nan"),
         (broken_faiss, "FAISS neighbors against numpy", "1 of 50"),
         (broken_mining, "mining search against numpy", "neighbors"),

@@ -162,9 +162,10 @@ def test_faults_are_named(run, tiny_model, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("otembed.embeddings.shards.os.fsync", full)
-    with pytest.raises(DataError, match="No space left on device"):
-        run(tiny_model, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("otembed.embeddings.shards.os.fsync", full)
+        with pytest.raises(DataError, match="No space left on device"):
+            run(tiny_model, tmp_path)
     monkeypatch.setattr(tiny_model, "encode", lambda texts, **_: np.full((len(texts), 32), np.nan))
     with pytest.raises(NumericsError, match="line 1\n"):
         run(tiny_model, tmp_path)

@@ -183,7 +183,7 @@ def test_a_broken_sentence_makes_the_loss_nan(model):
 
 
 def test_knobs_and_statistics(model):
-    loss = OTContrastiveLoss(model, config=ContrastiveConfig(epsilon=0.2), relaxation=1.0)
+    loss = OTContrastiveLoss(model, config=ContrastiveConfig(epsilon=0.2, relaxation=1.0))
     assert (loss.get_config_dict()["epsilon"], loss.get_config_dict()["relaxation"]) == (0.2, 1.0)
     assert "2110.02887" in loss.citation
     assert "1607.05816" in loss.citation

@@ -17,7 +17,6 @@ SETTINGS = [
     {"epsilon": 0.1},
     {"epsilon": 0.1, "relaxation": 0.3},
     {"epsilon": 0.1, "relaxation": (math.inf, 0.2)},
-    {"epsilon": 0.1, "share": 0.6},
     {"epsilon": 0.0},
 ]
 TIGHT = {"tol": 1e-10, "max_iter": 50_000}

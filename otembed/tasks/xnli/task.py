@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class XnliTask(Task):
-    """Data maps a language to test pairs, in the form of :func:`otembed.evaluate_xnli`; scored by a probe."""
+    """Data maps a language to test pairs, in the form of :func:`otembed.tasks.xnli.evaluate_xnli`; scored by a probe."""
 
     name = "xnli"
     question = "XNLI: does one sentence follow from another?"

@@ -17,7 +17,7 @@ def plot_questions(report: QuestionReport, path: str | Path) -> None:
     Parameters
     ----------
     report
-        Result of :func:`otembed.evaluate_xquad`. With LAReQA's figures, the last map shows the share of each
+        Result of :func:`otembed.tasks.xquad.evaluate_xquad`. With LAReQA's figures, the last map shows the share of each
         language in the best 20 answers of the mixed pool: even columns mean no language bias.
     path
         ``.png`` (150 dots per inch) or ``.svg``. Written atomically.

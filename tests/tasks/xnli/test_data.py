@@ -77,7 +77,7 @@ def test_pairs_without_gold_are_counted_in_training_and_refused_in_tests(write):
     with pytest.raises(DataError, match=r"train\.tsv:2: "):
         read_nli(path, for_test=True)
     surrogate = write(
-        "s.jsonl", '{"premise": "a\\ud800", "hypothesis": "b", "label": "neutral"}\n' + FILES["snli.jsonl"]
+        "s.jsonl", '{"sentence1": "a\\ud800", "sentence2": "b", "gold_label": "neutral"}\n' + FILES["snli.jsonl"]
     )
     assert read_nli(surrogate).counts.dropped == {"unpaired_surrogate": 1}
     with pytest.raises(DataError, match=r"s\.jsonl:1: .*surrogate"):

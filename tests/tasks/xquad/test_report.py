@@ -25,7 +25,8 @@ def retrieval(**changes):
 
 def spans(name="m", shift=0.0, **changes):
     scores = (SpanScores("en", 10, 0.5 + shift, 0.25, 12, 0), SpanScores("ar", 10, 0.25, 0.125, 12, 1))
-    settings = {"normalization": "squad", "batch_size": 4, "learning_rate": 3e-5, "max_length": 48}
+    settings = {"normalization": "squad", "learning_rate": 3e-5, "max_length": 48}
+    settings |= {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2}
     values = {"training_data": "stand-in: x.json", "training_questions": 1234, "training_windows": 2000}
     values |= {"data": {"en": "a", "ar": "b"}, "limit": 10, "steps": 60, "losses": {}}
     values |= {"training_seconds": 1.0, "prediction_seconds": 1.0}

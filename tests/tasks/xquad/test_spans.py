@@ -285,7 +285,7 @@ def test_a_loss_that_is_not_finite_stops_the_training(tiny_model, xquad_files):
 @pytest.mark.parametrize(
     ("knobs", "message"),
     [
-        ({"max_length": 192}, "stride 128 .*124"),
+        ({"max_length": 192}, "stride = 128 .*124"),
         ({"learning_rate": 0}, "learning_rate = 0"),
         ({"epochs": 1}, "num_train_epochs"),
         ({"normalization": "f1"}, "normalization = 'f1'"),
