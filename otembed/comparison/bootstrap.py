@@ -27,7 +27,7 @@ ROUNDING = 1e-12
 def resampled_figures(outcomes: Sequence[Outcomes], *, resamples: int = 10_000, seed: int = 0) -> Numbers:
     r"""Return the figures of all models under the same resamples of the examples.
 
-    A resample draws as many examples as there are, with replacement. With :math:`c_i` the number of times that
+    A resample draws the same number of examples with replacement. With :math:`c_i` the number of times that
     example i is drawn, the figure is :math:`\sum_i c_i v_i / \sum_i c_i w_i`, with the same c for every model.
     Examples with equal values and weights for all models are drawn together, as a multinomial over the distinct
     kinds: the accuracy of two models has four kinds for any number of examples.

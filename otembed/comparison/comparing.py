@@ -202,13 +202,13 @@ def _check(
             f"expected at least 2 models, got {len(models)}", "Pass two or more; the first is the baseline."
         )
     if resamples < LEAST_RESAMPLES:
-        raise ConfigError(f"resamples is {resamples}", f"Give an integer of at least {LEAST_RESAMPLES}.")
+        raise ConfigError(f"resamples is {resamples}", f"Use an integer of at least {LEAST_RESAMPLES}.")
     if not 0.5 <= confidence < 1:
-        raise ConfigError(f"confidence is {confidence}", "Give a number from 0.5 to below 1, such as 0.95.")
+        raise ConfigError(f"confidence is {confidence}", "Use a number from 0.5 to below 1, such as 0.95.")
     if correction not in CORRECTIONS:
         raise ConfigError(f"correction {correction!r} is unknown", did_you_mean(correction, CORRECTIONS))
     if sentences < 0:
-        raise ConfigError(f"sentences is {sentences}", "Give an integer of at least 0.")
+        raise ConfigError(f"sentences is {sentences}", "Use an integer of at least 0.")
 
 
 def _join(source: Source, outcomes: tuple[Outcomes, ...]) -> None:

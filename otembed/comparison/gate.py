@@ -41,7 +41,7 @@ def failures(found: Comparison, least: float, *, metric: str | None = None) -> l
         model has none of the metrics.
     """
     if not math.isfinite(least):
-        raise ConfigError(f"--fail-under {least} is not finite", "Give a number of points.")
+        raise ConfigError(f"--fail-under {least} is not finite", "Use a finite number of points.")
     torn = [each for each in found.not_compared if each.reason == OTHER_EXAMPLES]
     if torn:
         one = torn[0]

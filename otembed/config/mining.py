@@ -26,7 +26,7 @@ RESCORED_THRESHOLDS: dict[bool, dict[str, float]] = {
     True: {"distance": 0.06, "ratio": 1.15, "absolute": 0.44},
     False: {"distance": 0.03, "ratio": 1.045, "absolute": 0.69},
 }
-# With fewer lines the mean of a side is mostly the line itself.
+# With fewer lines, the mean of a side is dominated by each line itself.
 CENTER_FROM = 10
 
 

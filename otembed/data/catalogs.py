@@ -117,7 +117,7 @@ def _is_swapped(spec: PairSpec, language: str) -> bool:
         return True
     raise DataError(
         f"the catalog is in {language!r}, which is neither {spec.source_language} nor {spec.target_language}",
-        "Name the pair by the catalog's language, or fix 'Language:' in its header.",
+        "Use the catalog's language in the pair, or fix 'Language:' in its header.",
         path=spec.paths[0],
     )
 

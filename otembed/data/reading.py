@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 NESTED = "translation"
 USUAL_NAMES = (("source", "target"), ("sentence1", "sentence2"), ("src", "tgt"))
-COLUMN_HINT = "Name the columns that hold the sentences: ?source=COLUMN&target=COLUMN."
+COLUMN_HINT = "Specify the columns of the sentences: ?source=COLUMN&target=COLUMN."
 NAMED = frozenset({"source", "target"})
 
 

@@ -214,7 +214,7 @@ def open_saved(path: Path, split: str | None) -> Dataset:
     if not any((path / name).is_file() for name in SAVED_FILES):
         raise DataError(
             "a folder that is not a saved dataset",
-            "Name a file in it, or a folder written by Dataset.save_to_disk.",
+            "Use a file in the folder, or a folder written by Dataset.save_to_disk.",
             path=path,
         )
     try:
@@ -228,7 +228,7 @@ def open_saved(path: Path, split: str | None) -> Dataset:
             hint = did_you_mean(chosen, known)
             raise DataError(
                 f"no split {chosen!r}",
-                hint if hint.startswith("Did") else f"Name one with ?split=: {', '.join(known)}.",
+                hint if hint.startswith("Did") else f"Choose one with ?split=: {', '.join(known)}.",
                 path=path,
             )
         return data[chosen]

@@ -43,7 +43,7 @@ def temperature_sizes(sizes: Mapping[str, int], temperature: float) -> dict[str,
     {'en-de': 75, 'en-sw': 25}
     """
     if isinstance(temperature, bool) or not isinstance(temperature, int | float) or not temperature >= 1:
-        raise ConfigError(f"temperature is {temperature!r}", "Give a number of at least 1 (1 is proportional).")
+        raise ConfigError(f"temperature is {temperature!r}", "Use a number of at least 1 (1 is proportional).")
     for pair, size in sizes.items():
         if size < 1:
             raise ConfigError(f"{pair} has {size} sentence pairs", "Remove pairs without text.")
@@ -85,5 +85,5 @@ def resample(dataset: Dataset, n: int, seed: int) -> Dataset:
 def draw(total: int, n: int, seed: int) -> NDArray[np.int64]:
     """Return ``n`` different indices below ``total``, drawn uniformly with the seed, in ascending order."""
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ConfigError(f"seed is {seed!r}", "Give a whole number from 0.")
+        raise ConfigError(f"seed is {seed!r}", "Use a whole number from 0.")
     return np.sort(np.random.default_rng(seed).choice(total, size=n, replace=False)).astype(np.int64)

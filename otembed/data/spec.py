@@ -63,11 +63,13 @@ class PairSpec:
             if not LANGUAGE_CODE.fullmatch(code):
                 raise ConfigError(f"{code!r} is not a language code", KEY_HINT)
         if self.source_language == self.target_language:
-            raise ConfigError(f"{self.key!r} pairs a language with itself", "Name two different languages.")
+            raise ConfigError(f"{self.key!r} pairs a language with itself", "Use two different languages.")
         if (self.source_column is None) != (self.target_column is None):
-            raise ConfigError(f"{self.key}: only one column is chosen", "Name both: ?source=COLUMN&target=COLUMN.")
+            raise ConfigError(
+                f"{self.key}: only one column is chosen", "Specify both: ?source=COLUMN&target=COLUMN."
+            )
         if (self.hub is None) == (not self.paths):
-            raise ConfigError(f"{self.key}: no data is given", "Give a file, a folder or a hub dataset.")
+            raise ConfigError(f"{self.key}: no data is given", "Use a file, a folder or a hub dataset.")
 
     @property
     def key(self) -> str:

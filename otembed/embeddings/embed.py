@@ -167,7 +167,9 @@ def embedding_key(
         raise ConfigError(f"precision is {precision!r}", f"Choose one of: {', '.join(DTYPES)}.")
     dimension = model.get_embedding_dimension() or len(model.encode("x", show_progress_bar=False))
     if truncate_dim is not None and not 1 <= truncate_dim <= dimension:
-        raise ConfigError(f"truncate_dim is {truncate_dim}", f"Give 1 to {dimension}, the dimension of the model.")
+        raise ConfigError(
+            f"truncate_dim is {truncate_dim}", f"Use a number from 1 to {dimension}, the dimension of the model."
+        )
     known = fingerprint or model_fingerprint(model)
     return EmbeddingKey(known, prompt, truncate_dim or dimension, precision, lines.digest())
 

@@ -168,9 +168,9 @@ class EmbedWork:
 
 
 class Schedule:
-    """Ranges of rows for tasks: one window first, then as many as take ``seconds`` at the speed measured so far.
+    """Ranges of rows for tasks: first one window, then the number that takes ``seconds`` at the measured speed.
 
-    With several workers the last tasks are smaller, so that all finish at about the same time.
+    With several workers, the last tasks are smaller, so that all finish at about the same time.
 
     Parameters
     ----------

@@ -83,7 +83,7 @@ def encode_by_length(
         batch_tokens = default_tokens(model.device)
     for name, value in (("batch_tokens", batch_tokens), ("batch_size", batch_size)):
         if value is not None and value < 1:
-            raise ConfigError(f"{name} is {value}", "Give an integer >= 1.")
+            raise ConfigError(f"{name} is {value}", "Use an integer >= 1.")
     vectors: NDArray[np.float32] | None = None
     for rows in token_batches(token_counts(model, texts, prompt), batch_tokens, batch_size):
         encoded = model.encode(

@@ -138,7 +138,7 @@ def read_side(
 def check_two_sides(source: str | Path, target: str | Path) -> None:
     """Raise ConfigError if both sides are stdin, which can be read only once."""
     if parse_text_place(source).is_stdin and parse_text_place(target).is_stdin:
-        raise ConfigError("both sides are stdin", "Give a file for one of them.")
+        raise ConfigError("both sides are stdin", "Use a file for one of them.")
 
 
 def _numbered(texts: Iterable[str], name: str) -> Iterator[Text]:
@@ -183,7 +183,7 @@ def _collect(
         spool.flush()
         if not ids:
             raise DataError(
-                f"no usable line: {counts.summary()}", "Give a file with one sentence a line.", path=name
+                f"no usable line: {counts.summary()}", "Use a file with one sentence per line.", path=name
             )
         # The mapping keeps the unnamed file alive.
         content = mmap.mmap(spool.fileno(), 0, access=mmap.ACCESS_READ)
@@ -221,7 +221,7 @@ def _check_labels(labels: Sequence[str], numbers: Ids, name: str) -> None:
         if earlier != number:
             raise DataError(
                 f"id {label!r} is already the id of line {earlier}",
-                "Give every line a different id.",
+                "Use a unique id for every line.",
                 path=name,
                 line=number,
             )

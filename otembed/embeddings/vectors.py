@@ -184,9 +184,9 @@ def open_vectors(path: str | Path, *, dimension: int | None = None, dtype: str |
     path = Path(path).expanduser()
     require_file(path)
     if path.is_dir():
-        raise DataError("a folder, not a file of vectors", "Give the path of a file.", path=path)
+        raise DataError("a folder, not a file of vectors", "Use the path of a file.", path=path)
     if dimension is not None and dimension < 1:
-        raise ConfigError(f"dimension is {dimension}", "Give an integer >= 1.")
+        raise ConfigError(f"dimension is {dimension}", "Use an integer >= 1.")
     with path.open("rb") as file:
         is_npy = file.read(len(NPY_MAGIC)) == NPY_MAGIC
     if is_npy:

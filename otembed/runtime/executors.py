@@ -46,7 +46,7 @@ class LocalExecutor:
 
     def __init__(self, workers: int | None = None) -> None:
         if workers is not None and workers < 1:
-            raise ConfigError(f"workers is {workers}", "Give an integer >= 1.")
+            raise ConfigError(f"workers is {workers}", "Use an integer >= 1.")
         self.workers = workers or available_workers()
 
     def run(self, work: Work, tasks: Iterable[Any], advance: Advance | None = None) -> Iterator[Any]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TaskOptions:
-    """Settings of an evaluation that several tasks share; a task ignores those that do not concern it.
+    """Settings shared by the evaluations of several tasks; a task ignores settings that do not apply.
 
     Parameters
     ----------

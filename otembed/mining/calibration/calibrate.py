@@ -173,7 +173,7 @@ def calibrate(
 
 def _check(scores: Doubles, planted: Planted, min_precision: float | None) -> None:
     if min_precision is not None and not 0 < min_precision <= 1:
-        raise ConfigError(f"min_precision is {min_precision}", "Give a number above 0 and up to 1.")
+        raise ConfigError(f"min_precision is {min_precision}", "Use a number above 0 and up to 1.")
     for name, values in {"scores": scores, **vars(planted)}.items():
         if np.isnan(values).any():
             raise NumericsError(f"{name}: {int(np.isnan(values).sum())} of {len(values)} are NaN")
@@ -198,7 +198,7 @@ def require_pairs(count: int, reasons: str = "") -> None:
     if count < FEWEST_PAIRS:
         raise DataError(
             f"{count} development pairs can be planted{reasons}, but at least {FEWEST_PAIRS} are required",
-            "Give more pairs that are not in the collections; 200 give a good estimate.",
+            "Use more pairs that are not in the collections; 200 give a good estimate.",
         )
 
 

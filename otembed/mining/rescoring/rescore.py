@@ -184,7 +184,7 @@ def rescore(
     state_file: Path | None = None,
     progress: Progress = silent,
 ) -> Rescored:
-    r"""Give every pair in the lists of a search a similarity that counts words as well.
+    r"""Compute a similarity that includes words for every pair in the lists of a search.
 
     .. math:: s(x, y) = (1 - w) \cos(x, y) + w \, (1 - \mathrm{OT}_\varepsilon(x, y))
 

@@ -62,7 +62,7 @@ class Tiling:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if value < 1:
-                raise ConfigError(f"{name} is {value}", "Give an integer >= 1.")
+                raise ConfigError(f"{name} is {value}", "Use an integer >= 1.")
 
     def memory(self, dimension: int) -> int:
         """Return the bytes that one worker needs in addition to its neighbor lists."""
@@ -169,7 +169,7 @@ def exact_neighbors(
 def check_rows(source: UnitRows, target: UnitRows, k: int) -> None:
     """Reject sides that cannot be compared."""
     if k < 1:
-        raise ConfigError(f"k is {k}", "Give an integer >= 1.")
+        raise ConfigError(f"k is {k}", "Use an integer >= 1.")
     if source.vectors.dimension != target.vectors.dimension:
         raise DataError(
             f"{source.vectors.name} has vectors of dimension {source.vectors.dimension}, "

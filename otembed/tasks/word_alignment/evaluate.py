@@ -59,7 +59,7 @@ def evaluate_alignment(
         As in :class:`otembed.words.WordAligner` and :func:`alignment_scores`.
     """
     if not sets:
-        raise DataError("no gold sets to evaluate on", "Give at least one set.")
+        raise DataError("no gold sets to evaluate on", "Pass at least one set.")
     for key, gold_set in sets.items():
         _check_set(gold_set, key)
     config = config or WordAlignmentConfig()

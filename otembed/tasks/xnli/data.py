@@ -166,9 +166,9 @@ def _checked(record: Mapping[str, Any], where: str, line: int) -> tuple[str | No
 
 def _text(value: object, name: str, where: str, line: int) -> str:
     hint = (
-        "Name the configuration of one language: hub:facebook/xnli:sw@test."
+        "Specify the configuration of one language: hub:facebook/xnli:sw@test."
         if isinstance(value, dict)
-        else f"Name the field that holds the sentence: ?{name}=FIELD."
+        else f"Specify the field of the sentence: ?{name}=FIELD."
     )
     return clean_text(as_text(value, name, where, line, hint))
 

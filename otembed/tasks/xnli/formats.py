@@ -89,7 +89,7 @@ def _columns(names: list[str], place: Place, line: int | None) -> dict[str, str]
         if found is None:
             raise DataError(
                 f"no field {' or '.join(map(repr, usual))} among: {', '.join(names)[:200]}",
-                f"Name it: ?{key}=FIELD.",
+                f"Specify it: ?{key}=FIELD.",
                 path=place.where,
                 line=line,
             )
