@@ -7,8 +7,6 @@ import os
 import warnings
 from typing import TYPE_CHECKING
 
-from otembed.results.format import printable_lines
-
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -66,6 +64,8 @@ class _ConsoleHandler(logging.Handler):
         self.console = console
 
     def emit(self, record: logging.LogRecord) -> None:
+        from otembed.results.format import printable_lines
+
         text = self.format(record)
         if record.levelno >= logging.WARNING:
             text = f"{record.levelname.lower()}: {text}"
