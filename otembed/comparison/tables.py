@@ -47,7 +47,7 @@ def comparison_rows(found: Comparison, *, every: bool = False) -> list[list[str]
     """
     many = len(found.models) > 2
     heading = ["suite", "task", "metric", "n", "A", *(["model"] if many else []), "B" if not many else "figure"]
-    rows = [[*heading, "less A" if many else "B - A", f"{100 * found.confidence:g} % interval", "verdict"]]
+    rows = [[*heading, "minus A" if many else "B - A", f"{100 * found.confidence:g} % interval", "verdict"]]
     for each in ordered(found):
         if not (each.primary or every):
             continue
