@@ -55,10 +55,10 @@ class MiningConfig:
         default=None, description="Type of ready vectors in headerless files. null: by suffix, .f32 or .f16."
     )
     source_language: str | None = Field(
-        default=None, description="Leave out source lines in other languages (needs py3langid). null: keep all."
+        default=None, description="Leave out source lines in other languages (requires py3langid). null: keep all."
     )
     target_language: str | None = Field(
-        default=None, description="Leave out target lines in other languages (needs py3langid). null: keep all."
+        default=None, description="Leave out target lines in other languages (requires py3langid). null: keep all."
     )
     min_language_probability: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.01, description="Lines with a lower probability of being in their language are left out."
@@ -85,7 +85,7 @@ class MiningConfig:
     )
     rescore: Rescore = Field(
         default="none",
-        description="ot: also compare candidates word by word, by optimal transport; needs the encoder.",
+        description="ot: also compare candidates word by word, by optimal transport; requires the encoder.",
     )
     rescore_weight: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.5, description="Weight of the word similarity; the cosine has the rest."
