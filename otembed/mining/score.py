@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class ScoreReport(Result):
     """Report of scoring a bitext; ``unusable`` pairs have an empty or too long side, and no score."""
+
+    schema: ClassVar[int] = 2
 
     pairs: int
     unusable: int

@@ -96,6 +96,7 @@ FORMER_NAMES = [
     (TrainConfig, "held_out.every", "held_out.eval_steps"),
     (TrainConfig, "held_out.patience", "held_out.early_stopping_patience"),
     (TrainConfig, "held_out.select_best", "held_out.load_best_model_at_end"),
+    (TrainConfig, "data.checks.normalise_nfc", "data.checks.normalize_nfc"),
     (TrainConfig, "loss.matryoshka", "loss.matryoshka_dims"),
     (TrainConfig, "loss.scale", "loss.temperature"),
     (ProbeConfig, "max_iterations", "max_iter"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from otembed.errors import DataError
 from otembed.results import Outcomes, Result, Table
@@ -89,6 +89,8 @@ class RetrievalReport(Report):
     outcomes
         Contribution of each row, for :func:`otembed.compare`; see :func:`retrieval_outcomes`.
     """
+
+    schema: ClassVar[int] = 2
 
     model: str
     scores: tuple[RetrievalScores, ...]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from otembed.errors import DataError
 from otembed.results import Outcomes, Result, Table
@@ -50,6 +50,8 @@ class XnliReport(Report):
     outcomes
         Correct (1) or wrong (0) for each test pair, one entry per language.
     """
+
+    schema: ClassVar[int] = 2
 
     model: str
     protocol: str

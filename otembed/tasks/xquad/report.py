@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from otembed.errors import DataError
 from otembed.results import Outcomes, Result, Table
@@ -254,6 +254,8 @@ class SpanReport(Report):
     outcomes
         Contribution of each question, by task and metric.
     """
+
+    schema: ClassVar[int] = 2
 
     model: str
     training_data: str
