@@ -20,7 +20,7 @@ $(VENV)/.user: pyproject.toml constraints.txt
 	$(INSTALL) ".[offline]"
 	@touch $@
 
-# The packages of .dev include those of .user.
+# .dev includes the packages of .user.
 $(VENV)/.dev: pyproject.toml constraints.txt
 	$(INSTALL) ".[dev]"
 	@touch $(VENV)/.user $@

@@ -3,7 +3,8 @@
 Trains the same encoder on the same batches with each objective and each seed, and measures, before and after:
 Tatoeba-style accuracy in both directions for trained and untrained languages, plain and centered; the alignment error
 rate on gold links, from a middle and from the last layer; XQuAD questions to English paragraphs; mean cosine and
-effective rank. One JSON file a run in a folder, so that a cut measurement goes on and several processes share it.
+effective rank. The folder has one JSON file per run, so that an interrupted measurement resumes and several processes
+can share the work.
 
     python benchmarks/ablation.py --pairs en-sw=FILE --held-out en-sw=A,B --gold roen=LINKS,TEXT \
         --xquad en=FILE --xquad ar=FILE --runs runs/ablation -o benchmarks/results/ablation.json
@@ -63,9 +64,9 @@ def ranking(model: SentenceTransformer) -> nn.Module:
     )
 
 
-def beside_ranking(**knobs: Any) -> Loss:
+def with_ranking(**settings: Any) -> Loss:
     """Alignment around MNRL."""
-    return lambda model: otembed.OTAlignmentLoss(model, ranking(model), **knobs)
+    return lambda model: otembed.OTAlignmentLoss(model, ranking(model), **settings)
 
 
 OBJECTIVES: dict[str, Loss] = {
@@ -76,10 +77,10 @@ OBJECTIVES: dict[str, Loss] = {
     "ot+anchor, middle, unbalanced": lambda model: otembed.OTAlignmentLoss(
         model, weight=1.0, anchor=ANCHOR, layer=MIDDLE, relaxation=0.2
     ),
-    "mnrl+ot, last": beside_ranking(weight=1.0),
-    "mnrl+ot, last, unbalanced": beside_ranking(weight=1.0, relaxation=0.2),
-    "mnrl+ot, middle": beside_ranking(weight=1.0, layer=MIDDLE),
-    "mnrl+ot, middle, unbalanced": beside_ranking(weight=1.0, layer=MIDDLE, relaxation=0.2),
+    "mnrl+ot, last": with_ranking(weight=1.0),
+    "mnrl+ot, last, unbalanced": with_ranking(weight=1.0, relaxation=0.2),
+    "mnrl+ot, middle": with_ranking(weight=1.0, layer=MIDDLE),
+    "mnrl+ot, middle, unbalanced": with_ranking(weight=1.0, layer=MIDDLE, relaxation=0.2),
     "contrastive ot": otembed.OTContrastiveLoss,
     "contrastive ot + sentence cosine": lambda model: otembed.OTContrastiveLoss(model, sentence_weight=1.0),
     "mnrl + contrastive ot, middle": lambda model: otembed.OTContrastiveLoss(model, ranking(model), layer=MIDDLE),
@@ -92,7 +93,7 @@ def named(values: list[str]) -> dict[str, str]:
 
 
 def sentences(name: str, value: str, limit: int) -> tuple[list[str], list[str]]:
-    """Both sides of a held-out pair, in the order in which the pair names its languages."""
+    """Both sides of a held-out pair, in the order of the languages in its name."""
     text = load_pairs(parse_pair_spec(name, value), PairChecks.off(), limit)
     return list(text.dataset["source"]), list(text.dataset["target"])
 
@@ -105,7 +106,7 @@ def gold_set(value: str, limit: int) -> GoldSet:
 
 
 def question_accuracy(model: SentenceTransformer, files: dict[str, str], limit: int) -> dict[str, float]:
-    """Share of questions, of each language, whose nearest English paragraph is theirs; questions evenly spread."""
+    """Share of questions by language whose nearest English paragraph is correct; questions are evenly spaced."""
     # One prompt for both sides, as earlier figures were measured.
     prompt = model.prompts.get(model.default_prompt_name or "") or ""
     report = evaluate_xquad(
@@ -123,7 +124,7 @@ def measure(model: SentenceTransformer, options: argparse.Namespace) -> dict[str
     }
     gold = {name: gold_set(value, options.gold_limit) for name, value in named(options.gold).items()}
     report = evaluate_retrieval(model, texts, centered=True)
-    # Pinned, so that figures stay comparable when the defaults move.
+    # Fixed, so that figures remain comparable when the defaults change.
     fixed = {"epsilon": 0.05, "relaxation": 0.2, "order_prior": 0.0, "decoding": "mutual"}
     aligned = {
         layer: {
@@ -183,7 +184,7 @@ def train(options: argparse.Namespace, name: str, seed: int) -> tuple[SentenceTr
 
 
 def run(options: argparse.Namespace) -> None:
-    """Measure what is missing in the folder of runs; a run that another process has begun is left to it."""
+    """Measure the runs missing from the folder, except runs that another process has started."""
     options.runs.mkdir(parents=True, exist_ok=True)
     wanted = [("untrained", 0), *((name, seed) for seed in options.seeds for name in options.objectives)]
     for name, seed in wanted:
@@ -199,7 +200,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def claimed(lock: Path) -> bool:
-    """Whether this process is the first to ask for the lock."""
+    """Whether this process is the first to request the lock."""
     try:
         os.close(os.open(lock, os.O_CREAT | os.O_EXCL))
     except FileExistsError:
@@ -213,7 +214,7 @@ def collect(options: argparse.Namespace) -> dict[str, Any]:
     order = ["untrained", *OBJECTIVES]
     return {
         "claim": str(__doc__).splitlines()[0].removeprefix("Claim: "),
-        # File names alone: where they lay on this machine is nobody's business.
+        # File names without the folders of this machine.
         "environment": environment() | {"command": [re.sub(r"[^=,]*/", "", each) for each in sys.argv]},
         "settings": {
             name: getattr(options, name)

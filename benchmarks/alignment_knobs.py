@@ -1,8 +1,8 @@
-"""Claim: which knobs of the transport plan find translations of words, without any training.
+"""Claim: which settings of the transport plan find translations of words, without any training.
 
-Words of gold-aligned sentences are embedded by one encoder; a link is a cell of the plan that is the largest of
-its row and of its column. Printed is the alignment error rate, AER = 1 - (|A∩S| + |A∩P|) / (|A| + |S|), lower is
-better, with the default knobs and with each of them changed on its own.
+Words of gold-aligned sentences are embedded by one encoder; a link is a cell of the plan that is the largest in its row
+and in its column. The output is the alignment error rate, AER = 1 - (|A∩S| + |A∩P|) / (|A| + |S|), lower is better, with
+the default settings and with each setting changed individually.
 
     python benchmarks/alignment_knobs.py --gold roen=SENTENCES,LINKS -o benchmarks/results/alignment_knobs.json
 
@@ -53,7 +53,7 @@ BATCH = 16
 
 
 def read_gold(sentences: str, links: str, limit: int) -> list[tuple[list[str], list[str], Links, Links]]:
-    """Source words, target words, sure links and possible links (which hold the sure ones), counted from 0."""
+    """Source words, target words, sure links and possible links (including the sure ones), counted from 0."""
     rows = []
     lines = zip(
         Path(sentences).read_text("utf-8").splitlines(), Path(links).read_text("utf-8").splitlines(), strict=True
@@ -81,16 +81,16 @@ def embed(model: Any, sentences: list[list[str]], layers: set[int], pooling: Poo
     return {layer: pool_units(hidden[layer], ids, pooling) for layer in layers}
 
 
-def error_rate(embedded: list[Any], gold: list[Any], knobs: dict[str, Any]) -> float:
-    """AER over a corpus under ``knobs``."""
+def error_rate(embedded: list[Any], gold: list[Any], settings: dict[str, Any]) -> float:
+    """AER over a corpus under ``settings``."""
     hits_sure = hits_possible = made = sure_total = 0
     means = [torch.cat([side[0][side[1]] for side in column]).mean(0) for column in zip(*embedded, strict=True)]
     for start, ((x, mask_x), (y, mask_y)) in zip(range(0, len(gold), BATCH), embedded, strict=True):
-        if knobs["center"]:
+        if settings["center"]:
             x, y = x - means[0], y - means[1]
         a, b = (uniform_marginals(mask) for mask in (mask_x, mask_y))
-        cost, _ = scale_cost(pairwise_cost(x, y, metric=knobs["cost"]), a, b, how=knobs["cost_scale"])
-        plans = sinkhorn(cost, a, b, epsilon=knobs["epsilon"], relaxation=knobs["relaxation"]).plan.numpy()
+        cost, _ = scale_cost(pairwise_cost(x, y, metric=settings["cost"]), a, b, how=settings["cost_scale"])
+        plans = sinkhorn(cost, a, b, epsilon=settings["epsilon"], relaxation=settings["relaxation"]).plan.numpy()
         for plan, (source, target, sure, possible) in zip(plans, gold[start : start + BATCH], strict=True):
             plan = plan[: len(source), : len(target)]
             best = (plan == plan.max(0)) & (plan == plan.max(1, keepdims=True)) & (plan > 0)
@@ -124,12 +124,12 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
                 for batch in batches
             ]
             for each in chosen:
-                knobs = DEFAULTS | each["change"]
-                states = [(source[knobs["layer"]], target[knobs["layer"]]) for source, target in embedded]
-                each["aer"][name] = round(error_rate(states, gold, knobs), 4)
+                settings = DEFAULTS | each["change"]
+                states = [(source[settings["layer"]], target[settings["layer"]]) for source, target in embedded]
+                each["aer"][name] = round(error_rate(states, gold, settings), 4)
     return {
         "claim": str(__doc__).splitlines()[0].removeprefix("Claim: "),
-        # File names alone: where they lay on this machine is nobody's business.
+        # File names without the folders of this machine.
         "environment": environment() | {"command": [re.sub(r"[^=,]*/", "", each) for each in sys.argv]},
         "settings": {"model": options.model, "limit": options.limit, "defaults": DEFAULTS},
         "figures": figures,

@@ -1,4 +1,4 @@
-"""Objectives to be beaten, kept out of the library: distances to linked words, and distillation of sentences.
+"""Baseline objectives that are not part of the library: distances to linked words, and distillation of sentences.
 
 Axes: B sentence pairs, N source units, M target units, D dimension.
 """
@@ -19,7 +19,7 @@ from otembed.words import WordSegmenter, pool_units
 
 
 def mutual_links(similarity_BNM: Tensor, mask_BN: Tensor, mask_BM: Tensor) -> Tensor:
-    """Cells (B, N, M) bool that are the largest of their row and of their column.
+    """Cells (B, N, M) bool that are the largest in their row and in their column.
 
     >>> similarity = torch.tensor([[[0.9, 0.8], [0.7, 0.1]]])
     >>> mutual_links(similarity, torch.ones(1, 2).bool(), torch.ones(1, 2).bool()).int().tolist()
@@ -31,16 +31,16 @@ def mutual_links(similarity_BNM: Tensor, mask_BN: Tensor, mask_BM: Tensor) -> Te
 
 
 class LinkedWordsLoss(nn.Module):
-    r"""Squared distance of linked words, with the target side held to the starting model.
+    r"""Squared distance of linked words, with the target side anchored to the starting model.
 
     .. math:: \operatorname{mean}_{(i, j) \in A} |x_i - y_j|^2 + \operatorname{mean}_j |y_j - y^0_j|^2
 
-    The links A are the mutual argmax of the centered cosine under the model as it is, without gradient.
+    The links A are the mutual argmax of the centered cosine under the current model, without gradient.
 
     References
     ----------
-    The rule of Cao, Kitaev and Klein, Multilingual alignment of contextual word representations, ICLR 2020, who
-    take sums over links of a statistical aligner.
+    The objective of Cao, Kitaev and Klein, Multilingual alignment of contextual word representations, ICLR 2020, who
+    sum over the links of a statistical aligner.
     """
 
     def __init__(self, model: SentenceTransformer, layer: int = -1) -> None:
@@ -73,7 +73,7 @@ class LinkedWordsLoss(nn.Module):
 
 
 class DistillationLoss(nn.Module):
-    """Draw both sides to where the starting model puts the target side (Reimers and Gurevych, EMNLP 2020)."""
+    """Pull both sides toward the starting model's vectors of the target side (Reimers and Gurevych, EMNLP 2020)."""
 
     def __init__(self, model: SentenceTransformer) -> None:
         super().__init__()
@@ -87,6 +87,6 @@ class DistillationLoss(nn.Module):
         with torch.no_grad():
             teacher = self._teacher[0].to(columns[1]["input_ids"].device)
             wanted = teacher(dict(columns[1]))["sentence_embedding"]
-        # The mean over 384 components of unit vectors is tiny beside AdamW's epsilon and the log's digits.
+        # The mean over 384 components of unit vectors is too small for AdamW's epsilon and the digits of the log.
         error: Tensor = self._loss(columns, wanted) * wanted.shape[1]
         return error

@@ -1,9 +1,9 @@
-"""Claim: planted pairs choose a threshold near the best one, and say how good the pairs are.
+"""Claim: planted pairs choose a threshold near the best one, and estimate the quality of the pairs.
 
-Collections whose translations are known: drawn vectors, and Tatoeba by one encoder with some lines orphaned. In each the
-threshold is chosen by development pairs that the collection does not hold, several times by different ones. "Lost" is
-the best F1 of any threshold, which needs gold, less the F1 of the threshold chosen, which does not. Rivals: the default
-threshold, and Otsu's (1979), which parts the scores into two classes.
+Collections with known translations: random vectors, and Tatoeba under one encoder with some lines orphaned. In each, the
+threshold is chosen several times from different development pairs that are not in the collection. "Lost" is the best F1
+of any threshold, which requires gold, minus the F1 of the chosen threshold, which does not. Alternatives: the default
+threshold, and Otsu's method (1979), which splits the scores into two classes.
 
     python benchmarks/calibration.py --tatoeba FOLDER -o benchmarks/results/calibration.json
     python benchmarks/calibration.py --table benchmarks/results/calibration.json
@@ -40,7 +40,7 @@ from otembed.runtime.executors import LocalExecutor
 from otembed.training.environment import environment
 
 Floats = NDArray[np.float32]
-# Sources, targets and development pairs; the first rows of both sides are translations, so many of them.
+# Sources, targets and development pairs; the first rows of both sides are translations.
 Collection = tuple[Floats, Floats, int, tuple[Floats, Floats]]
 CONFIG = MiningConfig(workers=1)
 # name: (translations, sources, targets, noise)
@@ -50,7 +50,7 @@ SYNTHETIC = {
     "nearly all translated": (3800, 4000, 4000, 0.9),
     "little noise": (2000, 4000, 4000, 0.7),
     "much noise": (2000, 4000, 4000, 1.2),
-    "six targets a source": (500, 1000, 6000, 0.9),
+    "six targets per source": (500, 1000, 6000, 0.9),
     "small": (200, 400, 400, 0.9),
     "large": (5000, 10_000, 10_000, 0.9),
 }
@@ -69,7 +69,7 @@ TATOEBA = {
 
 
 def synthetic(translations: int, sources: int, targets: int, noise: float, pool: int, seed: int = 0) -> Collection:
-    """Draw topics, sentences about them, a common direction, and noise that differs by sentence."""
+    """Sample topics, sentences about them, a common direction, and noise that differs by sentence."""
     draw = np.random.default_rng(seed)
     dimension = 384
     spectrum = np.arange(1, dimension + 1) ** -0.35
@@ -106,11 +106,11 @@ def tatoeba(folder: Path, language: str, model: Any, cache: Path) -> tuple[Float
 
 
 def parted(x: Floats, y: Floats, translations: int, orphans: int, pool: int, seed: int) -> Collection:
-    """Part known pairs into translations, orphans of each side, and development pairs."""
+    """Split known pairs into translations, orphans of each side, and development pairs."""
     order = np.random.default_rng(seed).permutation(len(x))
     ends = np.cumsum([translations, orphans, orphans, pool])
     if ends[-1] > len(x):
-        raise SystemExit(f"{len(x)} pairs, {ends[-1]} needed")
+        raise SystemExit(f"{len(x)} pairs, {ends[-1]} required")
     shared, left, right, known = np.split(order[: ends[-1]], ends[:-1])
     return (
         x[np.concatenate([shared, left])],
@@ -121,7 +121,7 @@ def parted(x: Floats, y: Floats, translations: int, orphans: int, pool: int, see
 
 
 def mine(collection: Collection) -> tuple[NDArray[np.float64], NDArray[np.bool_], Planted]:
-    """Scores of the mined pairs, which of them are right, and what became of every development pair."""
+    """Scores of the mined pairs, which of them are correct, and the outcome of every development pair."""
     x, y, translations, known = collection
     left, right = (Side(None, array_vectors(each, "rows")).scanned().centered() for each in (x, y))
     found = exact_neighbors(left.rows, right.rows, CONFIG.k, executor=LocalExecutor(1))
@@ -154,12 +154,12 @@ def figures(
 
 
 def subset(planted: Planted, rows: NDArray[np.int64]) -> Planted:
-    """Return some of the planted pairs."""
+    """Return a subset of the planted pairs."""
     return Planted(**{name: values[rows] for name, values in vars(planted).items()})
 
 
 def measure(collection: Collection, size: int, draws: int) -> dict[str, Any]:
-    """Calibrate by several draws of development pairs; figures against the truth."""
+    """Calibrate with several samples of development pairs; compare the figures with the truth."""
     x, y, translations, _ = collection
     scores, right, planted = mine(collection)
     best = max(2 * np.cumsum(right) / (translations + np.arange(1, len(right) + 1)))
@@ -218,7 +218,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     base = next(iter(chosen.values()))
     for factor in (0.7, 0.85, 1.15, 1.4):
         x, y, translations, _ = next(iter(collections.values()))
-        # The same seed: topics, common direction and spectrum are those of the collection.
+        # The same seed gives the topics, common direction and spectrum of the collection.
         known = synthetic(0, 1, 1, base[3] * factor, POOL)[3]
         name = f"noise of the pairs x {factor:g}"
         unlike.append({"setting": name} | measure((x, y, translations, known), PLANTED, draws))
@@ -229,7 +229,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             texts = {each[0]: tatoeba(options.tatoeba, each[0], model, cache) for each in TATOEBA.values()}
         for name, (language, translations, orphans, pool) in TATOEBA.items():
             runs = []
-            # All development pairs are used, so the draws part the text anew.
+            # All development pairs are used, so each draw splits the text differently.
             for seed in range(draws):
                 collection = parted(*texts[language], translations, orphans, pool, seed)
                 runs.append(measure(collection, pool, 1))
@@ -248,10 +248,10 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def mean_of(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Mean of the figures of runs with one draw each; the worst of the losses, the sum of refusals."""
+    """Mean figures of runs with one draw each, the worst of the losses, and the number of rejections."""
     used = [each for each in runs if not each["refused"]]
     if not used:
-        raise SystemExit("every draw was refused")
+        raise SystemExit("every draw was rejected")
 
     def mean(*path: str) -> float:
         values = []
@@ -279,7 +279,7 @@ def mean_of(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def table(document: dict[str, Any]) -> str:
-    """Render the document as Markdown: settings, numbers of pairs, pairs unlike the collection."""
+    """Render the document as Markdown: settings, numbers of pairs, pairs that differ from the collection."""
     lines = [
         "| collection | lines | translated | pairs | best F1 | lost: calibrated (worst) | default | Otsu | off: F1 | "
         "precision | recall |",
@@ -308,7 +308,7 @@ def table(document: dict[str, Any]) -> str:
     )
     lines += [
         "",
-        "| pairs planted | refused | lost | worst | off: F1 | precision | recall | truth within 2 errors: F1 |",
+        "| pairs planted | rejected | lost | worst | off: F1 | precision | recall | truth within 2 errors: F1 |",
         "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for size in dict.fromkeys(each["planted"] for each in document["sizes"]):
@@ -324,7 +324,7 @@ def table(document: dict[str, Any]) -> str:
         )
     lines += [
         "",
-        "| pairs unlike the collection | refused | warned | best F1 | lost | expected less true F1 |",
+        "| pairs that differ from the collection | rejected | warned | best F1 | lost | expected minus true F1 |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for each in document["unlike"]:
@@ -342,7 +342,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tatoeba", type=Path, metavar="FOLDER", help="tatoeba.XXX-eng.XXX and .eng files")
     parser.add_argument("--model", default="offline:multilingual-e5-small")
-    parser.add_argument("--cache", type=Path, help="keep the embeddings here; by default they are thrown away")
+    parser.add_argument("--cache", type=Path, help="folder that keeps the embeddings; by default they are deleted")
     parser.add_argument("--smoke", action="store_true", help="one small collection, seconds")
     parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/results/calibration.json"))
     parser.add_argument("--table", type=Path, help="render this document and stop")
@@ -351,7 +351,7 @@ def main() -> None:
         document = json.loads(options.table.read_text(encoding="utf-8"))
     else:
         if not options.smoke and not options.tatoeba:
-            parser.error("--tatoeba FOLDER is needed")
+            parser.error("--tatoeba FOLDER is required")
         document = run(options)
         write_text(options.output, json.dumps(document, indent=1) + "\n")
     print(table(document))  # noqa: T201

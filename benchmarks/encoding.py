@@ -1,7 +1,7 @@
 """Claim: an XNLI probe takes at most 1.1 times as long as encoding its sentences once with ``model.encode``.
 
-CPU time, one thread, arms interleaved: ``model.encode`` over the different sentences of all files, sorted by length, 32 a
-batch; the whole probe (reading, encoding, fitting, testing) without a cache; and again with every vector in the cache.
+CPU time, one thread, arms interleaved: ``model.encode`` over the distinct sentences of all files, sorted by length, in
+batches of 32; the whole probe (reading, encoding, fitting, testing) without a cache; and with every vector in the cache.
 
     python benchmarks/encoding.py --train snli.tsv --dev xnli.dev.en.tsv --test 'xnli.test.{}.tsv' --languages ar,de,en,sw,zh
 """
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 GOAL = 1.1
-ARMS = ("model.encode, 32 a batch", "XNLI probe", "XNLI probe, cached")
+ARMS = ("model.encode, batches of 32", "XNLI probe", "XNLI probe, cached")
 PLAIN, PROBE, CACHED = ARMS
 
 
 def planted(pairs: int, seed: int) -> NliSet:
-    """Pairs of made-up words, for a run without files."""
+    """Pairs of random words, for a run without files."""
     draw = random.Random(seed)
     words = ["the", "cat", "sat", "on", "mat", "dog", "slept", "in", "house"]
     made = [" ".join(draw.choices(words, k=draw.randint(2, 20))) for _ in range(2 * pairs)]
@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         PROBE: probe,
         CACHED: probe,
     }
-    model.encode(ordered[:: max(len(ordered) // 64, 1)], prompt=prompt)  # the first batches pay for what comes once
+    model.encode(ordered[:: max(len(ordered) // 64, 1)], prompt=prompt)  # the first batches include one-time costs
     seconds: dict[str, list[float]] = {arm: [] for arm in ARMS}
     for _ in range(options.repeats):
         with tempfile.TemporaryDirectory() as cache:
@@ -90,7 +90,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     ratio = round(min(seconds[PROBE]) / min(seconds[PLAIN]), 3)
     return {
         "claim": str(__doc__).splitlines()[0].removeprefix("Claim: "),
-        # File names alone: where they lay on this machine is nobody's business.
+        # File names without the folders of this machine.
         "environment": environment() | {"command": [re.sub(r"[^=,]*/", "", each) for each in sys.argv]},
         "settings": {"model": Path(options.model).name, "pairs": {name: len(one) for name, one in zip(["train", "dev", *languages], sets, strict=True)}, "sentences": len(ordered)},
         "cpu_seconds": least,
@@ -106,7 +106,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 def table(document: dict[str, Any]) -> str:
     """Render the document as a Markdown table."""
     count = document["settings"]["sentences"]
-    lines = [f"| {count:,} different sentences | CPU time, s | ratio | goal |", "| --- | ---: | ---: | ---: |"]
+    lines = [f"| {count:,} distinct sentences | CPU time, s | ratio | goal |", "| --- | ---: | ---: | ---: |"]
     for arm, value in document["cpu_seconds"].items():
         goal = f"{document['goal']:.2f}" if arm == PROBE else ""
         lines.append(f"| {arm} | {value:.1f} | {value / document['cpu_seconds'][PLAIN]:.2f} | {goal} |")
@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("--test", metavar="PLACE", help="with {} for the language")
     parser.add_argument("--languages", default="ar,de,en,sw,zh")
     parser.add_argument("--model", default="offline:multilingual-e5-small")
-    parser.add_argument("--pairs", type=int, help="pairs drawn of each file; all without it")
+    parser.add_argument("--pairs", type=int, help="number of pairs sampled per file; by default all")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--smoke", action="store_true", help="planted text, seconds")
     parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/results/encoding.json"))

@@ -1,10 +1,10 @@
-"""Claim: exact search in both directions for little more than half of two faiss searches, and better pairs.
+"""Claim: exact search in both directions takes little more than half the time of two faiss searches; better pairs.
 
 Search: CPU time of one thread, otembed (from files, centering included) and its peers interleaved in one run, minimum
 over the repeats; a figure is otembed / peer, lower is better. Memory: growth of the peak resident memory over the
-loaded interpreter, each method in a process of its own. Pairs: best F1, average precision and F1 at a threshold fixed
-beforehand, on planted vectors and on Tatoeba with half of the lines of each side orphaned, against the rules of LASER
-and of sentence-transformers' mining example, written anew from their descriptions.
+loaded interpreter, each method in a separate process. Pairs: best F1, average precision and F1 at a predetermined
+threshold, on planted vectors and on Tatoeba with half of the lines of each side orphaned, against the rules of LASER and
+of sentence-transformers' mining example, reimplemented from their descriptions.
 
     python benchmarks/mining.py --tatoeba FOLDER -o benchmarks/results/mining.json
     python benchmarks/mining.py --table benchmarks/results/mining.json
@@ -47,7 +47,7 @@ Gold = set[tuple[int, int]]
 K = 4
 TIME_GOAL, MEMORY_GOAL = 0.60, 100
 SIZES = (20_000, 50_000, 100_000)
-# Beyond this the floor and the check that both find the same would take longer than the comparison itself.
+# Beyond this size, the lower bound and the check for equal results would take longer than the comparison itself.
 AGREEMENT_ROWS = 20_000
 
 
@@ -85,7 +85,7 @@ def planted(rows: int, dimension: int = 384, seed: int = 0) -> tuple[Floats, Flo
 
 
 def two_searches(x: Floats, y: Floats) -> tuple[Any, Any]:
-    """Search exactly in each direction, one after the other, as the usual scripts do."""
+    """Search exactly in each direction, one after the other, as common scripts do."""
     there = faiss.knn(x, y, K, metric=faiss.METRIC_INNER_PRODUCT)
     return there, faiss.knn(y, x, K, metric=faiss.METRIC_INNER_PRODUCT)
 
@@ -97,7 +97,7 @@ def one_pass(files: tuple[Path, Path], *, centered: bool = True) -> tuple[Any, A
 
 
 def product_alone(x: Floats, y: Floats) -> None:
-    """Take the matrix product in tiles and do nothing else: the floor of any exact search."""
+    """Compute only the matrix product in tiles: a lower bound for any exact search."""
     tile = np.empty((1024, 2048), np.float32)
     for i in range(0, len(x), 1024):
         for j in range(0, len(y), 2048):
@@ -106,7 +106,7 @@ def product_alone(x: Floats, y: Floats) -> None:
 
 
 def search_speed(rows: int, repeats: int, folder: Path) -> dict[str, Any]:
-    """CPU seconds of each method at one size, and how far their neighbors agree."""
+    """CPU seconds of each method at one size, and the agreement of their neighbors."""
     x, y, _ = planted(rows)
     files = save(x, y, folder)
     runs: dict[str, Callable[[], Any]] = {
@@ -136,7 +136,7 @@ def search_speed(rows: int, repeats: int, folder: Path) -> dict[str, Any]:
 
 
 def index_recall(rows: int, repeats: int, folder: Path) -> dict[str, Any]:
-    """Recall of each FAISS index, and its CPU time beside the exact search, building and checking included."""
+    """Recall of each FAISS index, and its CPU time relative to exact search, including building and checking."""
     files = save(*planted(rows)[:2], folder)
     source, target = (replace(scan(open_vectors(each))[0], centered=True) for each in files)
     started = time.process_time()
@@ -165,7 +165,7 @@ def resident(field: str) -> int:
 
 
 def print_growth(method: str, folder: Path) -> None:
-    """Print by how much the peak resident memory grows over the loaded interpreter, in 1e6 bytes."""
+    """Print the growth of the peak resident memory over the loaded interpreter, in 1e6 bytes."""
     one_pass((folder / "small-x.npy", folder / "small-y.npy"))
     two_searches(*(np.load(folder / f"small-{side}.npy") for side in "xy"))
     before = resident("VmRSS")
@@ -178,7 +178,7 @@ def print_growth(method: str, folder: Path) -> None:
 
 
 def memory(rows: int, repeats: int, folder: Path) -> dict[str, Any]:
-    """Growth of the peak memory of both methods, each in a process of its own; once, it does not vary."""
+    """Growth of the peak memory of both methods, each in a separate process; measured once, it does not vary."""
     x, y, _ = planted(rows)
     save(x, y, folder)
     save(x[:50], y[:50], folder, "small")
@@ -190,7 +190,7 @@ def memory(rows: int, repeats: int, folder: Path) -> dict[str, Any]:
 
 
 def best_of_both(x: Floats, y: Floats, there: Any, back: Any) -> list[tuple[float, int, int]]:
-    """Ratio margin, the best candidate of each line in each direction, then greedily one to one.
+    """Ratio margin, the best candidate of each line in each direction, then greedy one-to-one selection.
 
     This is LASER's ``max`` retrieval (Artetxe and Schwenk 2019) and the rule of sentence-transformers' example.
     """
@@ -230,7 +230,7 @@ def st_example(x: Floats, y: Floats, *, pca: int | None) -> list[tuple[float, in
         both = np.concatenate([x[:10_000], y[:10_000]]).astype(np.float64)
         mean = both.mean(0)
         directions = np.linalg.svd(both - mean, full_matrices=False)[2][:pca].T
-        # The example projects without taking the mean away, as a dense layer, and scales to unit length again.
+        # The example projects without subtracting the mean, as a dense layer, and normalizes again.
         x, y = (unit(side @ directions) for side in (x, y))
 
     def search(queries: Floats, base: Floats) -> Any:
@@ -252,7 +252,7 @@ def ours(x: Floats, y: Floats, **settings: Any) -> list[tuple[float, int, int]]:
     return [(pair.score, int(pair.source_id) - 1, int(pair.target_id) - 1) for pair in mined]
 
 
-# name: (function, threshold fixed beforehand: otembed's default, LASER's and the example's usual ones)
+# name: (function, predetermined threshold: otembed's default, the usual ones of LASER and of the example)
 MINERS: dict[str, tuple[Callable[[Floats, Floats], list[tuple[float, int, int]]], float]] = {
     "otembed (distance, centered)": (lambda x, y: ours(x, y), 0.06),
     "otembed, ratio": (lambda x, y: ours(x, y, margin="ratio"), 1.15),
@@ -282,7 +282,7 @@ def quality(name: str, x: Floats, y: Floats, gold: Gold) -> list[dict[str, Any]]
 
 
 def tatoeba(folder: Path, model: str, cache: Path | None) -> tuple[Floats, Floats]:
-    """Embed both sides of all pairs, every text once, all languages together against English."""
+    """Embed both sides of all pairs, each distinct text once, all languages together against English."""
     pairs: list[tuple[str, str]] = []
     seen: tuple[set[str], set[str]] = (set(), set())
     for english in sorted(folder.glob("tatoeba.*-eng.eng")):
@@ -346,13 +346,13 @@ def defaults(x: Floats, y: Floats) -> list[dict[str, Any]]:
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Measure everything that the output file does not hold yet, and write it after each part."""
+    """Measure everything that is missing from the output file, and write it after each part."""
     faiss.omp_set_num_threads(1)
     sizes = (1500,) if options.smoke else options.sizes
     settings = {"model": options.model, "k": K, "threads": 1, "dimension": 384, "smoke": options.smoke}
     document: dict[str, Any] = {
         "claim": str(__doc__).splitlines()[0].removeprefix("Claim: "),
-        # Without the command: a document is often made by several.
+        # Without the command: several commands may contribute to a document.
         "environment": {key: value for key, value in environment().items() if key != "command"},
         "settings": settings,
         "goals": {"time": TIME_GOAL, "memory_mb": MEMORY_GOAL},
@@ -365,7 +365,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     if options.output.exists():
         document = json.loads(options.output.read_text(encoding="utf-8"))
         if document["settings"] != settings:
-            raise SystemExit(f"{options.output}: made with other settings; name another file")
+            raise SystemExit(f"{options.output}: written with different settings; choose another file")
 
     def keep(part: str, rows: list[dict[str, Any]]) -> None:
         document[part] += rows
@@ -409,17 +409,17 @@ def table(document: dict[str, Any]) -> str:
         )
     lines += [
         "",
-        "| memory beside the interpreter, MB | otembed | two faiss.knn | goal |",
+        "| memory without the interpreter, MB | otembed | two faiss.knn | goal |",
         "| --- | ---: | ---: | ---: |",
     ]
     lines += [
-        f"| {each['rows']:,} lines a side | {each['otembed']:.0f} | {each['two faiss.knn']:.0f} | "
+        f"| {each['rows']:,} lines per side | {each['otembed']:.0f} | {each['two faiss.knn']:.0f} | "
         f"{document['goals']['memory_mb']} |"
         for each in document["memory"]
     ]
     lines += ["", "| index, recall (CPU time, exact = 1) | hnsw | pq |", "| --- | ---: | ---: |"]
     lines += [
-        f"| {each['rows']:,} lines a side | "
+        f"| {each['rows']:,} lines per side | "
         + " | ".join(f"{each[method]['recall']:.3f} ({each[method]['cost']:.2f})" for method in METHODS)
         + " |"
         for each in document["indexes"]
@@ -443,7 +443,7 @@ def table(document: dict[str, Any]) -> str:
     ]
     cells: dict[str, dict[str, str]] = {}
     for each in document["defaults"]:
-        row = f"{each['lines']:,} lines a side, {'centered' if each['centered'] else 'raw'}"
+        row = f"{each['lines']:,} lines per side, {'centered' if each['centered'] else 'raw'}"
         cells.setdefault(row, {})[each["margin"]] = f"{each['f1']:.3f} / {each['best_f1']:.3f}"
     lines += [
         f"| {row} | {cell['distance']} | {cell['ratio']} | {cell['absolute']} |" for row, cell in cells.items()
@@ -456,7 +456,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tatoeba", type=Path, metavar="FOLDER", help="folder of tatoeba.XXX-eng.{XXX,eng}")
     parser.add_argument("--model", default="offline:multilingual-e5-small")
-    parser.add_argument("--cache", type=Path, help="where embeddings are kept")
+    parser.add_argument("--cache", type=Path, help="folder of cached embeddings")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--smoke", action="store_true", help="1,500 planted lines, seconds")

@@ -1,8 +1,8 @@
 """Claim: which objective improves cross-lingual retrieval, on trained and on untrained languages.
 
 Trains the same encoder on the same pairs for the same number of steps with each objective and each seed,
-and measures Tatoeba-style retrieval before and after. Writes one JSON document, resumes where it was cut,
-and renders the table that ``docs/log.md`` quotes.
+and measures Tatoeba-style retrieval before and after. Writes one JSON document, from which an interrupted run resumes,
+and renders the table in ``docs/log.md``.
 
     python benchmarks/recipes.py --pairs en-sw=FILE --pairs en-ar=FILE \
         --held-out en-sw=A,B --held-out en-ar=A,B --held-out en-de=A,B -o benchmarks/results/recipes.json
@@ -38,7 +38,7 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
         "sentence": "mnrl",
         "alignment": {"weight": 1.0, "layer": 7, "relaxation": 0.2},
     },
-    # One knob each changed from "mnrl+ot, weight 1".
+    # One setting each changed from "mnrl+ot, weight 1".
     "mnrl+ot, weight 1, tokens": {"sentence": "mnrl", "alignment": {"weight": 1.0, "layer": -1, "unit": "token"}},
     "mnrl+ot, weight 1, batch scope": {
         "sentence": "mnrl",
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """Train every objective with every seed; figures of earlier runs in the output file are kept."""
     document: dict[str, Any] = {
         "claim": __doc__.splitlines()[0].removeprefix("Claim: "),
-        # File names alone: where they lay on this machine is nobody's business.
+        # File names without the folders of this machine.
         "environment": environment() | {"command": [re.sub(r"[^=,]*/", "", each) for each in sys.argv]},
         "settings": {
             name: getattr(options, name) for name in ("model", "steps", "batch_size", "learning_rate", "limit")
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     if options.output.exists():
         earlier = json.loads(options.output.read_text(encoding="utf-8"))
         if earlier["settings"] != document["settings"]:
-            raise SystemExit(f"{options.output}: made with other settings; name another file")
+            raise SystemExit(f"{options.output}: written with different settings; choose another file")
         document = earlier
     texts = {
         name: sentences(name, value, options.held_out_limit) for name, value in named(options.held_out).items()
@@ -98,7 +98,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def sentences(name: str, value: str, limit: int) -> tuple[list[str], list[str]]:
-    """Both sides of a held-out pair, in the order in which the pair names its languages."""
+    """Both sides of a held-out pair, in the order of the languages in its name."""
     text = load_pairs(parse_pair_spec(name, value), PairChecks.off(), limit)
     return list(text.dataset["source"]), list(text.dataset["target"])
 
@@ -109,7 +109,7 @@ def named(values: list[str]) -> dict[str, str]:
 
 
 def train_once(options: argparse.Namespace, name: str, seed: int, texts: Any) -> tuple[Any, Any]:
-    """Train one objective with one seed in a folder that is thrown away; its result and its evaluation."""
+    """Train one objective with one seed in a temporary folder; return its result and its evaluation."""
     with tempfile.TemporaryDirectory() as folder:
         settings = {
             "pairs": named(options.pairs),

@@ -1,8 +1,8 @@
 """Claim: candidates compared word by word, by optimal transport, give better pairs than the margin of cosines alone.
 
 Tatoeba, each language against English, half of the lines of each side orphaned, three draws. Candidates are the k = 4
-neighbors of each line in both directions, pairs one to one. Forms that count words: the mean of cosine and word
-similarity with weight w before the margin is taken (w = 1: words alone), and the sum of both margins over their standard
+neighbors of each line in both directions, pairs one to one. Forms that use words: the mean of cosine and word similarity
+with weight w before the margin is computed (w = 1: words alone), and the sum of both margins over their standard
 deviations; words from the last layer, or from 7/12 of the depth, where they align best. Weight and layer are chosen on
 some languages (by the mean of best F1 and average precision over all models), figures are reported on the others.
 
@@ -51,7 +51,7 @@ WEIGHTS = (0.25, 0.5, 0.75, 1.0)
 COSINE, STANDARDIZED = "cosine", "standardized margins"
 LAYERS = ("last", "middle")
 DRAWS = 3
-# Of all languages together, which are many lines.
+# For all languages together, which have many lines.
 DEFAULT_DRAWS = 1
 # Every second language by name; the others are reported on.
 CHOSEN_ON = ("ara", "deu", "hin", "tha")
@@ -105,7 +105,7 @@ def _tidy(line: str) -> str:
 
 
 def encode(bitext: Bitext, model: Any, cache: Path) -> Encoded:
-    """Encode each line once for its vector and once a layer for its words."""
+    """Encode each line once for its vector and once per layer for its words."""
     lines = [read_side(side) for side in (bitext.source, bitext.target)]
     if [len(each) for each in lines] != [len(bitext.source)] * 2:
         raise SystemExit("some lines cannot be used, so rows are not pairs")
@@ -129,7 +129,7 @@ def _store(lines: Lines, encoder: WordEncoder, fingerprint: str, layer: int, cac
 
 
 def some_words(words: WordSide, lines: Ids) -> WordSide:
-    """Words of some lines, in ascending order, with their own mean."""
+    """Words of a subset of lines, in ascending order, with their mean."""
     places = [np.arange(words.bounds[line], words.bounds[line + 1]) for line in lines]
     side, _ = scan(words.rows.vectors.choose(np.concatenate(places)))
     return WordSide(side, np.concatenate([[0], np.cumsum(words.lengths(lines))]))
@@ -142,7 +142,7 @@ def orphaned(rows: Ids, seed: int) -> tuple[Ids, Ids]:
 
 
 class Drawn(NamedTuple):
-    """Two collections: which pair each line is of, their neighbors, and word similarities of those by layer."""
+    """Two collections: the pair of each line, their neighbors, and word similarities of neighbors by layer."""
 
     pairs: tuple[Ids, Ids]
     cosines: Lists
@@ -158,7 +158,7 @@ class Drawn(NamedTuple):
 
 
 def draw(encoded: Encoded, rows: Ids, seed: int, *, center: bool = True, layers: tuple[str, ...] = LAYERS) -> Drawn:
-    """Orphan some lines, search, and compare all candidates by their words."""
+    """Orphan part of the lines, search, and compare all candidates by their words."""
     left, right = orphaned(rows, seed)
     source, target = (
         replace(scan(side.vectors.choose(each))[0], centered=center)
@@ -175,7 +175,7 @@ def draw(encoded: Encoded, rows: Ids, seed: int, *, center: bool = True, layers:
 
 
 def mixed(drawn: Drawn, layer: str, weight: float) -> Lists:
-    """Return the lists that otembed takes margins in at a weight."""
+    """Return the lists in which otembed computes margins at a weight."""
     there, back = (
         Neighbors(mix(own.scores, words.scores, weight), own.ids)
         for own, words in zip(drawn.cosines, drawn.words[layer], strict=True)
@@ -184,7 +184,7 @@ def mixed(drawn: Drawn, layer: str, weight: float) -> Lists:
 
 
 def standardized(drawn: Drawn, layer: str) -> Lists:
-    """Return lists whose distance margin is the sum of both margins, each over its standard deviation."""
+    """Return lists with the sum of both margins, each over its standard deviation, as distance margin."""
 
     def spread(lists: Lists) -> float:
         own, other = (mean_similarity(each) for each in lists)
@@ -295,7 +295,7 @@ def cost(bitext: Bitext, model: Any) -> dict[str, float]:
 
 
 def run(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Measure what the output file does not hold yet; yield the document after each part."""
+    """Measure everything that is missing from the output file; yield the document after each part."""
     document: dict[str, Any] = {
         "claim": str(__doc__).splitlines()[0].removeprefix("Claim: "),
         # Without the command: it names folders.
@@ -306,7 +306,7 @@ def run(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     if options.output.exists():
         document = json.loads(options.output.read_text(encoding="utf-8"))
         if document["settings"]["limit"] != options.limit:
-            raise SystemExit(f"{options.output}: made with another limit; name another file")
+            raise SystemExit(f"{options.output}: written with a different limit; choose another file")
     bitext = read(options.tatoeba, options.limit)
     with tempfile.TemporaryDirectory() as name:
         cache = options.cache or Path(name)
@@ -343,7 +343,7 @@ def chosen(document: dict[str, Any]) -> str:
 
 
 def table(document: dict[str, Any]) -> str:
-    """Render what a user decides by: with words and without, per language and model; and what it costs."""
+    """Render the figures with and without words per language and model, and the cost."""
     labels = list(document["models"])
     head = [f"{label}: best F1" for label in labels] + [f"{label}: average precision" for label in labels]
     lines = [f"| without / with words | {' | '.join(head)} |", f"| --- |{' ---: |' * len(head)}"]
@@ -375,7 +375,7 @@ def table(document: dict[str, Any]) -> str:
     each = document["cost"]
     lines += [
         "",
-        "| CPU time, sentence vectors = 1 | words | comparing | bytes of words a line |",
+        "| CPU time, sentence vectors = 1 | words | comparing | bytes of words per line |",
         "| --- | ---: | ---: | ---: |",
         f"| {each['lines']:,} lines | {each['words'] / each['embedding']:.2f} | "
         f"{each['comparing'] / each['embedding']:.2f} | {each['bytes_a_line']:,} |",
@@ -416,9 +416,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tatoeba", type=Path, metavar="FOLDER", help="folder of tatoeba.XXX-eng.{XXX,eng}")
     parser.add_argument("--model", action="append", metavar="NAME=PLACE", help="repeat for more")
-    parser.add_argument("--limit", type=int, default=600, help="pairs of a language")
-    parser.add_argument("--cache", type=Path, help="where states are kept")
-    parser.add_argument("--smoke", action="store_true", help="30 pairs of a language")
+    parser.add_argument("--limit", type=int, default=600, help="number of pairs per language")
+    parser.add_argument("--cache", type=Path, help="folder of cached states")
+    parser.add_argument("--smoke", action="store_true", help="30 pairs per language")
     parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/results/rescore.json"))
     parser.add_argument("--table", type=Path, help="render this document and stop")
     options = parser.parse_args()
@@ -427,7 +427,7 @@ def main() -> None:
     if options.table:
         document = json.loads(options.table.read_text(encoding="utf-8"))
     elif options.tatoeba is None:
-        parser.error("--tatoeba FOLDER is needed to measure")
+        parser.error("--tatoeba FOLDER is required to measure")
     else:
         for document in run(options):
             write_text(options.output, json.dumps(document, indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""Claim: what training with otembed does to transfer: inference, retrieval with questions, answer spans.
+"""Claim: the effect of training with otembed on transfer: inference, retrieval with questions, answer spans.
 
 The reports come from these commands, with the same settings before and after:
 
@@ -117,7 +117,7 @@ def stored(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def named(value: Any) -> Any:
-    """Reduce paths to file names: folders of this machine mean nothing elsewhere."""
+    """Reduce paths to file names, without the folders of this machine."""
     if isinstance(value, dict):
         return {key: named(each) for key, each in value.items()}
     if isinstance(value, list):

@@ -51,14 +51,14 @@ BALANCED = {
 }
 PLAN_GRADIENTS = {0.1: 7.0, 0.05: 20.0, 0.02: 40.0}
 UNBALANCED = {0.1: 20.0, 0.05: 20.0}
-MEMORY_EPSILONS = (0.1, 0.05, 0.01)
+EPSILONS = (0.1, 0.05, 0.01)
 MEMORY_GOAL = 1.05
 
 
 def encode(value: str, model_name: str, problems: int, low: int, high: int) -> Clouds:
-    """Token states (B, T, D) and masses of ``problems`` pairs whose sides have ``low`` to ``high`` tokens.
+    """Token states (B, T, D) and masses of ``problems`` pairs with ``low`` to ``high`` tokens per side.
 
-    Lines are joined until a side is long enough, since the text may hold short lines alone.
+    Lines are joined until a side is long enough, because the text may consist of short lines.
     """
     pair, _, place = value.partition("=")
     text = load_pairs(parse_pair_spec(pair, place), PairChecks.off(), 40 * problems).dataset
@@ -112,7 +112,7 @@ def step(clouds: Clouds, value_of: Value) -> None:
 
 
 def step_from(costs: Tensor, clouds: Clouds, value_of: Value) -> None:
-    """One forward and backward pass from given costs: the solver without the product that any solver needs."""
+    """One forward and backward pass from given costs: the solver without the product required by any solver."""
     torch.autograd.backward(value_of(costs.clone().requires_grad_(), *clouds[2:]).sum())
 
 
@@ -155,7 +155,7 @@ def peer_tolerance(clouds: Clouds, epsilon: float) -> float:
 
 
 def ot_solve_loop(epsilon: float, relaxation: float) -> Value:
-    """Return a loop of ``ot.solve`` with KL-relaxed marginals; its gradient is that of its linear part at a fixed plan."""
+    """Return a loop of ``ot.solve`` with KL-relaxed marginals; the gradient is of the linear part at a fixed plan."""
 
     def value(cost: Tensor, a: Tensor, b: Tensor) -> Tensor:
         values = []
@@ -261,11 +261,11 @@ def figure(kind: str, name: str, seconds: dict[str, float], peer: str, goal: flo
     }
 
 
-def accuracy(clouds: Clouds) -> list[dict[str, Any]]:
-    """Largest difference of a plan's cell from POT's converged plan."""
+def accuracy(clouds: Clouds, epsilons: tuple[float, ...]) -> list[dict[str, Any]]:
+    """Largest difference between a cell of a plan and POT's converged plan."""
     x, y, a, b = clouds
     rows = []
-    for epsilon in (0.1, 0.05, 0.01):
+    for epsilon in epsilons:
         expected = np.zeros((len(a), a.shape[1], b.shape[1]))
         cost64 = pairwise_cost(x.double(), y.double())
         a64, b64 = (masses.double() / masses.double().sum(1, keepdim=True) for masses in (a, b))
@@ -297,11 +297,11 @@ def accuracy(clouds: Clouds) -> list[dict[str, Any]]:
 
 
 def memory(smoke: bool) -> list[dict[str, Any]]:
-    """Peak memory of a step beside that of the cost product and its gradient alone, each in a process of its own."""
+    """Peak memory of a step, and of the cost product and its gradient alone, each in a separate process."""
     size = "8" if smoke else "512"
     alone = _peak(size, "none")
     rows = []
-    for epsilon in MEMORY_EPSILONS[: 1 if smoke else None]:
+    for epsilon in EPSILONS[: 1 if smoke else None]:
         peak = _peak(size, str(epsilon))
         rows.append(
             {
@@ -324,7 +324,7 @@ def _peak(size: str, epsilon: str) -> int:
 
 
 def print_peak(size: int, epsilon: str) -> None:
-    """Print by how many bytes the resident memory of this process rises at most over one step."""
+    """Print the maximum growth of this process's resident memory over one step, in bytes."""
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
 
@@ -376,7 +376,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "environment": environment() | {"command": [re.sub(r"[^=,]*/", "", each) for each in sys.argv]},
         "settings": {"model": options.model, "tol": TOL, "repeats": options.repeats, "threads": 1},
         "speed": speed(clouds_of, options.repeats),
-        "accuracy": accuracy(clouds_of(32, "short")),
+        "accuracy": accuracy(clouds_of(32, "short"), EPSILONS[: 1 if options.smoke else None]),
         "memory": memory(options.smoke),
     }
 
@@ -396,7 +396,7 @@ def table(document: dict[str, Any]) -> str:
                     f"| {each['name']} | {1e3 * seconds['otembed']:.1f} | {peer} | {1e3 * seconds[peer]:.1f} | "
                     f"{seconds[peer] / seconds['otembed']:.2f} | {each['goal'] if own else ''} |"
                 )
-    lines += ["", "| largest cell off POT's plan | error | goal |", "| --- | ---: | ---: |"]
+    lines += ["", "| largest difference to POT's plan | error | goal |", "| --- | ---: | ---: |"]
     lines += [f"| {each['name']} | {each['error']:.1e} | {each['goal']:.0e} |" for each in document["accuracy"]]
     lines += [
         "",
@@ -413,7 +413,7 @@ def table(document: dict[str, Any]) -> str:
 def main() -> None:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", metavar="XX-YY=FILE", help="parallel text to take token states from")
+    parser.add_argument("--pairs", metavar="XX-YY=FILE", help="parallel text for the token states")
     parser.add_argument("--model", default="offline:multilingual-e5-small")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--smoke", action="store_true", help="tiny synthetic clouds, seconds")
@@ -428,7 +428,7 @@ def main() -> None:
         document = json.loads(options.table.read_text(encoding="utf-8"))
     else:
         if not options.smoke and not options.pairs:
-            parser.error("--pairs XX-YY=FILE is needed")
+            parser.error("--pairs XX-YY=FILE is required")
         document = run(options)
         write_text(options.output, json.dumps(document, indent=1) + "\n")
     print(table(document))  # noqa: T201

@@ -1,4 +1,4 @@
-"""Claim: transport plans link words better than mutual nearest neighbors, untrained, and find the layer by themselves.
+"""Claim: transport plans link words better than mutual nearest neighbors, without training, in a layer chosen without gold.
 
 Words of gold-aligned sentences are embedded once, in every layer; each method links them, and the alignment error
 rate, AER = 1 - (|A∩S| + |A∩P|) / (|A| + |S|), is counted over each set. Lower is better. Compared are nearest
@@ -50,7 +50,7 @@ GRID = {"epsilon": (0.05, 0.1, 0.2), "relaxation": (0.1, 0.2, 0.5), "order_prior
 
 
 def means(source: Vectors, target: Vectors, layer: int) -> tuple[Tensor, Tensor]:
-    """Mean word of each side, as the aligner takes it."""
+    """Mean word of each side, as computed by the aligner."""
     both = RunningMean(), RunningMean()
     for mean, side in zip(both, (source, target), strict=True):
         mean.add(side, layer)
@@ -64,7 +64,7 @@ def cells(plan: NDArray[Any], config: WordAlignmentConfig) -> Links:
 
 
 def nearest(center: bool = True, decode: Callable[[NDArray[Any]], Links] | None = None) -> Method:
-    """Links from cosines alone."""
+    """Links from cosines only."""
     read = decode or (lambda cosine: cells(cosine, WordAlignmentConfig(decoding="mutual")))
 
     def links(source: Vectors, target: Vectors, layer: int) -> list[Links]:
@@ -75,7 +75,7 @@ def nearest(center: bool = True, decode: Callable[[NDArray[Any]], Links] | None 
                 torch.nn.functional.normalize(each.layers[layer] - shift, dim=1) * each.seen[:, None]
                 for each, shift in zip((x, y), shifts, strict=True)
             )
-            # Shifted upwards, as a decoder reads masses; words not seen keep none.
+            # Shifted to non-negative values, because a decoder reads masses; unseen words have none.
             rows.append(read(((1 + u @ v.T) / 2 * x.seen[:, None] * y.seen[None]).numpy()))
         return rows
 
@@ -250,7 +250,7 @@ def table(document: dict[str, Any]) -> str:
 
 
 def choice_table(document: dict[str, Any]) -> str:
-    """Render the layer that each set's text chooses against the one with the lowest AER of the defaults."""
+    """Render the layer chosen from each set's text against the layer with the lowest AER of the defaults."""
     lines = ["| set | pairs | chosen layer | its AER | best layer | its AER |", "| --- |" + " ---: |" * 5]
     for name, each in document["choice"].items():
         by_layer = document["aer"][OURS][name]
@@ -284,7 +284,7 @@ def main() -> None:
     parser.add_argument("--gold", action="append", default=[], metavar="NAME=[SOURCE,]TEXT,LINKS")
     parser.add_argument("--model", default="offline:multilingual-e5-small")
     parser.add_argument("--limit", type=int, help="sentences of each set")
-    parser.add_argument("--smoke", action="store_true", help="a dozen sentences a set, throughput once")
+    parser.add_argument("--smoke", action="store_true", help="a dozen sentences per set, throughput once")
     parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/results/word_alignment.json"))
     parser.add_argument("--table", type=Path, help="render this document and stop")
     options = parser.parse_args()

@@ -100,7 +100,7 @@ def align_command(
     single = _is_single(source, target, pairs)
     for flag, given in (("--map", heat_map), ("--plot", plot is not None)):
         if given and not single:
-            raise ConfigError(f"{flag} draws two sentences, not a file of them", "Give SOURCE and TARGET.")
+            raise ConfigError(f"{flag} draws two sentences, not a file", "Pass SOURCE and TARGET.")
     if heat_map and as_json:
         raise ConfigError("--map and --json are mutually exclusive", "Omit one of them.")
     for place, flag in ((output, "--output"), (plot, "--plot")):
@@ -158,7 +158,7 @@ def _is_single(source: str | None, target: str | None, pairs: str | None) -> boo
         return False
     if pairs is not None or source is None or target is None:
         raise ConfigError(
-            "otembed align takes two sentences or one file", "Give SOURCE TARGET, --pairs FILE, or -."
+            "otembed align takes two sentences or one file", "Pass SOURCE TARGET, --pairs FILE, or -."
         )
     return True
 

@@ -21,15 +21,16 @@ CORRECTIONS = ("none", "holm")
 HELP = """Compare models with the first one on the same examples: paired bootstrap, intervals, a verdict.
 
 MODELS are models (folder, hub name, offline:...), run folders, or result files written by --output of otembed eval;
-NAME=PLACE names one, NAME=FILE,FILE joins result files. Models, including those of run folders, are evaluated on
---pairs (suite retrieval), --mining, --gold (suite alignment), --xnli and --xquad; without these options, a run folder
-provides its figures after training.
+NAME=PLACE sets a name, NAME=FILE,FILE joins result files. Models, including models of run folders, are evaluated on
+--pairs (suite retrieval), --mining, --gold (suite alignment), --xnli and --xquad; without these options, the figures
+after training are read from a run folder.
 
-B is better than A if the 95 % interval of the difference excludes 0. Tasks with different examples are not paired,
-and are listed.
+B is better than A if the 95 % interval of the difference excludes 0. Tasks with different examples are listed, but not
+compared.
 
---fail-under X: exit 1 if a model gains less than X points over the first one, counted so that more is better: -0.5
-allows a loss of half a point, 0 none, 1 requires a gain of one. The mean of the primary metric of each suite decides.
+--fail-under X: exit with 1 if a model gains less than X points over the first one. A positive gain is always an
+improvement: -0.5 allows a loss of half a point, 0 allows no loss, 1 requires a gain of one point. The mean of the
+primary metric of each suite decides.
 """
 
 
@@ -71,7 +72,7 @@ def _compare(
         Path | None, typer.Option(metavar="FILE", help="Write the table for LaTeX (booktabs).")
     ] = None,
     fail_under: Annotated[
-        float | None, typer.Option(metavar="X", help="Exit 1 if a model gains less than X points; see above.")
+        float | None, typer.Option(metavar="X", help="Exit with 1 if a model gains less than X points; see above.")
     ] = None,
     fail_metric: Annotated[
         str | None, typer.Option(metavar="SUITE.METRIC", help="Metric for --fail-under, such as mining.best_f1.")
@@ -152,7 +153,7 @@ def _compare(
 
 
 def _with_task_options(command: Any) -> Any:
-    """Give the command an option for each task in place of its keyword arguments, after the models."""
+    """Replace the keyword arguments of the command by an option for each task, after the models."""
     parameters = inspect.signature(command, eval_str=True).parameters.values()
     first, *others = (each for each in parameters if each.kind is not inspect.Parameter.VAR_KEYWORD)
     added = [
@@ -176,7 +177,7 @@ def _cache(folder: Path | None) -> Path:
 
 
 def _refuse_outputs(outputs: dict[str, Path | None], models: list[str], *, force: bool) -> None:
-    """Refuse existing files, one file for two outputs, and an input as an output, even with --force."""
+    """Reject existing files, one file for two outputs, and an input as an output, even with --force."""
     taken = {Path(part).resolve(): part for model in models for part in model.partition("=")[2].split(",") if part}
     taken |= {Path(model).resolve(): model for model in models}
     for flag, path in outputs.items():

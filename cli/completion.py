@@ -24,8 +24,8 @@ DESCRIPTION_WIDTH = 60
 def complete(app: Callable[[], Any]) -> None:
     """Run ``app``; for bash completion, first undo bash's word splitting at ``=``, ``:`` and ``@``.
 
-    ``--pairs en-sw=starter:en`` arrives as six words. They are joined into one value, and only the part after its last
-    break is printed, since that is what bash replaces.
+    ``--pairs en-sw=starter:en`` is passed as six words. They are joined into one value, and only the part after the last
+    split is printed, because bash replaces only that part.
     """
     if os.environ.get("_OTEMBED_COMPLETE") != BASH:
         app()

@@ -12,7 +12,7 @@ from .options import JsonDocument, Preset, Settings, refuse_taken
 
 INIT_HELP = """Write a YAML file of all settings of otembed train, with descriptions, allowed values and defaults.
 
-Without FILE it is printed to stdout. The file is a valid CONFIG: set your parallel text under pairs, change settings
+Without FILE, it is printed to stdout. The file is a valid CONFIG: set your parallel text under pairs, change settings
 as needed, and delete the rest.
 """
 SHOW_HELP = """Print the settings as otembed train merges them, each with its origin.
@@ -51,7 +51,7 @@ def init_command(
     tree = read_preset(preset) if preset else {}
     head = "Settings of otembed train" + (f", preset {preset}" if preset else "") + "."
     if not tree.get("pairs"):
-        head += "\nThe pair below is text that ships with otembed: replace it with your own files."
+        head += "\nThe pair below is sample text that ships with otembed: replace it with your files."
     text = settings_template(train_config(NO_PAIRS, tree), head=head)
     if file is None:
         typer.echo(text, nl=False)

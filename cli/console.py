@@ -64,7 +64,9 @@ class _ConsoleHandler(logging.Handler):
         self.console = console
 
     def emit(self, record: logging.LogRecord) -> None:
+        from otembed.results.format import printable_lines
+
         text = self.format(record)
         if record.levelno >= logging.WARNING:
             text = f"{record.levelname.lower()}: {text}"
-        self.console.print(text, markup=False)
+        self.console.print(printable_lines(text), markup=False)

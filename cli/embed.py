@@ -28,7 +28,7 @@ HELP = """Embed the lines of a file: one unit vector per line, and a zero row fo
 
 The suffix of -o chooses the format: .npy, or .f32 or .f16, LASER's layout without a header.
 
-Settings: defaults < --config < --set < the other options; those of otembed mine that concern lines and embeddings.
+Settings: defaults < --config < --set < the other options. The settings of otembed mine for lines and embeddings apply.
 """
 
 

@@ -17,7 +17,7 @@ def _group() -> None:
 
 
 for _task in TASKS:
-    # Every task has its command in the module of its name.
+    # The command of each task is in the module named after it.
     _module = import_module(f".evaluate_{_task}", __package__)
     # A task may bring a command class, such as one that names --set for settings without an option.
     _kind = getattr(_module, "COMMAND", None)

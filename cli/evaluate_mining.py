@@ -31,7 +31,7 @@ SOURCE and TARGET are as for otembed mine. GOLD has two tab-separated ids on eac
 of the files. For BUCC's files, id tab sentence, write FILE?text=1&id=0.
 
 BUCC chooses the threshold on a training part and reports F1 on the test part: pass the training part as --train. The
-best F1 belongs to the best threshold for the very pairs it is computed on, so it is an upper bound.
+threshold of the best F1 is chosen on the evaluated pairs themselves, so the best F1 is an upper bound.
 
 Settings: defaults < --config < --set < the other options, as for otembed mine.
 """

@@ -36,7 +36,9 @@ def retrieval_command(
     k: Annotated[int, typer.Option("--k", min=1, help="Neighbors of the xSIM margin.")] = 4,
     batch_size: Annotated[int, typer.Option(min=1, help="Maximum batch size in sentences.")] = 32,
     prompt_name: PromptName = None,
-    prompt: Annotated[str | None, typer.Option(help="Text before every sentence, such as 'query: '.")] = None,
+    prompt: Annotated[
+        str | None, typer.Option(help="Text to prepend to every sentence, such as 'query: '.")
+    ] = None,
     center: Annotated[bool, typer.Option("--center", help="Also score centered embeddings.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="First N rows of each pair.")] = None,
     device: Device = None,

@@ -67,7 +67,7 @@ def xnli_command(
         str | None, typer.Option(help="Probe: one of the model's prompts, such as query.")
     ] = None,
     prompt: Annotated[
-        str | None, typer.Option(help="Probe: text before every sentence, such as 'query: '.")
+        str | None, typer.Option(help="Probe: text to prepend to every sentence, such as 'query: '.")
     ] = None,
     cache: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Probe: folder of embeddings. [default: the user's cache]")
@@ -172,7 +172,7 @@ def _test_places(values: list[str], languages: tuple[str, ...]) -> dict[str, str
 
 
 def _check_training(*places: str | None) -> None:
-    """Refuse English training or development pairs that cannot be read, before any slow work."""
+    """Reject English training or development pairs that cannot be read, before any slow work."""
     from otembed.tasks.xnli.formats import check_nli_place
 
     for place in filter(None, places):
@@ -185,6 +185,6 @@ def _codes(value: str, flag: str) -> tuple[str, ...]:
     codes = tuple(value.split(","))
     wrong = next((code for code in codes if not LANGUAGE_CODE.fullmatch(code)), None)
     if wrong is not None or len(set(codes)) < len(codes):
-        what = f"{wrong!r} is not a language code" if wrong is not None else "a language is named twice"
-        raise ConfigError(f"{flag} {value!r}: {what}", "Separate codes by commas, as in ar,de,sw.")
+        what = f"{wrong!r} is not a language code" if wrong is not None else "a language is given twice"
+        raise ConfigError(f"{flag} {value!r}: {what}", "Separate codes with commas, as in ar,de,sw.")
     return codes

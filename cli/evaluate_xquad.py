@@ -34,7 +34,7 @@ def xquad_command(
     ],
     protocol: Annotated[str, typer.Option(metavar="NAME", help="retrieval or span.")] = "retrieval",
     limit: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Ask N questions of each language, evenly spread.")
+        int | None, typer.Option(min=1, metavar="N", help="Use N questions of each language, evenly spaced.")
     ] = None,
     batch_size: Annotated[
         int | None,
@@ -45,10 +45,10 @@ def xquad_command(
         typer.Option("--task", metavar="NAME", help="Retrieval: paragraph, sentence or answers; repeat for more."),
     ] = None,
     query_prompt: Annotated[
-        str | None, typer.Option(help="Retrieval: text before questions; default: the model's.")
+        str | None, typer.Option(help="Retrieval: text to prepend to questions. [default: the model's]")
     ] = None,
     passage_prompt: Annotated[
-        str | None, typer.Option(help="Retrieval: text before paragraphs and sentences.")
+        str | None, typer.Option(help="Retrieval: text to prepend to paragraphs and sentences.")
     ] = None,
     candidate: Annotated[
         str | None, typer.Option(metavar="NAME", help="Retrieval: sentence+paragraph (the default) or sentence.")
@@ -65,7 +65,7 @@ def xquad_command(
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Retrieval: heat maps as .png or .svg.")] = None,
     train: Annotated[str | None, typer.Option(metavar="FILE", help="Span: English training questions.")] = None,
     train_limit: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Span: train on N questions, evenly spread.")
+        int | None, typer.Option(min=1, metavar="N", help="Span: train on N questions, evenly spaced.")
     ] = None,
     max_steps: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Span: training steps; replaces epochs.")

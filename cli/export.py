@@ -12,8 +12,8 @@ from .options import JsonDocument, ModelArgument, check_choice
 
 HELP = """Write a model in another precision or file layout.
 
-The folder loads with plain SentenceTransformer(OUT), without otembed. It is written atomically and never replaces
-anything. --layout 5.3 loads in sentence-transformers 5.3 to 6.2; current is the layout of the installed version.
+The folder loads with plain SentenceTransformer(OUT), without otembed. It is written atomically, and existing files are
+never replaced. --layout 5.3 loads in sentence-transformers 5.3 to 6.2; current is the layout of the installed version.
 """
 PRECISIONS = ("float32", "float16", "bfloat16")
 LAYOUTS = ("5.3", "current")

@@ -67,15 +67,21 @@ def main() -> NoReturn:
     try:
         complete(app)
     except OtembedError as error:
-        sys.stderr.write(f"error: {error}\n")
+        _write_error(error)
         sys.exit(EXIT_BAD_INPUT)
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         else:
-            sys.stderr.write(f"error: {error}\n")
+            _write_error(error)
         sys.exit(EXIT_BAD_INPUT)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.exit(EXIT_INTERRUPTED)
     sys.exit(0)
+
+
+def _write_error(error: Exception) -> None:
+    from otembed.results.format import printable_lines
+
+    sys.stderr.write(f"error: {printable_lines(str(error))}\n")

@@ -46,8 +46,8 @@ seconds. The exact search returns the same bytes for any number of threads, memo
 (--set search=pq or hnsw) is faster on large collections and misses some neighbors; its recall is measured.
 
 The default threshold was near the best F1 for one encoder on one collection. With known pairs of the same kind of
-text, --threshold auto --calibrate sw-en=DEV.tsv chooses the threshold with the best expected F1, or with
---set min_precision=0.9, and reports what to expect; the known pairs are never written.
+text, --threshold auto --calibrate sw-en=DEV.tsv chooses the threshold with the best expected F1, or the lowest one with
+--set min_precision=0.9, and reports the expected precision and recall; the known pairs are never written.
 """
 
 
@@ -76,7 +76,7 @@ def mine_command(
     ] = None,
     calibrate: Annotated[
         str | None,
-        typer.Option(metavar="XX-YY=FILE", help="At least 50 known pairs, better 200; source language first."),
+        typer.Option(metavar="XX-YY=FILE", help="Known pairs, source language first: at least 50, preferably 200."),
     ] = None,
     rescore: Rescore = None,
     languages: Languages = None,
@@ -84,7 +84,7 @@ def mine_command(
     workers: Workers = None,
     device: Device = None,
     cache: Cache = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done; write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the planned work; write nothing.")] = False,
     as_json: Json = False,
     force: Force = False,
 ) -> None:

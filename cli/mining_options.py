@@ -1,4 +1,4 @@
-"""What the commands of mining parse and print in common."""
+"""Parsing and printing shared by the mining commands."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = OFFLINE_MODEL
 
-# Words that --threshold takes in place of a number, apart from none.
+# Values of --threshold other than numbers and none.
 THRESHOLD_WORDS = ("default", "auto")
 
 
@@ -37,9 +37,7 @@ Model = Annotated[
         "--model", "-m", help="Folder, hub name or offline:multilingual-e5-small.", autocompletion=model_values
     ),
 ]
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="YAML file of settings of mining.")
-]
+ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="YAML file of mining settings.")]
 MiningSettings = Annotated[
     list[str] | None,
     typer.Option(
@@ -50,7 +48,7 @@ MiningSettings = Annotated[
     ),
 ]
 Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="File to write.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the report as one JSON document; needs --output.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the report as one JSON document; requires --output.")]
 Cache = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the cache. [default: per user]")]
 Margin = Annotated[
     str | None,
@@ -89,10 +87,10 @@ Precision = Annotated[
 
 
 class MiningCommand(TyperCommand):
-    """A command whose settings without an option are named by ``--set``."""
+    """A command that suggests ``--set`` for settings without an option."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Refuse an option that is named like a setting, before the general error for unknown options."""
+        """Reject an option that has the name of a setting, before the general error for unknown options."""
         known = {option for parameter in self.params for option in (*parameter.opts, *parameter.secondary_opts)}
         for argument in args:
             option = argument.partition("=")[0]
@@ -148,10 +146,10 @@ def dev_pairs(value: str | None) -> PairSpec | None:
 def check_pairs_output(
     output: Path | None, languages: tuple[str, str] | None, *, as_json: bool, force: bool
 ) -> None:
-    """Refuse an output that could not be written at the end."""
+    """Reject an output that could not be written at the end."""
     if output is None:
         if as_json:
-            raise ConfigError("--json needs --output, because pairs are printed on stdout", "Add -o FILE.")
+            raise ConfigError("--json requires --output, because pairs are printed to stdout", "Add -o FILE.")
         return
     from otembed.mining.output import check_output
 
@@ -184,7 +182,7 @@ def say(text: str) -> None:
 
 
 def say_counts(counts: dict[str, Any]) -> None:
-    """Print on stderr what was read of a side."""
+    """Print the counts of a side on stderr."""
     dropped = ", ".join(f"{reason} {count:,}" for reason, count in counts["dropped"].items())
     rest = f", left out: {dropped}" if dropped else ""
     say(f"{counts['name']}: {counts['read']:,} read, {counts['kept']:,} used{rest}")

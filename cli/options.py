@@ -70,14 +70,14 @@ Settings = Annotated[
 def named_pairs(
     values: list[str], flag: str, what: str = "language pair", form: str = "en-sw=FILE"
 ) -> dict[str, str]:
-    """Turn ``NAME=FILE`` values of ``flag`` into a mapping from name, which is a ``what``, to place."""
+    """Turn ``NAME=FILE`` values of ``flag`` into a mapping from name to place; ``what`` describes the name."""
     named: dict[str, str] = {}
     for value in values:
         pair, equals, place = value.partition("=")
         if not equals or not pair or not place:
-            raise ConfigError(f"{flag} {value!r} names no {what}", f"Write {flag} {form}.")
+            raise ConfigError(f"{flag} {value!r}: the {what} is missing", f"Write {flag} {form}.")
         if pair in named:
-            raise ConfigError(f"{flag} names {pair} twice", f"Give each {what} once.")
+            raise ConfigError(f"{flag} {pair} is given twice", f"Pass each {what} once.")
         named[pair] = place
     return named
 

@@ -33,8 +33,8 @@ HELP = """Score the pairs of an existing bitext by their margin, to sort or filt
 A pair is compared with the other lines of the bitext. Pairs keep their order; pairs with an empty or too long side
 have no score and are left out.
 
-Settings: defaults < --config < --set < the other options; those of otembed mine, except that threshold is none unless
-it is set.
+Settings: defaults < --config < --set < the other options. The settings of otembed mine apply, but threshold defaults to
+none.
 """
 
 
@@ -59,7 +59,7 @@ def score_command(
         config, settings, defaults={"threshold": None}, margin=margin, threshold=threshold, rescore=rescore
     )
     if checked.threshold == "auto":
-        raise ConfigError("threshold auto works only in otembed mine", "Set a number as threshold, or none.")
+        raise ConfigError("threshold auto works only in otembed mine", "Set threshold to a number or none.")
     ((key, place),) = named_pairs([pairs], "PAIRS").items()
     from otembed.data import parse_pair_spec
 

@@ -62,7 +62,7 @@ def train_command(
         typer.Option(
             "--held-out",
             metavar="XX-YY=FILE",
-            help="Pairs to evaluate on, instead of setting some of --pairs aside.",
+            help="Pairs for evaluation, instead of holding out some of --pairs.",
             autocompletion=pair_values,
         ),
     ] = None,

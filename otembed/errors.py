@@ -35,7 +35,7 @@ class ConfigError(OtembedError, ValueError):
 
 
 class DataError(OtembedError):
-    """A file is missing, malformed, or does not hold what is needed.
+    """A file is missing or malformed, or lacks required content.
 
     ``path`` and ``line`` (counted from 1) are prepended to the message as ``file:line``.
     """

@@ -1,4 +1,4 @@
-"""Which model is better: paired statistics on the same examples, tables and a page."""
+"""Comparison of models: paired statistics on the same examples, tables and an HTML page."""
 
 from otembed.comparison.bootstrap import resampled_figures
 from otembed.comparison.comparing import compare

@@ -27,7 +27,7 @@ ROUNDING = 1e-12
 def resampled_figures(outcomes: Sequence[Outcomes], *, resamples: int = 10_000, seed: int = 0) -> Numbers:
     r"""Return the figures of all models under the same resamples of the examples.
 
-    A resample draws as many examples as there are, with replacement. With :math:`c_i` the number of times that
+    A resample draws the same number of examples with replacement. With :math:`c_i` the number of times that
     example i is drawn, the figure is :math:`\sum_i c_i v_i / \sum_i c_i w_i`, with the same c for every model.
     Examples with equal values and weights for all models are drawn together, as a multinomial over the distinct
     kinds: the accuracy of two models has four kinds for any number of examples.
@@ -106,9 +106,9 @@ def interval(figures: Numbers, confidence: float) -> tuple[float, float]:
 
 
 def two_sided_p(resampled: Numbers) -> float:
-    """Return twice the smaller share of resampled differences on either side of 0, which counts on both sides.
+    """Return twice the smaller share of resampled differences on either side of 0; 0 counts on both sides.
 
-    One is added to both counts, so that p is never 0: it cannot be smaller than the number of resamples allows.
+    One is added to both counts, so that p is never 0: its minimum depends on the number of resamples.
 
     >>> two_sided_p(np.array([1.0] * 99))
     0.02
@@ -120,7 +120,7 @@ def two_sided_p(resampled: Numbers) -> float:
 def holm(values: Sequence[float]) -> list[float]:
     """Return p-values adjusted for their number by Holm's method.
 
-    Comparing the adjusted values with a level keeps the probability of any false finding below that level.
+    Comparing the adjusted values with a level keeps the probability of any false positive below that level.
 
     References
     ----------

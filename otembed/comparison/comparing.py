@@ -81,7 +81,7 @@ def compare(
     nli
         English training pairs of the ``xnli`` probe, as for :func:`otembed.tasks.xnli.evaluate_xnli`.
     cache
-        Folder of embeddings, shared with mining; an interrupted comparison resumes from it. With None only mining
+        Folder of embeddings, shared with mining; an interrupted comparison resumes from it. With None, only mining
         caches embeddings, in the user's folder.
     command
         The command line to store with the result.
@@ -111,13 +111,13 @@ def compare(
         if name not in TASKS:
             raise ConfigError(f"suite {name!r} is unknown", did_you_mean(name, TASKS))
         if not tasks:
-            raise ConfigError(f"suite {name} has no task", "Give at least one.")
+            raise ConfigError(f"suite {name} has no task", "Pass at least one.")
     sources = [open_source(str(each), evaluated=bool(material)) for each in models]
     for source in sources:
         if source.model is not None and not material:
             raise ConfigError(
                 f"{source.name} is a model, but there is no data to evaluate it on",
-                "Add data such as --pairs en-sw=FILE, or give result files.",
+                "Add data such as --pairs en-sw=FILE, or pass result files.",
             )
     if material and all(source.model is None for source in sources):
         raise ConfigError(
@@ -153,7 +153,7 @@ def compare(
 
 @dataclass(frozen=True)
 class Views:
-    """Views of models besides figures: shapes of the embedding space by position of the model, and word maps."""
+    """Additional views of models: shapes of the embedding space by index of the model, and word maps."""
 
     shapes: Mapping[int, tuple[Shape, ...]]
     word_maps: tuple[WordMap, ...]
@@ -199,16 +199,16 @@ def _check(
 ) -> None:
     if len(models) < 2:
         raise ConfigError(
-            f"expected at least 2 models, got {len(models)}", "Give two or more; the first is the baseline."
+            f"expected at least 2 models, got {len(models)}", "Pass two or more; the first is the baseline."
         )
     if resamples < LEAST_RESAMPLES:
-        raise ConfigError(f"resamples is {resamples}", f"Give an integer of at least {LEAST_RESAMPLES}.")
+        raise ConfigError(f"resamples is {resamples}", f"Use an integer of at least {LEAST_RESAMPLES}.")
     if not 0.5 <= confidence < 1:
-        raise ConfigError(f"confidence is {confidence}", "Give a number from 0.5 to below 1, such as 0.95.")
+        raise ConfigError(f"confidence is {confidence}", "Use a number from 0.5 to below 1, such as 0.95.")
     if correction not in CORRECTIONS:
         raise ConfigError(f"correction {correction!r} is unknown", did_you_mean(correction, CORRECTIONS))
     if sentences < 0:
-        raise ConfigError(f"sentences is {sentences}", "Give an integer of at least 0.")
+        raise ConfigError(f"sentences is {sentences}", "Use an integer of at least 0.")
 
 
 def _join(source: Source, outcomes: tuple[Outcomes, ...]) -> None:
@@ -217,7 +217,7 @@ def _join(source: Source, outcomes: tuple[Outcomes, ...]) -> None:
     if twice:
         raise DataError(
             f"{source.name}: {' '.join(twice[0].key)} is both in a result file and evaluated",
-            "Remove one of the two.",
+            "Remove one of them.",
         )
     source.outcomes += outcomes
 

@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 LEAST_DIFFERING = 6
 """With fewer differing examples, an exact sign test cannot reach 5 % either (2 * 0.5**5 > 0.05)."""
 NO_BASELINE, NOT_HERE, OTHER_EXAMPLES = (
-    "the first model lacks this task",
-    "this model lacks this task",
-    "examples or settings of the metric differ from those of the first model",
+    "the first model does not have this task",
+    "this model does not have this task",
+    "examples or settings of the metric differ from the first model",
 )
 
 
 def pair_up(models: Sequence[Sequence[Outcomes]]) -> tuple[dict[Key, list[Outcomes | None]], list[NotCompared]]:
-    """Return the outcomes of all models by task, None where a model cannot be paired, and what could not be paired.
+    """Return the outcomes of all models by task, None if a model cannot be paired, and the tasks without pairing.
 
     Raises
     ------
@@ -192,7 +192,7 @@ def _corrected(tasks: list[TaskComparison], confidence: float) -> list[TaskCompa
     for (*_, index), members in families.items():
         for (place, _), p in zip(members, holm([p for _, p in members]), strict=True):
             one = found[place][index]
-            assert one is not None, "families hold differences only"
+            assert one is not None, "families contain differences only"
             verdict = one.verdict if p < 1 - confidence else UNCLEAR
             found[place][index] = replace(one, p_adjusted=p, verdict=verdict)
     return [replace(task, differences=tuple(each)) for task, each in zip(tasks, found, strict=True)]

@@ -37,11 +37,11 @@ def failures(found: Comparison, least: float, *, metric: str | None = None) -> l
     ConfigError
         ``least`` is not finite, or ``metric`` is unknown.
     DataError
-        The examples of a task differ from those of the first model, so the answer would be incomplete, or a model
-        has none of the metrics.
+        The examples of a task differ between a model and the first model, so the decision would be incomplete, or a
+        model has none of the metrics.
     """
     if not math.isfinite(least):
-        raise ConfigError(f"--fail-under {least} is not finite", "Give a number of points.")
+        raise ConfigError(f"--fail-under {least} is not finite", "Use a finite number of points.")
     torn = [each for each in found.not_compared if each.reason == OTHER_EXAMPLES]
     if torn:
         one = torn[0]

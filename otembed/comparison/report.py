@@ -22,7 +22,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Difference:
-    """A model's figure minus that of the baseline, with its interval.
+    """A model's figure minus the baseline's, with its interval.
 
     ``p`` is two-sided; ``p_adjusted`` is Holm's correction over the tasks of the same suite and metric, or ``p``
     without a correction. ``differing`` is the number of examples with different scores. ``verdict`` is ``better``,
@@ -116,7 +116,7 @@ class Comparison(Result):
     headlines
         One sentence per model except the first.
     summary
-        The figures of each model and suite in sentences, then notes.
+        Sentences with the figures of each model and suite, then notes.
     means
         Plain means over the tasks that all models have.
     tasks
@@ -147,7 +147,7 @@ class Comparison(Result):
 
     @property
     def decisive(self) -> tuple[TaskComparison, ...]:
-        """What decides each suite: the mean of its primary metric, or its only task."""
+        """The figures that decide each suite: the mean of its primary metric, or its only task."""
         means = [each for each in self.means if each.primary]
         groups = {_group(each) for each in means}
         return (*means, *(each for each in self.tasks if each.primary and _group(each) not in groups))

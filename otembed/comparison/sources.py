@@ -74,7 +74,7 @@ def open_source(text: str, *, evaluated: bool) -> Source:
     places = [place] if Path(place).exists() else [each for each in place.split(",") if each]
     if not places or not name:
         raise ConfigError(
-            f"{text!r} is not a place", "Give a model, a run folder or a result file, as [NAME=]PLACE[,PLACE]."
+            f"{text!r} is not a place", "Pass a model, a run folder or a result file, as [NAME=]PLACE[,PLACE]."
         )
     source = Source(name, tuple(places), "")
     for each in places:
@@ -112,7 +112,7 @@ def _set_model(source: Source, place: str) -> None:
     if source.model is not None:
         raise ConfigError(
             f"{source.name}: two models, {source.model} and {place}",
-            "Give them as two arguments; only result files can be joined by commas.",
+            "Pass them as two arguments; only result files can be joined by commas.",
         )
     source.model = place
 
@@ -123,7 +123,7 @@ def _extend(source: Source, path: Path, outcomes: Iterable[Outcomes]) -> None:
         if each.key in known:
             raise DataError(
                 f"{source.name}: duplicate task {each.suite} {each.task} {each.metric}",
-                "Give each task once.",
+                "Pass each task once.",
                 path=path,
             )
         known.add(each.key)
@@ -143,9 +143,9 @@ def read_document(path: Path) -> dict[str, Any]:
     # Deep nesting exhausts the parser's stack.
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"not JSON: {error}"
-        raise DataError(f"cannot read: {reason}", "Give a result file of otembed.", path=path) from error
+        raise DataError(f"cannot read: {reason}", "Pass a result file of otembed.", path=path) from error
     if not isinstance(document, dict) or not isinstance(document.get("kind"), str):
-        raise DataError("not a result of otembed: it has no kind", "Give a file written by --output.", path=path)
+        raise DataError("not a result of otembed: it has no kind", "Pass a file written by --output.", path=path)
     return document
 
 
@@ -161,8 +161,8 @@ def _outcomes_of(document: dict[str, Any], path: Path) -> tuple[Outcomes, ...]:
         raise DataError(error.message, error.hint, path=path) from error
     if not found:
         raise DataError(
-            f"{kind} has no outcomes of single examples",
-            "Evaluate again with this version of otembed, or give the model and data to evaluate it on.",
+            f"{kind} has no outcomes of individual examples",
+            "Evaluate again with this version of otembed, or pass the model and data to evaluate it on.",
             path=path,
         )
     return found
@@ -182,7 +182,7 @@ def stand_in_notes(document: dict[str, Any]) -> list[str]:
 
 
 def read_curve(path: Path) -> list[dict[str, float]]:
-    """Read the numbers of a run's log; empty without a log.
+    """Read the numbers of a run's log; empty if there is no log.
 
     Raises
     ------

@@ -22,7 +22,7 @@ WORDS = {
 
 
 def headline(found: Comparison, index: int) -> str:
-    """Return one sentence on a model: the suites where it is better, worse, or not clearly different.
+    """Return one sentence about a model: the suites where it is better, worse, or not clearly different.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def headline(found: Comparison, index: int) -> str:
         if names:
             against = "" if parts else f" {'from' if verdict == UNCLEAR else 'than'} {baseline}"
             parts.append(WORDS[verdict].format(against=against, what=_listed(names)))
-    return f"{model} {_listed(parts)}." if parts else f"{model} shares no suite with {baseline}."
+    return f"{model} {_listed(parts)}." if parts else f"{model} has no suite in common with {baseline}."
 
 
 def _listed(parts: Sequence[str]) -> str:
@@ -61,7 +61,7 @@ def _what(each: TaskComparison) -> str:
 
 
 def summary_sentences(found: Comparison) -> tuple[str, ...]:
-    """Return a sentence on the figures of each model and suite, then notes."""
+    """Return a sentence about the figures of each model and suite, then notes."""
     sentences = []
     for index, model in enumerate(found.models[1:]):
         for each in found.decisive:

@@ -47,7 +47,7 @@ def comparison_rows(found: Comparison, *, every: bool = False) -> list[list[str]
     """
     many = len(found.models) > 2
     heading = ["suite", "task", "metric", "n", "A", *(["model"] if many else []), "B" if not many else "figure"]
-    rows = [[*heading, "less A" if many else "B - A", f"{100 * found.confidence:g} % interval", "verdict"]]
+    rows = [[*heading, "minus A" if many else "B - A", f"{100 * found.confidence:g} % interval", "verdict"]]
     for each in ordered(found):
         if not (each.primary or every):
             continue
@@ -94,7 +94,7 @@ def legend(found: Comparison) -> list[str]:
 
 
 def caption(found: Comparison) -> str:
-    """Return how to read the table."""
+    """Return the legend of the table."""
     lower = "" if all(each.higher_is_better for each in found.tasks) else "; ↓: lower is better"
     text = (
         f"Percent, differences to A in points{lower}; paired bootstrap, {found.resamples:,} resamples of the examples,"
@@ -118,7 +118,7 @@ def comparison_table(found: Comparison, *, every: bool = False) -> Table:
 
 
 def comparison_markdown(found: Comparison, *, every: bool = False) -> str:
-    """Return summary, table and what was not compared as Markdown."""
+    """Return summary, table and tasks that were not compared as Markdown."""
     parts = [
         *(f"**{markdown_escaped(each)}**" for each in found.headlines),
         *(markdown_escaped(each) for each in found.summary),
@@ -141,7 +141,7 @@ def not_compared(found: Comparison) -> list[str]:
 
 
 def comparison_latex(found: Comparison, *, every: bool = False) -> str:
-    r"""Return a ``tabular`` with booktabs rules between the suites; the preamble needs ``\usepackage{booktabs}``."""
+    r"""Return a ``tabular`` with booktabs rules between the suites; the preamble requires ``\usepackage{booktabs}``."""
     table = comparison_table(found, every=every)
     notes = (*legend(found), *found.headlines, *found.summary, *table.notes)
     return replace(table, notes=notes).latex(grouped=True)

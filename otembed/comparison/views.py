@@ -1,4 +1,4 @@
-"""Views besides the figures: the shape of the embedding space, and word links in example sentences."""
+"""Additional views of a comparison: the shape of the embedding space, and word links in example sentences."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def word_maps(
     Returns
     -------
     tuple of WordMap
-        Empty if the model cannot align words because it lacks hidden layers or character offsets.
+        Empty if the model does not expose hidden layers or character offsets.
     """
     found = []
     for task, (source, target) in texts.items():

@@ -17,7 +17,7 @@ T = TypeVar("T")
 Count = Annotated[int, Field(gt=0, strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
 
-# Former name of a setting to its present one; consulted in whichever configuration has the present one.
+# Maps the former name of a setting to its current one; used in every configuration that has the current name.
 RENAMED = {
     "accumulate": "gradient_accumulation_steps",
     "batch_size": "per_device_train_batch_size",

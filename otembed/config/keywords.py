@@ -19,8 +19,8 @@ T = TypeVar("T")
 def config_or_keywords(kind: type) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Decorate a function with an argument ``config`` of class ``kind`` and the fields of ``kind`` as keywords.
 
-    Calls that pass both are refused: a keyword that equals its default could not be told from one that was omitted,
-    and ``config`` would silently override it.
+    Calls that pass both are rejected: a keyword equal to its default cannot be distinguished from an omitted one, and
+    ``config`` would silently override it.
 
     Raises
     ------

@@ -26,7 +26,7 @@ RESCORED_THRESHOLDS: dict[bool, dict[str, float]] = {
     True: {"distance": 0.06, "ratio": 1.15, "absolute": 0.44},
     False: {"distance": 0.03, "ratio": 1.045, "absolute": 0.69},
 }
-# With fewer lines the mean of a side is mostly the line itself.
+# With fewer lines, the mean of a side is dominated by each line itself.
 CENTER_FROM = 10
 
 
@@ -34,7 +34,9 @@ CENTER_FROM = 10
 class MiningConfig:
     """Settings of mining: from two collections of lines to pairs."""
 
-    prompt: str | None = Field(default=None, description="Text put before every line. null: the model's default.")
+    prompt: str | None = Field(
+        default=None, description="Text to prepend to every line. null: the model's default."
+    )
     prompt_name: str | None = Field(default=None, description="Name of one of the model's prompts, such as query.")
     truncate_dim: Count | None = Field(default=None, description="Number of leading dimensions kept. null: all.")
     precision: Literal["float32", "float16"] = Field(
@@ -53,10 +55,10 @@ class MiningConfig:
         default=None, description="Type of ready vectors in headerless files. null: by suffix, .f32 or .f16."
     )
     source_language: str | None = Field(
-        default=None, description="Leave out source lines in other languages (needs py3langid). null: keep all."
+        default=None, description="Leave out source lines in other languages (requires py3langid). null: keep all."
     )
     target_language: str | None = Field(
-        default=None, description="Leave out target lines in other languages (needs py3langid). null: keep all."
+        default=None, description="Leave out target lines in other languages (requires py3langid). null: keep all."
     )
     min_language_probability: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.01, description="Lines with a lower probability of being in their language are left out."
@@ -67,7 +69,7 @@ class MiningConfig:
     k: Count = Field(default=4, description="Number of neighbors: of the margin, and candidates of each line.")
     search: Search = Field(
         default="auto",
-        description="exact, or a FAISS index: hnsw, pq. auto: exact up to 200k lines a side, pq up to a million, hnsw"
+        description="exact, or a FAISS index: hnsw, pq. auto: exact up to 200k lines per side, pq up to a million, hnsw"
         " above.",
     )
     min_recall: Annotated[float, Field(ge=0, le=1)] = Field(
@@ -83,7 +85,7 @@ class MiningConfig:
     )
     rescore: Rescore = Field(
         default="none",
-        description="ot: also compare candidates word by word, by optimal transport; needs the encoder.",
+        description="ot: also compare candidates word by word, by optimal transport; requires the encoder.",
     )
     rescore_weight: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.5, description="Weight of the word similarity; the cosine has the rest."
@@ -98,7 +100,7 @@ class MiningConfig:
     )
     threshold: float | Literal["default", "auto"] | None = Field(
         default="default",
-        description="Minimum score of a pair. default: that of the margin; auto: chosen by development pairs; null: none.",
+        description="Minimum score of a pair. default: by margin; auto: chosen from development pairs; null: none.",
     )
     min_precision: Annotated[float, Field(gt=0, le=1)] | None = Field(
         default=None,
@@ -106,13 +108,14 @@ class MiningConfig:
     )
     engine: Engine = Field(
         default="local",
-        description="What embeds and searches: local, this process; processes, several on this machine; ray, a cluster.",
+        description="Where to embed and search. local: this process; processes: several on this machine; ray: a cluster.",
     )
     ray_address: str | None = Field(
         default=None, description="Address of a Ray cluster to join. null: this machine only."
     )
     workers: Count | None = Field(
-        default=None, description="Threads of the local search, or worker processes. null: one for each processor."
+        default=None,
+        description="Number of threads of the local search, or of worker processes. null: one per processor.",
     )
     memory_gb: Annotated[float, Field(gt=0)] | None = Field(
         default=None, description="Memory limit of the search, in 1e9 bytes. null: no limit."
@@ -125,7 +128,7 @@ class MiningConfig:
         if self.threshold == "auto" and self.rescore != "none":
             raise ConfigError(
                 f"threshold auto cannot be combined with rescore {self.rescore}",
-                "Set rescore: none, or a number as threshold.",
+                "Set rescore: none, or set threshold to a number.",
             )
         if self.ray_address is not None and self.engine != "ray":
             raise ConfigError(f"ray_address is {self.ray_address}, but engine is {self.engine}", "Set engine: ray.")
@@ -139,7 +142,7 @@ class MiningConfig:
     def lowest_score(self, *, centered: bool) -> float | None:
         """Return the threshold as a number, or None; ConfigError for ``auto``, which needs development pairs."""
         if self.threshold == "auto":
-            raise ConfigError("threshold auto works only in otembed mine", "Set a number as threshold.")
+            raise ConfigError("threshold auto works only in otembed mine", "Set threshold to a number.")
         if self.threshold != "default":
             return self.threshold
         table = DEFAULT_THRESHOLDS if self.rescore == "none" else RESCORED_THRESHOLDS

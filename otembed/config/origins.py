@@ -55,7 +55,7 @@ def resolve_settings(
     Raises
     ------
     ConfigError
-        As ``otembed train``, except for missing parallel text.
+        As in ``otembed train``, except for missing parallel text.
     """
     layers: list[tuple[Tree, Tree]] = []
     if preset is not None:

@@ -35,7 +35,7 @@ Relaxation = Annotated[Number | Pair, Discriminator(_kind), AfterValidator(_bala
 class PlanConfig:
     """Which units are transported, and how the plan is regularized; subclasses override defaults."""
 
-    unit: Unit = Field(default="word", description="What is transported: words or sub-word tokens.")
+    unit: Unit = Field(default="word", description="What is transported: words or subword tokens.")
     word_pooling: Literal["mean", "first", "last"] = Field(
         default="mean", description="How a word's vector is computed from its tokens (unit: word)."
     )

@@ -22,7 +22,7 @@ Size = Annotated[int, Field(ge=0, strict=True)]
 
 @config_dataclass
 class LossConfig:
-    """The training objective: a sentence-level loss, a term of optimal transport, or both.
+    """The training objective: a sentence-level loss, an optimal-transport term, or both.
 
     Setting alignment without contrastive turns contrastive off and, unless sentence is set, turns mnrl on.
     """
@@ -180,10 +180,10 @@ class HeldOutConfig:
 
     pairs: dict[str, str] = Field(
         default_factory=dict,
-        description="Held-out text by language pair, as in pairs. A pair without it sets some of its own pairs aside.",
+        description="Held-out text by language pair, as in pairs. Without it, some pairs of the training text are held out.",
     )
     size: Size = Field(
-        default=200, description="Pairs set aside from each training file without held-out text. 0: none."
+        default=200, description="Pairs held out from each training file without held-out text. 0: none."
     )
     limit: Count | None = Field(default=1000, description="Maximum number of pairs per held-out file. null: all.")
     eval_steps: Count | None = Field(

@@ -30,7 +30,7 @@ class WordAlignmentConfig(PlanConfig):
     )
     words: Words = Field(
         default="auto",
-        description="auto: split at spaces, and scripts without spaces at vocabulary pieces; space: at spaces alone.",
+        description="auto: split at spaces, and scripts without spaces at vocabulary pieces; space: at spaces only.",
     )
     center: bool = Field(default=True, description="Subtract each side's mean over all words seen so far.")
     epsilon: NonNegativeFloat = Field(
@@ -45,11 +45,11 @@ class WordAlignmentConfig(PlanConfig):
     )
     decoding: Decoding = Field(
         default="grow-diag",
-        description="From the plan to links: mutual for the surest ones, threshold, or grown from the mutual ones.",
+        description="How links are read from the plan: mutual (the most precise), threshold, or grown from mutual links.",
     )
     threshold: Annotated[float, Field(ge=0, le=1)] | None = Field(
         default=None,
-        description="Minimum probability of links other than mutual ones; null: 0.3 (threshold), 0.2 (grow-diag ...).",
+        description="Minimum probability of non-mutual links; null: 0.3 (threshold), 0.2 (grow-diag ...).",
     )
 
     @model_validator(mode="after")

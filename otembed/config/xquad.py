@@ -1,4 +1,4 @@
-"""Settings of extractive question answering; the defaults are those of the paper's XQuAD experiments. Torch-free."""
+"""Settings of extractive question answering, by default as in the paper's XQuAD experiments. Torch-free."""
 
 from __future__ import annotations
 

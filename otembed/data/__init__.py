@@ -1,7 +1,7 @@
 """Parallel text in its published formats, checked line by line and streamed.
 
-``parse_pair_spec`` names a text, ``read_pairs`` yields its rows, ``clean_pairs`` drops noise and counts it,
-``load_pairs`` does all of that and returns a memory-mapped dataset. Below them, ``records`` reads every format.
+``parse_pair_spec`` parses the location of a text, ``read_pairs`` yields its rows, ``clean_pairs`` drops and counts
+noise, and ``load_pairs`` does all of this and returns a memory-mapped dataset. ``records`` reads every format.
 """
 
 from otembed.config.train import PairChecks

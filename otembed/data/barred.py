@@ -24,8 +24,8 @@ def read_barred(place: str | Path) -> Iterator[Row]:
     Raises
     ------
     DataError
-        At once if there is no such file; while reading, with file and line: text that is not UTF-8, a line that has no
-        ``|||`` or more than one.
+        Immediately if the file does not exist; while reading, with file and line: text that is not UTF-8, a line
+        without ``|||`` or with more than one.
     """
     if str(place) == STDIN:
         return _rows(decode_lines(sys.stdin.buffer, Path("stdin")), Path("stdin"))
@@ -38,8 +38,8 @@ def _rows(lines: Iterable[tuple[int, str]], path: Path) -> Iterator[Row]:
         parts = line.split(BARS)
         if len(parts) != 2:
             raise DataError(
-                f"the line has {len(parts) - 1} {BARS}, not 1",
-                f"Write: source {BARS} target. Name files of other formats with their languages: en-sw=FILE.",
+                f"found {len(parts) - 1} {BARS}, expected 1",
+                f"Write: source {BARS} target. For other formats, include the languages: en-sw=FILE.",
                 path=path,
                 line=number,
             )

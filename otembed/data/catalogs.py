@@ -53,35 +53,34 @@ class _Entry:
 
     @property
     def is_header(self) -> bool:
-        """Whether its translation is the catalog's header."""
+        """Whether the translation is the catalog's header."""
         return self.message == "" and self.context is None and not self.obsolete
 
 
 def read_po(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
     """Read a PO catalog; fuzzy, obsolete and untranslated entries are counted and left out.
 
-    ``msgid`` is in the first language of the key, unless the header's ``Language`` says that the
-    translations are. Text stays as it is, accelerators and placeholders included. A plural entry gives
-    its singular with the form for one, and its plural with every other form. The catalog is held in
-    memory as a whole. As in GNU gettext, only a line feed ends a line, adjacent strings are joined, and
-    strings have the escapes of C.
+    ``msgid`` is in the first language of the key, unless the header's ``Language`` names that language for the
+    translations. Text is not changed, including accelerators and placeholders. A plural entry yields the singular with
+    the form for one, and the plural with every other form. The whole catalog is held in memory. As in GNU gettext, only
+    a line feed ends a line, adjacent strings are joined, and strings use the escapes of C.
 
     Raises
     ------
     DataError
-        The catalog is malformed or its ``Language`` is neither of the pair.
+        The catalog is malformed, or its ``Language`` is not one of the pair's languages.
     """
     path = spec.paths[0]
     yield from _rows(spec, _po_entries(path), counts)
 
 
 def read_mo(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
-    """Read a compiled MO catalog in the way of :func:`read_po`; ``line`` is the entry's number.
+    """Read a compiled MO catalog as in :func:`read_po`; ``line`` is the entry's number.
 
     Raises
     ------
     DataError
-        As :func:`read_po`.
+        As in :func:`read_po`.
     """
     path = spec.paths[0]
     with open_binary(path) as file:
@@ -118,7 +117,7 @@ def _is_swapped(spec: PairSpec, language: str) -> bool:
         return True
     raise DataError(
         f"the catalog is in {language!r}, which is neither {spec.source_language} nor {spec.target_language}",
-        "Name the pair by the catalog's language, or fix 'Language:' in its header.",
+        "Use the catalog's language in the pair, or fix 'Language:' in its header.",
         path=spec.paths[0],
     )
 
@@ -135,7 +134,7 @@ def _pairs(entry: _Entry, one: int) -> list[tuple[str, str]]:
 
 
 def _form_for_one(rule: str) -> int:
-    """Return the plural form for the number one, by the header's ``Plural-Forms``."""
+    """Return the plural form for the number one, from the header's ``Plural-Forms``."""
     found = re.search(r"plural\s*=\s*([^;]+)", rule)
     try:
         return int(gettext.c2py(found[1].strip())(1)) if found else 0
@@ -165,7 +164,7 @@ class _Statement:
             return raw.decode("utf-8")
         except UnicodeDecodeError as error:
             raise DataError(
-                f"escapes in the string give byte 0x{raw[error.start]:02x}, which is not UTF-8",
+                f"escapes in the string produce byte 0x{raw[error.start]:02x}, which is not UTF-8",
                 "Convert the catalog: msgconv --to-code=UTF-8 FILE",
                 path=path,
                 line=self.line,
@@ -174,7 +173,7 @@ class _Statement:
 
 def _unescaped(match: re.Match[bytes]) -> bytes:
     if match[1] or match[2]:
-        # As in C, a value beyond one byte is cut to it.
+        # As in C, a value beyond one byte is truncated to it.
         return bytes([(int(match[1], 16) if match[1] else int(match[2], 8)) & 0xFF])
     return SIMPLE.get(match[3], match[0])
 
@@ -210,7 +209,7 @@ def _po_statements(path: Path) -> Iterator[_Statement]:
 
 
 def _tokens(text: str, path: Path, line: int) -> Iterator[re.Match[str]]:
-    """Split one line, blanks around its tokens left out."""
+    """Split one line into tokens without surrounding blanks."""
     position, end = 0, len(text.rstrip(BLANKS))
     while position < end:
         token = TOKEN.match(text, position, end)
@@ -266,7 +265,7 @@ def _mo_entries(content: bytes, path: Path) -> list[_Entry]:
             [struct.unpack_from(f"{order}2I", content, table + 8 * row) for table in tables] for row in range(count)
         ]
     except KeyError:
-        raise _not_mo("it does not start like one", path) from None
+        raise _not_mo("it does not start with the magic number", path) from None
     except struct.error as error:
         raise _not_mo(f"it is truncated ({error})", path) from error
     if any(start + length > len(content) for pair in places for length, start in pair):

@@ -20,7 +20,7 @@ CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd\ud800-\udfff\u
 SURROGATE = re.compile("[\ud800-\udfff]")
 SPACES = "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
 JOINERS = "\u200c\u200d"
-# Characters that show nothing: soft hyphens, fillers, zero-width spaces, direction marks, variation selectors.
+# Invisible characters: soft hyphens, fillers, zero-width spaces, direction marks, variation selectors.
 INVISIBLE = "".join(
     chr(code)
     for first, last in (
@@ -36,10 +36,11 @@ VIRAMA = 9  # canonical combining class
 
 
 def clean_text(text: str, *, nfc: bool = False) -> str:
-    r"""Return ``text`` trimmed, with line breaks inside it as single spaces, in normal form C if asked.
+    r"""Return ``text`` trimmed, with inner line breaks replaced by single spaces, optionally in normal form C.
 
     White space and invisible characters (zero-width spaces, direction marks, soft hyphens, ...) are trimmed at both
-    ends, so a text of nothing else is empty. A joiner after a virama stays, because it changes the letter there.
+    ends, so a text of such characters only becomes empty. A joiner after a virama is kept, because it changes the
+    letter.
 
     >>> clean_text("  two \n lines\u200b ")
     'two lines'
@@ -55,7 +56,7 @@ def clean_text(text: str, *, nfc: bool = False) -> str:
 
 
 def is_blank(text: str) -> bool:
-    """Return whether a text holds nothing but white space and invisible characters."""
+    """Return whether a text consists of white space and invisible characters only."""
     return not text.strip(BLANK)
 
 
@@ -72,7 +73,7 @@ def text_digest(*texts: str) -> int:
 def clean_pairs(
     rows: Iterable[Row], checks: PairChecks, counts: PairCounts, *, exclude: AbstractSet[int] = frozenset()
 ) -> Iterator[Row]:
-    """Yield the rows that pass, text cleaned by :func:`clean_text`; count the others by their first reason.
+    """Yield the rows that pass, with text cleaned by :func:`clean_text`; count the others by their first reason.
 
     Reasons in order of testing: ``control_characters``, ``empty``, ``identical``, ``too_short``,
     ``too_long``, ``length_ratio``, ``held_out``, ``duplicate``.
@@ -91,8 +92,8 @@ def clean_pairs(
 
     Notes
     -----
-    Memory: one integer (about 70 bytes with its slot in the set) for each kept row while ``drop_duplicates`` is on,
-    whatever the length of the text; otherwise none.
+    Memory: with ``drop_duplicates``, one integer (about 70 bytes with its slot in the set) for each kept row,
+    regardless of the length of the text; otherwise none.
     """
     seen: set[int] = set()
     for row in rows:
@@ -112,7 +113,7 @@ def clean_pairs(
 
 
 def _fault(source: str, target: str, checks: PairChecks) -> str | None:
-    """Return the first reason to drop the pair that needs no memory of other rows."""
+    """Return the first reason to drop the pair that does not depend on other rows."""
     broken = CONTROL if checks.drop_control_characters else SURROGATE
     if broken.search(source) or broken.search(target):
         return "control_characters"

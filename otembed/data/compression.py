@@ -85,7 +85,7 @@ OPENERS: dict[str, Callable[[Path], io.BufferedIOBase]] = {
 
 
 def split_suffix(path: Path) -> tuple[str, str]:
-    """Return the format suffix and the compression suffix of a path, lower case, '' where there is none.
+    """Return the format suffix and the compression suffix of a path in lower case, '' if missing.
 
     >>> split_suffix(Path("news.en-sw.tsv.gz"))
     ('.tsv', '.gz')
@@ -117,7 +117,7 @@ def open_binary(path: Path) -> Iterator[BinaryIO]:
     Raises
     ------
     DataError
-        The file is missing, unreadable, truncated, or not compressed as its suffix says.
+        The file is missing, unreadable, truncated, or its compression does not match its suffix.
     """
     require_file(path)
     opener = OPENERS.get(split_suffix(path)[1])
@@ -135,7 +135,7 @@ def open_binary(path: Path) -> Iterator[BinaryIO]:
             path=path,
         ) from error
     except OSError as error:
-        # bz2 reports damaged data as a plain OSError without an errno.
+        # bz2 reports corrupt data as a plain OSError without an errno.
         if error.errno is None:
             raise DataError(
                 f"not a valid {split_suffix(path)[1]} file: {error}",
@@ -148,9 +148,9 @@ def open_binary(path: Path) -> Iterator[BinaryIO]:
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     r"""Yield ``(line number, text)`` of a UTF-8 file, decompressed, without the line ending (\n or \r\n).
 
-    U+2028 and other separators inside a sentence stay where they are, and so does a bare \r, unless the file has no \n
-    at all: then \r ends its lines, as on old Macs. A byte order mark at the start is dropped. Memory holds one line (of
-    a file with \r alone, the file).
+    U+2028 and other separators inside a sentence are kept, as is a bare \r, unless the file has no \n at all: then \r
+    ends lines, as on classic Mac OS. A byte order mark at the start is dropped. One line is held in memory, or the
+    whole file if its lines end in \r alone.
 
     Raises
     ------
@@ -175,7 +175,7 @@ def decode_lines(file: Iterable[bytes], path: Path) -> Iterator[tuple[int, str]]
 
 
 def _split(file: Iterable[bytes]) -> Iterator[bytes]:
-    r"""Yield lines with their ends; those that \r alone ends where the file has no \n."""
+    r"""Yield lines with their line endings; \r alone ends a line if the file has no \n."""
     lines = iter(file)
     for first in lines:
         if b"\r" in first and not first.endswith(b"\n"):
@@ -187,11 +187,11 @@ def _split(file: Iterable[bytes]) -> Iterator[bytes]:
 
 def _not_utf8(path: Path, line: int, offset: int, raw: bytes, error: UnicodeDecodeError) -> DataError:
     wide = line == 1 and raw[:2] in (b"\xff\xfe", b"\xfe\xff")
-    # utf-8-sig counts from the end of the mark that it dropped.
+    # utf-8-sig counts from the end of the byte order mark, which it drops.
     start = len(raw) - len(error.object) + error.start
     return DataError(
         f"not UTF-8: byte 0x{raw[start]:02x} at offset {offset + start}",
-        "The file starts as UTF-16 does; convert it with: iconv -f UTF-16 -t UTF-8"
+        "The file appears to be UTF-16; convert it with: iconv -f UTF-16 -t UTF-8"
         if wide
         else "Convert the file to UTF-8 or fix that line.",
         path=path,

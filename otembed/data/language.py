@@ -1,4 +1,4 @@
-"""Find lines in a language other than expected, with py3langid; needs ``otembed[langid]``."""
+"""Find lines in an unexpected language, with py3langid; requires ``otembed[langid]``."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ SAME = {"nb": "no", "cmn": "zh", "swh": "sw", "arb": "ar", "fil": "tl", "pes": "
 
 
 class LanguageFilter:
-    r"""Tell lines in another language from those that may be in the expected one.
+    r"""Detect lines in a language other than the expected one.
 
     With :math:`p(l \mid x)` the probability of py3langid, normalized over its languages, a line x is in another
     language than e if :math:`p(e \mid x)` is below ``min_probability`` and the most likely language is neither e nor
-    "no language" and has a probability of .1 or more. A line in doubt stays.
+    "no language" and has a probability of .1 or more. Ambiguous lines are kept.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class LanguageFilter:
     Raises
     ------
     ConfigError
-        py3langid is not installed, or does not know the language.
+        py3langid is not installed, or does not support the language.
     """
 
     def __init__(self, code: str, min_probability: float) -> None:
@@ -38,7 +38,7 @@ class LanguageFilter:
             from py3langid import langid
         except ImportError:
             raise ConfigError(
-                "filtering by language needs py3langid", 'Install it: pip install "otembed[langid]".'
+                "filtering by language requires py3langid", 'Install it: pip install "otembed[langid]".'
             ) from None
         module: Any = langid
         self._identifier = module.LanguageIdentifier.from_model_file(module.MODEL_FILE, norm_probs=True)
@@ -48,8 +48,8 @@ class LanguageFilter:
         self.min_probability = min_probability
         if self.language not in known:
             raise ConfigError(
-                f"py3langid does not know the language {code!r}",
-                f"{did_you_mean(language, known)} Or leave this side unfiltered: none.",
+                f"py3langid does not support the language {code!r}",
+                f"{did_you_mean(language, known)} Or do not filter this side: none.",
             )
 
     def is_other(self, text: str) -> bool:

@@ -36,13 +36,13 @@ class ParallelText:
     Parameters
     ----------
     pair
-        The key the pair was named by, such as ``en-sw``.
+        Key of the pair, such as ``en-sw``.
     source_language, target_language
         Language codes of the dataset's two columns.
     dataset
         Columns ``source`` and ``target``, both strings, in the order of the file; memory-mapped.
     counts
-        What was read, kept and dropped.
+        Counts of pairs read, kept and dropped.
     path
         The files or the hub dataset that the pairs come from.
     """
@@ -61,9 +61,9 @@ class ParallelText:
     def with_pivot(self, pivot: str | None) -> ParallelText:
         """Return the same pairs with the pivot language as the target, if it is one of the two.
 
-        Nothing is copied. ``None``, a third language, and a pivot that is the target already change nothing. A code
-        without a script or region also means variants of the language: ``en`` means ``en_GB``, unless both languages
-        are variants of it.
+        Nothing is copied. ``None``, a third language, and a pivot that is already the target have no effect. A code
+        without a script or region also matches variants of the language: ``en`` matches ``en_GB``, unless both
+        languages are variants of it.
         """
         if not _is_pivot(self.source_language, self.target_language, pivot):
             return self
@@ -92,15 +92,14 @@ def load_pairs(
     Parameters
     ----------
     spec
-        ``en-sw=FILE`` (see :func:`parse_pair_spec`), or what that function returns.
+        ``en-sw=FILE`` (see :func:`parse_pair_spec`), or the result of that function.
     checks
         Limits; ``None`` means the defaults of :class:`PairChecks`.
     limit
-        Maximum number of pairs: the first that pass the checks, and nothing is read beyond them. ``None``
-        means all.
+        Maximum number of pairs: the first that pass the checks; reading stops there. ``None`` means all.
     seed
-        With ``limit``: draw the pairs at random from all that pass, instead of the first; ``counts.kept``
-        then counts all that passed. Without ``limit`` it has no effect.
+        With ``limit``: sample the pairs at random from all that pass, instead of the first; ``counts.kept``
+        then counts all that passed. Without ``limit``, it has no effect.
     exclude
         Digests of sentences to leave out, as in :func:`clean_pairs`.
 
@@ -112,7 +111,7 @@ def load_pairs(
         ``limit`` or ``seed`` is out of range, or the string is malformed.
     """
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-        raise ConfigError(f"limit is {limit!r}", "Give a whole number of sentence pairs from 1, or null.")
+        raise ConfigError(f"limit is {limit!r}", "Use a whole number of sentence pairs from 1, or null.")
     spec = parse_pair_spec(spec) if isinstance(spec, str) else spec
     counts = PairCounts()
     rows = clean_pairs(read_pairs(spec, counts), checks or PairChecks(), counts, exclude=exclude)
@@ -120,7 +119,7 @@ def load_pairs(
     if not len(dataset):
         raise DataError(
             f"no sentence pair passes the checks: {counts.summary()}",
-            "Check those lines; fix the text or relax the checks.",
+            "Fix these lines or relax the checks.",
             path=spec.where,
         )
     if seed is not None and limit is not None and limit < len(dataset):

@@ -1,4 +1,4 @@
-"""Where data is: a file, stdin, a saved dataset, or a dataset on the Hugging Face hub, with a query for its fields."""
+"""Location of data: a file, stdin, a saved dataset, or a dataset on the Hugging Face hub, with a query for its fields."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Place:
     split
         Split of a hub dataset or of a saved dataset dictionary; ``None`` means ``train``.
     fields
-        Fields that the query names, such as ``{"text": "translation.en"}``; dots lead into nested fields.
+        Fields named in the query, such as ``{"text": "translation.en"}``; dots address nested fields.
     """
 
     path: Path | None = None
@@ -65,14 +65,14 @@ def parse_place(value: str | Path, fields: Sequence[str] = ()) -> Place:
     """Parse ``FILE``, ``-``, ``FOLDER`` or ``hub:OWNER/NAME[:CONFIG][@SPLIT]``; nothing is opened.
 
     A query at the end names fields (``?text=body&id=key``) and, for datasets, the split (``?split=dev``). A path that
-    exists is taken as it is, question marks included.
+    exists is used unchanged, even if it contains question marks.
 
     Parameters
     ----------
     value
         The place.
     fields
-        Keys that the query may have besides ``split``.
+        Keys allowed in the query in addition to ``split``.
 
     Raises
     ------
@@ -126,15 +126,15 @@ def parse_query(where: str, query: str, keys: Sequence[str]) -> dict[str, str]:
         if key not in keys:
             raise ConfigError(f"{where}: unknown query key {key!r}", did_you_mean(key, keys))
         if key in options or not value:
-            raise ConfigError(f"{where}: query key {key!r} needs exactly one value", example)
+            raise ConfigError(f"{where}: query key {key!r} requires exactly one value", example)
         options[key] = value
     return options
 
 
 def parse_hub(where: str, place: str, options: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
-    """Parse ``hub:OWNER/NAME[:CONFIG][@SPLIT]`` into ``hub``, ``config`` and, where it is named, ``split``.
+    """Parse ``hub:OWNER/NAME[:CONFIG][@SPLIT]`` into ``hub``, ``config`` and, if named, ``split``.
 
-    ``where`` starts the messages. ``options`` may not hold a ``split`` if ``place`` names one.
+    Messages start with ``where``. ``options`` must not contain a ``split`` if ``place`` names one.
     """
     text = place.removeprefix(HUB)
     name, at, split = text.partition("@")

@@ -1,4 +1,4 @@
-"""From a :class:`PairSpec` to its rows: records with two columns, or formats that hold pairs by themselves."""
+"""From a :class:`PairSpec` to its rows: records with two columns, or formats of sentence pairs."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 NESTED = "translation"
 USUAL_NAMES = (("source", "target"), ("sentence1", "sentence2"), ("src", "tgt"))
-COLUMN_HINT = "Name the columns that hold the sentences: ?source=COLUMN&target=COLUMN."
+COLUMN_HINT = "Specify the columns of the sentences: ?source=COLUMN&target=COLUMN."
 NAMED = frozenset({"source", "target"})
 
 
 @dataclass(frozen=True)
 class Format:
-    """A reader of pairs and the query keys it takes."""
+    """A reader of pairs and its query keys."""
 
     read: Callable[[PairSpec, PairCounts], Iterator[Row]]
     options: frozenset[str] = frozenset()
@@ -37,31 +37,31 @@ class Format:
 def read_pairs(spec: PairSpec | str, counts: PairCounts | None = None) -> Iterator[Row]:
     """Yield the sentence pairs of a file, a dataset folder or a hub dataset, in order and unchecked.
 
-    Rows are streamed: memory does not grow with the file (a PO or MO catalog excepted, which is read
-    as a whole). ``source`` is in the first language of the key.
+    Rows are streamed: memory does not grow with the file, except for PO and MO catalogs, which are read
+    as a whole. ``source`` is in the first language of the key.
 
     Parameters
     ----------
     spec
-        Made by :func:`parse_pair_spec`, or the string ``en-sw=FILE``.
+        From :func:`parse_pair_spec`, or the string ``en-sw=FILE``.
     counts
-        Counts what the format itself marks as unusable: fuzzy, obsolete and untranslated catalog
-        entries, translation units that lack one language, further variants of a language in a unit.
+        Counts entries that the format itself marks as unusable: fuzzy, obsolete and untranslated catalog
+        entries, translation units without one of the languages, additional variants of a language in a unit.
 
     Raises
     ------
     DataError
-        At once if a file is missing or of an unknown format; while reading at the first malformed line,
-        named as ``file:line``; at the end if there was nothing to read.
+        Immediately if a file is missing or has an unknown format; while reading, at the first malformed line,
+        named as ``file:line``; at the end if there are no pairs.
     ConfigError
-        At once if the query asks for something that the format does not have.
+        Immediately if the query has a key that the format does not support.
     """
     spec = parse_pair_spec(spec) if isinstance(spec, str) else spec
     reader = _format(spec)
     given = {key for key, field in QUERY_KEYS.items() if getattr(spec, field) is not None}
     for key in sorted(given - reader.options):
         known = ", ".join(sorted(reader.options)) or "none"
-        raise ConfigError(f"{spec.key}: {spec.where} takes no ?{key}=", f"Query keys it takes: {known}.")
+        raise ConfigError(f"{spec.key}: {spec.where} does not support ?{key}=", f"Supported query keys: {known}.")
     return _not_empty(spec, reader, PairCounts() if counts is None else counts)
 
 
@@ -73,7 +73,7 @@ def _not_empty(spec: PairSpec, reader: Format, counts: PairCounts) -> Iterator[R
     if empty and counts.dropped:
         raise DataError(f"no usable pair: {counts.summary()}", "Translate some entries.", path=spec.where)
     if empty:
-        raise DataError("no sentence pair in it", "Check that this is the right file.", path=spec.where)
+        raise DataError("the file has no sentence pairs", "Check that this is the right file.", path=spec.where)
 
 
 def _format(spec: PairSpec) -> Format:
@@ -111,7 +111,7 @@ def _read_records(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
         return named
 
     def choose(names: list[str], line: int | None) -> dict[str, str]:
-        # The names of a table's columns are in its first line, not in that of the first record.
+        # The names of a table's columns are in its first line, before the first record.
         line = first_line if is_table else line
         by_number = is_table and (_by_number(spec) or not named)
         sides = _numbered(names, spec, line) if by_number else find_columns(names, spec, line)
@@ -130,14 +130,14 @@ def _read_records(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
 def find_columns(names: Sequence[str], spec: PairSpec, line: int | None = None) -> tuple[str, str]:
     """Return the names of the fields that hold the source and the target.
 
-    Without named columns these are tried in order, in upper or lower case: the two language codes,
-    ``source``/``target``, ``sentence1``/``sentence2``, ``src``/``tgt``, and a ``translation`` field that holds both
-    by code, as translation sets on the Hugging Face hub have it.
+    Without named columns, these are tried in order, in upper or lower case: the two language codes,
+    ``source``/``target``, ``sentence1``/``sentence2``, ``src``/``tgt``, and a ``translation`` field with one text per
+    code, as in translation datasets on the Hugging Face hub.
 
     Raises
     ------
     DataError
-        A named column is missing, or none of the usual names is there.
+        A named column is missing, or none of the usual names is present.
     """
     chosen = (spec.source_column, spec.target_column)
     if chosen[0] is not None and chosen[1] is not None:
@@ -163,7 +163,7 @@ def _by_number(spec: PairSpec) -> bool:
 
 
 def _numbered(names: list[str], spec: PairSpec, line: int | None) -> tuple[str, str]:
-    """Return the names of the columns chosen by number, of the first two without a choice."""
+    """Return the names of the columns chosen by number; by default, of the first two."""
     source, target = int(spec.source_column or 0), int(spec.target_column or 1)
     if max(source, target) >= len(names):
         raise DataError(
@@ -182,8 +182,8 @@ def _has_header(spec: PairSpec, first: list[str], line: int) -> bool:
     if spec.source_column is not None:
         if spec.header is False:
             raise ConfigError(
-                f"{spec.key}: columns {spec.source_column!r} and {spec.target_column!r} need a header, but header=0",
-                "Choose columns by number, or leave header=0 out.",
+                f"{spec.key}: columns {spec.source_column!r} and {spec.target_column!r} require a header, but header=0",
+                "Choose columns by number, or omit header=0.",
             )
         return True
     if spec.header is not None:
@@ -192,7 +192,7 @@ def _has_header(spec: PairSpec, first: list[str], line: int) -> bool:
     if any(all(find_name(first, [name]) is not None for name in pair) for pair in (codes, *USUAL_NAMES)):
         raise DataError(
             f"the first line looks like a header: {', '.join(first)}",
-            "Add ?header=1 if it holds column names, ?header=0 if it holds sentences.",
+            "Add ?header=1 if it contains column names, ?header=0 if it contains sentences.",
             path=spec.where,
             line=line,
         )
@@ -200,7 +200,7 @@ def _has_header(spec: PairSpec, first: list[str], line: int) -> bool:
 
 
 def _read_two_files(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
-    """Read two plain files with one sentence a line (the Moses layout), line n belonging to line n."""
+    """Read two plain files with one sentence per line (the Moses format), aligned by line number."""
     first, second = spec.paths
     sides = zip_longest(read_lines(first), read_lines(second))
     for number, (source, target) in enumerate(sides, start=1):
@@ -209,7 +209,7 @@ def _read_two_files(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
             lengths = (number - 1, longer) if source is None else (longer, number - 1)
             raise DataError(
                 f"{lengths[0]} lines, but {second} has {lengths[1]}",
-                "Both files need one line for each pair; a missing line shifts all that follow.",
+                "Both files must have one line per pair; a missing line shifts all that follow.",
                 path=first,
             )
         yield Row(source[1], target[1], number)

@@ -1,7 +1,7 @@
 """One reader for every format of records: TSV, CSV, JSON lines, Parquet, saved datasets and the Hugging Face hub.
 
-Parallel text, one-sided text, natural language inference and questions are all built on :func:`records`. A format is one
-function here and one case there.
+The readers of parallel text, monolingual text, natural language inference and questions all use :func:`records`. A
+format is one function and one case in :func:`records`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ BATCH_ROWS = 1024
 SAVED_FILES = ("dataset_info.json", "dataset_dict.json")
 SAVED = "saved dataset"
 FORMATS = (".tsv", ".csv", ".jsonl", ".parquet")
-# Characters. RFC 4180 sets no limit; this one ends the search for a quotation mark that is never closed.
+# In characters. RFC 4180 sets no limit; this one ends the search for the end of an unclosed quoted field.
 CSV_FIELD_LIMIT = 1 << 24
 MISSING = object()
 
@@ -55,30 +55,30 @@ def records(
         A file (``.tsv .csv .jsonl``, also compressed, or ``.parquet``), stdin, a saved dataset or one on the hub.
     choose
         Called once with the names of all fields, nested ones with dots, and with the line of the record that has
-        them (None where a schema has them). Returns which field each key of the records stands for. Other fields
-        are not read where the format allows it.
+        them (None if they come from a schema). Returns the field for each key of the records. Other fields are not
+        read if the format allows it.
     optional
         Keys that are None in records without their field.
     kind
-        Reads the place as this suffix, whatever its name; needed for stdin.
+        Format suffix to use instead of the suffix of the name; required for stdin.
     header
-        Whether the first line of a table names the columns, or a function of its fields and line that tells.
-        Without header the names are ``"0"``, ``"1"``, ...
+        Whether the first line of a table names the columns, or a function of its fields and line that returns this.
+        Without a header, the names are ``"0"``, ``"1"``, ...
     fits
-        Whether a line of a table with these column names may have these fields; by default it must have as many.
+        Whether a line of a table with these column names may have these fields; by default, the numbers must be equal.
 
     Yields
     ------
     line
         Counted from 1: the line where the record begins, or the record's number in formats without lines.
     record
-        The chosen keys. A missing value, or one inside a missing object, is None. Numbers of a ``ClassLabel`` are the
-        names of their classes, None where there is none.
+        The chosen keys. A missing value, or one inside a missing object, is None. Numbers of a ``ClassLabel`` are
+        replaced by the names of their classes, None if there is no such class.
 
     Raises
     ------
     DataError
-        At once: the file is missing or of an unknown format. While reading, with the line: the file is damaged, is
+        Immediately: the file is missing or has an unknown format. While reading, with the line: the file is corrupt, is
         not UTF-8, or lacks a field.
     """
     if place.hub is not None:
@@ -101,12 +101,12 @@ def records(
 
 
 def record_format(place: Place) -> str:
-    """Return the suffix that tells the format of a file, or ``"saved dataset"``.
+    """Return the suffix that determines the format of a file, or ``"saved dataset"``.
 
     Raises
     ------
     DataError
-        The file is missing, its suffix is unknown, or a Parquet file is compressed once more.
+        The file is missing, its suffix is unknown, or a Parquet file has a compression suffix.
     """
     path = _path(place)
     require_file(path)
@@ -120,7 +120,9 @@ def record_format(place: Place) -> str:
             path=path,
         )
     if compression and suffix == ".parquet":
-        raise DataError(f"{suffix} files are not read through {compression}", "Decompress the file.", path=path)
+        raise DataError(
+            f"{suffix} files compressed with {compression} are not supported", "Decompress the file.", path=path
+        )
     return suffix
 
 
@@ -130,7 +132,7 @@ def lines_of(place: Place) -> Iterator[tuple[int, str]]:
 
 
 def find_name(names: Iterable[str], wanted: Iterable[str]) -> str | None:
-    """Return the first of ``wanted`` that is among ``names``, by its spelling there; case matters only to prefer.
+    """Return the first of ``wanted`` that is in ``names``, as spelled there; an exact match of case is preferred.
 
     >>> find_name(["ID", "EN", "sw"], ["en"])
     'EN'
@@ -152,7 +154,7 @@ def check_field(name: str, names: Iterable[str], where: str, line: int | None) -
 
 
 def no_field(name: str, names: Iterable[str], where: str | Path, line: int | None) -> DataError:
-    """Return the error for a field that is not there; its hint names the closest one, or all."""
+    """Return the error for a missing field; its hint names the closest field, or all."""
     there = sorted(names)
     siblings = [each for each in there if any(each.startswith(f"{parent}.") for parent in _parents(name))]
     hint = f"There are: {', '.join(siblings)}." if siblings else did_you_mean(name, there)
@@ -165,7 +167,7 @@ def as_text(value: object, name: str, where: str, line: int, hint: str) -> str:
     Raises
     ------
     DataError
-        The value is something else; ``hint`` says what to name instead.
+        The value is something else; the message has the given ``hint``.
     """
     if value is None:
         return ""
@@ -180,18 +182,18 @@ def json_object(text: str, where: str | Path, line: int) -> dict[str, Any]:
     Raises
     ------
     DataError
-        The line holds anything else.
+        The line contains anything else.
     """
     try:
         record = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(
-            f"not JSON: {error}", "Write one JSON object on each line, and no empty lines.", path=where, line=line
+            f"not JSON: {error}", "Write one JSON object per line, without empty lines.", path=where, line=line
         ) from error
     if not isinstance(record, dict):
         raise DataError(
             f"a JSON {type(record).__name__}, not an object",
-            "Write one JSON object on each line.",
+            "Write one JSON object per line.",
             path=where,
             line=line,
         )
@@ -199,12 +201,12 @@ def json_object(text: str, where: str | Path, line: int) -> dict[str, Any]:
 
 
 def open_saved(path: Path, split: str | None) -> Dataset:
-    """Return a saved dataset, memory-mapped; of a dataset dictionary one split, ``train`` by default.
+    """Return a saved dataset, memory-mapped; for a dataset dictionary, one split, ``train`` by default.
 
     Raises
     ------
     DataError
-        The folder is not a saved dataset, or has no such split.
+        The folder is not a saved dataset, or does not have the split.
     """
     from datasets.dataset_dict import DatasetDict
     from datasets.load import load_from_disk
@@ -212,12 +214,12 @@ def open_saved(path: Path, split: str | None) -> Dataset:
     if not any((path / name).is_file() for name in SAVED_FILES):
         raise DataError(
             "a folder that is not a saved dataset",
-            "Name a file in it, or a folder written by Dataset.save_to_disk.",
+            "Use a file in the folder, or a folder written by Dataset.save_to_disk.",
             path=path,
         )
     try:
         data = load_from_disk(str(path))
-    except Exception as error:  # a damaged folder fails in many ways: JSON, Arrow, keys, files
+    except Exception as error:  # a corrupt folder fails in many ways: JSON, Arrow, keys, files
         raise DataError(f"not a valid saved dataset: {error}", "Save it again.", path=path) from error
     if isinstance(data, DatasetDict):
         chosen = split or DEFAULT_SPLIT
@@ -226,12 +228,12 @@ def open_saved(path: Path, split: str | None) -> Dataset:
             hint = did_you_mean(chosen, known)
             raise DataError(
                 f"no split {chosen!r}",
-                hint if hint.startswith("Did") else f"Name one with ?split=: {', '.join(known)}.",
+                hint if hint.startswith("Did") else f"Choose one with ?split=: {', '.join(known)}.",
                 path=path,
             )
         return data[chosen]
     if split is not None:
-        raise DataError("the dataset has no splits", "Leave ?split= out.", path=path)
+        raise DataError("the dataset has no splits", "Omit ?split=.", path=path)
     return data
 
 
@@ -244,7 +246,7 @@ def _path(place: Place) -> Path:
 def _chosen(
     rows: Iterable[tuple[int, Record]], choose: Choose, optional: Collection[str], where: str, classes: Classes
 ) -> Iterator[tuple[int, Record]]:
-    """Choose the fields by the first record, and take them from every one."""
+    """Choose the fields from the first record, and read them from every record."""
     wanted: list[tuple[str, str]] | None = None
     for line, record in rows:
         if wanted is None:
@@ -260,7 +262,7 @@ def _chosen(
 
 
 def _names(record: Record) -> list[str]:
-    """Return the names of all fields, those of nested objects with dots.
+    """Return the names of all fields, with dots for nested objects.
 
     >>> _names({"id": 1, "translation": {"en": "a", "sw": "b"}})
     ['id', 'translation', 'translation.en', 'translation.sw']
@@ -281,7 +283,7 @@ def _value(record: Record, name: str, optional: bool, where: str, line: int) -> 
 
 
 def _find(record: Record, name: str, where: str, line: int) -> Any:
-    """Return the value of a field; dots in the name lead into objects unless a field has that very name."""
+    """Return the value of a field; dots address nested objects unless a field has exactly this name."""
     if name in record:
         return record[name]
     for head in _parents(name):
@@ -321,7 +323,7 @@ def _table(
     for line, fields in lines:
         if not names:
             named = header if isinstance(header, bool) else header(fields, line)
-            # The second of two columns of one name can still be chosen by its number.
+            # The second of two columns with the same name can still be chosen by number.
             names = [
                 name if named and name not in fields[:index] else str(index) for index, name in enumerate(fields)
             ]
@@ -329,7 +331,7 @@ def _table(
                 continue
         if len(fields) != len(names) and not (fits and fits(names, fields)):
             raise DataError(
-                f"{len(fields)} field{'s' if len(fields) != 1 else ''}, the first line has {len(names)}",
+                f"{len(fields)} field{'s' if len(fields) != 1 else ''}, but the first line has {len(names)}",
                 "Fix or remove that line.",
                 path=where,
                 line=line,
@@ -379,7 +381,7 @@ def _saved(place: Place, choose: Choose, optional: Collection[str]) -> Iterator[
     data = open_saved(_path(place), place.split)
     with _arrow_errors(place.where, "saved dataset", "Save it again."):
         wanted = choose(_schema_names(data.features.arrow_schema), None)
-        # Other columns may hold images, so they are not read.
+        # Other columns may contain images, so they are not read.
         chosen = data.select_columns(_columns(wanted, data.column_names)).with_format("arrow")
         yield from _arrow_records(
             chosen.iter(BATCH_ROWS), wanted, optional, place.where, _classes(data.features), pa
@@ -409,13 +411,13 @@ def _schema_names(schema: Any) -> list[str]:
 
 
 def _columns(wanted: Mapping[str, str], columns: list[str]) -> list[str]:
-    """Return the columns that hold the wanted fields, each once."""
+    """Return the columns that contain the wanted fields, without duplicates."""
     names = {name for field in wanted.values() for name in (field, *_parents(field))}
     return [column for column in columns if column in names]
 
 
 def _parents(name: str) -> list[str]:
-    """Return the names of the fields that may hold a nested field.
+    """Return the names of the fields that may contain a nested field.
 
     >>> _parents("a.b.c")
     ['a', 'a.b']
@@ -434,7 +436,7 @@ def _arrow_records(
     def rows() -> Iterator[tuple[int, Record]]:
         number = 0
         for batch in batches:
-            # Bytes that are not UTF-8 and offsets out of range would end in a crash or in errors of other kinds.
+            # Bytes that are not UTF-8 and offsets out of range would cause a crash or unrelated errors.
             try:
                 batch.validate(full=True)
             except pa.ArrowInvalid as error:
@@ -498,7 +500,7 @@ def _guarded(rows: Iterator[Record], where: str) -> Iterator[Record]:
 def _hub_errors(where: str) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # the hub's clients raise dozens of unrelated types
+    except Exception as error:  # the hub clients raise dozens of unrelated types
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DataError(
             f"cannot read {where}: {reason}",

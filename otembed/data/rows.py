@@ -1,4 +1,4 @@
-"""One sentence pair with its line, as readers yield it, and the counts of pairs read, kept and dropped."""
+"""A sentence pair with its line, as yielded by readers, and the counts of pairs read, kept and dropped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ EXAMPLES_KEPT = 3
 
 
 class Row(NamedTuple):
-    """One sentence pair as the file has it.
+    """A sentence pair, unchanged from the file.
 
     ``source`` is text in the first language of the pair's key, ``target`` in the second. ``line`` counts
     from 1: the line where the pair begins, or the record's number in formats without lines.
@@ -25,7 +25,7 @@ class PairCounts:
     """How many sentence pairs were read, kept and dropped, and why.
 
     ``dropped`` maps a reason to a count, ``examples`` the same reason to the first three line numbers.
-    ``read == kept + sum(dropped.values())`` holds at every moment.
+    ``read == kept + sum(dropped.values())`` always holds.
 
     >>> counts = PairCounts()
     >>> counts.keep(); counts.drop("empty", line=2)
@@ -44,7 +44,7 @@ class PairCounts:
         self.kept += 1
 
     def drop(self, reason: str, line: int) -> None:
-        """Count one row that is left out for ``reason``."""
+        """Count one row that is dropped for ``reason``."""
         self.read += 1
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
         lines = self.examples.setdefault(reason, [])
@@ -52,13 +52,13 @@ class PairCounts:
             lines.append(line)
 
     def withdraw(self, reason: str, rows: int) -> None:
-        """Count rows that were kept before and are now left out; their lines are no longer known."""
+        """Count previously kept rows that are now dropped; their line numbers are no longer known."""
         if rows:
             self.kept -= rows
             self.dropped[reason] = self.dropped.get(reason, 0) + rows
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain Python values that share nothing with this object."""
+        """Return a copy as plain Python values."""
         return {
             "read": self.read,
             "kept": self.kept,

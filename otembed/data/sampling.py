@@ -1,4 +1,4 @@
-"""How many rows of each language pair are used, and which; only indices are stored, no copies of the text."""
+"""Sampling of rows per language pair; only indices are stored, no copies of the text."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def temperature_sizes(sizes: Mapping[str, int], temperature: float) -> dict[str,
     {'en-de': 75, 'en-sw': 25}
     """
     if isinstance(temperature, bool) or not isinstance(temperature, int | float) or not temperature >= 1:
-        raise ConfigError(f"temperature is {temperature!r}", "Give a number of at least 1 (1 is proportional).")
+        raise ConfigError(f"temperature is {temperature!r}", "Use a number of at least 1 (1 is proportional).")
     for pair, size in sizes.items():
         if size < 1:
-            raise ConfigError(f"{pair} has {size} sentence pairs", "Leave out pairs without text.")
+            raise ConfigError(f"{pair} has {size} sentence pairs", "Remove pairs without text.")
     if not sizes:
         return {}
     total = sum(sizes.values())
@@ -61,10 +61,10 @@ def temperature_sizes(sizes: Mapping[str, int], temperature: float) -> dict[str,
 
 
 def resample(dataset: Dataset, n: int, seed: int) -> Dataset:
-    """Return ``n`` rows of a dataset: every row ``n // len`` times, and a random subset once more.
+    """Return ``n`` rows of a dataset: every row ``n // len`` times, and a random subset one additional time.
 
-    The rows come in whole passes, each in the order of the dataset. Only indices are stored (8 bytes a
-    row); with ``n == len(dataset)`` the dataset itself is returned.
+    The rows come in whole passes, each in the order of the dataset. Only indices are stored (8 bytes per
+    row); with ``n == len(dataset)``, the dataset itself is returned.
 
     Raises
     ------
@@ -73,9 +73,7 @@ def resample(dataset: Dataset, n: int, seed: int) -> Dataset:
     """
     length = len(dataset)
     if n < 1 or length < 1:
-        raise ConfigError(
-            f"cannot draw {n} rows from {length}", "Draw at least 1 row from a dataset that is not empty."
-        )
+        raise ConfigError(f"cannot draw {n} rows from {length}", "Draw at least 1 row from a non-empty dataset.")
     if n == length:
         return dataset
     passes, rest = divmod(n, length)
@@ -87,5 +85,5 @@ def resample(dataset: Dataset, n: int, seed: int) -> Dataset:
 def draw(total: int, n: int, seed: int) -> NDArray[np.int64]:
     """Return ``n`` different indices below ``total``, drawn uniformly with the seed, in ascending order."""
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ConfigError(f"seed is {seed!r}", "Give a whole number from 0.")
+        raise ConfigError(f"seed is {seed!r}", "Use a whole number from 0.")
     return np.sort(np.random.default_rng(seed).choice(total, size=n, replace=False)).astype(np.int64)

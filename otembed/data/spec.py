@@ -1,4 +1,4 @@
-"""Naming a parallel text: ``--pairs en-sw=FILE`` on the command line, ``pairs: {en-sw: FILE}`` in YAML."""
+"""Location of a parallel text: ``--pairs en-sw=FILE`` on the command line, ``pairs: {en-sw: FILE}`` in YAML."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ KEY_HINT = "Write two language codes joined by '-', such as en-sw or zh_Hans-en 
 
 @dataclass(frozen=True)
 class PairSpec:
-    """Where the sentence pairs of two languages are, and which columns hold them.
+    """Location of the sentence pairs of two languages, and the columns that contain them.
 
     Parameters
     ----------
     source_language, target_language
         Language codes in the order of the key, which is the order of columns and files.
     paths
-        One file or saved dataset folder, or two plain files of one sentence a line.
+        One file or saved dataset folder, or two plain files with one sentence per line.
     hub
         ``OWNER/NAME`` on the Hugging Face hub; then ``paths`` is empty.
     config
@@ -38,14 +38,14 @@ class PairSpec:
     split
         Split of a hub dataset or of a saved dataset dictionary; ``None`` means ``train``.
     source_column, target_column
-        Column index (TSV and CSV, from 0) or name; ``None`` means the usual places.
+        Column index (TSV and CSV, from 0) or name; ``None``: the default columns.
     header
-        Whether a TSV or CSV file starts with column names; ``None`` means: if columns are named.
+        Whether a TSV or CSV file starts with column names; ``None``: only if columns are chosen by name.
 
     Raises
     ------
     ConfigError
-        A language code is malformed, both are the same, or just one column is given.
+        A language code is malformed, both are the same, or only one column is given.
     """
 
     source_language: str
@@ -63,11 +63,13 @@ class PairSpec:
             if not LANGUAGE_CODE.fullmatch(code):
                 raise ConfigError(f"{code!r} is not a language code", KEY_HINT)
         if self.source_language == self.target_language:
-            raise ConfigError(f"{self.key!r} pairs a language with itself", "Name two different languages.")
+            raise ConfigError(f"{self.key!r} pairs a language with itself", "Use two different languages.")
         if (self.source_column is None) != (self.target_column is None):
-            raise ConfigError(f"{self.key}: only one column is chosen", "Name both: ?source=COLUMN&target=COLUMN.")
+            raise ConfigError(
+                f"{self.key}: only one column is chosen", "Specify both: ?source=COLUMN&target=COLUMN."
+            )
         if (self.hub is None) == (not self.paths):
-            raise ConfigError(f"{self.key}: names no data", "Give a file, a folder or a hub dataset.")
+            raise ConfigError(f"{self.key}: no data is given", "Use a file, a folder or a hub dataset.")
 
     @property
     def key(self) -> str:
@@ -76,7 +78,7 @@ class PairSpec:
 
     @property
     def place(self) -> Place:
-        """The one file, folder or hub dataset; not for two files."""
+        """The single file, folder or hub dataset; not defined for two files."""
         return Place(self.paths[0] if self.hub is None else None, self.hub, self.config, self.split)
 
     @property
@@ -111,11 +113,11 @@ def parse_pair_spec(key: str, value: str | None = None) -> PairSpec:
     source, target = _languages(key)
     place, mark, query = value.strip().partition("?")
     if not place:
-        raise ConfigError(f"{key}: no file is named", "Write the pair as en-sw=FILE.")
+        raise ConfigError(f"{key}: no file is given", "Write the pair as en-sw=FILE.")
     options = _options(key, query) if mark else {}
     if place.startswith("starter:"):
         if options:
-            raise ConfigError(f"{key}: {value!r} takes no query", "Write it without '?...'.")
+            raise ConfigError(f"{key}: {value!r} does not support a query", "Write it without '?...'.")
         return _starter(key, source, target, place.removeprefix("starter:"))
     if place.startswith(HUB):
         return PairSpec(source, target, **(options | parse_hub(key, place, options)))

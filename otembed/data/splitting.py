@@ -17,7 +17,7 @@ BATCH_ROWS = 1024
 
 
 def split_held_out(text: ParallelText, size: int, seed: int) -> tuple[ParallelText, ParallelText]:
-    """Split a parallel text into a part to train on and a held-out part that shares no sentence with it.
+    """Split a parallel text into a training part and a held-out part that do not share any sentence.
 
     ``size`` pairs are drawn at random; pairs that share a source or a target sentence with one of them
     are in neither part. Both parts keep the order of the file and map the same Arrow file.
@@ -47,7 +47,7 @@ def split_held_out(text: ParallelText, size: int, seed: int) -> tuple[ParallelTe
     if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size < len(text):
         raise ConfigError(
             f"{text.pair}: cannot hold out {size} of {len(text)} pairs",
-            f"Give a number from 1 to {len(text) - 1}, or more text.",
+            f"Use a number from 1 to {len(text) - 1}, or add text.",
         )
     chosen = draw(len(text), size, seed)
     held_out = text.dataset.select(chosen)
@@ -67,8 +67,8 @@ def split_held_out(text: ParallelText, size: int, seed: int) -> tuple[ParallelTe
     )
     if not clear.any():
         raise DataError(
-            f"{text.pair}: every pair shares a sentence with the held-out ones",
-            "Hold out fewer pairs, or give more text.",
+            f"{text.pair}: every pair shares a sentence with the held-out pairs",
+            "Hold out fewer pairs, or add text.",
             path=text.path,
         )
     left = np.flatnonzero(clear)

@@ -21,9 +21,9 @@ def starter_parts() -> tuple[str, ...]:
 
 
 def starter_path(part: str = "train") -> Path:
-    """Return the TSV file of one part: a header of ``group`` and language codes, one sentence a row.
+    """Return the TSV file of one part: a header of ``group`` and language codes, one sentence per row.
 
-    Rows of one ``group`` are near variants of each other; a whole group is in one part.
+    Rows of one ``group`` are similar sentences; all rows of a group are in the same part.
 
     Raises
     ------

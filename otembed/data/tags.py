@@ -1,4 +1,4 @@
-"""Language tags as files write them, matched with the language codes of a pair: language, script, region."""
+"""Matching of language tags in files with the language codes of a pair: language, script, region."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MODIFIER_SCRIPTS = {
     "gurmukhi": "guru",
     "mongolian": "mong",
 }
-# Languages written in several scripts: the script of a tag that names none, and where a region changes it
+# Languages written in several scripts: the default script of a tag without a script, and regions with another default
 # (likely subtags of Unicode CLDR).
 DEFAULT_SCRIPTS = {
     "az": ("latn", {"IR": "arab", "IQ": "arab", "RU": "cyrl"}),
@@ -52,7 +52,7 @@ DEFAULT_SCRIPTS = {
 
 
 class Tag(NamedTuple):
-    """Primary language in lower case, script in lower case, region in upper case; ``None`` where not named."""
+    """Primary language in lower case, script in lower case, region in upper case; ``None`` if missing."""
 
     language: str
     script: str | None
@@ -60,7 +60,7 @@ class Tag(NamedTuple):
 
     @property
     def likely_script(self) -> str | None:
-        """The named script, else the usual one of this language in this region; None for languages with one script."""
+        """The tag's script, else the default script of the language in the region; None for languages with one script."""
         if self.script is not None or self.language not in DEFAULT_SCRIPTS:
             return self.script
         default, by_region = DEFAULT_SCRIPTS[self.language]
@@ -81,11 +81,11 @@ def parse_tag(text: str) -> Tag:
 
 
 def match_languages(code: str, tags: Iterable[str]) -> list[str]:
-    """Return the tags that mean ``code`` equally well and better than all others; none if no tag means it.
+    """Return the tags that match ``code`` best, several if they match equally well; empty if no tag matches.
 
-    The language must be the same, and so must the script if the code names a script or a region. The same tag is best.
-    After it come a tag in the usual script of a code that names none, a tag that names the script, the same region, no
-    region, another region.
+    The language must be equal; the script must be equal if the code has a script or a region. In order of preference:
+    the same tag; for a code without a script, a tag in the default script; a tag with an explicit script; the same
+    region; no region; another region.
 
     >>> match_languages("pt_BR", ["PT-pt", "pt-br"]), match_languages("en", ["sw", "EN-US", "en-GB"])
     (['pt-br'], ['EN-US', 'en-GB'])
@@ -113,5 +113,5 @@ def _rank(code: str, wanted: Tag, text: str) -> tuple[int, ...] | None:
     same = text.strip().lower().replace("_", "-") == code.lower().replace("_", "-")
     region = 0 if tag.region == wanted.region else 1 if tag.region is None or wanted.region is None else 2
     unnamed = wanted.script is not None and tag.script != wanted.script
-    # For a code without a region all regions are equal: en-US and en-GB for en.
+    # For a code without a region, all regions match equally well: en-US and en-GB for en.
     return (0 if same else 1, int(different), int(unnamed), region)

@@ -1,4 +1,4 @@
-"""Readers of one-sided text: sentences of one language, one after the other, each with its number."""
+"""Readers of monolingual text: numbered sentences of one language."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 USUAL_FIELDS = ("text", "sentence", "content")
 RECORDS = (".jsonl", ".parquet")
 KEYS = ("text", "id")
-TEXT_HINT = "Name the field that holds the text: ?text=FIELD."
-# Formats that hold more than a sentence: read as plain lines they would silently give nonsense.
+TEXT_HINT = "Specify the field of the text: ?text=FIELD."
+# Formats with more than a sentence per line: reading them as plain text would silently give wrong results.
 NOT_PLAIN = (".csv", ".tmx", ".po", ".mo", ".npy", ".json", ".xml", ".zip", ".pdf", ".arrow")
 
 
 class Text(NamedTuple):
-    """One text: its number (from 1: the line or the record), the text, and its own id if the file has one."""
+    """One text: its number (line or record, from 1), the text, and its id if the file has ids."""
 
     number: int
     text: str
@@ -30,7 +30,7 @@ class Text(NamedTuple):
 
 
 def parse_text_place(value: str | Path) -> Place:
-    """Parse where texts are; nothing is read.
+    """Parse the location of texts; nothing is read.
 
     ``FILE``, ``-``, a folder of ``save_to_disk`` or ``hub:OWNER/NAME[:CONFIG][@SPLIT]``; each may end in
     ``?text=FIELD&id=FIELD``, a dataset also in ``split=NAME``.
@@ -47,12 +47,12 @@ def parse_text_place(value: str | Path) -> Place:
 
 
 def read_texts(place: Place) -> Iterator[Text]:
-    r"""Yield every text of a file in order, as it is; memory holds one line.
+    r"""Yield every text of a file in order and unchanged; one line is held in memory.
 
-    Plain text has one text a line (\n or \r\n; the last may lack it), tabs included. JSON lines, Parquet, saved
-    datasets and those of the hub hold it in the field ``text``, ``sentence`` or ``content`` unless another is named,
-    with dots for nested fields. If a column of plain text is named, by its number from 0, lines are split at tabs. All
-    files but Parquet may be compressed (.gz .bz2 .xz .zst).
+    Plain text has one text per line (\n or \r\n; optional in the last line), tabs included. JSON lines, Parquet, saved
+    datasets and hub datasets have it in the field ``text``, ``sentence`` or ``content`` unless another field is
+    specified, with dots for nested fields. If a column of plain text is specified, by its number from 0, lines are
+    split at tabs. All files except Parquet may be compressed (.gz .bz2 .xz .zst).
 
     Parameters
     ----------
@@ -62,9 +62,9 @@ def read_texts(place: Place) -> Iterator[Text]:
     Raises
     ------
     DataError
-        The file is missing, damaged, not UTF-8, or lacks the field; named as ``file:line``.
+        The file is missing, corrupt, not UTF-8, or lacks the field; with ``file:line``.
     ConfigError
-        A column of plain text is named by something other than a number.
+        A column of plain text is not specified by a number.
     """
     kind = None if place.hub is not None else _kind(place)
     if kind == "lines":
@@ -89,14 +89,14 @@ def _kind(place: Place) -> str:
         kind = record_format(place)
     elif suffix in NOT_PLAIN:
         raise DataError(
-            f"{suffix} is not a format of one-sided text",
-            f"Give plain text, {', '.join(RECORDS)} or .tsv, plain or with {', '.join(OPENERS)}.",
+            f"{suffix} is not a format of monolingual text",
+            f"Use plain text, {', '.join(RECORDS)} or .tsv, plain or with {', '.join(OPENERS)}.",
             path=path,
         )
     else:
         kind = ".tsv" if place.fields else "lines"
     if place.split is not None and not path.is_dir():
-        raise ConfigError(f"{path} takes no ?split=", "Query keys it takes: text, id.")
+        raise ConfigError(f"{path} does not support ?split=", "Supported query keys: text, id.")
     return kind
 
 
@@ -110,7 +110,7 @@ def _records(place: Place, kind: str | None) -> Iterator[Text]:
         chosen = {"text": name} | ({} if label is None else {"id": label})
         return {key: check_field(field, names, place.where, line) for key, field in chosen.items()}
 
-    # Lines may differ in their number of columns: only the named ones are needed.
+    # Lines may differ in their number of columns: only the specified ones are required.
     for number, record in records(place, choose, kind=kind, fits=lambda names, fields: True):
         text = as_text(record["text"], str(name), place.where, number, TEXT_HINT)
         yield Text(number, text, None if label is None else _label(record["id"], place.where, number))
@@ -132,7 +132,7 @@ def _label(value: object, where: str, line: int) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise DataError(
             f"id {value!r} is neither text nor a whole number",
-            "Name another field: ?id=FIELD.",
+            "Specify another field: ?id=FIELD.",
             path=where,
             line=line,
         )

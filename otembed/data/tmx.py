@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from otembed.data.spec import PairSpec
 
-# Inline elements that hold native code, and the types of those that are a break between words.
+# Inline elements that contain native code, and the types that represent a break between words.
 CODE = frozenset({"bpt", "ept", "it", "ph", "ut", "sub"})
 BREAKS = frozenset({"lb", "pb", "cb", "x-lb", "x-br", "br"})
 # Line numbers of libxml2's elements end here.
@@ -29,13 +29,13 @@ XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 def read_tmx(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
     """Read the two languages of every translation unit.
 
-    Tags are matched by :func:`otembed.data.tags.match_languages`: ``en`` finds ``EN-US``, ``zh_Hans`` finds ``zh-CN``
-    and never ``zh-TW``. Where a unit has several variants of a language, the first one with text is read and the
+    Tags are matched by :func:`otembed.data.tags.match_languages`: ``en`` matches ``EN-US``, ``zh_Hans`` matches
+    ``zh-CN`` and never ``zh-TW``. If a unit has several variants of a language, the first one with text is read and the
     others are counted as ``other_variant``. Units without one of the languages are counted as ``missing_language``.
 
-    Of inline markup, ``bpt``, ``ept``, ``it``, ``ph``, ``ut`` and ``sub`` are code and are left out, line breaks
-    among them (type ``lb``) kept; of ``hi`` and of every other element the text is kept. No entity is expanded and
-    nothing is fetched.
+    The inline elements ``bpt``, ``ept``, ``it``, ``ph``, ``ut`` and ``sub`` contain code and are left out, except for
+    line breaks (type ``lb``); the text of ``hi`` and of all other elements is kept. Entities are not expanded and
+    nothing is downloaded.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def read_tmx(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
             variants.setdefault(_language(variant), []).append(variant)
         languages.update(variants)
         source, target = (match_languages(code, variants) for code in (spec.source_language, spec.target_language))
-        # en-en_GB: a variant in en_GB is not read as en too.
+        # en-en_GB: a variant in en_GB is not also read as en.
         sides = [
             [tag for tag in side if tag not in other or len(side) < len(other)]
             for side, other in ((source, target), (target, source))
@@ -69,14 +69,14 @@ def read_tmx(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
     if languages and not found:
         raise DataError(
             f"no unit has both {spec.source_language} and {spec.target_language}; "
-            f"languages in the file: {', '.join(sorted(filter(None, languages))) or 'none is marked'}",
-            "Name the pair by two of these languages, with their scripts where a language has two.",
+            f"languages in the file: {', '.join(sorted(filter(None, languages))) or 'none'}",
+            "Use two of these languages for the pair, with their scripts if a language has several.",
             path=path,
         )
 
 
 class _CountedLines:
-    """A binary file read line by line, so that the number of the line is known while its elements are parsed."""
+    """A binary file read line by line, so that the line number of each parsed element is known."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -84,7 +84,7 @@ class _CountedLines:
         self.line = 0
 
     def read(self, size: int) -> bytes:
-        """Return the next bytes, at most to the end of the line."""
+        """Return the next bytes, up to the end of the line."""
         self.line += self._complete
         part = self._file.readline(size)
         self._complete = part.endswith(b"\n")
@@ -104,7 +104,7 @@ def _units(path: Path) -> Iterator[tuple[etree._Element, int]]:
                 if event == "start":
                     start = lines.line
                     continue
-                # libxml2 counts in any encoding, but not beyond this number.
+                # libxml2 counts lines in any encoding, but not beyond this number.
                 line = cast("int", unit.sourceline)
                 yield unit, line if line < LAST_LINE else start
                 unit.clear()
@@ -113,7 +113,7 @@ def _units(path: Path) -> Iterator[tuple[etree._Element, int]]:
                     del parent[0]
         except etree.XMLSyntaxError as error:
             raise DataError(
-                f"not well-formed XML: {error.msg}", "Fix the file there.", path=path, line=error.lineno
+                f"not well-formed XML: {error.msg}", "Fix the XML.", path=path, line=error.lineno
             ) from error
 
 
@@ -132,7 +132,7 @@ def _text(element: etree._Element, path: Path, line: int) -> str:
         if child.tag is etree.Entity:
             raise DataError(
                 f"entity {child.text} is not expanded",
-                "Write the character itself in its place.",
+                "Replace it with the character itself.",
                 path=path,
                 line=line,
             )

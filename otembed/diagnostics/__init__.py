@@ -1,1 +1,1 @@
-"""What is installed on this machine, and whether it works."""
+"""Inspection of the installation, and a self-test."""

@@ -20,10 +20,10 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 
 @dataclass(frozen=True)
 class Installation(Result):
-    """What a bug report should say about a machine.
+    """Description of a machine for bug reports.
 
-    ``misfits`` holds packages whose version otembed does not support, ``extras`` the packages that each extra lacks
-    (empty if complete). ``caches`` has path, bytes and number of files of each cache folder; bytes are ``None`` if the
+    ``misfits`` contains packages with an unsupported version, ``extras`` the missing packages of each extra (empty if
+    complete). ``caches`` has path, bytes and number of files of each cache folder; bytes are ``None`` if the
     folder does not exist. Memory is in 1e9 bytes.
     """
 

@@ -19,7 +19,7 @@ def installation_tables(found: Installation) -> list[Table]:
 
 def installation_rows(found: Installation) -> dict[str, Rows]:
     """Return names and values by topic."""
-    misfit = {name: f" (otembed needs {wanted})" for name, wanted in found.misfits.items()}
+    misfit = {name: f" (otembed requires {wanted})" for name, wanted in found.misfits.items()}
     versions = [(name, (one or "missing") + misfit.get(name, "")) for name, one in found.packages.items()]
     return {
         "versions": [("Python", found.python), ("platform", found.platform), *versions],

@@ -20,7 +20,7 @@ def as_vectors(values: ArrayLike, name: str = "vectors") -> NDArray[Any]:
     Raises
     ------
     DataError
-        The values are not numbers or not a matrix, or there is no row or no column.
+        The values are not numbers or not a matrix, or the matrix is empty.
     NumericsError
         A row holds NaN or infinity.
     """
@@ -28,12 +28,12 @@ def as_vectors(values: ArrayLike, name: str = "vectors") -> NDArray[Any]:
         array = np.asarray(values)
     except ValueError as error:
         raise DataError(
-            f"{name}: not a matrix of sentence vectors: {error}", "Give rows of equal length."
+            f"{name}: not a matrix of sentence vectors: {error}", "Pass rows of equal length."
         ) from error
     if array.dtype.kind not in NUMBER_KINDS or array.ndim != 2 or 0 in array.shape:
         raise DataError(
             f"{name}: shape {array.shape} of {array.dtype} is not a matrix of sentence vectors",
-            "Give real numbers of shape (sentences, dimensions), at least one of each.",
+            "Pass real numbers of shape (sentences, dimensions), both at least 1.",
         )
     array = array.astype(np.result_type(array.dtype, np.float32), copy=False)
     _refuse(~np.isfinite(array).all(axis=1), name, "NaN or infinity")
@@ -46,7 +46,7 @@ def unit_vectors(values: ArrayLike, name: str = "vectors") -> NDArray[np.float32
     Raises
     ------
     DataError, NumericsError
-        As :func:`as_vectors`; also NumericsError if a row is zero, because it has no direction.
+        As in :func:`as_vectors`; also NumericsError if a row is zero, because it cannot be normalized.
 
     Examples
     --------
@@ -71,7 +71,7 @@ def centered_vectors(values: ArrayLike, name: str = "vectors") -> NDArray[Any]:
     Raises
     ------
     DataError, NumericsError
-        As :func:`as_vectors`; also NumericsError if all rows are equal, because then none keeps a direction.
+        As in :func:`as_vectors`; also NumericsError if all rows are equal, because they all become zero.
 
     References
     ----------
@@ -87,7 +87,7 @@ def centered_vectors(values: ArrayLike, name: str = "vectors") -> NDArray[Any]:
     if (array == array[0]).all():
         raise NumericsError(
             f"{name}: cannot center {len(array)} equal rows, because all become zero",
-            "Give at least two distinct sentences, or score without centering.",
+            "Pass at least two distinct sentences, or score without centering.",
         )
     # Summed in float64: the rounding error of a float32 mean would shift every row in the same way.
     centered: NDArray[Any] = array - array.mean(axis=0, dtype=np.float64).astype(array.dtype)

@@ -1,4 +1,4 @@
-"""The cache of embeddings and of what is computed from them: its folders and locks; torch-free."""
+"""The cache of embeddings and of results computed from them: its folders and locks; torch-free."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def make_folder(folder: Path) -> Path:
 
 @contextmanager
 def cache_lock(folder: Path, name: str) -> Iterator[None]:
-    """Let one process at a time write what the cache stores under a name; the others wait, then find it finished."""
+    """Lock an entry of the cache for writing; other processes wait until it is finished."""
     lock = FileLock(folder / f".{name}.lock")
     try:
         lock.acquire()

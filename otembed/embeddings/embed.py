@@ -1,4 +1,4 @@
-"""From lines to embedding shards: each distinct line once, resumable, cached under what the vectors depend on."""
+"""From lines to embedding shards: each distinct line once, resumable, cached under a key of all dependencies."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Lines that are sorted by length into batches together. The last bits of a vector depend on its batch, so shards hold
-# whole windows: the number of shards then changes no byte.
+# Number of lines that are sorted by length into batches together. The last bits of a vector depend on its batch, so
+# shards consist of whole windows: the vectors do not depend on the number of shards.
 WINDOW = 1024
 SHARD_ROWS = 64 * WINDOW
-# Shards of a slow encoder are smaller, so that a kill loses no more than this.
+# Shards of a slow encoder are smaller, so that an interruption loses at most this much work.
 SHARD_SECONDS = 60
 DIGEST_BYTES = 16
 
 
 @dataclass(frozen=True)
 class EmbeddingKey:
-    """Everything that the vectors of a text depend on; its hash names the folder in the cache."""
+    """Everything that the vectors of a text depend on; the hash is the name of the folder in the cache."""
 
     model: str
     prompt: str
@@ -83,9 +83,9 @@ def embed_lines(
     cache
         Folder of the cache; by default ``mining`` in :func:`otembed.runtime.cache.default_cache_dir`.
     prompt, prompt_name
-        A text put before every line, or its name in ``model.prompts``; ``None``: the model's default.
+        Text to prepend to every line, or its name in ``model.prompts``; ``None``: the model's default.
     truncate_dim
-        Keep this many leading dimensions, for models trained for it.
+        Keep this many leading dimensions, for models trained with truncated dimensions.
     precision
         ``float32``, or ``float16``, which halves the disk space and keeps about 3 decimal digits.
     batch_size, batch_tokens
@@ -96,7 +96,7 @@ def embed_lines(
     executor
         Runs one task for each shard; ``None``: this process.
     load_as, device
-        For workers in other processes: the name by which they load the model, and the device. Without a name the model
+        For workers in other processes: the name by which they load the model, and the device. Without a name, the model
         itself is sent to them.
     fingerprint
         Fingerprint of the model, if the caller knows it: computing it reads all weights.
@@ -117,7 +117,7 @@ def embed_lines(
     DataError
         The cache cannot be written.
     ModelError
-        The model that a worker loads under ``load_as`` is another one.
+        A worker loads a different model under ``load_as``.
     """
     executor = executor or LocalExecutor(1)
     text = resolve_prompt(model, prompt, prompt_name)
@@ -167,13 +167,15 @@ def embedding_key(
         raise ConfigError(f"precision is {precision!r}", f"Choose one of: {', '.join(DTYPES)}.")
     dimension = model.get_embedding_dimension() or len(model.encode("x", show_progress_bar=False))
     if truncate_dim is not None and not 1 <= truncate_dim <= dimension:
-        raise ConfigError(f"truncate_dim is {truncate_dim}", f"Give 1 to {dimension}, the dimension of the model.")
+        raise ConfigError(
+            f"truncate_dim is {truncate_dim}", f"Use a number from 1 to {dimension}, the dimension of the model."
+        )
     known = fingerprint or model_fingerprint(model)
     return EmbeddingKey(known, prompt, truncate_dim or dimension, precision, lines.digest())
 
 
 def shard_folder(key: EmbeddingKey, lines: TextRows, cache: str | Path | None) -> ShardFolder:
-    """Return the shards that the cache holds for a key; writes nothing."""
+    """Return the cached shards for a key; writes nothing."""
     return ShardFolder(
         cache_home(cache) / "embeddings" / key.digest,
         asdict(key),

@@ -1,4 +1,4 @@
-"""The work unit of embedding: a file of texts becomes a shard of vectors, in this process or in another."""
+"""The embedding task: convert a file of texts to a shard of vectors, in this process or in another."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Encoding:
         ids: Sequence[int],
         progress: Callable[[int], object] | None = None,
     ) -> NDArray[np.float32]:
-        """Return the unit vectors of texts with line numbers ``ids``; NumericsError if one has no direction.
+        """Return the unit vectors of texts with line numbers ``ids``; NumericsError for a zero or non-finite vector.
 
         ``progress`` is called after each batch with the number of its texts.
         """
@@ -62,7 +62,7 @@ class Encoding:
         if bad.any():
             raise NumericsError(
                 f"{self.name}: the model returns NaN, infinity or a zero vector for line {ids[int(bad.argmax())]}",
-                "Check that line, and the model.",
+                "Check that line and the model's weights.",
             )
         return vectors
 
@@ -111,7 +111,7 @@ class EmbedWork:
     encoding, window
         Settings, and the lines encoded in one call.
     folder, precision
-        Where shards are written, and in which precision.
+        Folder and precision of the shards.
     """
 
     model: SentenceTransformer | str
@@ -127,7 +127,7 @@ class EmbedWork:
 
     @property
     def gpu(self) -> bool:
-        """Whether a worker should get a GPU: unless another device is named."""
+        """Whether a worker should get a GPU; true unless another device is set."""
         return self.device is None or self.device.startswith("cuda")
 
     def open(self, threads: int | None, advance: Advance | None = None) -> Callable[[EmbedTask], EmbeddedShard]:
@@ -139,15 +139,15 @@ class EmbedWork:
 
         if threads is not None:
             torch.set_num_threads(threads)
-            # The progress bars of a worker would mix with those of the main process.
+            # The progress bars of a worker would interfere with the main process's.
             disable_progress_bar()  # type: ignore[no-untyped-call]
         model = self.model
         if isinstance(model, str):
             model = load_model(model, device=self.device)
             if model_fingerprint(model) != self.fingerprint:
                 raise ModelError(
-                    f"{self.model} on a worker is not the model that the run began with",
-                    "Use a folder that all machines share, or update their copies.",
+                    f"{self.model} on a worker is not the model with which the run started",
+                    "Use a folder shared by all machines, or update their copies.",
                 )
         return partial(self._embed, model, advance)
 
@@ -168,9 +168,9 @@ class EmbedWork:
 
 
 class Schedule:
-    """Ranges of rows for tasks: one window first, then as many as take ``seconds`` at the speed measured so far.
+    """Ranges of rows for tasks: first one window, then the number that takes ``seconds`` at the measured speed.
 
-    With several workers the last tasks are smaller, so that all finish at about the same time.
+    With several workers, the last tasks are smaller, so that all finish at about the same time.
 
     Parameters
     ----------

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 # Tokens of a batch, padding included. Small batches fit into the caches of a CPU; an accelerator needs large ones.
 CPU_TOKENS = 512
 ACCELERATOR_TOKENS = 16_384
-# Texts whose tokens are counted in one call, which pads them to the longest.
+# Number of texts tokenized in one call, which pads them to the longest.
 COUNTED = 1024
 
 
 def resolve_prompt(model: SentenceTransformer, prompt: str | None, prompt_name: str | None) -> str:
-    """Return the text put before every line; ConfigError for an unknown name, or if both are given."""
+    """Return the text to prepend to every line; ConfigError for an unknown name, or if both are given."""
     if prompt is not None and prompt_name is not None:
         raise ConfigError(
             f"prompt {prompt!r} and prompt_name {prompt_name!r} are mutually exclusive", "Remove one of them."
@@ -46,10 +46,10 @@ def encode_by_length(
     batch_size: int | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> NDArray[np.float32]:
-    """Return the unit vectors of texts, equal to those of ``model.encode`` up to rounding.
+    """Return the unit vectors of texts, equal to the output of ``model.encode`` up to rounding.
 
-    ``model.encode`` sorts texts by characters and puts a fixed number into a batch. Here tokens are counted first, and a
-    batch holds as many texts as their padded length allows, longest first.
+    ``model.encode`` sorts texts by characters and uses batches of a fixed size. Here tokens are counted first, and a
+    batch contains as many texts as their padded length allows, longest first.
 
     Parameters
     ----------
@@ -58,9 +58,9 @@ def encode_by_length(
     texts
         At least one text; duplicates are encoded separately.
     prompt
-        Put before every text; see :func:`resolve_prompt`.
+        Text to prepend to every text; see :func:`resolve_prompt`.
     truncate_dim
-        Keep this many leading dimensions; ``None`` leaves it to the model.
+        Keep this many leading dimensions; ``None``: the model's default.
     batch_tokens
         Maximum number of tokens in a batch, prompt and padding included; a longer text forms a batch alone.
         ``None``: 512 on a CPU, 16,384 elsewhere.
@@ -83,7 +83,7 @@ def encode_by_length(
         batch_tokens = default_tokens(model.device)
     for name, value in (("batch_tokens", batch_tokens), ("batch_size", batch_size)):
         if value is not None and value < 1:
-            raise ConfigError(f"{name} is {value}", "Give an integer >= 1.")
+            raise ConfigError(f"{name} is {value}", "Use an integer >= 1.")
     vectors: NDArray[np.float32] | None = None
     for rows in token_batches(token_counts(model, texts, prompt), batch_tokens, batch_size):
         encoded = model.encode(
@@ -100,7 +100,7 @@ def encode_by_length(
         vectors[rows] = encoded
         if progress is not None:
             progress(len(rows))
-    assert vectors is not None, "callers give one text at least"
+    assert vectors is not None, "callers pass at least one text"
     return vectors
 
 
@@ -123,7 +123,7 @@ def default_tokens(device: torch.device) -> int:
 
 
 def token_batches(counts: NDArray[np.int64], tokens: int, texts: int | None = None) -> Iterator[NDArray[np.int64]]:
-    """Yield batches of rows of similar length, longest first, so that a lack of memory shows at once.
+    """Yield batches of rows of similar length, longest first, so that out-of-memory errors occur immediately.
 
     ``counts`` (n,) int64 are the tokens of each row. A batch has at least one row, at most ``texts`` rows, and at most
     ``tokens`` tokens, padding included.

@@ -20,7 +20,7 @@ SUFFIXES = (".npy", *HEADERLESS)
 
 
 def check_vector_output(path: Path, precision: str) -> None:
-    """Refuse a suffix other than ``.npy``, ``.f32`` and ``.f16``, and one that contradicts the precision."""
+    """Reject suffixes other than ``.npy``, ``.f32`` and ``.f16``, and suffixes that contradict the precision."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise ConfigError(f"{path}: unknown suffix {suffix or '(none)'!r}", f"Known: {', '.join(SUFFIXES)}.")

@@ -1,4 +1,4 @@
-"""The lines of one side: numbered, trimmed, without repetitions, on disk rather than in memory."""
+"""The lines of one side: numbered, trimmed, deduplicated, on disk rather than in memory."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ class Lines:
     ids
         (n,) line numbers, counted from 1, ascending.
     counts
-        What was read and what was left out: ``empty``, ``too_long``, ``unpaired_surrogate``, ``other_language``,
+        Counts of lines read and left out: ``empty``, ``too_long``, ``unpaired_surrogate``, ``other_language``,
         ``repeated``.
     lengths
-        (n,) characters of each.
+        (n,) number of characters of each line.
     labels
         The ids in the file, one for each of ``ids``; None if it has none.
     repeats
-        (r, 2) numbers of lines that repeat an earlier one, and of that first one; with labels, a list of label pairs.
+        (r, 2) number of each repeated line, and of its first occurrence; with labels, a list of label pairs.
 
-    The text is stored in an unnamed file in ``TMPDIR``: memory holds 28 bytes a line, and 44 while reading.
+    The text is stored in an unnamed file in ``TMPDIR``: memory holds 28 bytes per line, 44 while reading.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Lines:
         return [self[row] for row in range(start, min(stop, len(self)))]
 
     def id_of(self, row: int) -> int | str:
-        """Return the id used in pairs: that of the file if it has ids, else the line number."""
+        """Return the id used in pairs: the id in the file if it has ids, else the line number."""
         return int(self.ids[row]) if self.labels is None else self.labels[row]
 
     def first_ids(self) -> dict[int | str, int | str]:
@@ -138,13 +138,13 @@ def read_side(
 def check_two_sides(source: str | Path, target: str | Path) -> None:
     """Raise ConfigError if both sides are stdin, which can be read only once."""
     if parse_text_place(source).is_stdin and parse_text_place(target).is_stdin:
-        raise ConfigError("both sides are stdin", "Give a file for one of them.")
+        raise ConfigError("both sides are stdin", "Use a file for one of them.")
 
 
 def _numbered(texts: Iterable[str], name: str) -> Iterator[Text]:
     for number, text in enumerate(texts, start=1):
         if not isinstance(text, str):
-            raise DataError(f"{name}: text {number} is {type(text).__name__}, not a string", "Give strings.")
+            raise DataError(f"{name}: text {number} is {type(text).__name__}, not a string", "Pass strings.")
         yield Text(number, text, None)
 
 
@@ -183,7 +183,7 @@ def _collect(
         spool.flush()
         if not ids:
             raise DataError(
-                f"no usable line: {counts.summary()}", "Give a file with one sentence a line.", path=name
+                f"no usable line: {counts.summary()}", "Use a file with one sentence per line.", path=name
             )
         # The mapping keeps the unnamed file alive.
         content = mmap.mmap(spool.fileno(), 0, access=mmap.ACCESS_READ)
@@ -221,7 +221,7 @@ def _check_labels(labels: Sequence[str], numbers: Ids, name: str) -> None:
         if earlier != number:
             raise DataError(
                 f"id {label!r} is already the id of line {earlier}",
-                "Give every line a different id.",
+                "Use a unique id for every line.",
                 path=name,
                 line=number,
             )

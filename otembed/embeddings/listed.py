@@ -1,4 +1,4 @@
-"""What can be embedded into the cache: lines of a file, or texts in memory."""
+"""Texts that can be embedded into the cache: lines of a file, or texts in memory."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class TextRows(Protocol):
-    """Texts in an order, each with a number for messages."""
+    """A sequence of texts, each with a number for messages."""
 
     @property
     def name(self) -> str:
-        """Where the texts come from."""
+        """Origin of the texts."""
 
     @property
     def ids(self) -> NDArray[np.int64]:
@@ -62,5 +62,5 @@ class ListedTexts:
         return self._texts[start:stop]
 
     def digest(self) -> str:
-        """Return a hash of all texts in order, like that of :class:`otembed.embeddings.lines.Lines`."""
+        """Return a hash of all texts in order, as in :class:`otembed.embeddings.lines.Lines`."""
         return digest_of(self._texts)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
     Doubles = NDArray[np.float64]
 
-# If a unit vector less its mean is shorter than this, what remains is rounding error, not a direction.
+# A unit vector minus the mean that is shorter than this consists of rounding error and is treated as zero.
 NO_DIRECTION = 1e-6
 GOOD, NOT_FINITE, ZERO = 0, 1, 2
 
@@ -62,7 +62,7 @@ def scale_to_unit(rows: Floats, state: NDArray[np.uint8]) -> None:
 def center(rows: Floats, mean: Doubles) -> None:
     """Subtract ``mean`` from unit rows and scale them to unit length again, in place.
 
-    A row that equals the mean has no direction left and becomes zero.
+    A row that equals the mean becomes zero.
     """
     for r in range(len(rows)):
         row = rows[r]

@@ -1,4 +1,4 @@
-"""Vectors as a search reads them: unit rows, centered on request, block by block."""
+"""Vectors for a search: unit rows, optionally centered, read block by block."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class UnitRows:
     mean
         (d,) float64 mean of all unit rows, summed row by row.
     digest
-        Hash of the rows; search results are cached under it.
+        Hash of the rows, used as a key for cached search results.
     centered
         Whether ``mean`` is subtracted from the rows, which are then scaled to unit length again.
     """
@@ -56,7 +56,7 @@ class UnitRows:
         return self._ready(self.vectors.gather(rows))
 
     def choose(self, rows: Ids) -> UnitRows:
-        """Return some of the rows, given in ascending order; the mean stays that of all rows."""
+        """Return a subset of the rows, given in ascending order; the mean does not change."""
         return replace(self, vectors=self.vectors.choose(rows))
 
     def _ready(self, rows: Floats) -> Floats:
@@ -68,14 +68,14 @@ class UnitRows:
 
 @dataclass(frozen=True)
 class ScanCounts:
-    """Rows left out: zero rows, which stand for lines without text, and repeated ones."""
+    """Rows left out: zero rows, which represent lines without text, and repeated rows."""
 
     zero: int = 0
     repeated: int = 0
 
 
 def scan(vectors: Vectors, *, drop_repeated: bool = False) -> tuple[UnitRows, ScanCounts]:
-    """Read all vectors once: refuse invalid rows, sum and hash the others.
+    """Read all vectors once: reject invalid rows, sum and hash the others.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def scan(vectors: Vectors, *, drop_repeated: bool = False) -> tuple[UnitRows, Sc
         bad = state == row_kernels.NOT_FINITE
         if bad.any():
             raise NumericsError(
-                f"{vectors.name}: NaN, infinity or too large a number in row "
+                f"{vectors.name}: NaN, infinity or a number beyond the float32 range in row "
                 f"{vectors.row_number(start + int(bad.argmax()))} (counted from 1)",
                 "Embed that line again, or remove it from the lines and the vectors.",
             )
@@ -115,7 +115,7 @@ def scan(vectors: Vectors, *, drop_repeated: bool = False) -> tuple[UnitRows, Sc
         repeated = int((kept & ~first).sum())
         kept &= first
     if not kept.any():
-        raise DataError(f"{vectors.name}: every row is zero", "Give vectors with a direction.")
+        raise DataError(f"{vectors.name}: every row is zero", "Give vectors with at least one non-zero row.")
     chosen = vectors if kept.all() else vectors.choose(np.flatnonzero(kept))
     total, digest = np.zeros(vectors.dimension), blake2b(digest_size=DIGEST_BYTES)
     for start in range(0, len(chosen), SCAN_ROWS):

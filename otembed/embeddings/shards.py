@@ -44,15 +44,15 @@ class Shard:
 class ShardFolder:
     """The embeddings of one text by one model, in shards that are written one by one.
 
-    A shard is written atomically, then recorded in the manifest, so a kill at any moment keeps all finished shards.
-    Opening the folder hashes every shard; one that does not match is recomputed.
+    A shard is written atomically, then recorded in the manifest, so an interruption never loses a finished shard.
+    Opening the folder hashes every shard; a shard that does not match is recomputed.
 
     Parameters
     ----------
     path
         The folder; created when the first shard is written.
     key
-        What the vectors depend on; stored in the manifest for people to read.
+        The settings that the vectors depend on; stored in the manifest for reference.
     rows, dimension, precision
         Shape of the whole matrix, and ``float32`` or ``float16``.
     """
@@ -78,11 +78,11 @@ class ShardFolder:
 
     @property
     def finished(self) -> int:
-        """Rows in finished shards."""
+        """Number of rows in finished shards."""
         return sum(shard.rows for shard in self._shards.values())
 
     def tidy(self) -> None:
-        """Remove incomplete files of a killed run; call it only while no other process writes here."""
+        """Remove incomplete files of an interrupted run; call it only while no other process writes here."""
         for left in self.path.glob("*.tmp"):
             left.unlink()
 
@@ -156,7 +156,7 @@ def write_shard(folder: Path, start: int, values: NDArray[np.floating[Any]], pre
     data = np.ascontiguousarray(values, DTYPES[precision])
     digest = blake2b(data.data, digest_size=DIGEST_BYTES).hexdigest()
     name = f"rows-{start:012d}.{precision}"
-    # A unique name: a worker that was thought dead may still be writing the same rows.
+    # A unique name: a worker presumed dead may still be writing the same rows.
     temporary = folder / f"{name}.{uuid4().hex}.tmp"
     try:
         with temporary.open("wb") as file:

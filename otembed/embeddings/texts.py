@@ -34,16 +34,16 @@ def checked_sides(source: Iterable[str], target: Iterable[str], *, pair: str) ->
         if strange is not None:
             raise DataError(
                 f"{pair}: {side} sentence {strange} (counted from 0) is {listed[strange]!r}, not a string",
-                "Give a list of strings.",
+                "Pass a list of strings.",
             )
         if not listed:
-            raise DataError(f"{pair}: the {side} side has no sentences", "Give a list of at least one string.")
+            raise DataError(f"{pair}: the {side} side has no sentences", "Pass at least one string.")
         sides.append(listed)
     first, second = sides
     if len(first) != len(second):
         raise DataError(
             f"{pair}: {len(first)} source sentences, but {len(second)} target sentences",
-            "Give one target sentence for each source sentence, in the same order.",
+            "Pass one target sentence for each source sentence, in the same order.",
         )
     return first, second
 
@@ -85,7 +85,7 @@ def embed_sides(
         Show a progress bar on stderr; for use without a cache.
     cache
         Folder in which vectors are stored and reused, as in mining; ``None``: nothing is stored. The entry of a side
-        holds the sentences that no earlier side has.
+        contains the sentences that do not occur on an earlier side.
     names
         Names of the sides in messages and progress.
     progress

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 NPY_MAGIC = b"\x93NUMPY"
 DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
 HEADERLESS = {".f32": "float32", ".f16": "float16"}
-# Chosen rows within this range are read together with the rows between them, instead of one seek for each.
+# Selected rows within this range are read together with the rows between them, instead of one seek for each.
 RAW_ROWS = 4096
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Consecutive rows of one file, from byte ``offset`` on; or those of ``array``, in memory."""
+    """Consecutive rows of one file, starting at byte ``offset``; or the rows of ``array``, in memory."""
 
     path: Path
     rows: int
@@ -68,7 +68,7 @@ class Vectors:
             if part.path.stat().st_size < needed:
                 raise DataError(
                     f"{part.path.stat().st_size} bytes, but {part.rows} rows of {dimension} need {needed}",
-                    "The file is truncated: write it again.",
+                    "The file is truncated; write it again.",
                     path=part.path,
                 )
 
@@ -78,11 +78,11 @@ class Vectors:
 
     @property
     def raw_rows(self) -> int:
-        """Number of rows in the files, chosen or not."""
+        """Number of rows in the files, including rows that are not selected."""
         return int(self._ends[-1]) if len(self._ends) else 0
 
     def choose(self, rows: Ids) -> Vectors:
-        """Return a view of some of the rows, given in ascending order."""
+        """Return a view of a subset of the rows, given in ascending order."""
         return Vectors(self.name, self.parts, self.dimension, rows if self.rows is None else self.rows[rows])
 
     def row_number(self, row: int) -> int:
@@ -133,7 +133,7 @@ class Vectors:
                 if part.array is not None
                 else self._from_file(part, within, many)
             )
-            # A float64 beyond the float32 range becomes infinity here and is refused when rows are checked.
+            # A float64 beyond the float32 range becomes infinity here and is rejected when rows are checked.
             with np.errstate(over="ignore"):
                 out[done : done + many] = values.reshape(many, self.dimension)
             done += many
@@ -156,7 +156,7 @@ def _check_matrix(shape: tuple[int, ...], dtype: np.dtype[Any], name: str | Path
     if len(shape) != 2 or 0 in shape or dtype.kind != "f":
         raise DataError(
             f"shape {shape} of {dtype} is not a matrix of sentence vectors",
-            "Give floats of shape (sentences, dimensions), at least one of each.",
+            "Pass floats of shape (sentences, dimensions), both at least 1.",
             path=name,
         )
 
@@ -167,7 +167,7 @@ def open_vectors(path: str | Path, *, dimension: int | None = None, dtype: str |
     Parameters
     ----------
     path
-        The file. NumPy files are recognized by their first bytes, whatever their name.
+        The file. NumPy files are recognized by their first bytes, not by their name.
     dimension
         Entries of a row; required for headerless files, checked for others.
     dtype
@@ -184,9 +184,9 @@ def open_vectors(path: str | Path, *, dimension: int | None = None, dtype: str |
     path = Path(path).expanduser()
     require_file(path)
     if path.is_dir():
-        raise DataError("a folder, not a file of vectors", "Give the path of a file.", path=path)
+        raise DataError("a folder, not a file of vectors", "Use the path of a file.", path=path)
     if dimension is not None and dimension < 1:
-        raise ConfigError(f"dimension is {dimension}", "Give an integer >= 1.")
+        raise ConfigError(f"dimension is {dimension}", "Use an integer >= 1.")
     with path.open("rb") as file:
         is_npy = file.read(len(NPY_MAGIC)) == NPY_MAGIC
     if is_npy:

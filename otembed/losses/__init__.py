@@ -1,4 +1,4 @@
-"""Training objectives that obey the sentence-transformers loss contract."""
+"""Training objectives with the interface of sentence-transformers losses."""
 
 from otembed.losses.alignment import OTAlignmentLoss
 from otembed.losses.contrastive import OTContrastiveLoss

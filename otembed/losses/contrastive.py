@@ -38,8 +38,8 @@ class OTContrastiveLoss(nn.Module):
         + \log \frac{e^{s_{ii} / \tau}}{\sum_k e^{s_{ki} / \tau}}\Big)
 
     :math:`\mu_i, \nu_j` are the contextual vectors of the units of source i and candidate j, :math:`e_i, e_j` their
-    sentence vectors. Words that translate each other are drawn together and words of other sentences are pushed
-    apart, so the space cannot collapse, and sentences are trained through their words.
+    sentence vectors. Words that are translations of each other are pulled together and words of other sentences are
+    pushed apart, so the space cannot collapse, and sentences are trained through their words.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ class OTContrastiveLoss(nn.Module):
     ``sentence``. Hard negatives are ranked in the direction from source to target. All B K problems of a batch are
     solved in blocks of ``max_cells`` cost cells; the graph keeps their plans, B K N M numbers, and no vector is
     copied per pair. A sentence without units is ignored as source and as candidate. Gradients follow the envelope
-    theorem. Computed in float32 under autocast. Negatives are those of the same process. The loss has no parameters.
+    theorem. Computed in float32 under autocast. Negatives come from the same process. The loss has no parameters.
 
     Raises
     ------
@@ -113,8 +113,8 @@ class OTContrastiveLoss(nn.Module):
 
     References
     ----------
-    The ranking of in-batch negatives is that of van den Oord et al., arXiv 1807.03748 (InfoNCE); the score is the
-    transport value of Alqahtani et al., Findings of EMNLP 2021, arXiv 2110.02887.
+    In-batch negatives are ranked as in van den Oord et al., arXiv 1807.03748 (InfoNCE), by the transport value of
+    Alqahtani et al., Findings of EMNLP 2021, arXiv 2110.02887.
 
     Examples
     --------

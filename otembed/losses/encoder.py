@@ -76,9 +76,9 @@ class EncoderTap:
     Raises
     ------
     ConfigError
-        If the model has no such layer.
+        The model does not have this layer.
     ModelError
-        If its first module does not expose token states, or the model pools its token vectors.
+        The first module does not expose token states, or the model pools its token vectors.
     """
 
     def __init__(self, model: Encoder, layer: int) -> None:
@@ -143,7 +143,7 @@ class EncoderTap:
         if found is None or found[1].shape[:2] != ids.shape:
             raise ModelError(
                 f"the wrapped loss did not run the encoder on column {column} of the batch",
-                "Wrap a loss that embeds both columns, or wrap none.",
+                "Wrap a loss that embeds both columns, or omit the wrapped loss.",
             )
         content = self.content(features)
         if self._multi_vector:

@@ -46,7 +46,7 @@ class GradCacheLoss(nn.Module):
         A SentenceTransformer or MultiVectorEncoder whose first module is a transformer over text; this module
         runs in mini-batches.
     loss
-        Any loss on ``model``: :class:`OTAlignmentLoss` or :class:`OTContrastiveLoss`, alone or around another one,
+        Any loss on ``model``: :class:`OTAlignmentLoss` or :class:`OTContrastiveLoss`, with or without a wrapped loss,
         or a sentence-transformers loss. It must not cache gradients itself.
     mini_batch_size
         Number of sentences of a column that the encoder processes at a time.
@@ -168,7 +168,7 @@ class GradCacheLoss(nn.Module):
 
 
 class _Replayed(torch.autograd.Function):
-    """The values of the terms; their backward pass runs the encoder again with the cached gradients."""
+    """Values of the terms; their backward pass runs the encoder again with the cached gradients."""
 
     @staticmethod
     def forward(

@@ -23,7 +23,7 @@ def pair_columns(sentence_features: Iterable[Features]) -> list[Features]:
     Raises
     ------
     ConfigError
-        If there are fewer than two.
+        There are fewer than two.
     """
     columns = list(sentence_features)
     if len(columns) < 2:
@@ -34,12 +34,12 @@ def pair_columns(sentence_features: Iterable[Features]) -> list[Features]:
 
 
 def refuse_cached(loss: nn.Module | None) -> None:
-    """Refuse a wrapped loss that runs the encoder itself.
+    """Reject a wrapped loss that runs the encoder itself.
 
     Raises
     ------
     ConfigError
-        If ``loss`` caches gradients.
+        ``loss`` caches gradients.
     """
     if loss is not None and uses_gradient_cache(loss):
         raise ConfigError(

@@ -37,7 +37,7 @@ class UnitTransport:
     Raises
     ------
     ConfigError
-        If settings are mutually exclusive.
+        Settings are mutually exclusive.
     """
 
     def __init__(self, config: AlignmentConfig) -> None:

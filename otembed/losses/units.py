@@ -59,9 +59,9 @@ class UnitReader:
     Raises
     ------
     ConfigError
-        If the model has no such layer.
+        The model does not have this layer.
     ModelError
-        If the model does not expose token states, or its vocabulary does not mark word boundaries.
+        The model does not expose token states, or its vocabulary does not mark word boundaries.
 
     Examples
     --------
@@ -99,7 +99,7 @@ class UnitReader:
         Raises
         ------
         ModelError
-            If no recorded pass belongs to the column, or the batch is not padded text.
+            No recorded pass belongs to the column, or the batch is not padded text.
         """
         side = self._tap.states(features, passes, column)
         with torch.autocast(side.states.device.type, enabled=False):

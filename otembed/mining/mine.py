@@ -48,20 +48,20 @@ def mine_bitext(
         A file (see :func:`otembed.embeddings.lines.read_side`), texts, or vectors without text: a ``.npy`` file or a
         (lines, dimension) array.
     model
-        A sentence-transformers encoder, or what :func:`otembed.load_model` takes; not needed if both sides have
+        A sentence-transformers encoder, or any argument of :func:`otembed.load_model`; not needed if both sides have
         vectors.
     config
-        Settings; single ones can be given by name instead, such as ``k=8``.
+        Settings; alternatively, pass individual settings as keywords, such as ``k=8``.
     source_vectors, target_vectors
-        Ready vectors of a side's lines, one row for each line; rows of empty and repeated lines are skipped. The shape
-        of headerless files is set by ``vector_dimension`` and ``vector_dtype``.
+        Precomputed vectors of a side's lines, one row per line; rows of empty and repeated lines are skipped. The
+        format of headerless files is set by ``vector_dimension`` and ``vector_dtype``.
     cache
         Folder in which embeddings and neighbors are stored, and from which an interrupted run resumes; by default
         ``mining`` in the cache of otembed.
     device
-        Where a model given by name is loaded: ``cpu``, ``cuda:0``, ...; by default the best available device.
+        Device for a model given by name: ``cpu``, ``cuda:0``, ...; by default the best available device.
     calibrate
-        Development pairs that choose the threshold under ``threshold="auto"``: from
+        Development pairs from which ``threshold="auto"`` chooses the threshold: from
         :func:`otembed.data.parse_pair_spec`, a list of pairs of texts, or two arrays of vectors, row by row. They are
         never part of the result.
     progress
@@ -86,8 +86,8 @@ def mine_bitext(
 
     Notes
     -----
-    The result is the same for any engine and any number of shards, threads, tile sizes and restarts. The vectors are
-    those of the encoder, whose last bits depend on batch size and device. For ``rescore="ot"`` see
+    For the same vectors, the result does not depend on the engine, shards, threads, tile sizes or restarts. The last
+    bits of the encoder's vectors depend on batch size and device. For ``rescore="ot"`` see
     :func:`otembed.mining.rescoring.rescore.rescore`.
 
     Examples
@@ -184,11 +184,12 @@ class _Clock:
 
 
 def make_config(config: MiningConfig | None, settings: dict[str, Any]) -> MiningConfig:
-    """Return the settings, given as a config or one by one."""
+    """Return the settings, passed as a config or as keywords."""
     if config is None:
         return MiningConfig(**settings)
     if settings:
         raise ConfigError(
-            f"both a config and single settings are given: {', '.join(settings)}", "Pass one or the other."
+            f"config and keyword settings are mutually exclusive: {', '.join(settings)}",
+            "Set them in config, or omit config.",
         )
     return config

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 class MiningReport(Result):
     """The report of a mining run.
 
-    ``source`` and ``target`` hold what was read and what was left out, ``candidates`` the number of distinct candidates
-    of both directions, ``seconds`` the wall time of each stage. ``search`` is the method; ``recall`` of an approximate
-    one is the share of true neighbors that it found for the queries checked. ``rescore`` is ``ot`` if words were
-    compared too. ``calibration`` says how the threshold was chosen if development pairs were given.
+    ``source`` and ``target`` count the lines that were read and left out, ``candidates`` the distinct candidates of
+    both directions, and ``seconds`` is the wall time of each stage. ``search`` is the method; for an approximate one,
+    ``recall`` is the share of true neighbors found, measured on a sample of queries. ``rescore`` is ``ot`` if words
+    were also compared. ``calibration`` describes how development pairs determined the threshold.
     """
 
     schema: ClassVar[int] = 2

@@ -33,7 +33,7 @@ class MinedPair(NamedTuple):
 def tsv_line(pair: MinedPair) -> str:
     r"""Return score, source and target as one line, in LASER's order; ids where text is missing.
 
-    A tab or a line break inside a text becomes a space, because TSV cannot hold it; the other formats keep it.
+    Tabs and line breaks inside a text become spaces, because TSV cannot represent them; other formats keep them.
 
     >>> tsv_line(MinedPair(1.25, 0.5, 1, 2, "a\tb", "C:\\new"))
     '1.250000\ta b\tC:\\new\n'
@@ -114,14 +114,16 @@ WRITERS: dict[str, Callable[[Iterable[MinedPair], IO[bytes], tuple[str, str] | N
 
 
 def check_output(path: Path, languages: tuple[str, str] | None, *, texts: bool = True) -> None:
-    """Refuse an unknown suffix, and TMX without languages or text, before anything slow starts."""
+    """Reject an unknown suffix, and TMX without languages or text, before the slow stages start."""
     suffix = path.suffix.lower()
     if suffix not in WRITERS:
         raise ConfigError(f"{path}: unknown suffix {suffix or '(none)'!r}", f"Known: {', '.join(WRITERS)}.")
     if suffix == ".tmx" and languages is None:
-        raise ConfigError(f"{path}: TMX needs the language of each side", "Add --languages sw-en.")
+        raise ConfigError(f"{path}: TMX requires the language of each side", "Add --languages sw-en.")
     if suffix == ".tmx" and not texts:
-        raise ConfigError(f"{path}: TMX needs texts, but the sides are vectors", "Write .tsv, .jsonl or .parquet.")
+        raise ConfigError(
+            f"{path}: TMX requires texts, but the sides are vectors", "Write .tsv, .jsonl or .parquet."
+        )
 
 
 def write_pairs(pairs: Iterable[MinedPair], path: str | Path, *, languages: tuple[str, str] | None = None) -> Path:

@@ -1,4 +1,4 @@
-"""What a run would do, for ``--dry-run``."""
+"""The work that a run would do, for ``--dry-run``."""
 
 from __future__ import annotations
 
@@ -63,15 +63,15 @@ def plan_mining(
     cache: str | Path | None = None,
     device: str | None = None,
 ) -> MiningPlan:
-    """Return what a run would do: lines to embed, disk, tiles, memory.
+    """Return the work of a run: lines to embed, disk, tiles, memory.
 
-    Nothing is written, and nothing is encoded except the first line of a side whose words are to be compared.
-    ``planted`` are the development pairs of a calibration, which are embedded as well.
+    Nothing is written. With rescoring, only the first line of each side is encoded.
+    ``planted`` are the development pairs of a calibration, which are also embedded.
 
     Raises
     ------
     ConfigError, DataError, ModelError
-        What the run itself would refuse before it starts.
+        As the run itself before it starts.
     """
     every = [*sides, *planted]
     encoder = load_encoder(model, every, device)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ScoreReport(Result):
-    """How the pairs of a bitext were scored; ``unusable`` pairs have an empty or too long side, and no score."""
+    """Report of scoring a bitext; ``unusable`` pairs have an empty or too long side, and no score."""
 
     schema: ClassVar[int] = 2
 
@@ -98,7 +98,7 @@ def score_bitext(
     pairs
         From :func:`otembed.data.parse_pair_spec` (read several times), or a list of texts.
     model
-        A sentence-transformers encoder, or what :func:`otembed.load_model` takes.
+        A sentence-transformers encoder, or any argument of :func:`otembed.load_model`.
     config, settings
         As for :func:`otembed.mine_bitext`; ``margin``, ``k``, ``center``, ``rescore`` and the settings of embedding
         and search have an effect.
@@ -112,7 +112,7 @@ def score_bitext(
 
     Notes
     -----
-    A score says how much closer the two sides are to each other than to other lines *of this bitext*. In a small or
+    A score measures how much closer the two sides are to each other than to other lines *of this bitext*. In a small or
     narrow bitext the neighbors are distant, and scores are higher than in a large one.
     """
     config = make_config(config, settings)
@@ -183,5 +183,5 @@ def score_bitext(
 
 def _row(pair: tuple[str, str], number: int) -> Row:
     if len(pair) != 2:
-        raise DataError(f"pair {number} has {len(pair)} sides", "Give pairs of two texts.")
+        raise DataError(f"pair {number} has {len(pair)} sides", "Pass pairs of two texts.")
     return Row(*pair, number)

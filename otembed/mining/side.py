@@ -1,4 +1,4 @@
-"""One side of a run, from what the user gives to unit rows that can be searched: lines, vectors, or both."""
+"""One side of a run, from the user's lines, vectors, or both, to unit rows that can be searched."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Side:
     left_out
         Rows of vectors without text that are left out, by reason.
 
-    ``rows``, the unit rows that are searched, exist once :meth:`scanned` has read all vectors.
+    ``rows``, the unit rows that are searched, are available after :meth:`scanned`.
     """
 
     lines: Lines | None
@@ -70,14 +70,14 @@ class Side:
 
     @property
     def known_vectors(self) -> Vectors:
-        """The vectors, once they are given or embedded."""
+        """The given or computed vectors."""
         if self.vectors is None:
             raise RuntimeError(f"{self.name} has not been embedded")
         return self.vectors
 
     @property
     def counts(self) -> dict[str, Any]:
-        """What was read and what was left out, for reports."""
+        """Counts of lines read and left out, for reports."""
         if self.lines is not None:
             return {"name": self.name, **self.lines.counts.as_dict()}
         read = 0 if self.vectors is None else len(self.vectors)
@@ -93,11 +93,11 @@ class Side:
         return len(self.rows)
 
     def id_of(self, row: int) -> int | str:
-        """Return the id of a row: that of its line, or its number in the file of vectors, counted from 1."""
+        """Return the id of a row: the id of its line, or its row number in the file of vectors, counted from 1."""
         return self.rows.vectors.row_number(row) if self.lines is None else self.lines.id_of(row)
 
     def text_of(self, row: int) -> str:
-        """Return the text of a row, '' if there is none."""
+        """Return the text of a row, '' if it has none."""
         return "" if self.lines is None else self.lines[row]
 
     def embedded(
@@ -111,7 +111,7 @@ class Side:
         device: str | None = None,
         progress: Progress = silent,
     ) -> Side:
-        """Return the side with vectors: its own, or those of its lines by ``encoder``."""
+        """Return the side with vectors; lines without given vectors are embedded by ``encoder``."""
         if self.vectors is not None or self.lines is None or encoder is None:
             return self
         vectors = embed_lines(
@@ -151,7 +151,7 @@ class Side:
         )
 
     def centered(self, mean: np.ndarray | None = None) -> Side:
-        """Return the side with a mean subtracted from its rows; by default their own."""
+        """Return the side with ``mean`` subtracted from its rows; by default, the mean of the rows."""
         rows = self.rows
         return replace(self, unit_rows=replace(rows, mean=rows.mean if mean is None else mean, centered=True))
 
@@ -195,7 +195,7 @@ def _open(
     if len(opened) != lines.counts.read:
         raise DataError(
             f"{lines.name} has {lines.counts.read} lines, but {opened.name} has {len(opened)} rows",
-            "Give one row for each line, empty lines included.",
+            "Give one row per line, including empty lines.",
         )
     return Side(lines, opened.choose(lines.ids - 1))
 
@@ -209,7 +209,7 @@ def _open_vectors(place: VectorPlace, name: str, config: MiningConfig) -> Vector
 def load_encoder(
     model: SentenceTransformer | str | Path | None, sides: Sequence[Side], device: str | None = None
 ) -> SentenceTransformer | None:
-    """Return the encoder, loaded if it is a name; None if no side needs one."""
+    """Return the encoder, loaded by name if necessary; None if no side requires one."""
     if all(each.vectors is not None for each in sides):
         return None
     if model is None:

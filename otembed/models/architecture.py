@@ -19,7 +19,7 @@ def transformer_of(model: BaseModel | PreTrainedModel) -> PreTrainedModel:
     Raises
     ------
     ModelError
-        If there is none, as in a bag of static word vectors.
+        There is none, as in a bag of static word vectors.
     """
     if isinstance(model, PreTrainedModel):
         return model
@@ -36,12 +36,12 @@ def transformer_of(model: BaseModel | PreTrainedModel) -> PreTrainedModel:
 def find_embeddings(transformer: nn.Module) -> nn.Module | None:
     """Return the block that turns token ids into the first hidden states, or None.
 
-    This is the module that owns the input embedding matrix together with positions, token types and
-    their LayerNorm (``BertEmbeddings`` and its kin). Where the matrix is a direct child of a module
-    that also owns the layers, as in T5, it is the matrix alone.
+    This is the module that contains the input embedding matrix together with positions, token types and
+    their LayerNorm (``BertEmbeddings`` and similar classes). If the matrix is a direct child of a module
+    that also contains the layers, as in T5, only the matrix is returned.
     """
     try:
-        # The method belongs to transformers' models; its type is not that of a plain module.
+        # The method exists in transformers' models, but not in the type of a plain module.
         matrix: Any = transformer.get_input_embeddings()  # type: ignore[operator]
     except (AttributeError, NotImplementedError):
         return None
@@ -57,8 +57,8 @@ def find_embeddings(transformer: nn.Module) -> nn.Module | None:
 def find_layers(transformer: nn.Module) -> nn.ModuleList | None:
     """Return the stack of encoder layers in order, or None where layers are shared or not a list.
 
-    It is the first ``ModuleList`` with as many entries, all of one class, as the configuration's
-    ``num_hidden_layers``.
+    It is the first ``ModuleList`` with ``num_hidden_layers`` entries of the same class, where
+    ``num_hidden_layers`` is from the configuration.
     """
     count = getattr(getattr(transformer, "config", None), "num_hidden_layers", None)
     for module in transformer.modules():
@@ -70,7 +70,7 @@ def find_layers(transformer: nn.Module) -> nn.ModuleList | None:
 def position_limit(transformer: PreTrainedModel) -> int | None:
     """Return the number of tokens for which the model has positions, or None if it has no such limit.
 
-    RoBERTa and its kin count positions from ``padding_idx + 1``: of 514 rows 512 serve.
+    RoBERTa and related models count positions from ``padding_idx + 1``: 512 of 514 rows are usable.
     """
     rows: int | None = getattr(transformer.config, "max_position_embeddings", None)
     if rows is None:

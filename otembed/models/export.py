@@ -28,7 +28,7 @@ OWN_FILES = ("otembed.json",)
 
 @dataclass(frozen=True)
 class ExportReport(Result):
-    """What was exported, and how the embeddings of ``sentences`` sentences changed; ``None`` if not compared.
+    """Report of an export, and the change of the embeddings of ``sentences`` sentences; ``None`` if not compared.
 
     ``largest_difference`` is the largest absolute difference between embedding components, ``lowest_cosine`` the
     lowest cosine between a sentence's embeddings before and after.
@@ -65,8 +65,8 @@ def export_model(
     precision
         Type of the saved weights. Half precision halves the file size.
     layout
-        ``5.3``: module names and settings that sentence-transformers 5.3 to 6.2 read alike. ``current``: what the
-        installed version writes.
+        ``5.3``: module names and settings that sentence-transformers 5.3 to 6.2 read identically. ``current``: the
+        layout of the installed version.
     check
         Sentences to compare embeddings of, before and after.
 

@@ -90,7 +90,7 @@ def frozen_copy(model: Model) -> Model:
 
 
 def _modules_of(model: BaseModel | PreTrainedModel, part: str) -> nn.Module:
-    """Return the modules that ``part`` names."""
+    """Return the modules of ``part``."""
     transformer = transformer_of(model)
     kind = type(transformer).__name__
     if part == "embeddings":

@@ -35,7 +35,7 @@ def load_model(
     ----------
     name
         A local folder, a name on the model hub (``intfloat/multilingual-e5-small``) or
-        ``offline:multilingual-e5-small``. What looks like a path (starts with ``.``, ``/`` or ``~``, has
+        ``offline:multilingual-e5-small``. A name that looks like a path (starts with ``.``, ``/`` or ``~``, has
         a separator beyond ``OWNER/NAME``, or exists) is never sent to the hub.
     device
         ``"cpu"``, ``"cuda:0"``, ...; by default the best available device.
@@ -44,7 +44,7 @@ def load_model(
     revision
         Branch, tag or commit on the hub.
     local_files_only
-        Use only files downloaded before. By default the hub is contacted, unless ``HF_HUB_OFFLINE`` is
+        Use only previously downloaded files. By default, the hub is contacted unless ``HF_HUB_OFFLINE`` is
         set.
     cache_dir
         Folder for downloads and converted offline models.
@@ -52,7 +52,7 @@ def load_model(
     Returns
     -------
     SentenceTransformer
-        The model in evaluation mode with float32 weights, whatever the checkpoint's type: half-precision
+        The model in evaluation mode with float32 weights, regardless of the checkpoint's type: half-precision
         training uses autocast, not half-precision weights.
 
     Raises

@@ -1,6 +1,6 @@
-"""Rewrite a saved folder so that sentence-transformers 5.3, 5.4 and 6.2 load it alike.
+"""Rewrite a saved folder so that sentence-transformers 5.3, 5.4 and 6.2 load it identically.
 
-Version 6.2 writes module paths and settings that versions up to 5.3 do not know, while all three read
+Version 6.2 writes module paths and settings that versions up to 5.3 do not support, while all three read
 the older names. Modules without an older form (several modalities, residual dense layers) are left
 unchanged: such a folder loads in 6.2 only, and a warning is logged.
 """

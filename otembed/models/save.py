@@ -36,7 +36,7 @@ def save_model(
         The folder to write; parent folders are created.
     overwrite
         Replace the model at ``path``. It stays intact until the new one is complete; then the whole
-        earlier folder is removed. A folder that does not hold a model is never replaced.
+        earlier folder is removed. A folder that does not contain a model is never replaced.
     model_card
         Write the README.md of sentence-transformers. After training it quotes three training examples:
         turn it off for confidential text.

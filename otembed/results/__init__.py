@@ -1,4 +1,4 @@
-"""Results: their base class, per-example outcomes, tables, plots, and files written whole; torch-free."""
+"""Results: their base class, per-example outcomes, tables, plots, and atomic writing of files; torch-free."""
 
 from otembed.results.base import Result
 from otembed.results.files import finite_or_none, json_text, whole_file, write_text

@@ -25,7 +25,7 @@ class Result:
         return {"schema": self.schema, "kind": type(self).__name__, **document}
 
     def to_json(self, path: str | Path | None = None) -> str:
-        """Return one JSON document; with ``path``, also write it there, whole or not at all."""
+        """Return one JSON document; with ``path``, also write it there atomically."""
         text = json_text(self.to_dict())
         if path is not None:
             write_text(path, text)

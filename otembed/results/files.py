@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and readable JSON documents."""
+"""Files written atomically, and readable JSON documents."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def whole_file(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
 
 
 def write_text(path: str | Path, text: str) -> Path:
-    """Write ``text`` as UTF-8, whole or not at all: a temporary file in the same folder, then a rename."""
+    """Write ``text`` as UTF-8 atomically: to a temporary file in the same folder, then rename it."""
     with whole_file(path, "w") as file:
         file.write(text)
     return Path(path)

@@ -9,7 +9,7 @@ REORDERING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def printable(text: str) -> str:
-    r"""Return text in one line without control characters, fit for a terminal, a table or a file.
+    r"""Return text in one line without control characters, for a terminal, a table or a file.
 
     Runs of white space become one space; other control characters, lone surrogates, and overrides of the
     direction of writing are shown as escapes.
@@ -23,6 +23,15 @@ def printable(text: str) -> str:
 def _visible(char: str) -> str:
     hidden = char in REORDERING or (unicodedata.category(char) in ("Cc", "Cs") and not char.isspace())
     return ascii(char)[1:-1] if hidden else char
+
+
+def printable_lines(text: str) -> str:
+    r"""Return text as :func:`printable`, but keep line feeds and runs of spaces, for messages.
+
+    >>> print(printable_lines("step 1  \x1b[31mloss\rx"))
+    step 1  \x1b[31mloss x
+    """
+    return "".join(char if char in " \n" else " " if char.isspace() else _visible(char) for char in text)
 
 
 def percent(share: float) -> str:
@@ -45,7 +54,7 @@ def points(before: float, after: float) -> str:
 
 
 def change(before: float, after: float | None) -> str:
-    """Return a share before and after, and the change in points; just the share where ``after`` is None.
+    """Return a share before and after, and the change in points; only the share if ``after`` is None.
 
     >>> change(0.8749, 0.8961), change(0.5, None)
     ('87.5→89.6 +2.1', '50.0')

@@ -1,4 +1,4 @@
-"""What every plot shares: formats, fonts, and files written whole; needs ``otembed[plots]``, imported on use."""
+"""Parts shared by all plots: formats, fonts, and atomic writing; requires ``otembed[plots]``, imported on use."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def drawing() -> Iterator[None]:
 
 
 def save_plot(figure: Figure, path: Path) -> None:
-    """Write a figure, whole or not at all, without a date: the same figure gives the same file."""
+    """Write a figure atomically and without a date: the same figure gives the same file."""
     undated = {"Date": None} if path.suffix.lower() == ".svg" else {}
     with whole_file(path) as file:
         figure.savefig(file, format=path.suffix[1:].lower(), dpi=150, metadata=undated)

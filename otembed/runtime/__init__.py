@@ -1,1 +1,1 @@
-"""Where and how work runs: cache folder, progress, executors, run folders and locks, package versions."""
+"""Execution of work: cache folder, progress, executors, run folders and locks, package versions."""

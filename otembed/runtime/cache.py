@@ -1,4 +1,4 @@
-"""Where otembed stores what it can recompute; torch-free."""
+"""The cache folder of otembed; torch-free."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class LocalExecutor:
 
     def __init__(self, workers: int | None = None) -> None:
         if workers is not None and workers < 1:
-            raise ConfigError(f"workers is {workers}", "Give an integer >= 1.")
+            raise ConfigError(f"workers is {workers}", "Use an integer >= 1.")
         self.workers = workers or available_workers()
 
     def run(self, work: Work, tasks: Iterable[Any], advance: Advance | None = None) -> Iterator[Any]:
@@ -86,11 +86,11 @@ class LocalExecutor:
 
 
 class _Stopped(BaseException):
-    """Ends a thread whose answer nobody waits for."""
+    """Stops a thread when its result is no longer needed."""
 
 
 class ProcessPool:
-    """Processes of this machine, started anew for each kind of work.
+    """Processes of this machine, started separately for each kind of work.
 
     They import the main module, so a script that uses them needs ``if __name__ == "__main__":``.
 
@@ -99,7 +99,7 @@ class ProcessPool:
     workers
         Number of processes.
     threads
-        Threads of each.
+        Number of threads per process.
     """
 
     remote = True
@@ -130,7 +130,7 @@ class ProcessPool:
                 deaths += 1
                 if deaths == ATTEMPTS:
                     raise died(deaths) from None
-                logger.warning("a worker process died; its task runs again")
+                logger.warning("a worker process died; its task is retried")
                 again += running.values()
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)

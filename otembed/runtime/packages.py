@@ -17,7 +17,7 @@ PACKAGE = "otembed"
 
 
 def requirements(extra: str = "") -> Iterator[Requirement]:
-    """Yield the requirements of otembed on this machine, or those that ``extra`` adds, nested extras included."""
+    """Yield the requirements of otembed on this machine, or the requirements of ``extra``, nested extras included."""
     try:
         lines = distribution(PACKAGE).requires or []
     except PackageNotFoundError as error:
@@ -34,7 +34,7 @@ def requirements(extra: str = "") -> Iterator[Requirement]:
 
 
 def versions() -> dict[str, str | None]:
-    """Return the version of otembed and of each package it needs, ``None`` where it is missing."""
+    """Return the version of otembed and of each required package, ``None`` if a package is missing."""
     names = dict.fromkeys([PACKAGE, *(each.name for each in requirements())])
     return {name: version_of(name) for name in names}
 

@@ -1,8 +1,8 @@
-"""Tasks run by actors of a Ray cluster, or of Ray on this machine only; needs ``otembed[ray]``.
+"""Tasks run by actors of a Ray cluster, or of Ray on this machine only; requires ``otembed[ray]``.
 
-This uses actors rather than Ray Data: a shard must hold the same windows and have the same name as with every other
-engine, else the bytes would differ and a run could not resume. Ray Data chooses its own batches and file names. An
-actor loads the model, or opens the vectors, once and then runs task after task.
+This uses actors rather than Ray Data, which chooses batches and file names itself: a shard must have the same windows
+and the same name with every engine, otherwise the bytes would differ and a run could not resume. An actor loads the
+model, or opens the vectors, once and then runs task after task.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ logger = logging.getLogger(__name__)
 
 
 class _Worker:
-    """What runs in an actor. Errors of otembed are returned as answers, because Ray would wrap them."""
+    """Actor that runs tasks. Errors of otembed are returned as results, because Ray would wrap them."""
 
     def __init__(self) -> None:
         self.perform: Callable[[Any], Any] | None = None
 
     def ready(self) -> None:
-        """Return once the cluster has placed the actor."""
+        """Return when the actor has been placed in the cluster."""
 
     def do(self, shared: list[Any], task: Any) -> Any:
-        """Return the answer of a task, or the error that it raised.
+        """Return the result of a task, or the error that it raised.
 
         ``shared`` is a list with a reference to the work: Ray would resolve a bare reference for every task.
         """
@@ -50,8 +50,8 @@ class _Worker:
 class RayCluster:
     """A :class:`otembed.runtime.work.Executor` on Ray.
 
-    If Ray is already initialized in this process, it is used. Otherwise a cluster is joined or started, and left at
-    the end. Usage reporting is turned off.
+    If Ray is already initialized in this process, it is used. Otherwise a cluster is joined or started, and left or
+    stopped at the end. Usage reporting is turned off.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class RayCluster:
         try:
             import ray
         except ImportError:
-            raise ConfigError("the engine ray needs Ray", 'Install it: pip install "otembed[ray]".') from None
+            raise ConfigError("engine ray requires Ray", 'Install it: pip install "otembed[ray]".') from None
         self._ray: Any = ray
         self._started = not ray.is_initialized()
         if self._started:
@@ -91,7 +91,7 @@ class RayCluster:
             except (ray.exceptions.RayError, ValueError, RuntimeError, OSError) as error:
                 reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
                 raise ConfigError(
-                    f"no Ray cluster{f' at {address}' if address else ''}: {reason}",
+                    f"cannot reach a Ray cluster{f' at {address}' if address else ''}: {reason}",
                     "Check ray_address, start a cluster with `ray start --head`, or remove ray_address.",
                 ) from error
         resources: dict[str, float] = self._ray.cluster_resources()
@@ -110,7 +110,7 @@ class RayCluster:
         }
         actor, shared = ray.remote(**options)(_Worker), [ray.put(work)]
         pool = [actor.remote() for _ in range(min(self.workers, self.gpus) if gpu else self.workers)]
-        # A full cluster places some actors late or never: tasks go to the actors that are ready.
+        # A busy cluster may place some actors late or never: tasks go to the actors that are ready.
         waiting: dict[Any, tuple[Any, bool]] = {each.ready.remote(): (each, False) for each in pool}
         try:
             exhausted = False
@@ -125,7 +125,7 @@ class RayCluster:
                     reason = str(error).strip().splitlines()[-1].strip()
                     raise OtembedError(
                         f"a task failed on a worker: {reason}",
-                        "Every machine of the cluster needs the same version of otembed and access to the files of the run.",
+                        "Check that every machine of the cluster has the same version of otembed and access to the files of the run.",
                     ) from error
                 if isinstance(answer, OtembedError):
                     raise answer

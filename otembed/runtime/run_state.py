@@ -1,4 +1,4 @@
-"""What a training run keeps on disk: checkpoints and a lock; and the epoch that a resumed run needs."""
+"""State of a training run on disk: checkpoints and a lock; and the epoch of a resumed run."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def damaged_file(checkpoint: Path) -> str | None:
     weights = sorted(checkpoint.rglob("*.safetensors"))
     if not weights:
         return "model.safetensors"
-    # torch saves zip archives, whose directory comes last: a truncated one cannot be opened.
+    # torch saves zip archives with the directory at the end: a truncated one cannot be opened.
     archives = {checkpoint / "optimizer.pt", checkpoint / "scheduler.pt", *checkpoint.glob("rng_state*.pth")}
     for path in [*weights, *sorted(archives)]:
         try:
@@ -57,11 +57,11 @@ def damaged_file(checkpoint: Path) -> str | None:
 
 
 def drop_half_written(folder: Path) -> None:
-    """Delete checkpoints that are incomplete or damaged, with a warning: an older one is resumed instead."""
+    """Delete incomplete or corrupt checkpoints with a warning; training resumes from an older one."""
     for checkpoint in checkpoints_in(folder):
         damaged = damaged_file(checkpoint)
         if damaged:
-            logger.warning("%s: %s is missing or damaged; deleting this checkpoint", checkpoint, damaged)
+            logger.warning("%s: %s is missing or corrupt; deleting this checkpoint", checkpoint, damaged)
             shutil.rmtree(checkpoint)
 
 
@@ -73,7 +73,7 @@ def last_checkpoint(folder: Path) -> Path | None:
 def train_from(trainer: Trainer, checkpoint: Path | None) -> float | None:
     """Train from a checkpoint, or from the start, to the end; return the seconds.
 
-    If the checkpoint's training had ended, the trainer would still take one more step; instead its weights (or the best
+    From the checkpoint of a finished training, the trainer would take one more step. Instead, its weights (or the best
     ones, if the trainer selects them) and its state are loaded, and ``None`` is returned.
     """
     if checkpoint is None:
@@ -97,7 +97,7 @@ def locked(folder: Path) -> Iterator[None]:
     Raises
     ------
     ConfigError
-        If another process holds the lock.
+        Another process holds the lock.
     """
     lock = FileLock(folder / LOCK)
     try:
@@ -128,7 +128,7 @@ class TrainerFolder:
         return self.path / "model"
 
     def drop_half_written(self) -> None:
-        """Delete checkpoints that are incomplete or damaged."""
+        """Delete incomplete or corrupt checkpoints."""
         drop_half_written(self.checkpoints)
 
     def last_checkpoint(self) -> Path | None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def trainer_arguments(config: TrainerConfig, device: torch.device) -> dict[str, Any]:
-    """Return the Trainer's arguments for the shared settings, and what every run here has in common."""
+    """Return the Trainer's arguments for the shared settings, and the arguments common to all runs."""
     return {
         "num_train_epochs": config.num_train_epochs,
         "max_steps": config.max_steps or -1,
@@ -45,6 +45,6 @@ def on_one_device(arguments: Arguments) -> Arguments:
 
 
 def refuse_fp16_on_cpu(config: TrainerConfig, device: torch.device) -> None:
-    """Raise ConfigError if the settings ask for fp16 on a CPU."""
+    """Raise ConfigError for fp16 on a CPU."""
     if config.precision == "fp16" and device.type == "cpu":
         raise ConfigError("precision = fp16 requires a GPU", "Set precision to bf16 or float32 on a CPU.")

@@ -1,7 +1,7 @@
-"""The contract between work and what runs it: a task reads files and writes a file, wherever it runs.
+"""The interface between work and its executors: a task reads files and writes a file, on any machine.
 
-A task is small and picklable, and what it reads and writes is stored in files. It can therefore run on any machine that
-sees the files, run again after a worker has died, and be found finished by a later run with another engine.
+A task is small and picklable, and its input and output are stored in files. It can therefore run on any machine with
+access to the files and be retried after a worker has died, and a later run with another engine can reuse its output.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
     Advance = Callable[[int], object]
 
-# A task whose worker has died this often is not retried: the task itself kills its workers.
+# A task is not retried after this many of its workers have died: the task itself is likely the cause.
 ATTEMPTS = 3
 
 
 class Work(Protocol):
-    """One kind of task, with everything that its tasks share; picklable."""
+    """One kind of task, with the data shared by its tasks; picklable."""
 
     @property
     def gpu(self) -> bool:
-        """Whether a remote worker should get a GPU where there is one."""
+        """Whether a remote worker should get a GPU if there is one."""
 
     @property
     def threaded(self) -> bool:
@@ -46,17 +46,17 @@ class Work(Protocol):
 
 
 class Executor(Protocol):
-    """What runs tasks."""
+    """Runs tasks."""
 
     workers: int
     remote: bool
     """Whether tasks leave this process: they then find their input only in files."""
 
     def run(self, work: Work, tasks: Iterable[Any], advance: Advance | None = None) -> Iterator[Any]:
-        """Yield the answers of all tasks as they finish, in any order.
+        """Yield the results of all tasks as they finish, in any order.
 
-        A task is drawn when a worker is free for it. The error of a task is raised here; a task whose worker has died
-        is run again. ``advance`` is called with finished units: during a task in this process, else after it.
+        The next task is created when a worker is free. An error in a task is raised here; a task is retried if its
+        worker dies. ``advance`` is called with finished units: during a task in this process, otherwise after it.
         """
 
 

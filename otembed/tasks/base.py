@@ -1,4 +1,4 @@
-"""The contract of a task: how its data is named, read and evaluated; imports nothing slow."""
+"""Interface of a task: how its data is located, read and evaluated; imports nothing slow."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TaskOptions:
-    """Settings of an evaluation that several tasks share; a task ignores those that do not concern it.
+    """Settings shared by the evaluations of several tasks; a task ignores settings that do not apply.
 
     Parameters
     ----------
     batch_size
-        Sentences encoded at a time.
+        Number of sentences encoded at a time.
     centered
         Score retrieval a second time with centered embeddings.
     nli
         English training pairs of an inference probe.
     cache
-        Folder of embeddings; None keeps none.
+        Folder of cached embeddings; None: no cache.
     """
 
     batch_size: int = 32
@@ -48,11 +48,11 @@ class Task(ABC):
     question
         What it measures, as a heading.
     primary_metric
-        The metric that decides a comparison; the first one found where a model lacks it.
+        The metric that decides a comparison; if a model does not have it, the first available one.
     option, key, metavar, help
-        Its option of ``otembed compare``, what the part before ``=`` names, the form and the help of its value.
+        The option of ``otembed compare``, the meaning of the part before ``=``, and the form and help of the value.
     parallel
-        ``words`` or ``sentences`` where data maps a name to parallel source and target rows; else None.
+        ``words`` or ``sentences`` if data maps a name to parallel source and target rows; else None.
     """
 
     name: ClassVar[str]
@@ -66,7 +66,7 @@ class Task(ABC):
 
     @abstractmethod
     def parse(self, places: Mapping[str, str], option: str) -> dict[str, Any]:
-        """Check name to place, as given to ``option``, before anything slow is imported.
+        """Check the mapping from name to place, as given to ``option``, before slow imports.
 
         Raises
         ------
@@ -75,18 +75,18 @@ class Task(ABC):
         """
 
     def check(self, options: TaskOptions) -> None:  # noqa: B027  # most tasks have nothing to check
-        """Refuse options that cannot work, before anything slow is imported; used where the task has data."""
+        """Reject invalid options before slow imports; called if the task has data."""
 
     @abstractmethod
     def read(self, places: Mapping[str, Any], *, limit: int | None, index_base: Literal[0, 1]) -> dict[str, Any]:
-        """Read what :meth:`parse` returned into the data of :meth:`evaluate`.
+        """Read the places returned by :meth:`parse` into the data of :meth:`evaluate`.
 
         Parameters
         ----------
         places
             Name to checked place.
         limit
-            First rows of parallel text; None for all.
+            Maximum number of rows of parallel text; None for all.
         index_base
             Whether gold links count words from 0 or 1.
         """
@@ -95,4 +95,4 @@ class Task(ABC):
     def evaluate(
         self, model: SentenceTransformer, data: Mapping[str, Any], options: TaskOptions
     ) -> tuple[Report, ...]:
-        """Evaluate a model on name to data; the outcomes of the reports have the suite :attr:`name`."""
+        """Evaluate a model on the data by name; the outcomes of the reports have the suite :attr:`name`."""

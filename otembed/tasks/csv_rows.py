@@ -22,7 +22,7 @@ def csv_name(task: str, name: str) -> str:
 
 
 def add_row(path: Path, row: dict[str, Any]) -> None:
-    """Append a row, after a header in a new file; the file is written whole or not at all."""
+    """Append a row, and a header to a new file; the file is written atomically."""
     earlier = path.read_text(encoding="utf-8") if path.is_file() else ""
     added = io.StringIO()
     writer = csv.DictWriter(added, list(row), lineterminator="\n")

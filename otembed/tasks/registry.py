@@ -1,4 +1,4 @@
-"""Every task by its name: a new task is a folder and a line here; torch-free."""
+"""All tasks by name; to add a task, create its folder and add a line here; torch-free."""
 
 from __future__ import annotations
 

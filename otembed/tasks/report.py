@@ -9,7 +9,7 @@ from otembed.results import Outcomes, Result, Table, read_outcomes
 
 
 class Report(Result, ABC):
-    """Base of the results of a task: ``outcomes`` holds what each example contributed, for comparisons."""
+    """Base class of task results; ``outcomes`` holds the contribution of each example, for comparisons."""
 
     outcomes: tuple[Outcomes, ...]
 

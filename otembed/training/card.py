@@ -36,7 +36,7 @@ def describe_in_card(model: SentenceTransformer, config: TrainConfig) -> None:
     codes = sorted({code.split("_")[0] for pair in config.pairs for code in pair.split("-")})
     card.language = codes
     card.add_tags(["otembed", "bitext-mining"])
-    # sentence-transformers reports a loss that wraps no other as wrapping NoneType.
+    # sentence-transformers reports a loss without a wrapped loss as wrapping NoneType.
     card.tags = [tag for tag in card.tags if tag != "loss:NoneType"]
     origin = OFFLINE_ORIGINS.get(config.model.name)
     if origin is not None:

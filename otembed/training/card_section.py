@@ -29,9 +29,9 @@ def card_section(
     Parameters
     ----------
     result
-        The run. Without held-out pairs it has no reports, which the section states.
+        The run. If it has no reports because no pairs were held out, the section says so.
     settings
-        The resolved settings as YAML, in the form to publish.
+        The resolved settings as YAML, ready for publication.
     version
         Version of otembed.
     layer, scores
@@ -43,7 +43,7 @@ def card_section(
         + (
             "."
             if result.best_step is None
-            else f"; the released model is that of step {result.best_step}, the best evaluation."
+            else f"; the released model is from step {result.best_step}, the best evaluation."
         ),
         *_retrieval(result),
         *_alignment(layer, scores),

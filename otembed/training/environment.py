@@ -1,4 +1,4 @@
-"""What a run was made with: versions, machine, devices."""
+"""Environment of a run: versions, machine, devices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run would cost, from three real steps; writes nothing that stays."""
+"""Estimate of a run's time and memory from three real steps; writes only temporary files."""
 
 from __future__ import annotations
 

@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 
 def build_loss(model: SentenceTransformer, config: LossConfig) -> nn.Module:
-    """Build the loss that ``config`` names around ``model``.
+    """Build the loss of ``config`` for ``model``.
 
     Raises
     ------
     ConfigError
-        If a Matryoshka dimension exceeds the embedding dimension.
+        A Matryoshka dimension exceeds the embedding dimension.
     """
     loss = _sentence_loss(model, config) if config.sentence != "none" else None
     if config.alignment is not None:
         loss = OTAlignmentLoss(model, loss, config=config.alignment)
     elif config.contrastive is not None:
         loss = OTContrastiveLoss(model, loss, config=config.contrastive)
-    assert loss is not None, "LossConfig refuses a loss without terms"
+    assert loss is not None, "LossConfig rejects a loss without terms"
     if config.mini_batch_size is not None:
         loss = GradCacheLoss(model, loss, mini_batch_size=config.mini_batch_size)
     return loss
@@ -49,7 +49,7 @@ def refuse_idle_terms(model: SentenceTransformer, loss: nn.Module, dataset: Data
     Raises
     ------
     ConfigError
-        If all parameters that a term depends on are frozen.
+        All parameters that a term depends on are frozen.
     """
     if isinstance(loss, GradCacheLoss):
         loss = loss.loss

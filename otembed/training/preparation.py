@@ -48,13 +48,13 @@ class Material:
 def load_material(config: TrainConfig) -> Material:
     """Read, check and split the parallel text of a run.
 
-    A pair without a held-out file sets aside ``held_out.size`` of its pairs, at most a fifth, or none if that would be
-    fewer than two. Held-out sentences, of either side and any pair, are removed from all training text.
+    For a pair without a held-out file, ``held_out.size`` of its pairs are held out, up to a fifth of them, or none if
+    that would be fewer than two. Held-out sentences, of either side and any pair, are removed from all training text.
 
     Raises
     ------
     DataError
-        If a file is malformed or no pairs remain after the checks.
+        A file is malformed, or no pairs remain after the checks.
     """
     held_out = {name: _load_held_out(name, value, config) for name, value in config.held_out.pairs.items()}
     given = _digests(held_out.values())
@@ -81,7 +81,7 @@ def load_material(config: TrainConfig) -> Material:
         }
     return Material(
         train=datasets,
-        # In the order in which the pair names its languages, so that reports agree with ``otembed eval``.
+        # In the order of the languages in the key, so that reports agree with ``otembed eval``.
         held_out={
             name: (list(each.dataset["source"]), list(each.dataset["target"])) for name, each in held_out.items()
         },
@@ -95,7 +95,7 @@ def load_encoder(config: ModelConfig, seed: int) -> SentenceTransformer:
     Raises
     ------
     ModelError, ConfigError
-        If the model or the prompt does not exist.
+        The model or the prompt does not exist.
     """
     set_seed(seed)
     model = load_model(
@@ -131,7 +131,7 @@ def limit_length(model: SentenceTransformer, wanted: int | None) -> int | None:
     Raises
     ------
     ConfigError
-        If the prompt alone reaches the limit.
+        The prompt alone reaches the limit.
     """
     own = model.max_seq_length
     if wanted is not None:
@@ -146,7 +146,7 @@ def limit_length(model: SentenceTransformer, wanted: int | None) -> int | None:
 
 
 def prompt_of(model: SentenceTransformer) -> str | None:
-    """Return the model's default prompt, ``None`` without one."""
+    """Return the model's default prompt, ``None`` if it has none."""
     return (model.prompts.get(model.default_prompt_name) or None) if model.default_prompt_name else None
 
 

@@ -75,7 +75,7 @@ def train(
     ConfigError, DataError, ModelError
         Before training starts.
     NumericsError
-        If the loss becomes NaN or infinite; the last checkpoint is kept.
+        The loss becomes NaN or infinite; the last checkpoint is kept.
 
     Notes
     -----
@@ -123,7 +123,9 @@ def train(
             progress = trainer.state
             best = progress.best_global_step if progress.best_model_checkpoint else None
             if trainer.evaluator is not None and best not in (None, progress.global_step):
-                trainer.evaluator(model)  # the card holds the scores of the last step, not of the selected one
+                trainer.evaluator(
+                    model
+                )  # otherwise the card would have the scores of the last step, not of the selected one
             _release(model, own_length, folder)
             choice = store_alignment_layer(model, material, folder.model)
             size = describe_model(model)
@@ -158,7 +160,7 @@ def run_trainer(trainer: SentenceTransformerTrainer, folder: RunFolder, log: Run
     Raises
     ------
     ConfigError
-        If there are fewer batches than processes.
+        There are fewer batches than processes.
     """
     args = trainer.args
     if not len(trainer.get_train_dataloader()):

@@ -52,8 +52,8 @@ class DryRun(Result):
     """Estimates of ``otembed train --dry-run``.
 
     Token counts include special and prompt tokens; ``truncated`` is the share of sentences truncated to
-    the model's limit. ``seconds_per_step`` is the median of three steps after a first one;
-    ``peak_memory_gb`` is that of the process (of the GPU, if used) in 1e9 bytes.
+    the model's limit. ``seconds_per_step`` is the median of three steps after a warm-up step;
+    ``peak_memory_gb`` is the peak memory of the process (of the GPU, if used) in 1e9 bytes.
     """
 
     pairs: dict[str, dict[str, Any]]

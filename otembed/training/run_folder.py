@@ -75,8 +75,8 @@ class RunFolder(TrainerFolder):
         Raises
         ------
         ConfigError
-            If the path is in use and ``overwrite`` is False, or it cannot be written to. ``overwrite``
-            replaces only the folder of an earlier run.
+            The path is in use and ``overwrite`` is False, or it is not writable. ``overwrite`` replaces only the
+            folder of an earlier run.
         """
         self.refuse_taken(overwrite=overwrite)
         try:
@@ -120,7 +120,7 @@ class RunFolder(TrainerFolder):
         Raises
         ------
         ConfigError
-            If ``path`` does not contain a run, or the run is from a version with other settings.
+            ``path`` does not contain a run, or the run is from a version with different settings.
         """
         path = expand_home(str(path))
         file = RunFolder(Path(path)).config
@@ -131,7 +131,7 @@ class RunFolder(TrainerFolder):
         return train_config(read_yaml(file), {"output": path}, origin=str(file))
 
     def keep_metrics_up_to(self, step: int) -> None:
-        """Drop records after ``step``, and lines truncated by a kill."""
+        """Drop records after ``step``, and lines truncated by an interruption."""
         if not self.metrics.exists():
             return
         kept = []
@@ -145,7 +145,7 @@ class RunFolder(TrainerFolder):
         write_text(self.metrics, "".join(kept))
 
     def last_training_record(self) -> dict[str, Any]:
-        """Return the means of the last log interval in ``metrics.jsonl``; empty without one."""
+        """Return the means of the last log interval in ``metrics.jsonl``; empty if there is none."""
         lines = self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.exists() else []
         trained = [record for record in map(json.loads, lines) if "loss" in record]
         return (

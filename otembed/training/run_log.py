@@ -99,7 +99,7 @@ def log_line(step: int, steps: int, values: dict[str, float], seconds_left: floa
     """Format one record as a log line.
 
     >>> log_line(10, 40, {"loss": 1.5, "converged": 1.0, "learning_rate": 5e-05}, 90)
-    'step 10/40  loss 1.5000  converged 100%  lr 5.0e-05  left 1 min 30 s'
+    'step 10/40  loss 1.5000  converged 100%  lr 5.0e-05  1 min 30 s left'
     >>> log_line(10, 40, {"eval_en-sw_accuracy": 0.75, "eval_sequential_score": 0.75}, 90)
     'step 10/40  held-out accuracy: en-sw 75.0%  mean 75.0%'
     """
@@ -123,5 +123,5 @@ def log_line(step: int, steps: int, values: dict[str, float], seconds_left: floa
             parts.append(f"{name} {value:.1f}")
         else:
             parts.append(f"{name} {value:.4f}")
-    parts.append(f"left {format_seconds(seconds_left)}")
+    parts.append(f"{format_seconds(seconds_left)} left")
     return "  ".join(parts)

@@ -19,7 +19,7 @@ def train_summary(result: TrainResult) -> RenderableType:
     """Render retrieval before and after, then steps, time, trained parameters and the path of the model."""
     lines = [
         f"steps      {result.steps} ({result.epochs:g} epochs"
-        + (f"; released: step {result.best_step})" if result.best_step is not None else ")"),
+        + (f"; model from step {result.best_step})" if result.best_step is not None else ")"),
         f"time       {format_seconds(result.seconds)} (training: {format_seconds(result.training_seconds)})",
         f"trained    {result.trained_parameters / 1e6:.1f} of {result.parameters / 1e6:.1f} million parameters",
     ]
@@ -43,7 +43,7 @@ def train_summary(result: TrainResult) -> RenderableType:
 
 
 def dry_run_table(result: DryRun) -> RenderableType:
-    """Render what a run would read, and its estimated time and memory."""
+    """Render the data of a run, and its estimated time and memory."""
     rows = []
     for name, counts in result.pairs.items():
         held = str(result.held_out.get(name, 0))

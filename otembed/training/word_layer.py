@@ -24,8 +24,8 @@ MOST_LANGUAGES = 6
 def store_alignment_layer(model: SentenceTransformer, material: Material, folder: Path) -> LayerChoice | None:
     """Choose the layer from up to 300 training pairs of up to six language pairs, without gold links, and return it.
 
-    If no language pair has 50 pairs or the model cannot align words, nothing is stored and the reason is logged; the
-    run does not fail.
+    If no language pair has 50 pairs, or the model does not support word alignment, nothing is stored and the reason is
+    logged; the run does not fail.
     """
     large = {name: rows for name, rows in material.train.items() if len(rows) >= FEWEST_PAIRS}
     chosen = sorted(large, key=lambda name: (-len(large[name]), name))[:MOST_LANGUAGES]

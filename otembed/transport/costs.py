@@ -120,7 +120,7 @@ def center(x: Tensor, weights: Tensor) -> Tensor:
 def scale_cost(cost: Tensor, a: Tensor, b: Tensor, *, how: CostScale | None = None) -> tuple[Tensor, Tensor]:
     """Divide the costs of a batch by one detached number, so that epsilon has the same meaning for every encoder.
 
-    The costs of one encoder may have a spread of .06 and those of another a spread of 1; epsilon = .05 is hardly
+    The costs of one encoder may have a spread of .06 and the costs of another a spread of 1; epsilon = .05 is hardly
     any regularization for the second and removes all differences for the first.
 
     Parameters

@@ -56,7 +56,7 @@ def sinkhorn_divergence(
     Returns
     -------
     TransportPlan
-        ``value`` is S. Plan and potentials are those of the cross term; ``status``, ``marginal_error`` and
+        ``value`` is S. Plan and potentials belong to the cross term; ``status``, ``marginal_error`` and
         ``iterations`` are the maxima over the three terms. A problem with an empty side has value 0.
 
     Raises

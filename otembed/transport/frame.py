@@ -20,7 +20,7 @@ from otembed.transport.settings import Settings
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a method returns besides the fields that it fills.
+    """The values that a method returns in addition to the fields that it fills.
 
     ``converged`` (A,) is True where a problem met the method's stopping criterion. ``mass_gradients`` (B, N) and
     (B, M) are the derivatives of the value with respect to the masses, where :func:`run` cannot derive them from

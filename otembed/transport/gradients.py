@@ -65,10 +65,10 @@ def attach_gradients(
 ) -> Tensor:
     r"""Return ``value`` with its gradients at the optimum.
 
-    At the optimum the derivative of :math:`\min_P F(P; C, a, b)` is that of :math:`F` at fixed :math:`P`:
+    At the optimum, the derivative of :math:`\min_P F(P; C, a, b)` equals the derivative of :math:`F` at fixed :math:`P`:
     the plan for the cost, ``grad_a`` and ``grad_b`` for the masses. No iteration is recorded; the graph holds
     one node, which keeps these three tensors. Gradients are exact up to the tolerance of the solver and
-    differentiable once: a second derivative would require that of the plan, and raises a ConfigError.
+    differentiable once: a second derivative would require the derivative of the plan, and raises a ConfigError.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""From sub-word tokens to the words that are aligned, and from transport plans to word links."""
+"""From subword tokens to the words that are aligned, and from transport plans to word links."""
 
 from otembed.config import WordAlignmentConfig
 from otembed.words.aligner import WordAligner, align

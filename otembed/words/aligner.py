@@ -62,7 +62,7 @@ class WordAligner:
     pairs
         Sentence pairs aligned so far.
     unseen
-        Number of words so far that the encoder did not see, mostly because of its length limit.
+        Number of words so far that the encoder did not see, usually because of its length limit.
 
     Raises
     ------

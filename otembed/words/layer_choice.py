@@ -1,4 +1,4 @@
-"""Which layer's words find their translations: chosen from parallel text alone, without gold links."""
+"""Choice of the layer for word alignment, from parallel text alone, without gold links."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 FEWEST_PAIRS = 50
 MOST_PAIRS = 300
 SHARE_OF_DEPTH = 7 / 12
-"""Where the best layer of the encoder that was measured lies."""
+"""Relative depth of the best layer, measured on one encoder."""
 Corpus = tuple[Sequence[str | Sequence[str]], Sequence[str | Sequence[str]]]
 
 
 @dataclass(frozen=True)
 class LayerChoice:
-    """A layer, how it was chosen (given, stored, text, default), and the score of each layer tried."""
+    """A layer, its origin (given, stored, text or default), and the score of each layer that was tried."""
 
     layer: int
     origin: str
@@ -39,40 +39,40 @@ class LayerChoice:
 def choose_layer(model: SentenceTransformer, *corpora: Corpus, batch_size: int = 32) -> LayerChoice:
     r"""Choose the layer for word alignment from parallel sentences without gold links.
 
-    The score of a layer is the share of words whose nearest word on the other side has them as its nearest,
+    The score of a layer is the share of words that are mutual nearest neighbors across the two sides,
 
     .. math:: o = \frac{2 \sum_s |\{(i, j) : j = \arg\max_k c_{ik},\ i = \arg\max_k c_{kj}\}|}{\sum_s (n_s + m_s)}
 
-    by cosine c of centered words, corrected for chance as Cohen's kappa is: :math:`(o - e) / (1 - e)` with e the
-    same share in sentences paired wrongly. The highest mean over the corpora wins, the lower layer where two are
-    equal. Layer 0, the embeddings, is not tried.
+    by the cosine c of centered word vectors, corrected for chance as in Cohen's kappa: :math:`(o - e) / (1 - e)`, where
+    e is the same share in mismatched sentence pairs. The layer with the highest mean over the corpora is chosen; ties
+    go to the lower layer. Layer 0, the embeddings, is not tried.
 
     Parameters
     ----------
     model
         As for :class:`otembed.words.WordAligner`.
     *corpora
-        Source and target sentences, raw text or lists of words; one tuple a language pair, of at least 50
-        sentence pairs each, of which the first 300 are used.
+        Source and target sentences, raw text or lists of words: one tuple per language pair, with at least 50
+        sentence pairs each. The first 300 are used.
     batch_size
-        Sentences encoded at a time.
+        Number of sentences encoded at a time.
 
     Raises
     ------
     DataError
-        If there is no corpus, or one with too few pairs or sides of different length.
+        There is no corpus, or a corpus has too few pairs or sides of different length.
     ModelError
-        If the model gives no hidden layers or no character offsets, or its vocabulary marks no words.
+        The model does not expose hidden layers or character offsets, or its vocabulary does not mark words.
     NumericsError
-        If the model returns NaN or infinity.
+        The model returns NaN or infinity.
     """
     if not corpora:
-        raise DataError("no parallel text to choose a layer from", "Give (source, target), or name the layer.")
+        raise DataError("no parallel text to choose a layer from", "Pass (source, target), or set the layer.")
     for source, target in corpora:
         if len(source) != len(target) or len(source) < FEWEST_PAIRS:
             raise DataError(
                 f"{len(source)} source and {len(target)} target sentences to choose a layer from",
-                f"Give at least {FEWEST_PAIRS} pairs, or name the layer.",
+                f"Pass at least {FEWEST_PAIRS} pairs and sides of equal length, or set the layer.",
             )
     encoder = WordEncoder(model)
     split = WordSplitter(model.tokenizer)
@@ -88,7 +88,7 @@ def choose_layer(model: SentenceTransformer, *corpora: Corpus, batch_size: int =
 def choose_layer_of(
     encoder: WordEncoder, source: Sequence[WordText], target: Sequence[WordText], *, batch_size: int
 ) -> LayerChoice:
-    """Choose as :func:`choose_layer`; from too few pairs, return the layer at 7/12 of the depth."""
+    """Choose as in :func:`choose_layer`; with too few pairs, return the layer at 7/12 of the depth."""
     if len(source) < FEWEST_PAIRS:
         return LayerChoice(round(SHARE_OF_DEPTH * encoder.depth), "default")
     return _best(layer_scores(encoder, source[:MOST_PAIRS], target[:MOST_PAIRS], batch_size=batch_size))
@@ -109,7 +109,7 @@ def _best(scores: dict[int, float]) -> LayerChoice:
 
 
 def agreement_beyond_chance(source: Sequence[WordVectors], target: Sequence[WordVectors], layer: int) -> float:
-    """Return the score of one layer, at most 1; 0 is what chance gives."""
+    """Return the score of one layer, at most 1; 0 is chance level."""
     clouds = []
     for side in (source, target):
         vectors = [each.layers[layer][each.seen] for each in side]
@@ -120,7 +120,7 @@ def agreement_beyond_chance(source: Sequence[WordVectors], target: Sequence[Word
 
 
 def agreement(source: Sequence[Tensor], target: Sequence[Tensor]) -> float:
-    """Return the share of words in mutual nearest pairs; unit vectors (n, D) and (m, D) a sentence pair.
+    """Return the share of words in mutual nearest pairs; each sentence pair has unit vectors (n, D) and (m, D).
 
     >>> agreement([torch.eye(2)], [torch.eye(2)[:1]])
     0.6666666666666666
@@ -139,7 +139,7 @@ FILE = "otembed.json"
 
 
 def store_layer(folder: str | Path, choice: LayerChoice) -> None:
-    """Write the choice into a saved model's folder, where :func:`stored_layer` finds it again.
+    """Store the choice in a saved model's folder, where :func:`stored_layer` reads it.
 
     ``SentenceTransformer(folder)`` does not read the file.
     """
@@ -148,12 +148,12 @@ def store_layer(folder: str | Path, choice: LayerChoice) -> None:
 
 
 def stored_layer(model: SentenceTransformer, depth: int) -> LayerChoice | None:
-    """Return the layer that was stored with a local model, ``None`` if there is none.
+    """Return the layer stored with a local model, ``None`` if there is none.
 
     Raises
     ------
     ModelError
-        If the file is damaged or names a layer that the model does not have.
+        The file is corrupt or names a layer that the model does not have.
     """
     transformer = getattr(model[0], "model", None)
     folder = getattr(getattr(transformer, "config", None), "_name_or_path", "") or ""
@@ -166,10 +166,11 @@ def stored_layer(model: SentenceTransformer, depth: int) -> LayerChoice | None:
         scores = tuple((int(each), float(score)) for each, score in document.get("scores", ()))
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(
-            f"{path}: no stored layer in it: {error}", "Delete the file, or name the layer."
+            f"{path}: cannot read the stored layer: {error}", "Delete the file, or name the layer."
         ) from error
     if not isinstance(layer, int) or not 0 <= layer <= depth:
         raise ModelError(
-            f"{path}: layer {layer!r}, the model has 0 to {depth}", "Delete the file, or name the layer."
+            f"{path}: layer {layer!r} is stored, but the model has layers 0 to {depth}",
+            "Delete the file, or name the layer.",
         )
     return LayerChoice(layer, "stored", scores)

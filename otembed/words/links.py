@@ -21,7 +21,7 @@ Cells = NDArray[np.bool_]
 
 @dataclass(frozen=True, order=True)
 class Link:
-    """One source word and one target word, counted from 0, and how sure the plan is of them (0 to 1)."""
+    """Indices of a source word and a target word, counted from 0, and the probability of the link (0 to 1)."""
 
     source: int
     target: int
@@ -63,11 +63,11 @@ class SentenceAlignment:
 
 
 def link_probabilities(plan: NDArray[Any]) -> Matrix:
-    r"""Return how sure a plan is of each link, between 0 and 1.
+    r"""Return the probability of each link under a plan, between 0 and 1.
 
     .. math:: \sqrt{\frac{P_{ij}}{\sum_k P_{ik}} \cdot \frac{P_{ij}}{\sum_k P_{kj}}}
 
-    the geometric mean of both conditional probabilities; 0 in rows and columns without mass.
+    This is the geometric mean of the two conditional probabilities, and 0 in rows and columns without mass.
 
     Parameters
     ----------
@@ -91,31 +91,31 @@ def decode_links(
     """Choose links from a plan, in the order of their source and target words.
 
     ========================  ==============================================================================
-    ``mutual``                cells that are the largest of their row and of their column
+    ``mutual``                cells that are the largest in their row and in their column
     ``threshold``             cells whose probability is at least ``threshold``
-    ``grow-diag``             mutual links, grown over neighboring cells that are the largest of their row
+    ``grow-diag``             mutual links, grown over neighboring cells that are the largest in their row
                               or column, while one of the two words is still unlinked
-    ``grow-diag-final-and``   the same, and then cells anywhere whose words are both unlinked: the largest of
-                              their row first, then those of their column
+    ``grow-diag-final-and``   the same, then any cells whose two words are both unlinked: first the largest
+                              in their row, then the largest in their column
     ========================  ==============================================================================
 
-    Beyond the mutual ones, only cells are linked whose probability is at least ``threshold``: the plan of a word
-    without counterpart has a largest cell, too.
+    Apart from the mutual links, a link must have a probability of at least ``threshold``, since even the row of a word
+    without a counterpart has a largest cell.
 
     Parameters
     ----------
     plan
-        (N, M) transported mass, not negative.
+        (N, M) transported mass, non-negative.
     decoding
         As above.
     threshold
-        Least probability, see :func:`link_probabilities`; ``None`` takes .3 for ``threshold``, .2 for the growing
-        decoders.
+        Minimum probability, see :func:`link_probabilities`; ``None``: .3 for ``threshold``, .2 for the ``grow-diag``
+        decodings.
 
     Raises
     ------
     ConfigError
-        If the decoding is unknown.
+        The decoding is unknown.
 
     References
     ----------
@@ -156,7 +156,7 @@ def links_of_wholes(
     columns: Sequence[int],
     shape: tuple[int, int],
 ) -> tuple[tuple[Link, ...], Matrix]:
-    """Read links between parts as links between the wholes they belong to, by the surest of their parts.
+    """Convert links between parts to links between their wholes, with the highest probability of the parts.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def _grown(links: Cells, union: Cells) -> Cells:
 
 
 def _completed(links: Cells, candidates: Cells) -> Cells:
-    """Add candidates, row by row, whose words are both unlinked."""
+    """Add candidates with two unlinked words, row by row."""
     links = links.copy()
     rows, columns = _linked(links)
     for i, j in np.argwhere(candidates):
@@ -206,5 +206,5 @@ def _completed(links: Cells, candidates: Cells) -> Cells:
 
 
 def _linked(links: Cells) -> tuple[Cells, Cells]:
-    """Which source words and which target words have a link."""
+    """Return which source words and which target words have a link."""
     return np.asarray(links.any(1)), np.asarray(links.any(0))

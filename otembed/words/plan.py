@@ -17,18 +17,18 @@ from otembed.transport import order_prior, pairwise_cost, solve, uniform_margina
 from otembed.words.vectors import WordVectors
 
 FEWEST_WORDS = 100
-"""Of a side, for a mean of its own: that of few words takes away what tells them apart, of one word all of it."""
+"""Minimum number of words for a separate mean per side; the mean of a few words is too close to the words themselves."""
 
 
 class RunningMean:
-    """Mean of all word vectors of one side so far, summed in float64; unseen words do not count."""
+    """Running mean of the word vectors of one side, summed in float64, without unseen words."""
 
     def __init__(self) -> None:
         self.total: Tensor = torch.zeros((), dtype=torch.float64)
         self.count = 0
 
     def add(self, sentences: Sequence[WordVectors], layer: int) -> None:
-        """Count in the seen words of further sentences."""
+        """Add the seen words of further sentences."""
         for each in sentences:
             words = each.layers[layer][each.seen]
             self.total = self.total + words.double().sum(0)
@@ -36,12 +36,12 @@ class RunningMean:
 
 
 def centers(source: RunningMean, target: RunningMean) -> tuple[Tensor, Tensor]:
-    """Return what is taken off each side's words: its mean, or with fewer than 100 words on a side that of both.
+    """Return the mean to subtract from each side; the joint mean if a side has fewer than 100 words.
 
     Returns
     -------
     tuple of Tensor
-        (D,) float32 each, or scalars 0 while there is no word.
+        (D,) float32 each, or scalars 0 if there are no words yet.
     """
     if min(source.count, target.count) < FEWEST_WORDS:
         joint = ((source.total + target.total) / max(source.count + target.count, 1)).float()
@@ -58,29 +58,29 @@ def word_plans(
 ) -> list[Tensor]:
     r"""Return the transport plan between the words of each sentence pair.
 
-    The cost of a link is one minus the cosine of both words, centered by ``means``, plus
-    ``order_prior`` times :math:`|i / (n - 1) - j / (m - 1)|`; seen words share the mass of 1 evenly.
+    The cost of a link is one minus the cosine of the two word vectors, centered by ``means``, plus
+    ``order_prior`` times :math:`|i / (n - 1) - j / (m - 1)|`; the mass 1 is distributed uniformly over seen words.
 
     Parameters
     ----------
     source, target
-        Words of as many sentences, which hold ``layer``.
+        Word vectors of the same number of sentences, with ``layer`` among their layers.
     layer
         Layer of the vectors.
     config
         ``epsilon``, ``relaxation`` and ``order_prior`` are used; epsilon 0 is solved exactly.
     means
-        (D,) vectors, or scalars, taken off each side's words; ``None`` leaves them as they are.
+        (D,) vectors, or scalars, subtracted from each side's words; ``None`` subtracts nothing.
 
     Returns
     -------
     list of Tensor
-        (N, M) float32 each; 0 for words not seen, and throughout where a side has no seen word.
+        (N, M) float32 each; 0 for unseen words, and 0 throughout if a side has no seen word.
 
     Raises
     ------
     NumericsError
-        If a vector or a mean is NaN or infinite.
+        A vector or a mean is NaN or infinite.
     """
     shifts: tuple[Tensor | float, Tensor | float] = means or (0.0, 0.0)
     vectors = [

@@ -24,9 +24,9 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True)
 class WordText:
-    """A text, the (start, end) of the units that are aligned, and of the words they are parts of.
+    """A text, and the (start, end) spans of its aligned units and of the words that contain them.
 
-    Spans are in order and apart. ``given`` is ``None`` where the units are the words.
+    Spans are in order and do not overlap. ``given`` is ``None`` if the units are the words.
     """
 
     text: str
@@ -35,12 +35,12 @@ class WordText:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The words that links count."""
+        """The words that links refer to."""
         return tuple(self.text[start:end] for start, end in self.given or self.spans)
 
     @property
     def owners(self) -> tuple[int, ...]:
-        """The word of each unit."""
+        """Index of the word of each unit."""
         if self.given is None:
             return tuple(range(len(self.spans)))
         return tuple(word_of_tokens(WordText(self.text, self.given), self.spans))
@@ -52,7 +52,7 @@ class WordSplitter:
     Parameters
     ----------
     tokenizer
-        Fast tokenizer of the model: tokens, and scripts without spaces, are split where its pieces are.
+        Fast tokenizer of the model; tokens and scripts without spaces are split at its pieces.
     unit, words
         See :class:`otembed.words.WordAlignmentConfig`.
     """
@@ -63,7 +63,7 @@ class WordSplitter:
         self._words_at = words
 
     def __call__(self, text: str | Sequence[str]) -> WordText:
-        """Split a text; a sequence is taken as its words, each kept whole."""
+        """Split a text; the words of a sequence are kept whole."""
         if not isinstance(text, str):
             given = joined(text)
             return given if self._unit == "word" else WordText(given.text, self._tokens(given.text), given.spans)
@@ -85,7 +85,7 @@ class WordSplitter:
 
     def _words(self, text: str) -> tuple[Span, ...]:
         spans: list[Span] = []
-        # Tokenized text may hold an ideographic space as a word of its own: there only plain spaces part words.
+        # Tokenized text may contain an ideographic space as a separate word, so only ASCII spaces delimit words.
         auto = self._words_at == "auto"
         for match in re.finditer(r"\S+" if auto else r"[^ \t\r\n]+", text):
             if auto and any(map(is_unspaced, match[0])):
@@ -96,7 +96,7 @@ class WordSplitter:
 
     @cached_property
     def _segment(self) -> WordSegmenter:
-        """Made when a script without spaces turns up: reading a large vocabulary takes a second."""
+        """Created for the first script without spaces: reading a large vocabulary takes a second."""
         return WordSegmenter(self._tokenizer)
 
     def _pieces(self, chunk: str) -> list[Span]:
@@ -115,7 +115,7 @@ class WordSplitter:
 
 
 def joined(words: Sequence[str]) -> WordText:
-    """Return given words as a text with spaces between them; an empty word keeps its place.
+    """Join words with spaces into a text; an empty word keeps its position.
 
     >>> joined(["ab", "", "c"]).spans
     ((0, 2), (3, 3), (4, 5))
@@ -128,7 +128,7 @@ def joined(words: Sequence[str]) -> WordText:
 
 
 def word_of_tokens(text: WordText, offsets: Sequence[Span]) -> list[int]:
-    """Return the word of each token, that of its first character which is in one; -1 for none.
+    """Return the word of each token, given by its first character that is part of a word; -1 if there is none.
 
     >>> word_of_tokens(joined(["a", "bc"]), [(0, 0), (0, 1), (1, 3), (3, 4)])
     [-1, 0, 1, 1]

@@ -1,6 +1,6 @@
 """Optimal transport as a late-interaction score, an alternative to MaxSim.
 
-Axes: Q queries, P documents, N query tokens, M document tokens, D dimensions, G documents a group.
+Axes: Q queries, P documents, N query tokens, M document tokens, D dimensions, G documents per group.
 """
 
 from __future__ import annotations

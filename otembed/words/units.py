@@ -23,19 +23,18 @@ class WordSegmenter:
 
     A token starts a word if it is marked as a word start (``▁``, ``Ġ``, no ``##``), if it is
     punctuation or follows it, or if it belongs to a script without spaces (Thai, Lao, Khmer, Myanmar,
-    Tibetan, Han, Kana): there each vocabulary piece is a unit, since no space tells more. Combining
-    marks and characters that cannot begin a syllable stay with what stands before them, and a bare
-    marker belongs to the piece after it.
+    Tibetan, Han, Kana), where each vocabulary piece is a unit. Combining marks and characters that
+    cannot begin a syllable belong to the preceding piece, and a bare marker to the following one.
 
     Parameters
     ----------
     tokenizer
-        Of a SentencePiece, WordPiece or byte-level BPE vocabulary.
+        Tokenizer with a SentencePiece, WordPiece or byte-level BPE vocabulary.
 
     Raises
     ------
     ModelError
-        If the vocabulary marks no word boundaries.
+        The vocabulary does not mark word boundaries.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -77,7 +76,7 @@ class WordSegmenter:
 
 
 def token_units(content: Tensor) -> Tensor:
-    """Give each token an index of its own: (B, T) int64, -1 outside ``content``.
+    """Give each token a distinct index: (B, T) int64, -1 outside ``content``.
 
     >>> token_units(torch.tensor([[False, True, True, False]])).tolist()
     [[-1, 0, 1, -1]]
@@ -130,5 +129,5 @@ def pool_units(states: Tensor, unit_ids: Tensor, pooling: Pooling = "mean") -> t
 
 
 def _shifted(content: Tensor) -> Tensor:
-    """``content`` one token earlier; False before the first token."""
+    """Return ``content`` shifted by one token; False before the first token."""
     return torch.cat([torch.zeros_like(content[:, :1]), content[:, :-1]], dim=1)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 TOKENS_ON_CPU = 512
-"""Of a batch: the caches of a CPU hold the states of about as many, and larger batches are slower there."""
+"""Maximum number of tokens per batch on a CPU; larger batches exceed its caches and are slower."""
 _NOT_FOR_THE_MODEL = frozenset({"offset_mapping", "special_tokens_mask"})
 
 
@@ -31,8 +31,7 @@ _NOT_FOR_THE_MODEL = frozenset({"offset_mapping", "special_tokens_mask"})
 class WordVectors:
     """Word vectors of one sentence by layer, each (U, D) float32 on the CPU; ``seen`` (U,) bool.
 
-    A word that lies behind the model's length limit, or of which the tokenizer keeps nothing, is not seen; its
-    vector is 0.
+    A word beyond the model's length limit, or one that the tokenizer drops entirely, is not seen; its vector is 0.
     """
 
     layers: dict[int, Tensor]
@@ -40,20 +39,20 @@ class WordVectors:
 
 
 class WordEncoder:
-    """Encode the words of sentences in batches of like length.
+    """Encode the words of sentences in batches of similar length.
 
     Parameters
     ----------
     model
         A SentenceTransformer whose first module is a transformer over text, with a fast tokenizer. No prompt is
-        put before the sentences.
+        prepended to the sentences.
     pooling
-        How a word's vector is made of its tokens' states.
+        How a word's vector is computed from the states of its tokens.
 
     Raises
     ------
     ModelError
-        If the model has no hidden layers or its tokenizer knows no character offsets.
+        The model does not expose hidden layers, or its tokenizer does not provide character offsets.
     """
 
     def __init__(self, model: SentenceTransformer, pooling: Pooling = "mean") -> None:
@@ -64,24 +63,24 @@ class WordEncoder:
         depth = getattr(config, "num_hidden_layers", None) or getattr(config, "n_layers", None)
         if depth is None:
             raise ModelError(
-                f"the model's first module, {type(cast('Any', model)[0]).__name__}, is no transformer with layers",
-                "Word alignment needs a transformer encoder.",
+                f"the model's first module, {type(cast('Any', model)[0]).__name__}, is not a transformer with hidden layers",
+                "Use a transformer encoder.",
             )
         self.depth = int(depth)
         self._stack = find_layers(cast("nn.Module", self._transformer))
         if not getattr(model.tokenizer, "is_fast", False):
             raise ModelError(
-                f"the tokenizer, {type(model.tokenizer).__name__}, knows no character offsets",
+                f"the tokenizer, {type(model.tokenizer).__name__}, does not provide character offsets",
                 "Save the model with a fast tokenizer.",
             )
 
     def layer(self, number: int) -> int:
-        """Return a layer counted from the embeddings, 0, upwards; negative numbers count from the end.
+        """Return the index of a layer, counted from 0, the embeddings; negative numbers count from the end.
 
         Raises
         ------
         ConfigError
-            If the model has no such layer.
+            The model does not have this layer.
         """
         if not -self.depth - 1 <= number <= self.depth:
             raise ConfigError(
@@ -96,17 +95,17 @@ class WordEncoder:
     ) -> list[WordVectors]:
         """Return the word vectors of each text, in the order given.
 
-        Batches hold texts of like length, at most ``batch_size`` and, on a CPU, 512 tokens with padding.
+        Batches contain texts of similar length: at most ``batch_size`` texts and, on a CPU, 512 tokens with padding.
 
         Raises
         ------
         ConfigError
-            If there is no such layer or ``batch_size`` is below 1.
+            The model does not have one of the layers, or ``batch_size`` is below 1.
         NumericsError
-            If the model returns NaN or infinity for a word.
+            The model returns NaN or infinity for a word.
         """
         if batch_size < 1:
-            raise ConfigError(f"batch_size is {batch_size}, must be at least 1", "Give the sentences of a batch.")
+            raise ConfigError(f"batch_size is {batch_size}, must be at least 1", "Set batch_size to at least 1.")
         self.model.eval()
         wanted = [self.layer(number) for number in layers]
         tokens = [self._tokenized(text) for text in texts]
@@ -153,7 +152,7 @@ class WordEncoder:
         return [self._cut(row, len(text.spans), pooled, mask) for row, text in enumerate(texts)]
 
     def _states(self, inputs: dict[str, Tensor], layers: list[int]) -> Mapping[int, Tensor]:
-        """Hidden states (B, T, D) by layer; the layers above the highest one are not run where that can be helped."""
+        """Return hidden states (B, T, D) by layer; layers above the highest one are not run if possible."""
         if self._stack is not None and max(layers) < self.depth:
             found = _inputs_of(self._transformer, self._stack, inputs, layers)
             if len(found) == len(set(layers)):
@@ -163,7 +162,7 @@ class WordEncoder:
 
     @staticmethod
     def _cut(row: int, words: int, pooled: dict[int, tuple[Tensor, Tensor]], mask: Tensor) -> WordVectors:
-        """One sentence of a batch, with a zero vector for each word that no token belongs to."""
+        """Return one sentence of a batch, with a zero vector for each word without tokens."""
         seen = torch.zeros(words, dtype=torch.bool)
         width = min(words, mask.shape[1])
         seen[:width] = mask[row, :width]
@@ -176,13 +175,13 @@ class WordEncoder:
 
 
 class _EnoughError(Exception):
-    """Ends a forward pass whose further layers nobody reads."""
+    """Stops a forward pass once the highest required layer is reached."""
 
 
 def _inputs_of(
     transformer: nn.Module, stack: nn.ModuleList, inputs: dict[str, Tensor], layers: list[int]
 ) -> dict[int, Tensor]:
-    """Run a transformer up to what goes into ``stack[max(layers)]``: the states of layer L are the input of stack[L]."""
+    """Run a transformer up to the input of ``stack[max(layers)]``: the states of layer L are the input of stack[L]."""
     found: dict[int, Tensor] = {}
 
     def take(layer: int) -> Any:

@@ -1,4 +1,4 @@
-"""What each vocabulary entry says about word boundaries, read once from the tokenizer."""
+"""Word-boundary information of each vocabulary entry, read once from the tokenizer."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ _UNSPACED = (
     (0xFF66, 0xFF9F),  # half-width Katakana
     (0x20000, 0x323AF),  # Han, extensions B to H
 )
-# Letters by category that still never begin a syllable: Thai and Lao vowels, small kana, length mark.
+# Letters by Unicode category that never begin a syllable: Thai and Lao vowels, small kana, length mark.
 _GLUED_LETTERS = frozenset("ะาำๅະາຳぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮー")
 
 
 class Kind(IntEnum):
-    """What a character is, seen from a word boundary."""
+    """Role of a character at a word boundary."""
 
-    GLUED = 0  # combining mark or continuation byte: belongs to what stands before it
+    GLUED = 0  # combining mark or continuation byte: belongs to the preceding character
     LETTER = 1  # of a script with spaces between words; digits too
     PUNCTUATION = 2
     UNSPACED = 3  # of a script without spaces between words
@@ -89,7 +89,7 @@ def _style(pieces: Sequence[str]) -> Style:
     style = max(counts, key=lambda each: counts[each])
     if counts[style] < 2:
         raise ModelError(
-            "cannot tell words from sub-words: the vocabulary marks neither word starts (▁, Ġ) nor continuations (##)",
+            "cannot detect word boundaries: the vocabulary marks neither word starts (▁, Ġ) nor continuations (##)",
             "Align tokens instead: set loss.alignment.unit to token.",
         )
     return style
@@ -123,7 +123,7 @@ def _ends(text: str) -> tuple[Kind, Kind]:
 
 
 def is_unspaced(character: str) -> bool:
-    """Whether a character belongs to a script that is written without spaces between words.
+    """Return whether a character belongs to a script written without spaces between words.
 
     >>> is_unspaced("猫"), is_unspaced("a")
     (True, False)
@@ -142,7 +142,7 @@ def _kind(character: str) -> Kind:
 
 @cache
 def _bytes_of_characters() -> dict[str, int]:
-    """Inverse of the printable alphabet that byte-level BPE writes bytes in (GPT-2)."""
+    """Return the inverse of the printable alphabet in which byte-level BPE (GPT-2) writes bytes."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in set(printable)]
     return {chr(byte): byte for byte in printable} | {chr(256 + index): byte for index, byte in enumerate(others)}

@@ -26,7 +26,7 @@ def test_init_writes_a_file_that_trains_as_the_preset(tmp_path, preset):
     assert f"otembed train {path}" in result.stderr
     assert train_config(read_yaml(path)) == train_config({"pairs": {"en-sw": "starter:en-sw"}}, read_preset(preset))
     assert path.read_text() == run("init", "--preset", preset).stdout
-    assert ("your own files" in path.read_text()) == (preset == "retrieval")
+    assert ("sample text" in path.read_text()) == (preset == "retrieval")
 
 
 def test_init_replaces_nothing_without_force(tmp_path):

@@ -46,7 +46,7 @@ def test_what_does_not_fit_is_shown():
         caches={"otembed": {"path": "/c", "bytes": None, "files": None}}, encoders=[],
     )  # fmt: skip
     rows = {name: value for each in installation_rows(found).values() for name, value in each}
-    assert (rows["a"], rows["b"]) == ("1 (otembed needs >=2)", "missing (otembed needs >=1)")
+    assert (rows["a"], rows["b"]) == ("1 (otembed requires >=2)", "missing (otembed requires >=1)")
     assert (rows["x"], rows["y"]) == ("missing c>=1", "installed")
     assert rows["cores"] == "2 cores, 4 processors, 1 usable by this process"
     assert rows["cuda:0"] == "G, 80 GB, capability 9.0"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
 
 import pytest
 from otembed.cli import main as cli
+from otembed.cli.console import error_console, set_up_logging
 from otembed.cli.main import app, main
 from typer.testing import CliRunner
 
@@ -78,6 +80,7 @@ def raising(error):
     [
         (ConfigError("no such thing", "Name another."), 2, "error: no such thing\nName another.\n"),
         (PermissionError(13, "Permission denied", "a.json"), 2, "error: [Errno 13] Permission denied: 'a.json'\n"),
+        (ConfigError("no \x1b[31m thing\r"), 2, "error: no \\x1b[31m thing \n"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
     ],
 )
@@ -88,6 +91,16 @@ def test_exit_codes(monkeypatch, capsys, error, code, message):
         main()
     assert caught.value.code == code
     assert capsys.readouterr().err == message
+
+
+def test_log_messages_are_printed_without_control_characters(capsys, monkeypatch):
+    monkeypatch.setattr("otembed.cli.console.silence_progress_bars", lambda: None)
+    logger = logging.getLogger("otembed")
+    for name, value in (("handlers", []), ("propagate", True)):
+        monkeypatch.setattr(logger, name, value)
+    set_up_logging(error_console())
+    logger.warning("%s:\ntwo  spaces", "a\x1b]0;title\x07\tb\u202e")
+    assert capsys.readouterr().err == "warning: a\\x1b]0;title\\x07 b\\u202e:\ntwo  spaces\n"
 
 
 def test_debug_keeps_the_traceback(monkeypatch):

@@ -59,7 +59,7 @@ def test_means_follow_their_tasks_and_other_metrics_come_when_asked(found):
 def test_several_models_have_letters(found):
     comparison = found("one", "two", "three")
     heading, *rows = comparison_rows(comparison)
-    assert heading[5:8] == ["model", "figure", "less A"]
+    assert heading[5:8] == ["model", "figure", "minus A"]
     assert [(row[5], row[7]) for row in rows[:2]] == [("B", "+10.0"), ("C", "+20.0")]
     assert legend(comparison) == ["A  one", "B  two", "C  three"]
 

@@ -53,20 +53,20 @@ def test_other_codes_of_the_same_language(make, code, known):
 
 
 def test_unknown_languages_are_refused(make):
-    with pytest.raises(ConfigError, match=r"does not know the language 'deu'\nDid you mean .* unfiltered: none"):
+    with pytest.raises(ConfigError, match=r"'deu'\nDid you mean .*none"):
         make("deu")
-    with pytest.raises(ConfigError, match="does not know the language 'zxx'"):
+    with pytest.raises(ConfigError, match="'zxx'"):
         make("zxx")
 
 
 def test_the_guide_lists_unknown_languages_rightly(make):
     guide = (Path(__file__).parents[2] / "docs" / "mining.md").read_text(encoding="utf-8")
-    listed = re.search(r"know\s+are `([a-z\s]+)`", guide)[1].split()
+    listed = re.search(r"does\s+not\s+know\s+are\s+`([a-z\s]+)`", guide)[1].split()
     known = set(make("en")._identifier.nb_classes)
     assert (len(listed) > 20, known & set(listed), len(known) - 1) == (True, set(), 139)
 
 
 def test_without_the_package_the_way_to_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "py3langid", None)
-    with pytest.raises(ConfigError, match=r"needs py3langid\nInstall it: pip install \"otembed\[langid\]\""):
+    with pytest.raises(ConfigError, match=r"py3langid\n.*\"otembed\[langid\]\""):
         LanguageFilter("en", 0.01)

@@ -127,14 +127,14 @@ def test_stored_layer_comes_back_with_the_model(tiny_model, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "no stored layer in it"),
-        ("{}", "no stored layer in it"),
-        ('{"alignment_layer": 9}', "layer 9, the model has 0 to 3"),
-        ('{"alignment_layer": "7"}', "layer '7', the model has 0 to 3"),
-        ("[]", "no stored layer in it"),
+        ("{", "otembed.json"),
+        ("{}", "otembed.json"),
+        ('{"alignment_layer": 9}', "layer 9 .*0 to 3"),
+        ('{"alignment_layer": "7"}', "layer '7' .*0 to 3"),
+        ("[]", "otembed.json"),
     ],
 )
-def test_a_damaged_file_is_refused(tiny_model, tmp_path, text, message):
+def test_a_corrupt_file_is_rejected(tiny_model, tmp_path, text, message):
     tiny_model.save(str(tmp_path / "model"), create_model_card=False)
     (tmp_path / "model" / "otembed.json").write_text(text)
     with pytest.raises(ModelError, match=message):

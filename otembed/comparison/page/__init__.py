@@ -1,4 +1,4 @@
-"""One self-contained page of a comparison: HTML, CSS and inline SVG, no script, no network."""
+"""A self-contained page of a comparison: HTML, CSS and inline SVG, without scripts or network access."""
 
 from otembed.comparison.page.document import comparison_page
 

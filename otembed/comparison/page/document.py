@@ -1,4 +1,4 @@
-"""The page from top to bottom: the answer, the figures, examples and training curves, and how it was made."""
+"""The page from top to bottom: the answer, the figures, examples, training curves and the method."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Document = dict[str, Any]
 
-# The page loads nothing and runs nothing, whatever names the document contains.
+# The page loads and runs nothing, regardless of the names in the document.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 NOTES = ("Note on ", "Not compared")
 
@@ -73,7 +73,7 @@ def _key(models: Sequence[Document]) -> str:
 
 
 def _suite(found: Document, suite: str, names: Sequence[str]) -> str:
-    """Return the primary metric in full, and the others folded."""
+    """Return the primary metric in full, and the others collapsed."""
     tasks = [each for each in (*found["tasks"], *found["means"]) if each["suite"] == suite]
     metrics = dict.fromkeys(each["metric"] for each in tasks)
     shown = [name for name in metrics if any(each["primary"] for each in tasks if each["metric"] == name)]
@@ -94,7 +94,7 @@ def _suite(found: Document, suite: str, names: Sequence[str]) -> str:
 
 
 def _means_first(rows: Sequence[Document]) -> list[Document]:
-    """Order by variant, each with its mean, which decides, at the top."""
+    """Order by variant, with the mean, which decides, first."""
     variants = dict.fromkeys(each["task"].partition(", ")[2] for each in rows)
     return [
         each
@@ -138,7 +138,7 @@ def _curves(found: Document) -> str:
 
 
 def _shapes(found: Document) -> str:
-    """Return a row per task, the models side by side."""
+    """Return a row per task, with the models side by side."""
     shapes = {
         (each["task"], index): each for index, model in enumerate(found["models"]) for each in model["shapes"]
     }
@@ -214,7 +214,7 @@ def _made(found: Document) -> str:
         for index in range(len(found["models"]) - 1)
     )
     return (
-        "<section><h2>How this was made</h2>"
+        "<section><h2>Method</h2>"
         f"<p>Paired bootstrap: the same examples are resampled with replacement for all models,"
         f" {found['resamples']:,} times (seed {found['seed']}); intervals are the middle"
         f" {100 * found['confidence']:g} % of the resamples. A verdict requires an interval that excludes 0 and at least"

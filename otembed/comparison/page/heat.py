@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CELL = re.compile(r"(\w+)-(\w+)")
 PALEST, DARKEST = 0.05, 0.6
-"""Opacity of cells that contain a figure, which stays readable."""
+"""Opacity of cells that contain a figure; the figure remains readable."""
 WORD_DARKEST = 0.85
 TINY = 1e-9
 DIRECTIONS = {"accuracy_source_to_target": "→", "accuracy_target_to_source": "←"}

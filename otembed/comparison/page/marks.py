@@ -19,7 +19,7 @@ CLASSES = {"better": "better", "worse": "worse", "no clear difference": "unclear
 COLORS = 6
 BAR, GAP = 9, 4
 REACH = 14
-"""How far the zero line extends beyond the marks of a row, to meet that of the next row."""
+"""How far the zero line extends beyond the marks of a row, to join the line of the next row."""
 
 
 def color(index: int) -> str:

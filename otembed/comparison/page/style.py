@@ -1,4 +1,4 @@
-"""Style sheet of the page: light or dark as the reader prefers, wide or narrow as the window."""
+"""Style sheet of the page: light or dark by the reader's preference, responsive to the window's width."""
 
 STYLE = """
 :root {

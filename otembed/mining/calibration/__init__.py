@@ -1,1 +1,1 @@
-"""The threshold of mining chosen by planted development pairs."""
+"""Choice of the mining threshold from planted development pairs."""

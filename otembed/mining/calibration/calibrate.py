@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Measured in benchmarks/calibration.py: with fewer pairs the threshold depends too much on the sample.
 FEWEST_PAIRS = 50
-# Decimals of thresholds: few enough to write down, and to try all of them.
+# Decimals of thresholds: few enough to try every threshold.
 DECIMALS = 5
 # Critical values of the two-sample Kolmogorov-Smirnov statistic at 1 %, and of the one-sample statistic at 5 %.
 SEPARATION_BOUND, MISFIT_BOUND = 1.63, 1.36
@@ -30,7 +30,7 @@ FEWEST_ABOVE = 5
 
 @dataclass(frozen=True)
 class Calibration(Result):
-    """The chosen threshold, and the expected figures of the pairs at or above it.
+    """The chosen threshold, and the expected precision, recall and F1 of the pairs at or above it.
 
     Each ``*_error`` is a standard error. ``translations`` is the expected number of lines with a translation on the
     other side, and ``recall`` is a share of it; ``found`` counts the pairs. ``separation`` is the largest difference
@@ -76,7 +76,7 @@ def calibrate(
     .. math:: C(t) = T (R(t) + E(t)) + (n - T) O(t)
 
     for sources, and the same with m for targets. T is the generalized least squares solution of both at 32 scores;
-    the covariance is that of the planted pairs. Then
+    the covariance is estimated from the planted pairs. Then
 
     .. math:: P(t) = T R(t) / C(t), \quad F_1(t) = 2 T R(t) / (T + C(t)), \quad C(t) \text{ as counted.}
 
@@ -96,8 +96,8 @@ def calibrate(
     Raises
     ------
     DataError
-        There are fewer than 50 pairs, planted pairs score no higher than orphans, no translations are expected, or no
-        threshold has that precision.
+        There are fewer than 50 pairs, planted pairs do not score higher than orphans, no translations are expected, or
+        no threshold has that precision.
     ConfigError
         ``min_precision`` is not in (0, 1].
     NumericsError
@@ -114,9 +114,9 @@ def calibrate(
     apart = separation(planted)
     if apart <= bound:
         raise DataError(
-            f"planted pairs score no higher than orphans: of {count} pairs, at most {max(apart, 0) * count:.0f} more are "
+            f"planted pairs do not score higher than orphans: of {count} pairs, at most {max(apart, 0) * count:.0f} more are "
             f"above any score, and {bound * count:.0f} can be chance",
-            "Use an encoder that knows these languages, and check that the development pairs are translations.",
+            "Use an encoder trained on these languages, and check that the development pairs are translations.",
         )
     fit = Mixture(scores, planted, sources, targets)
     total = fit.translations
@@ -124,13 +124,13 @@ def calibrate(
         raise DataError(
             f"the expected number of translations is {total:,.0f} with a standard error of "
             f"{fit.translations_error:,.0f}, which is not significantly above zero",
-            "Give more development pairs of the same kind of text, or a number as threshold.",
+            "Give more development pairs of the same kind of text, or set threshold to a number.",
         )
     if fit.misfit > WORST_MISFIT:
         raise DataError(
-            f"the development pairs differ from the collections: the misfit is {fit.misfit:.2f}, at most {WORST_MISFIT:g} "
-            "is allowed",
-            "Give development pairs of the same kind of text, or a number as threshold.",
+            f"the development pairs differ from the collections: the misfit is {fit.misfit:.2f}, the maximum is "
+            f"{WORST_MISFIT:g}",
+            "Give development pairs of the same kind of text, or set threshold to a number.",
         )
     grid = _grid(scores, planted.pair)
     found = count_from(scores, grid)
@@ -173,7 +173,7 @@ def calibrate(
 
 def _check(scores: Doubles, planted: Planted, min_precision: float | None) -> None:
     if min_precision is not None and not 0 < min_precision <= 1:
-        raise ConfigError(f"min_precision is {min_precision}", "Give a number above 0, at most 1.")
+        raise ConfigError(f"min_precision is {min_precision}", "Use a number above 0 and up to 1.")
     for name, values in {"scores": scores, **vars(planted)}.items():
         if np.isnan(values).any():
             raise NumericsError(f"{name}: {int(np.isnan(values).sum())} of {len(values)} are NaN")
@@ -194,11 +194,11 @@ def separation(planted: Planted) -> float:
 
 
 def require_pairs(count: int, reasons: str = "") -> None:
-    """Refuse too few pairs."""
+    """Reject too few pairs."""
     if count < FEWEST_PAIRS:
         raise DataError(
-            f"{count} development pairs can be planted{reasons}, but {FEWEST_PAIRS} are needed",
-            "Give more pairs that are not in the collections; 200 give a good estimate.",
+            f"{count} development pairs can be planted{reasons}, but at least {FEWEST_PAIRS} are required",
+            "Use more pairs that are not in the collections; 200 give a good estimate.",
         )
 
 

@@ -1,4 +1,4 @@
-"""The development pairs that choose the threshold of a run: read, checked, and planted in the finished run."""
+"""Development pairs for the threshold of a run: read, checked, and planted in the finished run."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class DevPairs:
 
 
 def check_calibration(config: MiningConfig, calibrate: object) -> None:
-    """Refuse development pairs without ``threshold="auto"``, and ``auto`` without development pairs."""
+    """Reject development pairs without ``threshold="auto"``, and ``auto`` without development pairs."""
     if (calibrate is None) == (config.threshold == "auto"):
         raise ConfigError(
             "threshold is auto, but there are no development pairs"
@@ -68,9 +68,9 @@ def check_calibration(config: MiningConfig, calibrate: object) -> None:
 def open_dev_pairs(place: DevPlace, collections: Sequence[Side], config: MiningConfig) -> DevPairs:
     """Read development pairs and keep those that can be planted.
 
-    Left out and counted: what :func:`otembed.data.clean_pairs` drops; lines that occur twice on their side
-    (``repeated``); lines that are in the collections (``in_collection``), because their orphans would not be
-    orphans; and pairs beyond 2,000, evenly spread (``not_needed``).
+    Left out and counted: pairs that :func:`otembed.data.clean_pairs` drops; lines that occur twice on their side
+    (``repeated``); lines that are in the collections (``in_collection``), because they would not be true orphans; and
+    pairs beyond 2,000, evenly spread (``not_needed``).
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def calibrate_run(
     planted
         Both sides of the development pairs, row by row.
     counts
-        Theirs.
+        Counts of the development pairs.
     config
         The settings of the run.
 
@@ -189,7 +189,7 @@ def _are_vectors(place: DevPlace) -> TypeIs[tuple[np.ndarray, np.ndarray]]:
 def _listed(pairs: Iterable[tuple[str, str]]) -> Iterator[Row]:
     for number, pair in enumerate(pairs, start=1):
         if len(pair) != 2 or not all(isinstance(side, str) for side in pair):
-            raise DataError(f"development pair {number} is not a pair of texts", "Give pairs of strings.")
+            raise DataError(f"development pair {number} is not a pair of texts", "Pass pairs of strings.")
         yield Row(*pair, number)
 
 
@@ -198,7 +198,7 @@ def _open_vectors(place: tuple[np.ndarray, np.ndarray], collections: Sequence[Si
     if len(matrices[0]) != len(matrices[1]):
         raise DataError(
             f"development pairs: {len(matrices[0])} source rows, {len(matrices[1])} target rows",
-            "Give one row of each side for every pair.",
+            "Pass one source row and one target row per pair.",
         )
     counts = PairCounts()
     for _ in range(len(matrices[0])):

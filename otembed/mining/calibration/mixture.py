@@ -47,11 +47,11 @@ class Mixture:
     r"""The counts of mined pairs as a mixture of planted pairs and planted orphans.
 
     With the shares of planted lines at or above a score t, R(t) paired rightly, E(t) paired wrongly and O(t) orphans
-    paired, n sources of which T have a translation give
+    paired, n sources, T of which have a translation, are expected to yield
 
     .. math:: C(t) = T (R(t) + E(t)) + (n - T) O(t)
 
-    pairs, and so do m targets. Both sides at 32 scores are solved for T by generalized least squares.
+    pairs; the same holds for m targets. T is the generalized least squares solution of both equations at 32 scores.
 
     Parameters
     ----------
@@ -124,8 +124,8 @@ class Mixture:
     def errors(self, threshold: float, found: int, recall: float) -> tuple[float, float, float]:
         """Return the standard errors of precision, recall and F1 at a threshold.
 
-        The errors have two sources: the sample of planted pairs, and the sample of translations in the collections,
-        whose share above the threshold varies like that of T draws.
+        The errors have two sources: the sample of planted pairs, and the sample of translations in the collections. The
+        share of the latter above the threshold varies as in T independent draws.
         """
         total = self.translations
         up = (self.planted.pair >= threshold).astype(np.float64)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Doubles = NDArray[np.float64]
     Ids = NDArray[np.int64]
-    # From the lengths of sources and of targets to which pairs are kept.
+    # Maps the lengths of sources and targets to a mask of the pairs that are kept.
     Fits = Callable[[NDArray[np.int32], NDArray[np.int32]], NDArray[np.bool_]]
 
 BLOCK_ROWS = 1024
@@ -77,9 +77,9 @@ def plant(
 ) -> Planted:
     """Return the scores at which each pair, and each of its lines without the other, would be mined.
 
-    Pairs are planted one at a time: the lines of a pair meet the collections and each other, but no other planted line.
-    The run is not repeated. Its neighbor lists tell what one more line would change: the means of the lines whose lists
-    it enters, and so the scores of their own pairs.
+    Pairs are planted one at a time: the lines of a pair are compared with the collections and with each other, but not
+    with other planted lines. The run is not repeated: its neighbor lists determine the effect of one additional line,
+    which changes the mean of every line that has it as a neighbor, and thereby the scores of the pairs of that line.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def plant(
 
     Notes
     -----
-    A line that loses its partner to a planted line is not paired anew.
+    A line that loses its partner to a planted line is not paired again.
     """
     left, right = planted
     rows = np.arange(len(left))
@@ -125,7 +125,7 @@ def plant(
 
 
 class _Meeting:
-    """Planted lines of one side, and the lines of the other side that each could be paired with."""
+    """Planted lines of one side, and the lines of the other side with which each could be paired."""
 
     def __init__(
         self,
@@ -182,7 +182,7 @@ def _turned(fits: Fits | None) -> Fits | None:
 def _with_one_more(
     mean: Doubles, last: NDArray[np.float32], width: int, k: int, cosine: NDArray[np.float32]
 ) -> Doubles:
-    """Return the mean cosine of lists of ``width`` after one more line was offered to each."""
+    """Return the mean cosine of lists of ``width`` after one additional candidate for each."""
     added = cosine.astype(np.float64)
     if width < k:
         return (mean * width + added) / (width + 1)
@@ -191,7 +191,7 @@ def _with_one_more(
 
 
 def _entering(own: UnitRows, there: MinedSide, *, everyone: bool) -> tuple[Ids, Ids, NDArray[np.float32]]:
-    """Return planted rows, rows of the other side whose lists they enter, and their cosines."""
+    """Return planted rows, the rows of the other side that have them as neighbors, and their cosines."""
     planted = own.read(0, len(own))
     lowest = there.found.scores[:, -1]
     slack = np.float32(slack_of(own.vectors.dimension))

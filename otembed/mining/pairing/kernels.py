@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @njit(cache=True, nogil=True)
 def greedy(source: Ids, target: Ids, sources: int, targets: int, chosen: NDArray[np.bool_]) -> None:
-    """Mark each pair, in the given order, if its source and its target are both still free."""
+    """Mark each pair, in the given order, if neither its source nor its target is in a marked pair."""
     used_source, used_target = np.zeros(sources, np.bool_), np.zeros(targets, np.bool_)
     for p in range(len(source)):
         if not used_source[source[p]] and not used_target[target[p]]:
@@ -25,7 +25,7 @@ def greedy(source: Ids, target: Ids, sources: int, targets: int, chosen: NDArray
 
 @njit(cache=True, nogil=True)
 def listed(ids: Ids, rows: Ids, wanted: Ids, out: NDArray[np.bool_]) -> None:
-    """Write for each pair whether ``wanted`` is in the neighbor list of ``rows``."""
+    """Record for each pair whether ``wanted`` is in the neighbor list of ``rows``."""
     for p in range(len(rows)):
         out[p] = False
         for c in range(ids.shape[1]):

@@ -39,11 +39,11 @@ class Candidates:
         return len(self.source)
 
     def take(self, index: NDArray[np.integer | np.bool_]) -> Candidates:
-        """Return some of them, by index or by mask."""
+        """Return a subset, by index or by mask."""
         return Candidates(self.source[index], self.target[index], self.cosine[index], self.score[index])
 
     def ordered(self) -> Candidates:
-        """Return them by score, best first; equal scores by source, then by target."""
+        """Return the pairs by score, best first; ties by source, then by target."""
         return self.take(np.lexsort((self.target, self.source, -self.score)))
 
 
@@ -58,7 +58,7 @@ def pair_up(
 ) -> tuple[Candidates, int]:
     """Choose pairs among the neighbors of both directions: the best candidate first, each line once.
 
-    Filters come first: a candidate that is left out does not block another one.
+    Filters are applied first: a rejected candidate does not block another one.
 
     Parameters
     ----------
@@ -70,9 +70,9 @@ def pair_up(
     threshold
         Minimum score; None: no minimum.
     keep
-        A further filter: candidates to a mask.
+        Another filter, which maps candidates to a mask.
     cosines
-        (n, k) and (m, k) cosines of the lists if their scores are another similarity.
+        (n, k) and (m, k) cosines of the lists, if their scores are a different similarity.
 
     Returns
     -------

@@ -1,1 +1,1 @@
-"""Candidates compared word by word, by optimal transport."""
+"""Comparison of candidates word by word, by optimal transport."""

@@ -67,7 +67,7 @@ class Rescorer:
     cache: str | Path | None
 
     def words(self, *, center: bool, progress: Progress = silent) -> tuple[WordSide, WordSide]:
-        """Return the words of both sides; what is not in the cache is encoded."""
+        """Return the words of both sides; lines that are not in the cache are encoded."""
         left, right = (store.fill(batch_size=self.config.batch_size, progress=progress) for store in self.stores)
         return center_words(left, right, center=center)
 
@@ -109,7 +109,7 @@ def open_rescorer(
     Raises
     ------
     ConfigError
-        A side has ready vectors, the model has no such layer, or the memory limit is too low.
+        A side has ready vectors, the model does not have the layer, or the memory limit is too low.
     ModelError
         The model does not expose layers or character offsets.
     """
@@ -119,11 +119,11 @@ def open_rescorer(
     for each in (left, right):
         if each.vectors is not None:
             raise ConfigError(
-                f"rescore {config.rescore} needs texts and their encoder, but {each.name} has ready vectors",
+                f"rescore {config.rescore} requires texts and their encoder, but {each.name} has ready vectors",
                 "Pass lines and a model instead of vectors, or set rescore: none.",
             )
     if left.lines is None or right.lines is None or encoder is None:
-        raise ConfigError(f"rescore {config.rescore} needs a model", "Give --model NAME.")
+        raise ConfigError(f"rescore {config.rescore} requires a model", "Give --model NAME.")
     words, fingerprint = WordEncoder(encoder), model_fingerprint(encoder)
     if config.rescore_layer != "auto":
         layer = config.rescore_layer
@@ -158,7 +158,7 @@ class Rescored:
     epsilon: float
 
     def pairs(self, rows: Ids, columns: Ids, cosines: Floats) -> Floats:
-        """Return the similarity (p,) of pairs of lines with their cosines; for listed pairs that of the lists."""
+        """Return the similarity (p,) of pairs of lines with their cosines; pairs in the lists keep their similarity."""
         values = np.empty(len(rows), np.float32)
         for start in range(0, len(rows), BLOCK):
             part = slice(start, start + BLOCK)
@@ -184,28 +184,28 @@ def rescore(
     state_file: Path | None = None,
     progress: Progress = silent,
 ) -> Rescored:
-    r"""Give every pair in the lists of a search a similarity that counts words as well.
+    r"""Compute a similarity that includes words for every pair in the lists of a search.
 
     .. math:: s(x, y) = (1 - w) \cos(x, y) + w \, (1 - \mathrm{OT}_\varepsilon(x, y))
 
-    with :math:`\mathrm{OT}_\varepsilon` the balanced transport value between the lines' words under the cosine cost
-    and even masses (minus :func:`otembed.words.ot_similarity`). Both terms are at most 1, and near 0 for
-    unrelated lines of centered vectors. Where the encoder saw no word of a line, the cosine stands alone.
+    where :math:`\mathrm{OT}_\varepsilon` is the balanced transport value between the lines' words under the cosine cost
+    and uniform masses (the negative of :func:`otembed.words.ot_similarity`). Both terms are at most 1, and near 0 for
+    unrelated lines of centered vectors. If the encoder saw no word of a line, the similarity is the cosine alone.
 
     Parameters
     ----------
     forward, backward
-        Full lists of a search, in which a pair may occur in one or in both.
+        Full lists of a search; a pair may occur in one or both of them.
     words
-        Those of source and target.
+        Words of source and target.
     weight
         :math:`w`, from 0 to 1.
     epsilon
         Entropic strength; 0 for exact transport.
     state_file
-        Where transport values are kept once a minute, and found again after a cut.
+        File in which transport values are saved once a minute, and from which an interrupted run resumes.
     progress
-        Called with the stage, the lists done and all lists.
+        Called with the stage, the finished lists and the total.
 
     Returns
     -------
@@ -253,7 +253,7 @@ def mix(cosines: Floats, words: Floats, weight: float) -> Floats:
 
 
 def state_name(forward: Neighbors, backward: Neighbors, source: WordSide, target: WordSide, epsilon: float) -> str:
-    """Return the name under which transport values are cached: a hash of everything they depend on."""
+    """Return the cache key of transport values: a hash of everything they depend on."""
     total = blake2b(digest_size=DIGEST_BYTES)
     sides = [(each.rows.digest, each.rows.centered, each.rows.mean.tobytes()) for each in (source, target)]
     total.update(repr((RESCORE_SCHEMA, sides, epsilon, BLOCK, CELLS, WORDS)).encode())

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
     Ids = NDArray[np.int64]
 
-# Neighbor lists whose pairs are compared together. The batches determine the last bits of a value, so this and the next
-# three constants are not settings: the same lines always give the same bytes.
+# Number of neighbor lists compared together. Batches determine the last bits of a value, so this and the next three
+# constants are not settings: the same lines always give the same bytes.
 BLOCK = 1024
 # Maximum number of cost cells and of words in a batch, padding included; a single pair may exceed them.
 CELLS = 2**17

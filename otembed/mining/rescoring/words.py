@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     Ids = NDArray[np.int64]
 
-# Version of the stored vectors: a change of the vectors, or of how words are found, needs a new number.
+# Version of the stored vectors; increase it if the vectors or the segmentation into words change.
 WORDS_SCHEMA = 1
 PRECISION = "float16"
 # Lines encoded in one call, which sorts them by length; shards hold whole windows, so their number changes no byte.
@@ -78,7 +78,8 @@ class WordStore:
     """The word vectors of a text by a model, stored in the cache.
 
     The vector of a word is the mean of its tokens' states in one layer, at unit length, in half precision. Words are
-    those of :class:`otembed.words.WordAligner`: separated by spaces, or vocabulary pieces in scripts without spaces.
+    defined as in :class:`otembed.words.WordAligner`: separated by spaces, or vocabulary pieces in scripts without
+    spaces.
 
     Parameters
     ----------
@@ -87,7 +88,7 @@ class WordStore:
     encoder
         The encoder; lines are encoded without a prompt.
     fingerprint
-        Of its model, from :func:`otembed.embeddings.fingerprint.model_fingerprint`.
+        Fingerprint of its model, from :func:`otembed.embeddings.fingerprint.model_fingerprint`.
     layer
         Hidden layer, as in :meth:`otembed.words.vectors.WordEncoder.layer`.
     cache
@@ -96,7 +97,7 @@ class WordStore:
     Raises
     ------
     ConfigError
-        The model has no such layer.
+        The model does not have this layer.
     """
 
     def __init__(
@@ -116,12 +117,12 @@ class WordStore:
 
     @property
     def words(self) -> int:
-        """Words of all lines, seen by the encoder or not."""
+        """Number of words of all lines, including words that the encoder does not see."""
         return int(self.bounds[-1])
 
     @property
     def longest(self) -> int:
-        """Words of the line with the most."""
+        """Maximum number of words per line."""
         return int(np.diff(self.bounds).max())
 
     def missing(self) -> tuple[int, int]:
@@ -131,7 +132,7 @@ class WordStore:
         return lines, DTYPES[PRECISION].itemsize * self.dimension * (self.words - folder.finished)
 
     def fill(self, *, batch_size: int = 32, progress: Progress = silent) -> WordSide:
-        """Encode what is missing into shards, and return the words; finished shards of killed runs are reused.
+        """Encode missing lines into shards, and return the words; finished shards of interrupted runs are reused.
 
         Raises
         ------
@@ -178,13 +179,13 @@ class WordStore:
                 error.hint,
             ) from error
         rows = np.concatenate([each.layers[self.layer].numpy() for each in found])
-        # Half precision ends at 65,504; entries of some encoders exceed it, those of unit rows cannot.
+        # The maximum of half precision is 65,504: entries of some encoders exceed it, unit rows cannot.
         row_kernels.scale_to_unit(rows, np.empty(len(rows), np.uint8))
         return rows.astype(np.float16)
 
 
 def center_words(source: WordSide, target: WordSide, *, center: bool) -> tuple[WordSide, WordSide]:
-    """Return both sides centered as lines are; with fewer than 100 words on a side, by their joint mean."""
+    """Return both sides centered as lines are; by their joint mean if a side has fewer than 100 words."""
     if not center:
         return source, target
     means = [each.rows.mean for each in (source, target)]

@@ -52,7 +52,7 @@ class Method:
 
 
 def _pq_parts(dimension: int) -> int:
-    """Return the number of sub-vectors, which must divide the dimension: of four entries if possible, else of more."""
+    """Return the number of sub-vectors, which divides the dimension: four entries each if possible, else more."""
     return max(parts for parts in range(1, max(dimension // 4, 1) + 1) if dimension % parts == 0)
 
 
@@ -63,7 +63,7 @@ METHODS: dict[str, Method] = {
 
 
 def choose_method(search: str, rows: int, columns: int) -> str:
-    """Return the method that a setting means for collections of this size.
+    """Return the method for collections of this size.
 
     >>> choose_method("auto", 100_000, 100_000), choose_method("auto", 500_000, 900_000)
     ('exact', 'pq')
@@ -97,7 +97,7 @@ def approximate_neighbors(
 
     Each side is indexed and queried with the other one. Candidates are ranked by their exact cosines, as in
     :func:`otembed.mining.search.exact.exact_neighbors`. A pair found from one side counts for both. Rows for which the
-    index returns too few candidates (index -1) are searched exactly, and so is a side of fewer than 1,000 rows.
+    index returns too few candidates (index -1), and sides of fewer than 1,000 rows, are searched exactly.
 
     Parameters
     ----------
@@ -233,7 +233,7 @@ def _look_up(
 
 
 def _fill(queries: UnitRows, base: UnitRows, found: Neighbors, k: int, workers: int) -> None:
-    """Search the rows whose lists have free places exactly."""
+    """Search the rows with incomplete lists exactly."""
     short = np.flatnonzero(found.ids[:, -1] < 0)
     if len(short):
         logger.info("%d rows of %s were searched exactly", len(short), queries.vectors.name)

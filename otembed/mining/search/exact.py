@@ -62,7 +62,7 @@ class Tiling:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if value < 1:
-                raise ConfigError(f"{name} is {value}", "Give an integer >= 1.")
+                raise ConfigError(f"{name} is {value}", "Use an integer >= 1.")
 
     def memory(self, dimension: int) -> int:
         """Return the bytes that one worker needs in addition to its neighbor lists."""
@@ -88,9 +88,10 @@ def exact_neighbors(
     r"""Return the k nearest neighbors of each source row among the targets, and of each target among the sources.
 
     The score of two rows is their dot product, summed in float64 in a fixed order and rounded to float32; equal scores
-    are ordered by id. A float32 matrix product only screens: rounding moves it by at most :math:`d\,2^{-24} |x| |y|`
-    [1]_, whatever the order of summation, so a cell further below the last score of both of its lists cannot belong to
-    either. The result is therefore the same bytes for any executor, tiling, block size, number of shards and restarts.
+    are ordered by id. A float32 matrix product is used for screening only: its rounding error is at most
+    :math:`d\,2^{-24} |x| |y|` [1]_ for any order of summation, so a cell that is further below the last score of both
+    of its lists cannot belong to either. The result is therefore identical to the byte for any executor, tiling, block
+    size, number of shards and restarts.
 
     Parameters
     ----------
@@ -99,15 +100,15 @@ def exact_neighbors(
     k
         Neighbors kept; all rows of the other side if it has fewer.
     executor
-        What searches the blocks; ``None``: threads of this process, one for each processor.
+        Executor that searches the blocks; ``None``: threads of this process, one for each processor.
     tiling
         Sizes of the pieces within a block.
     block_rows
-        Maximum number of rows and of columns of a block; smaller collections are cut into smaller blocks, so that all
-        workers have some.
+        Maximum number of rows and of columns of a block; smaller collections are divided into smaller blocks, so that
+        all workers are used.
     state_file
-        Stores what has been found, once a minute and at the end; finished blocks are stored in the neighboring folder
-        ``.blocks`` until then. A search resumes from both, whatever executor wrote them. ``None``: nothing is stored.
+        File in which results are stored, once a minute and at the end; until then, finished blocks are stored in the
+        folder ``.blocks`` next to it. A search resumes from both, with any executor. ``None``: nothing is stored.
     progress
         Called with the stage, the finished tiles and the total.
 
@@ -116,7 +117,7 @@ def exact_neighbors(
     DataError
         The sides have vectors of different dimensions, or a file cannot be read or written.
     ConfigError
-        ``k`` is below 1; or a remote executor meets vectors in memory, or no ``state_file``.
+        ``k`` is below 1, or a remote executor is used with vectors in memory or without ``state_file``.
 
     Notes
     -----
@@ -166,9 +167,9 @@ def exact_neighbors(
 
 
 def check_rows(source: UnitRows, target: UnitRows, k: int) -> None:
-    """Refuse sides that cannot be compared."""
+    """Reject sides that cannot be compared."""
     if k < 1:
-        raise ConfigError(f"k is {k}", "Give an integer >= 1.")
+        raise ConfigError(f"k is {k}", "Use an integer >= 1.")
     if source.vectors.dimension != target.vectors.dimension:
         raise DataError(
             f"{source.vectors.name} has vectors of dimension {source.vectors.dimension}, "
@@ -187,7 +188,7 @@ def _require_files(source: UnitRows, target: UnitRows, state_file: Path | None) 
             "Save them with numpy.save and pass the files, or set engine: local.",
         )
     if state_file is None:
-        raise ConfigError("state_file is missing", "Workers in other processes need a place for their results.")
+        raise ConfigError("state_file is missing", "Set it: workers in other processes write their results there.")
 
 
 def _block_side(state: SearchState, most: int, least: int, workers: int) -> int:
@@ -208,7 +209,7 @@ def _cut(state: SearchState, side: int) -> Iterator[Block]:
 
 @dataclass(frozen=True, eq=False)
 class SearchTask:
-    """A block, and the last score (rows,) and (columns,) of each list so far: what is below it need not be found."""
+    """A block, and the last score (rows,) and (columns,) of each list so far; lower scores can be skipped."""
 
     block: Block
     row_floors: Floats
@@ -216,7 +217,7 @@ class SearchTask:
 
 
 def _tasks(blocks: list[Block], state: SearchState) -> Iterator[SearchTask]:
-    # Drawn when a worker is free: the more has been found by then, the less passes the screening.
+    # Created when a worker is free: later blocks have higher minimum scores, so fewer cells pass the screening.
     for block in blocks:
         lists = state.forward.scores[block.rows], state.backward.scores[block.columns]
         yield SearchTask(block, *(each[:, -1].copy() for each in lists))

@@ -27,8 +27,8 @@ BLOCK = 64
 def insert(scores: Floats, ids: Ids, score: np.float32, key: int) -> None:
     """Insert ``key`` into a list sorted by score, best first, and by id among equal scores.
 
-    A key that is already in the list, with the same score, changes nothing, so lists can be merged in any order and
-    more than once. The id -1 marks a free place at the end; its score is a lower bound, often minus infinity.
+    Inserting a key that is already in the list with the same score has no effect, so lists can be merged in any order
+    and repeatedly. The id -1 marks an empty slot at the end; its score is a lower bound, often minus infinity.
     """
     place = len(scores)
     while place > 0 and (
@@ -44,7 +44,7 @@ def insert(scores: Floats, ids: Ids, score: np.float32, key: int) -> None:
 
 @njit(cache=True, nogil=True)
 def merge_lists(scores: Floats, ids: Ids, more_scores: Floats, more_ids: Ids) -> None:
-    """Merge the lists ``more`` into ``scores`` and ``ids``, row by row; -1 marks a free place."""
+    """Merge the lists ``more`` into ``scores`` and ``ids``, row by row; -1 marks an empty slot."""
     for r in range(len(scores)):
         for c in range(more_ids.shape[1]):
             if more_ids[r, c] >= 0:
@@ -76,8 +76,8 @@ def screen(
     """Update the neighbor lists of a tile's rows and columns in one pass over its cells.
 
     ``tile`` (a, b) holds x @ y.T to within ``slack``. The exact product of a cell is computed where the tile's value
-    reaches the last score of either list minus the slack. So no neighbor is missed however the matrix product was
-    computed, and the lists hold exact scores only.
+    reaches the last score of either list minus the slack. No neighbor is missed, regardless of how the matrix product
+    was computed, and the lists contain exact scores only.
     """
     last_row, last_column = row_scores.shape[1] - 1, column_scores.shape[1] - 1
     gap = np.float32(slack)

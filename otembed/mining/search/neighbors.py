@@ -25,8 +25,8 @@ class Neighbors:
     scores
         (n, k) float32 cosines, best first.
     ids
-        (n, k) int64 rows of the other side, ascending among equal scores; -1 marks a free place, whose score is a lower
-        bound for what may fill it.
+        (n, k) int64 rows of the other side, ascending among equal scores; -1 marks an empty slot. The score of an empty
+        slot is a lower bound for the scores that may fill it.
     """
 
     scores: Floats
@@ -34,14 +34,14 @@ class Neighbors:
 
     @classmethod
     def none(cls, rows: int, k: int) -> Neighbors:
-        """Return lists with every place free."""
+        """Return empty lists."""
         return cls(np.full((rows, k), -np.inf, np.float32), np.full((rows, k), -1, np.int64))
 
     @classmethod
     def above(cls, floors: Floats, k: int) -> Neighbors:
-        """Return lists with every place free that take no score below ``floors`` (n,)."""
+        """Return empty lists that accept only scores of at least ``floors`` (n,)."""
         return cls(np.repeat(floors[:, None], k, axis=1), np.full((len(floors), k), -1, np.int64))
 
     def merge(self, more: Neighbors) -> None:
-        """Merge neighbors of the same rows, in place; the order of merges and repeated merges make no difference."""
+        """Merge neighbors of the same rows, in place; the order of merges does not matter, nor do repeated merges."""
         kernels.merge_lists(self.scores, self.ids, more.scores, more.ids)

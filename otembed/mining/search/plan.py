@@ -1,4 +1,4 @@
-"""How a search is cut to fit into the memory it may use."""
+"""Division of a search into pieces that fit the memory limit."""
 
 from __future__ import annotations
 
@@ -72,6 +72,6 @@ def plan_search(
         if workers == 1:
             raise ConfigError(
                 f"{rows} x {columns} rows with k = {k} ({method}) need {needed / 1e6:,.1f} MB, memory_gb is {memory_gb:g}",
-                "Raise memory_gb, lower k, or mine parts of the source against the whole target.",
+                "Raise memory_gb, lower k, or mine the source in parts against the whole target.",
             )
         workers -= 1

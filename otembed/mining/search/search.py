@@ -47,10 +47,10 @@ def search(
     executor: Executor | None = None,
     progress: Progress = silent,
 ) -> Found:
-    """Return the neighbors of both sides, resuming from what the cache holds of the same search.
+    """Return the neighbors of both sides; resume the same search from the cache.
 
-    If both sides are arrays in memory, nothing about them is written to disk. An index is always built and queried in
-    this process.
+    If both sides are arrays in memory, nothing is written to disk. An index is always built and queried in this
+    process.
     """
     rows, columns = len(source), len(target)
     method = choose_method(config.search, rows, columns)
@@ -90,7 +90,7 @@ def search(
     )
     if recall < config.min_recall:
         logger.warning(
-            "recall %.3f is below %.3f: pairs are missed and margins are inaccurate; set search: exact, or another index",
+            "recall %.3f is below %.3f: pairs may be missed and margins are inaccurate; set search: exact, or another index",
             recall,
             config.min_recall,
         )

@@ -1,4 +1,4 @@
-"""What a search has found so far: neighbor lists, finished blocks, and the files that a resumed search reads."""
+"""State of a search: neighbor lists, finished blocks, and the files from which a search resumes."""
 
 from __future__ import annotations
 
@@ -60,23 +60,23 @@ class Block(NamedTuple):
 
 
 class SearchState:
-    """What a search has found so far.
+    """Intermediate result of a search.
 
     Parameters
     ----------
     rows, columns
         Number of rows of the source and of the target.
     k
-        Neighbors kept of each; all of them if the other side has fewer rows.
+        Number of neighbors kept per row; all of them if the other side has fewer rows.
 
     Attributes
     ----------
     forward, backward
-        Neighbor lists of both sides; they hold all neighbors from finished blocks, and may hold more.
+        Neighbor lists of both sides; they contain all neighbors from finished blocks, and possibly others.
     done
         (columns,) which columns were compared with all rows.
     blocks
-        What else was compared.
+        Other finished blocks.
     recall
         Measured recall of an approximate search, None for an exact one.
     """
@@ -124,7 +124,7 @@ class SearchState:
             self.blocks = {each for each in self.blocks if not self.done[each.columns].all()}
 
     def covers(self, block: Block) -> bool:
-        """Return whether the lists hold everything that a block would find."""
+        """Return whether the lists already contain all neighbors in a block."""
         return bool(self.done[block.columns].all()) or any(each.holds(block) for each in self.blocks)
 
     def save(self, path: Path) -> None:

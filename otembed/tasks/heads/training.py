@@ -1,4 +1,4 @@
-"""Progress and the NaN check that the training of all heads shares."""
+"""Progress and NaN check for the training of all heads."""
 
 from __future__ import annotations
 

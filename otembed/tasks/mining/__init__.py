@@ -1,4 +1,4 @@
-"""Mining against known pairs: precision, recall and F1 by threshold."""
+"""Evaluation of mining against known pairs: precision, recall and F1 by threshold."""
 
 from __future__ import annotations
 

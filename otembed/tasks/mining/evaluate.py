@@ -32,11 +32,11 @@ CURVE_POINTS = 200
 class MiningScores(Report):
     """Scores of mined pairs against known ones, between 0 and 1.
 
-    ``precision``, ``recall`` and ``f1`` are those of the pairs at ``threshold`` or above: ``found`` pairs, of which
-    ``right`` are in gold. ``best_f1`` is the highest F1 of any threshold, reached at ``best_threshold``; choosing it
-    needs gold, so it is an upper bound. ``gold`` counts distinct known pairs, ``gold_unusable`` those with a line that
-    was left out. ``curve`` holds at most 200 points ``(threshold, precision, recall)``, including that of the best F1.
-    ``outcomes`` are the contributions of each source line to ``f1`` and ``best_f1``.
+    ``precision``, ``recall`` and ``f1`` refer to the pairs at ``threshold`` or above: ``found`` pairs, of which
+    ``right`` are in gold. ``best_f1`` is the highest F1 of any threshold, reached at ``best_threshold``; this threshold
+    is chosen on gold, so ``best_f1`` is an upper bound. ``gold`` counts distinct known pairs, ``gold_unusable`` the
+    known pairs with a line that was left out. ``curve`` has at most 200 points ``(threshold, precision, recall)``,
+    including the point of the best F1. ``outcomes`` are the contributions of each source line to ``f1`` and ``best_f1``.
     """
 
     name: str
@@ -120,7 +120,7 @@ def mining_scores(
     Raises
     ------
     DataError
-        There are no known pairs, or fewer than right ones.
+        There are no known pairs, or fewer than correct ones.
 
     Examples
     --------
@@ -131,7 +131,7 @@ def mining_scores(
     order = np.argsort(-np.asarray(scores, np.float64), kind="stable")
     values, hits = np.asarray(scores, np.float64)[order], np.asarray(right, bool)[order]
     if gold < 1 or hits.sum() > gold:
-        raise DataError(f"{name}: {gold} known pairs, but {int(hits.sum())} right ones", "Give every known pair.")
+        raise DataError(f"{name}: {gold} known pairs, but {int(hits.sum())} correct ones", "Pass every known pair.")
     # A threshold cannot separate pairs with equal scores, so figures are computed after the last of each score.
     ends = np.flatnonzero(np.append(values[1:] != values[:-1], True)) if len(values) else np.empty(0, np.int64)
     reached = np.cumsum(hits)[ends] if len(values) else np.empty(0)
@@ -184,7 +184,7 @@ def read_gold(path: str | Path) -> Gold:
             )
         pairs.add((fields[0], fields[1]))
     if not pairs:
-        raise DataError("the file has no known pair", "Write source id, tab, target id on each line.", path=path)
+        raise DataError("the file has no known pairs", "Write source id, tab, target id on each line.", path=path)
     return pairs
 
 
@@ -193,13 +193,13 @@ def score_mined(
 ) -> MiningScores:
     """Score a mining run without a threshold against known pairs.
 
-    The id of a repeated line stands for the first line with the same text, so a pair is right whichever copy gold names.
-    Known pairs with a line that was left out count as not found.
+    The id of a repeated line is replaced by the id of the first line with the same text, so a pair is correct for any
+    copy in gold. Known pairs with a line that was left out count as not found.
 
     Raises
     ------
     DataError
-        No known pair is in the collections, so the ids are of another kind.
+        No known pair is in the collections, which indicates ids of a different kind.
     """
     first = [_ids(side) for side in (mined.source, mined.target)]
     known: set[tuple[str, str]] = set()
@@ -262,14 +262,14 @@ def evaluate_mining(
         Known pairs of ids: line numbers from 1, or the file's own.
     train
         Source, target and gold of a training part: the threshold is the one with the best F1 there (BUCC).
-        Without it, the threshold is that of ``config``.
+        Without it, the threshold of ``config`` is used.
     config
         Settings; margin and k are the same for both parts.
 
     Raises
     ------
     DataError
-        As for mining, and where no known pair is in the collections.
+        As for mining, or no known pair is in the collections.
     ConfigError
         A threshold and a training part are given.
     """

@@ -27,7 +27,7 @@ class MiningEvaluator(BaseEvaluator):
     """Bitext mining as an evaluator for ``SentenceTransformerTrainer`` or on its own.
 
     The primary metric is ``best_f1``; the others are ``average_precision`` and, at the threshold in use,
-    ``precision``, ``recall`` and ``f1``, each with the name and ``_`` before it.
+    ``precision``, ``recall`` and ``f1``, each prefixed with the name and ``_``.
 
     Parameters
     ----------

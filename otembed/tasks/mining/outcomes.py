@@ -31,7 +31,7 @@ def mining_outcomes(
 ) -> tuple[Outcomes, ...]:
     r"""Return F1 as a ratio of sums over source lines.
 
-    With :math:`t_i` right pairs, :math:`p_i` pairs taken and :math:`g_i` known pairs of source line i,
+    With :math:`t_i` correct pairs, :math:`p_i` selected pairs and :math:`g_i` known pairs of source line i,
 
     .. math:: F_1 = \frac{\sum_i 2 t_i}{\sum_i (p_i + g_i)}.
 
@@ -84,7 +84,7 @@ def best_count(scores: ArrayLike, right: ArrayLike, gold: int) -> int:
 
 
 def collections_digest(source: Side, target: Side, gold: Iterable[tuple[str, str]]) -> str:
-    """Return a hash of both collections and the known pairs; vectors without text enter by their number."""
+    """Return a hash of both collections and the known pairs; for vectors without text, only their number is hashed."""
     sides = [str(len(side)) if side.lines is None else side.lines.digest() for side in (source, target)]
     return digest_of([*sides, *("\t".join(pair) for pair in sorted(gold))])
 

@@ -1,4 +1,4 @@
-"""Mined pairs against known ones as curves: precision, recall and F1."""
+"""Curves of precision, recall and F1 of mined pairs against known ones."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 def plot_mining(scores: MiningScores, path: str | Path) -> None:
     """Draw precision against recall, and precision, recall and F1 against the threshold, side by side.
 
-    Both plots mark the threshold in use and that of the best F1. Lines are steps between the points of
-    ``scores.curve``: a threshold gives the figures of the next higher score on the curve.
+    Both plots mark the threshold in use and the threshold of the best F1. Lines are steps between the points of
+    ``scores.curve``: a threshold has the figures of the next higher score on the curve.
 
     Parameters
     ----------
     scores
         With at least one mined pair.
     path
-        ``.png`` (150 dots per inch) or ``.svg``. Written whole or not at all.
+        ``.png`` (150 dots per inch) or ``.svg``. Written atomically.
 
     Raises
     ------

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class MiningTask(Task):
-    """Data maps a language pair to source, target and known pairs, as :func:`otembed.tasks.mining.evaluate_mining` takes them."""
+    """Data maps a language pair to source, target and known pairs, in the form of :func:`otembed.tasks.mining.evaluate_mining`."""
 
     name = "mining"
     question = "Mining: are translations found in two collections?"

@@ -32,7 +32,7 @@ def bitext_scores(source: ArrayLike, target: ArrayLike, *, pair: str, k: int = 4
       XTREME queries in English, MTEB in the other language; both directions are returned.
     - weighted F1, as MTEB [2]_ scores bitext mining: the mean over all rows of the F1 of "row i is
       found", with 0 where precision or recall is not defined.
-    - xSIM [3]_: the error rate :math:`\frac1n \sum_i [p(i) \ne i]`, where p(i) is that of the k nearest
+    - xSIM [3]_: the error rate :math:`\frac1n \sum_i [p(i) \ne i]`, where p(i) is the one of the k nearest
       neighbors of query x with the largest ratio margin [4]_
 
       .. math:: m(x, y) = \frac{\cos(x, y)}{\frac12 (\bar c_k(x) + \bar c_k(y))},
@@ -109,7 +109,7 @@ def retrieve(source: ArrayLike, target: ArrayLike, *, pair: str, k: int = 4) -> 
     if x.shape != y.shape:
         raise DataError(
             f"{pair}: source has shape {x.shape}, target {y.shape}",
-            "Give one target row per source row, from the same model.",
+            "Pass one target row per source row, from the same model.",
         )
     k = min(k, len(x))
     forward, backward = _neighbors(x, y, k), _neighbors(y, x, k)
@@ -140,8 +140,8 @@ def retrieval_outcomes(found: Retrieved, task: str, examples: str) -> tuple[Outc
     """Return the contribution of each row to accuracy and xSIM.
 
     The values of ``accuracy`` and ``xsim`` are the mean of both directions (0, 0.5 or 1), so that resampling draws
-    both directions of a row together; those of ``accuracy_source_to_target`` and ``accuracy_target_to_source`` are 0
-    or 1. Weighted F1 is not a mean over rows, since the result of one row changes the F1 of another, and is omitted.
+    both directions of a row together; the values of ``accuracy_source_to_target`` and ``accuracy_target_to_source`` are
+    0 or 1. Weighted F1 is omitted, because it is not a mean over rows: the result of one row changes the F1 of another.
 
     Parameters
     ----------
@@ -189,10 +189,10 @@ def error_rate(found: Indices) -> float:
 
 
 def weighted_f1(found: Indices) -> float:
-    r"""Return the weighted F1 of ``found`` against ``0..n-1``, each row a class of its own.
+    r"""Return the weighted F1 of ``found`` against ``0..n-1``, with one class per row.
 
-    Each class i has one gold row, so with :math:`c_i` rows that found i its F1 is
-    :math:`2 / (1 + c_i)` if row i is one of them and 0 otherwise. Equals scikit-learn's
+    Each class i has one gold row, so if :math:`c_i` rows found i, its F1 is
+    :math:`2 / (1 + c_i)` if row i is one of them, and 0 otherwise. Equals scikit-learn's
     ``f1_score(arange(n), found, average="weighted", zero_division=0)``.
 
     Parameters
@@ -202,14 +202,14 @@ def weighted_f1(found: Indices) -> float:
 
     Examples
     --------
-    Row 0 is found rightly but by two queries: precision 1/2, recall 1, F1 2/3; row 1 is not found at all.
+    Row 0 is found by its own query and by another one: precision 1/2, recall 1, F1 2/3; row 1 is never found.
 
     >>> round(weighted_f1(np.array([0, 0])), 4)
     0.3333
     """
     times_found = np.bincount(found, minlength=len(found))
     right = found == np.arange(len(found))
-    # An exactly rounded sum, so that the order of the rows does not show in the last digit.
+    # An exactly rounded sum does not depend on the order of the rows.
     return fsum(right * 2 / (1 + times_found)) / len(found)
 
 

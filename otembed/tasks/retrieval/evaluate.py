@@ -43,7 +43,7 @@ def evaluate_retrieval(
 ) -> RetrievalReport:
     """Score a model's bitext retrieval on several language pairs; see :func:`bitext_scores` for the figures.
 
-    Each sentence is encoded once, however often it occurs in the pairs; English often occurs in all of them.
+    Each distinct sentence is encoded once; English sentences often occur in several pairs.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def evaluate_retrieval(
     batch_size
         Maximum batch size; also limited by tokens, see :func:`otembed.embeddings.encode.encode_by_length`.
     prompt, prompt_name
-        Text before every sentence, or its name in ``model.prompts``; mutually exclusive. ``None`` uses the
+        Text to prepend to every sentence, or its name in ``model.prompts``; mutually exclusive. ``None`` uses the
         model's default.
     truncate_dim
         Keep this many leading dimensions; ``None`` uses the model's setting.
@@ -65,7 +65,7 @@ def evaluate_retrieval(
     show_progress_bar
         Show a progress bar on stderr while encoding, if there is no cache.
     cache
-        Folder that caches embeddings, shared with mining; ``None`` caches none.
+        Folder that caches embeddings, shared with mining; ``None``: no cache.
     name
         The model's name in the report.
 
@@ -81,7 +81,7 @@ def evaluate_retrieval(
     """
     check_count("k", k)
     if not pairs:
-        raise DataError("no language pairs to evaluate", "Give at least one pair of sentence lists.")
+        raise DataError("no language pairs to evaluate", "Pass at least one pair of sentence lists.")
     sides = [side for pair, texts in pairs.items() for side in checked_sides(*texts, pair=pair)]
     started = perf_counter()
     vectors = embed_sides(
@@ -116,8 +116,8 @@ class BitextRetrievalEvaluator(BaseEvaluator):
 
     The primary metric is ``accuracy``, the mean of both directions. The metrics, prefixed with the name and ``_``,
     are the figures of :func:`bitext_scores`, and ``mean_cosine`` and ``effective_rank`` of all embeddings of both
-    sides, which show whether the space collapses. For several pairs, give the trainer a list of evaluators or a
-    ``SequentialEvaluator``.
+    sides, which show whether the space collapses. For several pairs, pass a list of evaluators or a
+    ``SequentialEvaluator`` to the trainer.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ class BitextRetrievalEvaluator(BaseEvaluator):
     batch_size
         Maximum batch size; also limited by tokens, see :func:`otembed.embeddings.encode.encode_by_length`.
     prompt, prompt_name
-        Text before every sentence, or its name in ``model.prompts``; mutually exclusive.
+        Text to prepend to every sentence, or its name in ``model.prompts``; mutually exclusive.
     truncate_dim
         Keep this many leading dimensions; ``None`` uses the model's setting.
     show_progress_bar

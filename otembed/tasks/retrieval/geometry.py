@@ -1,4 +1,4 @@
-"""The shape of an embedding space: two figures that show a collapse before retrieval does."""
+"""The shape of an embedding space: two figures that detect a collapse before retrieval degrades."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def mean_cosine(vectors: ArrayLike) -> float:
 
     .. math:: \frac{|\sum_i u_i|^2 - n}{n (n - 1)}, \qquad u_i = \frac{x_i}{|x_i|}
 
-    0 for directions spread evenly, 1 when all rows point one way: the space has collapsed.
+    It is 0 for uniformly distributed directions, and 1 if all rows have the same direction: the space has collapsed.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def mean_cosine(vectors: ArrayLike) -> float:
     units = unit_vectors(vectors).astype(np.float64)
     count = len(units)
     if count < 2:
-        raise DataError("the mean cosine of one row is undefined", "Give at least two rows.")
+        raise DataError("the mean cosine of one row is undefined", "Pass at least two rows.")
     total = units.sum(axis=0)
     # Squared norms of the rows rather than n: float32 rows have unit length only to 1e-7.
     return float((total @ total - np.vdot(units, units)) / (count * (count - 1)))
@@ -55,9 +55,9 @@ def effective_rank(vectors: ArrayLike) -> float:
 
     .. math:: \exp\Big(-\sum_k p_k \log p_k\Big), \qquad p_k = \frac{\sigma_k}{\sum_j \sigma_j}
 
-    From 1 (all rows on one line) to min(n, d) (all directions used equally). Rows are neither centered nor
-    normalized; do so first if the common direction or the lengths should not count. Compare only figures
-    of the same number of rows.
+    It ranges from 1 (all rows on one line) to min(n, d) (all directions used equally). Rows are neither centered nor
+    normalized; do this first if the common direction or the lengths should not count. Compare figures only for the same
+    number of rows.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def effective_rank(vectors: ArrayLike) -> float:
     array = as_vectors(vectors).astype(np.float64)
     largest = np.abs(array).max()
     if largest == 0:
-        raise DataError("the effective rank of a zero matrix is undefined", "Give vectors that are not all zero.")
+        raise DataError("the effective rank of a zero matrix is undefined", "Pass vectors that are not all zero.")
     singular = np.linalg.svd(array / largest, compute_uv=False)
     shares = singular[singular > 0] / singular.sum()
     return float(np.exp(-np.sum(shares * np.log(shares))))

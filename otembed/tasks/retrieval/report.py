@@ -164,7 +164,7 @@ class RetrievalReport(Report):
         )
 
     def tables(self) -> tuple[Table, ...]:
-        """Return the table, and that of the centered scores where there are any."""
+        """Return the table, and a table of the centered scores if there are any."""
         return (self.table(), *((self.table(centered=True),) if self.centered_scores else ()))
 
     def to_dict(self) -> dict[str, Any]:

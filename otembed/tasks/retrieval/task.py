@@ -43,7 +43,7 @@ class RetrievalTask(Task):
 
         found = {}
         for pair, spec in places.items():
-            # No pivot: the report names pairs as the user does, so the source must be the first language named.
+            # No pivot: the report uses the user's names of pairs, so the source must be the first language of the name.
             text = load_pairs(spec, PairChecks.off(), limit)
             if text.counts.dropped:
                 logger.info("%s: %s", text.pair, text.counts.summary())

@@ -1,4 +1,4 @@
-"""Word alignment against gold links: precision, recall and alignment error rate."""
+"""Evaluation of word alignment against gold links: precision, recall and alignment error rate."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def evaluate_alignment(
 ) -> AlignmentReport:
     """Align the words of gold sets and score the links.
 
-    Words are those of the gold file, without further segmentation.
+    Words are used as in the gold file, without further segmentation.
 
     Parameters
     ----------
@@ -49,17 +49,17 @@ def evaluate_alignment(
     config
         Settings of word alignment. With ``layer="auto"``, the layer chosen for the first set is used for all.
     batch_size
-        Sentences encoded at a time.
+        Number of sentences encoded at a time.
     name
         The model's name in the report.
 
     Raises
     ------
     ConfigError, ModelError, NumericsError, DataError
-        As :class:`otembed.words.WordAligner` and :func:`alignment_scores`.
+        As in :class:`otembed.words.WordAligner` and :func:`alignment_scores`.
     """
     if not sets:
-        raise DataError("no gold sets to evaluate on", "Give at least one set.")
+        raise DataError("no gold sets to evaluate on", "Pass at least one set.")
     for key, gold_set in sets.items():
         _check_set(gold_set, key)
     config = config or WordAlignmentConfig()
@@ -77,7 +77,7 @@ def evaluate_alignment(
         outcomes += alignment_outcomes(links, zip(source, target, strict=True), gold, name=key)
         choice = aligner.choice
         unseen += aligner.unseen
-    assert choice is not None, "a set holds a pair, so a layer was chosen"
+    assert choice is not None, "a set has at least one pair, so a layer was chosen"
     return AlignmentReport(
         model=name,
         layer=choice.layer,
@@ -95,11 +95,11 @@ def _check_set(gold_set: GoldSet, name: str) -> None:
     if not gold or not len(source) == len(target) == len(gold):
         raise DataError(
             f"{name}: {len(source)} source sentences, {len(target)} target sentences, gold links of {len(gold)}",
-            "Give the same number of each, at least one.",
+            "Pass the same number of each, at least one.",
         )
     texts = [row for side in (source, target) for row, words in enumerate(side) if isinstance(words, str)]
     if texts:
-        raise DataError(f"{name}: sentence {texts[0] + 1} is a string", "Give each sentence as a list of words.")
+        raise DataError(f"{name}: sentence {texts[0] + 1} is a string", "Pass each sentence as a list of words.")
 
 
 class WordAlignmentEvaluator(BaseEvaluator):
@@ -116,7 +116,7 @@ class WordAlignmentEvaluator(BaseEvaluator):
     config
         Settings of word alignment; a fixed ``layer`` makes figures of different steps comparable.
     batch_size
-        Sentences encoded at a time.
+        Number of sentences encoded at a time.
     write_csv
         When called with an output folder, as in the trainer, append a row to
         ``word_alignment_<name>_results.csv`` there.

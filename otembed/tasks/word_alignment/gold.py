@@ -24,7 +24,7 @@ _TAGGED = re.compile(r"<s(?:\s+snum\s*=\s*[\"']?(\d{1,9})[\"']?)?\s*>(.*)</s>", 
 
 @dataclass(frozen=True)
 class GoldSentence:
-    """Sure and possible links of one sentence pair, counted from 0; the possible ones hold the sure ones."""
+    """Sure and possible links of one sentence pair, counted from 0; the possible links include the sure links."""
 
     sure: Links
     possible: Links
@@ -54,10 +54,10 @@ def read_gold_set(
     links
         Gold links, see :func:`read_gold`.
     source, target
-        Sentences with spaces between words, line by line; without ``target`` each line of ``source`` holds
-        both, separated by ``|||``. Only plain spaces and tabs separate words: tokenized Japanese has the ideographic
-        space as a word. The shared task's tags ``<s snum=0001> ... </s>`` around a sentence are not words; their
-        numbers are those of a table of links.
+        Sentences with spaces between words, line by line; without ``target``, each line of ``source`` contains both
+        sides, separated by ``|||``. Only ASCII spaces and tabs separate words, because tokenized Japanese may have the
+        ideographic space as a word. The shared task's tags ``<s snum=0001> ... </s>`` around a sentence are not words;
+        a table of links refers to their numbers.
     index_base
         As in :func:`read_gold`.
 
@@ -65,7 +65,7 @@ def read_gold_set(
     ------
     DataError
         With file and line: a line without ``|||`` or with two, files of different length or with different sentence
-        numbers, links that do not fit.
+        numbers, links that do not match the sentences.
     """
     if target is None:
         rows = list(read_barred(source))
@@ -74,7 +74,7 @@ def read_gold_set(
         sides = _sentences(source), _sentences(target)
     if len(sides[0]) != len(sides[1]):
         raise DataError(
-            f"{len(sides[0])} lines, but {len(sides[1])} in {target}", "Write one sentence a line.", path=source
+            f"{len(sides[0])} lines, but {len(sides[1])} in {target}", "Write one sentence per line.", path=source
         )
     words = [[sentence for _, sentence in side] for side in sides]
     sizes = [(len(x), len(y)) for x, y in zip(*words, strict=True)]
@@ -87,7 +87,7 @@ def _sentences(path: str | Path) -> list[tuple[int | None, list[str]]]:
 
 
 def _sentence(line: str) -> tuple[int | None, list[str]]:
-    """Return the number in the tag around a sentence, None without one, and its words."""
+    """Return the number in the tag around a sentence, None if there is no tag, and the words."""
     tagged = _TAGGED.fullmatch(line.strip(" \t"))
     if tagged is None:
         return None, spaced_words(line)
@@ -104,15 +104,15 @@ def _sentence_numbers(source: list[int | None], target: list[int | None], *, pat
         if len(found) != 1 or len(known) != line - 1:
             raise DataError(
                 f"sentence number {' and '.join(map(str, sorted(found))) or 'missing'}",
-                "Give snum the same value on both sides, on every line or on none.",
+                "Use the same snum on both sides, on every line or on no line.",
                 path=path,
                 line=line,
             )
         (number,) = found
         if number in known:
             raise DataError(
-                f"sentence number {number} is already that of line {known[number]}",
-                "Give each sentence its own snum.",
+                f"sentence number {number} is already used in line {known[number]}",
+                "Give each sentence a unique snum.",
                 path=path,
                 line=line,
             )
@@ -127,29 +127,29 @@ def read_gold(
     index_base: IndexBase = 1,
     numbers: Sequence[int] | None = None,
 ) -> list[GoldSentence]:
-    """Read gold links, one entry a sentence pair.
+    """Read gold links, one entry per sentence pair.
 
-    The first line that is not empty tells the format: Pharaoh, one line a pair with ``i-j`` (sure) and ``ipj`` or
-    ``i?j`` (possible), an empty line meaning none; or the shared-task table of lines
-    ``sentence source target [S|P] [confidence]``, where S is the default. In a table, word 0 of words counted from 1
-    (NULL) and a negative number (some files write -99) mean that the other word has no counterpart.
+    The first non-empty line determines the format: Pharaoh, one line per pair with ``i-j`` (sure) and ``ipj`` or
+    ``i?j`` (possible), where an empty line means no links; or the shared-task table with lines
+    ``sentence source target [S|P] [confidence]``, where S is the default. In a table, word 0 if words are counted from
+    1 (NULL), and a negative number (some files use -99), mean that the other word has no counterpart.
 
     Parameters
     ----------
     path
-        The file; compressed ones by their suffix.
+        The file, decompressed by its suffix.
     sentences
-        Number of words of each pair; links beyond them are refused, and the number of pairs is checked.
+        Number of words of each pair; links beyond them are rejected, and the number of pairs is checked.
     index_base
         Whether words are counted from 1, as in most gold files, or from 0.
     numbers
-        The number of each pair in a table. Without it, sentences are counted from 0 if there is a sentence 0, else
+        The number of each pair in a table. By default, sentences are counted from 0 if there is a sentence 0, else
         from 1.
 
     Raises
     ------
     DataError
-        With file and line: no link, a word beyond its sentence, a count that does not fit.
+        With file and line: no link, a word beyond its sentence, a count that does not match.
 
     References
     ----------
@@ -159,7 +159,7 @@ def read_gold(
     lines = [line.strip() for _, line in read_lines(Path(path))]
     first = next((line for line in lines if line), None)
     if first is None:
-        raise DataError("no gold link", "Check that this is the right file.", path=path)
+        raise DataError("the file has no gold links", "Check that this is the right file.", path=path)
     if _TABLE.fullmatch(first):
         entries = _table_entries(lines, path, index_base, numbers)
         pairs = max((entry.pair for entry in entries), default=-1) + 1
@@ -235,7 +235,7 @@ def _based(i: int, j: int, base: int, path: str | Path, line: int) -> tuple[int,
 def _check_sizes(
     entries: list[_Entry], pairs: int, sentences: Sequence[tuple[int, int]], path: str | Path, base: int
 ) -> None:
-    """Refuse links of pairs or words that do not exist, at their line."""
+    """Reject links of pairs or words that do not exist, with their line."""
     for entry in entries:
         if entry.pair >= len(sentences):
             raise DataError(
@@ -254,5 +254,5 @@ def _check_sizes(
             )
     if pairs != len(sentences):
         raise DataError(
-            f"{pairs} lines of links, but {len(sentences)} sentence pairs", "Write one line a pair.", path=path
+            f"{pairs} lines of links, but {len(sentences)} sentence pairs", "Write one line per pair.", path=path
         )

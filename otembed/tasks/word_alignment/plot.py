@@ -1,4 +1,4 @@
-"""One sentence pair as a heat map of link probabilities: text for the terminal, or a picture."""
+"""A heat map of the link probabilities of a sentence pair: text for the terminal, or an image."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def alignment_map(alignment: SentenceAlignment, width: int = 100) -> Text:
     """Return the probabilities of one sentence pair as shaded cells, source words down, target words across.
 
     Target words are numbered and listed below; each row ends with its linked words and their probabilities. Links
-    are bold green where there is color. Words are padded by their display width, so wide scripts stay aligned.
-    A map wider than ``width`` continues below, in blocks of columns.
+    are bold green if colors are supported. Words are padded by their display width, so wide scripts stay aligned.
+    A map wider than ``width`` is continued below, in blocks of columns.
 
     >>> import numpy as np
     >>> from types import SimpleNamespace
@@ -83,7 +83,7 @@ def plot_alignment(alignment: SentenceAlignment, path: str | Path) -> str:
         One sentence pair with at least one word on each side.
     path
         ``.png`` (150 dots per inch) or ``.svg``, which stores words as text in the viewer's fonts. The file is
-        written whole or not at all.
+        written atomically.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def plot_alignment(alignment: SentenceAlignment, path: str | Path) -> str:
     path = Path(path)
     check_plot(path)
     if not alignment.probabilities.size:
-        raise ConfigError(f"{path}: nothing to draw: one side has no words", "Give two sentences.")
+        raise ConfigError(f"{path}: nothing to draw: one side has no words", "Pass two sentences.")
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 

@@ -36,7 +36,7 @@ class AlignmentReport(Report):
     seconds
         Wall time of encoding, choosing the layer and linking.
     unseen
-        Number of words that the encoder did not see, mostly beyond its length limit; they have no links.
+        Number of words that the encoder did not see, usually because of its length limit; they have no links.
     outcomes
         Contribution of each sentence pair, for :func:`otembed.compare`.
     """

@@ -74,7 +74,7 @@ def alignment_scores(
     links
         (source, target) word indices of each sentence pair, from 0.
     gold
-        Gold links of as many sentence pairs.
+        Gold links of the same number of sentence pairs.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def alignment_scores(
     if not gold or len(made) != len(gold):
         raise DataError(
             f"{name}: {len(made)} sentence pairs with links, {len(gold)} with gold links",
-            "Give one entry per sentence pair.",
+            "Pass one entry per sentence pair.",
         )
     return AlignmentScores(
         name=name,

@@ -45,11 +45,11 @@ class NliSet:
     Parameters
     ----------
     where
-        The file or dataset they come from.
+        The file or dataset that they come from.
     examples
         The pairs in the order of the file.
     counts
-        What was read and what was left out.
+        Counts of pairs read and left out.
     is_mnli
         Whether they are the training part of MultiNLI or a sample of it.
     """
@@ -79,7 +79,7 @@ class NliSet:
         return replace(self, examples=tuple(each for each in self.examples if each.line not in lines))
 
     def sample(self, limit: int | None, seed: int = 0) -> NliSet:
-        """Return ``limit`` pairs drawn uniformly with the seed, in their order; all if there are fewer."""
+        """Return ``limit`` pairs sampled uniformly with the seed, in their order; all if there are fewer."""
         if limit is None or limit >= len(self):
             return self
         return replace(self, examples=tuple(self.examples[row] for row in draw(len(self), limit, seed)))
@@ -92,22 +92,22 @@ def read_nli(place: str | Path, *, language: str | None = None, for_test: bool =
     ----------
     place
         A TSV (``.tsv``, ``.txt``), CSV or JSON lines file, compressed by its suffix (.gz .bz2 .xz .zst), or Parquet:
-        SNLI's, MultiNLI's and XNLI's as they are published, XTREME's three columns without a header, or any with
+        the published files of SNLI, MultiNLI and XNLI, XTREME's three columns without a header, or any file with
         ``premise hypothesis label``. Or ``hub:OWNER/NAME[:CONFIG][@SPLIT]``, ``mnli`` (the training part of
         MultiNLI), ``xnli`` or ``xnli@SPLIT`` (one language of ``facebook/xnli``), or a folder of
-        ``Dataset.save_to_disk`` with ``?split=``. Fields of other names, nested ones with dots, are named by
+        ``Dataset.save_to_disk`` with ``?split=``. For other field names, with dots for nested fields, use
         ``?premise=FIELD&hypothesis=FIELD&label=FIELD``.
     language
-        Keep the rows of this language where there is a column ``language``; required for ``xnli``.
+        Keep the rows of this language if there is a column ``language``; required for ``xnli``.
     for_test
         Raise DataError on a pair without a gold label or with an empty sentence. Otherwise such pairs are left out
-        and counted: SNLI and MultiNLI mark pairs without agreement by ``-``.
+        and counted: SNLI and MultiNLI mark pairs without agreement with ``-``.
 
     Raises
     ------
     DataError
-        With file and line: malformed rows, an unknown label, a number as a label from a source that does not name
-        its classes, no pair of the language.
+        With file and line: malformed rows, an unknown label, a numeric label from a source that does not name its
+        classes, no pairs in the language.
     ConfigError
         The place is malformed.
     """
@@ -134,7 +134,9 @@ def read_nli(place: str | Path, *, language: str | None = None, for_test: bool =
         if isinstance(genre := record.get("genre"), str):
             genres.add(genre)
     if language is None and len(languages) > 1:
-        raise DataError(f"several languages: {', '.join(sorted(languages))}", "Name the one to read.", path=where)
+        raise DataError(
+            f"several languages: {', '.join(sorted(languages))}", "Set the language to read.", path=where
+        )
     if not examples:
         hint = f"There are: {', '.join(sorted(languages))}." if languages else "Check that this is the right file."
         what = f"no labeled pair in {language}" if languages and language else "no labeled pair"
@@ -164,15 +166,15 @@ def _checked(record: Mapping[str, Any], where: str, line: int) -> tuple[str | No
 
 def _text(value: object, name: str, where: str, line: int) -> str:
     hint = (
-        "Name the configuration of one language: hub:facebook/xnli:sw@test."
+        "Specify the configuration of one language: hub:facebook/xnli:sw@test."
         if isinstance(value, dict)
-        else f"Name the field that holds the sentence: ?{name}=FIELD."
+        else f"Specify the field of the sentence: ?{name}=FIELD."
     )
     return clean_text(as_text(value, name, where, line, hint))
 
 
 def _label(value: object, where: str, line: int) -> int | None:
-    """Return the index of a label, None where there is none."""
+    """Return the index of a label, None if there is none."""
     if value is None:
         return None
     text = label_name(value)
@@ -182,12 +184,12 @@ def _label(value: object, where: str, line: int) -> int | None:
         return LABELS.index(text)
     if re.fullmatch(r"-?\d+", text):
         raise DataError(
-            f"label {text!r} is a number, and the file does not say what it means",
-            f"Write {KNOWN}: published files number the classes in different orders.",
+            f"label {text!r} is a number, but the file does not name its classes",
+            f"Use {KNOWN}: published files number the classes in different orders.",
             path=where,
             line=line,
         )
-    # No guess from the spelling: not_entailment is closest to its opposite.
+    # No suggestion by spelling: not_entailment would be closest to its opposite.
     raise DataError(f"unknown label {str(value)[:40]!r}", f"Write {KNOWN}.", path=where, line=line)
 
 

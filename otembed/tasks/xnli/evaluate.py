@@ -79,7 +79,7 @@ def evaluate_xnli(
     trained_languages
         Languages of the model's parallel training text; their mean is also reported.
     cache
-        Probe: folder that caches embeddings; ``None`` caches none.
+        Probe: folder that caches embeddings; ``None``: no cache.
     run
         Fine-tuning: run folder for checkpoints and model; ``None`` uses a temporary one.
     resume, overwrite
@@ -152,7 +152,7 @@ def _check_request(
     overwrite: bool,
 ) -> None:
     if not tests:
-        raise ConfigError("no test pairs", "Give at least one language.")
+        raise ConfigError("no test pairs", "Pass test pairs of at least one language.")
     for language in trained:
         if language not in tests:
             raise ConfigError(f"trained language {language!r} is not tested", did_you_mean(language, tests))
@@ -188,7 +188,7 @@ def _training(
         if size < 1:
             raise DataError(
                 f"{len(whole)} training pairs are too few to split off development pairs",
-                "Give dev (--dev PLACE).",
+                "Set dev (--dev PLACE).",
                 path=whole.where,
             )
         held = whole.sample(size, config.seed)
@@ -201,7 +201,7 @@ def _training(
     for index, label in enumerate(LABELS):
         if not (fit.labels() == index).any():
             raise DataError(
-                f"no training pair has the label {label}", "Give pairs of all three labels.", path=whole.where
+                f"no training pair has the label {label}", "Pass pairs of all three labels.", path=whole.where
             )
     counts = {key: value for key, value in whole.counts.as_dict().items() if key != "examples"}
     return fit, held, {

@@ -42,16 +42,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# The library's evaluator has no accuracy; with one label per pair, micro F1 is equal to it.
+# The library's evaluator has no accuracy; with one label per pair, micro F1 is equal to accuracy.
 METRIC = "eval_dev_f1_micro"
 # The summary of a finished training run.
 OUTCOME = ("steps", "best_step", "dev_accuracy", "trained_parameters", "max_length_used")
 
 
 def build_classifier(model: SentenceTransformer, max_length: int, seed: int) -> CrossEncoder:
-    """Return a classifier of sentence pairs on a copy of the model's transformer, with a new head drawn by the seed.
+    """Return a classifier of sentence pairs on a copy of the model's transformer, with a head initialized by the seed.
 
-    Pooling and later modules, prompts, and adapters in other modules are not part of it. Pairs are truncated to
+    Pooling and later modules, prompts, and adapters in other modules are not included. Pairs are truncated to
     ``max_length`` tokens, or to the number of positions of the model. ModelError if transformers does not load the
     weights.
     """
@@ -117,7 +117,7 @@ def finetune(
     Raises
     ------
     ConfigError
-        The folder is taken or contains a run with other settings, or the precision is fp16 on a CPU.
+        The folder is in use or contains a run with different settings, or the precision is fp16 on a CPU.
     NumericsError
         The loss becomes NaN or infinite; the last checkpoint is kept.
     """
@@ -228,7 +228,7 @@ def _train(
     trainer.remove_callback(PrinterCallback)
     checkpoint = run.last_checkpoint()
     if checkpoint is not None:
-        logger.info("going on from %s", checkpoint.name)
+        logger.info("resuming from %s", checkpoint.name)
     train_from(trainer, checkpoint)
     state = trainer.state
     outcome: dict[str, Any] = {"steps": state.global_step, "best_step": state.best_global_step}

@@ -1,4 +1,4 @@
-"""The published formats of natural language inference: their places, the names of their columns, their classes."""
+"""The published formats of natural language inference: locations, column names and classes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FIELDS = {
     "label": ("gold_label", "label"),
 }
 OPTIONAL = ("language", "genre")
-# The five single votes behind the gold label; lines may end before them.
+# The five individual votes for the gold label; lines may end before them.
 VOTE = re.compile(r"label\d")
 SHORT = {"mnli": "hub:nyu-mll/glue:mnli@train", "xnli": "hub:facebook/xnli"}
 
@@ -41,7 +41,7 @@ def label_name(value: object) -> str:
 
 
 def check_nli_place(place: str | Path, language: str | None = None) -> None:
-    """Raise what :func:`open_records` raises, before anything slow; nothing is read."""
+    """Raise the errors of :func:`open_records` before slow stages; nothing is read."""
     open_records(str(place), language)
 
 
@@ -64,13 +64,13 @@ def open_records(value: str, language: str | None) -> tuple[str, Iterator[tuple[
 
 
 def _place(value: str, language: str | None) -> Place:
-    """Parse a place; ``mnli`` and ``xnli`` are short for datasets of the hub."""
+    """Parse a place; ``mnli`` and ``xnli`` are abbreviations of hub datasets."""
     name, at, split = value.partition("@")
     if name in SHORT and not Path(value).exists():
         value = SHORT[name]
         if name == "xnli":
             if language is None:
-                raise ConfigError(f"{name!r} has a part for each language", "Name the language.")
+                raise ConfigError(f"{name!r} has a part for each language", "Set the language.")
             value = f"{value}:{language}@{split or 'test'}"
         elif at:
             value = f"{value.partition('@')[0]}@{split}"
@@ -89,7 +89,7 @@ def _columns(names: list[str], place: Place, line: int | None) -> dict[str, str]
         if found is None:
             raise DataError(
                 f"no field {' or '.join(map(repr, usual))} among: {', '.join(names)[:200]}",
-                f"Name it: ?{key}=FIELD.",
+                f"Specify it: ?{key}=FIELD.",
                 path=place.where,
                 line=line,
             )
@@ -98,17 +98,17 @@ def _columns(names: list[str], place: Place, line: int | None) -> dict[str, str]
 
 
 def _has_header(fields: list[str], where: str, line: int) -> bool:
-    """Return whether a table starts with names; XTREME's files have premise, hypothesis, label and no header."""
+    """Return whether a table has a header; XTREME's files have premise, hypothesis and label, but no header."""
     header = [name.strip().lower() for name in fields]
     known = {name for names in FIELDS.values() for name in names}
     for name in sorted(known):
         if header.count(name) > 1:
-            raise DataError(f"two columns {name!r}", "Name each column once.", path=where, line=line)
+            raise DataError(f"two columns are named {name!r}", "Use each column name once.", path=where, line=line)
     if known & set(header):
         return True
     if len(fields) != len(FIELDS) or label_name(fields[2]) not in LABELS:
         raise DataError(
-            f"{len(fields)} field{'' if len(fields) == 1 else 's'}, and no header of known columns",
+            f"{len(fields)} field{'' if len(fields) == 1 else 's'}, and no header with known columns",
             "Write a header with premise, hypothesis and label, or these three columns without one.",
             path=where,
             line=line,
@@ -117,5 +117,5 @@ def _has_header(fields: list[str], where: str, line: int) -> bool:
 
 
 def _lacks_votes(names: list[str], fields: list[str]) -> bool:
-    """Return whether a line lacks nothing but single votes at its end."""
+    """Return whether a line is complete except for individual votes at its end."""
     return len(fields) <= len(names) and all(VOTE.fullmatch(name) for name in names[len(fields) :])

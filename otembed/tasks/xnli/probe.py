@@ -93,7 +93,7 @@ def fit_probe(
     strengths
         The values of C.
     max_iter
-        Of L-BFGS.
+        Maximum number of L-BFGS iterations.
     progress
         Called after each fit.
 
@@ -105,7 +105,7 @@ def fit_probe(
     for name, values in (("training", features), ("development", dev_features)):
         if not np.isfinite(values).all():
             raise NumericsError(
-                f"the model returns NaN or infinity for a {name} sentence", "Check the weights of the model."
+                f"the model returns NaN or infinity for a {name} sentence", "Check the model's weights."
             )
     mean = features.mean(axis=0, dtype=np.float64)
     scale = features.std(axis=0, dtype=np.float64)
@@ -125,5 +125,5 @@ def fit_probe(
     classifier = fitted[best][1]
     converged = bool(classifier.n_iter_.max() < max_iter)
     if not converged:
-        logger.warning("the probe took all its %d iterations: its figures may still move", max_iter)
+        logger.warning("the probe did not converge in %d iterations", max_iter)
     return Probe(mean, scale, classifier, float(ordered[best]), accuracies, converged)

@@ -16,7 +16,7 @@ STAND_IN = "stand-in"
 
 @dataclass(frozen=True)
 class XnliScore(Result):
-    """Accuracy in one language; ``majority`` is the share of the most frequent label, the accuracy of always guessing it."""
+    """Accuracy in one language; ``majority`` is the accuracy of always predicting the most frequent label."""
 
     language: str
     examples: int
@@ -39,10 +39,10 @@ class XnliReport(Report):
     dev_accuracy
         Accuracy on the English development pairs of the head that was chosen on them.
     training
-        Source and number of the training and development pairs, how many were dropped, and ``mnli``: whether
+        Source and number of the training and development pairs, number of dropped pairs, and ``mnli``: whether
         they are MultiNLI's training part.
     settings
-        Every setting of the protocol, and the values it chose.
+        All settings of the protocol, and the values that it selected.
     seconds
         Wall time.
     trained_languages

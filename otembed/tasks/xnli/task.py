@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class XnliTask(Task):
-    """Data maps a language to test pairs, as :func:`otembed.tasks.xnli.evaluate_xnli` takes them; scored by a probe."""
+    """Data maps a language to test pairs, in the form of :func:`otembed.tasks.xnli.evaluate_xnli`; scored by a probe."""
 
     name = "xnli"
     question = "XNLI: does one sentence follow from another?"
     primary_metric = "accuracy"
     option, key, metavar = "--xnli", "language", "XX=PLACE"
-    help = "Inference by a probe: test pairs of a language; repeat."
+    help = "XNLI with a probe: test pairs of a language; repeat."
 
     def parse(self, places: Mapping[str, str], option: str) -> dict[str, str]:
         """Check the language and the place of each test set."""

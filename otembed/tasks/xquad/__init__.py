@@ -1,4 +1,4 @@
-"""Questions across languages (XQuAD, XQuAD-R): retrieval and extractive answers."""
+"""Question answering across languages (XQuAD, XQuAD-R): retrieval and extractive answers."""
 
 from __future__ import annotations
 

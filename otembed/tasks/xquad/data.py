@@ -56,7 +56,7 @@ class QuestionSet:
     repaired
         Answers that were not at the position in the file; they now point to their nearest occurrence.
     repeated_ids
-        Questions with the id of an earlier one; only where ids may repeat.
+        Number of questions with the id of an earlier one; only if ids may repeat.
     """
 
     where: str
@@ -76,7 +76,7 @@ class QuestionSet:
         return bisect_right(starts, question.answers[0].start) - 1
 
     def spread(self, limit: int | None) -> QuestionSet:
-        """Return the set with ``limit`` evenly spaced questions; all paragraphs stay.
+        """Return the set with ``limit`` evenly spaced questions; all paragraphs are kept.
 
         >>> one = QuestionSet("x", (Paragraph("a b"),), tuple(Question(str(n), "?", 0, ()) for n in range(10)))
         >>> [each.id for each in one.spread(4).questions]
@@ -89,7 +89,7 @@ class QuestionSet:
 
 
 class QuestionSetBuilder:
-    """Build a :class:`QuestionSet`; errors name the place of what is malformed.
+    """Build a :class:`QuestionSet`; errors name the position of malformed parts.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ class QuestionSetBuilder:
         return DataError(f"{place or 'the document'}: {message}", hint, path=self.where)
 
     def field(self, node: Any, key: str, kind: type, place: str) -> Any:
-        """Return ``node[key]``, checked to exist and to be of the right kind; text must be more than white space."""
+        """Return ``node[key]``, checked to exist and to have the right type; text must not be blank."""
         if not isinstance(node, dict):
             raise self.refuse(place, f"{_shown(node)} is not an object")
         if key not in node:
@@ -157,17 +157,17 @@ class QuestionSetBuilder:
             spans.append((span[0], span[1]))
             last = span[1]
         if not spans:
-            raise self.refuse(f"{place}.sentence_breaks", "no sentence", "Leave it out, or list the sentences.")
+            raise self.refuse(f"{place}.sentence_breaks", "no sentence", "Omit the key, or list the sentences.")
         return tuple(spans)
 
     def question(self, node: Any, paragraph: int, place: str) -> None:
-        """Add a question of the paragraph of that index."""
+        """Add a question about the paragraph at an index."""
         text = self.field(node, "question", str, place)
         key = self._id(node, place)
         if key in self.ids:
             if self.unique_ids:
                 raise self.refuse(
-                    place, f"id {key!r} is already the id of {self.ids[key]}", "Give each question its own id."
+                    place, f"id {key!r} is already the id of {self.ids[key]}", "Give each question a unique id."
                 )
             self.repeated += 1
         self.ids.setdefault(key, place)
@@ -176,7 +176,7 @@ class QuestionSetBuilder:
             raise self.refuse(
                 f"{place}.answers",
                 "no answer",
-                "This task has no questions without an answer, as in SQuAD 2.0: leave them out.",
+                "Remove questions without an answer, as in SQuAD 2.0: this task does not support them.",
             )
         context = self.paragraphs[paragraph]
         answers = tuple(
@@ -185,7 +185,7 @@ class QuestionSetBuilder:
         self.questions.append(Question(key, text, paragraph, answers))
 
     def _id(self, node: Any, place: str) -> str:
-        """Return an id as text, whole numbers in decimal; where ids may repeat, the place of a question without one."""
+        """Return an id as text; if ids may repeat, the position of a question without an id."""
         key = node.get("id")
         if isinstance(key, int) and not isinstance(key, bool):
             return str(key)
@@ -203,7 +203,7 @@ class QuestionSetBuilder:
             start = found
             self.repaired += 1
         if paragraph.sentences and not any(first <= start < last for first, last in paragraph.sentences):
-            raise self.refuse(place, f"character {start} is in none of the sentences", "Fix sentence_breaks.")
+            raise self.refuse(place, f"character {start} is not in any sentence", "Fix sentence_breaks.")
         return Answer(text, start)
 
     def build(self) -> QuestionSet:
@@ -216,13 +216,13 @@ class QuestionSetBuilder:
                 "",
                 f"{len(bare)} of {len(self.paragraphs)} paragraphs have no sentence_breaks, the first: "
                 f"{_shown(bare[0].text)}",
-                "Give them to all paragraphs, as XQuAD-R does, or to none.",
+                "Add them to all paragraphs, as in XQuAD-R, or to none.",
             )
         return QuestionSet(self.where, tuple(self.paragraphs), tuple(self.questions), self.repaired, self.repeated)
 
 
 def _nearest(context: str, text: str, start: int) -> int | None:
-    """Return the position of ``text`` in ``context`` nearest to ``start``; the first of two equally near."""
+    """Return the position of ``text`` in ``context`` nearest to ``start``; ties go to the first."""
     places = [found.start() for found in re.finditer(f"(?={re.escape(text)})", context)]
     return min(places, key=lambda place: (abs(place - start), place), default=None)
 

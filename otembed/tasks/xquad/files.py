@@ -1,4 +1,4 @@
-"""Where questions are read from: SQuAD-format JSON, or records of Parquet, JSON lines, saved datasets and the hub."""
+"""Readers of questions: SQuAD-format JSON, or records of Parquet, JSON lines, saved datasets and the hub."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RECORDS = (".parquet", ".jsonl")
 def parse_question_place(value: str) -> Place:
     """Parse ``FILE``, ``FOLDER?split=NAME`` or ``hub:OWNER/NAME[:CONFIG][@SPLIT]``; nothing is opened.
 
-    Fields of records that have other names are named by ``?context=FIELD&question=FIELD&answers=FIELD&id=FIELD``.
+    For records with other field names, use ``?context=FIELD&question=FIELD&answers=FIELD&id=FIELD``.
 
     Raises
     ------
@@ -48,9 +48,9 @@ def parse_question_places(values: Iterable[str], flag: str = "--data") -> dict[s
     for value in values:
         language, equals, place = value.partition("=")
         if not equals or not LANGUAGE_CODE.fullmatch(language):
-            raise ConfigError(f"{flag} {value!r} names no language", f"Write {flag} ar=FILE.")
+            raise ConfigError(f"{flag} {value!r}: the language is missing", f"Write {flag} ar=FILE.")
         if language in places:
-            raise ConfigError(f"{flag} names {language} twice", "Give one file for each language.")
+            raise ConfigError(f"{flag} {language} is given twice", "Give one file for each language.")
         places[language] = parse_question_place(place)
     return places
 
@@ -71,7 +71,7 @@ def read_questions(place: Place | str | Path, *, unique_ids: bool = True) -> Que
     Raises
     ------
     DataError
-        The file is missing, damaged, not UTF-8 or not JSON (named as ``file:line``), or a part of it is malformed
+        The file is missing, corrupt, not UTF-8 or not JSON (named as ``file:line``), or a part of it is malformed
         (named as ``file: data[3].paragraphs[0].qas[2]``): an answer that is not in its paragraph, no answer, a
         repeated id, sentences that overlap. An answer found elsewhere in its paragraph is moved and counted.
     """
@@ -82,26 +82,26 @@ def read_questions(place: Place | str | Path, *, unique_ids: bool = True) -> Que
     if path is None or path.is_dir() or split_suffix(path)[0] in RECORDS:
         _add_rows(place, builder)
     elif place.fields or place.split is not None:
-        raise ConfigError(f"{path}: SQuAD-format JSON takes no query", "Leave ?... out.")
+        raise ConfigError(f"{path}: SQuAD-format JSON does not support a query", "Omit ?....")
     else:
         _add_articles(_document(path), builder)
     return builder.build()
 
 
 def place_name(where: str) -> str:
-    """Return the name for reports: of a file without its folders, which differ between machines."""
+    """Return the name for reports: a file name without folders, which differ between machines."""
     return where if where.startswith(HUB) else Path(where).name
 
 
 def _document(path: Path) -> Any:
-    # JSON strings hold no raw line breaks, so joining the lines keeps their numbers.
+    # JSON strings do not contain raw line breaks, so joining the lines preserves line numbers.
     text = "\n".join(line for _, line in read_lines(path))
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise DataError(
             f"not JSON at column {error.colno}: {error.msg}",
-            "Check that place. If the file is truncated, download it again.",
+            "Check that position. If the file is truncated, download it again.",
             path=path,
             line=error.lineno,
         ) from error

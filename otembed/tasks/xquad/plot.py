@@ -1,4 +1,4 @@
-"""Question retrieval as heat maps of languages."""
+"""Heat maps of question retrieval by language."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def plot_questions(report: QuestionReport, path: str | Path) -> None:
         Result of :func:`otembed.tasks.xquad.evaluate_xquad`. With LAReQA's figures, the last map shows the share of each
         language in the best 20 answers of the mixed pool: even columns mean no language bias.
     path
-        ``.png`` (150 dots per inch) or ``.svg``. Written whole or not at all.
+        ``.png`` (150 dots per inch) or ``.svg``. Written atomically.
 
     Raises
     ------

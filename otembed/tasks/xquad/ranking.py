@@ -79,7 +79,7 @@ def rank_candidates(
     if rows.ndim != 2 or len(rows) != len(x) or len(kinds) != len(y) or x.shape[1] != y.shape[1]:
         raise DataError(
             f"queries {x.shape}, candidates {y.shape}, right {rows.shape} and {len(kinds)} groups do not match",
-            "Give a row of correct candidates per query, a group per candidate, and embeddings of one size.",
+            "Pass one row of correct candidates per query, one group per candidate, and embeddings of equal dimension.",
         )
     if not ((rows >= ABSENT) & (rows < len(y))).all() or not (rows != ABSENT).any(axis=1).all():
         raise DataError(

@@ -51,8 +51,8 @@ class AnswerScores(Result):
     """LAReQA: questions of one language against the sentences of all languages, one correct in each language.
 
     ``map`` is mean average precision, ``map_20`` the same up to rank 20. ``first_shares`` is the share of each language
-    among the best sentences, ``top_shares`` that among the best 20. Without language bias, the shares equal those of
-    the languages in the pool.
+    among the best sentences, ``top_shares`` the share among the best 20. Without language bias, the shares equal the
+    shares of the languages in the pool.
     """
 
     language: str
@@ -79,7 +79,7 @@ class QuestionReport(Report):
     answers
         LAReQA's figures by question language; empty if files have no sentences.
     query_prompt, passage_prompt
-        Text before every question, and before every paragraph or sentence.
+        Text prepended to every question, and to every paragraph or sentence.
     candidate
         How an answer sentence is encoded: ``sentence+paragraph`` or ``sentence``.
     max_seq_length
@@ -164,7 +164,7 @@ class QuestionReport(Report):
         )
 
     def tables(self) -> tuple[Table, ...]:
-        """Return the matrices, LAReQA's figures and the means, as far as the report holds them."""
+        """Return the available tables: matrices, LAReQA's figures and means."""
         found = [self.matrix(task) for task in MATRICES if self.cells(task)]
         if self.answers:
             found.append(self.answer_table())

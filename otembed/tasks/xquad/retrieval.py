@@ -1,4 +1,4 @@
-"""Retrieval of paragraphs and answer sentences with questions, within and across languages; needs no training."""
+"""Retrieval of paragraphs and answer sentences with questions, within and across languages; without training."""
 
 from __future__ import annotations
 
@@ -70,17 +70,17 @@ def evaluate_xquad(
     tasks
         Any of ``TASKS``; None for all that the data allows: sentences require XQuAD-R's ``sentence_breaks``.
     query_prompt, passage_prompt
-        Text before every question, and before every paragraph or sentence; None for the prompts of
+        Text to prepend to every question, and to every paragraph or sentence; None for the prompts of
         ``model.encode_query`` and ``model.encode_document``.
     candidate
         ``sentence+paragraph`` encodes the sentence, a line break and its paragraph together, for context as in
         LAReQA; ``sentence`` encodes the sentence alone.
     limit
-        Number of questions of each language, evenly spaced in the file; all texts stay in the pool.
+        Number of questions of each language, evenly spaced in the file; the pool contains all texts.
     batch_size
         Maximum batch size; also limited by tokens, see :func:`otembed.embeddings.encode.encode_by_length`.
     cache
-        Folder that caches embeddings, shared with mining; ``None`` caches none.
+        Folder that caches embeddings, shared with mining; ``None``: no cache.
     progress
         Called with a stage, the number of texts done and the total.
     name
@@ -168,7 +168,7 @@ def evaluate_xquad(
 def _chosen_tasks(tasks: Sequence[str] | None, sets: Mapping[str, QuestionSet]) -> tuple[str, ...]:
     """Return the tasks in order, after checking that the data allows them."""
     if not sets:
-        raise DataError("no questions to evaluate", "Give at least one language.")
+        raise DataError("no questions to evaluate", "Pass questions of at least one language.")
     bare = [code for code, one in sets.items() if not one.has_sentences]
     if tasks is None:
         return TASKS[:1] if bare else TASKS
@@ -180,7 +180,7 @@ def _chosen_tasks(tasks: Sequence[str] | None, sets: Mapping[str, QuestionSet]) 
     if bare and set(tasks) != {"paragraph"}:
         raise DataError(
             f"{bare[0]}: no sentence_breaks, which answer sentences require",
-            "Give the files of XQuAD-R, or only the task paragraph.",
+            "Use the files of XQuAD-R, or only the task paragraph.",
             path=sets[bare[0]].where,
         )
     return tuple(task for task in TASKS if task in tasks)
@@ -203,7 +203,7 @@ class Language(NamedTuple):
 
     @classmethod
     def of(cls, code: str, data: QuestionSet, limit: int | None, candidate: str, tasks: tuple[str, ...]) -> Self:
-        """Collect the texts that the tasks need, and the position of each correct one."""
+        """Collect the texts for the tasks, and the position of each correct one."""
         texts: dict[str, list[str]] = {}
         right: dict[str, dict[str, int]] = {}
         if "paragraph" in tasks:
@@ -235,7 +235,7 @@ def score_cell(
     if not asked:
         raise DataError(
             f"{one.code} and {other.code} have no question in common",
-            "Questions of different languages are matched by their ids: give files of one parallel dataset.",
+            "Use files of one parallel dataset: questions of different languages are matched by id.",
             path=other.data.where,
         )
     chosen = [one.asked.questions[index] for index in asked]

@@ -86,12 +86,12 @@ def evaluate_xquad_span(
     data
         Language to its test questions or their place.
     config
-        Settings; None for those of the paper.
+        Settings; None for the settings of the paper.
     limit, train_limit
         Number of test questions of each language, and of training questions, evenly spaced in the file; None for
         all.
     run
-        Run folder for checkpoints and the trained model; None for none.
+        Run folder for checkpoints and the trained model; None to save nothing.
     resume, overwrite
         Resume the run in that folder, or replace it. A finished run is only evaluated.
     predictions
@@ -115,7 +115,7 @@ def evaluate_xquad_span(
     """
     config = config or SpanConfig()
     if not data:
-        raise DataError("no test questions", "Give at least one language.")
+        raise DataError("no test questions", "Pass questions of at least one language.")
     if run is None and (resume or overwrite):
         raise ConfigError("resume and overwrite require a run folder", "Add run (--run FOLDER).")
     folder = None if run is None else HeadRun(Path(run), "span head", "otembed eval xquad --protocol span")
@@ -344,7 +344,7 @@ def train_spans(
     config
         Settings.
     run
-        Folder for checkpoints; None for none. Training resumes from the last complete checkpoint.
+        Folder for checkpoints; None to save none. Training resumes from the last complete checkpoint.
     progress
         Called with ``fine-tuning``, the step and the number of steps.
 
@@ -383,5 +383,5 @@ def train_spans(
 
 
 def type_count(model: PreTrainedModel) -> int:
-    """Return the number of token types of the model; 0 without any."""
+    """Return the number of token types of the model; 0 if it has none."""
     return int(getattr(model.config, "type_vocab_size", 0) or 0)

@@ -30,7 +30,7 @@ Normalize = Callable[[str], str]
 NORMALIZATIONS = ("squad", "mlqa")
 ASCII_PUNCTUATION = str.maketrans("", "", string.punctuation)
 ENGLISH_ARTICLES = re.compile(r"\b(?:a|an|the)\b")
-# MLQA's list for Arabic cuts every alif-lam, inside words too.
+# MLQA's list for Arabic removes every alif-lam, even inside words.
 MLQA_ARTICLES: dict[str, re.Pattern[str] | None] = {
     "en": ENGLISH_ARTICLES,
     "es": re.compile(r"\b(?:un|una|unos|unas|el|la|los|las)\b"),
@@ -51,7 +51,7 @@ class Score(NamedTuple):
 
 
 def normalize_squad(text: str) -> str:
-    """Return an answer as SQuAD v1.1 compares it.
+    """Return an answer normalized as in SQuAD v1.1.
 
     >>> normalize_squad("The  Broncos' defense, a wall.")
     'broncos defense wall'
@@ -103,8 +103,8 @@ def _all_punctuation() -> dict[int, None]:
 def score_answer(prediction: str, answers: Iterable[str], normalize: Normalize = normalize_squad) -> Score:
     r"""Return the best F1 and the best exact match over the gold answers.
 
-    With the bags of words p of the prediction and g of an answer, :math:`F_1 = 2 |p \cap g| / (|p| + |g|)`; 0 where
-    they share no word, including where both are empty. Exact match is 1 where the normalized texts are equal.
+    With the bags of words p of the prediction and g of an answer, :math:`F_1 = 2 |p \cap g| / (|p| + |g|)`; 0 if they
+    have no word in common, including if both are empty. Exact match is 1 if the normalized texts are equal.
 
     >>> score_answer("the black cat", ["cat", "a black dog"])
     Score(f1=0.6666666666666666, exact_match=0.0)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class XquadTask(Task):
-    """Data maps a language to its questions, as :func:`otembed.tasks.xquad.evaluate_xquad` takes them; scored by retrieval."""
+    """Data maps a language to its questions, in the form of :func:`otembed.tasks.xquad.evaluate_xquad`; scored by retrieval."""
 
     name = "xquad"
     question = "XQuAD: is the answer found in the paragraph?"

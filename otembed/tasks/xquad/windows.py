@@ -43,7 +43,7 @@ class Window(NamedTuple):
 def windows(
     data: QuestionSet, tokenizer: PreTrainedTokenizerBase, config: SpanConfig, type_count: int = 2
 ) -> Iterator[Window]:
-    """Yield the windows of all questions; those of one question are in paragraph order.
+    """Yield the windows of all questions; the windows of a question are in paragraph order.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def labels(window: Window, answer: Answer, start_id: int | None) -> tuple[int, i
 
 
 class Span(NamedTuple):
-    """First and last token of an answer, and the sum of its logits; -inf where there is no valid span."""
+    """First and last token of an answer, and the sum of its logits; -inf if there is no valid span."""
 
     start: int
     end: int

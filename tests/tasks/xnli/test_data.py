@@ -93,7 +93,7 @@ BROKEN = {
     "premise\thypothesis\tlabel\np\tq\tneutral\n\n": "3: 1 field",
     "premise\thypothesis\tlabel\np\tq\tneutral\tx\n": "2: 4 fields",
     "premise\tlabel\np\tneutral\n": "2: no field 'hypothesis'",
-    "premise\tlabel\tlabel\np\tneutral\tneutral\n": "1: two columns 'label'",
+    "premise\tlabel\tlabel\np\tneutral\tneutral\n": "1: two columns",
     "p\tq\n": "1: 2 fields",
     "": " ",
     "premise\thypothesis\tlabel\n": " ",

@@ -142,4 +142,4 @@ def test_a_solver_that_did_not_converge_is_said(tiny_model, places, caplog):
     with caplog.at_level("WARNING", "otembed"), pytest.warns(Warning, match="converge"):
         report = evaluate_xnli(tiny_model, **places, config=config)
     assert not report.settings["converged"]
-    assert "took all its 1 iterations" in caplog.text
+    assert "1 iterations" in caplog.text

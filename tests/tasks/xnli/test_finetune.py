@@ -99,6 +99,7 @@ KILLED = """
 import json, os, signal, sys
 import otembed
 from otembed.config import FinetuneConfig
+from otembed.tasks.xnli import evaluate_xnli
 def progress(stage, done, total):
     if done == 15:
         os.kill(os.getpid(), signal.SIGKILL)
