@@ -17,13 +17,15 @@ def lazy_exports(package: str, modules: Mapping[str, str]) -> tuple[Callable[[st
     package
         ``__name__`` of the package.
     modules
-        Exported name to the module of the package that defines it, such as ``{"train": "recipe"}``.
+        Exported name to the module of the package that defines it, such as ``{"train": "recipe"}``, or to the dotted name
+        of a module elsewhere.
     """
 
     def get(name: str) -> Any:
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(f"{package}.{modules[name]}"), name)
+        module = modules[name]
+        return getattr(import_module(module if "." in module else f"{package}.{module}"), name)
 
     def names() -> list[str]:
         return sorted(modules)

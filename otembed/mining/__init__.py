@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from otembed._lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from otembed.config import MiningConfig
     from otembed.mining.mine import mine_bitext
     from otembed.mining.mined import MinedPairs
     from otembed.mining.output import MinedPair
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MinedPair",
     "MinedPairs",
+    "MiningConfig",
     "ScoredPairs",
     "mine_bitext",
     "score_bitext",
@@ -23,6 +25,7 @@ __all__ = [
 _MODULES = {
     "MinedPair": "output",
     "MinedPairs": "mined",
+    "MiningConfig": "otembed.config",
     "ScoredPairs": "score",
     "mine_bitext": "mine",
     "score_bitext": "score",

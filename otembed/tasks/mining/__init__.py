@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 from otembed._lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from otembed.config import MiningConfig
     from otembed.tasks.mining.evaluate import MiningScores, evaluate_mining, mining_scores
     from otembed.tasks.mining.evaluator import MiningEvaluator
 
 __all__ = [
+    "MiningConfig",
     "MiningEvaluator",
     "MiningScores",
     "evaluate_mining",
@@ -18,6 +20,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "MiningConfig": "otembed.config",
     "MiningEvaluator": "evaluator",
     "MiningScores": "evaluate",
     "evaluate_mining": "evaluate",

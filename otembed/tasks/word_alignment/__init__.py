@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from otembed._lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from otembed.config import WordAlignmentConfig
     from otembed.tasks.word_alignment.evaluate import WordAlignmentEvaluator, evaluate_alignment
     from otembed.tasks.word_alignment.gold import GoldSentence, GoldSet, read_gold, read_gold_set
     from otembed.tasks.word_alignment.report import AlignmentReport
@@ -17,6 +18,7 @@ __all__ = [
     "AlignmentScores",
     "GoldSentence",
     "GoldSet",
+    "WordAlignmentConfig",
     "WordAlignmentEvaluator",
     "alignment_scores",
     "evaluate_alignment",
@@ -29,6 +31,7 @@ _MODULES = {
     "AlignmentScores": "scores",
     "GoldSentence": "gold",
     "GoldSet": "gold",
+    "WordAlignmentConfig": "otembed.config",
     "WordAlignmentEvaluator": "evaluate",
     "alignment_scores": "scores",
     "evaluate_alignment": "evaluate",

@@ -7,16 +7,21 @@ from typing import TYPE_CHECKING
 from otembed._lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from otembed.config import FinetuneConfig, ProbeConfig
     from otembed.tasks.xnli.evaluate import evaluate_xnli
     from otembed.tasks.xnli.report import XnliReport, XnliScore
 
 __all__ = [
+    "FinetuneConfig",
+    "ProbeConfig",
     "XnliReport",
     "XnliScore",
     "evaluate_xnli",
 ]
 
 _MODULES = {
+    "FinetuneConfig": "otembed.config",
+    "ProbeConfig": "otembed.config",
     "XnliReport": "report",
     "XnliScore": "report",
     "evaluate_xnli": "evaluate",

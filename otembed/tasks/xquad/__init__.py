@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from otembed._lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from otembed.config import SpanConfig
     from otembed.tasks.xquad.data import QuestionSet
     from otembed.tasks.xquad.files import parse_question_place, read_questions
     from otembed.tasks.xquad.report import QuestionReport, SpanReport, SpanScores
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "QuestionReport",
     "QuestionSet",
+    "SpanConfig",
     "SpanReport",
     "SpanScores",
     "evaluate_xquad",
@@ -27,6 +29,7 @@ __all__ = [
 _MODULES = {
     "QuestionReport": "report",
     "QuestionSet": "data",
+    "SpanConfig": "otembed.config",
     "SpanReport": "report",
     "SpanScores": "report",
     "evaluate_xquad": "retrieval",
