@@ -1,19 +1,25 @@
-"""``otembed config``: write, show and describe the settings of training."""
+"""``otembed config``: write, show and describe settings."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import JsonDocument, Preset, Settings, refuse_taken
+from otembed.errors import ConfigError
 
-INIT_HELP = """Write a YAML file of all settings of otembed train, with descriptions, allowed values and defaults.
+from .options import JsonDocument, Preset, Settings, check_choice, refuse_taken
 
-Without FILE, it is printed to stdout. The file is a valid CONFIG: set your parallel text under pairs, change settings
-as needed, and delete the rest.
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+INIT_HELP = """Write a YAML file of all settings of a command, with descriptions, allowed values and defaults.
+
+Without FILE, it is printed to stdout. Change settings as needed and delete the rest. The file for train is a valid
+CONFIG once your parallel text stands under pairs; the files for align and mine are given to their commands in the same
+way (CONFIG, --config). embed, score and eval mining share the settings of mine.
 """
 SHOW_HELP = """Print the settings as otembed train merges them, each with its origin.
 
@@ -26,38 +32,61 @@ With the YAML language server: otembed config schema > otembed.schema.json, and 
 # yaml-language-server: $schema=otembed.schema.json
 """
 
+COMMANDS = ("train", "align", "mine")
+Command = Annotated[
+    str,
+    typer.Option("--for", metavar="COMMAND", help="train, align or mine.", autocompletion=lambda: list(COMMANDS)),
+]
+
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()
 def _group() -> None:
-    """Write, show and describe the settings of otembed train."""
+    """Write, show and describe settings."""
 
 
 @app.command("init", help=INIT_HELP)
 def init_command(
     file: Annotated[Path | None, typer.Argument(help="File to write.", show_default=False)] = None,
+    command: Command = "train",
     preset: Preset = None,
     force: Annotated[bool, typer.Option("--force", help="Replace FILE.")] = False,
 ) -> None:
     """Write the commented settings."""
+    check_choice(command, COMMANDS, "--for")
+    if preset is not None and command != "train":
+        raise ConfigError(f"--preset {preset} does not apply to --for {command}", "Omit --preset.")
     if file is not None:
         refuse_taken(file, force=force, flag="FILE")
     from otembed.config import settings_template
-    from otembed.config.io import read_preset, train_config
-    from otembed.config.origins import NO_PAIRS
     from otembed.results import write_text
 
-    tree = read_preset(preset) if preset else {}
-    head = "Settings of otembed train" + (f", preset {preset}" if preset else "") + "."
-    if not tree.get("pairs"):
-        head += "\nThe pair below is sample text that ships with otembed: replace it with your files."
-    text = settings_template(train_config(NO_PAIRS, tree), head=head)
+    head = f"Settings of otembed {command}" + (f", preset {preset}" if preset else "") + "."
+    if command == "train":
+        from otembed.config.io import read_preset, train_config
+        from otembed.config.origins import NO_PAIRS
+
+        tree = read_preset(preset) if preset else {}
+        if not tree.get("pairs"):
+            head += "\nThe pair below is sample text that ships with otembed: replace it with your files."
+        config: Any = train_config(NO_PAIRS, tree)
+    else:
+        config = _kind(command)()
+    text = settings_template(config, head=head)
     if file is None:
         typer.echo(text, nl=False)
     else:
         write_text(file, text)
-        typer.echo(f"wrote {file}; edit it, then run: otembed train {file}", err=True)
+        usage = f"--config {file}" if command == "mine" else str(file)
+        typer.echo(f"wrote {file}; edit it, then run: otembed {command} {usage}", err=True)
+
+
+def _kind(command: str) -> Callable[[], Any]:
+    """Return the configuration class of a command."""
+    from otembed.config import MiningConfig, TrainConfig, WordAlignmentConfig
+
+    return {"train": TrainConfig, "align": WordAlignmentConfig, "mine": MiningConfig}[command]
 
 
 @app.command("show", help=SHOW_HELP)
@@ -77,9 +106,10 @@ def show_command(
 
 
 @app.command("schema", help=SCHEMA_HELP)
-def schema_command() -> None:
+def schema_command(command: Command = "train") -> None:
     """Print the schema."""
-    from otembed.config import TrainConfig, settings_schema
+    check_choice(command, COMMANDS, "--for")
+    from otembed.config import settings_schema
 
-    schema = settings_schema(TrainConfig, title="Settings of otembed train")
+    schema = settings_schema(_kind(command), title=f"Settings of otembed {command}")  # type: ignore[arg-type]
     typer.echo(json.dumps(schema, ensure_ascii=False, indent=2))

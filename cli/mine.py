@@ -39,7 +39,7 @@ SOURCE and TARGET are plain text (one sentence per line), .jsonl or .parquet (FI
 -o chooses the format of the pairs: .tsv (score, source, target), .jsonl, .parquet or .tmx. Without -o they are printed
 as TSV.
 
-Settings: defaults < --config < --set < the other options. otembed.config.MiningConfig documents all of them.
+Settings: defaults < --config < --set < the other options. otembed config init --for mine prints all of them.
 
 Embeddings and neighbors are cached: an interrupted run resumes, and a run with another margin or threshold takes
 seconds. The exact search returns the same bytes for any number of threads, memory limit and restart. An index

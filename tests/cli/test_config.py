@@ -10,7 +10,8 @@ import yaml
 from otembed.cli.main import app
 from typer.testing import CliRunner
 
-from otembed.config.io import read_preset, read_yaml, train_config
+from otembed.config import MiningConfig, WordAlignmentConfig
+from otembed.config.io import build, read_preset, read_yaml, train_config
 from otembed.errors import ConfigError
 
 
@@ -37,6 +38,23 @@ def test_init_replaces_nothing_without_force(tmp_path):
     assert path.read_text() == "mine"
     run("init", path, "--force")
     assert path.read_text() == run("init").stdout
+
+
+@pytest.mark.parametrize(("command", "kind"), [("mine", MiningConfig), ("align", WordAlignmentConfig)])
+def test_settings_of_other_commands_are_written_and_described(tmp_path, command, kind):
+    path = tmp_path / "settings.yaml"
+    assert f"otembed {command} " in run("init", path, "--for", command).stderr
+    assert build(kind, read_yaml(path)) == kind()
+    schema = json.loads(run("schema", "--for", command).stdout)
+    jsonschema.validate(read_yaml(path), schema)
+    assert schema["title"].endswith(command)
+
+
+def test_an_unknown_command_and_a_preset_of_training_are_refused():
+    with pytest.raises(ConfigError, match=r"--for 'mien'.*\n.*'mine'"):
+        run("schema", "--for", "mien")
+    with pytest.raises(ConfigError, match=r"--preset retrieval .*--for mine"):
+        run("init", "--for", "mine", "--preset", "retrieval")
 
 
 def test_init_refuses_an_unknown_preset():
