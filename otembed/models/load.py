@@ -74,6 +74,8 @@ def load_model(
         model = _load(text, device, revision, bool(local_files_only), cache)
     if max_seq_length is not None:
         _set_max_seq_length(model, max_seq_length)
+    else:
+        _limit_to_positions(model)
     logger.info("loaded %s on %s", text, model.device)
     return model.float().eval()
 
@@ -148,3 +150,11 @@ def _set_max_seq_length(model: SentenceTransformer, max_seq_length: int) -> None
             "Omit it to use the model's own limit.",
         )
     model.max_seq_length = max_seq_length
+
+
+def _limit_to_positions(model: SentenceTransformer) -> None:
+    """Truncate at the last usable position: some models state no limit, or count the rows that padding takes."""
+    transformer = model.transformers_model
+    limit = None if transformer is None else position_limit(transformer)
+    if limit is not None and (model.max_seq_length is None or model.max_seq_length > limit):
+        model.max_seq_length = limit

@@ -141,3 +141,18 @@ def test_a_broken_folder_is_explained(tiny_model: SentenceTransformer, tmp_path:
 def test_a_device_that_is_not_there_is_refused(tiny_model_path: Path, device: str) -> None:
     with pytest.raises(ModelError, match=rf"device '{device}' .*\n.*'cpu'"):
         load_model(tiny_model_path, device=device)
+
+
+@pytest.mark.parametrize("stated", [100, None])
+def test_texts_are_truncated_at_the_last_usable_position(
+    tiny_model: SentenceTransformer, tmp_path: Path, stated: int | None
+) -> None:
+    rows = tiny_model[0].model.config.max_position_embeddings
+    tiny_model.max_seq_length = 100
+    tiny_model.tokenizer.model_max_length = stated or 10**30
+    tiny_model.save(str(tmp_path / "m"), create_model_card=False)
+    settings = tmp_path / "m" / "sentence_bert_config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"max_seq_length": stated}))
+    model = load_model(tmp_path / "m", device="cpu")
+    assert model.max_seq_length == rows
+    assert np.isfinite(model.encode("the cat " * 100)).all()
