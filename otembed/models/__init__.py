@@ -2,7 +2,7 @@
 
 from otembed.models.describe import ModelDescription, describe_model
 from otembed.models.export import ExportReport, export_model
-from otembed.models.freeze import FreezeSummary, freeze, frozen_copy
+from otembed.models.freeze import FreezeSummary, check_trainable, freeze, frozen_copy
 from otembed.models.load import load_model
 from otembed.models.offline.encoder import OFFLINE_MODELS, offline_model_path
 from otembed.models.save import check_saveable, save_model
@@ -13,6 +13,7 @@ __all__ = [
     "FreezeSummary",
     "ModelDescription",
     "check_saveable",
+    "check_trainable",
     "describe_model",
     "export_model",
     "freeze",

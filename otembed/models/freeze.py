@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sentence_transformers.base.modules import Router
 from torch import nn
 
 from otembed.errors import ModelError, did_you_mean
@@ -16,6 +17,7 @@ from otembed.results import Result
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sentence_transformers import SentenceTransformer
     from sentence_transformers.base import BaseModel
     from transformers import PreTrainedModel
 
@@ -117,3 +119,25 @@ def _modules_of(model: BaseModel | PreTrainedModel, part: str) -> nn.Module:
             f"Use layers:1 to layers:{len(layers)}.",
         )
     return layers[:count]
+
+
+def check_trainable(model: SentenceTransformer) -> None:
+    """Reject a model whose parts otembed cannot train, before any training starts.
+
+    Raises
+    ------
+    ModelError
+        The model has a Router, which sends queries and documents through different modules, or an adapter, whose base
+        weights are frozen.
+    """
+    if any(isinstance(module, Router) for module in model.modules()):
+        raise ModelError(
+            "the model has a Router, which requires a route for each column of the training data",
+            "Train a model without a Router.",
+        )
+    transformer = model.transformers_model
+    if getattr(transformer, "_hf_peft_config_loaded", False):
+        raise ModelError(
+            "the model has an adapter (PEFT), and all of its weights are loaded for inference",
+            "Merge the adapter into the model, save it, and train the merged model.",
+        )

@@ -19,7 +19,7 @@ from otembed.data import (
     text_digest,
 )
 from otembed.errors import ConfigError, DataError, did_you_mean
-from otembed.models import freeze, load_model
+from otembed.models import check_trainable, freeze, load_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -95,7 +95,7 @@ def load_encoder(config: ModelConfig, seed: int) -> SentenceTransformer:
     Raises
     ------
     ModelError, ConfigError
-        The model or the prompt does not exist.
+        The model or the prompt does not exist, or the model has a Router or an adapter.
     """
     set_seed(seed)
     model = load_model(
@@ -104,6 +104,7 @@ def load_encoder(config: ModelConfig, seed: int) -> SentenceTransformer:
         revision=config.revision,
         local_files_only=config.local_files_only or None,
     )
+    check_trainable(model)
     if config.prompt is not None:
         model.prompts["default"] = config.prompt
         model.default_prompt_name = "default"

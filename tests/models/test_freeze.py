@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+from sentence_transformers.sentence_transformer.modules import Dense, Router
 from transformers import AlbertConfig, XLMRobertaConfig
 
 from otembed.errors import ModelError
-from otembed.models import FreezeSummary, freeze, frozen_copy
+from otembed.models import FreezeSummary, check_trainable, freeze, frozen_copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,3 +133,14 @@ def test_unfreezing_the_original_leaves_the_copy_frozen(tiny_model: SentenceTran
     reference = frozen_copy(tiny_model)
     tiny_model.requires_grad_(True)
     assert not any(parameter.requires_grad for parameter in reference.parameters())
+
+
+def test_a_router_and_an_adapter_are_refused(tiny_model: SentenceTransformer) -> None:
+    check_trainable(tiny_model)
+    tiny_model[0].model._hf_peft_config_loaded = True  # what transformers sets when it loads an adapter
+    with pytest.raises(ModelError, match=r"adapter(.|\n)*Merge"):
+        check_trainable(tiny_model)
+    tiny_model[0].model._hf_peft_config_loaded = False
+    tiny_model.append(Router.for_query_document([Dense(32, 8)], [Dense(32, 8)]))
+    with pytest.raises(ModelError, match="Router"):
+        check_trainable(tiny_model)
