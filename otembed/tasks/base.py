@@ -77,9 +77,8 @@ class Task(ABC):
     def check(self, options: TaskOptions) -> None:  # noqa: B027  # most tasks have nothing to check
         """Reject invalid options before slow imports; called if the task has data."""
 
-    @abstractmethod
     def read(self, places: Mapping[str, Any], *, limit: int | None, index_base: Literal[0, 1]) -> dict[str, Any]:
-        """Read the places returned by :meth:`parse` into the data of :meth:`evaluate`.
+        """Read the places returned by :meth:`parse` into the data of :meth:`evaluate`; by default, that reads them itself.
 
         Parameters
         ----------
@@ -90,6 +89,7 @@ class Task(ABC):
         index_base
             Whether gold links count words from 0 or 1.
         """
+        return dict(places)
 
     @abstractmethod
     def evaluate(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from otembed.errors import ConfigError
 from otembed.tasks.base import Task
@@ -43,12 +43,6 @@ class XnliTask(Task):
         from otembed.tasks.xnli.formats import check_nli_place
 
         check_nli_place(str(options.nli), "en")
-
-    def read(
-        self, places: Mapping[str, Any], *, limit: int | None = None, index_base: Literal[0, 1] = 1
-    ) -> dict[str, Any]:
-        """Return the places: the evaluation reads them."""
-        return dict(places)
 
     def evaluate(
         self, model: SentenceTransformer, data: Mapping[str, Any], options: TaskOptions

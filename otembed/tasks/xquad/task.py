@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from otembed.tasks.base import Task
 
@@ -30,12 +30,6 @@ class XquadTask(Task):
         from otembed.tasks.xquad.files import parse_question_places
 
         return parse_question_places([f"{language}={place}" for language, place in places.items()], option)
-
-    def read(
-        self, places: Mapping[str, Place], *, limit: int | None = None, index_base: Literal[0, 1] = 1
-    ) -> dict[str, Any]:
-        """Return the places: the evaluation reads them."""
-        return dict(places)
 
     def evaluate(
         self, model: SentenceTransformer, data: Mapping[str, Any], options: TaskOptions
