@@ -1,0 +1,70 @@
+"""Claim: nothing is lost and nothing is wrong in silence, whatever is killed, full, damaged or missing.
+
+Each part does something to a real command, in a separate process, and checks the result: kills, full and read-only
+disks, mutated inputs, poor environments. A figure is the number of attempts after which the expectation held.
+
+    python benchmarks/reliability.py -o benchmarks/results/reliability.json
+    python benchmarks/reliability.py --part kills -o benchmarks/results/reliability.json
+    python benchmarks/reliability.py --table benchmarks/results/reliability.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from trials.base import Trial
+
+from otembed.results import write_text
+from otembed.training.environment import environment
+
+PARTS = ("kills", "disk", "fuzz", "environment")
+
+
+def table(document: dict[str, Any]) -> str:
+    """Return the trials as Markdown, failures below."""
+    trials = [Trial(**each) for part in document["parts"].values() for each in part["trials"]]
+    lines = ["| fault | expectation | held |", "| --- | --- | ---: |"]
+    lines += [f"| {each.fault} | {each.expected} | {each.held} of {each.tries} |" for each in trials]
+    failures = [f"- {each.fault}: {failure}" for each in trials for failure in each.failures]
+    return "\n".join([*lines, "", *failures]).rstrip() + "\n"
+
+
+def main() -> int:
+    """Run the parts that were asked for; parts already in the output are kept."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", action="append", choices=PARTS, help="run only this part; repeatable")
+    parser.add_argument("--smoke", action="store_true", help="a few attempts of each trial")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the times, places and mutations")
+    parser.add_argument("-o", "--output", type=Path, help="JSON file; other parts in it are kept")
+    parser.add_argument("--table", type=Path, help="print the table of a JSON file and stop")
+    arguments = parser.parse_args()
+    if arguments.table is not None:
+        sys.stdout.write(table(json.loads(arguments.table.read_text(encoding="utf-8"))))
+        return 0
+    document: dict[str, Any] = {"claim": (__doc__ or "").splitlines()[0], "parts": {}}
+    if arguments.output is not None and arguments.output.exists():
+        document = json.loads(arguments.output.read_text(encoding="utf-8"))
+    for part in arguments.part or PARTS:
+        start = time.perf_counter()
+        trials: list[Trial] = importlib.import_module(f"trials.{part}").run(arguments.smoke, arguments.seed)
+        document["parts"][part] = {
+            "environment": environment(),
+            "settings": {"smoke": arguments.smoke, "seed": arguments.seed},
+            "seconds": round(time.perf_counter() - start, 1),
+            "trials": [asdict(each) for each in trials],
+        }
+        if arguments.output is not None:
+            write_text(arguments.output, json.dumps(document, indent=2) + "\n")
+    sys.stdout.write(table(document))
+    return int(any(each["failures"] for part in document["parts"].values() for each in part["trials"]))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
