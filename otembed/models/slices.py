@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-
-from otembed.models.architecture import transformer_of
+from transformers import PreTrainedModel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
     from sentence_transformers.base import BaseModel
-    from transformers import PreTrainedModel
 
 # A slice costs as much as this many additional tokens: launching its operations, reading the weights once more, and
 # adding its part to their gradients. Measured on a CPU for 12 layers of 384 to 768 dimensions; the value for other
@@ -45,16 +43,17 @@ def sliced(model: BaseModel | PreTrainedModel) -> Iterator[None]:
     numbers.
 
     Calls that cannot be cut are run as they are: inputs other than ids with a two-dimensional mask, requested
-    attention maps, a key-value cache, flattened batches, and traced or compiled models.
+    attention maps, a key-value cache, flattened batches, and compiled models.
 
     Parameters
     ----------
     model
-        A sentence-transformers or transformers model. Contexts may be nested. Copies made of the model in the
+        A sentence-transformers or transformers model; one without a transformer is left as it is. Contexts may be nested. Copies made of the model in the
         context compute in slices as well, on their own weights.
     """
-    transformer = cast("Any", transformer_of(model).base_model)
-    if "forward" in vars(transformer):  # sliced already, or replaced by someone else
+    inner = model if isinstance(model, PreTrainedModel) else model.transformers_model
+    transformer = None if inner is None else cast("Any", inner).base_model
+    if transformer is None or "forward" in vars(transformer):  # sliced already, or replaced by someone else
         yield
         return
     tokenizer = getattr(model, "tokenizer", None) or transformer.config
@@ -158,7 +157,7 @@ class _Sliced:
         ids, mask = inputs.get("input_ids"), inputs.get("attention_mask")
         if not isinstance(ids, Tensor) or not isinstance(mask, Tensor) or ids.ndim != 2 or mask.shape != ids.shape:
             return None
-        if torch.compiler.is_compiling() or torch.jit.is_tracing() or inputs.get("return_dict") is False:
+        if torch.compiler.is_compiling() or inputs.get("return_dict") is False:
             return None
         if any(inputs.get(name) is not None and inputs[name] is not False for name in _NOT_CUT):
             return None
@@ -230,7 +229,7 @@ def _join_outputs(outputs: list[Any], slices: list[_Slice], batch: int, width: i
         made: Tensor = _Join.apply(slices, (batch, width), *parts)  # type: ignore[no-untyped-call]
         return made
 
-    values = {}
+    values: dict[str, Tensor | tuple[Tensor, ...]] = {}
     for name, first in outputs[0].items():
         parts = [each[name] for each in outputs]
         if isinstance(first, Tensor):

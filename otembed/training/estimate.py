@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from transformers import TrainerCallback
 
-from otembed.models import describe_model
+from otembed.models import describe_model, sliced
 from otembed.training.objective import build_loss, refuse_idle_terms
 from otembed.training.preparation import Material, limit_length, load_encoder, load_material, prompt_of
 from otembed.training.recipe import build_trainer, refuse_unsuitable
@@ -69,7 +69,8 @@ def dry_run(config: TrainConfig) -> DryRun:
         )
         trainer.args.save_strategy = "no"
         steps = _steps(config, len(trainer.get_train_dataloader()))
-        trainer.train()
+        with sliced(model):
+            trainer.train()
     per_step = float(np.median(np.diff(clock.ends))) if len(clock.ends) > 1 else math.nan
     rounds = 2 + (
         math.ceil(steps / config.held_out.eval_steps) if config.held_out.eval_steps else QUARTER_EVALUATIONS

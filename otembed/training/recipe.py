@@ -17,7 +17,7 @@ from sentence_transformers.base.evaluation import SequentialEvaluator
 from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
 
 from otembed.errors import ConfigError
-from otembed.models import check_saveable, describe_model, save_model
+from otembed.models import check_saveable, describe_model, save_model, sliced
 from otembed.results import write_text
 from otembed.runtime.run_state import train_from
 from otembed.runtime.trainer import refuse_fp16_on_cpu
@@ -172,7 +172,8 @@ def run_trainer(trainer: SentenceTransformerTrainer, folder: RunFolder, log: Run
     if state.is_main_process:
         folder.keep_metrics_up_to(int(checkpoint.name.split("-")[1]) if checkpoint else -1)
     logger.info("training from %s", checkpoint.name if checkpoint else "the start")
-    seconds = train_from(trainer, checkpoint)
+    with sliced(trainer.model):
+        seconds = train_from(trainer, checkpoint)
     if seconds is None:
         log.last = folder.last_training_record()
     return seconds or 0.0

@@ -28,6 +28,7 @@ from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.errors import ConfigError, DataError, ModelError, NumericsError, check_count
 from otembed.models.architecture import position_limit, transformer_of
 from otembed.models.freeze import freeze
+from otembed.models.slices import sliced
 from otembed.results import Outcomes, write_text
 from otembed.results.outcomes import digest_of
 from otembed.runtime.progress import counting, silent
@@ -376,7 +377,8 @@ def train_spans(
             callbacks=[HeadWatch(progress)],
         )
         trainer.remove_callback(PrinterCallback)
-        train_from(trainer, run.last_checkpoint() if run else None)
+        with sliced(made):
+            train_from(trainer, run.last_checkpoint() if run else None)
         state = trainer.state
     losses = {str(entry["step"]): float(entry["loss"]) for entry in state.log_history if "loss" in entry}
     return Trained(made.eval(), len(examples), int(state.global_step), losses)
