@@ -18,7 +18,7 @@ from transformers import TrainerCallback
 from otembed.models import describe_model, sliced
 from otembed.training.objective import build_loss, refuse_idle_terms
 from otembed.training.preparation import Material, limit_length, load_encoder, load_material, prompt_of
-from otembed.training.recipe import build_trainer, refuse_unsuitable
+from otembed.training.recipe import build_trainer, suited
 from otembed.training.result import DryRun
 from otembed.training.run_folder import RunFolder
 
@@ -52,7 +52,7 @@ def dry_run(config: TrainConfig) -> DryRun:
     material = load_material(config)
     model = load_encoder(config.model, config.optimization.seed)
     limit_length(model, config.model.max_seq_length)
-    refuse_unsuitable(config, model)
+    config = suited(config, model)
     lengths, truncated = _token_lengths(model, material)
     evaluation = _evaluation_seconds(model, material)
     loss = build_loss(model, config.loss)
