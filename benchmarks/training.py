@@ -137,12 +137,12 @@ def print_peak(arm: str, options: argparse.Namespace, pairs: Dataset, batch: int
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Measure every arm on every text with every batch size; finished cells in the output are kept."""
+    """Measure every arm on every text with every batch size; cells in the output are kept."""
     torch.set_num_threads(1)
     texts = dict(each.split("=", 1) for each in options.pairs or [])
     if not texts and not options.smoke:
         raise SystemExit("give --pairs NAME=FILE at least once, or --smoke")
-    sizes = (4,) if options.smoke else BATCHES
+    sizes = (4,) if options.smoke else options.batch or BATCHES
     document: dict[str, Any] = {
         "claim": str(__doc__).splitlines()[0].removeprefix("Claim: "),
         # File names without the folders of this machine.
@@ -151,15 +151,20 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             "model": Path(options.model).name,
             "precision": options.precision,
             "max_seq_length": options.max_seq_length,
-            "rounds": options.rounds,
             "peer": PEER,
         },
         "goal": GOALS[options.precision],
         "cells": [],
     }
+    if options.output.exists():
+        earlier = json.loads(options.output.read_text(encoding="utf-8"))
+        if earlier["settings"] != document["settings"]:
+            raise SystemExit(f"{options.output} has other settings: choose another file with -o")
+        document["cells"] = earlier["cells"]
+    done = {(cell["text"], cell["batch"]) for cell in document["cells"]}
     for name, place in (texts or {"planted": ""}).items():
         pairs = read(place, 2000) if place else planted(32)
-        for batch in sizes:
+        for batch in (each for each in sizes if (name, each) not in done):
             seconds: dict[str, list[float]] = {arm: [] for arm in ARMS}
             for number in range(options.rounds):
                 for arm in ARMS:
@@ -219,6 +224,7 @@ def main() -> None:
     parser.add_argument("--precision", choices=GOALS, default="float32", help="arithmetic of otembed's arms")
     parser.add_argument("--max-seq-length", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batch", type=int, action="append", help="batch size; repeatable, by default 16 and 32")
     parser.add_argument("--smoke", action="store_true", help="planted text, small batches")
     parser.add_argument("--peak", nargs=2, metavar=("ARM", "BATCH"), help=argparse.SUPPRESS)
     parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/results/training.json"))
