@@ -178,6 +178,22 @@ def test_the_solver_is_measured_against_its_peers(run, benchmark_script, tmp_pat
     assert all(each["ratio"] > 0 for each in document["speed"] + document["memory"])
 
 
+def test_the_gpu_benchmark_measures_on_a_cpu(run, benchmark_script, tmp_path):
+    output = tmp_path / "gpu.json"
+    parts = ("--part", "training", "--part", "solver")
+    printed = run("gpu", "--device", "cpu", "--smoke", "--repeats", 1, *parts, "-o", output)
+    document = json.loads(output.read_text())
+    benchmark = benchmark_script("gpu")
+    assert benchmark.table(document) in printed
+    assert [row["pairs"] for row in document["training"]] == [4, 8]
+    assert all(
+        row["arms"].keys() == {benchmark.PLAIN, benchmark.ALIGNED, benchmark.RANKED} for row in document["training"]
+    )
+    assert all({"otembed", "ot.batch, detached"} <= row["arms"].keys() for row in document["solver"])
+    late = run("gpu", "--device", "cpu", "--smoke", "--minutes", 0, *parts, "-o", output)
+    assert late.count("no time left") == 6
+
+
 @pytest.mark.slow
 def test_training_steps_are_measured_against_the_plain_trainer(run, benchmark_script, tmp_path, tiny_model_path):
     output = tmp_path / "training.json"

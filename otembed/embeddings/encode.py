@@ -109,11 +109,18 @@ def token_counts(model: SentenceTransformer, texts: Sequence[str], prompt: str =
 
     For a model without attention masks, such as a bag of static word vectors, characters are counted instead.
     """
+    from otembed.models.flat import is_flat, text_lengths
+
     counts = []
     for start in range(0, len(texts), COUNTED):
         part = list(texts[start : start + COUNTED])
-        mask = model.preprocess(part, prompt=prompt or None).get("attention_mask")
-        counts.append(np.array([len(text) for text in part]) if mask is None else mask.sum(1).cpu().numpy())
+        features = model.preprocess(part, prompt=prompt or None)
+        if is_flat(features):
+            counts.append(text_lengths(features).cpu().numpy())
+        elif "attention_mask" in features:
+            counts.append(features["attention_mask"].sum(1).cpu().numpy())
+        else:
+            counts.append(np.array([len(text) for text in part]))
     return np.concatenate(counts).astype(np.int64)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from otembed.errors import ConfigError, ModelError
 from otembed.models import sliced
+from otembed.models.flat import is_flat, padded, padded_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -132,33 +133,34 @@ class EncoderTap:
         The pass is found by the identity of its ``input_ids`` or, if a wrapper copied them to another device,
         by its position.
         """
-        if "input_ids" not in features or "cu_seq_lens_q" in features:
+        if "input_ids" not in features:
             raise ModelError(
-                "OT losses require padded text batches, but this model flattens its inputs or does not take text",
-                "Disable input flattening (unpad_inputs).",
+                "OT losses require batches of text, but this model does not take text", "Use a text encoder."
             )
-        ids = features["input_ids"]
-        found = next((each for each in passes if each[0].get("input_ids") is ids), None)
+        found = next((each for each in passes if each[0].get("input_ids") is features["input_ids"]), None)
         if found is None and column < len(passes):
             found = passes[column]
-        if found is None or found[1].shape[:2] != ids.shape:
+        text = padded_text(features) if is_flat(features) else features
+        states = None if found is None else _padded_states(found[1], features)
+        if found is None or states is None or states.shape[:2] != text["input_ids"].shape:
             raise ModelError(
                 f"the wrapped loss did not run the encoder on column {column} of the batch",
                 "Wrap a loss that embeds both columns, or omit the wrapped loss.",
             )
-        content = self.content(features)
+        content = self.content(text)
         if self._multi_vector:
             content = content & found[0]["attention_mask"].bool()
-        return TokenStates(found[1], ids, content)
+        return TokenStates(states, text["input_ids"], content)
 
     def reference(self, observed: nn.Module, features: Features) -> Tensor:
         """Run the :meth:`observed` module of a frozen model on the target side, without a graph: states (B, T, D)."""
         inputs = {key: value for key, value in features.items() if key not in _OUTPUTS}
         inner = observed if self._multi_vector else cast("Any", observed).model
         with sliced(cast("Any", inner)), self._hidden_states(observed), torch.no_grad():
-            if self._multi_vector:
-                return self._states(observed(inputs, task=features.get("task", "document")))
-            return self._states(observed(inputs))
+            output = (
+                observed(inputs, task=features.get("task", "document")) if self._multi_vector else observed(inputs)
+            )
+            return _padded_states(self._states(output), features)
 
     def _states(self, output: Features) -> Tensor:
         states: Tensor = output["token_embeddings"] if self._last else output["all_layer_embeddings"][self.layer]
@@ -187,6 +189,12 @@ class EncoderTap:
             content = content & (attended.long().cumsum(1) > length)
         expansion = features.get("query_expansion_positions")
         return content if expansion is None else content & ~expansion.bool()
+
+
+def _padded_states(states: Tensor, features: Features) -> Tensor:
+    """Return states (B, T, D) of a batch that may be flat; a multi-vector model pads those of its last layer itself."""
+    flat = is_flat(features) and states.shape[:2] == features["input_ids"].shape
+    return padded(states, features) if flat else states
 
 
 _OUTPUTS = frozenset({"token_embeddings", "sentence_embedding", "all_layer_embeddings"})

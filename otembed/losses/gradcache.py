@@ -16,6 +16,7 @@ from torch.nn.functional import pad
 from otembed.errors import ConfigError, ModelError
 from otembed.losses.encoder import unwrap
 from otembed.models import sliced
+from otembed.models.flat import cut_flat, is_flat, text_lengths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -64,7 +65,7 @@ class GradCacheLoss(nn.Module):
         ``mini_batch_size`` below 1, a loss that caches gradients itself, several processes, or loss terms that are
         scaled differently.
     ModelError
-        A batch that is not padded text.
+        A batch that is not text.
 
     References
     ----------
@@ -206,15 +207,17 @@ class _Pass:
         self._hidden = self._config.output_hidden_states
         self._chunks: list[tuple[Features, RandContext]] = []
         self._autocast: dict[str, Any] = {}
+        self._axis = 0  # of the states, along which mini-batches follow each other: 1 in a flat batch
 
     def first(self, features: Features, size: int) -> Features:
         """Encode without a graph; return the concatenated states as leaves of the graph of the loss."""
-        if "input_ids" not in features or "cu_seq_lens_q" in features:
+        if "input_ids" not in features:
             raise ModelError(
-                "GradCacheLoss requires padded text batches, but this model flattens its inputs or does not take text",
-                "Disable input flattening (unpad_inputs).",
+                "GradCacheLoss requires batches of text, but this model does not take text", "Use a text encoder."
             )
-        count, width = features["input_ids"].shape
+        flat = is_flat(features)
+        width = features["input_ids"].shape[1]
+        count = len(text_lengths(features)) if flat else len(features["input_ids"])
         kind = features["input_ids"].device.type
         self._autocast = {
             "device_type": kind,
@@ -223,15 +226,17 @@ class _Pass:
         }
         made = []
         for begin in range(0, count, size):
-            chunk = _cut(features, begin, begin + size)
+            chunk = (cut_flat if flat else _cut)(features, begin, begin + size)
             self._chunks.append(
                 (chunk, RandContext(*(each for each in chunk.values() if isinstance(each, Tensor))))
             )
             with torch.no_grad():
                 states = self._states(self._run(dict(chunk), **self._kwargs))
-            made.append([pad(each, (0, 0, 0, width - each.shape[1])) for each in states])
+            made.append(states if flat else [pad(each, (0, 0, 0, width - each.shape[1])) for each in states])
+        self._axis = 1 if flat else 0
         self.leaves = [
-            torch.cat(parts).requires_grad_(torch.is_grad_enabled()) for parts in zip(*made, strict=True)
+            torch.cat(parts, self._axis).requires_grad_(torch.is_grad_enabled())
+            for parts in zip(*made, strict=True)
         ]
         last, *layers = self.leaves
         return {"token_embeddings": last} | ({"all_layer_embeddings": tuple(layers)} if layers else {})
@@ -240,7 +245,8 @@ class _Pass:
         """Encode again with a graph, and backpropagate the cached gradients."""
         begin = 0
         for chunk, random_state in self._chunks:
-            count, width = chunk["input_ids"].shape
+            shape = chunk["input_ids"].shape
+            count, width = shape[self._axis], shape[1]
             with random_state, sliced(self._transformer), torch.enable_grad(), torch.autocast(**self._autocast):
                 before, self._config.output_hidden_states = self._config.output_hidden_states, self._hidden
                 try:
@@ -248,7 +254,7 @@ class _Pass:
                 finally:
                     self._config.output_hidden_states = before
             wanted = [
-                (state, scale * gradient[begin : begin + count, :width])
+                (state, scale * gradient.narrow(self._axis, begin, count)[:, :width])
                 for state, gradient in zip(states, self.gradients, strict=True)
                 if gradient is not None and state.requires_grad
             ]

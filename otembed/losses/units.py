@@ -99,7 +99,7 @@ class UnitReader:
         Raises
         ------
         ModelError
-            No recorded pass belongs to the column, or the batch is not padded text.
+            No recorded pass belongs to the column, or the batch is not text.
         """
         side = self._tap.states(features, passes, column)
         with torch.autocast(side.states.device.type, enabled=False):

@@ -145,9 +145,9 @@ def test_bad_input_is_refused(model, monkeypatch):
         GradCacheLoss(model, CachedMultipleNegativesRankingLoss(model), mini_batch_size=2)
     with pytest.raises(ConfigError, match="GradCacheLoss"):
         OTAlignmentLoss(model, GradCacheLoss(model, loss, mini_batch_size=2))
-    flat = [{**column, "cu_seq_lens_q": torch.tensor([0, 2])} for column in batch(model)]
+    other = [{"pixel_values": torch.zeros(1, 3)} for _ in "12"]
     with pytest.raises(ModelError, match="GradCacheLoss"):
-        GradCacheLoss(model, loss, mini_batch_size=2)(flat)
+        GradCacheLoss(model, loss, mini_batch_size=2)(other)
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
     with pytest.raises(ConfigError, match="GradCacheLoss"):
