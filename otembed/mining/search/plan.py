@@ -82,8 +82,9 @@ def plan_search(
     budget = None if memory_gb is None else int(memory_gb * 1e9)
 
     def needed(workers: int, tiling: Tiling) -> int:
-        options = {"shard_rows": shard_rows, "remote": remote}
-        return search_memory(rows, columns, dimension, k, workers, tiling, method, **options)
+        return search_memory(
+            rows, columns, dimension, k, workers, tiling, method, shard_rows=shard_rows, remote=remote
+        )
 
     shard_rows = METHODS[method].shard_rows if method in METHODS else 0
     while budget is not None and shard_rows > SMALLEST_SHARD and needed(1, SMALLEST) > budget:
