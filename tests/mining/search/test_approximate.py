@@ -155,8 +155,10 @@ def test_indexes_shrink_with_the_memory_limit_and_not_with_workers_or_engine():
     size = {"rows": 400_000, "columns": 300_000, "dimension": 384, "k": 4, "method": "hnsw"}
     free = plan_search(**size, workers=8)
     assert (free.workers, free.shard_rows) == (8, 1 << 18)
-    tight = [plan_search(**size, workers=n, memory_gb=1, remote=remote) for n in (1, 8) for remote in (False, True)]
+    tight = [
+        plan_search(**size, workers=n, memory_gb=0.4, remote=remote) for n in (1, 8) for remote in (False, True)
+    ]
     assert {each.shard_rows for each in tight} == {tight[0].shard_rows}
     assert tight[0].shard_rows < free.shard_rows
-    assert all(each.memory <= 1e9 for each in tight)
+    assert all(each.memory <= 0.4e9 for each in tight)
     assert [len(cut_shards(rows, tight[0].shard_rows)) for rows in (1, tight[0].shard_rows + 1)] == [1, 2]
