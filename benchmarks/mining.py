@@ -35,8 +35,9 @@ from otembed.embeddings.embed import embed_lines
 from otembed.embeddings.lines import read_side
 from otembed.embeddings.rows import scan
 from otembed.embeddings.vectors import open_vectors
-from otembed.mining.search.approximate import METHODS, approximate_neighbors
+from otembed.mining.search.approximate import approximate_neighbors
 from otembed.mining.search.exact import exact_neighbors
+from otembed.mining.search.index import METHODS
 from otembed.results import write_text
 from otembed.runtime.executors import LocalExecutor
 from otembed.tasks.mining import mining_scores
@@ -145,7 +146,7 @@ def index_recall(rows: int, repeats: int, folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for method in METHODS:
         started = time.process_time()
-        recall = approximate_neighbors(source, target, K, method, workers=1)[2]
+        recall = approximate_neighbors(source, target, K, method, executor=LocalExecutor(1))[2]
         found[method] = {"recall": round(recall, 4), "cost": round((time.process_time() - started) / exact, 2)}
     return found
 

@@ -185,7 +185,7 @@ def _plan_text(plan: Any) -> str:
         f"cache grows by: {plan.disk_bytes / 1e6:,.1f} MB",
         f"search: {plan.tiles:,} tiles of {plan.tile_rows} x {plan.tile_columns}, {plan.workers} workers"
         if plan.search == "exact"
-        else f"search: {plan.search} index, {plan.workers} workers",
+        else f"search: {plan.search}, {plan.indexes} indexes, {plan.workers} workers",
         *(
             ()
             if plan.rescore == "none"

@@ -66,13 +66,14 @@ def read_pairs(spec: PairSpec | str, counts: PairCounts | None = None) -> Iterat
 
 
 def _not_empty(spec: PairSpec, reader: Format, counts: PairCounts) -> Iterator[Row]:
-    empty = True
-    for row in reader.read(spec, counts):
-        empty = False
-        yield row
-    if empty and counts.dropped:
+    rows = reader.read(spec, counts)
+    first = next(rows, None)
+    if first is not None:
+        yield first
+        yield from rows
+    elif counts.dropped:
         raise DataError(f"no usable pair: {counts.summary()}", "Translate some entries.", path=spec.where)
-    if empty:
+    else:
         raise DataError("the file has no sentence pairs", "Check that this is the right file.", path=spec.where)
 
 

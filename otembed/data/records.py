@@ -89,15 +89,10 @@ def records(
     if kind == ".parquet":
         return _parquet(place, choose, optional)
     if kind == ".jsonl":
-        rows: Iterator[tuple[int, Record]] = (
-            (line, json_object(text, place.where, line)) for line, text in lines_of(place)
-        )
-    else:
-        split = (
-            _csv_fields(place) if kind == ".csv" else ((line, text.split("\t")) for line, text in lines_of(place))
-        )
-        rows = _table(split, header, fits, place.where)
-    return _chosen(rows, choose, optional, place.where, {})
+        rows = ((line, json_object(text, place.where, line)) for line, text in lines_of(place))
+        return _chosen(rows, choose, optional, place.where, {})
+    split = _csv_fields(place) if kind == ".csv" else ((line, text.split("\t")) for line, text in lines_of(place))
+    return _table(split, choose, optional, header, fits, place.where)
 
 
 def record_format(place: Place) -> str:
@@ -315,12 +310,21 @@ def _shortened(hint: str) -> str:
 
 def _table(
     lines: Iterator[tuple[int, list[str]]],
+    choose: Choose,
+    optional: Collection[str],
     header: bool | Callable[[list[str], int], bool],
     fits: Callable[[list[str], list[str]], bool] | None,
     where: str,
 ) -> Iterator[tuple[int, Record]]:
+    """Choose the columns from the first record, and read them from every line, by position if all are there."""
     names: list[str] = []
+    wanted: list[tuple[str, str]] | None = None
+    places: list[tuple[str, int]] = []
+    width = -1
     for line, fields in lines:
+        if len(fields) == width:
+            yield line, {key: fields[place] for key, place in places}
+            continue
         if not names:
             named = header if isinstance(header, bool) else header(fields, line)
             # The second of two columns with the same name can still be chosen by number.
@@ -336,7 +340,13 @@ def _table(
                 path=where,
                 line=line,
             )
-        yield line, dict(zip(names, fields, strict=False))
+        record = dict(zip(names, fields, strict=False))
+        if wanted is None:
+            wanted = list(choose(list(record), line).items())
+            columns = {name: index for index, name in enumerate(names)}
+            if all(name in columns for _, name in wanted):
+                width, places = len(names), [(key, columns[name]) for key, name in wanted]
+        yield line, {key: _value(record, name, key in optional, where, line) for key, name in wanted}
 
 
 def _csv_fields(place: Place) -> Iterator[tuple[int, list[str]]]:

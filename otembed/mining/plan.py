@@ -9,7 +9,8 @@ from otembed.embeddings.embed import embedding_key, shard_folder
 from otembed.embeddings.encode import resolve_prompt
 from otembed.embeddings.vectors import DTYPES
 from otembed.mining.rescoring.rescore import open_rescorer
-from otembed.mining.search.approximate import choose_method, index_bytes
+from otembed.mining.search.approximate import MIN_ROWS, choose_method
+from otembed.mining.search.index import cut_shards, index_bytes
 from otembed.mining.search.neighbors import NEIGHBOR
 from otembed.mining.search.plan import plan_search
 from otembed.mining.side import load_encoder
@@ -31,9 +32,10 @@ class MiningPlan(Result):
     """The report of ``otembed mine --dry-run``.
 
     ``lines_to_embed`` are the lines that are not in the cache, ``disk_bytes`` is the growth of the cache, and
-    ``memory_bytes`` the maximum memory of search and pairing, without the loaded libraries and the model. With
-    rescoring, ``words`` counts the words of all lines, ``words_to_encode`` the lines whose words are not in the cache,
-    and ``transport_problems`` is the maximum number of pairs that are compared.
+    ``memory_bytes`` the maximum memory of search and pairing, without the loaded libraries and the model.
+    ``indexes`` counts the indexes over parts of both sides, 0 for exact search. With rescoring, ``words`` counts the
+    words of all lines, ``words_to_encode`` the lines whose words are not in the cache, and ``transport_problems`` is the
+    maximum number of pairs that are compared.
     """
 
     source: dict[str, Any]
@@ -48,6 +50,7 @@ class MiningPlan(Result):
     tile_rows: int
     tile_columns: int
     stripe: int
+    indexes: int = 0
     rescore: str = "none"
     words: int = 0
     words_to_encode: int = 0
@@ -101,9 +104,19 @@ def plan_mining(
     rows, columns = sizes[:2]
     workers = config.workers or available_workers()
     method = choose_method(config.search, rows, columns)
-    plan = plan_search(rows, columns, dimension, config.k, method, workers=workers, memory_gb=config.memory_gb)
+    plan = plan_search(
+        rows,
+        columns,
+        dimension,
+        config.k,
+        method,
+        workers=workers,
+        memory_gb=config.memory_gb,
+        remote=config.engine != "local",
+    )
     lists = NEIGHBOR * (rows * min(config.k, columns) + columns * min(config.k, rows))
-    indexes = index_bytes(method, rows, dimension) + index_bytes(method, columns, dimension)
+    indexed = [side for side in (rows, columns) if method != "exact" and side >= MIN_ROWS]
+    stored = sum(index_bytes(method, side, dimension) for side in indexed)
     disk += sum(size for _, size in lacking) + (0 if rescorer is None else lists)
     tiling = plan.tiling
     return MiningPlan(
@@ -111,7 +124,7 @@ def plan_mining(
         target=described[1],
         dimension=dimension,
         lines_to_embed=missing,
-        disk_bytes=disk + lists + indexes,
+        disk_bytes=disk + lists + stored,
         search=method,
         tiles=tiling.tiles(rows, columns) if method == "exact" else 0,
         workers=plan.workers,
@@ -119,6 +132,7 @@ def plan_mining(
         tile_rows=tiling.rows,
         tile_columns=tiling.columns,
         stripe=tiling.stripe,
+        indexes=sum(len(cut_shards(side, plan.shard_rows)) for side in indexed),
         rescore=config.rescore,
         words=sum(store.words for store in stores),
         words_to_encode=sum(lines for lines, _ in lacking),

@@ -16,7 +16,7 @@ from otembed.embeddings.export import write_vectors
 from otembed.embeddings.lines import read_side
 from otembed.errors import ConfigError, DataError, NumericsError
 from otembed.mining.plan import plan_mining
-from otembed.mining.search import exact, search
+from otembed.mining.search import blocks, search
 from otembed.mining.search.exact import Tiling
 from otembed.mining.search.plan import SMALLEST, SearchPlan, plan_search, search_memory
 from otembed.mining.side import open_sides
@@ -139,7 +139,7 @@ def test_output_bytes_are_the_same_for_shards_tiles_workers_and_restarts(
         [(60, Tiling(), 1), (-1, Tiling(16, 8, 16), 1), (-1, Tiling(16, 8, 16), 3)]
     ):
         monkeypatch.setattr(embed, "SHARD_SECONDS", seconds)
-        monkeypatch.setattr(exact, "SAVE_SECONDS", seconds)
+        monkeypatch.setattr(blocks, "SAVE_SECONDS", seconds)
         monkeypatch.setattr(search, "plan_search", lambda *_, t=tiling, w=workers, **__: SearchPlan(t, w, 0))
         options = {"cache": tmp_path / str(number), "threshold": None}
         for cut in (5, 13):

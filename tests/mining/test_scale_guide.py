@@ -7,8 +7,9 @@ import pytest
 
 from otembed.embeddings.embed import WINDOW
 from otembed.mining.pairing.pairing import CANDIDATE
-from otembed.mining.search.approximate import METHODS
-from otembed.mining.search.exact import BLOCK_ROWS, Tiling
+from otembed.mining.search.blocks import BLOCK_ROWS
+from otembed.mining.search.exact import Tiling
+from otembed.mining.search.index import METHODS
 from otembed.mining.search.neighbors import NEIGHBOR
 from otembed.mining.search.plan import search_memory
 
@@ -26,12 +27,14 @@ def exact_hours(lines):
     [
         f"windows of {WINDOW:,} lines",
         f"up to {BLOCK_ROWS:,} rows by {BLOCK_ROWS:,} columns",
+        f"up to {METHODS['pq'].shard_rows:,} rows (`pq`) or {METHODS['hnsw'].shard_rows:,} (`hnsw`)",
+        f"up to {BLOCK_ROWS:,} queries in one index",
         f"one core | {BLOCK_SECONDS:.0f} s |",
         f"{64 * N / CELLS / 1000:.0f},000 codes at 5e8/s",
         f"float32 | {4 * D * N / 1e9:,.0f} GB",
         f"float16 (`--precision float16`) | {2 * D * N / 1e9:.0f} GB",
         f"48 bytes | {METHODS['pq'].bytes_per_row(D) * N / 1e9:.0f} GB",
-        f"in memory | {METHODS['hnsw'].bytes_per_row(D) * N / 1e9:,.0f} GB",
+        f"on disk | {METHODS['hnsw'].bytes_per_row(D) * N / 1e9:,.0f} GB",
         f"lists of both sides | {NEIGHBOR * K * 2 * N / 1e9:.0f} GB",
         f"in one process | {search_memory(N, N, D, K, 1, Tiling()) / 1e9:.0f} GB",
         f"language filter, both sides | {2 * N / 12_000 / HOUR:.0f} core-hours",

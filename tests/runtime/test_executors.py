@@ -21,7 +21,8 @@ from otembed.embeddings.lines import read_side
 from otembed.embeddings.rows import scan
 from otembed.embeddings.vectors import array_vectors
 from otembed.errors import ConfigError, DataError, ModelError, NumericsError, OtembedError
-from otembed.mining.search import exact, search, state
+from otembed.mining.search import approximate, blocks, search, state
+from otembed.mining.search.approximate import approximate_neighbors
 from otembed.mining.search.exact import Tiling, exact_neighbors
 from otembed.mining.search.plan import SearchPlan
 from otembed.mining.search.state import Block, SearchState, block_folder
@@ -91,7 +92,7 @@ def test_blocks_change_no_byte(sides, tmp_path):
 @pytest.mark.parametrize("save", [-1, 60])
 @pytest.mark.parametrize("engines", [(Remote(stop_after=4), LocalExecutor(2)), (LocalExecutor(1), Remote())])
 def test_one_executor_resumes_what_another_has_left(sides, tmp_path, monkeypatch, save, engines):
-    monkeypatch.setattr(exact, "SAVE_SECONDS", save)
+    monkeypatch.setattr(blocks, "SAVE_SECONDS", save)
     options = {"state_file": tmp_path / "state.npz", "tiling": SMALL, "block_rows": 32}
     expected = packed(exact_neighbors(*sides, 4))
 
@@ -139,7 +140,7 @@ def test_columns_are_done_when_blocks_cover_all_rows():
 
 
 def test_a_block_that_no_worker_wrote_is_an_error(sides, tmp_path, monkeypatch):
-    monkeypatch.setattr(exact, "save_arrays", lambda *_, **__: None)
+    monkeypatch.setattr(blocks, "save_arrays", lambda *_, **__: None)
     with pytest.raises(DataError, match=r"block-0-110-0-86\.npz"):
         exact_neighbors(*sides, 4, executor=Remote(1), state_file=tmp_path / "state.npz")
     (tmp_path / "file").write_text("")
@@ -360,14 +361,59 @@ def test_a_cluster_that_is_not_there(monkeypatch, kind):
         pass
 
 
-def test_an_index_stays_in_this_process(tmp_path, caplog):
-    path = tmp_path / "x.npy"
-    np.save(path, np.eye(12, dtype=np.float32))
-    options = {"cache": tmp_path, "search": "pq", "engine": "processes", "workers": 1, "threshold": None}
-    with caplog.at_level("INFO", "otembed"):
-        mined = mine_bitext(path, path, **options)
-    assert len(mined) == 12
-    assert any(record.args == ("pq", "processes") for record in caplog.records)
+@pytest.fixture
+def indexed(stored):
+    """Sides of which only the second is large enough for an index."""
+    draw = np.random.default_rng(0)
+    return [scan(stored(draw.normal(size=(rows, 8)).astype(np.float32), str(rows)))[0] for rows in (700, 1300)]
+
+
+@pytest.mark.parametrize("method", ["hnsw", "pq"])
+def test_an_index_search_resumes_with_another_executor(indexed, tmp_path, monkeypatch, method):
+    monkeypatch.setattr(approximate, "LEAST_QUERIES", 128)
+    expected = packed(approximate_neighbors(*indexed, 4, method, executor=LocalExecutor(1), shard_rows=500)[:2])
+    options = {"shard_rows": 500, "cache": tmp_path, "state_file": tmp_path / "state.npz"}
+    # One of three indexes; then the others and some blocks, of which one is written but not merged.
+    for stop in (1, 6):
+        with pytest.raises(KeyboardInterrupt):
+            approximate_neighbors(*indexed, 4, method, executor=Remote(stop_after=stop), **options)
+    blocks = sorted(block_folder(tmp_path / "state.forward.npz").glob("block-*"))
+    assert len(list(tmp_path.glob("*.faiss"))) == 3
+    assert len(blocks) == 6
+    blocks[0].write_bytes(blocks[0].read_bytes()[:-30])
+    seen = []
+    found = approximate_neighbors(
+        *indexed, 4, method, executor=LocalExecutor(2), progress=lambda *each: seen.append(each), **options
+    )
+    assert packed(found[:2]) == expected
+    assert {stage for stage, *_ in seen} == {"looking up"}
+    assert seen[-1][1] == seen[-1][2] < 3 * 700
+    assert {path.suffix for path in tmp_path.iterdir()} == {".npy", ".npz", ".faiss"}
+    assert [path.name for path in tmp_path.glob("*.npz")] == ["state.npz"]
+
+
+@pytest.mark.slow
+def test_processes_search_an_index_and_one_is_killed(indexed, tmp_path):
+    expected = packed(approximate_neighbors(*indexed, 4, "hnsw", executor=LocalExecutor(1), shard_rows=500)[:2])
+    killed = []
+
+    def kill(*_):
+        if not killed:
+            killed.append(workers_of_this_process()[-1])
+            os.kill(killed[0].pid, signal.SIGKILL)
+
+    options = {"shard_rows": 500, "cache": tmp_path, "state_file": tmp_path / "state.npz", "progress": kill}
+    found = approximate_neighbors(*indexed, 4, "hnsw", executor=ProcessPool(2), **options)
+    assert killed
+    assert packed(found[:2]) == expected
+
+
+def test_an_index_search_that_leaves_this_process_needs_files(indexed, tmp_path):
+    x = np.eye(12, dtype=np.float32)
+    with pytest.raises(ConfigError, match="source vectors and target vectors"):
+        mine_bitext(x, x, engine="processes", search="pq")
+    with pytest.raises(ConfigError, match="cache"):
+        approximate_neighbors(*indexed, 4, "pq", executor=Remote(), state_file=tmp_path / "state.npz")
 
 
 def test_threads_do_tasks_and_stop_together(works, tmp_path):

@@ -20,7 +20,7 @@ from otembed.errors import ConfigError
 from otembed.mining.pairing.pairing import CANDIDATE
 from otembed.mining.rescoring.word_scores import BLOCK, CELLS, WORDS, batch_bytes, word_similarity
 from otembed.mining.rescoring.words import WordStore, center_words
-from otembed.mining.search import exact
+from otembed.mining.search import blocks
 from otembed.mining.search.neighbors import NEIGHBOR, Neighbors
 from otembed.mining.search.state import SearchState
 from otembed.runtime.progress import Progress, silent
@@ -234,7 +234,7 @@ def rescore(
                     solved = _turned(state.forward, words, lists.ravel(), lines, epsilon)
                 values[:] = solved.reshape(values.shape)
                 fresh = True
-            if state_file is not None and fresh and (done == total or monotonic() - saved > exact.SAVE_SECONDS):
+            if state_file is not None and fresh and (done == total or monotonic() - saved > blocks.SAVE_SECONDS):
                 state.save(state_file)
                 saved, fresh = monotonic(), False
             progress("comparing words", done, total)

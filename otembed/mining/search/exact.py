@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from time import monotonic
 from typing import TYPE_CHECKING
 
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from otembed.embeddings.cache import make_folder
 from otembed.errors import ConfigError, DataError
 from otembed.mining.search import kernels
-from otembed.mining.search.neighbors import Neighbors
-from otembed.mining.search.state import (
-    Block,
-    SearchState,
-    add_file,
-    add_leftovers,
-    block_folder,
-    clear,
-    save_arrays,
+from otembed.mining.search.blocks import (
+    BLOCK_ROWS,
+    FoundBlock,
+    block_side,
+    make_block_folder,
+    require_files,
+    run_blocks,
 )
+from otembed.mining.search.neighbors import Neighbors
+from otembed.mining.search.state import Block, SearchState, add_leftovers
 from otembed.runtime.executors import LocalExecutor
 from otembed.runtime.progress import Progress, counting, silent
 
@@ -33,12 +31,6 @@ if TYPE_CHECKING:
     from otembed.embeddings.rows import UnitRows
     from otembed.embeddings.vectors import Floats
     from otembed.runtime.work import Advance, Executor
-
-SAVE_SECONDS = 60
-# A block of this many rows and columns takes about 40 seconds of one processor at 384 dimensions.
-BLOCK_ROWS = 65_536
-# Blocks per worker, if they stay large enough to be worth a task, so that no worker waits long for the last one.
-BLOCKS_A_WORKER = 4
 
 
 @dataclass(frozen=True)
@@ -131,38 +123,21 @@ def exact_neighbors(
     check_rows(source, target, k)
     executor = executor or LocalExecutor()
     if executor.remote:
-        _require_files(source, target, state_file)
+        require_files(source, target, state_file)
     tiling = tiling or Tiling()
     state = SearchState(len(source), len(target), k)
     if state_file is not None:
         state.load(state_file)
         add_leftovers(state_file, state)
-    side = _block_side(state, block_rows, tiling.stripe, executor.workers)
+    side = block_side(
+        lambda side: -(-len(source) // side) * -(-len(target) // side), block_rows, tiling.stripe, executor.workers
+    )
     blocks = [block for block in _cut(state, side) if not state.covers(block)]
     if not blocks:
         return state.forward, state.backward
-    folder = None if state_file is None else make_folder(block_folder(state_file).absolute())
-    work = SearchWork(source, target, k, tiling, folder)
+    work = SearchWork(source, target, k, tiling, make_block_folder(state_file))
     advance = counting(progress, "searching", sum(map(work.tiles, blocks)))
-    merged: list[Path] = []
-    saved_at = monotonic()
-    for found in executor.run(work, _tasks(blocks, state), advance):
-        if folder is None or state_file is None:
-            state.add_block(found.block, *found.lists)
-            continue
-        path = folder / found.block.file
-        if not add_file(path, state):
-            raise DataError("cannot read the block of a worker", "All machines must share the cache.", path=path)
-        merged.append(path)
-        if monotonic() - saved_at > SAVE_SECONDS:
-            # Saved first: after an interruption between the two a block is merged twice, which changes nothing.
-            state.save(state_file)
-            while merged:
-                merged.pop().unlink(missing_ok=True)
-            saved_at = monotonic()
-    if folder is not None and state_file is not None:
-        state.save(state_file)
-        clear(folder)
+    run_blocks(executor, work, _tasks(blocks, state), state, state_file, advance)
     return state.forward, state.backward
 
 
@@ -176,27 +151,6 @@ def check_rows(source: UnitRows, target: UnitRows, k: int) -> None:
             f"{target.vectors.name} of {target.vectors.dimension}",
             "Embed both sides with the same model.",
         )
-
-
-def _require_files(source: UnitRows, target: UnitRows, state_file: Path | None) -> None:
-    names = [
-        each.vectors.name for each in (source, target) if any(part.array is not None for part in each.vectors.parts)
-    ]
-    if names:
-        raise ConfigError(
-            f"{' and '.join(names)}: arrays in memory cannot be searched by other processes",
-            "Save them with numpy.save and pass the files, or set engine: local.",
-        )
-    if state_file is None:
-        raise ConfigError("state_file is missing", "Set it: workers in other processes write their results there.")
-
-
-def _block_side(state: SearchState, most: int, least: int, workers: int) -> int:
-    rows, columns = len(state.forward.ids), len(state.backward.ids)
-    wanted, side = BLOCKS_A_WORKER * workers if workers > 1 else 1, most
-    while side // 2 >= least and -(-rows // side) * -(-columns // side) < wanted:
-        side //= 2
-    return side
 
 
 def _cut(state: SearchState, side: int) -> Iterator[Block]:
@@ -221,14 +175,6 @@ def _tasks(blocks: list[Block], state: SearchState) -> Iterator[SearchTask]:
     for block in blocks:
         lists = state.forward.scores[block.rows], state.backward.scores[block.columns]
         yield SearchTask(block, *(each[:, -1].copy() for each in lists))
-
-
-@dataclass(frozen=True, eq=False)
-class FoundBlock:
-    """A finished block; ``lists`` are the scores and ids of its rows and columns, empty if they are in its file."""
-
-    block: Block
-    lists: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,16 +220,7 @@ class SearchWork:
                 screen_stripe(part, stripe, lists, found, first, start, tile, self.tiling.columns)
                 if advance is not None:
                     advance(self.tiling.tiles(len(part), len(stripe)))
-        if self.folder is None:
-            return FoundBlock(block, ((forward.scores, forward.ids), (backward.scores, backward.ids)))
-        save_arrays(
-            self.folder / block.file,
-            forward_scores=forward.scores,
-            forward_ids=forward.ids,
-            backward_scores=backward.scores,
-            backward_ids=backward.ids,
-        )
-        return FoundBlock(block)
+        return FoundBlock.of(block, forward, backward, self.folder)
 
 
 def slack_of(dimension: int) -> float:

@@ -6,24 +6,40 @@ from dataclasses import dataclass, replace
 
 from otembed.errors import ConfigError
 from otembed.mining.pairing.pairing import CANDIDATE
-from otembed.mining.search.approximate import METHODS, QUERIES, TRAIN_ROWS, index_bytes
-from otembed.mining.search.exact import BLOCK_ROWS, Tiling
+from otembed.mining.search.blocks import BLOCK_ROWS
+from otembed.mining.search.exact import Tiling
+from otembed.mining.search.index import METHODS, TRAIN_ROWS, cut_shards, index_bytes
+from otembed.mining.search.index_work import QUERIES
 from otembed.mining.search.neighbors import NEIGHBOR
 
 SMALLEST = Tiling(rows=128, columns=128, stripe=512)
+SMALLEST_SHARD = 1 << 15
 
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """Sizes of the pieces, workers, and the maximum bytes of search and pairing, without the loaded libraries."""
+    """Sizes of the pieces, workers, and the maximum bytes of search and pairing, without the loaded libraries.
+
+    ``shard_rows`` is the maximum number of rows in one index, 0 for exact search.
+    """
 
     tiling: Tiling
     workers: int
     memory: int
+    shard_rows: int = 0
 
 
 def search_memory(
-    rows: int, columns: int, dimension: int, k: int, workers: int, tiling: Tiling, method: str = "exact"
+    rows: int,
+    columns: int,
+    dimension: int,
+    k: int,
+    workers: int,
+    tiling: Tiling,
+    method: str = "exact",
+    *,
+    shard_rows: int = 0,
+    remote: bool = False,
 ) -> int:
     """Return the maximum bytes of search and pairing."""
     lists = NEIGHBOR * k * (rows + columns)
@@ -31,10 +47,14 @@ def search_memory(
     block = 2 * NEIGHBOR * k * (min(rows, BLOCK_ROWS) + min(columns, BLOCK_ROWS))
     pieces = workers * (tiling.memory(dimension) + block)
     if method in METHODS:
-        # One index at a time, its training sample, and the candidates of a block of queries.
-        sample = 4 * dimension * min(max(rows, columns), TRAIN_ROWS)
+        # An index for each worker, its training sample, and the candidates of a block of queries.
+        shards = [shard for side in (rows, columns) for shard in cut_shards(side, shard_rows)]
+        largest = max(shard.stop - shard.start for shard in shards)
+        # Threads share indexes, processes do not.
+        held = workers if remote else min(workers, len(shards))
+        sample = 4 * dimension * min(largest, TRAIN_ROWS)
         looked_up = 8 * dimension * QUERIES * k * METHODS[method].candidates
-        pieces += index_bytes(method, max(rows, columns), dimension) + sample + looked_up
+        pieces += held * index_bytes(method, largest, dimension) + workers * (sample + looked_up)
     candidates = CANDIDATE * k * (rows + columns)
     return max(lists + pieces, lists + candidates)
 
@@ -48,8 +68,11 @@ def plan_search(
     *,
     workers: int,
     memory_gb: float | None = None,
+    remote: bool = False,
 ) -> SearchPlan:
     """Fit a search into a memory limit: smaller pieces first, then fewer workers.
+
+    The size of the indexes is chosen for one worker, so it depends on the limit, but not on the workers or the engine.
 
     Raises
     ------
@@ -57,12 +80,21 @@ def plan_search(
         The neighbor lists and the candidates do not fit.
     """
     budget = None if memory_gb is None else int(memory_gb * 1e9)
+
+    def needed(workers: int, tiling: Tiling) -> int:
+        return search_memory(
+            rows, columns, dimension, k, workers, tiling, method, shard_rows=shard_rows, remote=remote
+        )
+
+    shard_rows = METHODS[method].shard_rows if method in METHODS else 0
+    while budget is not None and shard_rows > SMALLEST_SHARD and needed(1, SMALLEST) > budget:
+        shard_rows //= 2
     while True:
         tiling = Tiling()
         while True:
-            needed = search_memory(rows, columns, dimension, k, workers, tiling, method)
-            if budget is None or needed <= budget:
-                return SearchPlan(tiling, workers, needed)
+            memory = needed(workers, tiling)
+            if budget is None or memory <= budget:
+                return SearchPlan(tiling, workers, memory, shard_rows)
             smaller = replace(
                 tiling, **{name: max(value // 2, vars(SMALLEST)[name]) for name, value in vars(tiling).items()}
             )
@@ -71,7 +103,7 @@ def plan_search(
             tiling = smaller
         if workers == 1:
             raise ConfigError(
-                f"{rows} x {columns} rows with k = {k} ({method}) need {needed / 1e6:,.1f} MB, memory_gb is {memory_gb:g}",
+                f"{rows} x {columns} rows with k = {k} ({method}) need {memory / 1e6:,.1f} MB, memory_gb is {memory_gb:g}",
                 "Raise memory_gb, lower k, or mine the source in parts against the whole target.",
             )
         workers -= 1

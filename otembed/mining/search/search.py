@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from otembed.embeddings.cache import make_cache_folder
 from otembed.mining.search.approximate import approximate_neighbors, choose_method
 from otembed.mining.search.exact import exact_neighbors
+from otembed.mining.search.index import METHODS
 from otembed.mining.search.plan import plan_search
 from otembed.runtime.executors import LocalExecutor
 from otembed.runtime.processors import available_workers
@@ -49,41 +50,49 @@ def search(
 ) -> Found:
     """Return the neighbors of both sides; resume the same search from the cache.
 
-    If both sides are arrays in memory, nothing is written to disk. An index is always built and queried in this
-    process.
+    If both sides are arrays in memory, nothing is written to disk.
     """
     rows, columns = len(source), len(target)
     method = choose_method(config.search, rows, columns)
     workers = config.workers or available_workers()
+    remote = executor if executor is not None and executor.remote else None
     plan = plan_search(
-        rows, columns, source.vectors.dimension, config.k, method, workers=workers, memory_gb=config.memory_gb
+        rows,
+        columns,
+        source.vectors.dimension,
+        config.k,
+        method,
+        workers=workers,
+        memory_gb=config.memory_gb,
+        remote=remote is not None,
     )
     state_file = index_folder = None
     if any(part.array is None for each in (source, target) for part in each.vectors.parts):
-        key = (STATE_SCHEMA, source.digest, target.digest, source.centered, config.k, method)
+        key: tuple[Any, ...] = (STATE_SCHEMA, source.digest, target.digest, source.centered, config.k, method)
+        if method in METHODS:
+            key += (plan.shard_rows, METHODS[method].candidates, METHODS[method].settings)
         name = blake2b(repr(key).encode(), digest_size=16).hexdigest()
         state_file = make_cache_folder(cache, "searches") / f"{name}.npz"
         index_folder = None if method == "exact" else make_cache_folder(cache, "indexes")
-    remote = executor if executor is not None and executor.remote else None
+    chosen = remote or LocalExecutor(plan.workers)
     if method == "exact":
         forward, backward = exact_neighbors(
             source,
             target,
             config.k,
-            executor=remote or LocalExecutor(plan.workers),
+            executor=chosen,
             tiling=plan.tiling,
             state_file=state_file,
             progress=progress,
         )
         return Found(forward, backward, method, None)
-    if remote is not None:
-        logger.info("the index (%s) is built and queried in this process, not by engine %s", method, config.engine)
     forward, backward, recall = approximate_neighbors(
         source,
         target,
         config.k,
         method,
-        workers=plan.workers,
+        executor=chosen,
+        shard_rows=plan.shard_rows,
         cache=index_folder,
         state_file=state_file,
         progress=progress,

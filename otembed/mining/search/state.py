@@ -68,6 +68,8 @@ class SearchState:
         Number of rows of the source and of the target.
     k
         Number of neighbors kept per row; all of them if the other side has fewer rows.
+    both
+        Whether the target has lists too; otherwise ``backward`` has no places.
 
     Attributes
     ----------
@@ -81,9 +83,9 @@ class SearchState:
         Measured recall of an approximate search, None for an exact one.
     """
 
-    def __init__(self, rows: int, columns: int, k: int) -> None:
+    def __init__(self, rows: int, columns: int, k: int, *, both: bool = True) -> None:
         self.forward = Neighbors.none(rows, min(k, columns))
-        self.backward = Neighbors.none(columns, min(k, rows))
+        self.backward = Neighbors.none(columns, min(k, rows) if both else 0)
         self.done = np.zeros(columns, bool)
         self.blocks: set[Block] = set()
         self.recall: float | None = None

@@ -14,7 +14,7 @@ from otembed.errors import ConfigError, DataError, NumericsError
 from otembed.mining.calibration import dev_pairs
 from otembed.mining.mined import MiningReport
 from otembed.mining.plan import plan_mining
-from otembed.mining.search import exact, search
+from otembed.mining.search import blocks, search
 from otembed.mining.search.exact import Tiling
 from otembed.mining.search.plan import SearchPlan
 from otembed.mining.side import open_sides
@@ -112,7 +112,7 @@ def test_the_cache_of_the_collections_and_every_byte_stay_the_same(tiny_model, t
     ways = [(-1, Tiling(), 1), (60, Tiling(16, 8, 16), 3), (-1, Tiling(16, 8, 16), 1)]
     for number, (seconds, tiling, workers) in enumerate(ways):
         monkeypatch.setattr(embed, "SHARD_SECONDS", seconds)
-        monkeypatch.setattr(exact, "SAVE_SECONDS", seconds)
+        monkeypatch.setattr(blocks, "SAVE_SECONDS", seconds)
         for module in (search, dev_pairs):
             monkeypatch.setattr(module, "plan_search", lambda *_, t=tiling, w=workers, **__: SearchPlan(t, w, 0))
         options = {

@@ -20,7 +20,7 @@ from otembed.mining.mined import MiningReport
 from otembed.mining.plan import plan_mining
 from otembed.mining.rescoring import rescore, word_scores, words
 from otembed.mining.rescoring.words import WordSide
-from otembed.mining.search import exact
+from otembed.mining.search import blocks
 from otembed.mining.side import open_sides
 from otembed.tasks.mining import MiningEvaluator
 from otembed.words import LayerChoice, ot_similarity_pairwise
@@ -170,7 +170,7 @@ def test_output_bytes_are_the_same_for_shards_and_after_cuts_in_every_stage(
 
     for number, (size, seconds) in enumerate(((1, -1), (words.SHARD_BYTES, 60))):
         monkeypatch.setattr(words, "SHARD_BYTES", size)
-        monkeypatch.setattr(exact, "SAVE_SECONDS", seconds)
+        monkeypatch.setattr(blocks, "SAVE_SECONDS", seconds)
         options = OPTIONS | {"cache": tmp_path / str(number)}
         for cut in (("embedding", 3), ("encoding", 3), ("encoding", 4), ("comparing", 3), ("comparing", 7)):
             with pytest.raises(Cut):

@@ -1,4 +1,4 @@
-"""Index search: recall against brute force, lists that are full, indexes that are kept, faults."""
+"""Index search: recall against brute force, shards, full lists, indexes that are kept, faults."""
 
 import faiss
 import numpy as np
@@ -9,12 +9,16 @@ from otembed.config.mining import MiningConfig
 from otembed.embeddings.rows import scan
 from otembed.errors import ConfigError, DataError
 from otembed.mining.plan import plan_mining
-from otembed.mining.search import approximate
-from otembed.mining.search.approximate import approximate_neighbors, choose_method, index_bytes
+from otembed.mining.search import index, index_work
+from otembed.mining.search.approximate import approximate_neighbors, choose_method
 from otembed.mining.search.exact import exact_neighbors
+from otembed.mining.search.index import cut_shards, index_bytes
+from otembed.mining.search.plan import plan_search
 from otembed.mining.side import open_sides
+from otembed.runtime.executors import LocalExecutor
 
 ROWS, DIMENSION, K = 1500, 16, 3
+ONE = LocalExecutor(1)
 
 
 @pytest.fixture
@@ -30,7 +34,7 @@ def sides(stored):
 
 @pytest.mark.parametrize("method", ["hnsw", "pq"])
 def test_recall_is_that_of_brute_force_and_scores_are_exact(sides, method):
-    forward, backward, recall = approximate_neighbors(*sides, K, method, workers=1)
+    forward, backward, recall = approximate_neighbors(*sides, K, method, executor=ONE)
     x, y = (side.read(0, ROWS) for side in sides)
     shares = []
     for found, (queries, base) in ((forward, (x, y)), (backward, (y, x))):
@@ -46,6 +50,18 @@ def test_recall_is_that_of_brute_force_and_scores_are_exact(sides, method):
     assert recall > 0.9
 
 
+@pytest.mark.parametrize("method", ["hnsw", "pq"])
+def test_shards_find_no_less_and_threads_change_no_byte(sides, method):
+    options = {"shard_rows": 600, "executor": LocalExecutor(2)}
+    *lists, recall = approximate_neighbors(*sides, K, method, **options)
+    assert recall >= approximate_neighbors(*sides, K, method, executor=ONE)[2]
+    again = approximate_neighbors(*sides, K, method, **options | {"executor": ONE})
+    for found, other in zip(lists, again[:2], strict=True):
+        assert (found.ids.tobytes(), found.scores.tobytes()) == (other.ids.tobytes(), other.scores.tobytes())
+    assert lists[0].ids.min() >= 0
+    assert lists[0].ids.max() >= 1000
+
+
 def test_index_minus_one_and_too_few_candidates_are_searched_exactly(sides, monkeypatch):
     """An index that finds nothing for half of the queries, and one candidate for the others."""
 
@@ -55,8 +71,8 @@ def test_index_minus_one_and_too_few_candidates_are_searched_exactly(sides, monk
             ids[::2, 0] = 5
             return np.full(ids.shape, -3.4e38, np.float32), ids
 
-    monkeypatch.setattr(approximate, "_index", lambda *_: Blind())
-    forward, backward, recall = approximate_neighbors(*sides, K, "pq", workers=1)
+    monkeypatch.setattr(index_work, "build_index", lambda *_: Blind())
+    forward, backward, recall = approximate_neighbors(*sides, K, "pq", executor=ONE)
     exact = exact_neighbors(*sides, K)
     assert recall == 1.0
     for found, true in zip((forward, backward), exact, strict=True):
@@ -69,7 +85,7 @@ def test_index_minus_one_and_too_few_candidates_are_searched_exactly(sides, monk
 def test_few_rows_and_large_k_are_searched_exactly(stored, sides, rows, method):
     few = scan(stored(sides[0].read(0, rows), "few"))[0]
     for pair in ((few, sides[1]), (sides[1], few)):
-        found = approximate_neighbors(*pair, 50, method, workers=1)
+        found = approximate_neighbors(*pair, 50, method, executor=ONE)
         assert found[0].ids.shape == (len(pair[0]), min(50, len(pair[1])))
         assert all((each.ids >= 0).all() for each in found[:2])
     assert found[2] > 0.5
@@ -77,21 +93,21 @@ def test_few_rows_and_large_k_are_searched_exactly(stored, sides, rows, method):
 
 def test_indexes_and_results_are_kept_and_damage_is_noticed(sides, tmp_path, caplog, monkeypatch):
     state = tmp_path / "state.npz"
-    first = approximate_neighbors(*sides, K, "pq", workers=1, cache=tmp_path, state_file=state)
+    first = approximate_neighbors(*sides, K, "pq", executor=ONE, cache=tmp_path, state_file=state)
     files = sorted(tmp_path.glob("*.faiss"))
     assert len(files) == 2
-    monkeypatch.setattr(approximate, "_empty", None)
-    again = approximate_neighbors(*sides, K, "pq", workers=1, cache=tmp_path)
-    kept = approximate_neighbors(*sides, K, "pq", workers=1, state_file=state)
+    monkeypatch.setattr(index, "_empty", None)
+    again = approximate_neighbors(*sides, K, "pq", executor=ONE, cache=tmp_path)
+    kept = approximate_neighbors(*sides, K, "pq", executor=ONE, state_file=state)
     for other in (again, kept):
         assert all(a.ids.tobytes() == b.ids.tobytes() for a, b in zip(first[:2], other[:2], strict=True))
         assert other[2] == first[2]
     monkeypatch.undo()
     files[0].write_bytes(files[0].read_bytes()[:100])
-    approximate_neighbors(*sides, K, "pq", workers=1, cache=tmp_path)
+    approximate_neighbors(*sides, K, "pq", executor=ONE, cache=tmp_path)
     assert files[0].name in caplog.text
     with pytest.raises(DataError, match="missing"):
-        approximate_neighbors(*sides, K, "pq", workers=1, cache=tmp_path / "missing")
+        approximate_neighbors(*sides, K, "pq", executor=ONE, cache=tmp_path / "missing")
 
 
 def test_a_low_recall_is_warned_about_and_reported(sides, tmp_path, caplog):
@@ -116,12 +132,12 @@ def test_the_method_is_chosen_by_size_or_by_name():
 
 @pytest.mark.parametrize(("dimension", "parts"), [(384, 96), (7, 1), (16, 4), (30, 6), (1, 1), (3, 1)])
 def test_product_quantization_takes_any_dimension(dimension, parts):
-    assert approximate._pq_parts(dimension) == parts
+    assert index._pq_parts(dimension) == parts
 
 
 @pytest.mark.parametrize("method", ["hnsw", "pq"])
 def test_the_plan_knows_the_size_of_an_index(sides, tmp_path, method):
-    approximate_neighbors(*sides, K, method, workers=1, cache=tmp_path)
+    approximate_neighbors(*sides, K, method, executor=ONE, cache=tmp_path)
     size = max(path.stat().st_size for path in tmp_path.glob("*.faiss"))
     planned = index_bytes(method, ROWS, DIMENSION)
     # Centroids and code books come on top; they do not grow with the rows.
@@ -132,3 +148,17 @@ def test_the_plan_knows_the_size_of_an_index(sides, tmp_path, method):
     plan = plan_mining(opened, None, config)
     assert (plan.search, plan.tiles) == (method, 0)
     assert plan.memory_bytes > planned
+    assert plan.indexes == 2
+
+
+def test_indexes_shrink_with_the_memory_limit_and_not_with_workers_or_engine():
+    size = {"rows": 400_000, "columns": 300_000, "dimension": 384, "k": 4, "method": "hnsw"}
+    free = plan_search(**size, workers=8)
+    assert (free.workers, free.shard_rows) == (8, 1 << 18)
+    tight = [
+        plan_search(**size, workers=n, memory_gb=0.4, remote=remote) for n in (1, 8) for remote in (False, True)
+    ]
+    assert {each.shard_rows for each in tight} == {tight[0].shard_rows}
+    assert tight[0].shard_rows < free.shard_rows
+    assert all(each.memory <= 0.4e9 for each in tight)
+    assert [len(cut_shards(rows, tight[0].shard_rows)) for rows in (1, tight[0].shard_rows + 1)] == [1, 2]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from otembed.embeddings.rows import UnitRows, scan
 from otembed.embeddings.vectors import Part, Vectors, array_vectors
 from otembed.errors import ConfigError, DataError, NumericsError
-from otembed.mining.search import exact, kernels
+from otembed.mining.search import blocks, kernels
 from otembed.mining.search.exact import Tiling, exact_neighbors
 from otembed.mining.search.neighbors import Neighbors
 from otembed.runtime.executors import LocalExecutor
@@ -73,7 +73,7 @@ def test_shards_tiles_blocks_workers_and_restarts_change_no_byte(tmp_path, store
     x, y = (unit(rows, 12, rows)[np.r_[0:rows, 0:9]].astype(precision) for rows in (101, 77))
     whole = [replace(scan(stored(values, name))[0], centered=True) for values, name in ((x, "x"), (y, "y"))]
     expected = packed(exact_neighbors(*whole, 4, executor=LocalExecutor(1)))
-    monkeypatch.setattr(exact, "SAVE_SECONDS", -1)
+    monkeypatch.setattr(blocks, "SAVE_SECONDS", -1)
     ways = [(1, Tiling(7, 3, 10), 1, 20), (2, Tiling(7, 3, 10), 4, 33), (4, Tiling(64, 64, 64), 2, 64)]
     ways += [(8, Tiling(7, 3, 10), 2, 1000), (8, Tiling(64, 64, 64), 1, 1000)]
     for number, (shards, tiling, workers, block_rows) in enumerate(ways):
