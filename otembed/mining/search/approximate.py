@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -15,7 +14,8 @@ import faiss
 import numpy as np
 
 from otembed.embeddings import row_kernels
-from otembed.errors import ConfigError, DataError, did_you_mean
+from otembed.embeddings.cache import KEPT, OPTION, cache_lock
+from otembed.errors import ConfigError, did_you_mean
 from otembed.mining.search import kernels
 from otembed.mining.search.exact import check_rows, exact_neighbors
 from otembed.mining.search.neighbors import Neighbors
@@ -23,6 +23,7 @@ from otembed.mining.search.state import SearchState
 from otembed.runtime.executors import LocalExecutor
 from otembed.runtime.processors import available_workers
 from otembed.runtime.progress import Progress, silent
+from otembed.runtime.sealed import is_sound, write_sealed
 
 if TYPE_CHECKING:
     from otembed.embeddings.rows import UnitRows
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-INDEX_SCHEMA = 1
+INDEX_SCHEMA = 2
 # Up to this many cells of the similarity matrix, exact search takes minutes and finds everything.
 EXACT_CELLS = 200_000**2
 PQ_CELLS = 1_000_000**2
@@ -124,7 +125,9 @@ def approximate_neighbors(
     ConfigError
         ``k`` is below 1.
     DataError
-        The sides have vectors of different dimensions, or the cache cannot be written.
+        The sides have vectors of different dimensions.
+    OutputError
+        The cache cannot be written.
     """
     check_rows(source, target, k)
     workers = workers or available_workers()
@@ -167,15 +170,24 @@ def _threads(workers: int) -> Iterator[None]:
 
 
 def _index(base: UnitRows, method: str, cache: Path | None, progress: Progress) -> Any:
-    path = None
-    if cache is not None:
-        key = repr((INDEX_SCHEMA, faiss.__version__, method, base.digest, base.centered))
-        path = cache / f"{blake2b(key.encode(), digest_size=16).hexdigest()}.faiss"
+    if cache is None:
+        return _build(base, method, progress)
+    key = repr((INDEX_SCHEMA, faiss.__version__, method, base.digest, base.centered))
+    path = cache / f"{blake2b(key.encode(), digest_size=16).hexdigest()}.faiss"
+    with cache_lock(cache, path.stem):
+        for left in cache.glob(f".{path.name}.*.tmp"):
+            left.unlink()
+        # FAISS reads a damaged index without noticing, and finds other neighbors.
         if path.exists():
-            try:
+            if is_sound(path):
                 return faiss.read_index(str(path))
-            except RuntimeError:
-                logger.warning("%s: the index is corrupt and is rebuilt", path)
+            logger.warning("%s: the index is corrupt and is rebuilt", path)
+        index = _build(base, method, progress)
+        write_sealed(path, lambda file: faiss.write_index(index, str(file)), option=OPTION, kept=KEPT)
+    return index
+
+
+def _build(base: UnitRows, method: str, progress: Progress) -> Any:
     index = _empty(method, base.vectors.dimension)
     if not index.is_trained:
         # Evenly spaced rows, so that the sample is the same in every run and covers the whole file.
@@ -185,8 +197,6 @@ def _index(base: UnitRows, method: str, cache: Path | None, progress: Progress) 
         rows = base.read(start, start + BLOCK)
         index.add(rows)
         progress(f"indexing {base.vectors.name}", start + len(rows), len(base))
-    if path is not None:
-        _save(index, path)
     return index
 
 
@@ -198,20 +208,6 @@ def _empty(method: str, dimension: int) -> Any:
         index.hnsw.efConstruction, index.hnsw.efSearch = 100, 128
         return index
     return faiss.IndexPQFastScan(dimension, _pq_parts(dimension), 4, inner)
-
-
-def _save(index: Any, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        faiss.write_index(index, str(temporary))
-        os.replace(temporary, path)
-    except (RuntimeError, OSError) as error:
-        with suppress(OSError):
-            temporary.unlink()
-        reason = str(error).strip().splitlines()[-1]
-        raise DataError(
-            f"cannot write the index: {reason}", "Free some disk space, or choose another --cache.", path=path
-        ) from error
 
 
 def _look_up(
