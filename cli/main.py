@@ -65,19 +65,30 @@ def main() -> NoReturn:
         complete(app)
         sys.exit(0)
     try:
-        complete(app)
+        try:
+            complete(app)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # a full disk behind stdout is an error here, not a traceback at exit
     except OtembedError as error:
         _write_error(error)
-        sys.exit(EXIT_BAD_INPUT)
-    except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        else:
-            _write_error(error)
         sys.exit(EXIT_BAD_INPUT)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.exit(EXIT_INTERRUPTED)
+    except Exception as error:
+        from otembed.results import output_error
+
+        found = output_error(error, None)
+        if found is None and not isinstance(error, OSError):
+            raise
+        closed = isinstance(error, BrokenPipeError)
+        if sys.stdout is not None and (closed or (found is not None and found.path is None)):
+            # What is left in the buffer of stdout would fail again at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not closed:
+            _write_error(found or error)
+        sys.exit(EXIT_BAD_INPUT)
     sys.exit(0)
 
 

@@ -83,9 +83,16 @@ def named_pairs(
 
 
 def refuse_taken(output: Path, *, force: bool, flag: str = "--output") -> None:
-    """Reject a folder, an existing file without ``--force``, and a path that is not writable."""
+    """Reject a folder, an existing file without ``--force``, and a path that is not writable.
+
+    Terminals, pipes and devices such as ``/dev/null`` need no ``--force``: nothing is replaced.
+    """
+    from otembed.results import is_stream
+
     if output.is_dir():
         raise ConfigError(f"{flag} {output} is a folder", "Use a file name.")
+    if is_stream(output):
+        return
     above = next(each for each in output.absolute().parents if each.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise ConfigError(

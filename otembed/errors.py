@@ -54,6 +54,10 @@ class DataError(OtembedError):
         self.line = line
 
 
+class OutputError(DataError):
+    """A file or folder cannot be written: the disk is full or read-only, or permissions are missing."""
+
+
 class ModelError(OtembedError):
     """A model cannot be found, loaded, or used as requested."""
 

@@ -19,6 +19,7 @@ from otembed.data.rows import PairCounts, Row
 from otembed.data.sampling import draw
 from otembed.data.spec import PairSpec, parse_pair_spec
 from otembed.errors import ConfigError, DataError
+from otembed.results import writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,7 +143,7 @@ def _store(rows: Iterator[Row]) -> Dataset:
     schema = pa.schema([("source", pa.string()), ("target", pa.string())])
     handle, name = tempfile.mkstemp(dir=_session_folder(), suffix=".arrow")
     os.close(handle)
-    with pa.ipc.new_stream(name, schema) as writer:
+    with writing(name, option="TMPDIR=FOLDER"), pa.ipc.new_stream(name, schema) as writer:
         while batch := list(islice(rows, BATCH_ROWS)):
             sides = [[row.source for row in batch], [row.target for row in batch]]
             writer.write_batch(pa.record_batch(sides, schema=schema))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
-
-from otembed.errors import DataError
-from otembed.runtime.cache import default_cache_dir
+from otembed.results import writing
+from otembed.runtime.cache import default_cache_dir, entry_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+OPTION = "--cache FOLDER"
+"""How another cache is chosen, for messages."""
+KEPT = "Finished work is kept: run again to continue."
+"""What the cache holds after a failure to write, for messages."""
 
 
 def cache_home(cache: str | Path | None) -> Path:
@@ -21,34 +23,17 @@ def cache_home(cache: str | Path | None) -> Path:
 
 
 def make_cache_folder(cache: str | Path | None, name: str) -> Path:
-    """Create and return a folder of the cache; DataError if that fails."""
+    """Create and return a folder of the cache; OutputError if that fails."""
     return make_folder(cache_home(cache) / name)
 
 
 def make_folder(folder: Path) -> Path:
-    """Create and return a folder; DataError if that fails."""
-    try:
+    """Create and return a folder; OutputError if that fails."""
+    with writing(folder, option=OPTION):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _not_written(folder, error) from error
     return folder
 
 
-@contextmanager
-def cache_lock(folder: Path, name: str) -> Iterator[None]:
-    """Lock an entry of the cache for writing; other processes wait until it is finished."""
-    lock = FileLock(folder / f".{name}.lock")
-    try:
-        lock.acquire()
-    except OSError as error:
-        raise _not_written(folder, error) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _not_written(folder: Path, error: OSError) -> DataError:
-    return DataError(
-        f"cannot write the cache: {error.strerror}", "Choose another folder: --cache FOLDER.", path=folder
-    )
+def cache_lock(folder: Path, name: str) -> AbstractContextManager[None]:
+    """Lock an entry of the cache for writing, as :func:`otembed.runtime.cache.entry_lock` does."""
+    return entry_lock(folder, name, option=OPTION)

@@ -114,7 +114,7 @@ def embed_lines(
         The model returns NaN, infinity or a zero vector; the line is named.
     ConfigError
         A setting is out of range.
-    DataError
+    OutputError
         The cache cannot be written.
     ModelError
         A worker loads a different model under ``load_as``.

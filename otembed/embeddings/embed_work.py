@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from otembed.embeddings.cache import KEPT, OPTION
 from otembed.embeddings.encode import encode_by_length
 from otembed.embeddings.fingerprint import model_fingerprint
-from otembed.embeddings.shards import not_written, write_shard
+from otembed.embeddings.shards import write_shard
 from otembed.errors import ModelError, NumericsError
-from otembed.results import write_text
+from otembed.results import write_text, writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -76,12 +77,10 @@ class EmbedTask:
 
     @classmethod
     def write(cls, folder: Path, lines: TextRows, start: int, stop: int) -> EmbedTask:
-        """Write the file of the rows from ``start`` to before ``stop``; DataError if that fails."""
+        """Write the file of the rows from ``start`` to before ``stop``; OutputError if that fails."""
         document: dict[str, Any] = {"ids": lines.ids[start:stop].tolist(), "texts": lines.texts(start, stop)}
-        try:
+        with writing(folder, option=OPTION, kept=KEPT):
             write_text(cls.path(folder, start), json.dumps(document))
-        except OSError as error:
-            raise not_written(folder, error) from error
         return cls(start, cls.path(folder, start))
 
     @staticmethod

@@ -17,6 +17,7 @@ from otembed.data import PairCounts, clean_text
 from otembed.data.checks import SURROGATE
 from otembed.data.texts import Text, parse_text_place, read_texts
 from otembed.errors import ConfigError, DataError
+from otembed.results import writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -164,7 +165,10 @@ def _collect(
     counts = PairCounts()
     ids, bounds, lengths, digests = array("q"), array("q", [0]), array("i"), bytearray()
     labels: list[str] = []
-    with tempfile.TemporaryFile(prefix="otembed-") as spool:
+    with (
+        writing(tempfile.gettempdir(), option="TMPDIR=FOLDER"),
+        tempfile.TemporaryFile(prefix="otembed-") as spool,
+    ):
         for number, raw_text, label in texts:
             text = clean_text(raw_text)
             fault = _fault(text, max_characters, language)

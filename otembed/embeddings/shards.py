@@ -14,9 +14,10 @@ from uuid import uuid4
 
 import numpy as np
 
+from otembed.embeddings.cache import KEPT, OPTION, make_folder
 from otembed.embeddings.vectors import DTYPES, Part, Vectors
-from otembed.errors import DataError
-from otembed.results import write_text
+from otembed.results import write_text, writing
+from otembed.runtime.sealed import DIGEST_BYTES, file_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +28,6 @@ logger = logging.getLogger(__name__)
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
-DIGEST_BYTES = 16
-READ_BYTES = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -93,19 +92,14 @@ class ShardFolder:
 
     def make(self) -> None:
         """Create the folder."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise not_written(self.path, error) from error
+        make_folder(self.path)
 
     def record(self, shard: Shard) -> None:
         """Record a written shard in the manifest."""
         self._shards[shard.start] = shard
         shards = [asdict(self._shards[each]) for each in sorted(self._shards)]
-        try:
+        with writing(self.path, option=OPTION, kept=KEPT):
             write_text(self.path / MANIFEST, json.dumps({**self._head, "shards": shards}, indent=1) + "\n")
-        except OSError as error:
-            raise not_written(self.path, error) from error
 
     def vectors(self, name: str) -> Vectors:
         """Return the finished matrix."""
@@ -131,15 +125,10 @@ class ShardFolder:
 
     def _is_sound(self, shard: Shard) -> bool:
         path = self.path / shard.file
-        total = blake2b(digest_size=DIGEST_BYTES)
-        try:
-            with path.open("rb") as file:
-                while block := file.read(READ_BYTES):
-                    total.update(block)
-        except FileNotFoundError:
+        if not path.is_file():
             logger.warning("%s: the shard is missing and is recomputed", path)
             return False
-        if total.hexdigest() != shard.digest:
+        if file_digest(path) != shard.digest:
             logger.warning("%s: the shard is corrupt or truncated and is recomputed", path)
             return False
         return True
@@ -150,7 +139,7 @@ def write_shard(folder: Path, start: int, values: NDArray[np.floating[Any]], pre
 
     Raises
     ------
-    DataError
+    OutputError
         The file cannot be written.
     """
     data = np.ascontiguousarray(values, DTYPES[precision])
@@ -158,23 +147,15 @@ def write_shard(folder: Path, start: int, values: NDArray[np.floating[Any]], pre
     name = f"rows-{start:012d}.{precision}"
     # A unique name: a worker presumed dead may still be writing the same rows.
     temporary = folder / f"{name}.{uuid4().hex}.tmp"
-    try:
-        with temporary.open("wb") as file:
-            file.write(data.data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(folder / name)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
-        raise not_written(folder, error) from error
+    with writing(folder / name, needed=data.nbytes, option=OPTION, kept=KEPT):
+        try:
+            with temporary.open("wb") as file:
+                file.write(data.data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(folder / name)
+        except OSError:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
     return Shard(name, start, len(data), digest)
-
-
-def not_written(folder: Path, error: OSError) -> DataError:
-    """Return the error for embeddings that cannot be written."""
-    return DataError(
-        f"cannot write the embeddings: {error.strerror}",
-        "Finished shards are kept: free some disk space and run again, or choose another --cache.",
-        path=folder,
-    )

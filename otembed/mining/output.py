@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from otembed.errors import ConfigError
-from otembed.results import whole_file
+from otembed.results import is_stream, whole_file
 
 BATCH_ROWS = 4096
 # A TSV reader cannot tell an escaped tab from a backslash and a letter, so text is written without escapes.
@@ -113,9 +113,14 @@ WRITERS: dict[str, Callable[[Iterable[MinedPair], IO[bytes], tuple[str, str] | N
 }
 
 
+def _suffix(path: Path) -> str:
+    """Return the suffix that chooses the format; pipes and devices have none and get TSV, as stdout does."""
+    return path.suffix.lower() or (".tsv" if is_stream(path) else "")
+
+
 def check_output(path: Path, languages: tuple[str, str] | None, *, texts: bool = True) -> None:
     """Reject an unknown suffix, and TMX without languages or text, before the slow stages start."""
-    suffix = path.suffix.lower()
+    suffix = _suffix(path)
     if suffix not in WRITERS:
         raise ConfigError(f"{path}: unknown suffix {suffix or '(none)'!r}", f"Known: {', '.join(WRITERS)}.")
     if suffix == ".tmx" and languages is None:
@@ -134,7 +139,7 @@ def write_pairs(pairs: Iterable[MinedPair], path: str | Path, *, languages: tupl
     pairs
         Pairs, in the order of the output.
     path
-        ``.tsv`` (score, source, target), ``.jsonl`` or ``.parquet`` (score, cosine, ids, texts), or ``.tmx`` (score,
+        ``.tsv`` (score, source, target; also a pipe or device without a suffix), ``.jsonl`` or ``.parquet`` (score, cosine, ids, texts), or ``.tmx`` (score,
         cosine and ids as properties of each unit; characters that XML cannot represent become U+FFFD).
     languages
         Language codes of both sides, required for TMX.
@@ -143,11 +148,11 @@ def write_pairs(pairs: Iterable[MinedPair], path: str | Path, *, languages: tupl
     ------
     ConfigError
         As :func:`check_output`.
-    OSError
+    OutputError
         The file cannot be written; an earlier file is kept.
     """
     path = Path(path)
     check_output(path, languages)
     with whole_file(path) as file:
-        WRITERS[path.suffix.lower()](pairs, file, languages)
+        WRITERS[_suffix(path)](pairs, file, languages)
     return path

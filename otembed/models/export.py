@@ -14,7 +14,7 @@ from otembed.errors import ModelError, NumericsError
 from otembed.models.folders import whole_folder
 from otembed.models.load import load_model
 from otembed.models.portable import make_portable
-from otembed.models.save import check_saveable
+from otembed.models.save import check_saveable, weight_bytes
 from otembed.results import Result
 
 if TYPE_CHECKING:
@@ -73,7 +73,9 @@ def export_model(
     Raises
     ------
     ModelError
-        If the model cannot be loaded or contains custom modules, or the folder is in use or cannot be written.
+        If the model cannot be loaded or contains custom modules, or the folder is in use.
+    OutputError
+        If the folder cannot be written.
     NumericsError
         If weights or compared embeddings are not finite; the largest float16 is 65504.
     """
@@ -84,19 +86,14 @@ def export_model(
     before = _encode(model, check)
     model.to(getattr(torch, precision))
     _check_finite(model, precision)
-    try:
-        with whole_folder(target) as fresh:
-            model.save(str(fresh))
-            if layout == "5.3":
-                make_portable(fresh)
-            _keep_own_files(Path(name), fresh)
-            after = _encode(SentenceTransformer(str(fresh), device="cpu", local_files_only=True), check)
-            figures = _compare(before, after)
-            size = sum(path.stat().st_size for path in fresh.rglob("*") if path.is_file())
-    except OSError as error:
-        raise ModelError(
-            f"cannot write the model to {target}: {error}", "Check free disk space and permissions."
-        ) from error
+    with whole_folder(target, needed=weight_bytes(model)) as fresh:
+        model.save(str(fresh))
+        if layout == "5.3":
+            make_portable(fresh)
+        _keep_own_files(Path(name), fresh)
+        after = _encode(SentenceTransformer(str(fresh), device="cpu", local_files_only=True), check)
+        figures = _compare(before, after)
+        size = sum(path.stat().st_size for path in fresh.rglob("*") if path.is_file())
     return ExportReport(
         model=str(name),
         folder=str(target),

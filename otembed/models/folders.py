@@ -9,35 +9,44 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from otembed.results import writing
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 @contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
+def whole_folder(path: Path, *, needed: int | None = None, option: str = "") -> Iterator[Path]:
     """Yield an empty folder next to ``path`` that is renamed to it when the block succeeds.
 
     An existing folder stays in place until the new one is complete; then it is renamed to a hidden
     name, and removed once the new one is in place. If the block raises, ``path`` is left unchanged.
-    A killed process leaves at most hidden ``.NAME.*`` folders next to an intact ``path``.
+    A killed process leaves at most hidden ``.NAME.*`` folders next to an intact ``path``. ``needed`` and
+    ``option`` are for the message, as in :func:`otembed.results.writing`.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written, whichever library was writing.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
-    earlier = fresh.with_suffix(".old")
-    try:
-        yield fresh
-        _grant_usual_permissions(fresh)
-        if path.exists():
-            path.rename(earlier)
+    with writing(path, needed=needed, option=option):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
+        earlier = fresh.with_suffix(".old")
         try:
-            fresh.rename(path)
-        except OSError:
-            if earlier.exists():
-                earlier.rename(path)
+            yield fresh
+            _grant_usual_permissions(fresh)
+            if path.exists():
+                path.rename(earlier)
+            try:
+                fresh.rename(path)
+            except OSError:
+                if earlier.exists():
+                    earlier.rename(path)
+                raise
+        except BaseException:
+            shutil.rmtree(fresh, ignore_errors=True)
             raise
-    except BaseException:
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise
     shutil.rmtree(earlier, ignore_errors=True)
 
 

@@ -7,11 +7,13 @@ import re
 from pathlib import Path
 
 import torch
+from huggingface_hub.constants import HF_HUB_CACHE
 from sentence_transformers import SentenceTransformer
 
-from otembed.errors import ModelError
+from otembed.errors import ModelError, OutputError
 from otembed.models.architecture import position_limit, transformer_of
 from otembed.models.offline.encoder import OFFLINE_MODELS, OFFLINE_PREFIX, offline_model_path
+from otembed.results import writing
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +62,8 @@ def load_model(
     ModelError
         If the name is unknown, the folder is missing or does not contain a model, the hub cannot be
         reached, the device is unavailable, or ``max_seq_length`` is out of range.
+    OutputError
+        A downloaded or converted model cannot be stored.
     """
     text = str(name)
     _check_device(device)
@@ -109,15 +113,18 @@ def _load(
 ) -> SentenceTransformer:
     """Load from a folder or the hub and turn every failure into a ModelError."""
     try:
-        return SentenceTransformer(
-            source,
-            device=None if device is None else str(device),
-            revision=revision,
-            local_files_only=local_files_only,
-            cache_folder=cache_dir,
-            trust_remote_code=False,
-            model_kwargs={"dtype": torch.float32},
-        )
+        with writing(cache_dir or HF_HUB_CACHE, option="HF_HOME=FOLDER"):
+            return SentenceTransformer(
+                source,
+                device=None if device is None else str(device),
+                revision=revision,
+                local_files_only=local_files_only,
+                cache_folder=cache_dir,
+                trust_remote_code=False,
+                model_kwargs={"dtype": torch.float32},
+            )
+    except OutputError:
+        raise
     # Three libraries and their HTTP client raise many kinds of errors; the cause is chained.
     except Exception as error:
         reason = next(iter(str(error).strip().splitlines()), "")

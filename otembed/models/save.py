@@ -13,6 +13,7 @@ from otembed.models.folders import whole_folder
 from otembed.models.portable import MODULES_FILE, make_portable
 
 if TYPE_CHECKING:
+    import torch
     from sentence_transformers import SentenceTransformer
 
 logger = logging.getLogger(__name__)
@@ -49,23 +50,23 @@ def save_model(
     Raises
     ------
     ModelError
-        If a module of the model is not from sentence-transformers, the path is taken, or the folder
-        cannot be written.
+        If a module of the model is not from sentence-transformers, or the path is taken.
+    OutputError
+        If the folder cannot be written; an earlier model is kept.
     """
     check_saveable(model)
     target = Path(path).expanduser().resolve()
     _check_target(target, overwrite=overwrite)
-    try:
-        with whole_folder(target) as folder:
-            model.save(str(folder), create_model_card=model_card)
-            make_portable(folder)
-    except OSError as error:
-        raise ModelError(
-            f"cannot write the model to {target}: {error}",
-            "Check free disk space and the permissions of the parent folder.",
-        ) from error
+    with whole_folder(target, needed=weight_bytes(model)) as folder:
+        model.save(str(folder), create_model_card=model_card)
+        make_portable(folder)
     logger.info("saved the model to %s", target)
     return target
+
+
+def weight_bytes(model: torch.nn.Module) -> int:
+    """Return the bytes that the weights take on disk."""
+    return sum(tensor.nbytes for tensor in model.state_dict().values())
 
 
 def check_saveable(model: SentenceTransformer) -> None:

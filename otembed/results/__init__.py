@@ -1,7 +1,15 @@
 """Results: their base class, per-example outcomes, tables, plots, and atomic writing of files; torch-free."""
 
 from otembed.results.base import Result
-from otembed.results.files import finite_or_none, json_text, whole_file, write_text
+from otembed.results.files import (
+    finite_or_none,
+    is_stream,
+    json_text,
+    output_error,
+    whole_file,
+    write_text,
+    writing,
+)
 from otembed.results.outcomes import Outcomes, read_outcomes
 from otembed.results.table import Table
 
@@ -10,8 +18,11 @@ __all__ = [
     "Result",
     "Table",
     "finite_or_none",
+    "is_stream",
     "json_text",
+    "output_error",
     "read_outcomes",
     "whole_file",
     "write_text",
+    "writing",
 ]

@@ -1,15 +1,21 @@
-"""Files written atomically, and readable JSON documents."""
+"""Files written atomically, failures to write as one kind of error, and readable JSON documents."""
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
 import re
+import shutil
+import stat
+import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
+
+from otembed.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,30 +24,195 @@ _NUMBER = r"-?\d[\d.eE+-]*"
 # JSON escapes line breaks in strings, so this never matches inside a string.
 _NUMBERS = re.compile(rf"\[\n\s+{_NUMBER}(?:,\n\s+{_NUMBER})*\n\s+\]")
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+# Reasons that only writing has: they are recognized in any error, wherever it was raised.
+WRITING_ONLY = (*FULL, errno.EFBIG, errno.EROFS)
+UNKNOWN = 0
+# torch says only that a file is shorter than what was written to it.
+TORCH_WRITER = re.compile(r"PytorchStreamWriter|inline_container.*unexpected pos")
+# Paths of open files of this process, which it may share with other programs.
+DESCRIPTORS = re.compile(r"/dev/(stdout|stderr)|/(?:dev|proc/self)/fd/(\d+)")
+
+
+@contextmanager
+def writing(path: str | Path, *, needed: int | None = None, option: str = "", kept: str = "") -> Iterator[None]:
+    """Turn every failure to write inside the block into an OutputError that names the file and the way out.
+
+    Libraries report a full disk in their own ways: OSErrors without a file name, SafetensorError, RuntimeError, bare
+    Exception. All of them are recognized. Other errors pass unchanged.
+
+    Parameters
+    ----------
+    path
+        The file or folder that is written, for the message.
+    needed
+        Bytes that the block writes, if known.
+    option
+        How another place is chosen, such as ``--cache FOLDER``.
+    kept
+        A sentence on what an interruption leaves and how to continue, added to the hint.
+
+    Raises
+    ------
+    OutputError
+        Something could not be written. One raised by an inner block keeps its message and gets ``kept``.
+    """
+    try:
+        yield
+    except OutputError as error:
+        if kept and kept not in str(error):
+            error.hint = f"{error.hint} {kept}" if error.hint else kept
+        raise
+    except Exception as error:
+        found = output_error(error, path, needed=needed, option=option, kept=kept)
+        if found is None:
+            raise
+        raise found from error
+
+
+def output_error(
+    error: Exception, path: str | Path | None, *, needed: int | None = None, option: str = "", kept: str = ""
+) -> OutputError | None:
+    """Return the error to raise for a failure to write to ``path``; ``None`` if ``error`` is of another kind.
+
+    ``path`` is ``None`` if it is not known what was written; then a file that ``error`` names is taken, if any, and only
+    reasons count that reading does not have.
+    """
+    path = None if path is None else Path(path)
+    code = _code(error, path)
+    if code is None:
+        return None
+    if path is None and isinstance(error, OSError) and error.filename is not None:
+        path = Path(os.fsdecode(error.filename))
+    # A file in place of a folder: "File exists" would not explain it.
+    reason = os.strerror(errno.ENOTDIR if code == errno.EEXIST else code) if code else "the file is incomplete"
+    elsewhere = f"choose another place{f' with {option}' if option else ''}"
+    if code in (*FULL, UNKNOWN):
+        reason += _space(path, needed)
+        hint = f"Free some disk space, or {elsewhere}."
+    elif code == errno.EFBIG:
+        hint = f"Raise the limit of the size of a file (ulimit -f), or {elsewhere}."
+    else:
+        hint = f"Check its permissions, or {elsewhere}."
+    return OutputError(f"cannot write: {reason}", f"{hint} {kept}".rstrip(), path=path)
+
+
+def _code(error: BaseException | None, path: Path | None) -> int | None:
+    """Return the errno of a failure to write, or None for other errors; causes are searched, too."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, OSError) and error.errno is not None:
+            if error.errno in WRITING_ONLY or _concerns(error, path):
+                return error.errno
+        else:
+            text = str(error)
+            named = next((code for code in WRITING_ONLY if os.strerror(code) in text), None)
+            if named is not None or TORCH_WRITER.search(text):
+                return named or UNKNOWN
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _concerns(error: OSError, path: Path | None) -> bool:
+    """Return whether an error is about ``path``, and not about a file that the block only reads."""
+    if path is None or error.filename is None:
+        return False
+    place, named = (Path(os.path.realpath(os.fsdecode(name))) for name in (path, error.filename))
+    if place.is_relative_to(named):
+        return True
+    beside = named.relative_to(place.parent).parts if named.is_relative_to(place.parent) else ("",)
+    return beside[0].startswith(f".{place.name}.")
+
+
+def _space(path: Path | None, needed: int | None) -> str:
+    """Return the free space for a message, and the needed space if it is known; nothing for a device."""
+    if path is None or (path.exists() and not (path.is_file() or path.is_dir())):
+        return ""
+    with suppress(OSError):
+        above = next(each for each in (path, *path.absolute().parents) if each.exists())
+        wanted = "" if needed is None else f"{needed / 1e6:,.1f} MB needed, "
+        return f" ({wanted}{shutil.disk_usage(above).free / 1e6:,.1f} MB free)"
+    return ""
+
+
+def is_stream(path: str | Path) -> bool:
+    """Return whether ``path`` is a terminal, a pipe or a device such as ``/dev/null``: written through, not replaced.
+
+    Raises
+    ------
+    OutputError
+        It is a folder, a socket or a disk.
+    """
+    try:
+        mode = Path(path).stat().st_mode
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise OutputError(f"cannot write: {error.strerror}", "Choose another file.", path=path) from error
+    if stat.S_ISREG(mode):
+        return _descriptor(path) is not None
+    if stat.S_ISCHR(mode) or stat.S_ISFIFO(mode):
+        return True
+    found = "a folder" if stat.S_ISDIR(mode) else "a socket" if stat.S_ISSOCK(mode) else "a block device"
+    raise OutputError(f"{found}, not a file", "Choose another file.", path=path)
+
+
+def _descriptor(path: str | Path) -> int | None:
+    found = DESCRIPTORS.fullmatch(os.path.normpath(path))
+    if found is None:
+        return None
+    return int(found[2]) if found[2] else {"stdout": 1, "stderr": 2}[found[1]]
+
+
+def _open_stream(path: str | Path, mode: str, **options: Any) -> IO[Any]:
+    descriptor = _descriptor(path)
+    if descriptor is None:
+        return Path(path).open(mode, **options)
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    # Opened by its path, a file behind /dev/stdout would be written from its start, over what is already there.
+    return os.fdopen(os.dup(descriptor), mode, **options)
+
 
 @contextmanager
 def whole_file(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
-    """Open a temporary file that is renamed to ``path`` when the block succeeds, and deleted when it fails."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    """Open a temporary file that is renamed to ``path`` when the block succeeds, and deleted when it fails.
+
+    A symbolic link is followed: the file that it points to is replaced. Terminals, pipes and devices such as
+    ``/dev/stdout`` are written through.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written; an earlier file is kept.
+    """
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
-    try:
-        with os.fdopen(handle, mode, **text) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    if is_stream(path):
+        with writing(path), _open_stream(path, mode, **text) as stream:
+            yield stream
+        return
+    with writing(path):
+        target = Path(os.path.realpath(path))
+        earlier = target.stat().st_mode & 0o777 if target.exists() else None
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+        try:
+            with os.fdopen(handle, mode, **text) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary, 0o666 & ~umask if earlier is None else earlier)
+            os.replace(temporary, target)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
 
 
 def write_text(path: str | Path, text: str) -> Path:
-    """Write ``text`` as UTF-8 atomically: to a temporary file in the same folder, then rename it."""
+    """Write ``text`` as UTF-8 atomically, as :func:`whole_file` does."""
     with whole_file(path, "w") as file:
         file.write(text)
     return Path(path)

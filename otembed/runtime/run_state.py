@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 from zipfile import BadZipFile, ZipFile
 
 from filelock import FileLock, Timeout
@@ -15,12 +17,13 @@ from safetensors import SafetensorError, safe_open
 from transformers import TrainerCallback, TrainerState
 
 from otembed.errors import ConfigError
+from otembed.results import writing
+from otembed.runtime.sealed import DIGESTS_FILE, damaged_in, seal_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import AbstractContextManager
-    from pathlib import Path
 
+    import torch
     from transformers import Trainer, TrainerControl, TrainingArguments
 
 logger = logging.getLogger(__name__)
@@ -35,7 +38,7 @@ def checkpoints_in(folder: Path) -> list[Path]:
 
 
 def damaged_file(checkpoint: Path) -> str | None:
-    """Return the first file of a checkpoint that is missing, truncated or unreadable; ``None`` if it is complete."""
+    """Return the first file of a checkpoint that is missing, unreadable or damaged; ``None`` if there is none."""
     try:
         state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -53,7 +56,8 @@ def damaged_file(checkpoint: Path) -> str | None:
                 pass
         except (OSError, BadZipFile, SafetensorError):
             return path.name
-    return None
+    # Checkpoints are sealed after they are written; a kill between the two leaves a complete one.
+    return damaged_in(checkpoint) if (checkpoint / DIGESTS_FILE).exists() else None
 
 
 def drop_half_written(folder: Path) -> None:
@@ -77,17 +81,30 @@ def train_from(trainer: Trainer, checkpoint: Path | None) -> float | None:
     ones, if the trainer selects them) and its state are loaded, and ``None`` is returned.
     """
     if checkpoint is None:
-        return float(trainer.train().metrics["train_runtime"])
+        return _train(trainer, None)
     saved = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
     control = saved.stateful_callbacks.get("TrainerControl", {}).get("args", {})
     if saved.global_step < saved.max_steps and not control.get("should_training_stop"):
-        return float(trainer.train(resume_from_checkpoint=str(checkpoint)).metrics["train_runtime"])
+        return _train(trainer, checkpoint)
     best = checkpoint.parent / f"checkpoint-{saved.best_global_step}"
     chosen = best if trainer.args.load_best_model_at_end and best.is_dir() else checkpoint
     trainer._load_from_checkpoint(str(chosen))
     saved.best_model_checkpoint = str(best) if chosen == best else None
     trainer.state = saved
     return None
+
+
+def _train(trainer: Trainer, checkpoint: Path | None) -> float:
+    weights = list(cast("torch.nn.Module", trainer.model).parameters())
+    # AdamW keeps two numbers for each trained weight.
+    needed = sum(each.nbytes * (3 if each.requires_grad else 1) for each in weights)
+    trainer.add_callback(SealCheckpoints())
+    with writing(str(trainer.args.output_dir), needed=needed):
+        return float(
+            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint)).metrics[
+                "train_runtime"
+            ]
+        )
 
 
 @contextmanager
@@ -112,7 +129,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class TrainerFolder:
+class TrainerFolder(ABC):
     """A folder with checkpoints of a running training and, in the end, its model."""
 
     path: Path
@@ -139,9 +156,35 @@ class TrainerFolder:
         """Delete the checkpoints."""
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
-    def locked(self) -> AbstractContextManager[None]:
-        """Lock the folder for this process; ConfigError if another process holds the lock."""
-        return locked(self.path)
+    @property
+    @abstractmethod
+    def resume_with(self) -> str | None:
+        """The command that continues the run, for messages; ``None`` if it cannot be resumed."""
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Lock the folder for this process while the run writes to it.
+
+        Raises
+        ------
+        ConfigError
+            Another process holds the lock.
+        OutputError
+            Something in the folder cannot be written.
+        """
+        command = self.resume_with
+        kept = "" if command is None else f"Complete checkpoints are kept; continue with: {command}"
+        with writing(self.path, kept=kept), locked(self.path):
+            yield
+
+
+class SealCheckpoints(TrainerCallback):
+    """Store digests in each checkpoint: a flipped bit in the weights would give another model in silence."""
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Seal the checkpoint, except for the random states, which other processes may still be writing."""
+        if state.is_world_process_zero:
+            seal_folder(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}", without="rng_state_*.pth")
 
 
 class SamplerEpochs(TrainerCallback):

@@ -13,7 +13,7 @@ from otembed.config.base import expand_home
 from otembed.config.io import read_yaml, to_yaml, train_config
 from otembed.config.train import TrainConfig
 from otembed.errors import ConfigError
-from otembed.results import write_text
+from otembed.results import write_text, writing
 from otembed.runtime.run_state import LOCK, TrainerFolder
 
 ENTRIES = frozenset(
@@ -75,11 +75,12 @@ class RunFolder(TrainerFolder):
         Raises
         ------
         ConfigError
-            The path is in use and ``overwrite`` is False, or it is not writable. ``overwrite`` replaces only the
-            folder of an earlier run.
+            The path is in use and ``overwrite`` is False. ``overwrite`` replaces only the folder of an earlier run.
+        OutputError
+            The path is not writable.
         """
         self.refuse_taken(overwrite=overwrite)
-        try:
+        with writing(self.path):
             if self.config.is_file():
                 whole = self.path.resolve()
                 aside = whole.with_name(f".{whole.name}.{os.getpid()}.old")
@@ -88,8 +89,6 @@ class RunFolder(TrainerFolder):
                 shutil.rmtree(aside)
             self.path.mkdir(parents=True, exist_ok=True)
             write_text(self.config, to_yaml(config))
-        except OSError as error:
-            raise ConfigError(f"cannot write to {self.path}: {error}", "Choose another run folder.") from error
 
     def refuse_taken(self, *, overwrite: bool) -> None:
         """Raise ConfigError if a new run cannot be created here; ``overwrite`` replaces only another run."""
@@ -112,6 +111,11 @@ class RunFolder(TrainerFolder):
             raise ConfigError(
                 f"{self.path} is a symbolic link", "Use the path of the folder itself to overwrite it."
             )
+
+    @property
+    def resume_with(self) -> str:
+        """The command that continues the run."""
+        return f"otembed train --resume {self.path}"
 
     @staticmethod
     def read_config(path: str | Path) -> TrainConfig:
@@ -156,5 +160,5 @@ class RunFolder(TrainerFolder):
 
     def append_metrics(self, record: dict[str, Any]) -> None:
         """Append one record."""
-        with self.metrics.open("a", encoding="utf-8") as file:
+        with writing(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record, allow_nan=False) + "\n")

@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from otembed.cli import main as cli
@@ -91,6 +92,24 @@ def test_exit_codes(monkeypatch, capsys, error, code, message):
         main()
     assert caught.value.code == code
     assert capsys.readouterr().err == message
+
+
+def test_a_full_disk_behind_stdout_is_one_error():
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "otembed", "presets"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (result.returncode, result.stderr.count("\n")) == (2, 2)
+    assert "No space left" in result.stderr
+
+
+def test_devices_need_no_force():
+    for _ in range(2):
+        assert CliRunner().invoke(app, ["config", "init", "/dev/null"]).exit_code == 0
 
 
 def test_log_messages_are_printed_without_control_characters(capsys, monkeypatch):

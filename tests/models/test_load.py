@@ -52,7 +52,7 @@ def test_a_plain_transformers_folder_gets_mean_pooling(tiny_model_path: Path) ->
 def test_an_offline_model(fake_wheel: Path, tmp_path: Path) -> None:
     model = load_model("offline:multilingual-e5-small", device="cpu", cache_dir=tmp_path / "cache")
     assert model.get_embedding_dimension() == 32
-    assert [p.name for p in (tmp_path / "cache").glob("multi*")] == ["multilingual-e5-small-q4-v1"]
+    assert [p.name for p in (tmp_path / "cache").glob("multi*")] == ["multilingual-e5-small-q4-v2"]
 
 
 def test_max_seq_length(tiny_model_path: Path) -> None:

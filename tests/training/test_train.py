@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from transformers import TrainerCallback
 
 import otembed
 from otembed.config.io import merge, read_yaml, train_config
-from otembed.errors import ConfigError, NumericsError, OtembedError
+from otembed.errors import ConfigError, NumericsError, OtembedError, OutputError
 from otembed.training import RunFolder, dry_run
 from otembed.training.result import TrainResult
 from tests.training.conftest import small_settings
@@ -178,17 +179,44 @@ def test_interrupted_run_resumes_to_the_same_result(configure, straight, step):
     assert [each["step"] for each in records(config.output)] == [each["step"] for each in records(straight.run)]
 
 
-def test_damaged_newest_checkpoint_falls_back_to_an_older_one(configure, straight, caplog):
+@pytest.mark.parametrize(("name", "cut"), [("optimizer.pt", True), ("model.safetensors", False)])
+def test_damaged_newest_checkpoint_falls_back_to_an_older_one(configure, straight, caplog, name, cut):
     config = configure(**RESUMABLE)
     with pytest.raises(RuntimeError, match="power cut"):
         otembed.train(config, callbacks=[Crash(8)])
     newest = RunFolder(Path(config.output)).last_checkpoint()
-    (newest / "optimizer.pt").write_bytes((newest / "optimizer.pt").read_bytes()[:1000])
+    content = bytearray((newest / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (newest / name).write_bytes(content[:1000] if cut else content)
     with caplog.at_level("WARNING", "otembed"):
         resumed = otembed.train(resume=config.output)
     assert newest.name in caplog.text
-    assert "optimizer.pt" in caplog.text
+    assert name in caplog.text
     assert_same_weights(straight.run, resumed.run)
+
+
+class Limit(TrainerCallback):
+    """Limit the size of a file after a step, as a disk that fills up would."""
+
+    def __init__(self, step, size):
+        self.step, self.size = step, size
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == self.step:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (self.size, resource.RLIM_INFINITY))
+
+
+def test_a_checkpoint_that_cannot_be_written_is_an_error_and_the_run_resumes(configure, straight):
+    config = configure(**RESUMABLE)
+    size = sum(each.nbytes for each in weights(straight.run).values())
+    try:
+        # Room for the weights, but not for the optimizer: torch reports it in its own way.
+        with pytest.raises(OutputError, match=r"checkpoints: .*\n.*--resume") as caught:
+            otembed.train(config, callbacks=[Limit(4, size * 3 // 2)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert config.output in caught.value.hint
+    assert_same_weights(straight.run, otembed.train(resume=config.output).run)
 
 
 def test_anchor_of_a_resumed_run_is_the_starting_model(configure):
@@ -226,7 +254,10 @@ def test_failed_overwrite_leaves_the_earlier_run(configure, finished, changes):
 
 def test_the_precision_in_use_is_stored_and_resumed(configure, monkeypatch):
     monkeypatch.setattr("otembed.runtime.trainer.bf16_speedup", lambda device: 3.0)
-    changes = {"optimization": {"precision": "auto", "max_steps": 2, "save_steps": 1}, "held_out": {"size": 0, "eval_steps": 1}}
+    changes = {
+        "optimization": {"precision": "auto", "max_steps": 2, "save_steps": 1},
+        "held_out": {"size": 0, "eval_steps": 1},
+    }
     cut = configure(**changes)
     with pytest.raises(RuntimeError):
         otembed.train(cut, callbacks=[Crash(1)])

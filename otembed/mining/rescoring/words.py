@@ -138,7 +138,7 @@ class WordStore:
         ------
         NumericsError
             The model returns NaN or infinity; the line is named.
-        DataError
+        OutputError
             The cache cannot be written.
         """
         with cache_lock(make_cache_folder(self._cache, "words"), self._digest):

@@ -102,7 +102,9 @@ def approximate_neighbors(
     ConfigError
         ``k`` is below 1, or a remote executor is used with vectors in memory or without ``state_file`` and ``cache``.
     DataError
-        The sides have vectors of different dimensions, or the cache cannot be written.
+        The sides have vectors of different dimensions.
+    OutputError
+        The cache cannot be written.
     """
     check_rows(source, target, k)
     executor = executor or LocalExecutor()

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import uuid4
 
 import faiss
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from otembed.errors import DataError
+from otembed.embeddings.cache import KEPT, OPTION
+from otembed.runtime.sealed import is_sound, write_sealed
 
 if TYPE_CHECKING:
     from otembed.embeddings.rows import UnitRows
@@ -114,13 +113,13 @@ def index_file(base: UnitRows, shard: Shard, method: str, folder: Path) -> Path:
 
 def load_index(base: UnitRows, shard: Shard, method: str, path: Path, advance: Advance | None = None) -> Any:
     """Return the index from its file; one that is missing or corrupt is built and written."""
+    # FAISS reads a damaged index without noticing, and finds other neighbors.
     if path.exists():
-        try:
+        if is_sound(path):
             return faiss.read_index(str(path))
-        except RuntimeError:
-            logger.warning("%s: the index is corrupt and is rebuilt", path)
+        logger.warning("%s: the index is corrupt and is rebuilt", path)
     index = build_index(base, shard, method, advance)
-    _save(index, path)
+    write_sealed(path, lambda file: faiss.write_index(index, str(file)), option=OPTION, kept=KEPT)
     return index
 
 
@@ -147,20 +146,6 @@ def _empty(method: str, dimension: int) -> Any:
         index.hnsw.efConstruction, index.hnsw.efSearch = GRAPH_BUILD, GRAPH_SEARCH
         return index
     return faiss.IndexPQFastScan(dimension, _pq_parts(dimension), CODE_BITS, inner)
-
-
-def _save(index: Any, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
-    try:
-        faiss.write_index(index, str(temporary))
-        os.replace(temporary, path)
-    except (RuntimeError, OSError) as error:
-        with suppress(OSError):
-            temporary.unlink()
-        reason = str(error).strip().splitlines()[-1]
-        raise DataError(
-            f"cannot write the index: {reason}", "Free some disk space, or choose another --cache.", path=path
-        ) from error
 
 
 def clear_unfinished(path: Path) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-STATE_SCHEMA = 3
+STATE_SCHEMA = 4
 
 
 @dataclass(frozen=True, eq=False)

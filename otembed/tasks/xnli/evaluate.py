@@ -166,10 +166,10 @@ def _check_request(
         _head_run(run).refuse_taken(resume=resume, overwrite=overwrite)
 
 
-def _head_run(folder: str | Path) -> HeadRun:
+def _head_run(folder: str | Path, *, lasting: bool = True) -> HeadRun:
     from otembed.tasks.heads.run import HeadRun
 
-    return HeadRun(Path(folder), kind="classifier of sentence pairs", command="otembed eval xnli")
+    return HeadRun(Path(folder), kind="classifier of sentence pairs", command="otembed eval xnli", lasting=lasting)
 
 
 def _read(place: Place, language: str, *, for_test: bool = False) -> NliSet:
@@ -280,7 +280,7 @@ def _finetuned(
             train,
             dev,
             config,
-            _head_run(folder),
+            _head_run(folder, lasting=run is not None),
             resume=resume,
             overwrite=overwrite,
             progress=progress,

@@ -23,6 +23,7 @@ from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.errors import ModelError, NumericsError
 from otembed.models import freeze, sliced
 from otembed.models.architecture import position_limit, transformer_of
+from otembed.results import writing
 from otembed.runtime.run_state import train_from
 from otembed.runtime.trainer import on_one_device, resolve_precision, trainer_arguments
 from otembed.tasks.heads.training import LOG_EVERY, POOLER, HeadWatch, free_memory
@@ -58,7 +59,7 @@ def build_classifier(model: SentenceTransformer, max_length: int, seed: int) -> 
     transformer = transformer_of(model)
     limit = position_limit(transformer)
     set_seed(seed)
-    with tempfile.TemporaryDirectory(prefix="otembed-") as folder:
+    with tempfile.TemporaryDirectory(prefix="otembed-") as folder, writing(folder, option="TMPDIR=FOLDER"):
         transformer.save_pretrained(folder)
         model.tokenizer.save_pretrained(folder)
         with _without_loading_report():

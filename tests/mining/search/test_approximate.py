@@ -7,7 +7,7 @@ import pytest
 from otembed import mine_bitext
 from otembed.config.mining import MiningConfig
 from otembed.embeddings.rows import scan
-from otembed.errors import ConfigError, DataError
+from otembed.errors import ConfigError, OutputError
 from otembed.mining.plan import plan_mining
 from otembed.mining.search import index, index_work
 from otembed.mining.search.approximate import approximate_neighbors, choose_method
@@ -106,8 +106,25 @@ def test_indexes_and_results_are_kept_and_damage_is_noticed(sides, tmp_path, cap
     files[0].write_bytes(files[0].read_bytes()[:100])
     approximate_neighbors(*sides, K, "pq", executor=ONE, cache=tmp_path)
     assert files[0].name in caplog.text
-    with pytest.raises(DataError, match="missing"):
-        approximate_neighbors(*sides, K, "pq", executor=ONE, cache=tmp_path / "missing")
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="--cache"):
+        approximate_neighbors(*sides, K, "pq", executor=ONE, cache=tmp_path / "file" / "cache")
+
+
+@pytest.mark.parametrize("kind", ["index", "state"])
+def test_a_flipped_bit_never_gives_other_pairs(sides, tmp_path, caplog, kind):
+    state = tmp_path / "state.npz" if kind == "state" else None
+    first = approximate_neighbors(*sides, K, "pq", executor=ONE, cache=tmp_path, state_file=state)
+    path = state or min(tmp_path.glob("*.faiss"))
+    sound = path.read_bytes()
+    for place in np.linspace(0, len(sound) - 1, 6).astype(int):
+        damaged = bytearray(sound)
+        damaged[place] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        caplog.clear()
+        again = approximate_neighbors(*sides, K, "pq", executor=ONE, cache=tmp_path, state_file=state)
+        assert all(a.ids.tobytes() == b.ids.tobytes() for a, b in zip(first[:2], again[:2], strict=True))
+        assert (f"{path.name}: the " in caplog.text, path.read_bytes() == sound) == (True, True)
 
 
 def test_a_low_recall_is_warned_about_and_reported(sides, tmp_path, caplog):

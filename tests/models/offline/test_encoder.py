@@ -11,7 +11,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 import otembed.models.offline.encoder as offline
-from otembed.errors import ModelError
+from otembed.errors import ModelError, OutputError
 from otembed.models.offline.encoder import offline_model_path
 from otembed.models.offline.file import read_offline_file
 from otembed.runtime.cache import default_cache_dir
@@ -83,7 +83,7 @@ def test_it_is_converted_once(fake_wheel: Path, tmp_path: Path) -> None:
     fake_wheel.unlink()
     assert offline_model_path(NAME, tmp_path / "cache") == first
     assert (first / "model.safetensors").stat().st_mtime_ns == written
-    assert first.name == f"{NAME}-q4-v1"
+    assert first.name == f"{NAME}-q4-v2"
 
 
 def test_callers_at_once_all_get_one_whole_folder(
@@ -99,11 +99,26 @@ def test_callers_at_once_all_get_one_whole_folder(
 
 
 def test_leftovers_of_a_killed_process_are_no_model_and_are_removed(fake_wheel: Path, tmp_path: Path) -> None:
-    leftover = tmp_path / "cache" / f".{NAME}-q4-v1.abc.tmp"
+    leftover = tmp_path / "cache" / f".{NAME}-q4-v2.abc.tmp"
     leftover.mkdir(parents=True)
     (leftover / "model.safetensors").write_text("half")
     folder = offline_model_path(NAME, tmp_path / "cache")
     assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == [folder.name]
+
+
+def test_a_flipped_bit_is_noticed_and_the_model_converted_again(
+    fake_wheel: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = offline_model_path(NAME, tmp_path)
+    expected = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    for name in expected:
+        caplog.clear()
+        damaged = bytearray(expected[name])
+        damaged[len(damaged) // 2] ^= 1
+        (folder / name).write_bytes(damaged)
+        assert offline_model_path(NAME, tmp_path) == folder
+        assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == expected
+        assert "corrupt" in caplog.text
 
 
 def test_a_failing_conversion_leaves_no_folder(fake_wheel: Path, tmp_path: Path) -> None:
@@ -115,7 +130,7 @@ def test_a_failing_conversion_leaves_no_folder(fake_wheel: Path, tmp_path: Path)
 
 def test_an_unwritable_cache_is_explained(fake_wheel: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ModelError, match=r"cannot write the offline model to .*file.*\n.*OTEMBED_CACHE"):
+    with pytest.raises(OutputError, match=r"file.*\n.*OTEMBED_CACHE"):
         offline_model_path(NAME, tmp_path / "file")
 
 
