@@ -13,13 +13,14 @@ from otembed.errors import OtembedError
 
 from . import align, compare, config, embed, evaluate, export, info, mine, presets, score, train
 from .completion import complete
+from .ending import EXIT_CLOSED_PIPE, ClosedPipe, Commands, interruptions, leave_closed_pipes
 from .mining_options import MiningCommand
 
 EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     name="otembed",
+    cls=Commands,
     help="Align multilingual sentence encoders with Optimal Transport: train, align words, mine, evaluate.",
     no_args_is_help=True,
     add_completion=True,
@@ -58,26 +59,28 @@ def _root(
 def main() -> NoReturn:
     """Run the command line.
 
-    Exit codes: 0 success, 1 negative result, 2 bad input or failure, 130 interrupted. With
-    ``OTEMBED_DEBUG=1`` errors show their traceback.
+    Exit codes: 0 success, 1 negative result, 2 bad input or failure, 130 and 143 interrupted by SIGINT (Ctrl-C) and
+    SIGTERM, 141 stdout or stderr closed by its reader. With ``OTEMBED_DEBUG=1`` errors show their traceback.
     """
     if os.environ.get("OTEMBED_DEBUG") == "1":
         complete(app)
         sys.exit(0)
-    try:
-        complete(app)
-    except OtembedError as error:
-        _write_error(error)
-        sys.exit(EXIT_BAD_INPUT)
-    except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        else:
+    with interruptions():
+        try:
+            try:
+                complete(app)
+            finally:
+                if sys.stdout is not None:
+                    sys.stdout.flush()
+        except OtembedError as error:
             _write_error(error)
-        sys.exit(EXIT_BAD_INPUT)
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        sys.exit(EXIT_INTERRUPTED)
+            sys.exit(EXIT_BAD_INPUT)
+        except (ClosedPipe, BrokenPipeError):
+            leave_closed_pipes()
+            sys.exit(EXIT_CLOSED_PIPE)
+        except OSError as error:
+            _write_error(error)
+            sys.exit(EXIT_BAD_INPUT)
     sys.exit(0)
 
 

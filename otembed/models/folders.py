@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from otembed.results.temporary import beside, claimed, held, remove_leftovers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,26 +21,31 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
     An existing folder stays in place until the new one is complete; then it is renamed to a hidden
     name, and removed once the new one is in place. If the block raises, ``path`` is left unchanged.
-    A killed process leaves at most hidden ``.NAME.*`` folders next to an intact ``path``.
+    A killed process leaves hidden ``.NAME.*`` folders, which the next writer removes; the earlier folder is among
+    them if the process was killed between the two renames, and the next writer puts it back first.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
-    earlier = fresh.with_suffix(".old")
-    try:
-        yield fresh
-        _grant_usual_permissions(fresh)
-        if path.exists():
-            path.rename(earlier)
+    remove_leftovers(path)
+    with claimed(lambda: Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))) as fresh:
+        earlier = fresh.with_suffix(".old")
         try:
-            fresh.rename(path)
-        except OSError:
-            if earlier.exists():
-                earlier.rename(path)
+            yield fresh
+            _grant_usual_permissions(fresh)
+            with held(path) if path.exists() else nullcontext():
+                if path.exists():
+                    path.rename(earlier)
+                try:
+                    fresh.rename(path)
+                except OSError:
+                    if earlier.exists():
+                        earlier.rename(path)
+                    raise
+        except BaseException:
+            shutil.rmtree(fresh, ignore_errors=True)
             raise
-    except BaseException:
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise
-    shutil.rmtree(earlier, ignore_errors=True)
+    if earlier.exists():
+        # Under a name that is never put back: it may be removed only in part.
+        shutil.rmtree(earlier.rename(beside(path)), ignore_errors=True)
 
 
 def _grant_usual_permissions(folder: Path) -> None:
@@ -47,9 +54,3 @@ def _grant_usual_permissions(folder: Path) -> None:
     os.umask(umask)
     for item in (folder, *folder.rglob("*")):
         item.chmod((0o777 if item.is_dir() else 0o666) & ~umask)
-
-
-def remove_leftovers(path: Path) -> None:
-    """Remove leftovers of killed writers of ``path``; call only while no other writer can be active."""
-    for leftover in path.parent.glob(f".{path.name}.*.tmp"):
-        shutil.rmtree(leftover, ignore_errors=True)

@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+import subprocess
 import sys
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -250,6 +251,32 @@ def check_executor(executor, works, tmp_path):
 
 def test_processes_do_tasks(works, tmp_path):
     check_executor(ProcessPool(2), works, tmp_path)
+
+
+PARENT = """
+import sys
+from otembed.runtime.executors import ProcessPool
+from placed_works import Works
+
+if __name__ == "__main__":
+    list(ProcessPool(2).run(Works(), [(each, None) for each in (-1, -2)]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_processes_end_with_their_parent(tmp_path, number):
+    waiting = PLACED.replace("os.kill(os.getpid(), signal.SIGKILL)", "(print('busy', flush=True), signal.pause())")
+    (tmp_path / "placed_works.py").write_text(waiting)
+    (tmp_path / "parent.py").write_text(PARENT)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    command = [sys.executable, str(tmp_path / "parent.py")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment) as parent:
+        assert [parent.stdout.readline() for _ in range(2)] == [b"busy\n"] * 2
+        workers = psutil.Process(parent.pid).children(recursive=True)
+        parent.send_signal(number)
+        # Until nobody holds the pipe.
+        assert parent.stdout.read() == b""
+    assert psutil.wait_procs(workers, timeout=10)[1] == []
 
 
 def workers_of_this_process():

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import zipfile
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
-from uuid import uuid4
 
 import numpy as np
 
 from otembed.errors import DataError
 from otembed.mining.search.neighbors import Neighbors
+from otembed.results import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -169,16 +168,10 @@ def block_folder(state_file: Path) -> Path:
 
 def save_arrays(path: Path, **arrays: np.ndarray) -> None:
     """Write arrays atomically; any process may."""
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with whole_file(path) as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
         raise DataError(
             f"cannot write the search state: {error.strerror}",
             "Earlier results are kept: free some disk space and run again, or choose another --cache.",

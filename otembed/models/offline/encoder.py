@@ -17,7 +17,7 @@ from filelock import FileLock
 from safetensors.numpy import save_file
 
 from otembed.errors import ModelError, did_you_mean
-from otembed.models.folders import remove_leftovers, whole_folder
+from otembed.models.folders import whole_folder
 from otembed.models.offline.file import OfflineFile, read_offline_file
 from otembed.models.offline.tokenizer import OFFLINE_EXTRA_HINT, SPECIAL_TOKENS, build_tokenizer
 from otembed.models.portable import ENCODER_SETTINGS_FILE, MODULES_FILE, module_entry, pooling_settings, write_json
@@ -111,7 +111,6 @@ def offline_model_path(name: str, cache_dir: str | Path | None = None) -> Path:
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(cache / f".{target.name}.lock"):
             if not target.is_dir():
-                remove_leftovers(target)
                 logger.info("converting %s to %s (only once)", source, target)
                 with whole_folder(target) as folder:
                     convert_offline_file(source, folder)
