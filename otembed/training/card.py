@@ -53,7 +53,10 @@ def describe_in_card(model: SentenceTransformer, config: TrainConfig) -> None:
 def restate_log(
     model: SentenceTransformer, history: list[dict[str, Any]], evaluator: SequentialEvaluator | None
 ) -> None:
-    """Set the card's table of the training from the trainer's history, of which a resumed run has the whole."""
+    """Set the card's table of the training from the trainer's history, of which a resumed run has the whole.
+
+    The card says nothing of the time: the library measures it since the run was last resumed.
+    """
     metrics = [] if evaluator is None else [str(each.primary_metric) for each in evaluator.evaluators]
     columns = {"loss": "Training Loss"} | {f"eval_{metric}": metric for metric in metrics}
     rows: dict[int, dict[str, Any]] = {}
@@ -61,7 +64,9 @@ def restate_log(
         found = {column: entry[name] for name, column in columns.items() if name in entry}
         if found:
             rows.setdefault(entry["step"], {"Epoch": entry["epoch"], "Step": entry["step"]}).update(found)
-    model.model_card_data.training_logs = list(rows.values())
+    card = model.model_card_data
+    card.training_logs = list(rows.values())
+    card._training_start_time = None
 
 
 def complete_card(folder: Path, result: TrainResult, config: TrainConfig, choice: LayerChoice | None) -> None:
