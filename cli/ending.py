@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import signal
@@ -9,7 +10,7 @@ import socket
 import sys
 import threading
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from typer.core import TyperGroup
 
@@ -71,7 +72,8 @@ class _Interruption:
 
     def say(self, write: Callable[[str], object]) -> None:
         """Write the line once."""
-        if not self._unsaid.acquire(blocking=False):
+        # Of the processes that torchrun starts, the first one speaks.
+        if not self._unsaid.acquire(blocking=False) or os.environ.get("RANK", "0") != "0":
             return
         from otembed.results.format import printable_lines
 
@@ -111,7 +113,7 @@ def interruptions() -> Iterator[None]:
     Raises
     ------
     SystemExit
-        With 128 + the number of the signal.
+        With 130, after a KeyboardInterrupt without a signal.
     """
     global _now
     _now = own = _Interruption()
@@ -122,7 +124,9 @@ def interruptions() -> Iterator[None]:
         if own.signal is None and not isinstance(error, KeyboardInterrupt):
             raise
         own.say(_on_stderr)
-        raise SystemExit(EXIT_SIGNAL + (own.signal or signal.SIGINT)) from None
+        if own.signal is not None:
+            _leave(EXIT_SIGNAL + own.signal)
+        raise SystemExit(EXIT_SIGNAL + signal.SIGINT) from None
     finally:
         if own.signal is None:  # otherwise the thread watches until the process has ended
             for number, handler in kept.items():
@@ -164,6 +168,15 @@ def _watch(reader: socket.socket, own: _Interruption, numbers: frozenset[signal.
         os.set_blocking(2, False)
     own.say(lambda text: os.write(2, text.encode(errors="replace")))
     os._exit(EXIT_SIGNAL + received[0])
+
+
+def _leave(code: int) -> NoReturn:
+    """Clean up what is registered for the end of the process, and end it; Python would free torch first, for seconds."""
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _on_stderr(text: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import signal
 import sys
 from typing import Annotated, NoReturn
 
@@ -65,6 +67,8 @@ def main() -> NoReturn:
     if os.environ.get("OTEMBED_DEBUG") == "1":
         complete(app)
         sys.exit(0)
+    # A command that is done and whose process is ending dies of Ctrl-C without a traceback.
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with interruptions():
         try:
             try:

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+from otembed.cli.console import silence_progress_bars
 
 from otembed.diagnostics.tiny import SENTENCES, tiny_encoder
 from otembed.errors import OtembedError
@@ -266,7 +267,7 @@ def _attempt(job: Job, server: Server, folder: Path, number: signal.Signals, aft
     if not command.ended():
         # As a terminal does for Ctrl-C, the signal goes to the workers, too.
         (os.killpg if number == signal.SIGINT else os.kill)(command.pid, number)
-    told = _ending(command, number)
+    told = _ending(job, command, number, folder)
     told += [f"{each} lives on" for each in command.living(job.workers_end)]
     for process in _marked(folder.name):
         process.kill()
@@ -279,11 +280,12 @@ def _attempt(job: Job, server: Server, folder: Path, number: signal.Signals, aft
     return told
 
 
-def _ending(command: Command, number: signal.Signals) -> list[str]:
+def _ending(job: Job, command: Command, number: signal.Signals, folder: Path) -> list[str]:
     sent = time.monotonic()
     code = command.code(10)
     took = time.monotonic() - sent
-    if number == signal.SIGKILL or code == 0:
+    # A command that is done may end, or die, as the signal arrives.
+    if number == signal.SIGKILL or code == 0 or (code == -number and not job.differences(folder)):
         return []
     told = [] if took <= ENDS_WITHIN else [f"took {took:.1f} s to end"]
     if code != CODES[number]:
@@ -311,6 +313,7 @@ def _material(home: Path) -> Path:
     """Write the model and the data of all commands."""
     material = home / "material"
     material.mkdir()
+    silence_progress_bars()
     tiny_encoder(material / "parts").to("cpu").save(str(material / "model"), create_model_card=False)
     words = sorted({word for pair in SENTENCES for word in pair[0].split()})
     draw = np.random.default_rng(0)
