@@ -46,14 +46,14 @@ CARD_TIMES = re.compile(rb"(?m)^.*\d (?:seconds|minutes|hours).*$")
 TEMPORARY = re.compile(r"\.tmp$|\.old$|^otembed-")
 
 SERVER = """
-import json, os, sys
+import atexit, gc, json, os, sys
 from importlib import import_module
 for name in (
     "otembed.cli.main", "otembed.training", "otembed.training.summary", "otembed.mining.mine", "otembed.mining.output",
     "otembed.tasks.xnli.finetune", "otembed.tasks.xnli", "otembed.tasks.xquad.spans",
 ):
     import_module(name)
-children = {}
+gc.freeze()
 print("ready", flush=True)
 for line in sys.stdin:
     order = json.loads(line)
@@ -70,7 +70,14 @@ for line in sys.stdin:
     os.chdir(order["cwd"])
     os.environ.update(order["environment"])
     sys.argv = ["otembed", *order["arguments"]]
-    sys.modules["otembed.cli.main"].main()
+    try:
+        sys.modules["otembed.cli.main"].main()
+    except SystemExit as end:
+        # Python would free all libraries first, for as long as the command has run.
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(end.code)
 """
 
 
