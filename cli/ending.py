@@ -164,7 +164,7 @@ def _watch(reader: socket.socket, own: _Interruption, numbers: frozenset[signal.
         else:
             return
     threading.Event().wait(GRACE_SECONDS)
-    with suppress(OSError):
+    with suppress(OSError, AttributeError):  # Windows has it from Python 3.12 on
         os.set_blocking(2, False)
     own.say(lambda text: os.write(2, text.encode(errors="replace")))
     os._exit(EXIT_SIGNAL + received[0])

@@ -169,6 +169,8 @@ def block_folder(state_file: Path) -> Path:
 def save_arrays(path: Path, **arrays: np.ndarray) -> None:
     """Write arrays atomically; any process may."""
     try:
+        # Not created here: on a machine without the shared folder, that would hide it.
+        path.parent.stat()
         with whole_file(path) as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
     except OSError as error:
