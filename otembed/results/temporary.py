@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 import tempfile
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
@@ -12,10 +13,8 @@ from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
-try:
+if sys.platform != "win32":  # where a file in use cannot be removed
     import fcntl
-except ImportError:  # Windows, where a file in use cannot be removed
-    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -105,7 +104,7 @@ def _if_unused(path: Path, act: Callable[[Path], object]) -> None:
     with suppress(OSError):
         handle = _lock(path)
         try:
-            if handle is not None or (fcntl is None and path.is_file()):
+            if handle is not None or (sys.platform == "win32" and path.is_file()):
                 act(path)
         finally:
             if handle is not None:
@@ -121,7 +120,7 @@ def _remove(path: Path) -> None:
 
 def _lock(path: Path) -> int | None:
     """Return a locked descriptor of ``path``, None where locks do not exist; BlockingIOError if it is held."""
-    if fcntl is None:
+    if sys.platform == "win32":
         return None
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     try:
