@@ -2,7 +2,8 @@
 
 Each attempt starts a command in a folder of its own and sends SIGKILL, SIGINT or SIGTERM at a time drawn from the seed
 over the length of an uninterrupted run. Then the command is resumed as its documentation says, until it is done, and
-everything it wrote is compared, byte by byte and without times, with what an uninterrupted run wrote.
+everything it wrote is compared, byte by byte and without times, with what an uninterrupted run wrote. What an engine has
+left is resumed by itself and by the local engine in turn.
 
 Commands are forked from a process that has imported the libraries, which changes nothing about them but the time they
 take to start; worker processes and Ray's actors start as they always do.
@@ -32,7 +33,7 @@ from otembed.errors import OtembedError
 from otembed.results import write_text
 from trials.base import Trial
 
-KILLS, SIGNALS = 20, 5
+KILLS, SIGNALS = 20, 3
 SMOKE_KILLS, SMOKE_SIGNALS = 2, 1
 # Seconds within which a signal ends the command, and a killed command's workers end; Ray's reaper takes longer.
 ENDS_WITHIN, WORKERS_END_WITHIN, RAY_ENDS_WITHIN = 2.0, 2.0, 15.0
@@ -184,7 +185,8 @@ class Job:
 
     name: str
     start: list[str]
-    resume: list[str]
+    # Taken in turn.
+    resume: list[list[str]]
     outputs: tuple[str, ...]
     # Seconds within which processes of a killed command end.
     workers_end: float = WORKERS_END_WITHIN
@@ -232,7 +234,7 @@ def run(smoke: bool, seed: int) -> list[Trial]:
             for number, tries in ((signal.SIGKILL, kills), (signal.SIGINT, signals), (signal.SIGTERM, signals)):
                 trial = Trial("kills", f"{number.name} during `{job.name}`", _expectation(number))
                 for attempt in range(tries):
-                    told = _attempt(job, server, home / f"{attempt}", number, draw.uniform(0, job.seconds))
+                    told = _attempt(job, server, home / f"{attempt}", attempt, number, draw.uniform(0, job.seconds))
                     trial.check(not told, "; ".join(told))
                 trials.append(trial)
                 sys.stderr.write(f"{trial.fault}: {trial.held} of {trial.tries}, {job.seconds:.1f} s a run\n")
@@ -265,7 +267,9 @@ def _measure(job: Job, server: Server, home: Path) -> None:
     rmtree(folder)
 
 
-def _attempt(job: Job, server: Server, folder: Path, number: signal.Signals, after: float) -> list[str]:
+def _attempt(
+    job: Job, server: Server, folder: Path, attempt: int, number: signal.Signals, after: float
+) -> list[str]:
     """Interrupt a command and resume it; return what was not as expected."""
     rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -279,7 +283,7 @@ def _attempt(job: Job, server: Server, folder: Path, number: signal.Signals, aft
     for process in _marked(folder.name):
         process.kill()
     done = command.stderr.read_text() if told else ""
-    told += _resumed(job, server, folder)
+    told += _resumed(job, job.resume[attempt % len(job.resume)], server, folder)
     if told:
         told.insert(0, f"after {after:.2f} s")
         sys.stderr.write(done[-3000:])
@@ -303,9 +307,9 @@ def _ending(job: Job, command: Command, number: signal.Signals, folder: Path) ->
     return told
 
 
-def _resumed(job: Job, server: Server, folder: Path) -> list[str]:
+def _resumed(job: Job, arguments: list[str], server: Server, folder: Path) -> list[str]:
     """Resume until done, starting over if there is nothing to resume yet; return the differences."""
-    command = server.start(job.resume, folder, folder.name)
+    command = server.start(arguments, folder, folder.name)
     code = command.code()
     if code == 2 and "no run to resume" in command.stderr.read_text():
         command = server.start(job.start, folder, folder.name)
@@ -376,18 +380,18 @@ def _jobs(material: Path) -> list[Job]:
     ]  # fmt: skip
     resumed = ["--resume", "--force"]
     return [
-        Job("otembed train", train, ["train", "--resume", "run"], ("run",)),
-        Job("otembed mine", mine, [*mine, "--force"], ("out", "stdout.txt")),
+        Job("otembed train", train, [["train", "--resume", "run"]], ("run",)),
+        Job("otembed mine", mine, [[*mine, "--force"]], ("out", "stdout.txt")),
         *(
             Job(
                 f"otembed mine --engine {engine}",
                 [*mine, "--engine", engine, "--workers", "2"],
-                [*mine, "--engine", engine, "--workers", "2", "--force"],
+                [[*mine, "--engine", engine, "--workers", "2", "--force"], [*mine, "--force"]],
                 ("out", "stdout.txt"),
                 ends,
             )
             for engine, ends in (("processes", WORKERS_END_WITHIN), ("ray", RAY_ENDS_WITHIN))
         ),
-        Job("otembed eval xnli --protocol finetune", nli, [*nli, *resumed], ("run", "report.json")),
-        Job("otembed eval xquad --protocol span", squad, [*squad, *resumed], ("run", "report.json", "answers")),
+        Job("otembed eval xnli --protocol finetune", nli, [[*nli, *resumed]], ("run", "report.json")),
+        Job("otembed eval xquad --protocol span", squad, [[*squad, *resumed]], ("run", "report.json", "answers")),
     ]
