@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,19 +16,24 @@ EVALUATORS = ("retrieval.evaluate", "word_alignment.evaluate", "mining.evaluator
 
 def error_console() -> Console:
     """Return a console on stderr; ``NO_COLOR`` and non-terminals are respected."""
-    from rich.console import Console
-
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return _console(stderr=True, soft_wrap=True)
 
 
 def data_console() -> Console:
     """Return a console on stdout, 100 columns wide if it is not a terminal."""
+    console = _console()
+    return console if console.is_terminal else _console(width=100)
+
+
+def _console(**options: Any) -> Console:
     from rich.console import Console
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=100)
-    return console
+    class OurConsole(Console):
+        def on_broken_pipe(self) -> None:
+            # rich would exit with 1, a negative result.
+            raise
+
+    return OurConsole(highlight=False, **options)
 
 
 def set_up_logging(console: Console) -> None:

@@ -10,7 +10,17 @@ import typer
 from otembed.errors import ConfigError
 from otembed.tasks.registry import TASKS
 
-from .options import Device, Force, JsonDocument, ModelArgument, ReportFile, check_choice, named_pairs, refuse_taken
+from .options import (
+    Device,
+    Force,
+    JsonDocument,
+    ModelArgument,
+    ReportFile,
+    check_choice,
+    named_pairs,
+    refuse_taken,
+    resume_head,
+)
 from .stages import StageProgress
 
 if TYPE_CHECKING:
@@ -122,6 +132,8 @@ def xnli_command(
     from .console import data_console, error_console, set_up_logging
 
     set_up_logging(error_console())
+    if protocol == "finetune":
+        resume_head(run, resume=resume, overwrite=overwrite)
     from otembed.embeddings.cache import cache_home
     from otembed.tasks.xnli import evaluate_xnli
 

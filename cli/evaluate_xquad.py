@@ -9,7 +9,7 @@ import typer
 
 from otembed.errors import ConfigError
 
-from .options import Device, JsonDocument, ModelArgument, ReportFile, check_choice, refuse_taken
+from .options import Device, JsonDocument, ModelArgument, ReportFile, check_choice, refuse_taken, resume_head
 
 if TYPE_CHECKING:
     from otembed.data import Place
@@ -160,6 +160,7 @@ def xquad_command(
         }
         given = {name: value for name, value in flags.items() if value is not None}
         config = _span_config(settings or [], given)
+        resume_head(run, resume=resume, overwrite=overwrite)
         _start_logging()
         chosen = {"train_limit": train_limit, "predictions": predictions}
         chosen |= {"run": run, "resume": resume, "overwrite": overwrite}

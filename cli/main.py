@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import signal
 import sys
 from typing import Annotated, NoReturn
 
@@ -13,13 +15,14 @@ from otembed.errors import OtembedError
 
 from . import align, compare, config, embed, evaluate, export, info, mine, presets, score, train
 from .completion import complete
+from .ending import EXIT_CLOSED_PIPE, ClosedPipe, Commands, interruptions, leave_closed_pipes
 from .mining_options import MiningCommand
 
 EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     name="otembed",
+    cls=Commands,
     help="Align multilingual sentence encoders with Optimal Transport: train, align words, mine, evaluate.",
     no_args_is_help=True,
     add_completion=True,
@@ -58,37 +61,38 @@ def _root(
 def main() -> NoReturn:
     """Run the command line.
 
-    Exit codes: 0 success, 1 negative result, 2 bad input or failure, 130 interrupted. With
-    ``OTEMBED_DEBUG=1`` errors show their traceback.
+    Exit codes: 0 success, 1 negative result, 2 bad input or failure, 130 and 143 interrupted by SIGINT (Ctrl-C) and
+    SIGTERM, 141 stdout or stderr closed by its reader. With ``OTEMBED_DEBUG=1`` errors show their traceback.
     """
     if os.environ.get("OTEMBED_DEBUG") == "1":
         complete(app)
         sys.exit(0)
-    try:
+    # A command that is done and whose process is ending dies of Ctrl-C without a traceback.
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with interruptions():
         try:
-            complete(app)
-        finally:
-            if sys.stdout is not None:
-                sys.stdout.flush()  # a full disk behind stdout is an error here, not a traceback at exit
-    except OtembedError as error:
-        _write_error(error)
-        sys.exit(EXIT_BAD_INPUT)
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        sys.exit(EXIT_INTERRUPTED)
-    except Exception as error:
-        from otembed.results import output_error
+            try:
+                complete(app)
+            finally:
+                if sys.stdout is not None:
+                    sys.stdout.flush()  # a full disk behind stdout is an error here, not a traceback at exit
+        except OtembedError as error:
+            _write_error(error)
+            sys.exit(EXIT_BAD_INPUT)
+        except (ClosedPipe, BrokenPipeError):
+            leave_closed_pipes()
+            sys.exit(EXIT_CLOSED_PIPE)
+        except Exception as error:
+            from otembed.results import output_error
 
-        found = output_error(error, None)
-        if found is None and not isinstance(error, OSError):
-            raise
-        closed = isinstance(error, BrokenPipeError)
-        if sys.stdout is not None and (closed or (found is not None and found.path is None)):
-            # What is left in the buffer of stdout would fail again at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not closed:
+            found = output_error(error, None)
+            if found is None and not isinstance(error, OSError):
+                raise
+            if sys.stdout is not None and found is not None and found.path is None:
+                # What is left in the buffer of stdout would fail again at exit.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             _write_error(found or error)
-        sys.exit(EXIT_BAD_INPUT)
+            sys.exit(EXIT_BAD_INPUT)
     sys.exit(0)
 
 

@@ -12,6 +12,7 @@ import typer
 from otembed.errors import ConfigError, did_you_mean
 
 from .completion import choice_values, model_values, preset_values, setting_values
+from .ending import AGAIN, resume_by
 
 if TYPE_CHECKING:
     from otembed.config import WordAlignmentConfig
@@ -100,6 +101,15 @@ def refuse_taken(output: Path, *, force: bool, flag: str = "--output") -> None:
         )
     if output.exists() and not force:
         raise ConfigError(f"{flag} {output} already exists", "Choose another name, or add --force to replace it.")
+
+
+def resume_head(run: Path | None, *, resume: bool, overwrite: bool) -> None:
+    """Set what an interrupted training of a head says; ``run`` is its folder, None if nothing is kept."""
+    if run is None:
+        resume_by(f"{AGAIN} with --run FOLDER; without it, no checkpoint is kept")
+    elif not resume:
+        instead = " instead of --overwrite" if overwrite else ""
+        resume_by(f"{AGAIN} with --resume{instead}", once_written=run / "settings.json")
 
 
 def check_choice(value: str | None, choices: tuple[str, ...], flag: str) -> None:

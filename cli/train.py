@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import typer
 from otembed.errors import ConfigError
 
 from .completion import model_values, pair_values
+from .ending import resume_by
 from .options import Device, JsonDocument, Preset, Settings, named_pairs
 
 if TYPE_CHECKING:
@@ -159,7 +161,9 @@ def _run(
     if checked is not None and not dry_run:
         from otembed.training.run_folder import RunFolder
 
-        RunFolder(Path(checked.output)).refuse_taken(overwrite=overwrite)
+        folder = RunFolder(Path(checked.output))
+        folder.refuse_taken(overwrite=overwrite)
+        resume_by(f"otembed train --resume {shlex.quote(str(folder.path))}", once_written=folder.config)
     set_up_logging(console)
     from otembed.training import dry_run as estimate
     from otembed.training import train

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import atexit
 import os
-import shutil
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
@@ -20,6 +20,7 @@ from otembed.data.sampling import draw
 from otembed.data.spec import PairSpec, parse_pair_spec
 from otembed.errors import ConfigError, DataError
 from otembed.results import writing
+from otembed.results.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,12 +154,6 @@ def _store(rows: Iterator[Row]) -> Dataset:
 @cache
 def _session_folder() -> Path:
     """Return this process's temporary folder; it outlives every dataset so that workers can map the files."""
-    folder, owner = Path(tempfile.mkdtemp(prefix="otembed-")), os.getpid()
-
-    def remove() -> None:
-        # A forked child inherits this hook and must not remove its parent's folder.
-        if os.getpid() == owner:
-            shutil.rmtree(folder, ignore_errors=True)
-
-    atexit.register(remove)
-    return folder
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(temporary_folder())

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otembed.results import writing
+from otembed.results.temporary import beside, claimed, held, remove_leftovers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +22,8 @@ def whole_folder(path: Path, *, needed: int | None = None, option: str = "") -> 
 
     An existing folder stays in place until the new one is complete; then it is renamed to a hidden
     name, and removed once the new one is in place. If the block raises, ``path`` is left unchanged.
-    A killed process leaves at most hidden ``.NAME.*`` folders next to an intact ``path``. ``needed`` and
+    A killed process leaves hidden ``.NAME.*`` folders, which the next writer removes; the earlier folder is among
+    them if the process was killed between the two renames, and the next writer puts it back first. ``needed`` and
     ``option`` are for the message, as in :func:`otembed.results.writing`.
 
     Raises
@@ -29,25 +31,34 @@ def whole_folder(path: Path, *, needed: int | None = None, option: str = "") -> 
     OutputError
         The folder cannot be written, whichever library was writing.
     """
-    with writing(path, needed=needed, option=option):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
+    with writing(path, needed=needed, option=option), _fresh_folder(path) as fresh:
         earlier = fresh.with_suffix(".old")
         try:
             yield fresh
             _grant_usual_permissions(fresh)
-            if path.exists():
-                path.rename(earlier)
-            try:
-                fresh.rename(path)
-            except OSError:
-                if earlier.exists():
-                    earlier.rename(path)
-                raise
+            with held(path) if path.exists() else nullcontext():
+                if path.exists():
+                    path.rename(earlier)
+                try:
+                    fresh.rename(path)
+                except OSError:
+                    if earlier.exists():
+                        earlier.rename(path)
+                    raise
         except BaseException:
             shutil.rmtree(fresh, ignore_errors=True)
             raise
-    shutil.rmtree(earlier, ignore_errors=True)
+    if earlier.exists():
+        # Under a name that is never put back: it may be removed only in part.
+        shutil.rmtree(earlier.rename(beside(path)), ignore_errors=True)
+
+
+@contextmanager
+def _fresh_folder(path: Path) -> Iterator[Path]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path)
+    with claimed(lambda: Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))) as fresh:
+        yield fresh
 
 
 def _grant_usual_permissions(folder: Path) -> None:
@@ -56,9 +67,3 @@ def _grant_usual_permissions(folder: Path) -> None:
     os.umask(umask)
     for item in (folder, *folder.rglob("*")):
         item.chmod((0o777 if item.is_dir() else 0o666) & ~umask)
-
-
-def remove_leftovers(path: Path) -> None:
-    """Remove leftovers of killed writers of ``path``; call only while no other writer can be active."""
-    for leftover in path.parent.glob(f".{path.name}.*.tmp"):
-        shutil.rmtree(leftover, ignore_errors=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from otembed.errors import OutputError
+from otembed.results.temporary import claimed, remove_leftovers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -180,7 +181,7 @@ def whole_file(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a temporary file that is renamed to ``path`` when the block succeeds, and deleted when it fails.
 
     A symbolic link is followed: the file that it points to is replaced. Terminals, pipes and devices such as
-    ``/dev/stdout`` are written through.
+    ``/dev/stdout`` are written through. What killed writers of the file left is removed first.
 
     Raises
     ------
@@ -192,23 +193,35 @@ def whole_file(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
         with writing(path), _open_stream(path, mode, **text) as stream:
             yield stream
         return
-    with writing(path):
-        target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(path))
+    with writing(path), _fresh_file(target) as temporary:
         earlier = target.stat().st_mode & 0o777 if target.exists() else None
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
         try:
-            with os.fdopen(handle, mode, **text) as file:
+            with temporary.open(mode, **text) as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
             umask = os.umask(0)
             os.umask(umask)
-            os.chmod(temporary, 0o666 & ~umask if earlier is None else earlier)
+            temporary.chmod(0o666 & ~umask if earlier is None else earlier)
             os.replace(temporary, target)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
+
+
+@contextmanager
+def _fresh_file(path: Path) -> Iterator[Path]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path)
+    with claimed(lambda: _new_file(path)) as temporary:
+        yield temporary
+
+
+def _new_file(path: Path) -> Path:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    os.close(handle)
+    return Path(name)
 
 
 def write_text(path: str | Path, text: str) -> Path:

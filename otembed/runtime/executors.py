@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
+import pickle
+import signal
 import sys
 import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from itertools import islice
 from multiprocessing import get_context
+from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
@@ -21,6 +25,7 @@ from otembed.runtime.work import ATTEMPTS, died
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from multiprocessing.connection import Connection
 
     from otembed.config.mining import MiningConfig
     from otembed.runtime.work import Advance, Executor, Work
@@ -92,7 +97,8 @@ class _Stopped(BaseException):
 class ProcessPool:
     """Processes of this machine, started separately for each kind of work.
 
-    They import the main module, so a script that uses them needs ``if __name__ == "__main__":``.
+    They import the main module, so a script that uses them needs ``if __name__ == "__main__":``. They end at once when
+    the work is finished or abandoned and when this process dies, however it dies.
 
     Parameters
     ----------
@@ -112,8 +118,11 @@ class ProcessPool:
         queue, again, deaths = iter(tasks), list[Any](), 0
         while True:
             running: dict[Future[Any], Any] = {}
+            context = get_context("spawn")
+            # Workers hold the other end and end when this one is closed, by this process or by its death.
+            theirs, lifeline = context.Pipe(duplex=False)
             pool = ProcessPoolExecutor(
-                self.workers, get_context("spawn"), initializer=_start, initargs=(work, self.threads)
+                self.workers, context, initializer=_start, initargs=(theirs, _Sealed(work), self.threads)
             )
             try:
                 while True:
@@ -134,6 +143,8 @@ class ProcessPool:
                 again += running.values()
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
+                lifeline.close()
+                theirs.close()
 
     def _fill(
         self, pool: ProcessPoolExecutor, queue: Iterator[Any], again: list[Any], running: dict[Future[Any], Any]
@@ -144,22 +155,63 @@ class ProcessPool:
             if not again:
                 return
             # Removed from the list only after it was submitted, so that a broken pool loses no task.
-            running[pool.submit(_do, again[-1])] = again[-1]
+            with _interrupts_blocked():
+                running[pool.submit(_do, again[-1])] = again[-1]
             again.pop()
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Block Ctrl-C in this thread; processes started meanwhile inherit this, and leave Ctrl-C to their parent."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _Sealed:
+    """Work that a worker unpickles with its first task: this may import torch, and a worker first has to watch."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+
+    def __getstate__(self) -> bytes:
+        return bytes(ForkingPickler.dumps(self.work))
+
+    def __setstate__(self, content: bytes) -> None:
+        self.content = content
+
+    def unsealed(self) -> Work:
+        work: Work = pickle.loads(self.content)
+        return work
 
 
 _opened: list[Any] = []
 
 
-def _start(work: Work, threads: int) -> None:
+def _start(lifeline: Connection, work: _Sealed, threads: int) -> None:
+    # Where signals cannot be blocked.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
     _opened[:] = [work, threads]
+
+
+def _end_with(lifeline: Connection) -> None:
+    """End this process when the other end of ``lifeline`` is closed: nothing is ever sent."""
+    with suppress(EOFError, OSError):
+        lifeline.recv_bytes()
+    os._exit(1)
 
 
 def _do(task: Any) -> Any:
     # Opened with the first task, so that an error while opening reaches the caller.
     if len(_opened) == 2:
         work, threads = _opened
-        _opened[:] = [work.open(threads)]
+        _opened[:] = [work.unsealed().open(threads)]
     perform: Callable[[Any], Any] = _opened[0]
     return perform(task)
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from otembed.errors import ConfigError, OtembedError
@@ -73,7 +76,8 @@ class RayCluster:
         # Set before the import, when Ray reads it.
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         try:
-            import ray
+            with _own_termination():
+                import ray
         except ImportError:
             raise ConfigError("engine ray requires Ray", 'Install it: pip install "otembed[ray]".') from None
         self._ray: Any = ray
@@ -81,13 +85,14 @@ class RayCluster:
         if self._started:
             here: dict[str, Any] = {} if address else {"num_cpus": workers or available_workers()}
             try:
-                ray.init(
-                    address or "local",
-                    include_dashboard=None if address else False,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    **here,
-                )
+                with _own_termination():
+                    ray.init(
+                        address or "local",
+                        include_dashboard=None if address else False,
+                        log_to_driver=False,
+                        logging_level=logging.ERROR,
+                        **here,
+                    )
             except (ray.exceptions.RayError, ValueError, RuntimeError, OSError) as error:
                 reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
                 raise ConfigError(
@@ -145,3 +150,15 @@ class RayCluster:
         """Leave the cluster, or stop it if it was started here."""
         if self._started:
             self._ray.shutdown()
+
+
+@contextmanager
+def _own_termination() -> Iterator[None]:
+    """Keep this process's handler of SIGTERM, which Ray replaces when it is imported and initialized."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        # Ray replaces it in the main thread only, and a handler from outside Python cannot be set.
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)

@@ -6,18 +6,19 @@ import json
 import logging
 import shutil
 from abc import ABC, abstractmethod
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 from zipfile import BadZipFile, ZipFile
 
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from transformers import TrainerCallback, TrainerState
 
-from otembed.errors import ConfigError
+from otembed.errors import ConfigError, OutputError
 from otembed.results import writing
+from otembed.results.temporary import is_leftover, remove_leftovers
 from otembed.runtime.sealed import DIGESTS_FILE, damaged_in, seal_folder
 
 if TYPE_CHECKING:
@@ -74,24 +75,31 @@ def last_checkpoint(folder: Path) -> Path | None:
     return next((each for each in reversed(checkpoints_in(folder)) if damaged_file(each) is None), None)
 
 
-def train_from(trainer: Trainer, checkpoint: Path | None) -> float | None:
+def train_from(trainer: Trainer, checkpoint: Path | None) -> float:
     """Train from a checkpoint, or from the start, to the end; return the seconds.
 
-    From the checkpoint of a finished training, the trainer would take one more step. Instead, its weights (or the best
-    ones, if the trainer selects them) and its state are loaded, and ``None`` is returned.
+    From the checkpoint of a finished training, the trainer would take one more step. Instead it does everything but
+    steps: what it leaves in the model's settings and card is then the same as without an interruption.
     """
+    trainer.add_callback(_BestCheckpoint)
     if checkpoint is None:
         return _train(trainer, None)
     saved = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
     control = saved.stateful_callbacks.get("TrainerControl", {}).get("args", {})
-    if saved.global_step < saved.max_steps and not control.get("should_training_stop"):
-        return _train(trainer, checkpoint)
-    best = checkpoint.parent / f"checkpoint-{saved.best_global_step}"
-    chosen = best if trainer.args.load_best_model_at_end and best.is_dir() else checkpoint
-    trainer._load_from_checkpoint(str(chosen))
-    saved.best_model_checkpoint = str(best) if chosen == best else None
-    trainer.state = saved
-    return None
+    if saved.global_step >= saved.max_steps or control.get("should_training_stop"):
+        trainer._run_epoch = lambda **_: None  # type: ignore[method-assign]
+    return _train(trainer, checkpoint)
+
+
+class _BestCheckpoint(TrainerCallback):
+    """Find the best checkpoint of a resumed run in its present folder; the saved path may be another."""
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        best = Path(str(args.output_dir)) / f"checkpoint-{state.best_global_step}"
+        if state.best_global_step and best.is_dir():
+            state.best_model_checkpoint = str(best)
 
 
 def _train(trainer: Trainer, checkpoint: Path | None) -> float:
@@ -133,6 +141,8 @@ class TrainerFolder(ABC):
     """A folder with checkpoints of a running training and, in the end, its model."""
 
     path: Path
+    # Names of everything that a run writes here.
+    entries: ClassVar[frozenset[str]]
 
     @property
     def checkpoints(self) -> Path:
@@ -144,8 +154,36 @@ class TrainerFolder(ABC):
         """The trained model."""
         return self.path / "model"
 
+    @property
+    def strangers(self) -> list[str]:
+        """Names in the folder that no run writes, not even one that was killed."""
+        names = sorted(each.name for each in self.path.iterdir())
+        return [name for name in names if name not in self.entries and not is_leftover(name, self.entries)]
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no folder, or nothing in it but what a run left that was killed as it started."""
+        if not self.path.exists():
+            return True
+        return self.path.is_dir() and all(
+            each.name == LOCK or is_leftover(each.name, self.entries) for each in self.path.iterdir()
+        )
+
+    def tidy(self) -> None:
+        """Remove temporary files and folders of a killed process."""
+        for name in sorted(self.entries):
+            remove_leftovers(self.path / name)
+
+    def tidy_finished(self, *, keep_checkpoints: bool) -> None:
+        """Remove what is left of a run that was killed after its result; not if it is in use or read-only."""
+        with suppress(OSError, ConfigError, OutputError), self.locked():
+            self.tidy()
+            if not keep_checkpoints:
+                self.drop_checkpoints()
+
     def drop_half_written(self) -> None:
-        """Delete incomplete or corrupt checkpoints."""
+        """Delete temporary files, and incomplete or corrupt checkpoints."""
+        self.tidy()
         drop_half_written(self.checkpoints)
 
     def last_checkpoint(self) -> Path | None:

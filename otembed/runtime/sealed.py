@@ -6,9 +6,9 @@ import json
 import os
 from hashlib import blake2b
 from typing import IO, TYPE_CHECKING
-from uuid import uuid4
 
 from otembed.results import write_text, writing
+from otembed.results.temporary import beside, claimed, remove_leftovers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,8 +55,7 @@ def write_sealed(path: Path, write: Callable[[Path], object], *, option: str, ke
     -----
     FAISS and NumPy read such a file by its path: they ignore what follows their own content.
     """
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
-    with writing(path, option=option, kept=kept):
+    with writing(path, option=option, kept=kept), claimed(lambda: _new_file(path)) as temporary:
         try:
             write(temporary)
             with temporary.open("r+b") as file:
@@ -67,6 +66,13 @@ def write_sealed(path: Path, write: Callable[[Path], object], *, option: str, ke
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def _new_file(path: Path) -> Path:
+    remove_leftovers(path)
+    temporary = beside(path)
+    temporary.touch(exist_ok=False)
+    return temporary
 
 
 def is_sound(path: Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from otembed._version import __version__
 from otembed.config.io import to_yaml
@@ -13,6 +13,7 @@ from otembed.training.card_section import card_section, with_section
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.evaluation import SequentialEvaluator
 
     from otembed.config.train import TrainConfig
     from otembed.training.result import TrainResult
@@ -47,6 +48,25 @@ def describe_in_card(model: SentenceTransformer, config: TrainConfig) -> None:
     for dataset in card.train_datasets:
         dataset.pop("examples", None)
         dataset["examples_table"] = ""
+
+
+def restate_log(
+    model: SentenceTransformer, history: list[dict[str, Any]], evaluator: SequentialEvaluator | None
+) -> None:
+    """Set the card's table of the training from the trainer's history, of which a resumed run has the whole.
+
+    The card says nothing of the time: the library measures it since the run was last resumed.
+    """
+    metrics = [] if evaluator is None else [str(each.primary_metric) for each in evaluator.evaluators]
+    columns = {"loss": "Training Loss"} | {f"eval_{metric}": metric for metric in metrics}
+    rows: dict[int, dict[str, Any]] = {}
+    for entry in history:
+        found = {column: entry[name] for name, column in columns.items() if name in entry}
+        if found:
+            rows.setdefault(entry["step"], {"Epoch": entry["epoch"], "Step": entry["step"]}).update(found)
+    card = model.model_card_data
+    card.training_logs = list(rows.values())
+    card._training_start_time = None
 
 
 def complete_card(folder: Path, result: TrainResult, config: TrainConfig, choice: LayerChoice | None) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 import resource
 import sys
-import tempfile
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +14,7 @@ import torch
 from transformers import TrainerCallback
 
 from otembed.models import describe_model, sliced
+from otembed.results.temporary import temporary_folder
 from otembed.training.objective import build_loss, refuse_idle_terms
 from otembed.training.preparation import Material, limit_length, load_encoder, load_material, prompt_of
 from otembed.training.recipe import build_trainer, suited
@@ -63,9 +62,9 @@ def dry_run(config: TrainConfig) -> DryRun:
         held_out=replace(config.held_out, load_best_model_at_end=False, early_stopping_patience=None),
         optimization=replace(config.optimization, max_steps=MEASURED_STEPS + 1, save_steps=10**9),
     )
-    with tempfile.TemporaryDirectory(prefix="otembed-dry-run-") as folder:
-        trainer, _ = build_trainer(
-            short, RunFolder(Path(folder)), model, replace(material, held_out={}), loss, [clock], quiet=True
+    with temporary_folder() as folder:
+        trainer = build_trainer(
+            short, RunFolder(folder), model, replace(material, held_out={}), loss, [clock], quiet=True
         )
         trainer.args.save_strategy = "no"
         steps = _steps(config, len(trainer.get_train_dataloader()))

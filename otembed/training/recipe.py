@@ -25,7 +25,7 @@ from otembed.runtime.trainer import resolve_precision
 from otembed.tasks.retrieval import BitextRetrievalEvaluator, evaluate_retrieval
 from otembed.tasks.retrieval.report import RetrievalReport
 from otembed.training.arguments import training_arguments
-from otembed.training.card import complete_card, describe_in_card, keep_examples_out
+from otembed.training.card import complete_card, describe_in_card, keep_examples_out, restate_log
 from otembed.training.environment import environment
 from otembed.training.objective import build_loss, refuse_idle_terms
 from otembed.training.preparation import Material, limit_length, load_encoder, load_material, prompt_of
@@ -93,6 +93,8 @@ def train(
         folder.refuse_taken(overwrite=overwrite)
     elif folder.finished:
         logger.info("%s: already finished", folder.path)
+        if state.is_main_process:
+            folder.tidy_finished(keep_checkpoints=config.optimization.keep_checkpoints)
         earlier = TrainResult.from_json(folder.results.read_text(encoding="utf-8"))
         return replace(earlier, run=str(folder.path), model=str(folder.model))
     begun = time.monotonic()
@@ -109,24 +111,25 @@ def train(
     # Nothing has been written so far: a failure above leaves an earlier run intact.
     if resume is None and state.is_main_process:
         folder.create(config, overwrite=overwrite)
-        write_text(folder.environment, json.dumps(environment(), indent=2) + "\n")
     state.wait_for_everyone()
     with folder.locked() if state.is_main_process else nullcontext():
         if resume is not None and state.is_main_process:
             folder.drop_half_written()
+        if not folder.environment.exists() and state.is_main_process:
+            write_text(folder.environment, json.dumps(environment(), indent=2) + "\n")
         state.wait_for_everyone()
         before = _before(folder, model, material, state)
-        trainer, log = build_trainer(config, folder, model, material, loss, callbacks)
+        trainer = build_trainer(config, folder, model, material, loss, callbacks)
         describe_in_card(model, config)
-        training_seconds = run_trainer(trainer, folder, log, state)
+        training_seconds = run_trainer(trainer, folder, state)
 
         if state.is_main_process:
             progress = trainer.state
             best = progress.best_global_step if progress.best_model_checkpoint else None
-            if trainer.evaluator is not None and best not in (None, progress.global_step):
-                trainer.evaluator(
-                    model
-                )  # otherwise the card would have the scores of the last step, not of the selected one
+            if trainer.evaluator is not None:
+                # Otherwise the card would have the scores of the last evaluation, or none if the run was resumed.
+                trainer.evaluator(model)
+            restate_log(model, progress.log_history, trainer.evaluator)
             _release(model, own_length, folder)
             choice = store_alignment_layer(model, material, folder.model)
             size = describe_model(model)
@@ -141,7 +144,7 @@ def train(
                 parameters=size.parameters,
                 trained_parameters=size.trainable_parameters,
                 pairs=material.counts,
-                last_log=log.last,
+                last_log=folder.last_training_record(),
                 before=before,
                 after=_evaluate(model, material, str(folder.model)),
             )
@@ -153,10 +156,10 @@ def train(
     return TrainResult.from_json(folder.results.read_text(encoding="utf-8"))
 
 
-def run_trainer(trainer: SentenceTransformerTrainer, folder: RunFolder, log: RunLog, state: PartialState) -> float:
+def run_trainer(trainer: SentenceTransformerTrainer, folder: RunFolder, state: PartialState) -> float:
     """Train from the last complete checkpoint or from the start; return the seconds.
 
-    If training had already ended, the checkpoint is only loaded.
+    If training had already ended, no step is taken.
 
     Raises
     ------
@@ -174,10 +177,7 @@ def run_trainer(trainer: SentenceTransformerTrainer, folder: RunFolder, log: Run
         folder.keep_metrics_up_to(int(checkpoint.name.split("-")[1]) if checkpoint else -1)
     logger.info("training from %s", checkpoint.name if checkpoint else "the start")
     with sliced(trainer.model):
-        seconds = train_from(trainer, checkpoint)
-    if seconds is None:
-        log.last = folder.last_training_record()
-    return seconds or 0.0
+        return train_from(trainer, checkpoint)
 
 
 def build_trainer(
@@ -189,12 +189,11 @@ def build_trainer(
     callbacks: Sequence[TrainerCallback] = (),
     *,
     quiet: bool = False,
-) -> tuple[SentenceTransformerTrainer, RunLog]:
+) -> SentenceTransformerTrainer:
     """Create the sentence-transformers trainer; with ``quiet``, no metrics are written."""
     keep_examples_out(model, config)
     evaluator = _evaluator(config, material)
-    log = RunLog(None if quiet else folder, loss)
-    extra: list[TrainerCallback] = [log, *callbacks]
+    extra: list[TrainerCallback] = [RunLog(None if quiet else folder, loss), *callbacks]
     patience = config.held_out.early_stopping_patience
     if patience and evaluator is not None:
         extra.append(EarlyStoppingCallback(early_stopping_patience=patience))
@@ -213,7 +212,7 @@ def build_trainer(
         callbacks=extra,
     )
     trainer.remove_callback(PrinterCallback)
-    return trainer, log
+    return trainer
 
 
 def suited(config: TrainConfig, model: SentenceTransformer) -> TrainConfig:

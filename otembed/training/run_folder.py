@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from otembed.config.base import expand_home
 from otembed.config.io import read_yaml, to_yaml, train_config
 from otembed.config.train import TrainConfig
 from otembed.errors import ConfigError
 from otembed.results import write_text, writing
+from otembed.results.temporary import beside, remove_leftovers
 from otembed.runtime.run_state import LOCK, TrainerFolder
-
-ENTRIES = frozenset(
-    {
-        "config.yaml",
-        "environment.json",
-        "before.json",
-        "metrics.jsonl",
-        "checkpoints",
-        "model",
-        "results.json",
-        LOCK,
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -38,6 +25,19 @@ class RunFolder(TrainerFolder):
     before training), ``metrics.jsonl`` (one record per log line), ``checkpoints/``, ``model/`` (loads with
     plain ``SentenceTransformer(path)``) and, written last, ``results.json``, which marks a finished run.
     """
+
+    entries: ClassVar[frozenset[str]] = frozenset(
+        {
+            "config.yaml",
+            "environment.json",
+            "before.json",
+            "metrics.jsonl",
+            "checkpoints",
+            "model",
+            "results.json",
+            LOCK,
+        }
+    )
 
     @property
     def config(self) -> Path:
@@ -81,26 +81,22 @@ class RunFolder(TrainerFolder):
         """
         self.refuse_taken(overwrite=overwrite)
         with writing(self.path):
+            whole = self.path.resolve()
+            remove_leftovers(whole)
             if self.config.is_file():
-                whole = self.path.resolve()
-                aside = whole.with_name(f".{whole.name}.{os.getpid()}.old")
                 with self.locked():
-                    whole.rename(aside)
+                    aside = whole.rename(beside(whole))
                 shutil.rmtree(aside)
             self.path.mkdir(parents=True, exist_ok=True)
             write_text(self.config, to_yaml(config))
 
     def refuse_taken(self, *, overwrite: bool) -> None:
         """Raise ConfigError if a new run cannot be created here; ``overwrite`` replaces only another run."""
-        if not self.path.exists() or (self.path.is_dir() and not any(self.path.iterdir())):
+        if self.empty:
             return
-        strangers = (
-            [] if not self.path.is_dir() else [each for each in self.path.iterdir() if each.name not in ENTRIES]
-        )
+        strangers = self.strangers if self.path.is_dir() else []
         if strangers or not self.config.is_file():
-            found = (
-                f" ({strangers[0].name} does not belong to a run)" if strangers and self.config.is_file() else ""
-            )
+            found = f" ({strangers[0]} does not belong to a run)" if strangers and self.config.is_file() else ""
             raise ConfigError(f"{self.path} exists and is not a run of otembed{found}", "Choose a new folder.")
         if not overwrite:
             raise ConfigError(

@@ -36,7 +36,6 @@ class RunLog(SamplerEpochs):
     def __init__(self, folder: RunFolder | None, loss: nn.Module) -> None:
         self.folder = folder
         self.loss = loss
-        self.last: dict[str, Any] = {}
         self._begun = time.monotonic()
         self._first_step = 0
 
@@ -70,7 +69,6 @@ class RunLog(SamplerEpochs):
             statistics = pop_statistics(self.loss)
             values |= {name: statistics[name] for name in ("converged", "iterations") if name in statistics}
             self._refuse_non_finite(values, state.global_step, allow_grad=bool(args.fp16))
-            self.last = values
         seconds = time.monotonic() - self._begun
         record = {
             "step": state.global_step,

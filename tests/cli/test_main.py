@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from otembed.cli import main as cli
-from otembed.cli.console import error_console, set_up_logging
+from otembed.cli.console import data_console, error_console, set_up_logging
 from otembed.cli.main import app, main
 from typer.testing import CliRunner
 
@@ -82,7 +83,7 @@ def raising(error):
         (ConfigError("no such thing", "Name another."), 2, "error: no such thing\nName another.\n"),
         (PermissionError(13, "Permission denied", "a.json"), 2, "error: [Errno 13] Permission denied: 'a.json'\n"),
         (ConfigError("no \x1b[31m thing\r"), 2, "error: no \\x1b[31m thing \n"),
-        (KeyboardInterrupt(), 130, "interrupted\n"),
+        (KeyboardInterrupt(), 130, "interrupted; to resume: run the same command again\n"),
     ],
 )
 def test_exit_codes(monkeypatch, capsys, error, code, message):
@@ -135,3 +136,64 @@ def test_unknown_options_are_usage_errors():
     result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert result.returncode == 2
     assert "--epsilom" in result.stderr
+
+
+# A command that says when it runs, and then waits; the second swallows what interrupts it.
+WAITS = "time.sleep(60)"
+SWALLOWS = "waits()"
+STUCK = """
+import sys, time
+from pathlib import Path
+from otembed.cli import main as cli
+from otembed.cli.ending import resume_by
+
+def waits():
+    while True:
+        try:
+            time.sleep(60)
+        except BaseException:
+            pass
+
+def command(app):
+    resume_by("go on", once_written=Path(sys.argv[1]))
+    Path(sys.argv[1]).write_text("x")
+    print("ready", flush=True)
+    {action}
+
+cli.complete = command
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "action"),
+    [(signal.SIGINT, 130, WAITS), (signal.SIGTERM, 143, WAITS), (signal.SIGINT, 130, SWALLOWS)],
+)
+def test_a_signal_ends_a_command_in_time_with_one_line_that_says_how_to_resume(tmp_path, number, code, action):
+    command = [sys.executable, "-c", STUCK.format(action=action), str(tmp_path / "settings")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        assert process.wait(timeout=10) == code
+        assert process.stderr.read() == "interrupted; to resume: go on\n"
+
+
+@pytest.mark.parametrize("command", [["presets"], ["--help"], ["config", "init"]], ids=" ".join)
+def test_a_closed_pipe_is_not_a_negative_result(command):
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "otembed", *command]
+    result = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (result.returncode, result.stderr) == (141, b"")
+
+
+def test_a_table_into_a_closed_pipe_is_not_a_negative_result(monkeypatch):
+    console = data_console()
+
+    def closed(self):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(type(console), "_write_buffer", closed)
+    with pytest.raises(BrokenPipeError):
+        console.print("x")

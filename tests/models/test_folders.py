@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from otembed.models.folders import remove_leftovers, whole_folder
+from otembed.models.folders import whole_folder
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -71,10 +71,3 @@ def test_permissions_follow_the_umask(tmp_path: Path) -> None:
         os.umask(earlier)
     assert (tmp_path / "model").stat().st_mode & 0o777 == 0o755
     assert (tmp_path / "model" / "secret").stat().st_mode & 0o777 == 0o644
-
-
-def test_leftovers_go_and_neighbors_stay(tmp_path: Path) -> None:
-    for name in (".model.x1.tmp", ".model2.x1.tmp", "model", ".model.x1.old"):
-        (tmp_path / name).mkdir()
-    remove_leftovers(tmp_path / "model")
-    assert sorted(p.name for p in tmp_path.iterdir()) == [".model.x1.old", ".model2.x1.tmp", "model"]

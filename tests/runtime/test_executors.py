@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+import subprocess
 import sys
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -251,6 +252,40 @@ def check_executor(executor, works, tmp_path):
 
 def test_processes_do_tasks(works, tmp_path):
     check_executor(ProcessPool(2), works, tmp_path)
+
+
+PARENT = """
+import sys
+from otembed.cli.ending import interruptions
+from otembed.runtime.executors import ProcessPool
+from placed_works import Works
+
+if __name__ == "__main__":
+    with interruptions():
+        list(ProcessPool(2).run(Works(), [(each, None) for each in (-1, -2)]))
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_processes_end_with_their_parent(tmp_path, number, code):
+    waiting = PLACED.replace("os.kill(os.getpid(), signal.SIGKILL)", "(print('busy', flush=True), signal.pause())")
+    (tmp_path / "placed_works.py").write_text(waiting)
+    (tmp_path / "parent.py").write_text(PARENT)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    with subprocess.Popen(
+        [sys.executable, str(tmp_path / "parent.py")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment,
+        start_new_session=True,
+    ) as parent:  # fmt: skip
+        assert [parent.stdout.readline() for _ in range(2)] == [b"busy\n"] * 2
+        workers = psutil.Process(parent.pid).children(recursive=True)
+        # A terminal sends Ctrl-C to the workers, too.
+        (os.killpg if number == signal.SIGINT else os.kill)(parent.pid, number)
+        # Until nobody holds the pipes.
+        out, err = parent.communicate(timeout=20)
+    assert (out, parent.returncode) == (b"", code)
+    if number != signal.SIGKILL:  # after which multiprocessing reports that it tidies up
+        assert err == b"interrupted; to resume: run the same command again\n"
+    assert psutil.wait_procs(workers, timeout=10)[1] == []
 
 
 def workers_of_this_process():

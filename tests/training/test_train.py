@@ -39,6 +39,27 @@ def assert_same_weights(one, other):
         torch.testing.assert_close(first[name], second[name], rtol=0, atol=0, msg=name)
 
 
+def assert_same_release(one, other):
+    """Every file of the model, byte by byte, and the results but for times and places."""
+    first, second = (
+        {
+            path.relative_to(run): path.read_bytes()
+            for path in sorted(Path(run, "model").rglob("*"))
+            if path.is_file()
+        }
+        for run in (one, other)
+    )
+    assert first.keys() == second.keys()
+    assert [str(name) for name in first if first[name] != second[name]] == []
+    first, second = (json.loads((Path(run) / "results.json").read_text()) for run in (one, other))
+    for name in ("run", "model", "seconds", "training_seconds"):
+        assert (first.pop(name) is None) == (second.pop(name) is None)
+    for report in (first["before"], first["after"], second["before"], second["after"]):
+        if report is not None:
+            del report["model"], report["seconds"]
+    assert first == second
+
+
 def test_run_folder_contains_all_files(trained):
     folder = RunFolder(Path(trained.run))
     assert folder.finished
@@ -142,15 +163,20 @@ class CrashAtEnd(TrainerCallback):
 )
 def test_run_interrupted_after_its_last_step_trains_no_further(configure, changes):
     straight = otembed.train(configure(**changes))
-    cut = configure(**changes, output=f"{straight.run}-cut")
+    cut = configure(**changes, output=str(Path(straight.run).with_name("cut") / "run"))
     with pytest.raises(RuntimeError, match="power cut"):
         otembed.train(cut, callbacks=[CrashAtEnd()])
-    resumed = otembed.train(resume=cut.output)
+    # A kill may come before this file; and the saved path of the best checkpoint is no longer right.
+    (Path(cut.output) / "environment.json").unlink()
+    Path(cut.output).parent.rename(Path(straight.run).with_name("moved"))
+    resumed = otembed.train(resume=Path(straight.run).with_name("moved") / "run")
+    assert (Path(resumed.run) / "environment.json").is_file()
     assert (resumed.steps, resumed.best_step) == (straight.steps, straight.best_step)
     if "early_stopping_patience" in changes.get("held_out", {}):
         assert straight.steps < changes["optimization"]["max_steps"]
-    assert resumed.last_log.keys() == straight.last_log.keys()
-    assert_same_weights(straight.run, resumed.run)
+    assert resumed.last_log == straight.last_log
+    assert "model-index" in (Path(resumed.model) / "README.md").read_text()
+    assert_same_release(straight.run, resumed.run)
 
 
 RESUMABLE = {
@@ -171,9 +197,15 @@ def test_interrupted_run_resumes_to_the_same_result(configure, straight, step):
     config = configure(**RESUMABLE)
     with pytest.raises(RuntimeError, match="power cut"):
         otembed.train(config, callbacks=[Crash(step)])
+    for name in (".config.yaml.0a1b2c3d.tmp", ".before.json.0a1b2c3d.tmp"):
+        (Path(config.output) / name).touch()
+    (Path(config.output) / ".model.0a1b2c3d.tmp").mkdir()
     assert not RunFolder(Path(config.output)).finished
     resumed = otembed.train(resume=config.output)
-    assert_same_weights(straight.run, resumed.run)
+    assert_same_release(straight.run, resumed.run)
+    assert {each.name for each in Path(resumed.run).iterdir()} == {
+        each.name for each in Path(straight.run).iterdir()
+    }
     assert resumed.after.scores == straight.after.scores
     assert resumed.best_step == straight.best_step
     assert [each["step"] for each in records(config.output)] == [each["step"] for each in records(straight.run)]
@@ -227,6 +259,25 @@ def test_anchor_of_a_resumed_run_is_the_starting_model(configure):
     with pytest.raises(RuntimeError):
         otembed.train(cut, callbacks=[Crash(4)])
     assert_same_weights(straight.run, otembed.train(resume=cut.output).run)
+
+
+def test_what_a_kill_after_the_result_left_is_removed_and_never_blocks(finished, configure):
+    before = {each.name for each in finished.iterdir()}
+    (finished / ".model.0a1b2c3d.old").mkdir()
+    (finished / "checkpoints" / "checkpoint-9").mkdir(parents=True)
+    for name in (".lock", ".results.json.0a1b2c3d.tmp"):
+        (finished / name).touch()
+    RunFolder(finished).refuse_taken(overwrite=True)
+    otembed.train(resume=finished)
+    assert {each.name for each in finished.iterdir()} == before
+
+
+def test_a_folder_of_a_run_killed_as_it_started_is_new(tmp_path):
+    (tmp_path / ".config.yaml.0a1b2c3d.tmp").touch()
+    RunFolder(tmp_path).refuse_taken(overwrite=False)
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(ConfigError):
+        RunFolder(tmp_path).refuse_taken(overwrite=True)
 
 
 def test_resuming_a_finished_run_returns_its_result(trained):

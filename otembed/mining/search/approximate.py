@@ -12,7 +12,7 @@ from otembed.errors import ConfigError, did_you_mean
 from otembed.mining.search import kernels
 from otembed.mining.search.blocks import BLOCK_ROWS, block_side, make_block_folder, require_files, run_blocks
 from otembed.mining.search.exact import check_rows, exact_neighbors
-from otembed.mining.search.index import METHODS, Shard, clear_unfinished, cut_shards, index_file
+from otembed.mining.search.index import METHODS, Shard, cut_shards, index_file
 from otembed.mining.search.index_work import QUERIES, IndexTask, IndexWork, LookUpWork
 from otembed.mining.search.state import Block, SearchState, add_leftovers
 from otembed.runtime.executors import LocalExecutor
@@ -235,8 +235,6 @@ def _build_missing(directions: Sequence[_Direction], cache: Path, options: _Opti
     }
     missing = [task for task, file in files.items() if not file.exists()]
     _build([direction.base for direction in directions], missing, options)
-    for task in missing:
-        clear_unfinished(files[task])
 
 
 def _build(bases: Sequence[UnitRows], tasks: Sequence[IndexTask], options: _Options) -> dict[Shard, Any]:

@@ -146,9 +146,3 @@ def _empty(method: str, dimension: int) -> Any:
         index.hnsw.efConstruction, index.hnsw.efSearch = GRAPH_BUILD, GRAPH_SEARCH
         return index
     return faiss.IndexPQFastScan(dimension, _pq_parts(dimension), CODE_BITS, inner)
-
-
-def clear_unfinished(path: Path) -> None:
-    """Remove what a worker that died has left of an index file."""
-    for left in path.parent.glob(f".{path.name}.*.tmp"):
-        left.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from otembed.errors import ModelError, did_you_mean
-from otembed.models.folders import remove_leftovers, whole_folder
+from otembed.models.folders import whole_folder
 from otembed.models.offline.file import OfflineFile, read_offline_file
 from otembed.models.offline.tokenizer import OFFLINE_EXTRA_HINT, SPECIAL_TOKENS, build_tokenizer
 from otembed.models.portable import (
@@ -120,7 +120,6 @@ def offline_model_path(name: str, cache_dir: str | Path | None = None) -> Path:
             return target
         if target.is_dir():
             logger.warning("%s: the model is corrupt and is converted again", target)
-        remove_leftovers(target)
         logger.info("converting %s to %s (only once)", source, target)
         file = read_offline_file(source)
         with whole_folder(target, needed=4 * file.weights, option=option) as folder:

@@ -6,7 +6,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from safetensors import SafetensorError
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     Kept = TypeVar("Kept")
 
-ENTRIES = frozenset({"settings.json", "checkpoints", "model", "training.json", LOCK})
-
 
 @dataclass(frozen=True)
 class HeadRun(TrainerFolder):
@@ -30,6 +28,8 @@ class HeadRun(TrainerFolder):
     ``command`` is the command that writes such folders, for messages; ``kind`` is stored with the settings. A folder that
     is not ``lasting`` is deleted after the run, so the run cannot be resumed.
     """
+
+    entries: ClassVar[frozenset[str]] = frozenset({"settings.json", "checkpoints", "model", "training.json", LOCK})
 
     kind: str
     command: str
@@ -59,12 +59,11 @@ class HeadRun(TrainerFolder):
         """Raise ConfigError if a run cannot start or resume here; ``overwrite`` replaces only another run."""
         if resume and overwrite:
             raise ConfigError("--resume and --overwrite are mutually exclusive", "Remove one of them.")
-        taken = self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
-        if not taken:
+        if self.empty:
             if resume:
                 raise ConfigError(f"{self.path}: no run to resume", "Pass the --run folder of the earlier run.")
             return
-        if not self.settings.is_file() or any(each.name not in ENTRIES for each in self.path.iterdir()):
+        if not self.settings.is_file() or self.strangers:
             raise ConfigError(
                 f"{self.path}: exists and is not a run folder of {self.command}", "Choose a new folder."
             )
@@ -110,6 +109,7 @@ class HeadRun(TrainerFolder):
     def _clear(self) -> None:
         # An interruption here leaves an unfinished run; its settings are overwritten last.
         self.summary.unlink(missing_ok=True)
+        self.tidy()
         self.drop_checkpoints()
         shutil.rmtree(self.model, ignore_errors=True)
 
@@ -126,7 +126,12 @@ class HeadRun(TrainerFolder):
             )
 
     def kept(self, load: Callable[[Path, dict[str, Any]], Kept]) -> Kept:
-        """Return the result of ``load`` for the model folder, and the summary; ConfigError if they are corrupt."""
+        """Return the result of ``load`` for the model folder and the summary; what a killed process left is removed.
+
+        ConfigError if they are corrupt. Call it with the folder locked.
+        """
+        self.tidy()
+        self.drop_checkpoints()
         try:
             return load(self.model, json.loads(self.summary.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:

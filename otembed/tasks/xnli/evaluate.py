@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +17,7 @@ from otembed.embeddings.texts import embed_sides
 from otembed.errors import ConfigError, DataError, did_you_mean
 from otembed.models import load_model
 from otembed.results.outcomes import Outcomes
+from otembed.results.temporary import temporary_folder
 from otembed.runtime.progress import counting, silent
 from otembed.tasks.xnli.data import NliSet, read_nli
 from otembed.tasks.xnli.formats import LABELS
@@ -274,7 +274,7 @@ def _finetuned(
     from otembed.tasks.heads.training import free_memory
     from otembed.tasks.xnli.finetune import classify, finetune
 
-    with tempfile.TemporaryDirectory(prefix="otembed-") if run is None else nullcontext(str(run)) as folder:
+    with temporary_folder() if run is None else nullcontext(Path(run)) as folder:
         classifier, outcome = finetune(
             load,
             train,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import tempfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from otembed.errors import ModelError, NumericsError
 from otembed.models import freeze, sliced
 from otembed.models.architecture import position_limit, transformer_of
 from otembed.results import writing
+from otembed.results.temporary import temporary_folder
 from otembed.runtime.run_state import train_from
 from otembed.runtime.trainer import on_one_device, resolve_precision, trainer_arguments
 from otembed.tasks.heads.training import LOG_EVERY, POOLER, HeadWatch, free_memory
@@ -59,12 +59,12 @@ def build_classifier(model: SentenceTransformer, max_length: int, seed: int) -> 
     transformer = transformer_of(model)
     limit = position_limit(transformer)
     set_seed(seed)
-    with tempfile.TemporaryDirectory(prefix="otembed-") as folder, writing(folder, option="TMPDIR=FOLDER"):
+    with temporary_folder() as folder, writing(folder, option="TMPDIR=FOLDER"):
         transformer.save_pretrained(folder)
         model.tokenizer.save_pretrained(folder)
         with _without_loading_report():
             classifier: CrossEncoder = CrossEncoder(
-                folder,
+                str(folder),
                 num_labels=len(LABELS),
                 max_length=max_length if limit is None else min(max_length, limit),
                 device=str(model.device),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from time import perf_counter
@@ -31,6 +30,7 @@ from otembed.models.freeze import freeze
 from otembed.models.slices import sliced
 from otembed.results import Outcomes, write_text
 from otembed.results.outcomes import digest_of
+from otembed.results.temporary import temporary_folder
 from otembed.runtime.progress import counting, silent
 from otembed.runtime.run_state import train_from
 from otembed.runtime.trainer import on_one_device, resolve_precision, trainer_arguments
@@ -361,7 +361,7 @@ def train_spans(
     tokenizer: Any = model.tokenizer
     examples = training_windows(data, tokenizer, config, type_count(made))
     with ExitStack() as stack:
-        folder = run.checkpoints if run else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder = run.checkpoints if run else stack.enter_context(temporary_folder())
         arguments = TrainingArguments(
             output_dir=str(folder),
             save_strategy="steps" if run else "no",
