@@ -87,7 +87,7 @@ def train_from(trainer: Trainer, checkpoint: Path | None) -> float:
     saved = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
     control = saved.stateful_callbacks.get("TrainerControl", {}).get("args", {})
     if saved.global_step >= saved.max_steps or control.get("should_training_stop"):
-        trainer._run_epoch = lambda **_: None  # type: ignore[method-assign]
+        trainer._run_epoch = lambda *_, **__: None  # type: ignore[method-assign]
     return _train(trainer, checkpoint)
 
 

@@ -13,7 +13,6 @@ from otembed.training.card_section import card_section, with_section
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.base.evaluation import SequentialEvaluator
 
     from otembed.config.train import TrainConfig
     from otembed.training.result import TrainResult
@@ -50,10 +49,10 @@ def describe_in_card(model: SentenceTransformer, config: TrainConfig) -> None:
         dataset["examples_table"] = ""
 
 
-def restate_log(
-    model: SentenceTransformer, history: list[dict[str, Any]], evaluator: SequentialEvaluator | None
-) -> None:
+def restate_log(model: SentenceTransformer, history: list[dict[str, Any]], evaluator: Any) -> None:
     """Set the card's table of the training from the trainer's history, of which a resumed run has the whole.
+
+    ``evaluator`` is the trainer's SequentialEvaluator, None without held-out pairs.
 
     The card says nothing of the time: the library measures it since the run was last resumed.
     """
