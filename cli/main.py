@@ -14,6 +14,7 @@ from otembed.errors import OtembedError
 from . import align, compare, config, embed, evaluate, export, info, mine, presets, score, train
 from .completion import complete
 from .mining_options import MiningCommand
+from .streams import prepare_streams
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
@@ -61,6 +62,7 @@ def main() -> NoReturn:
     Exit codes: 0 success, 1 negative result, 2 bad input or failure, 130 interrupted. With
     ``OTEMBED_DEBUG=1`` errors show their traceback.
     """
+    prepare_streams()
     if os.environ.get("OTEMBED_DEBUG") == "1":
         complete(app)
         sys.exit(0)

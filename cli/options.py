@@ -84,6 +84,9 @@ def named_pairs(
 
 def refuse_taken(output: Path, *, force: bool, flag: str = "--output") -> None:
     """Reject a folder, an existing file without ``--force``, and a path that is not writable."""
+    from otembed.results.paths import expand
+
+    output = expand(output)
     if output.is_dir():
         raise ConfigError(f"{flag} {output} is a folder", "Use a file name.")
     above = next(each for each in output.absolute().parents if each.exists())

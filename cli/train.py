@@ -152,7 +152,7 @@ def _run(
 ) -> None:
     from otembed.config.io import train_config
 
-    from .console import data_console, error_console, set_up_logging
+    from .console import SOLVER, data_console, error_console, set_up_logging
 
     checked = None if resume else train_config(*layers, origin=origin)
     console = error_console()
@@ -160,6 +160,9 @@ def _run(
         from otembed.training.run_folder import RunFolder
 
         RunFolder(Path(checked.output)).refuse_taken(overwrite=overwrite)
+    from otembed.runtime.compiling import compile_beside
+
+    compile_beside(*SOLVER)
     set_up_logging(console)
     from otembed.training import dry_run as estimate
     from otembed.training import train

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from otembed.errors import DataError
+from otembed.results.paths import expand
 from otembed.runtime.cache import default_cache_dir
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def cache_home(cache: str | Path | None) -> Path:
     """Return the folder of the cache; by default ``mining`` in :func:`otembed.runtime.cache.default_cache_dir`."""
-    return default_cache_dir() / "mining" if cache is None else Path(cache).expanduser()
+    return default_cache_dir() / "mining" if cache is None else expand(cache)
 
 
 def make_cache_folder(cache: str | Path | None, name: str) -> Path:

@@ -11,6 +11,7 @@ from sentence_transformers.base.modules import Module
 from otembed.errors import ModelError
 from otembed.models.folders import whole_folder
 from otembed.models.portable import MODULES_FILE, make_portable
+from otembed.results.paths import expand
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -53,7 +54,7 @@ def save_model(
         cannot be written.
     """
     check_saveable(model)
-    target = Path(path).expanduser().resolve()
+    target = expand(path).resolve()
     _check_target(target, overwrite=overwrite)
     try:
         with whole_folder(target) as folder:

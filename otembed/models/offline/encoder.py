@@ -22,6 +22,7 @@ from otembed.models.offline.file import OfflineFile, read_offline_file
 from otembed.models.offline.tokenizer import OFFLINE_EXTRA_HINT, SPECIAL_TOKENS, build_tokenizer
 from otembed.models.portable import ENCODER_SETTINGS_FILE, MODULES_FILE, module_entry, pooling_settings, write_json
 from otembed.results import write_text
+from otembed.results.paths import expand
 from otembed.runtime.cache import default_cache_dir
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def offline_model_path(name: str, cache_dir: str | Path | None = None) -> Path:
     name = name.removeprefix(OFFLINE_PREFIX)
     if name not in OFFLINE_MODELS:
         raise ModelError(f"unknown offline model: {OFFLINE_PREFIX}{name}", did_you_mean(name, OFFLINE_MODELS))
-    cache = default_cache_dir() if cache_dir is None else Path(cache_dir).expanduser()
+    cache = default_cache_dir() if cache_dir is None else expand(cache_dir)
     target = cache / f"{name}-q4-v{FORMAT_VERSION}"
     if target.is_dir():
         return target

@@ -30,6 +30,7 @@ from otembed.models.architecture import position_limit, transformer_of
 from otembed.models.freeze import freeze
 from otembed.results import Outcomes, write_text
 from otembed.results.outcomes import digest_of
+from otembed.results.paths import expand
 from otembed.runtime.progress import counting, silent
 from otembed.runtime.run_state import train_from
 from otembed.runtime.trainer import on_one_device, trainer_arguments
@@ -118,7 +119,7 @@ def evaluate_xquad_span(
         raise DataError("no test questions", "Pass questions of at least one language.")
     if run is None and (resume or overwrite):
         raise ConfigError("resume and overwrite require a run folder", "Add run (--run FOLDER).")
-    folder = None if run is None else HeadRun(Path(run), "span head", "otembed eval xquad --protocol span")
+    folder = None if run is None else HeadRun(expand(run), "span head", "otembed eval xquad --protocol span")
     if folder:
         folder.refuse_taken(resume=resume, overwrite=overwrite)
     rules = {code: normalizer(config.normalization, code) for code in data}
