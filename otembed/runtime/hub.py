@@ -1,19 +1,22 @@
-"""Whether the Hugging Face hub can be reached, found out once."""
+"""Whether the Hugging Face hub can be reached, and how to do without it at once."""
 
 from __future__ import annotations
 
 import logging
-from functools import cache
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 logger = logging.getLogger(__name__)
 
 
-@cache
 def hub_failure() -> str | None:
-    """Return why the hub cannot be reached, None if it answers.
+    """Return why the hub cannot be reached, None if it answers one request.
 
-    One request without retries. Without a network, the clients of the hub repeat each of their requests for half a
-    minute before they look into their cache.
+    Without a network, the clients of the hub repeat each of their requests for half a minute before they look into their
+    cache.
     """
     from huggingface_hub import constants, get_session
 
@@ -22,6 +25,19 @@ def hub_failure() -> str | None:
         get_session().head(constants.ENDPOINT, timeout=constants.HF_HUB_ETAG_TIMEOUT)
     except Exception as error:  # the kinds depend on the HTTP client, which differs between versions
         reason = next(iter(str(error).strip().splitlines()), "")
-        logger.info("the model hub cannot be reached: using downloaded files")
+        logger.info("the hub cannot be reached; only downloaded files are used")
         return f"{type(error).__name__}: {reason}" if reason else type(error).__name__
     return None
+
+
+@contextmanager
+def reachable_hub() -> Iterator[str | None]:
+    """Yield :func:`hub_failure`; if the hub fails, its clients use downloaded files only, without retries."""
+    from huggingface_hub import constants
+
+    failure, before = hub_failure(), constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or failure is not None
+    try:
+        yield failure
+    finally:
+        constants.HF_HUB_OFFLINE = before

@@ -67,4 +67,16 @@ def test_only_a_leading_tilde_is_expanded(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert expand("~/a") == tmp_path / "a"
     assert expand("a/~") == Path("a/~")
-    assert write_text("~/a/b.txt", "x") and (tmp_path / "a" / "b.txt").read_text() == "x"
+    write_text("~/a/b.txt", "x")
+    assert (tmp_path / "a" / "b.txt").read_text() == "x"
+
+
+def test_drive_letters_are_neither_languages_nor_names_nor_datasets():
+    assert parse_place(r"C:\texts\news.txt").path == Path(r"C:\texts\news.txt")
+    spec = parse_pair_spec(r"en-sw=C:\texts\talks.tsv?source=0&target=2")
+    assert (str(spec.paths[0]), spec.source_column) == (r"C:\texts\talks.tsv", "0")
+    assert len(parse_pair_spec("en-sw", r"C:\a.en,D:\a.sw").paths) == 2
+    source = open_source(r"C:\models\e5", evaluated=True)
+    assert source.name == source.model == r"C:\models\e5"
+    labeled = open_source(r"new=C:\models\a=b", evaluated=True)
+    assert (labeled.name, labeled.model) == ("new", r"C:\models\a=b")

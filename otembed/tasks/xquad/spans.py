@@ -37,7 +37,7 @@ from otembed.runtime.trainer import on_one_device, trainer_arguments
 from otembed.tasks.heads.run import HeadRun
 from otembed.tasks.heads.training import LOG_EVERY, POOLER, HeadWatch
 from otembed.tasks.xquad.data import QuestionSet
-from otembed.tasks.xquad.files import place_name, read_questions
+from otembed.tasks.xquad.files import answer_file, place_name, read_questions
 from otembed.tasks.xquad.report import FULL_TRAINING, SpanReport, SpanScores
 from otembed.tasks.xquad.squad_score import normalizer, score_answers
 from otembed.tasks.xquad.windows import Window, best_spans, labels, windows
@@ -146,7 +146,9 @@ def evaluate_xquad_span(
             trained.model, model.tokenizer, test, config, stage=f"answering {code}", progress=progress
         )
         if predictions is not None:
-            write_text(Path(predictions) / f"{code}.json", json.dumps(answers, ensure_ascii=False, indent=1) + "\n")
+            write_text(
+                answer_file(Path(predictions), code), json.dumps(answers, ensure_ascii=False, indent=1) + "\n"
+            )
         golds = {each.id: [answer.text for answer in each.answers] for each in test.questions}
         found = score_answers(answers, golds, rules[code])
         examples = digest_of([*golds, *(each.text for each in test.questions)])
