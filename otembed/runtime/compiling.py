@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from numba import njit
 from numba.core import config
 from numba.core.caching import FunctionCache, _Cache
+from numba.core.sigutils import normalize_signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -224,7 +225,8 @@ def compile_ahead(*modules: str) -> None:
     """Compile the functions of some modules for the types they are usually called with."""
     for name in modules:
         for each in _ahead(name):
-            each.compile(getattr(each, _AHEAD))
+            types, _ = normalize_signature(getattr(each, _AHEAD))
+            each.compile(types)  # a call looks its code up by the same types; by a string it would miss it
 
 
 def _ahead(module: str) -> list[Any]:
