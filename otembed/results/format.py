@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 
 # Overrides and isolates of the direction of writing reorder the rest of a terminal line.
@@ -43,12 +44,17 @@ def encodable(text: str, encoding: str) -> str:
     >>> print(encodable("87.5→89.6 猫", "ascii"), encodable("→ é", "utf-8"))
     87.5->89.6 \u732b → é
     """
+    if _fits(text, encoding):
+        return text
+    return "".join(char if _fits(char, encoding) else json.dumps(char)[1:-1] for char in text.translate(SPELLED))
+
+
+def _fits(text: str, encoding: str) -> bool:
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
-        spelled = text.translate(SPELLED)
-        return spelled.encode(encoding, "backslashreplace").decode(encoding)
-    return text
+        return False
+    return True
 
 
 def percent(share: float) -> str:

@@ -40,8 +40,7 @@ def test_a_document_has_the_same_content_in_every_encoding(encoding):
 def test_tables_stay_aligned(encoding):
     table = Table(("src→tgt", "x"), (("1→2", "é"), ("x", "y")))
     lines = written(encoding, lambda: data_console().print(table)).splitlines()
-    place = lines[0].index("x")
-    assert [line[place - 1] for line in lines] == [" "] * 3
+    assert len({len(line.rstrip()) for line in lines}) == 1
     assert lines[1].startswith("1→2" if encoding == "utf-8" else "1->2")
 
 
