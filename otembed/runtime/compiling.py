@@ -225,7 +225,7 @@ def compile_ahead(*modules: str) -> None:
     """Compile the functions of some modules for the types they are usually called with."""
     for name in modules:
         for each in _ahead(name):
-            types, _ = normalize_signature(getattr(each, _AHEAD))
+            types, _ = normalize_signature(getattr(each, _AHEAD))  # type: ignore[no-untyped-call]
             each.compile(types)  # a call looks its code up by the same types; by a string it would miss it
 
 
