@@ -115,8 +115,11 @@ def align_command(
     counts = PairCounts()
     rows = iter([(str(source), str(target))]) if single else _rows(pairs or "-", counts)
     config = alignment_config(settings or [], layer, unit, decoding, threshold)
-    from .console import data_console, error_console, set_up_logging
+    from otembed.runtime.compiling import compile_beside
 
+    from .console import SOLVER, data_console, error_console, set_up_logging
+
+    compile_beside(*SOLVER)
     errors = error_console()
     set_up_logging(errors)
     from otembed.models import load_model
@@ -140,7 +143,7 @@ def align_command(
             from otembed.tasks.word_alignment.plot import alignment_map
 
             console = data_console()
-            console.print(alignment_map(alignment, console.width), soft_wrap=True)
+            console.print(alignment_map(alignment, console.width, console.encoding), soft_wrap=True)
     else:
         found = _watched(found)
     if as_json:

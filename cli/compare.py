@@ -95,9 +95,12 @@ def _compare(
     }
     for name in places:
         TASKS[name].check(options)
-    from .console import data_console, error_console, set_up_logging
+    from .console import SEARCH, SOLVER, data_console, error_console, set_up_logging
 
     if places:
+        from otembed.runtime.compiling import compile_beside
+
+        compile_beside(*(SOLVER if "alignment" in places else ()), *(SEARCH if "mining" in places else ()))
         set_up_logging(error_console())
     from otembed.comparison import compare
     from otembed.comparison.gate import failures
@@ -109,7 +112,7 @@ def _compare(
         not_compared,
     )
     from otembed.results import write_text
-    from otembed.results.format import printable
+    from otembed.results.format import encodable, printable
 
     base: Literal[0, 1] = 0 if index_base == 0 else 1
     suites = {name: TASKS[name].read(each, limit=limit, index_base=base) for name, each in places.items()}
@@ -146,7 +149,7 @@ def _compare(
         console = data_console()
         answer = map(printable, (*found.headlines, "", *found.summary, ""))
         for line in (*answer, *legend(found), ""):
-            console.print(line, markup=False, soft_wrap=True)
+            console.print(encodable(line, console.encoding), markup=False, soft_wrap=True)
         console.print(comparison_table(found, every=every))
     if fail_under is not None:
         _decide(failures(found, fail_under, metric=fail_metric))
@@ -178,15 +181,20 @@ def _cache(folder: Path | None) -> Path:
 
 def _refuse_outputs(outputs: dict[str, Path | None], models: list[str], *, force: bool) -> None:
     """Reject existing files, one file for two outputs, and an input as an output, even with --force."""
-    taken = {Path(part).resolve(): part for model in models for part in model.partition("=")[2].split(",") if part}
-    taken |= {Path(model).resolve(): model for model in models}
+    from otembed.results.paths import expand
+
+    taken = {
+        expand(part).resolve(): part for model in models for part in model.partition("=")[2].split(",") if part
+    }
+    taken |= {expand(model).resolve(): model for model in models}
     for flag, path in outputs.items():
         if path is None:
             continue
-        if path.resolve() in taken:
-            raise ConfigError(f"{flag} {path} is also {taken[path.resolve()]}", "Choose another name.")
+        place = expand(path).resolve()
+        if place in taken:
+            raise ConfigError(f"{flag} {path} is also {taken[place]}", "Choose another name.")
         refuse_taken(path, force=force, flag=flag)
-        taken[path.resolve()] = f"the file of {flag}"
+        taken[place] = f"the file of {flag}"
 
 
 def _decide(failed: list[str]) -> None:

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
+# Modules whose functions are compiled beside the imports of a command that calls them.
+SOLVER = ("otembed.transport.kernels.compiled",)
+SEARCH = ("otembed.embeddings.row_kernels", "otembed.mining.search.kernels", "otembed.mining.pairing.kernels")
 LIBRARIES = ("sentence_transformers", "transformers", "datasets", "huggingface_hub", "accelerate", "httpx", "torch")
 EVALUATORS = ("retrieval.evaluate", "word_alignment.evaluate", "mining.evaluator")
 

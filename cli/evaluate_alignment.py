@@ -66,8 +66,11 @@ def alignment_command(
     if output is not None:
         refuse_taken(output, force=force)
     config = alignment_config(settings or [], layer, unit, decoding, threshold)
-    from .console import data_console, error_console, set_up_logging
+    from otembed.runtime.compiling import compile_beside
 
+    from .console import SOLVER, data_console, error_console, set_up_logging
+
+    compile_beside(*SOLVER)
     set_up_logging(error_console())
     from otembed.models import load_model
     from otembed.tasks.word_alignment import evaluate_alignment

@@ -70,7 +70,7 @@ def mining_command(
         from otembed.results.plot import check_plot
 
         check_plot(plot)
-    start_logging()
+    start_logging(checked)
     from otembed.tasks.mining.evaluate import evaluate_mining, read_gold
 
     from .console import data_console

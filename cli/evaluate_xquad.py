@@ -122,10 +122,10 @@ def xquad_command(
     _refuse_other_protocol(protocol, span if protocol == "retrieval" else retrieval)
     if cache is not None and no_cache:
         raise ConfigError("--cache and --no-cache are mutually exclusive", "Remove one of them.")
-    from otembed.tasks.xquad.files import parse_question_places
+    from otembed.tasks.xquad.files import answer_file, parse_question_places
 
     places = parse_question_places(data)
-    answers = [predictions / f"{code}.json" for code in places] if predictions else []
+    answers = [answer_file(predictions, code) for code in places] if predictions else []
     for flag, path in (("--output", output), ("--plot", plot), *(("--predictions", each) for each in answers)):
         if path is not None:
             refuse_taken(path, force=force, flag=flag)

@@ -48,8 +48,11 @@ def info_command(
 def _check(as_json: bool) -> None:
     import logging
 
-    from .console import error_console, set_up_logging
+    from otembed.runtime.compiling import compile_beside
 
+    from .console import SEARCH, SOLVER, error_console, set_up_logging
+
+    compile_beside(*SOLVER, *SEARCH)
     set_up_logging(error_console())
     logging.getLogger("otembed").setLevel(logging.WARNING)  # show only the checks themselves
     from otembed.diagnostics.selftest import SelfTest, run_checks

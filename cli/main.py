@@ -17,6 +17,7 @@ from . import align, compare, config, embed, evaluate, export, info, mine, prese
 from .completion import complete
 from .ending import EXIT_CLOSED_PIPE, ClosedPipe, Commands, interruptions, leave_closed_pipes
 from .mining_options import MiningCommand
+from .streams import prepare_streams
 
 EXIT_BAD_INPUT = 2
 
@@ -64,6 +65,7 @@ def main() -> NoReturn:
     Exit codes: 0 success, 1 negative result, 2 bad input or failure, 130 and 143 interrupted by SIGINT (Ctrl-C) and
     SIGTERM, 141 stdout or stderr closed by its reader. With ``OTEMBED_DEBUG=1`` errors show their traceback.
     """
+    prepare_streams()
     if os.environ.get("OTEMBED_DEBUG") == "1":
         complete(app)
         sys.exit(0)

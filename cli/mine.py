@@ -101,7 +101,7 @@ def mine_command(
     development = dev_pairs(calibrate)
     pair = language_pair(languages, "--languages")
     check_pairs_output(output, pair, as_json=as_json and not dry_run, force=force)
-    start_logging()
+    start_logging(checked)
     from otembed.mining.calibration.dev_pairs import check_calibration, open_dev_pairs
     from otembed.mining.mine import mine_bitext
     from otembed.mining.plan import plan_mining

@@ -157,10 +157,14 @@ def check_pairs_output(
     refuse_taken(output, force=force)
 
 
-def start_logging() -> None:
-    """Send log lines to stderr."""
-    from .console import error_console, set_up_logging
+def start_logging(config: MiningConfig | None = None) -> None:
+    """Send log lines to stderr; start compiling the search, and the solver if these settings call it."""
+    from otembed.runtime.compiling import compile_beside
 
+    from .console import SEARCH, SOLVER, error_console, set_up_logging
+
+    if config is not None:
+        compile_beside(*SEARCH, *(SOLVER if config.rescore == "ot" else ()))
     set_up_logging(error_console())
 
 

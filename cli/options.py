@@ -89,7 +89,9 @@ def refuse_taken(output: Path, *, force: bool, flag: str = "--output") -> None:
     Terminals, pipes and devices such as ``/dev/null`` need no ``--force``: nothing is replaced.
     """
     from otembed.results import is_stream
+    from otembed.results.paths import expand
 
+    output = expand(output)
     if output.is_dir():
         raise ConfigError(f"{flag} {output} is a folder", "Use a file name.")
     if is_stream(output):

@@ -66,7 +66,7 @@ def score_command(
     spec = parse_pair_spec(key, place)
     languages = (spec.source_language.replace("_", "-"), spec.target_language.replace("_", "-"))
     check_pairs_output(output, languages, as_json=as_json, force=force)
-    start_logging()
+    start_logging(checked)
     from otembed.mining.score import score_bitext
 
     scored = score_bitext(spec, model, config=checked, cache=cache, device=device, progress=StageProgress())

@@ -154,7 +154,7 @@ def _run(
 ) -> None:
     from otembed.config.io import train_config
 
-    from .console import data_console, error_console, set_up_logging
+    from .console import SOLVER, data_console, error_console, set_up_logging
 
     checked = None if resume else train_config(*layers, origin=origin)
     console = error_console()
@@ -164,6 +164,9 @@ def _run(
         folder = RunFolder(Path(checked.output))
         folder.refuse_taken(overwrite=overwrite)
         resume_by(f"otembed train --resume {shlex.quote(str(folder.path))}", once_written=folder.config)
+    from otembed.runtime.compiling import compile_beside
+
+    compile_beside(*SOLVER)
     set_up_logging(console)
     from otembed.training import dry_run as estimate
     from otembed.training import train

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from otembed.errors import ConfigError, DataError
 from otembed.results.outcomes import read_outcomes
+from otembed.results.paths import expand
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,7 +47,7 @@ class Source:
     @property
     def files(self) -> list[Path]:
         """The places that are files or folders."""
-        return [Path(each) for each in self.places if Path(each).exists()]
+        return [expand(each) for each in self.places if expand(each).exists()]
 
 
 def open_source(text: str, *, evaluated: bool) -> Source:
@@ -86,7 +87,7 @@ def open_source(text: str, *, evaluated: bool) -> Source:
 
 
 def _add(source: Source, place: str, *, evaluated: bool) -> str:
-    path = Path(place)
+    path = expand(place)
     if path.is_file() or (path.suffix == ".json" and not path.is_dir()):
         document = read_document(path)
         _extend(source, path, _outcomes_of(document, path))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import field, fields, is_dataclass
 from functools import wraps
-from pathlib import Path
 from typing import Annotated, Any, TypeVar, dataclass_transform, get_args, get_type_hints
 
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from otembed.errors import ConfigError, did_you_mean
+from otembed.results.paths import expand
 
 T = TypeVar("T")
 Count = Annotated[int, Field(gt=0, strict=True)]
@@ -54,9 +54,9 @@ def union_tag(name: str) -> str:
 def expand_home(path: str) -> str:
     """Expand a leading ``~`` once, so that every reader of the setting sees the same place."""
     try:
-        return os.fspath(Path(path).expanduser()) if path.startswith("~") else path
-    except RuntimeError as error:
-        raise ValueError(f"{error}; write the path without ~") from error
+        return os.fspath(expand(path)) if path.startswith("~") else path
+    except ConfigError as error:
+        raise ValueError(error.message) from error  # the caller adds the name of the setting
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field, Field))

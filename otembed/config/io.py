@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from otembed.config.base import explain
 from otembed.config.train import TrainConfig
 from otembed.errors import ConfigError, did_you_mean
+from otembed.results.paths import expand
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,7 +36,7 @@ def read_yaml(path: str | Path) -> Tree:
     ConfigError
         If it is missing, is not valid YAML (with ``file:line``) or not a mapping.
     """
-    path = Path(path)
+    path = expand(path)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

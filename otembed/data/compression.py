@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import zstandard
 
 from otembed.errors import DataError, did_you_mean
+from otembed.results.paths import expand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -119,6 +120,7 @@ def open_binary(path: Path) -> Iterator[BinaryIO]:
     DataError
         The file is missing, unreadable, truncated, or its compression does not match its suffix.
     """
+    path = expand(path)
     require_file(path)
     opener = OPENERS.get(split_suffix(path)[1])
     try:

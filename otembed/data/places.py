@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from otembed.errors import ConfigError, did_you_mean
+from otembed.results.paths import expand
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -98,14 +99,6 @@ def parse_place(value: str | Path, fields: Sequence[str] = ()) -> Place:
     if not place:
         raise ConfigError(f"no file is named: {text!r}", f"Write FILE or {HUB}OWNER/NAME[:CONFIG][@SPLIT].")
     return Place(expand(place), split=split, fields=options)
-
-
-def expand(path: str | Path) -> Path:
-    """Return ``path`` with a leading ``~`` or ``~user`` replaced by the home folder; ConfigError if there is none."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError as error:
-        raise ConfigError(f"{path}: {error}", "Write the path of the folder instead of '~'.") from error
 
 
 def parse_query(where: str, query: str, keys: Sequence[str]) -> dict[str, str]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from otembed.data.compression import OPENERS, decode_lines, read_lines, require_file, split_suffix
 from otembed.data.places import DEFAULT_SPLIT
 from otembed.errors import DataError, did_you_mean
+from otembed.runtime.hub import reachable_hub
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -490,7 +491,7 @@ def _hub(place: Place, choose: Choose, optional: Collection[str]) -> Iterator[tu
     """Stream one split of a dataset on the Hugging Face hub."""
     from datasets.load import load_dataset
 
-    with _hub_errors(place.where):
+    with reachable_hub() as failure, _hub_errors(place.where, failure):
         data = load_dataset(str(place.hub), place.config, split=place.split or DEFAULT_SPLIT, streaming=True)
         features = getattr(data, "features", None) or {}
         rows = iter(data)
@@ -507,11 +508,13 @@ def _guarded(rows: Iterator[Record], where: str) -> Iterator[Record]:
 
 
 @contextlib.contextmanager
-def _hub_errors(where: str) -> Iterator[None]:
+def _hub_errors(where: str, failure: str | None = None) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # the hub clients raise dozens of unrelated types
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if failure is not None:
+            reason = f"{reason}; the hub cannot be reached: {failure}"
         raise DataError(
             f"cannot read {where}: {reason}",
             "Check the name and the network. Without a network, download the dataset elsewhere, write it with "

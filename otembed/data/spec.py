@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from otembed.data.compression import split_suffix
-from otembed.data.places import HUB, Place, expand, parse_hub, parse_query
+from otembed.data.places import HUB, Place, parse_hub, parse_query
 from otembed.data.starter import starter_languages, starter_parts, starter_path
 from otembed.errors import ConfigError, did_you_mean
+from otembed.results.paths import expand
 
 if TYPE_CHECKING:
     from pathlib import Path

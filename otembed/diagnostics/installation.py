@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from otembed.errors import ConfigError
 from otembed.results import Result
 from otembed.runtime.cache import default_cache_dir
 from otembed.runtime.packages import extras, misfits, versions
@@ -49,7 +50,7 @@ def installation() -> Installation:
         devices=devices(),
         threads=threads(),
         caches=caches(),
-        encoders=sorted(path.parent.name for path in default_cache_dir().glob(f"*/{MODEL_FILE}")),
+        encoders=encoders(),
     )
 
 
@@ -104,12 +105,23 @@ def caches() -> dict[str, dict[str, Any]]:
     from huggingface_hub.constants import HF_HOME, HF_HUB_CACHE
 
     places = {
-        "otembed": default_cache_dir(),
-        "otembed mining": default_cache_dir() / "mining",
         "model hub": Path(HF_HUB_CACHE),
         "datasets": Path(os.environ.get("HF_DATASETS_CACHE", Path(HF_HOME) / "datasets")),
     }
-    return {name: {"path": str(path), **_size(path)} for name, path in places.items()}
+    found: dict[str, dict[str, Any]] = {}
+    try:
+        places = {"otembed": default_cache_dir(), "otembed mining": default_cache_dir() / "mining", **places}
+    except ConfigError as error:  # a bug report of this very problem needs the other rows
+        found["otembed"] = {"path": error.message, "bytes": None, "files": None}
+    return found | {name: {"path": str(path), **_size(path)} for name, path in places.items()}
+
+
+def encoders() -> list[str]:
+    """Return the offline encoders that were converted."""
+    try:
+        return sorted(path.parent.name for path in default_cache_dir().glob(f"*/{MODEL_FILE}"))
+    except ConfigError:
+        return []
 
 
 def _size(folder: Path) -> dict[str, int | None]:

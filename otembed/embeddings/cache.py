@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otembed.results import writing
+from otembed.results.paths import expand
 from otembed.runtime.cache import default_cache_dir, entry_lock
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ KEPT = "Finished work is kept: run again to continue."
 
 def cache_home(cache: str | Path | None) -> Path:
     """Return the folder of the cache; by default ``mining`` in :func:`otembed.runtime.cache.default_cache_dir`."""
-    return default_cache_dir() / "mining" if cache is None else Path(cache).expanduser()
+    return default_cache_dir() / "mining" if cache is None else expand(cache)
 
 
 def make_cache_folder(cache: str | Path | None, name: str) -> Path:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
+
+from otembed.runtime.compiling import jit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,7 +19,7 @@ NO_DIRECTION = 1e-6
 GOOD, NOT_FINITE, ZERO = 0, 1, 2
 
 
-@njit(cache=True, nogil=True)
+@jit()
 def dot(x: Floats, y: Floats) -> float:
     """Return the dot product of two float32 rows, summed in float64 in a fixed order.
 
@@ -40,7 +41,7 @@ def dot(x: Floats, y: Floats) -> float:
     return ((a + e) + (b + f)) + ((c + g) + (d + h))
 
 
-@njit(cache=True, nogil=True)
+@jit(ahead="void(f4[:,::1], u1[::1])")
 def scale_to_unit(rows: Floats, state: NDArray[np.uint8]) -> None:
     """Divide every row by its norm, in place; ``state`` becomes GOOD, NOT_FINITE or ZERO for each row."""
     for r in range(len(rows)):
@@ -58,7 +59,7 @@ def scale_to_unit(rows: Floats, state: NDArray[np.uint8]) -> None:
             row[i] = np.float32(np.float64(row[i]) / norm)
 
 
-@njit(cache=True, nogil=True)
+@jit(ahead="void(f4[:,::1], f8[::1])")
 def center(rows: Floats, mean: Doubles) -> None:
     """Subtract ``mean`` from unit rows and scale them to unit length again, in place.
 
@@ -77,7 +78,7 @@ def center(rows: Floats, mean: Doubles) -> None:
             row[i] = np.float32(np.float64(row[i]) * factor)
 
 
-@njit(cache=True, nogil=True)
+@jit(ahead="void(f4[:,::1], f8[::1])")
 def add_rows(rows: Floats, total: Doubles) -> None:
     """Add the rows to ``total`` one by one, so that the sum does not depend on shard boundaries."""
     for r in range(len(rows)):
@@ -85,7 +86,7 @@ def add_rows(rows: Floats, total: Doubles) -> None:
             total[i] += rows[r, i]
 
 
-@njit(cache=True, nogil=True)
+@jit(ahead="void(f4[:,::1], f4[:,::1], f4[::1])")
 def paired_dots(x: Floats, y: Floats, out: Floats) -> None:
     """Write the exact product of every row of ``x`` with the same row of ``y`` to ``out``."""
     for p in range(len(x)):

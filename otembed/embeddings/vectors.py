@@ -10,6 +10,7 @@ import numpy as np
 
 from otembed.data.compression import require_file
 from otembed.errors import ConfigError, DataError
+from otembed.results.paths import expand
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -181,7 +182,7 @@ def open_vectors(path: str | Path, *, dimension: int | None = None, dtype: str |
     ConfigError
         ``dimension`` is missing or out of range, or ``dtype`` is unknown.
     """
-    path = Path(path).expanduser()
+    path = expand(path)
     require_file(path)
     if path.is_dir():
         raise DataError("a folder, not a file of vectors", "Use the path of a file.", path=path)

@@ -16,6 +16,7 @@ from otembed.models.load import load_model
 from otembed.models.portable import make_portable
 from otembed.models.save import check_saveable, weight_bytes
 from otembed.results import Result
+from otembed.results.paths import expand
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +80,7 @@ def export_model(
     NumericsError
         If weights or compared embeddings are not finite; the largest float16 is 65504.
     """
-    target = Path(folder).expanduser().resolve()
+    target = expand(folder).resolve()
     check_target(target)
     model = load_model(name, device="cpu")
     check_saveable(model)
@@ -90,7 +91,7 @@ def export_model(
         model.save(str(fresh))
         if layout == "5.3":
             make_portable(fresh)
-        _keep_own_files(Path(name), fresh)
+        _keep_own_files(expand(name), fresh)
         after = _encode(SentenceTransformer(str(fresh), device="cpu", local_files_only=True), check)
         figures = _compare(before, after)
         size = sum(path.stat().st_size for path in fresh.rglob("*") if path.is_file())
@@ -124,8 +125,8 @@ def _check_finite(model: SentenceTransformer, precision: str) -> None:
 
 def _keep_own_files(source: Path, fresh: Path) -> None:
     for name in OWN_FILES:
-        if (source.expanduser() / name).is_file():
-            (fresh / name).write_bytes((source.expanduser() / name).read_bytes())
+        if (source / name).is_file():
+            (fresh / name).write_bytes((source / name).read_bytes())
 
 
 def _compare(before: Any, after: Any) -> dict[str, Any]:

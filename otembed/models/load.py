@@ -14,6 +14,8 @@ from otembed.errors import ModelError, OutputError
 from otembed.models.architecture import position_limit, transformer_of
 from otembed.models.offline.encoder import OFFLINE_MODELS, OFFLINE_PREFIX, offline_model_path
 from otembed.results import writing
+from otembed.results.paths import expand
+from otembed.runtime.hub import hub_failure
 
 logger = logging.getLogger(__name__)
 
@@ -46,8 +48,8 @@ def load_model(
     revision
         Branch, tag or commit on the hub.
     local_files_only
-        Use only previously downloaded files. By default, the hub is contacted unless ``HF_HUB_OFFLINE`` is
-        set.
+        Use only previously downloaded files. By default, the hub is contacted unless ``HF_HUB_OFFLINE`` is set; if
+        it cannot be reached, previously downloaded files are used.
     cache_dir
         Folder for downloads and converted offline models.
 
@@ -74,8 +76,9 @@ def load_model(
     if folder is not None:
         model = _load(str(folder), device, revision=None, local_files_only=True, cache_dir=None)
     else:
-        cache = None if cache_dir is None else str(Path(cache_dir).expanduser())
-        model = _load(text, device, revision, bool(local_files_only), cache)
+        cache = None if cache_dir is None else str(expand(cache_dir))
+        unreachable = None if local_files_only else hub_failure()
+        model = _load(text, device, revision, bool(local_files_only or unreachable), cache, unreachable)
     if max_seq_length is not None:
         _set_max_seq_length(model, max_seq_length)
     else:
@@ -86,7 +89,7 @@ def load_model(
 
 def _local_folder(name: str) -> Path | None:
     """Return the folder that ``name`` refers to, checked, or None for a hub name."""
-    folder = Path(name).expanduser()
+    folder = expand(name)
     if not folder.exists():
         if HUB_NAME.fullmatch(name):
             return None
@@ -110,8 +113,9 @@ def _load(
     revision: str | None,
     local_files_only: bool,
     cache_dir: str | None,
+    unreachable: str | None = None,
 ) -> SentenceTransformer:
-    """Load from a folder or the hub and turn every failure into a ModelError."""
+    """Load from a folder or the hub and turn every failure into a ModelError; ``unreachable`` says why without hub."""
     try:
         with writing(cache_dir or HF_HUB_CACHE, option="HF_HOME=FOLDER"):
             return SentenceTransformer(
@@ -132,8 +136,14 @@ def _load(
         if Path(source).is_dir():
             hint = "Check that the folder is complete; models with custom code are not supported."
             raise ModelError(f"cannot load the model in {source}: {detail}", hint) from error
-        where = "from downloaded models" if local_files_only else "from the model hub"
         hint = f"Check the name and the network; {OFFLINE_HINT}"
+        if unreachable is not None:
+            raise ModelError(
+                f"cannot load {source!r}: there is no such folder, no such model was downloaded, and the model hub "
+                f"cannot be reached: {unreachable}",
+                hint,
+            ) from error
+        where = "from downloaded models" if local_files_only else "from the model hub"
         raise ModelError(f"cannot load {source!r} {where}: {detail}", hint) from error
 
 

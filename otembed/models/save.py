@@ -11,6 +11,7 @@ from sentence_transformers.base.modules import Module
 from otembed.errors import ModelError
 from otembed.models.folders import whole_folder
 from otembed.models.portable import MODULES_FILE, make_portable
+from otembed.results.paths import expand
 
 if TYPE_CHECKING:
     import torch
@@ -55,7 +56,7 @@ def save_model(
         If the folder cannot be written; an earlier model is kept.
     """
     check_saveable(model)
-    target = Path(path).expanduser().resolve()
+    target = expand(path).resolve()
     _check_target(target, overwrite=overwrite)
     with whole_folder(target, needed=weight_bytes(model)) as folder:
         model.save(str(folder), create_model_card=model_card)

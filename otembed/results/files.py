@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from otembed.errors import OutputError
+from otembed.results.paths import expand
 from otembed.results.temporary import claimed, remove_leftovers
 
 if TYPE_CHECKING:
@@ -188,6 +189,7 @@ def whole_file(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     OutputError
         The file cannot be written; an earlier file is kept.
     """
+    path = expand(path)
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     if is_stream(path):
         with writing(path), _open_stream(path, mode, **text) as stream:

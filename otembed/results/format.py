@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 
 # Overrides and isolates of the direction of writing reorder the rest of a terminal line.
 REORDERING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+# Signs of our own tables for encodings that lack one of them.
+SPELLED = str.maketrans({"→": "->", "←": "<-", "↓": "v", "±": "+/-"})
 
 
 def printable(text: str) -> str:
@@ -32,6 +36,25 @@ def printable_lines(text: str) -> str:
     step 1  \x1b[31mloss x
     """
     return "".join(char if char in " \n" else " " if char.isspace() else _visible(char) for char in text)
+
+
+def encodable(text: str, encoding: str) -> str:
+    r"""Return text in the characters of an encoding, for layouts: arrows are spelled, other characters escaped.
+
+    >>> print(encodable("87.5→89.6 猫", "ascii"), encodable("→ é", "utf-8"))
+    87.5->89.6 \u732b → é
+    """
+    if _fits(text, encoding):
+        return text
+    return "".join(char if _fits(char, encoding) else json.dumps(char)[1:-1] for char in text.translate(SPELLED))
+
+
+def _fits(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def percent(share: float) -> str:

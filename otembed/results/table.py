@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from otembed.results.format import printable
+from otembed.results.format import encodable, printable
 
 if TYPE_CHECKING:
-    from rich.console import JustifyMethod, RenderableType
+    from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType, RenderResult
 
 MARKDOWN = str.maketrans({each: f"\\{each}" for each in "\\|<>*_[]`"})
 LATEX = str.maketrans(
@@ -95,24 +95,27 @@ class Table:
         if {len(self.align), *map(len, self.rows)} - {width}:
             raise ValueError(f"rows of {sorted(set(map(len, self.rows)))} cells, {width} columns")
 
-    def __rich__(self) -> RenderableType:
-        """Return title, table and notes for a terminal; colors only where the terminal has them."""
-        from rich.console import Group
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield title, table and notes for a terminal, in its colors and in the characters of its encoding."""
         from rich.table import Table as RichTable
         from rich.text import Text
 
         table = RichTable(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=bool(self.columns))
         for place, side in enumerate(self.align):
-            heading = Text(self.columns[place]) if self.columns else ""
+            heading = Text(encodable(self.columns[place], options.encoding)) if self.columns else ""
             # Text folds in a narrow terminal, numbers do not.
             justify: JustifyMethod = "left" if side == "l" else "right"
             table.add_column(heading, justify=justify, overflow="fold", no_wrap=side == "r")
         # Text, because rich would interpret brackets in a plain string as markup.
         for row in self.rows:
-            table.add_row(*(Text(cell, style=self.styles.get(cell, "")) for cell in row))
+            cells = ((encodable(cell, options.encoding), self.styles.get(cell, "")) for cell in row)
+            table.add_row(*(Text(cell, style=style) for cell, style in cells))
         # rich would wrap a title or caption of its own table at the width of the table.
-        title = [Text(self.title)] if self.title else []
-        return Group(*title, table, *(Text(note, style="dim italic") for note in self.notes))
+        if self.title:
+            yield Text(encodable(self.title, options.encoding))
+        yield table
+        for note in self.notes:
+            yield Text(encodable(note, options.encoding), style="dim italic")
 
     def markdown(self) -> str:
         """Return heading and rows as Markdown, ending in a line break; a table without a heading shows its title."""

@@ -9,18 +9,31 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from otembed.errors import ConfigError
 from otembed.results import writing
+from otembed.results.paths import expand
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 def default_cache_dir() -> Path:
-    """Return ``$OTEMBED_CACHE``, else ``$XDG_CACHE_HOME/otembed``, else ``~/.cache/otembed``."""
+    """Return ``$OTEMBED_CACHE``, else ``$XDG_CACHE_HOME/otembed``, else ``~/.cache/otembed``.
+
+    Raises
+    ------
+    ConfigError
+        No variable is set and the user has no home folder, as with a numeric user in a container.
+    """
     own, shared = os.environ.get("OTEMBED_CACHE"), os.environ.get("XDG_CACHE_HOME")
     if own:
-        return Path(own).expanduser()
-    return (Path(shared) if shared else Path.home() / ".cache") / "otembed"
+        return expand(own)
+    try:
+        return (Path(shared) if shared else Path.home() / ".cache") / "otembed"
+    except RuntimeError as error:
+        raise ConfigError(
+            "no folder for the cache: the user has no home folder", "Set OTEMBED_CACHE to a folder to write to."
+        ) from error
 
 
 @contextmanager

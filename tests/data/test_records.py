@@ -396,8 +396,11 @@ def test_hub_out_of_reach(monkeypatch, refused):
         raise ConnectionError("Couldn't reach 'a/b' on the Hub\ndetails")
 
     monkeypatch.setattr("datasets.load.load_dataset", load)
+    monkeypatch.setattr("otembed.runtime.hub.hub_failure", lambda: "ConnectError: no route")
     error = refused("hub:a/b")
-    assert error.message.endswith("hub:a/b@train: Couldn't reach 'a/b' on the Hub")
+    assert error.message.endswith(
+        "hub:a/b@train: Couldn't reach 'a/b' on the Hub; the hub cannot be reached: ConnectError: no route"
+    )
     assert "save_to_disk" in error.hint
 
 

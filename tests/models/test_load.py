@@ -104,15 +104,33 @@ def test_a_hub_name_without_hub_names_the_offline_alternative(tmp_path: Path) ->
         load_model("owner/no-such-model", device="cpu", local_files_only=True, cache_dir=tmp_path)
 
 
-def test_an_unreachable_hub_names_the_offline_alternative(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("failure", [None, "ConnectError: no route to host"])
+def test_a_hub_that_fails_names_the_offline_alternative(
+    monkeypatch: pytest.MonkeyPatch, failure: str | None
+) -> None:
     def unreachable(name: str, **options: Any) -> None:
-        assert (name, options["local_files_only"], options["revision"]) == ("owner/name", False, "main")
+        # Without a hub only the downloaded files are tried: the clients would repeat every request for minutes.
+        assert (name, options["local_files_only"], options["revision"]) == (
+            "owner/name",
+            failure is not None,
+            "main",
+        )
         assert options["trust_remote_code"] is False
         raise ConnectionError("no route to host\nand much more")
 
     monkeypatch.setattr(load_module, "SentenceTransformer", unreachable)
-    with pytest.raises(ModelError, match=r"ConnectionError: no route to host\n.*offline:"):
+    monkeypatch.setattr(load_module, "hub_failure", lambda: failure)
+    reason = failure or "ConnectionError: no route to host"
+    with pytest.raises(ModelError, match=rf"'owner/name'.*{reason}\n.*offline:"):
         load_model("owner/name", device="cpu", revision="main")
+
+
+def test_a_downloaded_model_loads_without_a_hub(
+    monkeypatch: pytest.MonkeyPatch, tiny_model: SentenceTransformer
+) -> None:
+    monkeypatch.setattr(load_module, "SentenceTransformer", lambda *_args, **_options: tiny_model)
+    monkeypatch.setattr(load_module, "hub_failure", lambda: "ConnectError: no route to host")
+    assert load_model("owner/name", device="cpu") is tiny_model
 
 
 def test_unknown_offline_names_are_refused() -> None:

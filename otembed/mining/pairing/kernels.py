@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
+
+from otembed.runtime.compiling import jit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     Ids = NDArray[np.int64]
 
 
-@njit(cache=True, nogil=True)
+@jit(ahead="void(i8[::1], i8[::1], i8, i8, b1[::1])")
 def greedy(source: Ids, target: Ids, sources: int, targets: int, chosen: NDArray[np.bool_]) -> None:
     """Mark each pair, in the given order, if neither its source nor its target is in a marked pair."""
     used_source, used_target = np.zeros(sources, np.bool_), np.zeros(targets, np.bool_)
@@ -23,7 +24,7 @@ def greedy(source: Ids, target: Ids, sources: int, targets: int, chosen: NDArray
             chosen[p] = True
 
 
-@njit(cache=True, nogil=True)
+@jit()
 def listed(ids: Ids, rows: Ids, wanted: Ids, out: NDArray[np.bool_]) -> None:
     """Record for each pair whether ``wanted`` is in the neighbor list of ``rows``."""
     for p in range(len(rows)):

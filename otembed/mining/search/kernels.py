@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 
 from otembed.embeddings.row_kernels import dot
+from otembed.runtime.compiling import jit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 BLOCK = 64
 
 
-@njit(cache=True, nogil=True)
+@jit()
 def insert(scores: Floats, ids: Ids, score: np.float32, key: int) -> None:
     """Insert ``key`` into a list sorted by score, best first, and by id among equal scores.
 
@@ -42,7 +42,7 @@ def insert(scores: Floats, ids: Ids, score: np.float32, key: int) -> None:
     scores[place], ids[place] = score, key
 
 
-@njit(cache=True, nogil=True)
+@jit(ahead="void(f4[:,::1], i8[:,::1], f4[:,::1], i8[:,::1])")
 def merge_lists(scores: Floats, ids: Ids, more_scores: Floats, more_ids: Ids) -> None:
     """Merge the lists ``more`` into ``scores`` and ``ids``, row by row; -1 marks an empty slot."""
     for r in range(len(scores)):
@@ -51,7 +51,7 @@ def merge_lists(scores: Floats, ids: Ids, more_scores: Floats, more_ids: Ids) ->
                 insert(scores[r], ids[r], more_scores[r, c], more_ids[r, c])
 
 
-@njit(cache=True, nogil=True)
+@jit()
 def merge_turned(scores: Floats, ids: Ids, more_scores: Floats, more_ids: Ids) -> None:
     """Merge the lists of the other side, transposed: a row is a candidate of each of its neighbors."""
     for r in range(len(more_ids)):
@@ -60,7 +60,9 @@ def merge_turned(scores: Floats, ids: Ids, more_scores: Floats, more_ids: Ids) -
                 insert(scores[more_ids[r, c]], ids[more_ids[r, c]], more_scores[r, c], r)
 
 
-@njit(cache=True, nogil=True)
+@jit(
+    ahead="void(f4[:,::1], f4[:,::1], f4[:,::1], f8, f4[:,::1], i8[:,::1], f4[:,::1], i8[:,::1], i8, i8)",
+)
 def screen(
     tile: Floats,
     x: Floats,

@@ -27,6 +27,7 @@ from otembed.models.portable import (
     write_json,
 )
 from otembed.results import write_text
+from otembed.results.paths import expand
 from otembed.runtime.cache import default_cache_dir, entry_lock
 from otembed.runtime.sealed import damaged_in, seal_folder
 
@@ -109,7 +110,7 @@ def offline_model_path(name: str, cache_dir: str | Path | None = None) -> Path:
     name = name.removeprefix(OFFLINE_PREFIX)
     if name not in OFFLINE_MODELS:
         raise ModelError(f"unknown offline model: {OFFLINE_PREFIX}{name}", did_you_mean(name, OFFLINE_MODELS))
-    cache = default_cache_dir() if cache_dir is None else Path(cache_dir).expanduser()
+    cache = default_cache_dir() if cache_dir is None else expand(cache_dir)
     target = cache / f"{name}-q4-v{FORMAT_VERSION}"
     if damaged_in(target) is None:
         return target

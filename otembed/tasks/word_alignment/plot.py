@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from otembed.errors import ConfigError
-from otembed.results.format import printable
+from otembed.results.format import encodable, printable
 from otembed.results.plot import check_plot, drawing, literal, save_plot
 
 if TYPE_CHECKING:
@@ -20,15 +20,17 @@ if TYPE_CHECKING:
 
 SHADES = (" ·", "░░", "▒▒", "▓▓", "██")
 """For probabilities from 0, .2, .4, .6 and .8."""
+PLAIN_SHADES = (" .", "--", "++", "%%", "##")
+"""For encodings without blocks."""
 CELL = 3
 
 
-def alignment_map(alignment: SentenceAlignment, width: int = 100) -> Text:
+def alignment_map(alignment: SentenceAlignment, width: int = 100, encoding: str = "utf-8") -> Text:
     """Return the probabilities of one sentence pair as shaded cells, source words down, target words across.
 
     Target words are numbered and listed below; each row ends with its linked words and their probabilities. Links
     are bold green if colors are supported. Words are padded by their display width, so wide scripts stay aligned.
-    A map wider than ``width`` is continued below, in blocks of columns.
+    A map wider than ``width`` is continued below, in blocks of columns. Characters that ``encoding`` lacks are escaped.
 
     >>> import numpy as np
     >>> from types import SimpleNamespace
@@ -40,7 +42,11 @@ def alignment_map(alignment: SentenceAlignment, width: int = 100) -> Text:
     0 猫   · ██  cat 0.90
     0 the  1 cat
     """
-    source, target = ([*map(printable, words)] for words in (alignment.source_words, alignment.target_words))
+    source, target = (
+        [encodable(printable(word), encoding) for word in words]
+        for words in (alignment.source_words, alignment.target_words)
+    )
+    shades = SHADES if encodable("".join(SHADES), encoding) == "".join(SHADES) else PLAIN_SHADES
     labels = [f"{number} {word}" for number, word in enumerate(source)]
     margin = max(map(cell_len, labels), default=0) + 1
     linked = {(link.source, link.target): link.probability for link in alignment.links}
@@ -54,7 +60,7 @@ def alignment_map(alignment: SentenceAlignment, width: int = 100) -> Text:
             line = Text(label + " " * (margin - cell_len(label)))
             for column in numbers:
                 probability = float(alignment.probabilities[row, column])
-                shade = SHADES[min(int(probability * len(SHADES)), len(SHADES) - 1)]
+                shade = shades[min(int(probability * len(shades)), len(shades) - 1)]
                 line.append(" " + shade, style="bold green" if (row, column) in linked else "dim")
             names = [f"{target[column]} {linked[row, column]:.2f}" for column in numbers if (row, column) in linked]
             line.append("  " + ", ".join(names) if names else "")

@@ -17,6 +17,7 @@ from otembed.embeddings.texts import embed_sides
 from otembed.errors import ConfigError, DataError, did_you_mean
 from otembed.models import load_model
 from otembed.results.outcomes import Outcomes
+from otembed.results.paths import expand
 from otembed.results.temporary import temporary_folder
 from otembed.runtime.progress import counting, silent
 from otembed.tasks.xnli.data import NliSet, read_nli
@@ -169,7 +170,9 @@ def _check_request(
 def _head_run(folder: str | Path, *, lasting: bool = True) -> HeadRun:
     from otembed.tasks.heads.run import HeadRun
 
-    return HeadRun(Path(folder), kind="classifier of sentence pairs", command="otembed eval xnli", lasting=lasting)
+    return HeadRun(
+        expand(folder), kind="classifier of sentence pairs", command="otembed eval xnli", lasting=lasting
+    )
 
 
 def _read(place: Place, language: str, *, for_test: bool = False) -> NliSet:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 FIELDS = ("context", "question", "answers", "id")
 RECORDS = (".parquet", ".jsonl")
 
+DEVICES = frozenset({"aux", "con", "nul", "prn"})
+
 
 def parse_question_place(value: str) -> Place:
     """Parse ``FILE``, ``FOLDER?split=NAME`` or ``hub:OWNER/NAME[:CONFIG][@SPLIT]``; nothing is opened.
@@ -86,6 +88,15 @@ def read_questions(place: Place | str | Path, *, unique_ids: bool = True) -> Que
     else:
         _add_articles(_document(path), builder)
     return builder.build()
+
+
+def answer_file(folder: Path, language: str) -> Path:
+    """Return the file for predicted answers; Windows reserves some names that are also language codes for devices.
+
+    >>> answer_file(Path("x"), "sw").name, answer_file(Path("x"), "con").name
+    ('sw.json', 'con_.json')
+    """
+    return folder / f"{language}{'_' if language in DEVICES else ''}.json"
 
 
 def place_name(where: str) -> str:

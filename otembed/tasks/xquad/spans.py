@@ -30,6 +30,7 @@ from otembed.models.freeze import freeze
 from otembed.models.slices import sliced
 from otembed.results import Outcomes, write_text
 from otembed.results.outcomes import digest_of
+from otembed.results.paths import expand
 from otembed.results.temporary import temporary_folder
 from otembed.runtime.progress import counting, silent
 from otembed.runtime.run_state import train_from
@@ -37,7 +38,7 @@ from otembed.runtime.trainer import on_one_device, resolve_precision, trainer_ar
 from otembed.tasks.heads.run import HeadRun
 from otembed.tasks.heads.training import LOG_EVERY, POOLER, HeadWatch
 from otembed.tasks.xquad.data import QuestionSet
-from otembed.tasks.xquad.files import place_name, read_questions
+from otembed.tasks.xquad.files import answer_file, place_name, read_questions
 from otembed.tasks.xquad.report import FULL_TRAINING, SpanReport, SpanScores
 from otembed.tasks.xquad.squad_score import normalizer, score_answers
 from otembed.tasks.xquad.windows import Window, best_spans, labels, windows
@@ -119,7 +120,7 @@ def evaluate_xquad_span(
         raise DataError("no test questions", "Pass questions of at least one language.")
     if run is None and (resume or overwrite):
         raise ConfigError("resume and overwrite require a run folder", "Add run (--run FOLDER).")
-    folder = None if run is None else HeadRun(Path(run), "span head", "otembed eval xquad --protocol span")
+    folder = None if run is None else HeadRun(expand(run), "span head", "otembed eval xquad --protocol span")
     if folder:
         folder.refuse_taken(resume=resume, overwrite=overwrite)
     rules = {code: normalizer(config.normalization, code) for code in data}
@@ -147,7 +148,9 @@ def evaluate_xquad_span(
             trained.model, model.tokenizer, test, config, stage=f"answering {code}", progress=progress
         )
         if predictions is not None:
-            write_text(Path(predictions) / f"{code}.json", json.dumps(answers, ensure_ascii=False, indent=1) + "\n")
+            write_text(
+                answer_file(Path(predictions), code), json.dumps(answers, ensure_ascii=False, indent=1) + "\n"
+            )
         golds = {each.id: [answer.text for answer in each.answers] for each in test.questions}
         found = score_answers(answers, golds, rules[code])
         examples = digest_of([*golds, *(each.text for each in test.questions)])

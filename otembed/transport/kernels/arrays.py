@@ -6,7 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
+
+from otembed.runtime.compiling import jit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     Doubles = NDArray[np.float64]
 
 # Division by zero gives infinity, as in NumPy. Fast: sums in any order, but NaN and infinity stay valid.
-compiled = njit(cache=True, nogil=True, error_model="numpy")
-compiled_fast = njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+compiled = jit(error_model="numpy")
+compiled_fast = jit(error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 _LOWEST = -660.0  # log of the smallest kernel entry that is kept, 1 being the largest: denormal numbers are slow
 _PER_DOUBLING = 1.0 / math.log(2.0)
 _LN2_HEAD, _LN2_TAIL = (
@@ -77,7 +78,7 @@ def place(target: Floats, columns: NDArray[np.int64], values: Doubles) -> None:
             target[columns[j]] = values[j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
+@jit(error_model="numpy", fastmath=True)
 def extreme(matrix: Doubles, sign: float) -> float:
     """Return the largest finite entry with a sign of 1, the smallest one with a sign of -1."""
     best = sign * matrix[0, 0]
@@ -126,7 +127,7 @@ def exps(values: Doubles) -> Doubles:
 
 
 # Contractions only: a sum with _ROUNDER must not be reordered.
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@jit(error_model="numpy", fastmath={"contract"})
 def exponentials(row: Doubles, top: float, powers: Doubles) -> None:
     """Replace a row by exp(row - top), 0 below ``_LOWEST``, several entries at a time.
 

@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
+from otembed.runtime.compiling import jit
 from otembed.transport.kernels.arrays import (
     absorb,
     compiled,
@@ -62,6 +62,8 @@ def solve_compiled(problem: Problem, index: Tensor, settings: Settings, result: 
     Large batches are distributed over ``torch.get_num_threads()`` threads; the solution of a problem depends neither
     on the other problems nor on the threads.
     """
+    import torch  # here, because the process that only compiles this file needs none
+
     todo = index.numpy()
     inputs = [tensor.contiguous() for tensor in (problem.cost, problem.a, problem.b)]
     potentials = [result.potential_source, result.potential_target]
@@ -86,7 +88,11 @@ def solve_compiled(problem: Problem, index: Tensor, settings: Settings, result: 
         list(pool.map(lambda part: solve_part(part, *arrays, *values), parts))
 
 
-@compiled
+@jit(
+    error_model="numpy",
+    ahead="void(i8[::1], f4[:,:,::1], f4[:,::1], f4[:,::1], f4[:,:,::1], f4[:,::1], f4[:,::1], f4[::1], f4[::1], "
+    "i8[::1], f8, f8, f8, f8, i8, b1)",
+)
 def _solve_rows(
     todo: NDArray[np.int64],
     cost: Floats,
