@@ -10,6 +10,7 @@ import typer
 from otembed.errors import ConfigError
 from otembed.tasks.registry import TASKS
 
+from .console import say
 from .options import Device, Force, JsonDocument, ModelArgument, ReportFile, check_choice, named_pairs, refuse_taken
 from .stages import StageProgress
 
@@ -142,7 +143,7 @@ def xnli_command(
     document = report.to_json(output)
     dropped = ", ".join(f"{reason} {count:,}" for reason, count in report.training["dropped"].items())
     if dropped:
-        typer.echo(f"dropped training pairs: {dropped}", err=True)
+        say(f"dropped training pairs: {dropped}")
     if as_json:
         typer.echo(document, nl=False)
     else:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from otembed.errors import ConfigError, DataError
 from otembed.results.outcomes import read_outcomes
+from otembed.results.reading import read_json, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -138,12 +139,7 @@ def read_document(path: Path) -> dict[str, Any]:
     DataError
         The file cannot be read, or is not a result as JSON.
     """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    # Deep nesting exhausts the parser's stack.
-    except (OSError, ValueError, RecursionError) as error:
-        reason = error.strerror if isinstance(error, OSError) else f"not JSON: {error}"
-        raise DataError(f"cannot read: {reason}", "Pass a result file of otembed.", path=path) from error
+    document = read_json(path, "Pass a result file of otembed.")
     if not isinstance(document, dict) or not isinstance(document.get("kind"), str):
         raise DataError("not a result of otembed: it has no kind", "Pass a file written by --output.", path=path)
     return document
@@ -192,11 +188,7 @@ def read_curve(path: Path) -> list[dict[str, float]]:
     if not path.is_file():
         return []
     records = []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read: {error}", "Train again.", path=path) from error
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_text(path, "Train again.").splitlines(), 1):
         try:
             record = json.loads(line)
         except (ValueError, RecursionError):

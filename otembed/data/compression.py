@@ -9,13 +9,13 @@ import io
 import lzma
 import re
 import zlib
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 import zstandard
 
-from otembed.errors import DataError, did_you_mean
+from otembed.errors import DataError
+from otembed.results.reading import require_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -93,21 +93,6 @@ def split_suffix(path: Path) -> tuple[str, str]:
     compression = path.suffix.lower() if path.suffix.lower() in OPENERS else ""
     inner = path.with_suffix("") if compression else path
     return inner.suffix.lower(), compression
-
-
-def require_file(path: Path) -> None:
-    """Raise a :class:`DataError` unless ``path`` exists; its hint suggests a similar name in the folder."""
-    if path.exists():
-        return
-    names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    close = get_close_matches(path.name, names, n=1)
-    if close:
-        hint = did_you_mean(path.name, close)
-    elif path.parent.is_dir():
-        hint = f"The folder {path.parent} has no file with a similar name."
-    else:
-        hint = f"The folder {path.parent} does not exist either; check the path."
-    raise DataError("no such file", hint, path=path)
 
 
 @contextlib.contextmanager

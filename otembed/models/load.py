@@ -12,6 +12,7 @@ from sentence_transformers import SentenceTransformer
 from otembed.errors import ModelError
 from otembed.models.architecture import position_limit, transformer_of
 from otembed.models.offline.encoder import OFFLINE_MODELS, OFFLINE_PREFIX, offline_model_path
+from otembed.models.soundness import require_sound
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def load_model(
     ------
     ModelError
         If the name is unknown, the folder is missing or does not contain a model, the hub cannot be
-        reached, the device is unavailable, or ``max_seq_length`` is out of range.
+        reached, the model cannot encode, the device is unavailable, or ``max_seq_length`` is out of range.
     """
     text = str(name)
     _check_device(device)
@@ -76,8 +77,12 @@ def load_model(
         _set_max_seq_length(model, max_seq_length)
     else:
         _limit_to_positions(model)
+    model.float().eval()
+    require_sound(
+        model, text if folder is None else str(folder), revision, None if cache_dir is None else str(cache_dir)
+    )
     logger.info("loaded %s on %s", text, model.device)
-    return model.float().eval()
+    return model
 
 
 def _local_folder(name: str) -> Path | None:

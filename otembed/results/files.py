@@ -43,7 +43,8 @@ def whole_file(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
 def write_text(path: str | Path, text: str) -> Path:
     """Write ``text`` as UTF-8 atomically: to a temporary file in the same folder, then rename it."""
     with whole_file(path, "w") as file:
-        file.write(text)
+        # File names that are not UTF-8 hold surrogates; \\udcff is also how JSON spells one.
+        file.write(text.encode("utf-8", "backslashreplace").decode("utf-8"))
     return Path(path)
 
 

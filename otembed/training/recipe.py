@@ -92,7 +92,7 @@ def train(
         folder.refuse_taken(overwrite=overwrite)
     elif folder.finished:
         logger.info("%s: already finished", folder.path)
-        earlier = TrainResult.from_json(folder.results.read_text(encoding="utf-8"))
+        earlier = TrainResult.read(folder.results)
         return replace(earlier, run=str(folder.path), model=str(folder.model))
     begun = time.monotonic()
 
@@ -149,7 +149,7 @@ def train(
             if not config.optimization.keep_checkpoints:
                 folder.drop_checkpoints()
         state.wait_for_everyone()
-    return TrainResult.from_json(folder.results.read_text(encoding="utf-8"))
+    return TrainResult.read(folder.results)
 
 
 def run_trainer(trainer: SentenceTransformerTrainer, folder: RunFolder, log: RunLog, state: PartialState) -> float:
@@ -240,7 +240,7 @@ def _before(
     state.wait_for_everyone()
     if not folder.before.exists():
         return None
-    return RetrievalReport.from_json(folder.before.read_text(encoding="utf-8"))
+    return RetrievalReport.read(folder.before)
 
 
 def _evaluate(model: SentenceTransformer, material: Material, name: str) -> RetrievalReport | None:
