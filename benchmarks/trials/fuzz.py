@@ -42,6 +42,8 @@ def run(smoke: bool, seed: int) -> list[Trial]:
     for reader in READERS.values():
         count = 1 + int((SMOKE_INPUTS if smoke else INPUTS) * reader.weight / total)
         trials.append(_trial(f"mutated {reader.name}", reader, seed, [str(number) for number in range(count)]))
+        if not reader.takes_places:
+            continue
         trials.append(_trial(f"in place of {reader.name}: {', '.join(PLACES)}", reader, seed, list(PLACES)))
     return trials
 

@@ -41,12 +41,15 @@ class Reader:
         Reads the folder completely.
     weight
         Number of mutated inputs, relative to other readers.
+    takes_places
+        Whether pipes, devices and links are tried as its input; not where otembed writes the input to its own folder.
     """
 
     name: str
     write: Callable[[Path], list[Path]]
     read: Callable[[Path], object]
     weight: float = 1.0
+    takes_places: bool = True
 
 
 def _file(name: str, content: str | bytes) -> Callable[[Path], list[Path]]:
@@ -315,7 +318,7 @@ def _run(folder: Path) -> list[Path]:
     run = folder / "run"
     run.mkdir()
     config = build(TrainConfig, {"pairs": {"en-sw": "starter:en-sw"}, "output": "x"})
-    scores = RetrievalScores("en-sw", 4, *([0.5] * (len(RetrievalScores.__dataclass_fields__) - 2)))
+    scores = RetrievalScores("en-sw", 4, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5)
     report = RetrievalReport("m", (scores,), 0.1)
     result = TrainResult(
         "x",
@@ -456,7 +459,7 @@ READERS: dict[str, Reader] = {
             Reader(f"pairs{name}", _file(f"pairs{name}", text), _pairs(f"pairs{name}"))
             for name, text in (
                 (".tsv", TSV),
-                (".csv", "en,sw\n" + "".join(f'"{one}","{two}"\n' for one, two in PAIRS)),
+                (".csv", "".join(f'"{one}","{two}"\n' for one, two in PAIRS)),
                 (".jsonl", _json_lines(PAIR_ROWS)),
                 (".tmx", TMX),
                 (".po", PO),
@@ -472,7 +475,7 @@ READERS: dict[str, Reader] = {
         Reader("pairs, saved dataset", _saved(PAIR_COLUMNS), _pairs("saved"), 4),
         Reader("pairs, two files", _two_files, _pairs("text.{en,sw}")),
         Reader("texts.txt", _file("texts.txt", "\n".join(ENGLISH)), _texts("texts.txt")),
-        Reader("texts.jsonl", _file("texts.jsonl", _json_lines({"text": each, "id": 1} for each in ENGLISH)), _texts("texts.jsonl?text=text&id=id")),
+        Reader("texts.jsonl", _file("texts.jsonl", _json_lines({"text": each, "id": number} for number, each in enumerate(ENGLISH))), _texts("texts.jsonl?text=text&id=id")),
         Reader("texts.parquet", _parquet("texts.parquet", {"text": list(ENGLISH)}), _texts("texts.parquet")),
         Reader("texts.txt.zst", _file("texts.txt.zst", "\n".join(ENGLISH)), _texts("texts.txt.zst")),
         Reader("inference.tsv", _file("inference.tsv", "premise\thypothesis\tlabel\n" + "".join("\t".join(row) + "\n" for row in zip(*NLI.values(), strict=True))), _nli("inference.tsv")),
@@ -487,12 +490,12 @@ READERS: dict[str, Reader] = {
         Reader("vectors.npy", _vectors("vectors.npy"), _read_vectors("vectors.npy"), 2),
         Reader("vectors.f32", _vectors("vectors.f32"), _read_vectors("vectors.f32"), 0.5),
         Reader("settings, YAML", _file("settings.yaml", YAML), _read_settings, 2),
-        Reader("settings, --set", _file("arguments", ASSIGNMENTS), _read_assignments, 2),
+        Reader("settings, --set", _file("arguments", ASSIGNMENTS), _read_assignments, 2, takes_places=False),
         Reader("results", _results, _read_results, 2),
         Reader("run folder", _run, _read_run, 3),
         Reader("model folder", _model, _read_model, 4),
-        Reader("cached vectors", _shards, _read_shards),
-        Reader("cached search", _state, _read_state),
-        Reader("head run", _head, _read_head),
+        Reader("cached vectors", _shards, _read_shards, takes_places=False),
+        Reader("cached search", _state, _read_state, takes_places=False),
+        Reader("head run", _head, _read_head, takes_places=False),
     )
 }  # fmt: skip

@@ -173,7 +173,7 @@ def stand_in_notes(document: dict[str, Any]) -> list[str]:
         return isinstance(value, str) and "stand-in" in value
 
     rest = {key: value for key, value in document.items() if key != "outcomes"}
-    suites = sorted({each["suite"] for each in document.get("outcomes", ())})
+    suites = sorted({each.suite for each in read_outcomes(document)})
     return [f"{', '.join(suites) or document['kind']}: {STAND_IN}"] if says_so(rest) else []
 
 
@@ -211,7 +211,7 @@ def _is_number(value: Any) -> bool:
 def _command_of(path: Path) -> list[str]:
     """Return the command that started a run, if recorded."""
     try:
-        command = json.loads(path.read_text(encoding="utf-8"))["command"]
+        command = read_json(path, "Train again.")["command"]
         return [shlex.join(["otembed", *command[1:]])]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (DataError, KeyError, TypeError):
         return []

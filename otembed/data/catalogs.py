@@ -225,7 +225,7 @@ def _tokens(text: str, path: Path, line: int) -> Iterator[re.Match[str]]:
     while position < end:
         token = TOKEN.match(text, position, end)
         if token is None:
-            rest = text[position:end].lstrip(BLANKS)
+            rest = text[position : position + 80].lstrip(BLANKS)
             reason = "a string is not closed" if rest.startswith('"') else f"unexpected {rest[:40]!r}"
             raise _not_po(reason, path, line)
         position = token.end()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from otembed.data.compression import OPENERS, decode_lines, read_lines, split_suffix
 from otembed.data.places import DEFAULT_SPLIT
 from otembed.errors import DataError, did_you_mean
-from otembed.results.reading import parse_json, require_file
+from otembed.results.reading import parse_json, require_file, require_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -213,6 +213,7 @@ def open_saved(path: Path, split: str | None) -> Dataset:
             "Use a file in the folder, or a folder written by Dataset.save_to_disk.",
             path=path,
         )
+    require_files(path)
     try:
         data = load_from_disk(str(path))
     except Exception as error:  # a corrupt folder fails in many ways: JSON, Arrow, keys, files

@@ -188,8 +188,11 @@ def open_vectors(path: str | Path, *, dimension: int | None = None, dtype: str |
         raise DataError("a folder, not a file of vectors", "Use the path of a file.", path=path)
     if dimension is not None and dimension < 1:
         raise ConfigError(f"dimension is {dimension}", "Use an integer >= 1.")
-    with path.open("rb") as file:
-        is_npy = file.read(len(NPY_MAGIC)) == NPY_MAGIC
+    try:
+        with path.open("rb") as file:
+            is_npy = file.read(len(NPY_MAGIC)) == NPY_MAGIC
+    except OSError as error:
+        raise DataError(f"cannot read the file: {error.strerror}", "Check the path.", path=path) from error
     if is_npy:
         return _open_npy(path, dimension)
     kind = dtype or HEADERLESS.get(path.suffix.lower(), "float32")
@@ -218,7 +221,16 @@ def _open_npy(path: Path, dimension: int | None) -> Vectors:
             shape, fortran, dtype = read(file)
             offset = file.tell()
     # The header is Python source, which numpy tokenizes and evaluates as a literal.
-    except (ValueError, EOFError, OSError, SyntaxError, TypeError, RecursionError, MemoryError, TokenError) as error:
+    except (
+        ValueError,
+        EOFError,
+        OSError,
+        SyntaxError,
+        TypeError,
+        RecursionError,
+        MemoryError,
+        TokenError,
+    ) as error:
         raise DataError(f"not a valid NumPy file: {error}", "Save it again with numpy.save.", path=path) from error
     _check_matrix(shape, dtype, path)
     if fortran:

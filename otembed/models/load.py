@@ -12,7 +12,7 @@ from sentence_transformers import SentenceTransformer
 from otembed.errors import ModelError
 from otembed.models.architecture import position_limit, transformer_of
 from otembed.models.offline.encoder import OFFLINE_MODELS, OFFLINE_PREFIX, offline_model_path
-from otembed.models.soundness import require_sound
+from otembed.models.soundness import require_length, require_plausible, require_sound
 
 logger = logging.getLogger(__name__)
 
@@ -68,19 +68,19 @@ def load_model(
         folder: Path | None = offline_model_path(text, cache_dir)
     else:
         folder = _local_folder(text)
+    cache = None if cache_dir is None else str(Path(cache_dir).expanduser())
     if folder is not None:
+        require_plausible(folder)
         model = _load(str(folder), device, revision=None, local_files_only=True, cache_dir=None)
     else:
-        cache = None if cache_dir is None else str(Path(cache_dir).expanduser())
         model = _load(text, device, revision, bool(local_files_only), cache)
+    require_length(model, text)
     if max_seq_length is not None:
         _set_max_seq_length(model, max_seq_length)
     else:
         _limit_to_positions(model)
     model.float().eval()
-    require_sound(
-        model, text if folder is None else str(folder), revision, None if cache_dir is None else str(cache_dir)
-    )
+    require_sound(model, text if folder is None else str(folder), revision, cache)
     logger.info("loaded %s on %s", text, model.device)
     return model
 

@@ -9,13 +9,48 @@ from typing import TYPE_CHECKING
 from sentence_transformers.sentence_transformer.modules import Dense, Router
 from sentence_transformers.util import load_file_path
 
-from otembed.errors import ModelError
+from otembed.errors import DataError, ModelError
+from otembed.results.reading import read_json, require_files
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+MOST_LAYERS = 1000
+LAYERS = (
+    "num_hidden_layers",
+    "num_layers",
+    "n_layers",
+    "n_layer",
+    "encoder_layers",
+    "num_hidden_groups",
+    "inner_group_num",
+)
 TRUSTED = "torch."
 SAMPLE = "a 1."
+
+
+def require_plausible(folder: Path) -> None:
+    """Raise a :class:`ModelError` for files and settings with which loading would not end."""
+    hint = "Write the model again, or download it again."
+    try:
+        require_files(folder)
+        settings = read_json(folder / "config.json", hint) if (folder / "config.json").exists() else {}
+    except DataError as error:
+        raise ModelError(f"cannot load the model in {folder}: {error.message}", error.hint) from error
+    for key in LAYERS:
+        count = settings.get(key) if isinstance(settings, dict) else None
+        if isinstance(count, int) and count > MOST_LAYERS:
+            raise ModelError(f"{folder / 'config.json'}: {key} is {count}, more than {MOST_LAYERS}", hint)
+
+
+def require_length(model: SentenceTransformer, source: str) -> None:
+    """Raise a :class:`ModelError` if the maximum length of a text is not a whole number."""
+    length = model.max_seq_length
+    if length is not None and (isinstance(length, bool) or not isinstance(length, int)):
+        raise ModelError(
+            f"{source}: max_seq_length is {length!r}, not a whole number",
+            "Correct it in sentence_bert_config.json, or model_max_length in tokenizer_config.json.",
+        )
 
 
 def require_sound(model: SentenceTransformer, source: str, revision: str | None, cache_dir: str | None) -> None:

@@ -12,6 +12,8 @@ from otembed.errors import DataError, did_you_mean
 
 # A pipe below these was opened by the process that writes to it; any other may have no writer at all.
 OPEN_FILES = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
+# Levels of a JSON document: what reads it may recurse.
+DEEPEST = 100
 
 
 def require_file(path: Path) -> None:
@@ -35,6 +37,15 @@ def require_file(path: Path) -> None:
     raise DataError(f"{kind}, not a file", "Write the content to a file.", path=path)
 
 
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a file; DataError if it is missing, not a file, or cannot be read."""
+    require_file(path)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read the file: {error.strerror}", "Check the path.", path=path) from error
+
+
 def read_text(path: str | Path, hint: str) -> str:
     """Return the content of a UTF-8 file.
 
@@ -51,11 +62,7 @@ def read_text(path: str | Path, hint: str) -> str:
         The file is missing, not a file, cannot be read, or is not UTF-8; the last with its line.
     """
     path = Path(path)
-    require_file(path)
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read the file: {error.strerror}", "Check the path.", path=path) from error
+    raw = read_bytes(path)
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -77,16 +84,40 @@ def read_json(path: str | Path, hint: str) -> Any:
 def parse_json(text: str, hint: str, *, path: str | Path | None = None, line: int | None = None) -> Any:
     """Return the JSON document in a text; ``path`` and ``line`` are named in errors, as in :func:`read_json`."""
     try:
-        return json.loads(text)
+        document = json.loads(text)
+        if text.count("[") + text.count("{") > DEEPEST and _is_deep(document):
+            raise RecursionError
+        return document
     except json.JSONDecodeError as error:
         where = error.lineno if line is None else line
         raise DataError(
             f"not JSON at column {error.colno}: {error.msg}", hint, path=path, line=None if path is None else where
         ) from error
     except RecursionError as error:
-        raise DataError("not JSON: it is nested too deeply", hint, path=path, line=line) from error
+        raise DataError(f"JSON of more than {DEEPEST} levels", hint, path=path, line=line) from error
     except ValueError as error:
         raise DataError(f"not JSON: {error}", hint, path=path, line=line) from error
+
+
+def require_files(folder: Path) -> None:
+    """Raise a :class:`DataError` if a device, a socket or a named pipe is in a folder or in a folder below it."""
+    for path in (*folder.glob("*"), *folder.glob("*/*")):
+        if path.exists():
+            require_file(path)
+
+
+def _is_deep(document: Any) -> bool:
+    level = [document]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for each in level
+            for inner in (each.values() if isinstance(each, dict) else each)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _missing(path: Path) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from otembed.config.io import read_yaml, to_yaml, train_config
 from otembed.config.train import TrainConfig
 from otembed.errors import ConfigError
 from otembed.results import write_text
+from otembed.results.reading import read_bytes
 from otembed.runtime.run_state import LOCK, TrainerFolder
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ class RunFolder(TrainerFolder):
         """Yield the lines of the log that are records; an interruption or a damaged disk may leave others."""
         if not self.metrics.is_file():
             return
-        for line in self.metrics.read_bytes().decode("utf-8", "replace").splitlines():
+        for line in read_bytes(self.metrics).decode("utf-8", "replace").splitlines():
             try:
                 record = json.loads(line)
             except (ValueError, RecursionError):

@@ -168,7 +168,9 @@ def read_gold(
         pairs = pairs if sentences is None else max(pairs, len(sentences))
         if sentences is None and pairs > len(entries) + MOST_UNLINKED:
             raise DataError(
-                f"links of sentence {pairs}, but only {len(entries)} links", "Check the sentence numbers.", path=path
+                f"links of sentence {pairs}, but only {len(entries)} links",
+                "Check the sentence numbers.",
+                path=path,
             )
     else:
         entries = _pharaoh_entries(lines, path, index_base)
