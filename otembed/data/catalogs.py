@@ -166,7 +166,7 @@ class _Statement:
         """Return the strings as one, escapes replaced."""
         if not self.strings:
             raise _not_po(f"no string after {self.keyword}", path, self.line)
-        raw = ESCAPE.sub(_unescaped, "".join(self.strings).encode("utf-8"))
+        raw = _unescaped("".join(self.strings).encode("utf-8"))
         try:
             return raw.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -178,7 +178,18 @@ class _Statement:
             ) from error
 
 
-def _unescaped(match: re.Match[bytes]) -> bytes:
+def _unescaped(raw: bytes) -> bytes:
+    """Return a string with its escapes replaced; ``re.sub`` would hold two objects for each of them."""
+    if b"\\" not in raw:
+        return raw
+    done, position = bytearray(), 0
+    for match in ESCAPE.finditer(raw):
+        done += raw[position : match.start()] + _replacement(match)
+        position = match.end()
+    return bytes(done + raw[position:])
+
+
+def _replacement(match: re.Match[bytes]) -> bytes:
     if match[1] or match[2]:
         # As in C, a value beyond one byte is truncated to it.
         return bytes([(int(match[1], 16) if match[1] else int(match[2], 8)) & 0xFF])

@@ -24,8 +24,9 @@ UNIT = '<tu><tuv xml:lang="en{0}"><seg>a</seg></tuv><tuv xml:lang="xx{0}"><seg>b
         ("x.json", json.dumps({"kind": ESC, "outcomes": []}), ["compare", "{}", "{}"]),
         ("x.yaml", f'"{ESC}": 1\n'.replace("\x1b", "\\e").replace("\x07", "\\a"), ["train", "{}"]),
         (f"{ESC}.tsv", "a\n", ["score", "en-sw={}"]),
+        ("\udcff.tsv", "a\n", ["score", "en-sw={}"]),
     ],
-    ids=["TSV", "JSON lines", "TMX", "PO", "questions", "results", "YAML", "file name"],
+    ids=["TSV", "JSON lines", "TMX", "PO", "questions", "results", "YAML", "file name", "not UTF-8"],
 )
 def test_errors(ended, tmp_path, name, content, command) -> None:
     (tmp_path / name).write_text(content)
