@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def _document(document: Any, random: Random) -> bytes:
     for _ in range(random.randint(1, 3)):
         places = [(None, None), *_places(document)]
         owner, key = random.choice(places[1:] or places)
-        value = random.choice(VALUES)
+        value = deepcopy(random.choice(VALUES))
         if owner is None:
             document = value
         elif random.random() < 0.2:

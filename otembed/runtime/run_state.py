@@ -38,7 +38,7 @@ def damaged_file(checkpoint: Path) -> str | None:
     """Return the first file of a checkpoint that is missing, truncated or unreadable; ``None`` if it is complete."""
     try:
         state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return "trainer_state.json"
     if not isinstance(state, dict):
         return "trainer_state.json"
@@ -51,7 +51,8 @@ def damaged_file(checkpoint: Path) -> str | None:
         try:
             with safe_open(path, "pt") if path.suffix == ".safetensors" else ZipFile(path):
                 pass
-        except (OSError, BadZipFile, SafetensorError):
+        # RuntimeError: an archive of another version, or encrypted, by a flipped bit.
+        except (OSError, BadZipFile, RuntimeError, SafetensorError):
             return path.name
     return None
 
