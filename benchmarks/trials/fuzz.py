@@ -41,21 +41,23 @@ def run(smoke: bool, seed: int) -> list[Trial]:
     trials = []
     for reader in READERS.values():
         count = 1 + int((SMOKE_INPUTS if smoke else INPUTS) * reader.weight / total)
-        trials.append(_trial(f"mutated {reader.name}", reader, seed, [str(number) for number in range(count)]))
-        if not reader.takes_places:
-            continue
-        trials.append(_trial(f"in place of {reader.name}: {', '.join(PLACES)}", reader, seed, list(PLACES)))
+        inputs = [str(number) for number in range(count)]
+        places = list(PLACES) if reader.takes_places else []
+        failures = _failures(reader, seed, [*inputs, *places])
+        for fault, names in ((f"mutated {reader.name}", inputs), (f"no file of {reader.name}", places)):
+            trial = Trial(KIND, fault, EXPECTED)
+            for name in names:
+                trial.check(not failures[name], f"input {name} of seed {seed}: {failures[name]}")
+            trials += [trial] if names else []
     return trials
 
 
-def _trial(fault: str, reader: Reader, seed: int, inputs: list[str]) -> Trial:
-    trial = Trial(KIND, fault, EXPECTED)
-    left = inputs
-    while left:
-        for name, failure in _in_child(reader, seed, left):
-            trial.check(not failure, f"input {name} of seed {seed}: {failure}")
-            left = left[1:]
-    return trial
+def _failures(reader: Reader, seed: int, inputs: list[str]) -> dict[str, str]:
+    """Return the failure, '' for none, of each input; a child that ends early is followed by another."""
+    done: list[tuple[str, str]] = []
+    while len(done) < len(inputs):
+        done += _in_child(reader, seed, inputs[len(done) :])
+    return dict(done)
 
 
 def _in_child(reader: Reader, seed: int, inputs: list[str]) -> list[tuple[str, str]]:
