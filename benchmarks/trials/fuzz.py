@@ -29,7 +29,7 @@ EXPECTED = "a result or an error of otembed, within 10 s and 200 MB + 2x the inp
 INPUTS = 2400
 SMOKE_INPUTS = 60
 SECONDS = 10.0
-# Importing libraries and reading the valid input once.
+# Importing libraries and reading the valid input once; writing an input.
 START_SECONDS = 120.0
 SPARE_BYTES = 200_000_000
 ADDRESS_SPACE = 12 << 30
@@ -65,13 +65,13 @@ def _in_child(reader: Reader, seed: int, inputs: list[str]) -> list[tuple[str, s
     here = Path(__file__).parent.parent
     environment = {**os.environ, "PYTHONPATH": str(here), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     done: list[tuple[str, str]] = []
-    with tempfile.TemporaryDirectory() as folder:
+    # A file, because a full pipe would stop the child.
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as messages:
         child = subprocess.Popen(
             [sys.executable, __file__, folder, reader.name, str(seed), *inputs],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**environment, "TMPDIR": folder},
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=messages, env={**environment, "TMPDIR": folder},
         )  # fmt: skip
         assert child.stdout is not None
-        assert child.stderr is not None
         try:
             limit = START_SECONDS
             buffer = b""
@@ -80,17 +80,14 @@ def _in_child(reader: Reader, seed: int, inputs: list[str]) -> list[tuple[str, s
                 part = os.read(child.stdout.fileno(), 1 << 16) if ready else b""
                 if not part:
                     child.kill()
-                    how = (
-                        f"ended with {child.wait()}: {child.stderr.read()[-300:]!r}"
-                        if ready
-                        else f"hung for {limit:.0f} s"
-                    )
+                    messages.seek(0)
+                    how = f"ended with {child.wait()}: {messages.read()[-300:]!r}"
+                    how = how if ready else f"hung for {limit:.0f} s"
                     return [*done, (inputs[len(done)], how)]
                 *lines, buffer = (buffer + part).split(b"\n")
-                done += [
-                    (record["input"], record["failure"]) for record in map(json.loads, lines) if "input" in record
-                ]
-                limit = SECONDS + 2
+                for record in map(json.loads, lines):
+                    done += [(record["input"], record["failure"])] if "input" in record else []
+                    limit = SECONDS + 2 if "reading" in record else START_SECONDS
         finally:
             child.kill()
             child.communicate()
@@ -142,6 +139,7 @@ def main(folder: Path, name: str, seed: str, inputs: list[str]) -> None:
             if each in PLACES
             else mutated(reader, valid, used, files, random)
         )
+        _say({"reading": each})
         Path("/proc/self/clear_refs").write_text("5")
         before, start = _status("VmRSS"), time.monotonic()
         failure = failure_of(reader, used)
