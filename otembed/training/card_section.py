@@ -58,7 +58,7 @@ def card_section(
 
 def _fenced(settings: str) -> str:
     """Return a block of YAML whose fence is longer than any run of backticks in it, so that no setting ends it."""
-    fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", settings)))
+    fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", settings))])
     return f"{fence}yaml\n{settings}\n{fence}"
 
 
