@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from sentence_transformers.sentence_transformer.modules import Dense, Router
-from sentence_transformers.util import load_file_path
+from sentence_transformers.util import batch_to_device, load_file_path
 
 from otembed.errors import DataError, ModelError
 from otembed.results.reading import read_json, require_files
@@ -60,7 +61,8 @@ def require_sound(model: SentenceTransformer, source: str, revision: str | None,
     if any(isinstance(module, Router) for module in model):
         return
     try:
-        model.encode([SAMPLE], show_progress_bar=False)
+        with torch.inference_mode():
+            model(batch_to_device(model.preprocess([SAMPLE]), model.device))["sentence_embedding"].cpu()
     # Damaged settings of the tokenizer, the pooling or the architecture fail in many ways.
     except Exception as error:
         reason = next(iter(str(error).strip().splitlines()), "")

@@ -172,7 +172,11 @@ def change(path: Path, **values: Any) -> None:
         ("tokenizer_config.json", None, "cannot load"),
         ("sentence_bert_config.json", {"max_seq_length": "64"}, "max_seq_length is '64'"),
         ("sentence_bert_config.json", None, "cannot load"),
-        ("1_Pooling/config.json", {"word_embedding_dimension": "x"}, "cannot"),
+        (
+            "tokenizer.json",
+            {"added_tokens": [], "model": {"type": "WordLevel", "vocab": {"a": 9999}, "unk_token": "a"}},
+            "cannot",
+        ),
     ],
 )
 def test_damaged_settings_are_refused(
