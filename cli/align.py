@@ -14,6 +14,7 @@ import typer
 from otembed.errors import ConfigError
 
 from .completion import choice_values, model_values
+from .console import say
 from .options import (
     DECODINGS,
     AlignerSettings,
@@ -235,12 +236,12 @@ def _plot(alignment: SentenceAlignment, path: Path) -> None:
 
     missing = plot_alignment(alignment, path)
     if missing:
-        typer.echo(f"{path}: no installed font draws {missing}; an .svg leaves fonts to the viewer", err=True)
+        say(f"{path}: no installed font draws {missing}; an .svg leaves fonts to the viewer")
 
 
 def _summary(seconds: float, aligner: WordAligner, counts: PairCounts) -> None:
     if counts.dropped:
-        typer.echo(f"skipped by the reader: {sum(counts.dropped.values())} ({counts.summary()})", err=True)
+        say(f"skipped by the reader: {sum(counts.dropped.values())} ({counts.summary()})")
     if aligner.unseen:
         typer.echo(
             f"{aligner.unseen} words have no link: the model did not see them (beyond its length limit, or empty after tokenization)",
@@ -248,4 +249,4 @@ def _summary(seconds: float, aligner: WordAligner, counts: PairCounts) -> None:
         )
     layer = f"; layer {aligner.choice.layer}, {ORIGINS[aligner.choice.origin]}" if aligner.choice else ""
     rate = aligner.pairs / max(seconds, 1e-9)
-    typer.echo(f"{aligner.pairs:,} pairs in {seconds:.1f} s, {rate:.1f} pairs/s{layer}", err=True)
+    say(f"{aligner.pairs:,} pairs in {seconds:.1f} s, {rate:.1f} pairs/s{layer}")

@@ -14,6 +14,7 @@ from otembed.errors import ConfigError
 from otembed.tasks.base import TaskOptions
 from otembed.tasks.registry import TASKS
 
+from .console import say
 from .options import Device, JsonDocument, SentencesAtATime, check_choice, named_pairs, refuse_taken
 
 EXIT_NO = 1
@@ -142,7 +143,7 @@ def _compare(
     if latex is not None:
         write_text(latex, comparison_latex(found, every=every))
     for line in not_compared(found):
-        typer.echo(f"not compared: {line}", err=True)
+        say(f"not compared: {line}")
     if as_json:
         typer.echo(document, nl=False)
     else:
@@ -201,7 +202,7 @@ def _decide(failed: list[str]) -> None:
     from otembed.results.format import printable
 
     for line in failed:
-        typer.echo(f"no: {printable(line)}", err=True)
+        say(f"no: {printable(line)}")
     if failed:
         raise typer.Exit(EXIT_NO)
 

@@ -57,6 +57,15 @@ def set_up_logging(console: Console) -> None:
     silence_progress_bars()
 
 
+def say(text: str) -> None:
+    """Print a message on stderr; control characters in names and texts are shown as escapes."""
+    import typer
+
+    from otembed.results.format import printable_lines
+
+    typer.echo(printable_lines(text), err=True)
+
+
 def silence_progress_bars() -> None:
     """Disable the progress bars of other libraries; otembed shows its own."""
     from datasets.utils.tqdm import disable_progress_bars

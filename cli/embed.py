@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .console import say
 from .mining_options import (
     DEFAULT_MODEL,
     Cache,
@@ -17,7 +18,6 @@ from .mining_options import (
     Precision,
     Workers,
     mining_config,
-    say,
     say_counts,
     start_logging,
 )

@@ -10,6 +10,7 @@ import typer
 from otembed.errors import ConfigError
 from otembed.tasks.registry import TASKS
 
+from .console import say
 from .options import (
     Device,
     Force,
@@ -154,7 +155,7 @@ def xnli_command(
     document = report.to_json(output)
     dropped = ", ".join(f"{reason} {count:,}" for reason, count in report.training["dropped"].items())
     if dropped:
-        typer.echo(f"dropped training pairs: {dropped}", err=True)
+        say(f"dropped training pairs: {dropped}")
     if as_json:
         typer.echo(document, nl=False)
     else:

@@ -9,6 +9,7 @@ import typer
 
 from otembed.errors import ConfigError
 
+from .console import say
 from .options import Device, JsonDocument, ModelArgument, ReportFile, check_choice, refuse_taken, resume_head
 
 if TYPE_CHECKING:
@@ -224,9 +225,9 @@ def _read(place: Place, *, unique_ids: bool = True) -> Any:
 
     found = read_questions(place, unique_ids=unique_ids)
     if found.repaired:
-        typer.echo(f"{found.where}: {found.repaired} answers moved to the position of their text", err=True)
+        say(f"{found.where}: {found.repaired} answers moved to the position of their text")
     if found.repeated_ids:
-        typer.echo(f"{found.where}: {found.repeated_ids} questions repeat an earlier id", err=True)
+        say(f"{found.where}: {found.repeated_ids} questions repeat an earlier id")
     return found
 
 

@@ -39,6 +39,7 @@ def export_command(
 
     set_up_logging(error_console())
     from otembed.models.export import export_model
+    from otembed.results.format import printable
 
     report = export_model(
         model,
@@ -50,7 +51,9 @@ def export_command(
     if as_json:
         typer.echo(report.to_json(), nl=False)
         return
-    typer.echo(f"{report.folder}: {report.megabytes:,.1f} MB, {report.precision}, layout {report.layout}")
+    typer.echo(
+        f"{printable(str(report.folder))}: {report.megabytes:,.1f} MB, {report.precision}, layout {report.layout}"
+    )
     if report.largest_difference is not None:
         typer.echo(
             f"embeddings of {report.sentences} sentences: largest difference {report.largest_difference:.1e}, "

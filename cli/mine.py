@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .console import say
 from .mining_options import (
     DEFAULT_MODEL,
     Cache,
@@ -24,7 +25,6 @@ from .mining_options import (
     dev_pairs,
     mining_config,
     put_pairs,
-    say,
     say_counts,
     start_logging,
 )
@@ -106,13 +106,14 @@ def mine_command(
     from otembed.mining.mine import mine_bitext
     from otembed.mining.plan import plan_mining
     from otembed.mining.side import open_sides
+    from otembed.results.format import printable_lines
 
     check_calibration(checked, development)
     if dry_run:
         sides = open_sides(source, target, source_vectors, target_vectors, checked)
         planted = () if development is None else open_dev_pairs(development, sides, checked).sides
         plan = plan_mining(sides, model, checked, planted=planted, cache=cache, device=device)
-        typer.echo(plan.to_json() if as_json else _plan_text(plan), nl=False)
+        typer.echo(plan.to_json() if as_json else printable_lines(_plan_text(plan)), nl=False)
         return
     mined = mine_bitext(
         source,

@@ -12,6 +12,7 @@ from typer.core import TyperCommand
 from otembed.errors import ConfigError
 
 from .completion import OFFLINE_MODEL, choice_values, language_values, mining_values, model_values
+from .console import say
 from .options import named_pairs, number_or_none, refuse_taken
 
 if TYPE_CHECKING:
@@ -178,11 +179,6 @@ def put_pairs(pairs: Any, output: Path | None, languages: tuple[str, str] | None
     for pair in pairs:
         sys.stdout.buffer.write(tsv_line(pair).encode())
     sys.stdout.buffer.flush()
-
-
-def say(text: str) -> None:
-    """Print a line on stderr."""
-    typer.echo(text, err=True)
 
 
 def say_counts(counts: dict[str, Any]) -> None:

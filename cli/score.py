@@ -8,6 +8,7 @@ import typer
 
 from otembed.errors import ConfigError
 
+from .console import say
 from .mining_options import (
     DEFAULT_MODEL,
     Cache,
@@ -22,7 +23,6 @@ from .mining_options import (
     check_pairs_output,
     mining_config,
     put_pairs,
-    say,
     start_logging,
 )
 from .options import Device, Force, named_pairs

@@ -44,10 +44,10 @@ class StageProgress:
             self.stream.flush()
 
     def _line(self, stage: str, done: int, total: int, seconds: float) -> str:
-        from otembed.results.format import format_seconds
+        from otembed.results.format import format_seconds, printable
 
         unit = UNITS.get(stage.split()[0], "lines")
-        line = f"{stage}: {done:,} of {total:,} {unit}, {100 * done // max(total, 1)} %"
+        line = f"{printable(stage)}: {done:,} of {total:,} {unit}, {100 * done // max(total, 1)} %"
         moved = done - self.first
         if moved > 0 and seconds > 0:
             speed = moved / seconds

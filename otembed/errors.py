@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+LONGEST = 1500
+"""Characters of a message or hint; values from input may have any length."""
+
 
 class OtembedError(Exception):
     """Base class of all errors that otembed raises.
@@ -19,15 +22,24 @@ class OtembedError(Exception):
         What is wrong, including the value and its location.
     hint
         One sentence on how to fix it.
+
+    Both are limited to :data:`LONGEST` characters: the middle of a longer text is left out.
     """
 
     def __init__(self, message: str, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = _shortened(message)
+        self.hint = hint if hint is None else _shortened(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= LONGEST:
+        return text
+    tail = LONGEST // 5
+    return f"{text[: LONGEST - tail]} [{len(text) - LONGEST:,} characters left out] {text[-tail:]}"
 
 
 class ConfigError(OtembedError, ValueError):

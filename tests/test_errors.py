@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from otembed.errors import ConfigError, DataError, did_you_mean
+from otembed.errors import LONGEST, ConfigError, DataError, did_you_mean
 
 
 def test_data_error_names_file_and_line():
@@ -26,3 +26,11 @@ def test_config_errors_are_value_errors():
 
 def test_did_you_mean_falls_back_to_all_choices():
     assert did_you_mean("zzz", ["b", "a"]) == "Choose one of: a, b."
+
+
+def test_long_values_are_shortened_in_the_middle():
+    error = DataError("start " + "x" * 1_000_000 + " end", "hint " + "y" * 1_000_000, path="a.tsv", line=7)
+    assert error.message.startswith("a.tsv:7: start xxx")
+    assert error.message.endswith("xxx end")
+    assert len(str(error)) < 2 * LONGEST + 100
+    assert str(ConfigError("x" * LONGEST)) == "x" * LONGEST

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from otembed.errors import ConfigError, DataError
 from otembed.results.outcomes import read_outcomes
 from otembed.results.paths import expand
+from otembed.results.reading import read_json, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -139,12 +140,7 @@ def read_document(path: Path) -> dict[str, Any]:
     DataError
         The file cannot be read, or is not a result as JSON.
     """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    # Deep nesting exhausts the parser's stack.
-    except (OSError, ValueError, RecursionError) as error:
-        reason = error.strerror if isinstance(error, OSError) else f"not JSON: {error}"
-        raise DataError(f"cannot read: {reason}", "Pass a result file of otembed.", path=path) from error
+    document = read_json(path, "Pass a result file of otembed.")
     if not isinstance(document, dict) or not isinstance(document.get("kind"), str):
         raise DataError("not a result of otembed: it has no kind", "Pass a file written by --output.", path=path)
     return document
@@ -178,7 +174,7 @@ def stand_in_notes(document: dict[str, Any]) -> list[str]:
         return isinstance(value, str) and "stand-in" in value
 
     rest = {key: value for key, value in document.items() if key != "outcomes"}
-    suites = sorted({each["suite"] for each in document.get("outcomes", ())})
+    suites = sorted({each.suite for each in read_outcomes(document)})
     return [f"{', '.join(suites) or document['kind']}: {STAND_IN}"] if says_so(rest) else []
 
 
@@ -193,11 +189,7 @@ def read_curve(path: Path) -> list[dict[str, float]]:
     if not path.is_file():
         return []
     records = []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read: {error}", "Train again.", path=path) from error
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_text(path, "Train again.").splitlines(), 1):
         try:
             record = json.loads(line)
         except (ValueError, RecursionError):
@@ -220,7 +212,7 @@ def _is_number(value: Any) -> bool:
 def _command_of(path: Path) -> list[str]:
     """Return the command that started a run, if recorded."""
     try:
-        command = json.loads(path.read_text(encoding="utf-8"))["command"]
+        command = read_json(path, "Train again.")["command"]
         return [shlex.join(["otembed", *command[1:]])]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (DataError, KeyError, TypeError):
         return []

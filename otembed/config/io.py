@@ -11,9 +11,11 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from otembed.config.base import explain
+from otembed.config.loader import load_yaml
 from otembed.config.train import TrainConfig
-from otembed.errors import ConfigError, did_you_mean
+from otembed.errors import ConfigError, DataError, did_you_mean
 from otembed.results.paths import expand
+from otembed.results.reading import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -38,9 +40,9 @@ def read_yaml(path: str | Path) -> Tree:
     """
     path = expand(path)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {path}: {error}", "Check the path of the YAML file.") from error
+        text = read_text(path, "Convert the file to UTF-8.")
+    except DataError as error:
+        raise ConfigError(error.message, error.hint) from error
     return _parse_yaml(text, str(path))
 
 
@@ -76,10 +78,7 @@ def parse_assignments(assignments: Iterable[str]) -> Tree:
                 f"--set {assignment!r} is not an assignment",
                 "Use KEY=VALUE, such as --set loss.alignment.epsilon=0.1",
             )
-        try:
-            parsed = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--set {assignment!r}: the value is not valid YAML", "Quote the value.") from error
+        parsed = load_yaml(value, f"--set {assignment}", "Quote the value.")
         for part in reversed(key.strip().split(".")):
             parsed = {part: parsed}
         tree = merge(tree, parsed)
@@ -124,12 +123,7 @@ def train_config(*layers: Mapping[str, Any], origin: str = "settings") -> TrainC
 
 
 def _parse_yaml(text: str, origin: str) -> Tree:
-    try:
-        tree = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{origin}:{mark.line + 1}" if mark else origin
-        raise ConfigError(f"{where}: invalid YAML: {getattr(error, 'problem', error)}", "Fix the line.") from error
+    tree = load_yaml(text, origin)
     if tree is None:
         return {}
     if not isinstance(tree, dict):

@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from otembed.data.compression import decode_lines, read_lines, require_file
+from otembed.data.compression import decode_lines, read_lines
 from otembed.data.places import STDIN
 from otembed.data.rows import Row
 from otembed.errors import DataError
+from otembed.results.reading import require_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

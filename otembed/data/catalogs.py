@@ -8,6 +8,8 @@ import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from otembed.data.compression import open_binary, read_lines
 from otembed.data.rows import PairCounts, Row
 from otembed.data.tags import match_language
@@ -24,10 +26,13 @@ TOKEN = re.compile(
     r"(?P<obsolete>\#~(?!\|))"
     r"|(?P<comment>\#.*)"
     r"|(?P<keyword>msgid_plural|msgctxt|msgid|msgstr|domain)(?!\w)(?:[ \t]*\[[ \t]*(?P<index>\d{1,3})[ \t]*\])?"
-    r'|"(?P<string>(?:[^"\\]|\\.)*)"'
+    # Possessive, because positions to backtrack to would take far more memory than the string.
+    r'|"(?P<string>[^"\\]*+(?:\\.[^"\\]*+)*+)"'
     r")",
     re.DOTALL,
 )
+# Comments without flags, which take the most lines of large catalogs.
+PLAIN_COMMENTS = ("# ", "#.", "#:", "#|")
 BLANKS = " \t\r\v\f"
 FLAG = re.compile(r"[\s,]+")
 # The escapes of C strings; a backslash before any other character stays.
@@ -39,7 +44,7 @@ MO_MAGIC = {b"\xde\x12\x04\x95": "<", b"\x95\x04\x12\xde": ">"}
 PO_HINT = "Check it with: msgfmt --check FILE"
 
 
-@dataclass
+@dataclass(slots=True)
 class _Entry:
     """One message of a catalog with its translations by plural form."""
 
@@ -62,8 +67,8 @@ def read_po(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
 
     ``msgid`` is in the first language of the key, unless the header's ``Language`` names that language for the
     translations. Text is not changed, including accelerators and placeholders. A plural entry yields the singular with
-    the form for one, and the plural with every other form. The whole catalog is held in memory. As in GNU gettext, only
-    a line feed ends a line, adjacent strings are joined, and strings use the escapes of C.
+    the form for one, and the plural with every other form. The file is read up to its header first, then streamed. As
+    in GNU gettext, only a line feed ends a line, adjacent strings are joined, and strings use the escapes of C.
 
     Raises
     ------
@@ -71,11 +76,12 @@ def read_po(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
         The catalog is malformed, or its ``Language`` is not one of the pair's languages.
     """
     path = spec.paths[0]
-    yield from _rows(spec, _po_entries(path), counts)
+    header = next((each for each in _po_entries(path) if each.is_header), None)
+    yield from _rows(spec, header, _po_entries(path), counts)
 
 
 def read_mo(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
-    """Read a compiled MO catalog as in :func:`read_po`; ``line`` is the entry's number.
+    """Read a compiled MO catalog as in :func:`read_po`; ``line`` is the entry's number. The file is held in memory.
 
     Raises
     ------
@@ -86,12 +92,13 @@ def read_mo(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
     with open_binary(path) as file:
         content = file.read()
     if content:
-        yield from _rows(spec, _mo_entries(content, path), counts)
+        header = next((each for each in _mo_entries(content, path) if each.is_header), None)
+        yield from _rows(spec, header, _mo_entries(content, path), counts)
 
 
-def _rows(spec: PairSpec, entries: list[_Entry], counts: PairCounts) -> Iterator[Row]:
-    header = next((each.translations.get(0, "") for each in entries if each.is_header), "")
-    metadata = dict(re.findall(r"(?m)^([^:\n]+):[ \t]*(.*)$", header))
+def _rows(spec: PairSpec, header: _Entry | None, entries: Iterator[_Entry], counts: PairCounts) -> Iterator[Row]:
+    text = "" if header is None else header.translations.get(0, "")
+    metadata = dict(re.findall(r"(?m)^([^:\n]+):[ \t]*(.*)$", text))
     swapped = _is_swapped(spec, metadata.get("Language", "").strip())
     one = _form_for_one(metadata.get("Plural-Forms", ""))
     for entry in entries:
@@ -159,7 +166,7 @@ class _Statement:
         """Return the strings as one, escapes replaced."""
         if not self.strings:
             raise _not_po(f"no string after {self.keyword}", path, self.line)
-        raw = ESCAPE.sub(_unescaped, "".join(self.strings).encode("utf-8"))
+        raw = _unescaped("".join(self.strings).encode("utf-8"))
         try:
             return raw.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -171,7 +178,18 @@ class _Statement:
             ) from error
 
 
-def _unescaped(match: re.Match[bytes]) -> bytes:
+def _unescaped(raw: bytes) -> bytes:
+    """Return a string with its escapes replaced; ``re.sub`` would hold two objects for each of them."""
+    if b"\\" not in raw:
+        return raw
+    done, position = bytearray(), 0
+    for match in ESCAPE.finditer(raw):
+        done += raw[position : match.start()] + _replacement(match)
+        position = match.end()
+    return bytes(done + raw[position:])
+
+
+def _replacement(match: re.Match[bytes]) -> bytes:
     if match[1] or match[2]:
         # As in C, a value beyond one byte is truncated to it.
         return bytes([(int(match[1], 16) if match[1] else int(match[2], 8)) & 0xFF])
@@ -187,6 +205,9 @@ def _po_statements(path: Path) -> Iterator[_Statement]:
     start, fuzzy = 0, False
     for line, text in read_lines(path):
         obsolete = False
+        if text.startswith(PLAIN_COMMENTS):
+            start = start or line
+            continue
         for token in _tokens(text, path, line):
             if token["obsolete"]:
                 obsolete = True
@@ -202,7 +223,8 @@ def _po_statements(path: Path) -> Iterator[_Statement]:
             elif current is None:
                 raise _not_po("a string without a keyword", path, line)
             else:
-                current.strings.append(token["string"])
+                if token["string"] or not current.strings:
+                    current.strings.append(token["string"])
                 start = 0
     if current is not None:
         yield current
@@ -214,26 +236,26 @@ def _tokens(text: str, path: Path, line: int) -> Iterator[re.Match[str]]:
     while position < end:
         token = TOKEN.match(text, position, end)
         if token is None:
-            rest = text[position:end].lstrip(BLANKS)
+            rest = text[position : position + 80].lstrip(BLANKS)
             reason = "a string is not closed" if rest.startswith('"') else f"unexpected {rest[:40]!r}"
             raise _not_po(reason, path, line)
         position = token.end()
         yield token
 
 
-def _po_entries(path: Path) -> list[_Entry]:
-    entries: list[_Entry] = []
+def _po_entries(path: Path) -> Iterator[_Entry]:
     entry: _Entry | None = None
     for each in _po_statements(path):
         text = each.text(path)
         if each.keyword in ("domain", "msgctxt", "msgid") and (entry is None or entry.message is not None):
             if entry is not None and not entry.translations:
                 raise _not_po(f"{each.keyword} before the msgstr of line {entry.line}", path, each.line)
+            if entry is not None:
+                yield entry
             entry = None
             if each.keyword == "domain":
                 continue
             entry = _Entry(each.start, obsolete=each.obsolete)
-            entries.append(entry)
         if entry is None or (each.keyword != "msgid" and each.keyword != "msgctxt" and entry.message is None):
             raise _not_po(f"{each.keyword} without msgid", path, each.line)
         entry.fuzzy = entry.fuzzy or each.fuzzy
@@ -253,49 +275,52 @@ def _po_entries(path: Path) -> list[_Entry]:
             entry.translations[each.index] = text
     if entry is not None and not entry.translations:
         raise _not_po("no msgstr at the end", path, entry.line)
-    return entries
+    if entry is not None:
+        yield entry
 
 
-def _mo_entries(content: bytes, path: Path) -> list[_Entry]:
+def _mo_entries(content: bytes, path: Path) -> Iterator[_Entry]:
     """Parse a compiled catalog (https://www.gnu.org/software/gettext/manual/html_node/MO-Files.html)."""
     try:
         order = MO_MAGIC[content[:4]]
         _, count, *tables = struct.unpack_from(f"{order}4I", content, 4)
-        places = [
-            [struct.unpack_from(f"{order}2I", content, table + 8 * row) for table in tables] for row in range(count)
-        ]
+        # Two rows of (length, start) for each entry: of its message, and of its translation.
+        places = [np.frombuffer(content, f"{order}u4", 2 * count, table).reshape(count, 2) for table in tables]
     except KeyError:
         raise _not_mo("it does not start with the magic number", path) from None
-    except struct.error as error:
+    except (struct.error, ValueError) as error:
         raise _not_mo(f"it is truncated ({error})", path) from error
-    if any(start + length > len(content) for pair in places for length, start in pair):
+    if any((side.sum(axis=1, dtype=np.uint64) > len(content)).any() for side in places):
         raise _not_mo("a string is beyond the end of the file", path)
-    if sum(length for pair in places for length, _ in pair) > len(content):
+    if sum(int(side[:, 0].sum(dtype=np.uint64)) for side in places) > len(content):
         raise _not_mo("its strings overlap", path)
-    raw = [tuple(content[start : start + length] for length, start in pair) for pair in places]
-    header = next((translation for message, translation in raw if not message), b"")
-    charset = re.search(rb"charset=([A-Za-z0-9._:-]+)", header)
-    entries: list[_Entry] = []
-    for message, translation in raw:
+
+    def strings(row: int) -> tuple[bytes, bytes]:
+        (length, start), (length_2, start_2) = (side[row].tolist() for side in places)
+        return content[start : start + length], content[start_2 : start_2 + length_2]
+
+    headers = np.flatnonzero(places[0][:, 0] == 0)
+    charset = re.search(rb"charset=([A-Za-z0-9._:-]+)", strings(int(headers[0]))[1] if len(headers) else b"")
+    first_is_header = count > 0 and places[0][0, 0] == 0
+    for row in range(count):
         # The header has no number.
-        number = len(entries) + (0 if entries and entries[0].is_header else 1)
+        number = row + (0 if first_is_header and row else 1)
+        message, translation = strings(row)
         try:
             encoding = charset[1].decode("ascii") if charset else "utf-8"
             text, translated = message.decode(encoding), translation.decode(encoding)
+        # Python also has encodings of bytes as bytes, such as hex.
         except (LookupError, ValueError) as error:
             raise _not_mo(f"entry {number}: {error}", path) from error
         context, separator, text = text.rpartition("\x04")
         singular, *plural = text.split("\0")
-        entries.append(
-            _Entry(
-                number,
-                singular,
-                plural[0] if plural else None,
-                dict(enumerate(translated.split("\0"))),
-                context if separator else None,
-            )
+        yield _Entry(
+            number,
+            singular,
+            plural[0] if plural else None,
+            dict(enumerate(translated.split("\0"))),
+            context if separator else None,
         )
-    return entries
 
 
 def _not_mo(reason: str, path: Path) -> DataError:

@@ -9,20 +9,23 @@ import io
 import lzma
 import re
 import zlib
-from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 import zstandard
 
-from otembed.errors import DataError, did_you_mean
+from otembed.errors import DataError
 from otembed.results.paths import expand
+from otembed.results.reading import require_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
 # Small, because one chunk is decompressed at once, however large the result.
 CHUNK_BYTES = 1 << 12
+# A line is held in memory, and a small compressed file may hold an endless one.
+LONGEST_LINE = 1 << 28
 
 
 class ZstdFile(io.RawIOBase):
@@ -96,21 +99,6 @@ def split_suffix(path: Path) -> tuple[str, str]:
     return inner.suffix.lower(), compression
 
 
-def require_file(path: Path) -> None:
-    """Raise a :class:`DataError` unless ``path`` exists; its hint suggests a similar name in the folder."""
-    if path.exists():
-        return
-    names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    close = get_close_matches(path.name, names, n=1)
-    if close:
-        hint = did_you_mean(path.name, close)
-    elif path.parent.is_dir():
-        hint = f"The folder {path.parent} has no file with a similar name."
-    else:
-        hint = f"The folder {path.parent} does not exist either; check the path."
-    raise DataError("no such file", hint, path=path)
-
-
 @contextlib.contextmanager
 def open_binary(path: Path) -> Iterator[BinaryIO]:
     """Open a file for reading bytes, decompressed by its suffix (.gz, .bz2, .xz, .zst).
@@ -157,17 +145,24 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     Raises
     ------
     DataError
-        As :func:`open_binary`, and where bytes are not UTF-8: the line, and the byte's offset counted
-        from 0 in the decompressed file.
+        As :func:`open_binary`; a line of 256 MiB or more; and where bytes are not UTF-8: the line, and the byte's
+        offset counted from 0 in the decompressed file.
     """
     with open_binary(path) as file:
         yield from decode_lines(file, path)
 
 
-def decode_lines(file: Iterable[bytes], path: Path) -> Iterator[tuple[int, str]]:
+def decode_lines(file: BinaryIO, path: Path) -> Iterator[tuple[int, str]]:
     """Yield ``(line number, text)`` of an open binary file, such as stdin, as :func:`read_lines` does."""
     offset = 0
     for number, raw in enumerate(_split(file), start=1):
+        if len(raw) >= LONGEST_LINE:
+            raise DataError(
+                f"a line of {LONGEST_LINE:,} bytes or more",
+                "Write one sentence or record per line, ended by a line feed.",
+                path=path,
+                line=number,
+            )
         try:
             text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
@@ -176,9 +171,9 @@ def decode_lines(file: Iterable[bytes], path: Path) -> Iterator[tuple[int, str]]
         offset += len(raw)
 
 
-def _split(file: Iterable[bytes]) -> Iterator[bytes]:
+def _split(file: BinaryIO) -> Iterator[bytes]:
     r"""Yield lines with their line endings; \r alone ends a line if the file has no \n."""
-    lines = iter(file)
+    lines = iter(partial(file.readline, LONGEST_LINE), b"")
     for first in lines:
         if b"\r" in first and not first.endswith(b"\n"):
             yield from re.findall(rb"[^\r]*\r|[^\r]+", first)

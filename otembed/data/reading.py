@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otembed.data.catalogs import read_mo, read_po
-from otembed.data.compression import OPENERS, read_lines, require_file, split_suffix
+from otembed.data.compression import OPENERS, read_lines, split_suffix
 from otembed.data.records import as_text, check_field, find_name, record_format, records
 from otembed.data.rows import PairCounts, Row
 from otembed.data.spec import QUERY_KEYS, PairSpec, parse_pair_spec
 from otembed.data.tmx import read_tmx
 from otembed.errors import ConfigError, DataError
+from otembed.results.reading import require_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +38,7 @@ class Format:
 def read_pairs(spec: PairSpec | str, counts: PairCounts | None = None) -> Iterator[Row]:
     """Yield the sentence pairs of a file, a dataset folder or a hub dataset, in order and unchecked.
 
-    Rows are streamed: memory does not grow with the file, except for PO and MO catalogs, which are read
+    Rows are streamed: memory does not grow with the file, except for MO catalogs, which are read
     as a whole. ``source`` is in the first language of the key.
 
     Parameters

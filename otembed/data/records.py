@@ -13,9 +13,10 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from otembed.data.compression import OPENERS, decode_lines, read_lines, require_file, split_suffix
+from otembed.data.compression import OPENERS, decode_lines, read_lines, split_suffix
 from otembed.data.places import DEFAULT_SPLIT
 from otembed.errors import DataError, did_you_mean
+from otembed.results.reading import parse_json, require_file, require_files
 from otembed.runtime.hub import reachable_hub
 
 if TYPE_CHECKING:
@@ -180,12 +181,7 @@ def json_object(text: str, where: str | Path, line: int) -> dict[str, Any]:
     DataError
         The line contains anything else.
     """
-    try:
-        record = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(
-            f"not JSON: {error}", "Write one JSON object per line, without empty lines.", path=where, line=line
-        ) from error
+    record = parse_json(text, "Write one JSON object per line, without empty lines.", path=where, line=line)
     if not isinstance(record, dict):
         raise DataError(
             f"a JSON {type(record).__name__}, not an object",
@@ -213,6 +209,7 @@ def open_saved(path: Path, split: str | None) -> Dataset:
             "Use a file in the folder, or a folder written by Dataset.save_to_disk.",
             path=path,
         )
+    require_files(path)
     try:
         data = load_from_disk(str(path))
     except Exception as error:  # a corrupt folder fails in many ways: JSON, Arrow, keys, files

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from otembed.data.compression import OPENERS, require_file, split_suffix
+from otembed.data.compression import OPENERS, split_suffix
 from otembed.data.places import Place, parse_place
 from otembed.data.records import as_text, check_field, lines_of, record_format, records
 from otembed.errors import ConfigError, DataError
+from otembed.results.reading import require_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from otembed.data.compression import require_file
 from otembed.errors import ConfigError, DataError
 from otembed.results.paths import expand
+from otembed.results.reading import require_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +64,6 @@ class Vectors:
         self.parts = list(parts)
         self.dimension = dimension
         self.rows = rows
-        self._ends = np.cumsum([part.rows for part in self.parts], dtype=np.int64)
         for part in (each for each in self.parts if each.array is None):
             needed = part.offset + part.rows * dimension * part.dtype.itemsize
             if part.path.stat().st_size < needed:
@@ -72,6 +72,7 @@ class Vectors:
                     "The file is truncated; write it again.",
                     path=part.path,
                 )
+        self._ends = np.cumsum([part.rows for part in self.parts], dtype=np.int64)
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -154,7 +155,7 @@ def array_vectors(values: NDArray[Any], name: str) -> Vectors:
 
 
 def _check_matrix(shape: tuple[int, ...], dtype: np.dtype[Any], name: str | Path) -> None:
-    if len(shape) != 2 or 0 in shape or dtype.kind != "f":
+    if len(shape) != 2 or min(shape) < 1 or dtype.kind != "f":
         raise DataError(
             f"shape {shape} of {dtype} is not a matrix of sentence vectors",
             "Pass floats of shape (sentences, dimensions), both at least 1.",
@@ -188,8 +189,11 @@ def open_vectors(path: str | Path, *, dimension: int | None = None, dtype: str |
         raise DataError("a folder, not a file of vectors", "Use the path of a file.", path=path)
     if dimension is not None and dimension < 1:
         raise ConfigError(f"dimension is {dimension}", "Use an integer >= 1.")
-    with path.open("rb") as file:
-        is_npy = file.read(len(NPY_MAGIC)) == NPY_MAGIC
+    try:
+        with path.open("rb") as file:
+            is_npy = file.read(len(NPY_MAGIC)) == NPY_MAGIC
+    except OSError as error:
+        raise DataError(f"cannot read the file: {error.strerror}", "Check the path.", path=path) from error
     if is_npy:
         return _open_npy(path, dimension)
     kind = dtype or HEADERLESS.get(path.suffix.lower(), "float32")
@@ -217,7 +221,17 @@ def _open_npy(path: Path, dimension: int | None) -> Vectors:
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, fortran, dtype = read(file)
             offset = file.tell()
-    except (ValueError, EOFError, OSError) as error:
+    # The header is Python source, which numpy tokenizes and evaluates as a literal.
+    except (
+        ValueError,
+        EOFError,
+        OSError,
+        SyntaxError,
+        TypeError,
+        RecursionError,
+        MemoryError,
+        TokenError,
+    ) as error:
         raise DataError(f"not a valid NumPy file: {error}", "Save it again with numpy.save.", path=path) from error
     _check_matrix(shape, dtype, path)
     if fortran:

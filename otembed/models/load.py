@@ -13,6 +13,7 @@ from sentence_transformers import SentenceTransformer
 from otembed.errors import ModelError, OutputError
 from otembed.models.architecture import position_limit, transformer_of
 from otembed.models.offline.encoder import OFFLINE_MODELS, OFFLINE_PREFIX, offline_model_path
+from otembed.models.soundness import require_length, require_plausible, require_sound
 from otembed.results import writing
 from otembed.results.paths import expand
 from otembed.runtime.hub import hub_failure
@@ -63,7 +64,7 @@ def load_model(
     ------
     ModelError
         If the name is unknown, the folder is missing or does not contain a model, the hub cannot be
-        reached, the device is unavailable, or ``max_seq_length`` is out of range.
+        reached, the model cannot encode, the device is unavailable, or ``max_seq_length`` is out of range.
     OutputError
         A downloaded or converted model cannot be stored.
     """
@@ -73,18 +74,22 @@ def load_model(
         folder: Path | None = offline_model_path(text, cache_dir)
     else:
         folder = _local_folder(text)
+    cache = None if cache_dir is None else str(expand(cache_dir))
     if folder is not None:
+        require_plausible(folder)
         model = _load(str(folder), device, revision=None, local_files_only=True, cache_dir=None)
     else:
-        cache = None if cache_dir is None else str(expand(cache_dir))
         unreachable = None if local_files_only else hub_failure()
         model = _load(text, device, revision, bool(local_files_only or unreachable), cache, unreachable)
+    require_length(model, text)
     if max_seq_length is not None:
         _set_max_seq_length(model, max_seq_length)
     else:
         _limit_to_positions(model)
+    model.float().eval()
+    require_sound(model, text if folder is None else str(folder), revision, cache)
     logger.info("loaded %s on %s", text, model.device)
-    return model.float().eval()
+    return model
 
 
 def _local_folder(name: str) -> Path | None:

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, fields
+from types import NoneType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from otembed.errors import DataError
 from otembed.results.files import finite_or_none, json_text, write_text
+from otembed.results.reading import parse_json, read_json
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+# Annotations of single values, as written, and the types that JSON has for them.
+SCALARS: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "float": (int, float),
+    "bool": (bool,),
+    "str | None": (str, NoneType),
+    "int | None": (int, NoneType),
+    "float | None": (int, float, NoneType),
+}
+RECREATE = "Recreate the file with this version of otembed."
 
 
 @dataclass(frozen=True)
@@ -38,19 +52,49 @@ class Result:
         if kind != cls.__name__ or schema != cls.schema:
             raise DataError(
                 f"not a {cls.__name__} of schema {cls.schema}: found kind {kind!r}, schema {schema!r}",
-                "Recreate the file with this version of otembed.",
+                RECREATE,
             )
         known = {field.name for field in fields(cls)}
+        for each in fields(cls):
+            kinds = SCALARS.get(str(each.type))
+            if kinds is None or each.name not in document:
+                continue
+            value = document[each.name]
+            # A bool is an int in Python, but not in these files.
+            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+                raise DataError(f"not a {cls.__name__}: {each.name} is {value!r}, not {each.type}", RECREATE)
         try:
             return cls(**{key: value for key, value in document.items() if key in known})
         except TypeError as error:
-            raise DataError(f"incomplete {cls.__name__}: {error}", "Recreate the file.") from error
+            raise DataError(f"incomplete {cls.__name__}: {error}", RECREATE) from error
 
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Build the result from the output of :meth:`to_json`."""
+        return cls._checked(parse_json(text, RECREATE))
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Read the result from a file that :meth:`to_json` wrote.
+
+        Raises
+        ------
+        DataError
+            The file cannot be read, or is not such a result; the message has its path.
+        """
+        document = read_json(path, RECREATE)
         try:
-            document = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise DataError(f"not JSON: {error}", "Recreate the file.") from error
-        return cls.from_dict(document)
+            return cls._checked(document)
+        except DataError as error:
+            raise DataError(error.message, error.hint, path=path) from error
+
+    @classmethod
+    def _checked(cls, document: Any) -> Self:
+        """Build the result from any JSON value."""
+        if not isinstance(document, dict):
+            raise DataError(f"not a {cls.__name__}: a JSON {type(document).__name__}", RECREATE)
+        try:
+            return cls.from_dict(document)
+        # from_dict of subclasses iterates and unpacks nested values of any type.
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise DataError(f"incomplete {cls.__name__}: {error}", RECREATE) from error

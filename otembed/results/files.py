@@ -229,7 +229,8 @@ def _new_file(path: Path) -> Path:
 def write_text(path: str | Path, text: str) -> Path:
     """Write ``text`` as UTF-8 atomically, as :func:`whole_file` does."""
     with whole_file(path, "w") as file:
-        file.write(text)
+        # File names that are not UTF-8 hold surrogates; \\udcff is also how JSON spells one.
+        file.write(text.encode("utf-8", "backslashreplace").decode("utf-8"))
     return Path(path)
 
 

@@ -42,7 +42,7 @@ def damaged_file(checkpoint: Path) -> str | None:
     """Return the first file of a checkpoint that is missing, unreadable or damaged; ``None`` if there is none."""
     try:
         state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return "trainer_state.json"
     if not isinstance(state, dict):
         return "trainer_state.json"
@@ -55,7 +55,8 @@ def damaged_file(checkpoint: Path) -> str | None:
         try:
             with safe_open(path, "pt") if path.suffix == ".safetensors" else ZipFile(path):
                 pass
-        except (OSError, BadZipFile, SafetensorError):
+        # RuntimeError: an archive of another version, or encrypted, by a flipped bit.
+        except (OSError, BadZipFile, RuntimeError, SafetensorError):
             return path.name
     # Checkpoints are sealed after they are written; a kill between the two leaves a complete one.
     return damaged_in(checkpoint) if (checkpoint / DIGESTS_FILE).exists() else None

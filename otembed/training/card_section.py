@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from otembed.results import Table
@@ -50,9 +51,15 @@ def card_section(
         "### Settings",
         "`otembed train config.yaml` with these settings reproduces the model and every figure above. Folders are removed from"
         " paths.",
-        f"<details><summary>config.yaml</summary>\n\n```yaml\n{settings.rstrip()}\n```\n\n</details>",
+        f"<details><summary>config.yaml</summary>\n\n{_fenced(settings.rstrip())}\n\n</details>",
     ]
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
+
+
+def _fenced(settings: str) -> str:
+    """Return a block of YAML whose fence is longer than any run of backticks in it, so that no setting ends it."""
+    fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", settings))])
+    return f"{fence}yaml\n{settings}\n{fence}"
 
 
 def with_section(card: str, section: str) -> str:

@@ -95,7 +95,7 @@ def train(
         logger.info("%s: already finished", folder.path)
         if state.is_main_process:
             folder.tidy_finished(keep_checkpoints=config.optimization.keep_checkpoints)
-        earlier = TrainResult.from_json(folder.results.read_text(encoding="utf-8"))
+        earlier = TrainResult.read(folder.results)
         return replace(earlier, run=str(folder.path), model=str(folder.model))
     begun = time.monotonic()
 
@@ -153,7 +153,7 @@ def train(
             if not config.optimization.keep_checkpoints:
                 folder.drop_checkpoints()
         state.wait_for_everyone()
-    return TrainResult.from_json(folder.results.read_text(encoding="utf-8"))
+    return TrainResult.read(folder.results)
 
 
 def run_trainer(trainer: SentenceTransformerTrainer, folder: RunFolder, state: PartialState) -> float:
@@ -244,7 +244,7 @@ def _before(
     state.wait_for_everyone()
     if not folder.before.exists():
         return None
-    return RetrievalReport.from_json(folder.before.read_text(encoding="utf-8"))
+    return RetrievalReport.read(folder.before)
 
 
 def _evaluate(model: SentenceTransformer, material: Material, name: str) -> RetrievalReport | None:

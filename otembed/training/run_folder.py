@@ -6,15 +6,19 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from otembed.config.base import expand_home
 from otembed.config.io import read_yaml, to_yaml, train_config
 from otembed.config.train import TrainConfig
 from otembed.errors import ConfigError
 from otembed.results import write_text, writing
+from otembed.results.reading import read_bytes
 from otembed.results.temporary import beside, remove_leftovers
 from otembed.runtime.run_state import LOCK, TrainerFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @dataclass(frozen=True)
@@ -131,28 +135,35 @@ class RunFolder(TrainerFolder):
         return train_config(read_yaml(file), {"output": path}, origin=str(file))
 
     def keep_metrics_up_to(self, step: int) -> None:
-        """Drop records after ``step``, and lines truncated by an interruption."""
+        """Drop records after ``step``, and lines that are damaged or were truncated by an interruption."""
         if not self.metrics.exists():
             return
         kept = []
-        for line in self.metrics.read_text(encoding="utf-8").splitlines():
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError:
-                continue
-            if isinstance(record, dict) and isinstance(record.get("step"), int) and record["step"] <= step:
+        for line, record in self._records():
+            if isinstance(record.get("step"), int) and record["step"] <= step:
                 kept.append(line + "\n")
         write_text(self.metrics, "".join(kept))
 
     def last_training_record(self) -> dict[str, Any]:
         """Return the means of the last log interval in ``metrics.jsonl``; empty if there is none."""
-        lines = self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.exists() else []
-        trained = [record for record in map(json.loads, lines) if "loss" in record]
+        trained = [record for _, record in self._records() if "loss" in record]
         return (
             {name: value for name, value in trained[-1].items() if name not in {"step", "seconds"}}
             if trained
             else {}
         )
+
+    def _records(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the lines of the log that are records; an interruption or a damaged disk may leave others."""
+        if not self.metrics.is_file():
+            return
+        for line in read_bytes(self.metrics).decode("utf-8", "replace").splitlines():
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(record, dict):
+                yield line, record
 
     def append_metrics(self, record: dict[str, Any]) -> None:
         """Append one record."""

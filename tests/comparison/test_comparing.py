@@ -177,7 +177,7 @@ def test_files_that_are_no_result_are_refused_with_their_name(tmp_path, text, me
 
 
 def test_places_that_do_not_fit_are_refused(tmp_path, results, tiny_model_path):
-    with pytest.raises(DataError, match=r"nowhere.json.*No such file"):
+    with pytest.raises(DataError, match=r"nowhere.json.*no such file"):
         compare(results["base"], "nowhere.json")
     with pytest.raises(ConfigError, match="got 1"):
         compare(results["base"])

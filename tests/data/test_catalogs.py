@@ -1,3 +1,6 @@
+import struct
+import tracemalloc
+
 import polib
 import pytest
 
@@ -209,6 +212,35 @@ def test_locales_of_gettext(write, read, refused, key, language, fits):
         assert read(path, key) == [("a", "b", 6)]
     else:
         assert repr(language) in refused(path, key).message
+
+
+@pytest.mark.parametrize("form", ["po", "mo"])
+def test_a_header_after_other_entries_decides_the_sides(write, read, form):
+    entry, header = 'msgid "moja"\nmsgstr "one"\n\n', HEAD + '"Language: en\\n"\n'
+    if form == "po":
+        path = write("x.po", entry + header)
+    else:
+        strings = [b"moja", b"", b"one", b"Language: en\nContent-Type: text/plain; charset=UTF-8\n"]
+        starts = [60 + sum(len(each) + 1 for each in strings[:index]) for index in range(4)]
+        places = [number for pair in zip(map(len, strings), starts, strict=True) for number in pair]
+        path = write(
+            "x.mo", struct.pack("<7I8I", 0x950412DE, 0, 2, 28, 44, 0, 60, *places) + b"\0".join([*strings, b""])
+        )
+    assert [row[:2] for row in read(path, "en-sw")] == [("one", "moja")]
+
+
+def test_a_long_string_of_po_takes_little_memory(write, read):
+    """Neither positions to backtrack to nor an object for each escape are held."""
+    text = "a\\n" * 100_000
+    path = write("x.po", f'{HEAD}\nmsgid "{text}"\nmsgstr "b"\n')
+    tracemalloc.start()
+    try:
+        ((source, target, _),) = read(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (len(source), target) == (200_000, "b")
+    assert peak < 10 * len(text)
 
 
 def test_a_rule_of_plurals_that_divides_by_zero_counts_as_none(write, read):

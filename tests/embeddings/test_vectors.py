@@ -51,6 +51,12 @@ def bad_npy(values):
     return lambda path: np.save(path, values)
 
 
+def headed(shape):
+    """A NumPy file whose header names a shape, or holds any other text in its place."""
+    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}".ljust(117) + "\n"
+    return lambda path: path.write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode())
+
+
 @pytest.mark.parametrize(
     ("name", "make", "options", "named"),
     [
@@ -61,6 +67,12 @@ def bad_npy(values):
         ("x.npy", bad_npy(np.asfortranarray(VALUES)), {}, "ascontiguousarray"),
         ("x.npy", bad_npy(VALUES), {"dimension": 7}, "6 entries, not 7"),
         ("x", lambda path: path.write_bytes(b"\x93NUMPY\x01\x00"), {}, "NumPy"),
+        ("x", headed("(-1, 6)}"), {}, r"\(-1, 6\)"),
+        ("x", headed(f"({2**64}, 6)}}"), {}, str(2**64)),
+        ("x", headed(f"({'9' * 60}, 6)}}"), {}, "9" * 60),
+        ("x", headed("(50, 6"), {}, "NumPy"),
+        ("x", headed("(50, '''6)}"), {}, "NumPy"),
+        ("x", headed("(" * 60), {}, "NumPy"),
         ("x", lambda path: path.write_bytes(b"abcd"), {}, "vector_dimension"),
         ("x", lambda path: path.write_bytes(b"abcd"), {"dimension": 0}, "dimension is 0"),
         ("x", lambda path: path.write_bytes(b"abcd"), {"dimension": 1, "dtype": "int8"}, "'int8'"),

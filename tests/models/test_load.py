@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -174,3 +176,44 @@ def test_texts_are_truncated_at_the_last_usable_position(
     model = load_model(tmp_path / "m", device="cpu")
     assert model.max_seq_length == rows
     assert np.isfinite(model.encode("the cat " * 100)).all()
+
+
+def change(path: Path, **values: Any) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+@pytest.mark.parametrize(
+    ("file", "values", "named"),
+    [
+        ("config.json", {"num_hidden_layers": 2**32}, "num_hidden_layers is 4294967296"),
+        ("tokenizer_config.json", {"model_max_length": "64"}, "cannot|max_seq_length"),
+        ("tokenizer_config.json", None, "cannot load"),
+        ("sentence_bert_config.json", {"max_seq_length": "64"}, "max_seq_length is '64'"),
+        ("sentence_bert_config.json", None, "cannot load"),
+        (
+            "tokenizer.json",
+            {"added_tokens": [], "model": {"type": "WordLevel", "vocab": {"a": 9999}, "unk_token": "a"}},
+            "cannot",
+        ),
+    ],
+)
+def test_damaged_settings_are_refused(
+    tiny_model_path: Path, tmp_path: Path, file: str, values: dict[str, Any] | None, named: str
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model_path, folder)
+    if values is None:
+        (folder / file).write_text('[{"a": ')
+    else:
+        change(folder / file, **values)
+    with pytest.raises(ModelError, match=named) as caught:
+        load_model(folder, device="cpu")
+    assert caught.value.hint
+
+
+def test_a_pipe_in_a_model_folder_is_refused(tiny_model_path: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_model_path, tmp_path / "model")
+    (tmp_path / "model" / "tokenizer.json").unlink()
+    os.mkfifo(tmp_path / "model" / "tokenizer.json")
+    with pytest.raises(ModelError, match=r"tokenizer\.json"):
+        load_model(tmp_path / "model", device="cpu")

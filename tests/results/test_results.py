@@ -7,8 +7,8 @@ import json
 import pytest
 
 from otembed.errors import DataError
-from otembed.results import write_text
-from otembed.tasks.retrieval.report import RetrievalScores
+from otembed.results import json_text, write_text
+from otembed.tasks.retrieval.report import RetrievalReport, RetrievalScores
 
 SCORES = RetrievalScores("en-sw", 10, 0.5, 0.7, 0.4, 0.6, 0.3, 0.2)
 
@@ -35,6 +35,40 @@ def test_non_finite_numbers_become_null():
 def test_other_documents_are_refused(text):
     with pytest.raises(DataError):
         RetrievalScores.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"sentences": "ten"}, "sentences.*'ten'"),
+        ({"sentences": True}, "sentences.*True"),
+        ({"pair": None}, "pair.*None"),
+        ({"accuracy_source_to_target": [0.5]}, "accuracy_source_to_target"),
+    ],
+)
+def test_values_of_another_type_are_refused_with_the_file(tmp_path, values, named):
+    path = tmp_path / "scores.json"
+    path.write_text(json.dumps({**SCORES.to_dict(), **values}))
+    with pytest.raises(DataError, match=rf"scores.json: .*{named}") as caught:
+        RetrievalScores.read(path)
+    assert caught.value.hint
+    report = {"schema": RetrievalReport.schema, "kind": "RetrievalReport", "model": "m", "seconds": 1.0}
+    path.write_text(json.dumps({**report, "scores": [{**SCORES.to_dict(), **values}]}))
+    with pytest.raises(DataError, match=named):
+        RetrievalReport.read(path)
+
+
+@pytest.mark.parametrize("scores", [None, 1, [1], ["x"], {"a": 1}])
+def test_nested_results_of_another_type_are_refused(scores):
+    document = {"schema": RetrievalReport.schema, "kind": "RetrievalReport", "model": "m", "seconds": 1.0}
+    with pytest.raises(DataError):
+        RetrievalReport.from_json(json.dumps({**document, "scores": scores}))
+
+
+def test_file_names_that_are_not_utf8_are_written_as_escapes(tmp_path):
+    name = b"caf\xe9.tsv".decode("utf-8", "surrogateescape")
+    write_text(tmp_path / "x.json", json_text({"file": name}))
+    assert json.loads((tmp_path / "x.json").read_text()) == {"file": name}
 
 
 def test_failed_write_leaves_the_earlier_file(tmp_path, monkeypatch):

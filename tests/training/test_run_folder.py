@@ -126,5 +126,8 @@ def test_metrics_after_the_checkpoint_and_cut_lines_are_dropped(folder):
         folder.append_metrics({"step": step, "loss": 1.0})
     with folder.metrics.open("a") as file:
         file.write('5\n{"loss": 1}\n{"step": 9, "lo')
+        file.write('\n[1]\n{"step": "5"}\n' + "[" * 100_000 + "\n" + "9" * 5000)
+    folder.metrics.write_bytes(folder.metrics.read_bytes() + b"\n\xff\n")
+    assert folder.last_training_record() == {"loss": 1}
     folder.keep_metrics_up_to(5)
     assert [json.loads(line)["step"] for line in folder.metrics.read_text().splitlines()] == [1, 5]

@@ -14,6 +14,8 @@ from otembed.errors import DataError
 
 Links = frozenset[tuple[int, int]]
 IndexBase = Literal[0, 1]
+# Sentences without links in a table that is read without its text.
+MOST_UNLINKED = 1_000_000
 _PHARAOH = re.compile(r"(\d{1,9})([-p?])(\d{1,9})(?::\S+)?")
 _TABLE = re.compile(
     r"(\d{1,9})\s+(-?\d{1,9})\s+(-?\d{1,9})(?:\s+([SP]))?(?:\s+(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)?"
@@ -164,6 +166,12 @@ def read_gold(
         entries = _table_entries(lines, path, index_base, numbers)
         pairs = max((entry.pair for entry in entries), default=-1) + 1
         pairs = pairs if sentences is None else max(pairs, len(sentences))
+        if sentences is None and pairs > len(entries) + MOST_UNLINKED:
+            raise DataError(
+                f"links of sentence {pairs}, but only {len(entries)} links",
+                "Check the sentence numbers.",
+                path=path,
+            )
     else:
         entries = _pharaoh_entries(lines, path, index_base)
         pairs = len(lines)

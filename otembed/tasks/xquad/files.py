@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +9,9 @@ from otembed.data.compression import read_lines, split_suffix
 from otembed.data.places import HUB, Place, parse_place
 from otembed.data.records import check_field, records
 from otembed.data.spec import LANGUAGE_CODE
-from otembed.errors import ConfigError, DataError
-from otembed.tasks.xquad.data import FORMAT_HINT, QuestionSet, QuestionSetBuilder
+from otembed.errors import ConfigError
+from otembed.results.reading import parse_json
+from otembed.tasks.xquad.data import QuestionSet, QuestionSetBuilder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -107,17 +107,7 @@ def place_name(where: str) -> str:
 def _document(path: Path) -> Any:
     # JSON strings do not contain raw line breaks, so joining the lines preserves line numbers.
     text = "\n".join(line for _, line in read_lines(path))
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"not JSON at column {error.colno}: {error.msg}",
-            "Check that position. If the file is truncated, download it again.",
-            path=path,
-            line=error.lineno,
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"not JSON of this format: {error}", FORMAT_HINT, path=path) from error
+    return parse_json(text, "Check that position. If the file is truncated, download it again.", path=path)
 
 
 def _add_articles(document: Any, builder: QuestionSetBuilder) -> None:

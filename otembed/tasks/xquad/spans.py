@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import ExitStack
 from pathlib import Path
 from time import perf_counter
@@ -123,6 +124,9 @@ def evaluate_xquad_span(
     folder = None if run is None else HeadRun(expand(run), "span head", "otembed eval xquad --protocol span")
     if folder:
         folder.refuse_taken(resume=resume, overwrite=overwrite)
+    for code in data if predictions is not None else ():
+        if code in ("", ".", "..") or re.search(r"[/\\\0]", code):
+            raise ConfigError(f"language {code!r} cannot name a file of answers", "Use a language code such as ar.")
     rules = {code: normalizer(config.normalization, code) for code in data}
     for what, number in (("limit", limit), ("train_limit", train_limit)):
         if number is not None:

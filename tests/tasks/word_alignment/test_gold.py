@@ -67,6 +67,12 @@ def test_broken_files_are_refused_with_their_line(tmp_path, text, base, message)
         read_gold(path, [(3, 3), (3, 3)], index_base=base)
 
 
+def test_a_number_far_beyond_the_links_is_refused(tmp_path):
+    (tmp_path / "gold").write_text("1 1 1\n999999999 1 1\n")
+    with pytest.raises(DataError, match=r"gold: .*999999999"):
+        read_gold(tmp_path / "gold")
+
+
 def test_sets_are_read_from_one_file_or_two(tmp_path):
     """The ideographic space is a word of the gold file; plain spaces and tabs part words."""
     with gzip.open(tmp_path / "both.gz", "wt", encoding="utf-8") as file:

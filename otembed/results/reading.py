@@ -1,0 +1,141 @@
+"""Reading small files as a whole: text and JSON, with errors that name the file."""
+
+from __future__ import annotations
+
+import json
+import stat
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from otembed.errors import DataError, did_you_mean
+
+# A pipe below these was opened by the process that writes to it; any other may have no writer at all.
+OPEN_FILES = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
+# Levels of a JSON document: what reads it may recurse.
+DEEPEST = 100
+
+
+def require_file(path: Path) -> None:
+    """Raise a :class:`DataError` unless ``path`` is a file or a folder; its hint suggests a similar name in the folder.
+
+    Devices and named pipes are rejected, because reading them may never end. A pipe that is already open, such as the
+    shell's ``<(command)``, is a file.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError as error:
+        raise DataError(*_missing(path), path=path) from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise DataError(f"cannot read the file: {reason}", "Check the path.", path=path) from error
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return
+    if stat.S_ISFIFO(mode) and str(path).startswith(OPEN_FILES):
+        return
+    kind = "a named pipe" if stat.S_ISFIFO(mode) else "a device or a socket"
+    raise DataError(f"{kind}, not a file", "Write the content to a file.", path=path)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a file; DataError if it is missing, not a file, or cannot be read."""
+    require_file(path)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read the file: {error.strerror}", "Check the path.", path=path) from error
+
+
+def read_text(path: str | Path, hint: str) -> str:
+    """Return the content of a UTF-8 file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    hint
+        How to fix a file that is not UTF-8.
+
+    Raises
+    ------
+    DataError
+        The file is missing, not a file, cannot be read, or is not UTF-8; the last with its line.
+    """
+    path = Path(path)
+    raw = read_bytes(path)
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise DataError(f"not UTF-8: byte 0x{raw[error.start]:02x}", hint, path=path, line=line) from error
+
+
+def read_json(path: str | Path, hint: str) -> Any:
+    """Return the JSON document in a file.
+
+    Raises
+    ------
+    DataError
+        As :func:`read_text`, and if the content is not JSON, is nested too deeply or has a number with too many digits.
+    """
+    return parse_json(read_text(path, hint), hint, path=path)
+
+
+def parse_json(text: str, hint: str, *, path: str | Path | None = None, line: int | None = None) -> Any:
+    """Return the JSON document in a text; ``path`` and ``line`` are named in errors, as in :func:`read_json`."""
+    try:
+        document = json.loads(text)
+        if text.count("[") + text.count("{") > DEEPEST and _is_deep(document):
+            raise RecursionError
+        return document
+    except json.JSONDecodeError as error:
+        where = error.lineno if line is None else line
+        raise DataError(
+            f"not JSON at column {error.colno}: {error.msg}", hint, path=path, line=None if path is None else where
+        ) from error
+    except RecursionError as error:
+        raise DataError(f"JSON of more than {DEEPEST} levels", hint, path=path, line=line) from error
+    except ValueError as error:
+        raise DataError(f"not JSON: {error}", hint, path=path, line=line) from error
+
+
+def require_files(folder: Path) -> None:
+    """Raise a :class:`DataError` if a device, a socket or a named pipe is in a folder or in a folder below it."""
+    for path in (*folder.glob("*"), *folder.glob("*/*")):
+        if path.exists():
+            require_file(path)
+
+
+def _is_deep(document: Any) -> bool:
+    level = [document]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for each in level
+            for inner in (each.values() if isinstance(each, dict) else each)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _missing(path: Path) -> tuple[str, str]:
+    """Return message and hint for a name that leads nowhere."""
+    if path.is_symlink():
+        return (
+            f"a symbolic link to {path.readlink()}, which does not exist",
+            "Correct the link, or use another file.",
+        )
+    try:
+        names = [entry.name for entry in path.parent.iterdir() if entry.exists()] if path.parent.is_dir() else []
+    except OSError:
+        names = []
+    close = get_close_matches(path.name, names, n=1)
+    if close:
+        hint = did_you_mean(path.name, close)
+    elif path.parent.is_dir():
+        hint = f"The folder {path.parent} has no file with a similar name."
+    else:
+        hint = f"The folder {path.parent} does not exist either; check the path."
+    return "no such file", hint
