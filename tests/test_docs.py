@@ -24,14 +24,14 @@ def blocks(path, language):
 
 
 @pytest.mark.slow
-def test_the_readmes_python_runs(tmp_path, monkeypatch):
+def test_python_in_the_readme_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for code in blocks(ROOT / "README.md", "python"):
         exec(compile(code, "README.md", "exec", dont_inherit=True), {"__name__": "__main__"})
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
-def test_links_between_documents_lead_somewhere(path):
+def test_links_between_documents_resolve(path):
     for target in re.findall(r"\]\(([^)#]+)", path.read_text(encoding="utf-8")):
         if not target.startswith("http"):
             assert (path.parent / target).exists(), target
@@ -175,7 +175,7 @@ def test_tables_of_question_answering_are_rendered_from_the_measurements(kind, b
         assert table in (ROOT / "docs" / "xquad.md").read_text(encoding="utf-8")
 
 
-def test_the_starter_preset_covers_the_starter_languages():
+def test_starter_preset_covers_the_starter_languages():
     preset = read_preset("starter")
     assert preset["pairs"].keys() == preset["held_out"]["pairs"].keys()
     assert len(preset["pairs"]) == 8

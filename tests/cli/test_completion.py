@@ -66,11 +66,11 @@ PIVOT, *OTHERS = starter_languages()
         ("otembed train --set loss.alignment.anchor.", ["loss.alignment.anchor.weight=", "loss.alignment.anchor.reduction="]),
     ],
 )  # fmt: skip
-def test_bash_is_offered_what_otembed_knows(words, expected):
+def test_bash_completes_known_values(words, expected):
     assert ask("bash", words) == expected
 
 
-def test_pairs_are_those_of_the_starter_text():
+def test_pairs_complete_to_those_of_the_starter_text():
     found = ask("fish", "otembed eval retrieval m --pairs ")
     assert sorted(found) == sorted(
         f"{PIVOT}-{other}=starter:{PIVOT}-{other}" + ("" if part == "train" else f"@{part}")
@@ -96,13 +96,13 @@ def test_bash_splits_words_at_colons_and_equals_signs(words, current, expected):
     assert ask("bash", words, current) == expected
 
 
-def test_words_are_joined_and_the_typed_part_is_kept_apart():
+def test_completion_joins_words_split_by_bash():
     words, typed = joined_words("otembed mine --model offline : multi b", 5)
     assert (words, typed) == (["otembed", "mine", "--model", "offline:multi"], "offline:")
     assert joined_words("otembed train ", 2) == (["otembed", "train", ""], "")
 
 
-def test_zsh_and_fish_get_descriptions():
+def test_zsh_and_fish_completions_have_descriptions():
     (fish,) = ask("fish", "otembed train --preset retr")
     assert fish.startswith("retrieval\tCross-lingual retrieval")
     zsh = ask("zsh", "otembed train --preset retr")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_every_tensor_is_read_as_it_was_rounded(tmp_path: Path) -> None:
+def test_every_tensor_is_dequantized_exactly(tmp_path: Path) -> None:
     expected = write_tiny_offline_file(tmp_path / "m.bin")
     file = read_offline_file(tmp_path / "m.bin")
     assert set(file.tensors) == set(expected)
@@ -44,13 +44,13 @@ def test_unpacking_inverts_packing(seed: int, blocks: int) -> None:
     np.testing.assert_array_equal(unpack_four_bit(np.frombuffer(packed, np.uint8)), rounded.reshape(-1))
 
 
-def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
+def test_foreign_file_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "m.bin").write_bytes(b"GGUF" + bytes(100))
     with pytest.raises(ModelError, match=r"m\.bin.*starts with b'GGUF'.*\n.*otembed\[offline\]"):
         read_offline_file(tmp_path / "m.bin")
 
 
-def test_a_missing_and_an_empty_file_are_refused(tmp_path: Path) -> None:
+def test_missing_and_empty_files_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="No such file"):
         read_offline_file(tmp_path / "none.bin")
     (tmp_path / "empty.bin").touch()
@@ -58,14 +58,14 @@ def test_a_missing_and_an_empty_file_are_refused(tmp_path: Path) -> None:
         read_offline_file(tmp_path / "empty.bin")
 
 
-def test_another_block_size_is_refused(tmp_path: Path) -> None:
+def test_another_block_size_is_rejected(tmp_path: Path) -> None:
     write_tiny_offline_file(tmp_path / "m.bin", block=64)
     with pytest.raises(ModelError, match="blocks of 64 weights"):
         read_offline_file(tmp_path / "m.bin")
 
 
 @pytest.mark.parametrize("share", [0.005, 0.02, 0.1])
-def test_a_file_cut_in_its_head_is_refused(tmp_path: Path, share: float) -> None:
+def test_file_truncated_in_its_header_is_rejected(tmp_path: Path, share: float) -> None:
     path = tmp_path / "m.bin"
     write_tiny_offline_file(path)
     content = path.read_bytes()
@@ -74,7 +74,7 @@ def test_a_file_cut_in_its_head_is_refused(tmp_path: Path, share: float) -> None
         read_offline_file(path)
 
 
-def test_a_file_cut_in_its_tensors_is_refused_when_they_are_read(tmp_path: Path) -> None:
+def test_file_truncated_in_its_tensors_is_rejected_when_read(tmp_path: Path) -> None:
     path = tmp_path / "m.bin"
     write_tiny_offline_file(path)
     path.write_bytes(path.read_bytes()[:-100])
@@ -82,7 +82,7 @@ def test_a_file_cut_in_its_tensors_is_refused_when_they_are_read(tmp_path: Path)
         read_offline_file(path).tensor("l1.oln.b", HIDDEN)
 
 
-def test_missing_and_misshapen_tensors_are_refused(tmp_path: Path) -> None:
+def test_missing_tensors_and_wrong_shapes_are_rejected(tmp_path: Path) -> None:
     write_tiny_offline_file(tmp_path / "m.bin")
     file = read_offline_file(tmp_path / "m.bin")
     with pytest.raises(ModelError, match=r"'none' of shape \(3,\): it is missing"):
