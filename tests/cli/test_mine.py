@@ -50,7 +50,7 @@ def test_pairs_go_to_stdout_as_tsv_and_messages_to_stderr(places: list[str], opt
     result = run("mine", *places, *options, "--set", "min_cosine=0.999", "--threshold", "none")
     rows = [line.split("\t") for line in result.stdout.splitlines()]
     assert {tuple(row[1:]) for row in rows} == {(SOURCE[a - 1], TARGET[b - 1]) for a, b in FOUND}
-    assert "a.txt: 7 read, 5 used, left out: empty 1, repeated 1" in result.stderr
+    assert "a.txt: 7 read, 5 used, dropped: empty 1, repeated 1" in result.stderr
     assert f"{len(FOUND)} pairs of " in result.stderr
     assert "no threshold" in result.stderr
 
@@ -94,7 +94,7 @@ def test_lines_of_other_languages_are_dropped_and_counted(
     with Path(places[0]).open("a", encoding="utf-8") as file:
         file.write("Der Hund hat die ganze Nacht in unserem Haus geschlafen.\n42\n")
     found = run("mine", *places, *options, "--threshold", "none", "--set", "source_language=en")
-    assert "a.txt: 9 read, 6 used, left out: empty 1, other_language 1, repeated 1" in found.stderr
+    assert "a.txt: 9 read, 6 used, dropped: empty 1, other_language 1, repeated 1" in found.stderr
     assert "b.txt: 5 read, 5 used\n" in found.stderr
     assert "Hund" not in found.stdout
     flags = ["--set", "source_language=de", "--set", "target_language=en", "--dry-run", "--json"]

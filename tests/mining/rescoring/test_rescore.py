@@ -285,7 +285,7 @@ def test_invalid_requests_are_rejected(tiny_model, tmp_path, sentences, monkeypa
         ((lines, ready, tiny_model), {}),
         ((lines, lines, tiny_model), {"target_vectors": ready}),
     ):
-        with pytest.raises(ConfigError, match="ready vectors"):
+        with pytest.raises(ConfigError, match="precomputed"):
             mine_bitext(*arguments, **named, **options)
     with pytest.raises(ConfigError, match="0 to 3"):
         mine_bitext(lines, lines, tiny_model, rescore_layer=9, **options)
