@@ -55,7 +55,7 @@ def test_json_output_and_plot_contain_the_report(command, tmp_path):
     assert output.read_text(encoding="utf-8") == result.stdout
     assert [one.questions for one in report.answers] == [2, 2]
     assert report.data == {"en": "xquad.en.json", "de": "xquad.de.json"}
-    assert "language of the best 20" in plot.read_text(encoding="utf-8")
+    assert "language of the top 20" in plot.read_text(encoding="utf-8")
 
 
 def test_stand_in_training_data_is_marked_in_every_output(span, tmp_path):

@@ -75,7 +75,7 @@ def test_maps_are_drawn_for_the_contents_of_a_report(tmp_path, suffix):
     path = tmp_path / f"maps{suffix}"
     plot_questions(retrieval(), path)
     raw = path.read_bytes()
-    assert raw.startswith(b"\x89PNG") if suffix == ".png" else b"language of the best 20" in raw
+    assert raw.startswith(b"\x89PNG") if suffix == ".png" else b"language of the top 20" in raw
     with pytest.raises(ConfigError, match=r"maps\.pdf"):
         plot_questions(retrieval(), tmp_path / "maps.pdf")
 
