@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -371,8 +369,6 @@ def test_malformed_inputs_are_rejected_without_losing_output(
     assert not list(folder.glob(".o.*"))
 
 
-def test_help_loads_no_torch() -> None:
-    code = "import sys; from otembed.cli.main import app; sys.exit(bool({'torch', 'numba', 'numpy'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+def test_help_shows_the_model_option() -> None:
     for command in ("mine", "embed", "score"):
         assert "--model" in run(command, "--help").stdout
