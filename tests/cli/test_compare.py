@@ -210,7 +210,7 @@ WHOLE = st.fixed_dictionaries({"kind": st.just("X"), "outcomes": st.lists(GOOD, 
 
 
 @given(st.tuples(DOCUMENT | WHOLE, WHOLE | DOCUMENT), st.integers(0, 300), st.booleans())
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=35, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_malformed_documents_are_compared_or_rejected_without_losing_output(
     tmp_path: Path, documents: tuple[Any, Any], cut: int, is_cut: bool
 ) -> None:

@@ -122,7 +122,7 @@ def test_moved_answers_are_reported_on_stderr(command, xquad_files):
 
 @pytest.mark.slow
 @settings(
-    max_examples=100,
+    max_examples=35,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

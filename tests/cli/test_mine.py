@@ -340,7 +340,7 @@ NAMES = ["x", "x.txt", "x.gz", "x.zst", "x.jsonl", "x.tsv?text=1", "x.parquet", 
 
 
 @given(data=st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_malformed_inputs_are_rejected_without_losing_output(
     data: st.DataObject, tiny_model: Any, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
@@ -222,6 +225,14 @@ def test_unknown_settings_and_config_with_keywords_are_rejected(tiny_model):
         WordAligner(tiny_model, relaxations=1)
     with pytest.raises(ConfigError, match="layer = 1"):
         WordAligner(tiny_model, WordAlignmentConfig(layer=2), layer=1)
+    assert WordAligner(tiny_model, None, layer=1).config == WordAlignmentConfig(layer=1)
+
+
+@pytest.mark.parametrize("function", [WordAligner, align])
+def test_signature_has_every_setting_with_its_default(function):
+    parameters = inspect.signature(function).parameters
+    defaults = {each.name: getattr(WordAlignmentConfig(), each.name) for each in fields(WordAlignmentConfig)}
+    assert {name: parameters[name].default for name in defaults} == defaults
 
 
 def test_mismatched_sides_and_batch_size_are_rejected(tiny_model):
