@@ -15,7 +15,7 @@ TIED = st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0, 1.5, 2.0]), st.boolean
 
 
 @given(TIED, st.integers(0, 4), st.sampled_from([None, 0.5, 1.25]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_figures_match_scikit_learn(pairs, missed, threshold):
     scores, right = (np.array(each) for each in zip(*pairs, strict=True))
     gold = int(right.sum()) + missed
