@@ -50,8 +50,6 @@ format: $(VENV)/.dev ## Fix style
 
 types: $(VENV)/.dev ## Check types
 	$(BIN)/mypy
-	$(BIN)/mypy cli
-	$(BIN)/mypy benchmarks/*.py
 
 check: lint types test ## Lint, types and tests
 

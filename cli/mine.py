@@ -61,17 +61,18 @@ def mine_command(
     source_vectors: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Ready vectors of the source: .npy, or headerless (set vector_dimension)."
+            metavar="FILE", help="Precomputed vectors of the source: .npy, or headerless (set vector_dimension)."
         ),
     ] = None,
     target_vectors: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Ready vectors of the target.")
+        Path | None, typer.Option(metavar="FILE", help="Precomputed vectors of the target.")
     ] = None,
     margin: Margin = None,
     threshold: Annotated[
         str | None,
         typer.Option(
-            metavar="SCORE", help="Minimum score, default, none: keep every pair, or auto: by --calibrate."
+            metavar="SCORE",
+            help="Minimum score: a number, default, none (keep every pair) or auto (chosen with --calibrate).",
         ),
     ] = None,
     calibrate: Annotated[

@@ -56,7 +56,7 @@ Margin = Annotated[
     typer.Option(help="distance, ratio or absolute. [default: distance]", autocompletion=mining_values("Margin")),
 ]
 Threshold = Annotated[
-    str | None, typer.Option(metavar="SCORE", help="Minimum score, default, or none: keep every pair.")
+    str | None, typer.Option(metavar="SCORE", help="Minimum score: a number, default or none (keep every pair).")
 ]
 Languages = Annotated[
     str | None,
@@ -184,5 +184,5 @@ def put_pairs(pairs: Any, output: Path | None, languages: tuple[str, str] | None
 def say_counts(counts: dict[str, Any]) -> None:
     """Print the counts of a side on stderr."""
     dropped = ", ".join(f"{reason} {count:,}" for reason, count in counts["dropped"].items())
-    rest = f", left out: {dropped}" if dropped else ""
+    rest = f", dropped: {dropped}" if dropped else ""
     say(f"{counts['name']}: {counts['read']:,} read, {counts['kept']:,} used{rest}")

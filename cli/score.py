@@ -31,7 +31,7 @@ from .stages import StageProgress
 HELP = """Score the pairs of an existing bitext by their margin, to sort or filter it.
 
 A pair is compared with the other lines of the bitext. Pairs keep their order; pairs with an empty or too long side
-have no score and are left out.
+have no score and are dropped.
 
 Settings: defaults < --config < --set < the other options. The settings of otembed mine apply, but threshold defaults to
 none.
@@ -40,7 +40,10 @@ none.
 
 def score_command(
     pairs: Annotated[
-        str, typer.Argument(metavar="XX-YY=FILE", help="A bitext; as otembed train --pairs.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="XX-YY=FILE", help="A bitext, given as for otembed train --pairs.", show_default=False
+        ),
     ],
     output: Output = None,
     model: Model = DEFAULT_MODEL,

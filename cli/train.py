@@ -79,9 +79,7 @@ def train_command(
     preset: Preset = None,
     freeze: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="PART", help="Part that is not trained: embeddings, layers:N, or none; repeat for more."
-        ),
+        typer.Option(metavar="PART", help="Part to freeze: embeddings, layers:N, or none; repeat for more."),
     ] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the training pairs (num_train_epochs).")] = None,
     max_steps: Annotated[int | None, typer.Option(help="Number of optimizer steps; overrides --epochs.")] = None,

@@ -36,7 +36,7 @@ def test_every_exported_name_exists(name):
 
 
 @pytest.mark.parametrize("name", LAZY)
-def test_lazy_exports_are_listed_and_others_refused(name):
+def test_lazy_exports_are_listed_and_others_rejected(name):
     package = import_module(name)
     assert dir(package) == package.__all__ == sorted(package.__all__)
     with pytest.raises(AttributeError, match=r"'nothing'"):
@@ -48,7 +48,7 @@ def test_light_packages_load_no_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_the_root_has_about_fifteen_names():
+def test_root_has_about_fifteen_names():
     import otembed
 
     assert len(otembed.__all__) <= 16

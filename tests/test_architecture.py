@@ -85,23 +85,23 @@ def circle(graph: dict[str, set[str]]) -> list[str]:
     return next((found for node in sorted(graph) if (found := visit(node, []))), [])
 
 
-def test_every_room_has_its_place():
+def test_every_room_is_listed():
     assert {room(name) for name in MODULES if "." in name} == set(ROOMS)
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if "." in name])
-def test_rooms_import_only_what_lies_below(name):
+def test_rooms_import_only_lower_rooms(name):
     lower = ROOMS[: ROOMS.index(room(name)) + 1]
     assert not [used for used in within(MODULES[name]) if "." not in used or room(used) not in lower]
 
 
-def test_modules_import_each_other_in_no_circle():
+def test_module_imports_have_no_cycle():
     # A package's own __init__ collects exports and is read by none of its modules.
     graph = {name: within(path) - {name} for name, path in MODULES.items() if name != "otembed"}
     assert circle(graph) == []
 
 
-def test_the_search_for_circles_finds_one():
+def test_cycle_search_finds_a_cycle():
     assert set(circle({"a": {"b"}, "b": {"c"}, "c": {"b"}})) == {"b", "c"}
     assert circle({"a": {"b"}, "b": set()}) == []
 

@@ -53,7 +53,7 @@ def test_recipes_run_resume_and_render(run, tmp_path, tiny_model_path):
     assert f"| mnrl | 2 | {sum(cell) / 2:.1f}% ± " in table
 
 
-def test_gold_links_are_read_from_1_and_possible_links_hold_the_sure_ones(benchmark_script, tmp_path):
+def test_gold_links_start_at_1_and_possible_links_include_sure_links(benchmark_script, tmp_path):
     (tmp_path / "text").write_text("a b ||| x y\n")
     (tmp_path / "links").write_text("1-1 2p1\n")
     ((source, target, sure, possible),) = benchmark_script("alignment_knobs").read_gold(
@@ -62,7 +62,7 @@ def test_gold_links_are_read_from_1_and_possible_links_hold_the_sure_ones(benchm
     assert (source, target, sure, possible) == (["a", "b"], ["x", "y"], {(0, 0)}, {(0, 0), (1, 0)})
 
 
-def test_alignment_error_rate_equals_a_count_by_hand(benchmark_script):
+def test_alignment_error_rate_matches_a_hand_count(benchmark_script):
     """Links 0-0, 1-1, 2-2 are found; sure are 0-0 and 2-1, possible 1-1 as well: AER = 1 - (1 + 2) / (3 + 2)."""
     benchmark = benchmark_script("alignment_knobs")
     units = torch.eye(3)[None]
@@ -72,7 +72,7 @@ def test_alignment_error_rate_equals_a_count_by_hand(benchmark_script):
     assert benchmark.error_rate([((units, mask), (units, mask))], gold, knobs) == pytest.approx(1 - 3 / 5)
 
 
-def test_itermax_links_left_over_words_in_a_second_round(benchmark_script):
+def test_itermax_links_remaining_words_in_a_second_round(benchmark_script):
     """Round 1: 0-0. Round 2: row 1 and column 1 are free, .5 against .9 * .52; row 2's best is column 1, taken by row 1."""
     similarity = np.array([[0.9, 0.2], [0.52, 0.5], [0.1, 0.3]])
     assert benchmark_script("word_alignment").itermax(similarity) == {(0, 0), (1, 1)}
@@ -86,7 +86,7 @@ def word_alignment_files(tmp_path):
 
 
 @pytest.mark.slow
-def test_word_alignment_is_measured_as_otembed_evaluates_it(run, benchmark_script, tmp_path, tiny_model_path):
+def test_word_alignment_benchmark_matches_the_evaluation(run, benchmark_script, tmp_path, tiny_model_path):
     output = tmp_path / "word_alignment.json"
     gold = word_alignment_files(tmp_path)
     golds = ("--gold", gold, "--gold", gold.replace("toy", "same"))
@@ -131,7 +131,7 @@ def test_word_alignment_tables_and_verdict_by_hand(benchmark_script):
     assert "| 0.05 | 0.5 | 0.250 / 0.275 | 0.300 / 0.275 | 0.400 / 0.275 |" in benchmark.grid_table(document)
 
 
-def test_planted_bitext_is_what_it_says(benchmark_script):
+def test_planted_bitext_matches_its_description(benchmark_script):
     benchmark = benchmark_script("mining")
     x, y, gold = benchmark.planted(400, dimension=32)
     assert (x.shape, y.shape, len(gold)) == ((400, 32), (400, 32), 200)
@@ -140,7 +140,7 @@ def test_planted_bitext_is_what_it_says(benchmark_script):
     assert cosines[pairs[:, 0], pairs[:, 1]].mean() > cosines.mean() + 0.2
 
 
-def test_the_rules_of_the_usual_miners_by_hand(benchmark_script):
+def test_rules_of_common_miners_by_hand(benchmark_script):
     """Two lines a side: each direction's best by ratio, then greedily one to one."""
     benchmark = benchmark_script("mining")
     there = np.array([[0.9, 0.6], [0.8, 0.3]]), np.array([[0, 1], [0, 1]])
@@ -168,7 +168,7 @@ def test_mining_runs_resumes_and_renders(run, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_solver_is_measured_against_its_peers(run, benchmark_script, tmp_path):
+def test_solver_benchmark_runs_and_renders(run, benchmark_script, tmp_path):
     output = tmp_path / "transport.json"
     printed = run("transport", "--smoke", "--repeats", 1, "-o", output)
     document = json.loads(output.read_text())
@@ -214,9 +214,7 @@ def test_training_steps_are_measured_against_the_plain_trainer(run, benchmark_sc
 
 
 @pytest.mark.slow
-def test_the_ablation_runs_shares_its_work_and_renders(
-    run, benchmark_script, monkeypatch, tmp_path, tiny_model_path
-):
+def test_ablation_runs_shares_its_work_and_renders(run, benchmark_script, monkeypatch, tmp_path, tiny_model_path):
     gold = word_alignment_files(tmp_path).partition("=")[2].split(",")
     paragraphs = [
         {"context": text, "qas": [{"id": text, "question": text, "answers": [{"text": text, "answer_start": 0}]}]}
@@ -243,7 +241,7 @@ def test_the_ablation_runs_shares_its_work_and_renders(
     assert f"| mse distillation | 1 | {cell:.1f} | " in printed
 
 
-def test_otsus_threshold_is_that_of_a_search_over_all_partings(benchmark_script):
+def test_otsu_threshold_matches_a_search_over_all_splits(benchmark_script):
     benchmark = benchmark_script("calibration")
     scores = np.random.default_rng(0).normal(size=60) + np.repeat([0.0, 3.0], [40, 20])
     values = np.sort(scores)
@@ -256,7 +254,7 @@ def test_otsus_threshold_is_that_of_a_search_over_all_partings(benchmark_script)
 
 
 @pytest.mark.slow
-def test_rescoring_is_measured_as_otembed_mines(run, benchmark_script, tmp_path, tiny_model_path):
+def test_rescoring_benchmark_matches_mining(run, benchmark_script, tmp_path, tiny_model_path):
     """Figures of the default form against mine_bitext itself on the same lines."""
     benchmark = benchmark_script("rescore")
     names = ["the", "cat", "dog", "house", "mat", "slept", "sat", "in", "on", "Katze", "Hund", "Haus"]
@@ -306,7 +304,7 @@ def test_calibration_runs_and_renders(run, tmp_path):
 
 
 @pytest.mark.slow
-def test_encoding_is_timed_and_rendered(run, benchmark_script, tmp_path, tiny_model_path):
+def test_encoding_benchmark_runs_and_renders(run, benchmark_script, tmp_path, tiny_model_path):
     output = tmp_path / "encoding.json"
     printed = run("encoding", "--smoke", "--repeats", 1, "--model", tiny_model_path, "-o", output)
     document = json.loads(output.read_text())

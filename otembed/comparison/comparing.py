@@ -228,7 +228,7 @@ def _kept(source: Source, only: Collection[str]) -> list[Outcomes]:
         there = sorted({each.suite for each in source.outcomes})
         raise DataError(
             f"{source.name} has no outcomes of {', '.join(sorted(only)) or 'any suite'}",
-            f"It has: {', '.join(there) or 'no outcomes'}.",
+            f"Available: {', '.join(there) or 'no outcomes'}.",
         )
     return kept
 

@@ -17,15 +17,16 @@ T = TypeVar("T")
 
 
 def config_or_keywords(kind: type) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Decorate a function with an argument ``config`` of class ``kind`` and the fields of ``kind`` as keywords.
+    """Decorate a function that takes its settings as keywords, or as one argument ``config`` of class ``kind``.
 
-    Calls that pass both are rejected: a keyword equal to its default cannot be distinguished from an omitted one, and
-    ``config`` would silently override it.
+    The keywords are the fields of ``kind``; the function declares them for readers, editors and type checkers. It
+    receives them as ``config``, which is never None.
 
     Raises
     ------
     ConfigError
-        On a call with ``config`` and a keyword setting.
+        On a setting that ``kind`` rejects, and on a call with ``config`` and a keyword setting: a keyword equal to its
+        default cannot be distinguished from an omitted one, and ``config`` would silently override it.
     """
     names = [field.name for field in fields(kind)]
 
@@ -33,16 +34,19 @@ def config_or_keywords(kind: type) -> Callable[[Callable[P, T]], Callable[P, T]]
         parameters = signature(function)
 
         @wraps(function)
-        def checked(*args: P.args, **kwargs: P.kwargs) -> T:
-            given = parameters.bind_partial(*args, **kwargs).arguments
-            named = [name for name in names if name in kwargs]
-            if named and given.get("config") is not None:
+        def configured(*args: P.args, **kwargs: P.kwargs) -> T:
+            call = parameters.bind(*args, **kwargs)
+            given = {name: call.arguments.pop(name) for name in names if name in call.arguments}
+            if call.arguments.get("config") is None:
+                call.arguments["config"] = kind(**given)
+            elif given:
+                name, value = next(iter(given.items()))
                 raise ConfigError(
-                    f"config and {named[0]} = {kwargs[named[0]]!r} are mutually exclusive",
-                    f"Set it in the config: dataclasses.replace(config, {named[0]}=...).",
+                    f"config and {name} = {value!r} are mutually exclusive",
+                    f"Set it in the config: dataclasses.replace(config, {name}=...).",
                 )
-            return function(*args, **kwargs)
+            return function(*call.args, **call.kwargs)
 
-        return checked
+        return configured
 
     return decorate

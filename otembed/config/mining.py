@@ -46,27 +46,29 @@ class MiningConfig:
         default=32, description="Maximum number of lines in a batch on each device; tokens limit it too."
     )
     max_characters: Count | None = Field(
-        default=1000, description="Longer lines are left out and counted. null: no limit."
+        default=1000, description="Longer lines are dropped and counted. null: no limit."
     )
     vector_dimension: Count | None = Field(
-        default=None, description="Dimension of ready vectors in headerless files, such as 1024 for LASER."
+        default=None, description="Dimension of the vectors in headerless files, such as 1024 for LASER."
     )
     vector_dtype: Literal["float32", "float16"] | None = Field(
-        default=None, description="Type of ready vectors in headerless files. null: by suffix, .f32 or .f16."
+        default=None, description="Data type of the vectors in headerless files. null: by suffix, .f32 or .f16."
     )
     source_language: str | None = Field(
-        default=None, description="Leave out source lines in other languages (requires py3langid). null: keep all."
+        default=None, description="Drop source lines in other languages (requires py3langid). null: keep all."
     )
     target_language: str | None = Field(
-        default=None, description="Leave out target lines in other languages (requires py3langid). null: keep all."
+        default=None, description="Drop target lines in other languages (requires py3langid). null: keep all."
     )
     min_language_probability: Annotated[float, Field(gt=0, lt=1)] = Field(
-        default=0.01, description="Lines with a lower probability of being in their language are left out."
+        default=0.01, description="Lines with a lower probability of being in their language are dropped."
     )
     center: bool | None = Field(
         default=None, description="Subtract each side's mean embedding. null: if both sides have at least 10 lines."
     )
-    k: Count = Field(default=4, description="Number of neighbors: of the margin, and candidates of each line.")
+    k: Count = Field(
+        default=4, description="Neighbors per line: the candidates, and the neighborhood of the margin."
+    )
     search: Search = Field(
         default="auto",
         description="exact, or a FAISS index: hnsw, pq. auto: exact up to 200k lines per side, pq up to a million, hnsw"
@@ -88,7 +90,7 @@ class MiningConfig:
         description="ot: also compare candidates word by word, by optimal transport; requires the encoder.",
     )
     rescore_weight: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0.5, description="Weight of the word similarity; the cosine has the rest."
+        default=0.5, description="Weight of the word similarity; the cosine has weight 1 minus this."
     )
     rescore_layer: Annotated[int, Field(strict=True)] | Literal["auto"] = Field(
         default="auto",

@@ -92,7 +92,7 @@ class ModelConfig:
     )
     freeze: tuple[str, ...] = Field(
         default=("embeddings",),
-        description="Parts that are not trained: embeddings, layers:N (the first N). Empty: none.",
+        description="Parts to freeze: embeddings, layers:N (the first N). Empty: none.",
     )
     prompt_name: str | None = Field(
         default=None,

@@ -53,6 +53,4 @@ class FinetuneConfig(TrainerConfig):
     evaluations: Count = Field(
         default=5, description="Number of evaluations on the development pairs, evenly spaced."
     )
-    freeze: tuple[str, ...] = Field(
-        default=(), description="Parts that are not trained: embeddings, layers:N (the first N)."
-    )
+    freeze: tuple[str, ...] = Field(default=(), description="Parts to freeze: embeddings, layers:N (the first N).")

@@ -33,9 +33,7 @@ class SpanConfig(TrainerConfig):
     stride: Count = Field(default=128, description="Overlap of consecutive windows of a paragraph, in tokens.")
     max_question_length: Count = Field(default=64, description="Questions are truncated to this many tokens.")
     max_answer_length: Count = Field(default=30, description="Maximum answer length in tokens.")
-    freeze: tuple[str, ...] = Field(
-        default=(), description="Parts that are not trained: embeddings, layers:N (the first N)."
-    )
+    freeze: tuple[str, ...] = Field(default=(), description="Parts to freeze: embeddings, layers:N (the first N).")
     normalization: Literal["squad", "mlqa"] = Field(
         default="squad", description="Answer normalization before scoring."
     )

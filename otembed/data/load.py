@@ -113,7 +113,7 @@ def load_pairs(
         ``limit`` or ``seed`` is out of range, or the string is malformed.
     """
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-        raise ConfigError(f"limit is {limit!r}", "Use a whole number of sentence pairs from 1, or null.")
+        raise ConfigError(f"limit is {limit!r}", "Use a whole number of at least 1, or null.")
     spec = parse_pair_spec(spec) if isinstance(spec, str) else spec
     counts = PairCounts()
     rows = clean_pairs(read_pairs(spec, counts), checks or PairChecks(), counts, exclude=exclude)

@@ -85,7 +85,7 @@ def parse_place(value: str | Path, fields: Sequence[str] = ()) -> Place:
     """
     text = str(value)
     if not text:
-        raise ConfigError("no file is named: ''", f"Write FILE or {HUB}OWNER/NAME[:CONFIG][@SPLIT].")
+        raise ConfigError("the file name is missing: ''", f"Write FILE or {HUB}OWNER/NAME[:CONFIG][@SPLIT].")
     if isinstance(value, Path) or Path(text).exists():
         return Place(expand(value))
     place, mark, query = text.rpartition("?")
@@ -97,7 +97,7 @@ def parse_place(value: str | Path, fields: Sequence[str] = ()) -> Place:
         found = parse_hub(text, place, {} if split is None else {"split": split})
         return Place(**({"split": split} | found), fields=options)
     if not place:
-        raise ConfigError(f"no file is named: {text!r}", f"Write FILE or {HUB}OWNER/NAME[:CONFIG][@SPLIT].")
+        raise ConfigError(f"the file name is missing: {text!r}", f"Write FILE or {HUB}OWNER/NAME[:CONFIG][@SPLIT].")
     return Place(expand(place), split=split, fields=options)
 
 
@@ -137,6 +137,6 @@ def parse_hub(where: str, place: str, options: Mapping[str, Any] = MappingProxyT
     if (at and not split) or (colon and not config):
         raise ConfigError(f"{where}: {HUB}{text} is incomplete", HUB_HINT)
     if at and "split" in options:
-        raise ConfigError(f"{where}: the split is given twice", "Give it once, as @SPLIT.")
+        raise ConfigError(f"{where}: the split is given twice", "Specify it once, as @SPLIT.")
     found: dict[str, Any] = {"hub": name, "config": config or None}
     return found | ({"split": split} if at else {})

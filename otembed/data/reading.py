@@ -92,7 +92,7 @@ def _format(spec: PairSpec) -> Format:
     if suffix not in FORMATS:
         raise DataError(
             f"unknown suffix {suffix or '(none)'!r}",
-            f"Known: {', '.join(FORMATS)}, all but .parquet also with {', '.join(OPENERS)}; two plain files as "
+            f"Supported: {', '.join(FORMATS)}, all but .parquet also with {', '.join(OPENERS)}; two plain files as "
             "FILE.en,FILE.sw.",
             path=path,
         )
@@ -152,7 +152,7 @@ def find_columns(names: Sequence[str], spec: PairSpec, line: int | None = None) 
     if NESTED in names:
         return f"{NESTED}.{codes[0]}", f"{NESTED}.{codes[1]}"
     raise DataError(
-        f"no columns for {codes[0]} and {codes[1]} among: {', '.join(names)}",
+        f"no columns for {codes[0]} and {codes[1]}; the columns are: {', '.join(names)}",
         COLUMN_HINT,
         path=spec.where,
         line=line,

@@ -113,7 +113,7 @@ def record_format(place: Place) -> str:
     if suffix not in FORMATS:
         raise DataError(
             f"unknown suffix {suffix or '(none)'!r}",
-            f"Known: {', '.join(FORMATS)}, all but .parquet also with {', '.join(OPENERS)}.",
+            f"Supported: {', '.join(FORMATS)}, all but .parquet also with {', '.join(OPENERS)}.",
             path=path,
         )
     if compression and suffix == ".parquet":
@@ -154,7 +154,7 @@ def no_field(name: str, names: Iterable[str], where: str | Path, line: int | Non
     """Return the error for a missing field; its hint names the closest field, or all."""
     there = sorted(names)
     siblings = [each for each in there if any(each.startswith(f"{parent}.") for parent in _parents(name))]
-    hint = f"There are: {', '.join(siblings)}." if siblings else did_you_mean(name, there)
+    hint = f"Available: {', '.join(siblings)}." if siblings else did_you_mean(name, there)
     return DataError(f"no field {name!r}", _shortened(hint), path=where, line=line)
 
 

@@ -85,5 +85,5 @@ def resample(dataset: Dataset, n: int, seed: int) -> Dataset:
 def draw(total: int, n: int, seed: int) -> NDArray[np.int64]:
     """Return ``n`` different indices below ``total``, drawn uniformly with the seed, in ascending order."""
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ConfigError(f"seed is {seed!r}", "Use a whole number from 0.")
+        raise ConfigError(f"seed is {seed!r}", "Use a whole number of at least 0.")
     return np.sort(np.random.default_rng(seed).choice(total, size=n, replace=False)).astype(np.int64)

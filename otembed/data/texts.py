@@ -122,7 +122,7 @@ def _usual_field(names: Sequence[str], where: str, line: int | None) -> str:
         if name in names:
             return name
     raise DataError(
-        f"none of the fields {', '.join(USUAL_FIELDS)} among: {', '.join(names) or '(no field)'}",
+        f"none of the fields {', '.join(USUAL_FIELDS)}; the fields are: {', '.join(names) or '(no field)'}",
         TEXT_HINT,
         path=where,
         line=line,

@@ -23,9 +23,9 @@ def check_vector_output(path: Path, precision: str) -> None:
     """Reject suffixes other than ``.npy``, ``.f32`` and ``.f16``, and suffixes that contradict the precision."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise ConfigError(f"{path}: unknown suffix {suffix or '(none)'!r}", f"Known: {', '.join(SUFFIXES)}.")
+        raise ConfigError(f"{path}: unknown suffix {suffix or '(none)'!r}", f"Supported: {', '.join(SUFFIXES)}.")
     if HEADERLESS.get(suffix, precision) != precision:
-        raise ConfigError(f"{path}: {suffix} is not {precision}", f"Give --precision {HEADERLESS[suffix]}.")
+        raise ConfigError(f"{path}: {suffix} is not {precision}", f"Pass --precision {HEADERLESS[suffix]}.")
 
 
 def write_vectors(lines: Lines, vectors: Vectors, path: str | Path, *, precision: str = "float32") -> Path:

@@ -115,7 +115,7 @@ def scan(vectors: Vectors, *, drop_repeated: bool = False) -> tuple[UnitRows, Sc
         repeated = int((kept & ~first).sum())
         kept &= first
     if not kept.any():
-        raise DataError(f"{vectors.name}: every row is zero", "Give vectors with at least one non-zero row.")
+        raise DataError(f"{vectors.name}: every row is zero", "Pass vectors with at least one non-zero row.")
     chosen = vectors if kept.all() else vectors.choose(np.flatnonzero(kept))
     total, digest = np.zeros(vectors.dimension), blake2b(digest_size=DIGEST_BYTES)
     for start in range(0, len(chosen), SCAN_ROWS):

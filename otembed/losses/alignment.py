@@ -158,23 +158,8 @@ class OTAlignmentLoss(nn.Module):
         anchor: AnchorConfig | dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.config = config or AlignmentConfig(
-            unit=unit,
-            word_pooling=word_pooling,
-            layer=layer,
-            scope=scope,
-            cost=cost,
-            center=center,
-            cost_scale=cost_scale,
-            epsilon=epsilon,
-            relaxation=relaxation,
-            order_prior=order_prior,
-            debiased=debiased,
-            weight=weight,
-            tol=tol,
-            max_iter=max_iter,
-            anchor=AnchorConfig(**anchor) if isinstance(anchor, dict) else anchor,
-        )
+        assert config is not None  # config_or_keywords passes it
+        self.config = config
         refuse_cached(loss)
         self.model = model
         self.loss = loss

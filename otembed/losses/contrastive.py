@@ -147,21 +147,8 @@ class OTContrastiveLoss(nn.Module):
         max_iter: int = 2000,
     ) -> None:
         super().__init__()
-        self.config = config or ContrastiveConfig(
-            unit=unit,
-            word_pooling=word_pooling,
-            layer=layer,
-            cost=cost,
-            center=center,
-            epsilon=epsilon,
-            relaxation=relaxation,
-            temperature=temperature,
-            sentence_weight=sentence_weight,
-            weight=weight,
-            max_cells=max_cells,
-            tol=tol,
-            max_iter=max_iter,
-        )
+        assert config is not None  # config_or_keywords passes it
+        self.config = config
         refuse_cached(loss)
         self.model = model
         self.loss = loss

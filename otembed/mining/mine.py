@@ -78,7 +78,7 @@ def mine_bitext(
         A file cannot be read, vectors and lines do not match, or no threshold can be chosen; see
         :func:`otembed.mining.calibration.calibrate.calibrate`.
     ConfigError
-        A setting is out of range, a model is missing, or rescoring is combined with ready vectors.
+        A setting is out of range, a model is missing, or rescoring is combined with precomputed vectors.
     ModelError
         The model cannot be loaded, or rescoring needs layers or character offsets that it does not have.
     NumericsError

@@ -122,7 +122,7 @@ def check_output(path: Path, languages: tuple[str, str] | None, *, texts: bool =
     """Reject an unknown suffix, and TMX without languages or text, before the slow stages start."""
     suffix = _suffix(path)
     if suffix not in WRITERS:
-        raise ConfigError(f"{path}: unknown suffix {suffix or '(none)'!r}", f"Known: {', '.join(WRITERS)}.")
+        raise ConfigError(f"{path}: unknown suffix {suffix or '(none)'!r}", f"Supported: {', '.join(WRITERS)}.")
     if suffix == ".tmx" and languages is None:
         raise ConfigError(f"{path}: TMX requires the language of each side", "Add --languages sw-en.")
     if suffix == ".tmx" and not texts:

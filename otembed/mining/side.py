@@ -195,7 +195,7 @@ def _open(
     if len(opened) != lines.counts.read:
         raise DataError(
             f"{lines.name} has {lines.counts.read} lines, but {opened.name} has {len(opened)} rows",
-            "Give one row per line, including empty lines.",
+            "Pass one row per line, including empty lines.",
         )
     return Side(lines, opened.choose(lines.ids - 1))
 
@@ -215,7 +215,7 @@ def load_encoder(
     if model is None:
         raise ConfigError(
             "a side has lines without vectors, and no model is given",
-            "Give --model NAME, or vectors of both sides.",
+            "Pass --model NAME, or vectors of both sides.",
         )
     if not isinstance(model, str | Path):
         return model

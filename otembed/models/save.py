@@ -27,8 +27,8 @@ def save_model(
 ) -> Path:
     """Save ``model`` so that ``SentenceTransformer(path)`` loads it without otembed.
 
-    The folder holds only modules of sentence-transformers, in JSON that versions 5.3, 5.4 and 6.2 read
-    alike, and never needs ``trust_remote_code``. It is written under a temporary name and renamed.
+    The folder holds only modules of sentence-transformers, in JSON that versions 5.3, 5.4 and 6.2
+    load identically, and never needs ``trust_remote_code``. It is written under a temporary name and renamed.
 
     Parameters
     ----------

@@ -89,18 +89,8 @@ class WordAligner:
         decoding: Decoding = "grow-diag",
         threshold: float | None = None,
     ) -> None:
-        self.config = config or WordAlignmentConfig(
-            layer=layer,
-            unit=unit,
-            words=words,
-            word_pooling=word_pooling,
-            center=center,
-            epsilon=epsilon,
-            relaxation=relaxation,
-            order_prior=order_prior,
-            decoding=decoding,
-            threshold=threshold,
-        )
+        assert config is not None  # config_or_keywords passes it
+        self.config = config
         self._encoder = WordEncoder(model, self.config.word_pooling)
         self._split = WordSplitter(model.tokenizer, self.config.unit, self.config.words)
         self.choice: LayerChoice | None = None
@@ -222,16 +212,4 @@ def align(
             f"{len(source)} source sentences, but {len(target)} target sentences",
             "Pass the translation of each source sentence at the same index.",
         )
-    config = config or WordAlignmentConfig(
-        layer=layer,
-        unit=unit,
-        words=words,
-        word_pooling=word_pooling,
-        center=center,
-        epsilon=epsilon,
-        relaxation=relaxation,
-        order_prior=order_prior,
-        decoding=decoding,
-        threshold=threshold,
-    )
     return list(WordAligner(model, config).align(zip(source, target, strict=True), batch_size=batch_size))

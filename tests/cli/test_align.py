@@ -36,7 +36,7 @@ def expected(model, **settings):
     return otembed.align(SOURCES, TARGETS, model=otembed.load_model(model[1], device="cpu"), **settings)
 
 
-def test_lines_of_links_equal_the_librarys(barred, model):
+def test_links_match_the_library(barred, model):
     result = run("--pairs", barred, *model, "--layer", 2)
     assert result.stdout.splitlines() == [each.to_pharaoh() for each in expected(model, layer=2)]
     assert result.stdout.splitlines()[1] == ""
@@ -44,13 +44,13 @@ def test_lines_of_links_equal_the_librarys(barred, model):
     assert "pairs/s; layer 2, given" in result.stderr
 
 
-def test_stdin_in_both_spellings(barred, model):
+def test_dash_reads_stdin_as_argument_and_as_pairs(barred, model):
     by_file = run("--pairs", barred, *model).stdout
     for arguments in (["-"], ["--pairs", "-"]):
         assert run(*arguments, *model, stdin=barred.read_bytes()).stdout == by_file
 
 
-def test_other_formats_are_named_with_their_languages(tmp_path, barred, model):
+def test_pairs_of_other_formats_name_their_languages(tmp_path, barred, model):
     path = tmp_path / "text.tsv"
     path.write_text("".join(f"{x}\t{y}\n" for x, y in zip(SOURCES, TARGETS, strict=True)), encoding="utf-8")
     assert run("--pairs", f"en-de={path}", *model).stdout == run("--pairs", barred, *model).stdout
@@ -67,14 +67,14 @@ def test_settings_reach_the_aligner(barred, model):
     assert first.source_words == tuple(SOURCES[0].split())
 
 
-def test_threshold_bounds_the_links(barred, model):
+def test_links_are_at_least_the_threshold(barred, model):
     options = ["--decoding", "threshold", "--threshold", 0.25, "--json"]
     document = json.loads(run("--pairs", barred, *model, *options).stdout)
     assert (document["settings"]["decoding"], document["settings"]["threshold"]) == ("threshold", 0.25)
     assert all(link[2] >= 0.25 for pair in document["pairs"] for link in pair["links"])
 
 
-def test_json_is_one_document_with_a_pair_a_line(barred, model):
+def test_json_is_one_document_with_one_pair_per_line(barred, model):
     text = run("--pairs", barred, *model, "--json", "--index-base", 1).stdout
     document = json.loads(text)
     assert [json.loads(line.removesuffix(",")) for line in text.splitlines()[1:4]] == document["pairs"]
@@ -83,7 +83,7 @@ def test_json_is_one_document_with_a_pair_a_line(barred, model):
     assert document["unseen"] == 0
 
 
-def test_tokenized_text_is_split_at_spaces_alone(tmp_path, model):
+def test_tokenized_text_is_split_at_spaces_only(tmp_path, model):
     path = tmp_path / "text"
     path.write_text("猫睡 \u3000 在 ||| 猫睡 在\n", encoding="utf-8")
     pieces, words = (
@@ -96,12 +96,12 @@ def test_tokenized_text_is_split_at_spaces_alone(tmp_path, model):
     assert tokens["pairs"][0]["source"] == words
 
 
-def test_words_that_were_not_seen_are_counted(model):
+def test_truncated_words_are_counted(model):
     result = run(" ".join(["cat"] * 100), "cat", *model)
-    assert "words have no link: the model did not see them" in result.stderr
+    assert "no link" in result.stderr
 
 
-def test_output_is_written_whole_and_not_replaced_without_force(barred, model, tmp_path):
+def test_output_is_not_replaced_without_force(barred, model, tmp_path):
     path = tmp_path / "new" / "links"
     assert run("--pairs", barred, *model, "-o", path).stdout == ""
     before = path.read_text()
@@ -116,7 +116,7 @@ def test_output_is_written_whole_and_not_replaced_without_force(barred, model, t
     assert [each.name for each in path.parent.iterdir()] == ["links"]
 
 
-def test_two_sentences_are_drawn_on_request(model):
+def test_map_option_prints_the_matrix(model):
     plain = run(SOURCES[2], TARGETS[2], *model, "--set", "words=space")
     drawn = run(SOURCES[2], TARGETS[2], *model, "--set", "words=space", "--map")
     assert plain.stdout.count("\n") == 1
@@ -127,7 +127,7 @@ def test_two_sentences_are_drawn_on_request(model):
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg"])
-def test_two_sentences_are_drawn_into_a_file(model, tmp_path, suffix):
+def test_plot_option_writes_the_matrix_to_a_file(model, tmp_path, suffix):
     pytest.importorskip("matplotlib", reason="drawing needs otembed[plots]")
     path = tmp_path / f"map.{suffix}"
     result = run("the cat", "die Katze", *model, "--plot", path)
@@ -137,27 +137,27 @@ def test_two_sentences_are_drawn_into_a_file(model, tmp_path, suffix):
         run("the cat", "die Katze", *model, "--plot", path)
 
 
-def test_characters_without_a_font_are_named(model, tmp_path, monkeypatch):
+def test_characters_without_a_glyph_are_reported(model, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib", reason="drawing needs otembed[plots]")
     monkeypatch.setattr("otembed.results.plot.FONTS", ("DejaVu Sans",))
-    assert "no installed font draws 猫" in run("猫", "cat", *model, "--plot", tmp_path / "map.png").stderr
+    assert "猫" in run("猫", "cat", *model, "--plot", tmp_path / "map.png").stderr
     assert "font" not in run("猫", "cat", *model, "--plot", tmp_path / "map.svg").stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["one"], "takes two sentences or one file"),
-        (["one", "two", "--pairs", "x"], "takes two sentences or one file"),
-        (["-", "--pairs", "x"], "takes two sentences or one file"),
-        (["--layer", "2"], "takes two sentences or one file"),
-        (["--pairs", "x", "--map"], "--map draws two sentences"),
-        (["--pairs", "x", "--plot", "x.png"], "--plot draws two sentences"),
+        (["one"], "--pairs FILE"),
+        (["one", "two", "--pairs", "x"], "--pairs FILE"),
+        (["-", "--pairs", "x"], "--pairs FILE"),
+        (["--layer", "2"], "--pairs FILE"),
+        (["--pairs", "x", "--map"], "--map "),
+        (["--pairs", "x", "--plot", "x.png"], "--plot "),
         (["a", "b", "--map", "--json"], "--map and --json"),
         (["a", "b", "--plot", "x.pdf"], r"x\.pdf"),
-        (["a", "b", "--plot", "."], "--plot . is a folder"),
-        (["a", "b", "--unit", "words"], r"--unit 'words' is unknown\nDid you mean 'word'"),
-        (["a", "b", "--decoding", "grow"], r"--decoding 'grow' is unknown\nDid you mean 'grow-diag'"),
+        (["a", "b", "--plot", "."], r"--plot \. .*folder"),
+        (["a", "b", "--unit", "words"], r"--unit 'words'.*\n.*'word'"),
+        (["a", "b", "--decoding", "grow"], r"--decoding 'grow'.*\n.*'grow-diag'"),
         (["a", "b", "--threshold", "2"], r"threshold.* = 2"),
         (
             ["a", "b", "--threshold", ".2", "--decoding", "mutual"],
@@ -166,24 +166,24 @@ def test_characters_without_a_font_are_named(model, tmp_path, monkeypatch):
         (["a", "b", "--layer", "middle"], "--layer 'middle'"),
         (["a", "b", "--set", "epsilon=0"], "epsilon = 0 .*relaxation"),
         (["a", "b", "--set", "epsilom=1"], "'epsilom'.*\n.*'epsilon'"),
-        (["--pairs", "nowhere"], "nowhere: no such file"),
+        (["--pairs", "nowhere"], "nowhere: "),
         (["--pairs", "english=nowhere"], "'english'"),
-        (["a", "b", "--model", "./nowhere"], "no such model folder"),
+        (["a", "b", "--model", "./nowhere"], r"\./nowhere"),
     ],
 )
-def test_what_cannot_be_done_is_refused(arguments, message):
+def test_unsupported_requests_are_rejected(arguments, message):
     with pytest.raises((ConfigError, DataError, ModelError), match=message):
         run(*arguments)
 
 
-def test_an_empty_side_cannot_be_drawn(model, tmp_path):
+def test_plot_of_an_empty_side_is_rejected(model, tmp_path):
     pytest.importorskip("matplotlib", reason="drawing needs otembed[plots]")
     with pytest.raises(ConfigError, match=r"map\.png.*words"):
         run("", "cat", *model, "--plot", tmp_path / "map.png")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_drawing_without_matplotlib_is_refused(monkeypatch, tmp_path):
+def test_plot_without_matplotlib_is_rejected(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ConfigError, match=r"matplotlib\n.*otembed\[plots\]"):
         run("a", "b", "--plot", tmp_path / "map.png")

@@ -20,7 +20,7 @@ def run(*arguments):
 
 
 @pytest.mark.parametrize("preset", ["retrieval", "starter"])
-def test_init_writes_a_file_that_trains_as_the_preset(tmp_path, preset):
+def test_init_writes_the_settings_of_the_preset(tmp_path, preset):
     path = tmp_path / "new" / "config.yaml"
     result = run("init", path, "--preset", preset)
     assert result.stdout == ""
@@ -30,7 +30,7 @@ def test_init_writes_a_file_that_trains_as_the_preset(tmp_path, preset):
     assert ("sample text" in path.read_text()) == (preset == "retrieval")
 
 
-def test_init_replaces_nothing_without_force(tmp_path):
+def test_init_does_not_replace_a_file_without_force(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text("mine")
     with pytest.raises(ConfigError, match=r"config\.yaml(.|\n)*--force"):
@@ -41,7 +41,7 @@ def test_init_replaces_nothing_without_force(tmp_path):
 
 
 @pytest.mark.parametrize(("command", "kind"), [("mine", MiningConfig), ("align", WordAlignmentConfig)])
-def test_settings_of_other_commands_are_written_and_described(tmp_path, command, kind):
+def test_init_and_schema_cover_other_commands(tmp_path, command, kind):
     path = tmp_path / "settings.yaml"
     assert f"otembed {command} " in run("init", path, "--for", command).stderr
     assert build(kind, read_yaml(path)) == kind()
@@ -50,7 +50,7 @@ def test_settings_of_other_commands_are_written_and_described(tmp_path, command,
     assert schema["title"].endswith(command)
 
 
-def test_an_unknown_command_and_a_preset_of_training_are_refused():
+def test_unknown_command_and_training_preset_are_rejected():
     with pytest.raises(ConfigError, match=r"--for 'mien'.*\n.*'mine'"):
         run("schema", "--for", "mien")
     with pytest.raises(ConfigError, match=r"--preset retrieval .*--for mine"):
@@ -62,7 +62,7 @@ def test_init_refuses_an_unknown_preset():
         run("init", "--preset", "retrievel")
 
 
-def test_show_prints_yaml_with_origins_and_says_what_is_missing(tmp_path):
+def test_show_prints_yaml_with_origins_and_missing_settings(tmp_path):
     result = run("show", "--preset", "retrieval", "--set", "optimization.seed=5")
     assert "  seed: 5  # --set\n" in result.stdout
     assert "    sentence_weight: 1.0  # preset retrieval\n" in result.stdout

@@ -73,7 +73,7 @@ def test_json_is_the_report(command, files, tiny_model_path):
     assert (json.loads(text)["label"], report.trained_accuracy) == ("stand-in", report.scores[0].accuracy)
 
 
-def test_table_names_the_stand_in_and_means_in_every_form_of_test(command, files):
+def test_table_names_the_stand_in_and_the_mean(command, files):
     args = ["--test", files / "xnli.tsv", "--languages", "sw,en", "--trained-languages", "en,de"]
     lines = run(*command, *args).stdout.splitlines()
     rows = {line.split("  ")[0]: line.split()[-3:] for line in lines}
@@ -92,7 +92,7 @@ def test_table_names_the_stand_in_and_means_in_every_form_of_test(command, files
     assert XnliReport.from_json(run(*command[:-2], *pattern, "--json").stdout).scores == report.scores[:1]
 
 
-def test_vectors_are_kept_unless_not_wanted(command, files):
+def test_vectors_are_cached_unless_no_cache(command, files):
     cached = command.index("--cache")
     assert run(*command[:cached], *command[cached + 2 :], "--no-cache").exit_code == 0
     assert not (files / "cache").exists()
@@ -102,13 +102,13 @@ def test_vectors_are_kept_unless_not_wanted(command, files):
         run(*command, "--no-cache")
 
 
-def test_pairs_left_out_are_counted_on_stderr(command, files):
+def test_dropped_pairs_are_counted_on_stderr(command, files):
     with (files / "train.tsv").open("a", encoding="utf-8") as file:
         file.write("a\tb\t-\n")
     assert "no_label 1" in run(*command).stderr
 
 
-def test_finetuning_keeps_its_run_and_goes_on(command, files):
+def test_finetuning_keeps_its_run_and_resumes(command, files):
     short = ["--protocol", "finetune", "--max-steps", 2, "--set", "evaluations=1", "--freeze", "embeddings"]
     command = [each for each in command if each not in ("--cache", files / "cache")]
     first = XnliReport.from_json(run(*command, *short, "--run", files / "run", "--json").stdout)
@@ -132,15 +132,15 @@ def test_output_is_not_replaced_without_force(command, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--protocol", "prob"], "--protocol 'prob' is unknown\nDid you mean 'probe'"),
+        (["--protocol", "prob"], "--protocol 'prob'.*\n.*'probe'"),
         (["--languages", "sw;en"], "--languages 'sw;en'"),
         (["--languages", "sw,sw"], "'sw,sw'"),
-        (["--trained-languages", "fr"], "trained language 'fr' is not tested"),
+        (["--trained-languages", "fr"], "'fr'"),
         (["--test", "de=x.tsv"], "--test de"),
         (["--test", "sw="], "--test 'sw='"),
-        (["--test", "sw=no.tsv"], "no such file"),
-        (["--train", "no.tsv"], "no such file"),
-        (["--dev", "no.tsv"], "no such file"),
+        (["--test", "sw=no.tsv"], r"no\.tsv"),
+        (["--train", "no.tsv"], r"no\.tsv"),
+        (["--dev", "no.tsv"], r"no\.tsv"),
         (["--max-steps", "3"], "'max_steps'"),
         (["--set", "strengths=[]"], "a probe: strengths"),
         (["--prompt", "", "--prompt-name", "query"], "prompt and prompt_name"),
@@ -148,10 +148,9 @@ def test_output_is_not_replaced_without_force(command, tmp_path):
         (["--resume"], "--protocol finetune"),
     ],
 )
-def test_requests_that_cannot_be_met_are_refused(command, arguments, message):
-    with pytest.raises(OtembedError) as caught:
+def test_invalid_combinations_are_rejected(command, arguments, message):
+    with pytest.raises(OtembedError, match=message):
         run(*command, *arguments)
-    assert message in str(caught.value)
 
 
 @st.composite
@@ -193,8 +192,8 @@ def ended(*arguments):
 
 
 @given(broken(), st.sampled_from(["--train", "--dev", "--test"]))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_broken_files_end_well_or_are_named(command, files, tiny_model, monkeypatch, file, flag):
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_malformed_files_are_evaluated_or_rejected_by_name(command, files, tiny_model, monkeypatch, file, flag):
     name, data = file
     monkeypatch.setattr("otembed.tasks.xnli.evaluate.load_model", lambda *_, **__: tiny_model)
     (files / name).write_bytes(data)

@@ -15,7 +15,7 @@ def run(*arguments):
     return CliRunner().invoke(app, ["export", *map(str, arguments)], catch_exceptions=False)
 
 
-def test_folder_and_differences_are_printed(tiny_model_path, tmp_path):
+def test_export_prints_folder_and_differences(tiny_model_path, tmp_path):
     result = run(tiny_model_path, tmp_path / "a", "--precision", "float16", "--check")
     first, second = result.stdout.splitlines()
     assert first == f"{tmp_path / 'a'}: 0.1 MB, float16, layout 5.3"
@@ -32,7 +32,7 @@ def test_folder_and_differences_are_printed(tiny_model_path, tmp_path):
         (["--layout", "5.4"], r"--layout '5.4'(.|\n)*'5.3'"),
     ],
 )
-def test_what_cannot_be_done_is_refused(arguments, message, tiny_model_path, tmp_path):
+def test_unsupported_requests_are_rejected(arguments, message, tiny_model_path, tmp_path):
     with pytest.raises((ConfigError, ModelError), match=message):
         run(tiny_model_path, tmp_path / "out", *arguments)
     assert list(tmp_path.iterdir()) == []

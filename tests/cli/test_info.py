@@ -22,7 +22,7 @@ def run(*arguments):
     return CliRunner().invoke(app, ["info", *arguments], catch_exceptions=False)
 
 
-def test_tables_markdown_and_json_say_the_same():
+def test_tables_markdown_and_json_agree():
     found = Installation.from_json(run("--json").stdout)
     assert found.packages["torch"] == version("torch")
     plain, markdown = run().stdout, run("--markdown").stdout
@@ -35,7 +35,7 @@ def test_tables_markdown_and_json_say_the_same():
             assert name in plain
 
 
-def test_what_does_not_fit_is_shown():
+def test_version_mismatches_are_shown():
     found = Installation(
         python="3", platform="p", packages={"a": "1", "b": None}, misfits={"a": ">=2", "b": ">=1"},
         extras={"x": ["c>=1"], "y": []}, threads={"torch": 1, "torch_interop": 1, "numba": 1, "pools": {}, "environment": {}},
@@ -55,7 +55,7 @@ def test_what_does_not_fit_is_shown():
     assert rows["MPS"] == "available"
 
 
-def test_no_gpu_is_explained():
+def test_missing_gpu_is_explained():
     found = Installation.from_json(run("--json").stdout)
     for cuda, words in ((None, "torch was built without CUDA"), ("12.6", "no GPU is visible")):
         devices = {**found.devices, "gpus": [], "cuda": cuda}
@@ -63,7 +63,7 @@ def test_no_gpu_is_explained():
         assert rows["CUDA"] == words
 
 
-def test_check_prints_a_line_for_each_and_its_exit_code_is_the_answer(monkeypatch):
+def test_check_prints_one_line_per_check_and_sets_the_exit_code(monkeypatch):
     def broken():
         raise ValueError("it broke")
 
@@ -81,7 +81,7 @@ def test_check_prints_a_line_for_each_and_its_exit_code_is_the_answer(monkeypatc
 
 
 @pytest.mark.parametrize(("other", "name"), [("--json", "--json"), ("--check", "--check")])
-def test_markdown_goes_with_neither_json_nor_check(other, name):
+def test_markdown_excludes_json_and_check(other, name):
     with pytest.raises(ConfigError, match=f"--markdown and {name}"):
         run("--markdown", other)
 

@@ -14,11 +14,11 @@ from typer.testing import CliRunner
 DOCUMENT = Path(__file__).parents[2] / "docs" / "cli.md"
 
 
-def test_the_document_is_up_to_date():
+def test_document_is_up_to_date():
     assert DOCUMENT.read_text(encoding="utf-8") == reference(), "docs/cli.md is out of date; run: make docs"
 
 
-def test_it_depends_on_neither_terminal_nor_color():
+def test_document_does_not_depend_on_terminal_or_color():
     environment = {**os.environ, "COLUMNS": "50", "FORCE_COLOR": "1", "TERMINAL_WIDTH": "60"}
     done = subprocess.run(
         [sys.executable, "-m", "otembed.cli.reference"], capture_output=True, text=True, check=True, env=environment
@@ -28,7 +28,7 @@ def test_it_depends_on_neither_terminal_nor_color():
     assert max(len(line) for block in blocks for line in block.split("```")[0].splitlines()) <= WIDTH
 
 
-def test_every_command_is_in_it_with_its_options():
+def test_document_has_every_command_and_option():
     text = reference()
     for command in (["train"], ["eval", "mining"], ["config", "show"]):
         block = text.split(f"## otembed {' '.join(command)}\n")[1].split("\n## ")[0]

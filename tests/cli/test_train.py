@@ -43,7 +43,7 @@ def run(arguments):
     return CliRunner().invoke(app, arguments, catch_exceptions=False)
 
 
-def test_a_run_prints_its_table_on_stdout_and_its_log_on_stderr(command, tmp_path):
+def test_table_goes_to_stdout_and_log_to_stderr(command, tmp_path):
     result = run(command)
     assert result.exit_code == 0
     assert "en-de" in result.stdout
@@ -58,7 +58,7 @@ def test_json_is_one_document(command):
     assert TrainResult.from_json(result.stdout).steps == 4
 
 
-def test_the_resolved_configuration_runs_again(command, tmp_path):
+def test_resolved_configuration_trains_again(command, tmp_path):
     run(command)
     again = run(["train", str(tmp_path / "run" / "config.yaml"), "-o", str(tmp_path / "again"), "--json"])
     first, second = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("run", "again"))
@@ -66,7 +66,7 @@ def test_the_resolved_configuration_runs_again(command, tmp_path):
     assert first["after"]["scores"] == second["after"]["scores"]
 
 
-def test_layers_of_settings(command, tmp_path):
+def test_options_override_set_and_set_overrides_the_file(command, tmp_path):
     file = tmp_path / "c.yaml"
     file.write_text("loss: {alignment: {epsilon: 0.3, weight: 0.5}}\noptimization: {seed: 5, max_steps: 9}\n")
     run([*command, str(file), "--set", "loss.alignment.epsilon=0.2", "--seed", "6"])
@@ -112,7 +112,9 @@ def test_dry_run_writes_nothing(command, tmp_path):
         (["--resume", "run"], ConfigError, "--resume"),
     ],
 )
-def test_bad_input_is_refused_before_anything_is_written(command, change, kind, message, tmp_path, monkeypatch):
+def test_invalid_input_is_rejected_before_anything_is_written(
+    command, change, kind, message, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(kind) as caught:
         run([*command, *change])
@@ -129,7 +131,7 @@ def test_malformed_text_names_file_and_line_and_exits_with_2(command, text_path,
     assert "Traceback" not in stderr
 
 
-def test_a_taken_folder_is_refused_and_left_as_it_is(command, tmp_path):
+def test_existing_run_is_rejected_and_left_unchanged(command, tmp_path):
     run(command)
     before = (tmp_path / "run" / "results.json").read_text()
     with pytest.raises(ConfigError, match="a finished run") as caught:
@@ -144,7 +146,7 @@ def weights(run_path):
 
 
 @pytest.mark.slow
-def test_a_killed_run_resumes_to_the_same_result(command, tmp_path):
+def test_killed_run_resumes_to_the_same_result(command, tmp_path):
     steps = ["--max-steps", "24", "--set", "held_out.eval_steps=6", "--set", "optimization.logging_steps=1"]
     assert run([*command, *steps, "-o", str(tmp_path / "straight")]).exit_code == 0
     process = subprocess.Popen([*COMMAND, *command, *steps], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -25,7 +25,7 @@ def pair(seed, size=200, weighted=False):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_interval_is_that_of_scipy(weighted):
+def test_interval_matches_scipy(weighted):
     first, second = pair(0, weighted=weighted)
     a, v = (np.array(each.values) for each in (first, second))
     b, w = (np.array(each.weights or [1.0] * 200) for each in (first, second))
@@ -42,7 +42,7 @@ def test_interval_is_that_of_scipy(weighted):
     assert found.std() == pytest.approx(expected.standard_error, rel=0.03)
 
 
-def test_figures_of_a_resample_are_those_of_drawn_examples():
+def test_resampled_figures_have_their_exact_distribution():
     """With two examples every resample is one of three, with known figures and chances."""
     first, second = outcomes((1, 0), (1, 3)), outcomes((0, 2), (2, 2))
     drawn = resampled_figures([first, second], resamples=20_000)
@@ -53,7 +53,7 @@ def test_figures_of_a_resample_are_those_of_drawn_examples():
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=40), st.integers(0, 9))
 @settings(max_examples=50, deadline=None)
-def test_same_seed_same_numbers_and_equal_models_never_differ(pairs, seed):
+def test_same_seed_gives_same_numbers_and_equal_models_have_no_difference(pairs, seed):
     a, b = (outcomes(each) for each in zip(*pairs, strict=True))
     drawn = resampled_figures([a, b, a], resamples=200, seed=seed)
     assert (drawn == resampled_figures([a, b, a], resamples=200, seed=seed)).all()
@@ -61,7 +61,7 @@ def test_same_seed_same_numbers_and_equal_models_never_differ(pairs, seed):
     assert ((drawn >= 0) & (drawn <= 1)).all()
 
 
-def test_tasks_are_resampled_by_themselves_and_blocks_change_nothing_in_the_law(monkeypatch):
+def test_tasks_are_resampled_independently_and_blocks_keep_the_distribution(monkeypatch):
     first, second = outcomes(range(50)), outcomes(range(50), task="ar")
     drawn = [resampled_figures([each], resamples=4000)[0] for each in (first, second)]
     assert abs(np.corrcoef(*drawn)[0, 1]) < 0.05
@@ -70,7 +70,7 @@ def test_tasks_are_resampled_by_themselves_and_blocks_change_nothing_in_the_law(
     assert blocked.std() == pytest.approx(drawn[0].std(), rel=0.08)
 
 
-def test_resamples_without_weight_are_drawn_again_or_refused():
+def test_resamples_with_zero_weight_are_redrawn_or_rejected():
     drawn = resampled_figures([outcomes([1, *[0] * 9], [2, *[0] * 9])], resamples=500)
     assert (drawn == 0.5).all()
     lone = np.eye(12, 300).astype(int).tolist()
@@ -78,18 +78,18 @@ def test_resamples_without_weight_are_drawn_again_or_refused():
         resampled_figures([outcomes(row, row) for row in lone], resamples=400)
 
 
-def test_sums_that_overflow_are_refused():
+def test_sums_that_overflow_are_rejected():
     with np.errstate(over="ignore"), pytest.raises(NumericsError, match="xnli sw accuracy"):
         resampled_figures([outcomes([1e308, *[0] * 5])], resamples=200)
 
 
-def test_p_value_is_that_of_the_exact_sign_of_resamples():
+def test_p_value_counts_the_signs_of_resamples():
     assert two_sided_p(np.array([-1.0, 1.0, 2.0, 3.0])) == pytest.approx(2 * 2 / 5)
     assert two_sided_p(np.zeros(10)) == 1.0
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
-def test_holm_is_its_definition(values):
+def test_holm_matches_its_definition(values):
     order = sorted(values)
     size = len(values)
     expected = {p: min(1, max((size - k) * order[k] for k in range(order.index(p) + 1))) for p in values}
@@ -101,7 +101,7 @@ def test_holm_is_its_definition(values):
         assert adjusted >= p
 
 
-def test_differing_counts_values_and_weights():
+def test_differing_counts_examples_whose_values_or_weights_differ():
     assert differing(outcomes((1, 0, 1)), outcomes((1, 1, 0))) == 2
     assert differing(outcomes((1, 0), (1, 1)), outcomes((1, 0), (1, 2))) == 1
     assert differing(outcomes((1, 0)), outcomes((1, 0), (1, 2))) == 1

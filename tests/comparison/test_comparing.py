@@ -63,7 +63,7 @@ def test_result_files_and_names(results):
     assert otembed.compare is compare
 
 
-def test_run_folders_stand_for_their_figures_after_training(run):
+def test_run_folder_is_compared_by_its_figures_after_training(run):
     first, second = run("a", 0.5), run("b", 0.7)
     found = compare(first, second, **FAST)
     assert [model.origin for model in found.models] == ["run folder"] * 2
@@ -78,7 +78,7 @@ def test_run_folders_stand_for_their_figures_after_training(run):
         compare(first, second)
 
 
-def test_models_are_evaluated_on_every_suite(run, tiny_model, tiny_model_path, tiny_wordpiece_model_path):
+def test_models_are_evaluated_on_every_task(run, tiny_model, tiny_model_path, tiny_wordpiece_model_path):
     sides = [[text.split() for text in side] for side in (SOURCE, TARGET)]
     gold = [GoldSentence(frozenset({(0, 0)}), frozenset({(0, 0), (1, 1)}))] * len(SOURCE)
     known = {(1, 1), (2, 2)}
@@ -111,7 +111,7 @@ def test_models_are_evaluated_on_every_suite(run, tiny_model, tiny_model_path, t
     assert Comparison.from_json(found.to_json()) == found
 
 
-def test_a_model_stands_beside_a_finished_file(tmp_path, tiny_model, tiny_model_path):
+def test_model_is_compared_with_a_result_file(tmp_path, tiny_model, tiny_model_path):
     pairs = {"en-de": (SOURCE, TARGET)}
     evaluate_retrieval(tiny_model, pairs).to_json(tmp_path / "earlier.json")
     found = compare(tmp_path / "earlier.json", tiny_model_path, suites={"retrieval": pairs}, device="cpu", **FAST)
@@ -119,7 +119,7 @@ def test_a_model_stands_beside_a_finished_file(tmp_path, tiny_model, tiny_model_
     assert "shows no clear difference from" in found.headlines[0]
 
 
-def test_files_of_one_model_are_joined_and_suites_picked(tmp_path, planted, write_result):
+def test_files_of_one_model_are_joined_and_tasks_selected(tmp_path, planted, write_result):
     one = write_result(tmp_path / "x.json", planted("sw"))
     two = write_result(tmp_path / "q.json", planted("en-ar", suite="xquad", metric="f1"), kind="XquadReport")
     found = compare(f"A={one},{two}", f"B={one},{two}", **FAST)
@@ -168,7 +168,7 @@ def test_notes_reach_the_summary(tmp_path, planted, write_result):
         ('{"kind": "X", "outcomes": 7}', "int"),
     ],
 )
-def test_files_that_are_no_result_are_refused_with_their_name(tmp_path, text, message):
+def test_files_that_are_not_results_are_rejected_by_name(tmp_path, text, message):
     path = tmp_path / "bad.json"
     path.write_text(text)
     with pytest.raises(DataError, match=message) as caught:
@@ -176,7 +176,7 @@ def test_files_that_are_no_result_are_refused_with_their_name(tmp_path, text, me
     assert str(path) in str(caught.value)
 
 
-def test_places_that_do_not_fit_are_refused(tmp_path, results, tiny_model_path):
+def test_invalid_places_are_rejected(tmp_path, results, tiny_model_path):
     with pytest.raises(DataError, match=r"nowhere.json.*no such file"):
         compare(results["base"], "nowhere.json")
     with pytest.raises(ConfigError, match="got 1"):
@@ -205,12 +205,12 @@ def test_places_that_do_not_fit_are_refused(tmp_path, results, tiny_model_path):
         ({"sentences": -1}, "sentences is -1"),
     ],
 )
-def test_settings_out_of_range_are_refused(results, setting, message):
+def test_settings_out_of_range_are_rejected(results, setting, message):
     with pytest.raises(ConfigError, match=message):
         compare(results["base"], results["good"], **setting)
 
 
-def test_a_broken_log_is_refused_at_its_line(tmp_path):
+def test_malformed_log_is_rejected_with_its_line(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1, "loss": NaN, "x": true}\n')
     assert read_curve(path) == [{"step": 1}]
@@ -219,12 +219,12 @@ def test_a_broken_log_is_refused_at_its_line(tmp_path):
         read_curve(path)
 
 
-def test_an_incomplete_comparison_is_refused():
+def test_incomplete_comparison_is_rejected():
     with pytest.raises(DataError, match="Comparison"):
         Comparison.from_dict({"schema": 1, "kind": "Comparison", "models": [1]})
 
 
-def test_inference_and_questions_are_evaluated_and_stand_ins_noted(
+def test_xnli_and_xquad_are_evaluated_and_stand_ins_noted(
     tmp_path, tiny_model, tiny_model_path, xquad_files, monkeypatch
 ):
     rows = [("premise", "hypothesis", "label")]

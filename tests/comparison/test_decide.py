@@ -55,7 +55,7 @@ def test_verdict(gained, lost, higher, verdict):
     assert (means, left, task.primary, task.examples) == ([], [], True, 200)
 
 
-def test_mean_is_over_tasks_and_its_interval_that_of_independent_tasks():
+def test_mean_over_tasks_has_the_interval_of_independent_tasks():
     draw = np.random.default_rng(0)
     models = [
         [outcomes(draw.integers(0, 2, size), task) for task, size in (("sw", 400), ("ar", 100))] for _ in "ab"
@@ -68,14 +68,14 @@ def test_mean_is_over_tasks_and_its_interval_that_of_independent_tasks():
     assert difference.high - difference.low == pytest.approx(np.hypot(*widths) / 2, rel=0.04)
 
 
-def test_centered_tasks_have_a_mean_of_their_own():
+def test_centered_tasks_have_their_own_mean():
     first = [outcomes((0, 1) * 20, task) for task in ("sw", "ar", "sw, centered", "ar, centered")]
     second = [replace(each, values=(1, 1) * 20) if "centered" in each.task else each for each in first]
     _, means, _ = decided(first, second)
     assert {each.task: each.differences[0].value for each in means} == {"mean": 0.0, "mean, centered": 0.5}
 
 
-def test_the_primary_metric_is_the_suites_own_or_the_first():
+def test_primary_metric_is_the_one_of_the_task_or_the_first():
     def primary(*keys):
         models = [outcomes((0, 1), suite=suite, metric=metric) for suite, metric in keys]
         return [(each.suite, each.metric) for each in decided(models, models)[0] if each.primary]
@@ -84,7 +84,7 @@ def test_the_primary_metric_is_the_suites_own_or_the_first():
     assert primary(("new", "x"), ("new", "y"), ("mining", "f1")) == [("new", "x"), ("mining", "f1")]
 
 
-def test_what_is_not_paired_is_listed_and_means_take_common_tasks_only():
+def test_unpaired_tasks_are_listed_and_excluded_from_means():
     values = (0, 1) * 20
     base = [outcomes(values, task) for task in ("sw", "ar", "de", "hi")]
     second = [outcomes(values, task) for task in ("sw", "ar", "de", "xx")]
@@ -104,12 +104,12 @@ def test_what_is_not_paired_is_listed_and_means_take_common_tasks_only():
     ("change", "message"),
     [({"examples": "other"}, "xnli sw accuracy: "), ({"task": "x"}, "xnli sw accuracy: .*; xnli x accuracy: ")],
 )
-def test_nothing_in_common_is_refused(change, message):
+def test_no_common_task_is_rejected(change, message):
     with pytest.raises(DataError, match=message):
         pair_up([[outcomes((0, 1))], [replace(outcomes((0, 1)), **change)]])
 
 
-def test_holm_takes_back_what_many_tasks_give_by_chance():
+def test_holm_removes_chance_differences_among_many_tasks():
     first, second = flips(12, 3, 150)
     names = [f"l{number}" for number in range(20)]
     models = [[outcomes(values, name) for name in names] for values in (first, second)]
@@ -120,7 +120,7 @@ def test_holm_takes_back_what_many_tasks_give_by_chance():
     assert min(each.differences[0].p_adjusted for each in corrected) == pytest.approx(20 * smallest)
 
 
-def test_models_without_a_difference_are_told_apart_no_more_often_than_said():
+def test_false_positive_rate_is_at_most_the_stated_level():
     """Of 400 pairs of equally good models at most the promised share, and the noise of counting it, gets a verdict."""
     draw = np.random.default_rng(7)
     told = 0

@@ -7,7 +7,7 @@ from otembed.comparison.gate import failures
 from otembed.errors import ConfigError, DataError
 
 
-def test_gain_is_held_against_the_threshold(results):
+def test_gain_is_compared_with_the_threshold(results):
     found = compare(results["base"], results["good"], results["like"], resamples=200)
     (mean,) = found.means
     gain = 100 * mean.differences[0].value
@@ -18,7 +18,7 @@ def test_gain_is_held_against_the_threshold(results):
     assert failures(compare(results["base"], results["good"], resamples=200), gain) == []
 
 
-def test_an_error_rate_gains_by_falling(tmp_path, planted, write_result):
+def test_lower_error_rate_is_a_gain(tmp_path, planted, write_result):
     places = [
         write_result(tmp_path / f"{share}.json", planted("x", share, suite="alignment", metric="aer", higher=False))
         for share in (0.4, 0.3)
@@ -28,7 +28,7 @@ def test_an_error_rate_gains_by_falling(tmp_path, planted, write_result):
     assert "alignment x aer, less than -5" in line
 
 
-def test_a_named_metric_decides(tmp_path, planted, write_result):
+def test_named_metric_decides(tmp_path, planted, write_result):
     both = [
         (planted("x", a, metric="f1", suite="mining"), planted("x", b, metric="best_f1", suite="mining"))
         for a, b in ((0.5, 0.5), (0.7, 0.3))
@@ -43,7 +43,7 @@ def test_a_named_metric_decides(tmp_path, planted, write_result):
         failures(found, float("nan"))
 
 
-def test_torn_examples_and_missing_tasks_give_no_answer(tmp_path, planted, write_result):
+def test_different_examples_are_rejected_and_missing_tasks_skipped(tmp_path, planted, write_result):
     base = write_result(tmp_path / "a.json", planted("x"), planted("y"), planted("z"))
     torn = write_result(tmp_path / "b.json", planted("x"), planted("y", size=50))
     with pytest.raises(DataError, match="xnli y accuracy of "):

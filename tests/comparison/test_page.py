@@ -112,7 +112,7 @@ def check(page, document):
     return seen
 
 
-def test_numbers_are_those_of_the_json(document):
+def test_page_numbers_match_the_json(document):
     page = comparison_page(document)
     assert check(page, document) == len(document["tasks"]) + len(document["means"]) == 14
     assert "0.712" in page
@@ -120,7 +120,7 @@ def test_numbers_are_those_of_the_json(document):
     assert "0.90, linked" in page
 
 
-def test_nothing_is_loaded_or_run_and_names_are_text(document):
+def test_page_loads_nothing_external_and_names_are_text(document):
     page = comparison_page(document)
     tags = Text(page).tags
     scripts = [attributes for tag, attributes in tags if tag == "script"]
@@ -156,7 +156,7 @@ def test_every_text_of_a_document_is_escaped(document):
     assert not {name for name in names if name.startswith("on")} | names & {"src", "href"}
 
 
-def test_a_document_without_extras_has_only_the_sections_with_content(document):
+def test_page_has_only_sections_with_content(document):
     bare = {**document, "word_maps": [], "not_compared": []}
     bare["models"] = [{**each, "shapes": [], "curve": []} for each in document["models"]]
     page = comparison_page(bare)
@@ -164,14 +164,14 @@ def test_a_document_without_extras_has_only_the_sections_with_content(document):
     assert check(page, bare) == 14
 
 
-def test_a_matrix_is_drawn_only_of_cells(document):
+def test_matrix_is_drawn_only_for_cells(document):
     tasks = [each for each in document["tasks"] if each["suite"] == "xquad"]
     assert matrix_maps(tasks, ["a", "b", "c"], "f1").count("<table") == 5
     assert matrix_maps(tasks[:2], ["a", "b", "c"], "f1") == ""
 
 
 @pytest.mark.parametrize("value", [1e-9, 0.011, 0.1, 0.3, 0.99, 1.0, 7.3])
-def test_axes_end_at_a_round_number_above(value):
+def test_axes_end_at_the_next_round_number(value):
     end = rounded_up(value)
     assert value <= end * (1 + 1e-9)
     assert end <= 1.51 * value
@@ -179,7 +179,7 @@ def test_axes_end_at_a_round_number_above(value):
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 @pytest.mark.parametrize("width", [1280, 390])
-def test_a_browser_shows_it_without_errors(document, tmp_path, width):
+def test_browser_shows_the_page_without_errors(document, tmp_path, width):
     page = tmp_path / "page.html"
     page.write_text(comparison_page(document), encoding="utf-8")
     profile = tmp_path / "profile"

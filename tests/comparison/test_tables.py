@@ -40,7 +40,7 @@ def found(tmp_path):
     return make
 
 
-def test_rows_hold_percent_points_and_verdict(found):
+def test_rows_have_points_and_verdict(found):
     heading, first, *_ = comparison_rows(found("one", "two"))
     assert heading[3:8] == ["n", "A", "B", "B - A", "95 % interval"]
     assert first[:7] == ["retrieval", "en_sw", "accuracy", "200", "50.0", "60.0", "+10.0"]
@@ -48,7 +48,7 @@ def test_rows_hold_percent_points_and_verdict(found):
     assert first[8] == "better"
 
 
-def test_means_follow_their_tasks_and_other_metrics_come_when_asked(found):
+def test_means_follow_their_tasks_and_other_metrics_are_optional(found):
     comparison = found("one", "two")
     assert [row[1] for row in comparison_rows(comparison)[1:]] == ["en_sw", "en-ar", "mean"]
     every = comparison_rows(comparison, every=True)[1:]
@@ -56,7 +56,7 @@ def test_means_follow_their_tasks_and_other_metrics_come_when_asked(found):
     assert [(row[6], row[8]) for row in every[3:]] == [("-10.0", "better")] * 3
 
 
-def test_several_models_have_letters(found):
+def test_several_models_are_labeled_by_letters(found):
     comparison = found("one", "two", "three")
     heading, *rows = comparison_rows(comparison)
     assert heading[5:8] == ["model", "figure", "minus A"]
@@ -64,7 +64,7 @@ def test_several_models_have_letters(found):
     assert legend(comparison) == ["A  one", "B  two", "C  three"]
 
 
-def test_the_terminal_table_fits_100_columns(found):
+def test_terminal_table_fits_100_columns(found):
     console = Console(width=100, file=StringIO())
     console.print(comparison_table(found("one", "two", task="en-sw, centered")))
     lines = console.file.getvalue().splitlines()
@@ -72,7 +72,7 @@ def test_the_terminal_table_fits_100_columns(found):
     assert "paired bootstrap, 200 resamples" in " ".join(" ".join(lines).split())
 
 
-def test_markdown_is_a_table_whatever_the_names(found):
+def test_markdown_stays_a_table_for_any_name(found):
     text = comparison_markdown(found("a|b <i>*x*", "[two](y)", task="x|y"))
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {10}
@@ -80,7 +80,7 @@ def test_markdown_is_a_table_whatever_the_names(found):
     assert "\\[two\\](y)" in text
 
 
-def test_latex_has_booktabs_rules_and_no_special_left_bare(found):
+def test_latex_has_booktabs_rules_and_escapes_specials(found):
     text = comparison_latex(found("50%\nof", "b", task="a_b & {c}$"), every=True)
     body = [line for line in text.splitlines() if not line.startswith("%")]
     assert [line for line in body if line.endswith("rule")] == [r"\toprule", r"\midrule", r"\bottomrule"]

@@ -46,7 +46,7 @@ def test_resolved_configuration_is_a_valid_input():
         assert train_config(yaml.safe_load(to_yaml(config))) == config
 
 
-def test_presets_of_the_paper_differ_in_cost_and_epsilon_alone():
+def test_presets_of_the_paper_differ_only_in_cost_and_epsilon():
     geomloss, literal = (train_config(PAIRS, read_preset(f"paper-{name}")) for name in ("geomloss", "literal"))
     assert (geomloss.loss.alignment.cost, geomloss.loss.alignment.epsilon) == ("half_sqeuclidean", 0.0025)
     assert (literal.loss.alignment.cost, literal.loss.alignment.epsilon) == ("euclidean", 0.05)
@@ -77,7 +77,7 @@ def test_presets_of_the_paper_differ_in_cost_and_epsilon_alone():
         ({**PAIRS, "data": {"checks": {"min_characters": 9, "max_characters": 3}}}, "= 9", "min_characters"),
     ],
 )
-def test_bad_settings_are_refused(tree, message, hint):
+def test_invalid_settings_are_rejected(tree, message, hint):
     with pytest.raises(ConfigError) as caught:
         train_config(tree)
     assert message in caught.value.message
@@ -108,7 +108,7 @@ FORMER_NAMES = [
 
 
 @pytest.mark.parametrize(("kind", "old", "new"), FORMER_NAMES)
-def test_a_former_name_is_refused_and_its_new_name_given(kind, old, new):
+def test_renamed_setting_is_rejected_with_its_new_name(kind, old, new):
     base = PAIRS if kind is TrainConfig else {}
     with pytest.raises(ConfigError) as caught:
         build(kind, merge(base, parse_assignments([f"{old}=1"])))
@@ -117,12 +117,12 @@ def test_a_former_name_is_refused_and_its_new_name_given(kind, old, new):
 
 
 @pytest.mark.parametrize("name", sorted(REMOVED))
-def test_a_removed_setting_is_refused_by_name(name):
+def test_removed_setting_is_rejected_by_name(name):
     with pytest.raises(ConfigError, match=f"{name}.*\\n.*removed"):
         build(SpanConfig, {name: None})
 
 
-def test_every_former_name_is_tested_and_converted_values_are_explained():
+def test_every_renamed_setting_is_tested_and_conversions_are_explained():
     assert {old.split(".")[-1] for _, old, _ in FORMER_NAMES} == RENAMED.keys()
     with pytest.raises(ConfigError) as caught:
         train_config(PAIRS, {"loss": {"scale": 20}})
@@ -150,7 +150,7 @@ def test_python_construction_gives_the_same_errors():
         ("[.inf, null]", None),
     ],
 )
-def test_relaxation_of_each_side_comes_from_yaml_and_from_set_and_goes_back(text, value):
+def test_relaxation_per_side_round_trips_through_yaml_and_set(text, value):
     tree = yaml.safe_load(f"{{loss: {{alignment: {{relaxation: {text}}}}}}}")
     for layer in (tree, parse_assignments([f"loss.alignment.relaxation={text}"])):
         config = train_config(PAIRS, layer)
@@ -170,13 +170,13 @@ def test_relaxation_of_each_side_comes_from_yaml_and_from_set_and_goes_back(text
         ([1], "relaxation.1 is missing"),
     ],
 )
-def test_bad_relaxations_are_named_without_the_forms_they_may_take(relaxation, message):
+def test_invalid_relaxation_is_reported_once(relaxation, message):
     with pytest.raises(ConfigError) as caught:
         AlignmentConfig(relaxation=relaxation)
     assert caught.value.message.startswith(f"AlignmentConfig: {message}")
 
 
-def test_every_setting_has_a_place_in_the_json_schema():
+def test_json_schema_has_every_setting():
     schema = TypeAdapter(TrainConfig).json_schema()
     alignment = schema["$defs"]["AlignmentConfig"]["properties"]
     assert set(alignment) == {each.name for each in dataclasses.fields(AlignmentConfig)}
@@ -192,14 +192,14 @@ def test_configuration_is_frozen():
         AlignmentConfig().epsilon = 1
 
 
-def test_checks_off_let_everything_through_but_empty_sides():
+def test_disabled_checks_drop_only_empty_sides():
     off = PairChecks.off()
     assert [off.drop_identical, off.drop_duplicates, off.drop_control_characters] == [False] * 3
     assert off.max_characters is off.max_length_ratio is off.min_characters is None
 
 
 @pytest.mark.parametrize("text", ["loss.epsilon", "=3", "a=[1"])
-def test_bad_assignments_are_refused(text):
+def test_invalid_assignments_are_rejected(text):
     with pytest.raises(ConfigError):
         parse_assignments([text])
 
@@ -216,7 +216,7 @@ def test_null_replaces_a_section():
 
 
 @pytest.mark.parametrize(("text", "message"), [("a: [1", r"c\.yaml:1: "), ("- a\n- b\n", "found list")])
-def test_broken_yaml_is_refused_with_its_place(tmp_path, text, message):
+def test_malformed_yaml_is_rejected_with_its_position(tmp_path, text, message):
     path = tmp_path / "c.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
@@ -236,7 +236,7 @@ def test_unknown_preset_suggests_one():
     assert "'paper-literal'" in caught.value.hint
 
 
-def test_a_named_alignment_takes_the_place_of_the_contrastive_term():
+def test_alignment_section_replaces_the_contrastive_term():
     assert train_config(PAIRS).loss.contrastive.sentence_weight == 1
     for loss in (
         train_config(PAIRS, {"loss": {"alignment": {"weight": 0.5}}}).loss,

@@ -29,7 +29,7 @@ def path(tmp_path):
     return path
 
 
-def test_values_are_those_of_training_and_origins_those_of_the_layers(path):
+def test_values_match_training_and_origins_name_the_layer(path):
     settings = ["loss.contrastive.tol=0.001", "optimization.seed=8"]
     found = resolve_settings(path, preset="retrieval", assignments=settings)
     trained = train_config(read_preset("retrieval"), yaml.safe_load(TEXT), parse_assignments(settings))
@@ -50,7 +50,7 @@ def test_values_are_those_of_training_and_origins_those_of_the_layers(path):
     assert {key: found.origins[key] for key in expected} == expected
 
 
-def test_a_section_switched_off_and_on_again_keeps_nothing_of_what_lay_below(tmp_path):
+def test_section_disabled_and_enabled_again_starts_from_defaults(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text("loss: {sentence: mnrl, alignment: null, contrastive: null}\n")
     found = resolve_settings(path, preset="word-alignment", assignments=["loss.alignment.weight=2"])
@@ -59,7 +59,7 @@ def test_a_section_switched_off_and_on_again_keeps_nothing_of_what_lay_below(tmp
     assert found.origins["loss.alignment.weight"] == "--set"
 
 
-def test_merge_keys_of_yaml_have_the_line_where_the_value_stands(tmp_path):
+def test_yaml_merge_keys_have_the_line_of_the_value(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text("held_out:\n  pairs: &p\n    en-sw: b.tsv\npairs:\n  <<: *p\n  en-ar: c.tsv\n")
     found = resolve_settings(path)
@@ -67,7 +67,7 @@ def test_merge_keys_of_yaml_have_the_line_where_the_value_stands(tmp_path):
     assert (found.origins["pairs.en-sw"], found.origins["pairs.en-ar"]) == (f"{path}:3", f"{path}:6")
 
 
-def test_yaml_output_is_a_valid_input_and_json_goes_both_ways(path):
+def test_yaml_output_is_valid_input_and_json_round_trips(path):
     found = resolve_settings(path, preset="starter")
     assert train_config(yaml.safe_load(found.to_yaml())) == train_config(
         read_preset("starter"), yaml.safe_load(TEXT)
@@ -76,7 +76,7 @@ def test_yaml_output_is_a_valid_input_and_json_goes_both_ways(path):
     assert Resolved.from_json(found.to_json()) == found
 
 
-def test_text_may_come_later_and_an_empty_file_says_nothing(tmp_path):
+def test_empty_file_gives_defaults_without_pairs(tmp_path):
     (tmp_path / "empty.yaml").write_text("# nothing\n")
     found = resolve_settings(tmp_path / "empty.yaml")
     assert "pairs" not in found.settings
@@ -91,7 +91,7 @@ def test_text_may_come_later_and_an_empty_file_says_nothing(tmp_path):
         ("- 1\n", "found list"),
     ],
 )
-def test_bad_files_are_refused_as_in_training(tmp_path, text, message):
+def test_invalid_files_are_rejected_as_in_training(tmp_path, text, message):
     path = tmp_path / "config.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):

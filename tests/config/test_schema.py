@@ -16,7 +16,7 @@ PAIRS = {"pairs": {"en-sw": "a.tsv"}}
 VALIDATOR = jsonschema.Draft202012Validator(settings_schema(TrainConfig))
 
 
-def test_it_is_a_schema_of_its_draft():
+def test_schema_is_valid_for_its_draft():
     for kind in (TrainConfig, MiningConfig):
         schema = settings_schema(kind)
         jsonschema.Draft202012Validator.check_schema(schema)
@@ -25,7 +25,7 @@ def test_it_is_a_schema_of_its_draft():
 
 
 @pytest.mark.parametrize("name", preset_names())
-def test_presets_are_valid_as_they_are_and_resolved(name):
+def test_presets_are_valid_before_and_after_resolution(name):
     VALIDATOR.validate(read_preset(name))
     VALIDATOR.validate(yaml.safe_load(to_yaml(train_config(PAIRS, read_preset(name)))))
 
@@ -50,13 +50,13 @@ def test_presets_are_valid_as_they_are_and_resolved(name):
         {"output": ""},
     ],
 )
-def test_what_otembed_refuses_is_not_valid(tree):
+def test_schema_rejects_what_otembed_rejects(tree):
     assert not VALIDATOR.is_valid(tree)
     with pytest.raises(ConfigError):
         build(TrainConfig, PAIRS | tree)
 
 
-def test_knobs_carry_description_default_and_limits():
+def test_settings_have_description_default_and_limits():
     loss = VALIDATOR.schema["$defs"]["AlignmentConfig"]["properties"]
     assert loss["epsilon"].keys() == {"default", "description", "minimum", "type"}
     for section in VALIDATOR.schema["$defs"].values():
@@ -76,5 +76,5 @@ def test_knobs_carry_description_default_and_limits():
         ),
     ],
 )
-def test_what_is_allowed_in_words(node, words):
+def test_allowed_values_in_words(node, words):
     assert allowed(node) == words

@@ -16,12 +16,12 @@ LAYERS = [{}, *(read_preset(name) for name in preset_names()), {"loss": {"alignm
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-def test_reading_it_gives_the_same_settings(layer):
+def test_template_reads_back_as_the_same_settings(layer):
     config = train_config(PAIRS, layer)
     assert train_config(yaml.safe_load(settings_template(config))) == config
 
 
-def test_every_knob_is_there_and_explained():
+def test_every_setting_is_listed_and_explained():
     lines = settings_template(train_config(PAIRS)).splitlines()
     named = [index for index, line in enumerate(lines) if re.match(r"[ #]*[a-z_]+:( |$)", line)]
     known = yaml.safe_load(to_yaml(train_config(PAIRS, {"loss": {"alignment": {"anchor": {}}}})))
@@ -39,14 +39,14 @@ def test_every_knob_is_there_and_explained():
     ]
 
 
-def test_limits_choices_and_other_defaults_are_said():
+def test_template_shows_limits_choices_and_defaults():
     text = settings_template(train_config(PAIRS, {"loss": {"alignment": {"epsilon": 0.1}}}))
     assert "[number >= 0; default 0.05]\n    epsilon: 0.1\n" in text
     assert "[mnrl | none; default none]\n  sentence: mnrl\n" in text
     assert "``" not in text
 
 
-def test_a_section_that_is_off_can_be_switched_on_by_removing_the_marks():
+def test_disabled_section_is_enabled_by_uncommenting():
     text = settings_template(train_config(PAIRS, {"loss": {"alignment": {}}}))
     head, off = text.split("    anchor: null\n")
     block = re.match(r"(?:    # .*\n)+", off)[0]
@@ -55,10 +55,10 @@ def test_a_section_that_is_off_can_be_switched_on_by_removing_the_marks():
     assert train_config(yaml.safe_load(on)) == expected
 
 
-def test_other_settings_have_a_template_too():
+def test_other_settings_have_a_template():
     config = MiningConfig(k=7, threshold=0.5)
     assert MiningConfig(**yaml.safe_load(settings_template(config, head="one\ntwo"))) == config
 
 
-def test_the_head_comes_first():
+def test_head_comes_first():
     assert settings_template(TrainConfig(pairs={"en-sw": "x"}), head="one\ntwo").startswith("# one\n# two\n\n# ")

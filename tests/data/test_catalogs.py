@@ -44,7 +44,7 @@ def catalog(path, *entries, **metadata):
 
 
 @pytest.mark.parametrize("ending", ["", *OPENERS])
-def test_po(write, read, counts, ending):
+def test_po_entries_are_read(write, read, counts, ending):
     assert read(write(f"x.po{ending}", HEAD + BODY), counts=counts) == [
         (*EXPECTED[0], 5),
         (*EXPECTED[1], 16),
@@ -54,7 +54,7 @@ def test_po(write, read, counts, ending):
 
 
 @pytest.mark.parametrize("ending", ["", *OPENERS])
-def test_mo(tmp_path, write, read, ending):
+def test_mo_entries_are_read(tmp_path, write, read, ending):
     path = catalog(tmp_path / "plain.mo", *({"msgid": a, "msgstr": b} for a, b in EXPECTED))
     assert read(write(f"x.mo{ending}", path.read_bytes())) == [
         (*pair, number) for number, pair in enumerate(sorted(EXPECTED), start=1)
@@ -74,7 +74,7 @@ def test_language_header_decides_the_sides(write, read, tmp_path, key, language,
     assert [row[:2] for row in read(path, key)] == [expected]
 
 
-def test_language_of_neither_side(write, refused):
+def test_language_header_of_neither_side_is_rejected(write, refused):
     error = refused(write("x.po", HEAD + '"Language: fr\\n"\n\nmsgid "Yes"\nmsgstr "Oui"\n'))
     assert ("'fr'" in error.message, "Language:" in error.hint) == (True, True)
 
@@ -97,7 +97,7 @@ def plural(*forms):
         ("nplurals=2; plural=nonsense(;", ("a", "b"), [("one file", "a"), ("%d files", "b")]),
     ],
 )
-def test_plural_entries_give_their_pairs(write, read, rule, forms, expected):
+def test_plural_entries_give_one_pair_per_form(write, read, rule, forms, expected):
     head = HEAD + (f'"Plural-Forms: {rule}\\n"\n' if rule else "")
     assert [row[:2] for row in read(write("x.po", head + plural(*forms)))] == expected
 
@@ -109,7 +109,7 @@ def test_plural_form_without_translation(write, read, counts):
     assert counts.dropped == {"untranslated": 1}
 
 
-def test_nothing_translated_tells_why(write, refused):
+def test_file_without_translations_is_rejected_with_counts(write, refused):
     error = refused(write("x.po", HEAD + '\nmsgid "Yes"\nmsgstr ""\n'))
     assert "untranslated 1 (line 5)" in error.message
 
@@ -131,7 +131,7 @@ def test_nothing_translated_tells_why(write, refused):
         ('msgid "a"\nmsgstr "\\303"\n', 2, "0xc3"),
     ],
 )
-def test_malformed_po(write, refused, text, line, value):
+def test_malformed_po_is_rejected(write, refused, text, line, value):
     path = write("x.po", text)
     error = refused(path)
     assert isinstance(error, DataError)
@@ -139,26 +139,26 @@ def test_malformed_po(write, refused, text, line, value):
     assert value in error.message
 
 
-def test_latin1_po(write, refused):
+def test_latin1_po_is_read(write, refused):
     error = refused(write("x.po", 'msgid "a"\nmsgstr "é"\n'.encode("latin-1")))
     assert (error.line, "0xe9" in error.message) == (2, True)
 
 
 @pytest.mark.parametrize("content", [b"not an MO file at all", b"\xde\x12\x04\x95", b"abc"])
-def test_malformed_mo(write, refused, content):
+def test_malformed_mo_is_rejected(write, refused, content):
     error = refused(write("x.mo", content))
     assert isinstance(error, DataError)
     assert error.path.name == "x.mo"
 
 
-def test_cut_off_mo(tmp_path, refused):
+def test_truncated_mo_is_rejected(tmp_path, refused):
     path = catalog(tmp_path / "x.mo", *({"msgid": f"m{n}", "msgstr": f"t{n}"} for n in range(50)))
     path.write_bytes(path.read_bytes()[:300])
     assert isinstance(refused(path), DataError)
 
 
 @pytest.mark.parametrize("charset", ["hex", "zlib", "rot13", "wrong", "ascii"])
-def test_mo_of_a_charset_that_is_none_or_another(tmp_path, refused, charset):
+def test_mo_with_unknown_or_other_charset_is_rejected(tmp_path, refused, charset):
     path = catalog(tmp_path / "x.mo", {"msgid": "Yes", "msgstr": "Ndiyó"})
     # The header's length is fixed, so the name is padded.
     path.write_bytes(path.read_bytes().replace(b"charset=utf-8", f"charset={charset:5}".encode()[:13]))
@@ -166,12 +166,12 @@ def test_mo_of_a_charset_that_is_none_or_another(tmp_path, refused, charset):
 
 
 @pytest.mark.parametrize("mark", ["\x85", "\u2028", "\u2029", "\v", "\f", "\x1c", "\x1d", "\x1e", "\r"])
-def test_only_a_line_feed_ends_a_line_of_po(write, read, mark):
+def test_only_line_feeds_end_po_lines(write, read, mark):
     body = f"""# note{mark}msgid\nmsgid "Open{mark}it"\nmsgstr "Fungua sasa{mark}"\n"""
     assert read(write("x.po", body)) == [(f"Open{mark}it", f"Fungua sasa{mark}", 1)]
 
 
-def test_strings_of_po_have_the_escapes_of_c(write, read):
+def test_po_strings_have_c_escapes(write, read):
     body = r"""
 msgid "\x41\302\251 \\n \"quoted\" \q"
 msgstr "Gr\303" "\266\303\237e\a\b\f\n\r\t\v\101"
@@ -206,7 +206,7 @@ def test_every_valid_syntax_of_po(write, read, body):
         ("en-zh_Hant", "zh_TW.UTF-8", True),
     ],
 )
-def test_locales_of_gettext(write, read, refused, key, language, fits):
+def test_gettext_locales_are_parsed(write, read, refused, key, language, fits):
     path = write("x.po", HEAD + f""""Language: {language}\\n"\n\nmsgid "a"\nmsgstr "b"\n""")
     if fits:
         assert read(path, key) == [("a", "b", 6)]
@@ -243,6 +243,6 @@ def test_a_long_string_of_po_takes_little_memory(write, read):
     assert peak < 10 * len(text)
 
 
-def test_a_rule_of_plurals_that_divides_by_zero_counts_as_none(write, read):
+def test_plural_rule_that_divides_by_zero_is_ignored(write, read):
     body = HEAD + '"Plural-Forms: nplurals=2; plural=n%0;\\n"\n' + plural("moja", "wengi")
     assert [row[:2] for row in read(write("x.po", body))] == [("one file", "moja"), ("%d files", "wengi")]

@@ -24,7 +24,7 @@ def clean(pairs, checks=None, **options):
     return kept, counts
 
 
-def test_each_reason_by_hand():
+def test_rows_are_dropped_by_reason():
     pairs = [
         ("good morning", "habari"),
         ("", "tupu"),
@@ -64,7 +64,7 @@ def test_each_reason_by_hand():
     }
 
 
-def test_the_first_three_lines_are_examples():
+def test_first_three_lines_are_examples():
     _, counts = clean([("", "x")] * 5 + [("a", "a")])
     assert counts.examples == {"empty": [1, 2, 3], "identical": [6]}
     assert counts.summary() == "6 read, 0 kept, dropped: empty 5 (lines 1, 2, 3, ...), identical 1 (line 6)"
@@ -101,7 +101,7 @@ def test_clean_text_is_idempotent(text):
 
 
 @given(st.characters())
-def test_control_characters_are_those_of_their_categories(character):
+def test_control_characters_match_their_unicode_categories(character):
     bad = character == "\ufffd" or unicodedata.category(character) in ("Cc", "Cs", "Co")
     kept, counts = clean([(f"a{character}b", "cd")])
     assert bool(kept) != (bad and character not in "\t\n\r\v\f\x85")
@@ -138,11 +138,11 @@ def test_chinese_passes_the_default_ratio():
     assert clean([("The museum is between the library and the town hall.", "博物馆在图书馆和市政厅之间。")])[0]
 
 
-def test_one_side_alone_is_no_duplicate():
+def test_equal_text_on_one_side_is_not_a_duplicate():
     assert len(clean([("a", "b"), ("a", "c"), ("d", "b")])[0]) == 3
 
 
-def test_duplicates_do_not_depend_on_where_the_sides_meet():
+def test_duplicates_distinguish_the_boundary_of_the_sides():
     assert len(clean([("a b", "c"), ("a", "b c")])[0]) == 2
 
 
@@ -180,6 +180,6 @@ def test_text_of_invisible_characters_is_empty(character):
     assert is_blank(character)
 
 
-def test_all_white_space_is_trimmed():
+def test_all_whitespace_is_trimmed():
     spaces = "".join(chr(code) for code in range(0x110000) if chr(code).isspace())
     assert set(spaces) == set(SPACES)

@@ -28,13 +28,13 @@ def make():
 
 
 @pytest.mark.parametrize("code", [*TEXTS, "zh_Hant"])
-def test_other_languages_are_told_and_doubts_stay(make, code):
+def test_other_languages_are_dropped_and_uncertain_lines_kept(make, code):
     others = make(code)
     assert {key for key, text in TEXTS.items() if not others.is_other(text)} == {code[:2]}
     assert not any(map(others.is_other, IN_DOUBT))
 
 
-def test_a_line_is_another_language_below_the_probability(make):
+def test_line_below_the_probability_is_another_language(make):
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     text = "Ndiyo, hii ni nyumba"
@@ -47,26 +47,26 @@ def test_a_line_is_another_language_below_the_probability(make):
 
 
 @pytest.mark.parametrize(("code", "known"), sorted(language.SAME.items()))
-def test_other_codes_of_the_same_language(make, code, known):
+def test_equivalent_codes_name_the_same_language(make, code, known):
     assert make(code).language == known
     assert known in make("en")._identifier.nb_classes
 
 
-def test_unknown_languages_are_refused(make):
+def test_unknown_languages_are_rejected(make):
     with pytest.raises(ConfigError, match=r"'deu'\nDid you mean .*none"):
         make("deu")
     with pytest.raises(ConfigError, match="'zxx'"):
         make("zxx")
 
 
-def test_the_guide_lists_unknown_languages_rightly(make):
+def test_mining_guide_lists_the_unknown_languages(make):
     guide = (Path(__file__).parents[2] / "docs" / "mining.md").read_text(encoding="utf-8")
     listed = re.search(r"does\s+not\s+know\s+are\s+`([a-z\s]+)`", guide)[1].split()
     known = set(make("en")._identifier.nb_classes)
     assert (len(listed) > 20, known & set(listed), len(known) - 1) == (True, set(), 139)
 
 
-def test_without_the_package_the_way_to_it_is_named(monkeypatch):
+def test_missing_package_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "py3langid", None)
     with pytest.raises(ConfigError, match=r"py3langid\n.*\"otembed\[langid\]\""):
         LanguageFilter("en", 0.01)

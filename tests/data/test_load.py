@@ -40,7 +40,7 @@ NUMBERED = [(f"sentence {n}", f"sentensi {n}") for n in range(40)]
         ("en_US-en_GB", "en", ("en_US", "en_GB"), False),
     ],
 )
-def test_the_pivot_is_the_target(load, key, pivot, languages, swapped):
+def test_pivot_is_the_target(load, key, pivot, languages, swapped):
     named = load([("first", "second")], key)
     assert rows_of(named) == [("first", "second")]
     assert "-".join((named.source_language, named.target_language)) == key
@@ -53,14 +53,14 @@ def test_the_pivot_is_the_target(load, key, pivot, languages, swapped):
     assert rows_of(text.with_pivot(pivot)) == rows_of(text)
 
 
-def test_a_string_names_the_pair(write):
+def test_one_string_names_pair_and_file(write):
     path = write("x.tsv", "a\tb\n")
     assert rows_of(load_pairs(f"sw-en={path}?source=1&target=0")) == [("b", "a")]
     with pytest.raises(ConfigError, match="en-sw=FILE"):
         load_pairs("en-sw")
 
 
-def test_counts_come_with_the_text(load):
+def test_loaded_text_has_counts(load):
     text = load([("a", "b"), ("a", "b"), ("", "b"), ("c", "d")])
     assert rows_of(text) == [("a", "b"), ("c", "d")]
     assert text.counts.as_dict() == {
@@ -71,25 +71,25 @@ def test_counts_come_with_the_text(load):
     }
 
 
-def test_counts_include_what_the_format_leaves_out(write):
+def test_counts_include_rows_the_format_drops(write):
     path = write("x.po", '#, fuzzy\nmsgid "a"\nmsgstr "b"\n\nmsgid "Yes"\nmsgstr "Ndiyo"\n')
     text = load_pairs(parse_pair_spec("en-sw", str(path)))
     assert (text.counts.read, text.counts.kept, text.counts.dropped) == (2, 1, {"fuzzy": 1})
 
 
-def test_checks_are_used(load):
+def test_checks_are_applied(load):
     assert len(load([("same", "same"), ("a", "b")], checks=PairChecks(drop_identical=False))) == 2
     assert len(load([("same", "same"), ("a", "b")], exclude={text_digest("same")})) == 1
 
 
-def test_limit_takes_the_first_kept_rows_and_stops_there(load):
+def test_limit_keeps_the_first_rows_and_stops_reading(load):
     text = load([("", "x"), *NUMBERED], limit=3)
     assert [source for source, _ in rows_of(text)] == ["sentence 0", "sentence 1", "sentence 2"]
     assert (text.counts.read, text.counts.kept) == (4, 3)
     assert len(load(NUMBERED, limit=1000)) == 40
 
 
-def test_limit_with_a_seed_draws(load):
+def test_limit_with_a_seed_samples(load):
     drawn = rows_of(load(NUMBERED, limit=10, seed=1))
     assert drawn == rows_of(load(NUMBERED, limit=10, seed=1))
     assert drawn != rows_of(load(NUMBERED, limit=10, seed=2))
@@ -98,7 +98,7 @@ def test_limit_with_a_seed_draws(load):
     assert rows_of(load(NUMBERED, limit=40, seed=1)) == rows_of(load(NUMBERED))
 
 
-def test_a_changed_file_is_read_again(load):
+def test_changed_file_is_read_again(load):
     assert rows_of(load([("a", "b")])) == [("a", "b")]
     assert rows_of(load([("c", "d")])) == [("c", "d")]
 
@@ -108,7 +108,7 @@ def test_more_rows_than_a_batch_keep_their_order(load):
     assert rows_of(load(rows)) == rows
 
 
-def test_the_dataset_travels_to_workers(load):
+def test_dataset_can_be_sent_to_workers(load):
     text = load(NUMBERED)
     assert pickle.loads(pickle.dumps(text.dataset))["source"][39] == "sentence 39"
 
@@ -118,24 +118,24 @@ def test_nothing_is_printed(load, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_nothing_left_tells_why(load):
+def test_text_without_a_kept_row_is_rejected_with_counts(load):
     with pytest.raises(DataError) as caught:
         load([("same", "same"), ("", "x"), ("same", "same")])
     assert "identical 2 (lines 1, 3), empty 1" in caught.value.message
 
 
 @pytest.mark.parametrize("limit", [0, -1, 2.5, True])
-def test_wrong_limit(load, limit):
+def test_invalid_limit_is_rejected(load, limit):
     with pytest.raises(ConfigError, match="limit"):
         load(NUMBERED, limit=limit)
 
 
-def test_wrong_seed(load):
+def test_invalid_seed_is_rejected(load):
     with pytest.raises(ConfigError, match="-1"):
         load(NUMBERED, limit=3, seed=-1)
 
 
-def test_memory_grows_by_digests_only(write):
+def test_memory_grows_only_by_digests(write):
     def peak(rows):
         path = write("x.tsv", "".join(f"{n} {'word ' * 40}\t{n} {'neno ' * 40}\n" for n in range(rows)))
         tracemalloc.start()
@@ -191,7 +191,7 @@ def test_held_out_sentences_are_not_in_train(load):
     assert rows_of(split_held_out(load(rows), 10, seed=4)[1]) != rows_of(held_out)
 
 
-def test_splitting_leaves_the_text_as_it_was(load):
+def test_split_does_not_change_the_text(load):
     text = load(NUMBERED)
     train, held_out = split_held_out(text, 5, seed=0)
     assert text.counts.kept == len(text) == 40
@@ -200,11 +200,11 @@ def test_splitting_leaves_the_text_as_it_was(load):
 
 
 @pytest.mark.parametrize("size", [0, 40, 41, -1, 1.5])
-def test_wrong_held_out_size(load, size):
+def test_invalid_held_out_size_is_rejected(load, size):
     with pytest.raises(ConfigError, match=f"en-sw: .*{size} of 40"):
         split_held_out(load(NUMBERED), size, seed=0)
 
 
-def test_nothing_left_beside_the_held_out(load):
+def test_held_out_set_that_leaves_no_training_text_is_rejected(load):
     with pytest.raises(DataError, match="en-sw: "):
         split_held_out(load([(f"a{n}", "same") for n in range(5)]), 1, seed=0)

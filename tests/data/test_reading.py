@@ -18,17 +18,17 @@ def test_missing_file_is_reported_before_reading(write):
 
 
 @pytest.mark.parametrize("name", ["x.doc", "x", "x.doc.gz"])
-def test_unknown_suffix_lists_the_known(write, refused, name):
+def test_unknown_suffix_lists_known_ones(write, refused, name):
     error = refused(write(name, "a"))
     assert isinstance(error, DataError)
     assert all(suffix in error.hint for suffix in (*FORMATS, ".zst"))
 
 
-def test_parquet_is_not_compressed_again(write, refused):
+def test_compressed_parquet_is_rejected(write, refused):
     assert ".gz" in refused(write("x.parquet.gz", "a")).message
 
 
-def test_a_folder_that_is_no_dataset(tmp_path, refused):
+def test_folder_without_a_dataset_is_rejected(tmp_path, refused):
     error = refused(tmp_path)
     assert isinstance(error, DataError)
     assert "save_to_disk" in error.hint
@@ -43,19 +43,19 @@ def test_a_folder_that_is_no_dataset(tmp_path, refused):
         ("x.tsv", "split=train", "header, source, target"),
     ],
 )
-def test_options_a_format_does_not_have(write, refused, name, query, known):
+def test_options_of_another_format_are_rejected(write, refused, name, query, known):
     error = refused(f"{write(name, 'a')}?{query}")
     assert isinstance(error, ConfigError)
     assert f"?{query.split('=')[0]}=" in error.message
     assert known in error.hint
 
 
-def test_two_files_take_no_options(write, refused):
+def test_options_of_two_files_are_rejected(write, refused):
     value = f"{write('x.en', 'a')},{write('x.sw', 'b')}?header=1"
     assert "?header=" in refused(value).message
 
 
-def test_files_whose_lines_end_in_a_bare_cr(write, read):
+def test_bare_cr_line_endings_are_rejected(write, read):
     assert read(write("x.tsv", "a\tb\rc\td\r")) == [("a", "b", 1), ("c", "d", 2)]
     assert read(write("x.csv", "a,b\rc,d")) == [("a", "b", 1), ("c", "d", 2)]
     assert read(write("x.jsonl", '{"en": "a", "sw": "b"}\r{"en": "c", "sw": "d"}\r')) == [
@@ -91,7 +91,7 @@ def test_memory_does_not_grow_with_the_file(write, name):
     assert large[1] < 1.5 * small[1] + 20_000
 
 
-def test_the_room_imports_without_heavy_libraries():
+def test_data_imports_no_heavy_libraries():
     code = "import sys, otembed.data; print([m for m in ('torch', 'datasets', 'pyarrow') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

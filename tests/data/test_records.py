@@ -35,38 +35,38 @@ def as_csv(rows):
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_tsv(write, read, ending):
+def test_tsv_is_read(write, read, ending):
     path = write(f"x.tsv{ending}", "".join(f"{a}\t{b}\n" for a, b in PAIRS))
     assert read(path) == EXPECTED
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_csv(write, read, ending):
+def test_csv_is_read(write, read, ending):
     assert read(write(f"x.csv{ending}", as_csv(PAIRS))) == EXPECTED
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_jsonl(write, read, ending):
+def test_jsonl_is_read(write, read, ending):
     text = "".join(json.dumps({"id": 1, "en": a, "sw": b}) + "\n" for a, b in PAIRS)
     assert read(write(f"x.jsonl{ending}", text)) == EXPECTED
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_two_plain_files(write, read, ending):
+def test_two_plain_files_are_read(write, read, ending):
     en = write(f"x.en{ending}", "\n".join(a for a, _ in PAIRS))
     sw = write(f"x.sw{ending}", "".join(b + "\n" for _, b in PAIRS))
     assert read(f"{en},{sw}") == EXPECTED
     assert read(str(en).replace(".en", ".{en,sw}")) == EXPECTED
 
 
-def test_parquet(tmp_path, read):
+def test_parquet_is_read(tmp_path, read):
     table = pa.table({"extra": [1, 2, 3], "src": [a for a, _ in PAIRS], "tgt": [b for _, b in PAIRS]})
     pq.write_table(table, tmp_path / "x.parquet", row_group_size=2)
     assert read(tmp_path / "x.parquet") == EXPECTED
     assert read(f"{tmp_path / 'x.parquet'}?source=tgt&target=src") == [(b, a, n) for a, b, n in EXPECTED]
 
 
-def test_parquet_with_a_translation_column(tmp_path, read):
+def test_parquet_translation_column_is_read(tmp_path, read):
     pq.write_table(pa.table({"translation": [{"sw": b, "en": a} for a, b in PAIRS]}), tmp_path / "x.parquet")
     assert read(tmp_path / "x.parquet") == EXPECTED
 
@@ -93,7 +93,7 @@ def test_csv_round_trip(write, read, rows):
 
 
 @pytest.mark.parametrize("query", ["?source=2&target=0", "?source=sw&target=en", "?header=1&source=2&target=0"])
-def test_columns_of_a_tsv(write, read, query):
+def test_tsv_columns_are_selected(write, read, query):
     path = write("x.tsv", "en\tscore\tsw\nhello\t1\thabari\n")
     expected = [("habari", "hello", 2)]
     if "=sw" not in query and "header" not in query:
@@ -102,23 +102,23 @@ def test_columns_of_a_tsv(write, read, query):
 
 
 @pytest.mark.parametrize("names", ["en,sw", "source,target", "sentence1,sentence2", "src,tgt"])
-def test_usual_names_of_a_csv(write, read, names):
+def test_common_csv_column_names_are_recognized(write, read, names):
     path = write("x.csv", f"id,{names}\n1,hello,habari\n")
     assert read(f"{path}?header=1") == [("hello", "habari", 2)]
 
 
-def test_csv_counts_lines_across_quoted_breaks(write, read, refused):
+def test_csv_line_numbers_count_quoted_line_breaks(write, read, refused):
     path = write("x.csv", '"two\nlines",b\nc,d\n')
     assert read(path) == [("two\nlines", "b", 1), ("c", "d", 3)]
     path = write("y.csv", '"two\nlines",b\nc\n')
     assert refused(path).line == 3
 
 
-def test_quotation_marks_are_ordinary_in_tsv(write, read):
+def test_tsv_quotation_marks_are_plain_characters(write, read):
     assert read(write("x.tsv", '"a\tb"\n"c"\td\n')) == [('"a', 'b"', 1), ('"c"', "d", 2)]
 
 
-def test_translation_objects_and_null_in_jsonl(write, read):
+def test_jsonl_translation_objects_and_null(write, read):
     path = write("x.jsonl", '{"translation": {"en": "a", "sw": "b"}}\n{"translation": {"en": null, "sw": "d"}}\n')
     assert read(path) == [("a", "b", 1), ("", "d", 2)]
     path = write("y.jsonl", '{"eng": "a", "swh": "b"}\n')
@@ -151,7 +151,7 @@ def test_translation_objects_and_null_in_jsonl(write, read):
         ("x.jsonl", '{"a": "a", "b": "b"}\n', 1, "a, b", "?source=COLUMN"),
     ],
 )
-def test_malformed_lines(write, refused, name, content, line, value, hint):
+def test_malformed_lines_are_rejected(write, refused, name, content, line, value, hint):
     path = write(name, content)
     error = refused(path)
     assert isinstance(error, DataError)
@@ -161,49 +161,49 @@ def test_malformed_lines(write, refused, name, content, line, value, hint):
 
 
 @pytest.mark.parametrize("name", ["x.tsv", "x.csv", "x.jsonl", "x.tsv.gz", "x.tmx.xz", "x.po", "x.mo", "x.mo.gz"])
-def test_empty_files(write, refused, name):
+def test_empty_files_are_rejected(write, refused, name):
     error = refused(write(name, ""))
     assert isinstance(error, DataError)
     assert str(error.path).endswith(name)
 
 
-def test_a_header_alone_is_empty(write, refused):
+def test_file_with_only_a_header_is_rejected(write, refused):
     assert isinstance(refused(f"{write('x.csv', 'en,sw')}?header=1"), DataError)
 
 
-def test_missing_column_by_name(write, refused):
+def test_missing_column_is_rejected_by_name(write, refused):
     path = write("x.csv", "eng,swh\na,b\n")
     error = refused(f"{path}?source=eng&target=swa")
     assert error.message.startswith(f"{path}:1: ")
     assert ("'swa'" in error.message, "'swh'" in error.hint) == (True, True)
 
 
-def test_names_contradict_header_0(write, refused):
+def test_column_names_without_a_header_are_rejected(write, refused):
     error = refused(f"{write('x.csv', 'a,b')}?source=en&target=sw&header=0")
     assert isinstance(error, ConfigError)
     assert "header=0" in error.message
 
 
 @pytest.mark.parametrize(("en", "sw", "lengths"), [("a\nb\nc\n", "a\n", (3, 1)), ("a\n", "a\nb\nc\nd\n", (1, 4))])
-def test_unequal_line_counts(write, refused, en, sw, lengths):
+def test_unequal_line_counts_are_rejected(write, refused, en, sw, lengths):
     first, second = write("x.en", en), write("x.sw", sw)
     error = refused(f"{first},{second}")
     assert error.message.startswith(f"{first}: {lengths[0]} ")
     assert error.message.endswith(f"{second} has {lengths[1]}")
 
 
-def test_missing_second_file(write, refused):
+def test_missing_second_file_is_rejected(write, refused):
     first = write("x.en", "a\n")
     assert str(refused(f"{first},{first.with_suffix('.sw')}").path).endswith("x.sw")
 
 
-def test_damaged_parquet(write, refused):
+def test_corrupt_parquet_is_rejected(write, refused):
     path = write("x.parquet", b"PAR1 and nothing else")
     error = refused(path)
     assert (type(error), error.path) == (DataError, str(path))
 
 
-def test_parquet_without_the_columns(tmp_path, refused):
+def test_parquet_without_the_columns_is_rejected(tmp_path, refused):
     pq.write_table(pa.table({"a": ["x"], "sw": ["y"]}), tmp_path / "x.parquet")
     assert "a, sw" in refused(tmp_path / "x.parquet").message
     pq.write_table(pa.table({"en": [1], "sw": ["y"]}), tmp_path / "y.parquet")
@@ -211,11 +211,11 @@ def test_parquet_without_the_columns(tmp_path, refused):
     assert (error.line, "'en' is int" in error.message) == (1, True)
 
 
-def test_a_column_number_of_5000_digits_is_refused(write, refused):
+def test_column_number_of_5000_digits_is_rejected(write, refused):
     assert isinstance(refused(f"{write('x.tsv', 'a')}?source={'9' * 5000}&target=1"), DataError)
 
 
-def test_a_header_may_be_in_upper_case_and_have_a_name_twice(write, read):
+def test_header_may_be_upper_case_and_repeat_a_name(write, read):
     path = write("x.csv", "EN,Sw\nhello,habari\n")
     assert read(f"{path}?header=1") == [("hello", "habari", 2)]
     path = write("y.tsv", "a\ta\ten\nx\ty\tz\n")
@@ -223,7 +223,7 @@ def test_a_header_may_be_in_upper_case_and_have_a_name_twice(write, read):
     assert read(f"{path}?source=a&target=en") == [("x", "z", 2)]
 
 
-def test_a_csv_field_may_be_longer_than_131072_characters(write):
+def test_csv_field_may_exceed_131072_characters(write):
     rows = f'"good morning","habari"\n"{"x" * 200_000}","y"\nyes,ndiyo\n'
     text = load_pairs(f"en-sw={write('x.csv', rows)}")
     assert (len(text), text.counts.dropped) == (2, {"too_long": 1})
@@ -239,7 +239,7 @@ NESTED_ROWS = [
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet", "saved"])
 @pytest.mark.parametrize("depth", [0, 1])
-def test_nested_fields_are_named_by_dots_in_every_format(tmp_path, write, read, form, depth):
+def test_dotted_names_select_nested_fields_in_every_format(tmp_path, write, read, form, depth):
     rows = [{"row": each} for each in NESTED_ROWS] if depth else NESTED_ROWS
     path = tmp_path / f"x.{form}"
     if form == "jsonl":
@@ -257,7 +257,7 @@ def test_nested_fields_are_named_by_dots_in_every_format(tmp_path, write, read, 
         assert read(path) == expected
 
 
-def test_a_name_with_a_dot_is_read_before_a_nested_one(write, read):
+def test_literal_dotted_name_precedes_a_nested_field(write, read):
     path = write("x.jsonl", '{"t.en": "flat", "t": {"en": "nested", "sw": "b"}}\n')
     assert read(f"{path}?source=t.en&target=t.sw") == [("flat", "b", 1)]
 
@@ -270,7 +270,7 @@ def not_utf8(column):
 
 
 @pytest.mark.parametrize("form", ["parquet", "saved"])
-def test_strings_that_are_not_utf8_are_refused_with_their_row(tmp_path, refused, form):
+def test_strings_that_are_not_utf8_are_rejected_with_their_row(tmp_path, refused, form):
     table = pa.table({"en": not_utf8(b"a\xffc"), "sw": not_utf8(b"abc")})
     path = tmp_path / f"x.{form}"
     if form == "parquet":
@@ -307,7 +307,7 @@ def table(**columns):
 
 
 @pytest.mark.parametrize("names", [("en", "sw"), ("source", "target"), ("sentence1", "sentence2")])
-def test_saved_dataset(saved, read, names):
+def test_saved_dataset_is_read(saved, read, names):
     assert read(saved(table(id=[1, 2, 3], **dict(zip(names, (EN, SW), strict=True))))) == SAVED_ROWS
 
 
@@ -319,12 +319,12 @@ def test_saved_dataset_with_chosen_columns(saved, read, refused):
     assert ("'swa'" in error.message, "'swh'" in error.hint) == (True, True)
 
 
-def test_saved_translation_set(saved, read):
+def test_saved_translation_set_is_read(saved, read):
     rows = [{"en": a, "sw": b} for a, b in zip(EN, SW, strict=True)]
     assert read(saved(table(translation=rows))) == SAVED_ROWS
 
 
-def test_saved_dictionary(saved, read, refused):
+def test_saved_dataset_dict_is_read(saved, read, refused):
     folder = saved(datasets.DatasetDict(train=table(en=EN, sw=SW), validation=table(en=["a"], sw=["b"])))
     assert read(folder) == SAVED_ROWS
     assert read(f"{folder}?split=validation") == [("a", "b", 1)]
@@ -333,18 +333,18 @@ def test_saved_dictionary(saved, read, refused):
     assert "'validation'" in refused(f"{folder}?split=valdation").hint
 
 
-def test_split_of_a_dataset_without_splits(saved, refused):
+def test_split_of_a_dataset_without_splits_is_rejected(saved, refused):
     assert "?split=" in refused(f"{saved(table(en=EN, sw=SW))}?split=train").hint
 
 
-def test_damaged_saved_dataset(saved, refused):
+def test_corrupt_saved_dataset_is_rejected(saved, refused):
     folder = saved(table(en=EN, sw=SW))
     next(folder.glob("*.arrow")).write_bytes(b"nothing")
     error = refused(folder)
     assert (type(error), error.path) == (DataError, folder)
 
 
-def test_empty_saved_dataset(saved, refused):
+def test_empty_saved_dataset_is_rejected(saved, refused):
     assert isinstance(refused(saved(table(en=[], sw=[]))), DataError)
 
 
@@ -380,7 +380,7 @@ def test_hub_passes_the_configuration(monkeypatch, read):
     assert read("hub:a/b:en-sw@dev?source=eng&target=swh") == [("Yes", "Ndiyo", 1)]
 
 
-def test_hub_without_the_split_or_the_columns(hub, refused):
+def test_hub_dataset_without_the_split_or_columns_is_rejected(hub, refused):
     folder, _ = hub
     (folder / "train.jsonl").write_text('{"a": "Yes"}\n')
     error = refused("hub:a/b@dev")
@@ -391,7 +391,7 @@ def test_hub_without_the_split_or_the_columns(hub, refused):
     assert (error.path, error.line, error.message.endswith(": a")) == ("hub:a/b@train", 1, True)
 
 
-def test_hub_out_of_reach(monkeypatch, refused):
+def test_unreachable_hub_is_reported(monkeypatch, refused):
     def load(*_, **__):
         raise ConnectionError("Couldn't reach 'a/b' on the Hub\ndetails")
 
@@ -404,7 +404,7 @@ def test_hub_out_of_reach(monkeypatch, refused):
     assert "save_to_disk" in error.hint
 
 
-def test_hub_that_breaks_off(monkeypatch):
+def test_interrupted_hub_stream_is_reported(monkeypatch):
     def rows():
         yield {"en": "Yes", "sw": "Ndiyo"}
         raise RuntimeError

@@ -33,7 +33,7 @@ sizes_of_pairs = st.dictionaries(st.text(max_size=3), st.integers(1, 10**7), min
 
 
 @given(sizes_of_pairs, st.floats(1, 100))
-def test_laws_of_shares(sizes, temperature):
+def test_shares_sum_to_the_total_and_keep_the_order(sizes, temperature):
     shares = temperature_sizes(sizes, temperature)
     assert sum(shares.values()) == sum(sizes.values())
     assert all(share >= 1 for share in shares.values())
@@ -49,12 +49,12 @@ def test_temperature_1_is_proportional_and_infinity_uniform(sizes):
 
 
 @pytest.mark.parametrize("temperature", [0.5, 0, -1, math.nan, "2", True])
-def test_wrong_temperature(temperature):
+def test_invalid_temperature_is_rejected(temperature):
     with pytest.raises(ConfigError, match="temperature"):
         temperature_sizes({"a": 1}, temperature)
 
 
-def test_a_pair_without_text():
+def test_pair_without_text_is_rejected():
     with pytest.raises(ConfigError, match="en-sw"):
         temperature_sizes({"en-sw": 0, "en-ar": 3}, 2)
 
@@ -66,7 +66,7 @@ def dataset():
     )
 
 
-def test_fewer_rows_are_drawn_without_repetition(dataset):
+def test_fewer_rows_are_sampled_without_replacement(dataset):
     rows = resample(dataset, 4, seed=1)["source"]
     assert len(set(rows)) == 4
     assert list(rows) == sorted(rows)
@@ -74,27 +74,27 @@ def test_fewer_rows_are_drawn_without_repetition(dataset):
     assert any(list(resample(dataset, 4, seed=seed)["source"]) != list(rows) for seed in range(2, 6))
 
 
-def test_more_rows_are_whole_passes_and_a_draw(dataset):
+def test_more_rows_are_whole_passes_plus_a_sample(dataset):
     rows = list(resample(dataset, 23, seed=1)["source"])
     assert rows[:20] == [f"s{n}" for n in range(10)] * 2
     assert sorted(Counter(rows).values()) == [2] * 7 + [3] * 3
     assert list(resample(dataset, 20, seed=1)["source"]) == rows[:20]
 
 
-def test_rows_stay_whole(dataset):
+def test_sampling_keeps_source_and_target_together(dataset):
     assert all(row["source"][1:] == row["target"][1:] for row in resample(dataset, 33, seed=0))
 
 
-def test_the_same_size_is_the_same_dataset(dataset):
+def test_same_size_is_the_same_dataset(dataset):
     assert resample(dataset, 10, seed=1) is dataset
 
 
 @pytest.mark.parametrize(("n", "seed", "message"), [(0, 0, "0 rows .*10"), (3, -1, "-1")])
-def test_wrong_requests(dataset, n, seed, message):
+def test_invalid_sizes_are_rejected(dataset, n, seed, message):
     with pytest.raises(ConfigError, match=message):
         resample(dataset, n, seed)
 
 
-def test_empty_dataset():
+def test_empty_dataset_is_rejected():
     with pytest.raises(ConfigError, match=r"5 rows .*0"):
         resample(datasets.Dataset.from_dict({"source": []}), 5, seed=0)

@@ -6,7 +6,7 @@ from otembed.data import PairSpec, parse_pair_spec, starter_path
 from otembed.errors import ConfigError
 
 
-def test_a_file_with_columns():
+def test_file_with_columns_is_parsed():
     spec = parse_pair_spec("en-sw", "talks.csv?source=eng&target=swh&header=1")
     assert spec == PairSpec(
         "en", "sw", paths=(Path("talks.csv"),), source_column="eng", target_column="swh", header=True
@@ -15,7 +15,7 @@ def test_a_file_with_columns():
 
 
 @pytest.mark.parametrize("value", ["a/x.en,a/x.sw", "a/x.{en,sw}", "a/x.en, a/x.sw"])
-def test_two_files(value):
+def test_two_files_are_parsed(value):
     assert parse_pair_spec("en-sw", value).paths == (Path("a/x.en"), Path("a/x.sw"))
 
 
@@ -54,7 +54,7 @@ def test_starter_is_a_tsv_file_with_named_columns(value, part):
 @pytest.mark.parametrize(
     "key", ["en-sw", "zh_Hans-en", "pt_BR-en", "zh_Hant_TW-en", "es_419-en", "eng_Latn-swh_Latn"]
 )
-def test_good_keys(key):
+def test_valid_keys_are_accepted(key):
     assert parse_pair_spec(key, "x.tsv").key == key
 
 
@@ -70,7 +70,7 @@ def test_good_keys(key):
         ("en-en", "'en-en'", "two"),
     ],
 )
-def test_wrong_keys(key, message, hint):
+def test_invalid_keys_are_rejected(key, message, hint):
     with pytest.raises(ConfigError) as caught:
         parse_pair_spec(key, "x.tsv")
     assert message in caught.value.message
@@ -104,14 +104,14 @@ def test_wrong_keys(key, message, hint):
         ("starter:en-sw?header=1", "starter:en-sw?header=1", "?..."),
     ],
 )
-def test_wrong_values(value, message, hint):
+def test_invalid_values_are_rejected(value, message, hint):
     with pytest.raises(ConfigError) as caught:
         parse_pair_spec("en-sw", value)
     assert message in caught.value.message
     assert hint in caught.value.hint
 
 
-def test_language_without_starter_text():
+def test_language_without_starter_text_is_rejected():
     with pytest.raises(ConfigError, match="'fi'") as caught:
         parse_pair_spec("en-fi", "starter:en-fi")
     assert "sw" in caught.value.hint
@@ -128,6 +128,6 @@ def test_language_without_starter_text():
         ),
     ],
 )
-def test_a_spec_checks_itself(arguments, message):
+def test_spec_validates_its_fields(arguments, message):
     with pytest.raises(ConfigError, match=message):
         PairSpec(**arguments)

@@ -35,7 +35,7 @@ def test_size_and_languages():
     assert (len(ROWS["train"]), len(ROWS["test"])) == (256, 128)
 
 
-def test_groups_are_whole_and_in_one_part():
+def test_groups_are_complete_and_in_one_part():
     groups = {part: [row["group"] for row in rows] for part, rows in ROWS.items()}
     assert not set(groups["train"]) & set(groups["test"])
     for names in groups.values():
@@ -43,7 +43,7 @@ def test_groups_are_whole_and_in_one_part():
 
 
 @pytest.mark.parametrize("language", SCRIPTS)
-def test_sentences(language):
+def test_starter_sentences_are_clean(language):
     sentences = [row[language] for rows in ROWS.values() for row in rows]
     assert len(set(sentences)) == len(sentences)
     for sentence in sentences:
@@ -70,13 +70,13 @@ def test_near_variants_share_words():
             assert all(words[0] & other for other in words[1:])
 
 
-def test_the_text_says_where_it_comes_from():
+def test_starter_text_states_its_origin():
     readme = starter_path().with_name("README.md").read_text("utf-8")
     for statement in ("Apache-2.0", "not reviewed by native speakers", "256", "128"):
         assert statement in readme
 
 
-def test_wrong_part():
+def test_unknown_part_is_rejected():
     with pytest.raises(ConfigError, match="'dev'") as caught:
         starter_path("dev")
     assert caught.value.hint == "Choose one of: test, train."

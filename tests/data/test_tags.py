@@ -43,5 +43,5 @@ def test_tags_are_parsed_in_every_spelling(text, expected):
         ("de", ["", "fr"], []),
     ],
 )
-def test_the_script_must_be_the_same_and_the_region_is_preferred(code, tags, expected):
+def test_tags_match_by_script_and_prefer_the_region(code, tags, expected):
     assert match_languages(code, tags) == expected

@@ -30,7 +30,7 @@ def test_stdin(monkeypatch):
 
 
 @pytest.mark.parametrize("suffix", ["", *OPENERS])
-def test_jsonl_takes_the_usual_field_or_the_named_one(write, suffix):
+def test_jsonl_reads_the_default_or_the_named_field(write, suffix):
     path = write(f"x.jsonl{suffix}", '{"text": "a", "key": 7}\n{"text": null, "key": "8", "body": 1}\n')
     assert read(str(path)) == [(1, "a", None), (2, "", None)]
     assert read(f"{path}?text=text&id=key") == [(1, "a", "7"), (2, "", "8")]
@@ -67,12 +67,12 @@ def test_parquet_and_tsv_columns(write, tmp_path):
         ("x.txt", b"a\n\xff\n", "", DataError, r"x\.txt:2: .*UTF-8"),
     ],
 )
-def test_what_cannot_be_read_is_refused(write, name, content, query, kind, value):
+def test_unreadable_text_is_rejected(write, name, content, query, kind, value):
     with pytest.raises(kind, match=value):
         read(f"{write(name, content)}{query}")
 
 
-def test_missing_field_of_parquet_and_folder_and_missing_file(tmp_path):
+def test_missing_field_folder_and_file_are_rejected(tmp_path):
     pq.write_table(pa.table({"text": ["a"]}), tmp_path / "x.parquet")
     with pytest.raises(DataError, match="'key'"):
         read(f"{tmp_path}/x.parquet?id=key")
@@ -116,7 +116,7 @@ def test_saved_datasets(saved):
         ("parts?split=tst", "'tst'(.|\n)*'test'"),
     ],
 )
-def test_what_a_saved_dataset_lacks_is_refused(saved, place, message):
+def test_missing_parts_of_a_saved_dataset_are_rejected(saved, place, message):
     with pytest.raises(DataError, match=message):
         read(f"{saved}/{place}")
 
@@ -146,7 +146,7 @@ def test_hub_datasets(monkeypatch):
         read("hub:a/b")
 
 
-def test_a_file_may_have_a_question_mark_in_its_name(write):
+def test_file_name_may_contain_a_question_mark(write):
     assert read(str(write("what?.txt", json.dumps("a"))))[0].__getitem__(1) == '"a"'
     with pytest.raises(ConfigError):
         parse_text_place("nowhere?.txt")

@@ -19,7 +19,7 @@ def unit(**variants):
 
 
 @pytest.mark.parametrize("ending", ["", *OPENERS])
-def test_units(write, read, ending):
+def test_tmx_units_are_read(write, read, ending):
     text = HEAD + unit(en="Tea &amp; coffee", sw="Chai na kahawa") + unit(sw="Ndiyo", fr="Oui", en="Yes") + TAIL
     assert read(write(f"x.tmx{ending}", text)) == [
         ("Tea & coffee", "Chai na kahawa", 3),
@@ -44,7 +44,7 @@ def test_units(write, read, ending):
         ("en-en_GB", {"en_GB": "b", "en_US": "a"}, ("a", "b")),
     ],
 )
-def test_language_tags(write, read, key, tags, expected):
+def test_tmx_language_tags_are_matched(write, read, key, tags, expected):
     assert read(write("x.tmx", HEAD + unit(**tags) + TAIL), key) == [(*expected, 3)]
 
 
@@ -61,7 +61,7 @@ def test_inline_markup(write, read):
     assert read(write("x.tmx", HEAD + unit(en=inline, sw="b") + TAIL)) == [("Press the big red key twice.", "b", 3)]
 
 
-def test_other_encodings_follow_the_declaration(write, read):
+def test_declared_encodings_are_read(write, read):
     text = (HEAD.replace("UTF-8", "UTF-16") + unit(en="é", sw="ü") + TAIL).encode("utf-16")
     assert read(write("x.tmx", text)) == [("é", "ü", 3)]
 
@@ -73,27 +73,27 @@ def test_units_without_a_language_are_counted(write, read, counts):
     assert counts.examples == {"missing_language": [3, 5, 6]}
 
 
-def test_one_variant_does_not_stand_for_both_languages(write, refused):
+def test_one_variant_does_not_serve_both_languages(write, refused):
     assert isinstance(refused(write("x.tmx", HEAD + unit(en_US="a") + TAIL), "en-en_GB"), DataError)
 
 
-def test_a_unit_without_text_gives_an_empty_side(write, read):
+def test_unit_without_text_gives_an_empty_side(write, read):
     text = HEAD + '<tu><tuv xml:lang="en"/><tuv xml:lang="sw"><seg/></tuv></tu>' + TAIL
     assert read(write("x.tmx", text)) == [("", "", 3)]
 
 
-def test_language_that_is_not_there(write, refused):
+def test_missing_language_is_rejected(write, refused):
     error = refused(write("x.tmx", HEAD + unit(en="a", fr_FR="b") + TAIL))
     assert error.message.endswith("en, fr-FR")
 
 
-def test_languages_that_are_not_marked(write, refused):
+def test_variants_without_a_language_are_rejected(write, refused):
     error = refused(write("x.tmx", HEAD + "<tu><tuv><seg>a</seg></tuv></tu>" + TAIL))
     assert (type(error), error.line) == (DataError, None)
 
 
 @pytest.mark.parametrize("ending", ["", ".gz"])
-def test_broken_xml_names_the_line(write, read, ending):
+def test_malformed_xml_is_rejected_with_its_line(write, read, ending):
     path = write(f"x.tmx{ending}", HEAD + unit(en="a", sw="b") + "<tu><tuv></tu>\n" + TAIL)
     rows = read_pairs(parse_pair_spec("en-sw", str(path)))
     assert next(rows) == ("a", "b", 3)
@@ -102,7 +102,7 @@ def test_broken_xml_names_the_line(write, read, ending):
     assert (caught.value.path, caught.value.line) == (path, 4)
 
 
-def test_bad_bytes_and_cut_off_files(write, refused):
+def test_invalid_bytes_and_truncated_files_are_rejected(write, refused):
     error = refused(write("x.tmx", HEAD.encode() + unit(en="\0", sw="b").replace("\0", "").encode() + b"\xff"))
     assert error.line == 4
     path = write("y.tmx.gz", HEAD + "".join(unit(en=f"a{n}", sw="b") for n in range(5000)) + TAIL)
@@ -120,7 +120,7 @@ def test_entities_are_not_expanded(write, refused, tmp_path):
         assert error.line == 3
 
 
-def test_exponential_entities_do_no_harm(write, refused):
+def test_exponential_entities_are_not_expanded(write, refused):
     levels = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 12))
     text = f'<!DOCTYPE tmx [<!ENTITY a0 "ha">{levels}]>\n<tmx><body>{unit(en="&a11;", sw="b")}</body></tmx>'
     assert isinstance(refused(write("x.tmx", text)), DataError)
@@ -135,7 +135,7 @@ def peak(path):
         tracemalloc.stop()
 
 
-def test_lines_and_memory_of_a_large_file(write):
+def test_large_file_has_correct_lines_and_bounded_memory(write):
     def text(size):
         return HEAD + "".join(unit(en=f"sentence {n}", sw=f"sentensi {n}") for n in range(size)) + TAIL
 
@@ -145,11 +145,11 @@ def test_lines_and_memory_of_a_large_file(write):
 
 
 @pytest.mark.parametrize(("key", "tag"), [("en-zh_Hans", "zh_TW"), ("en-sr_Latn", "sr_RS"), ("en-zh_TW", "zh_CN")])
-def test_a_memory_in_another_script_is_refused(write, refused, key, tag):
+def test_memory_in_another_script_is_rejected(write, refused, key, tag):
     assert tag.replace("_", "-") in refused(write("x.tmx", HEAD + unit(en="a", **{tag: "b"}) + TAIL), key).message
 
 
-def test_further_variants_of_a_language_are_counted_and_an_empty_one_hides_none(write, read, counts):
+def test_additional_variants_are_counted_and_empty_ones_skipped(write, read, counts):
     variants = "".join(
         f'<tuv xml:lang="{tag}"><seg>{text}</seg></tuv>'
         for tag, text in (("en", "open"), ("sw", "\u200b"), ("sw", "fungua"), ("sw", "funga"), ("en", ""))
@@ -159,7 +159,7 @@ def test_further_variants_of_a_language_are_counted_and_an_empty_one_hides_none(
     assert (counts.dropped, counts.examples) == ({"other_variant": 2}, {"other_variant": [3, 4]})
 
 
-def test_breaks_part_words_and_unknown_elements_keep_their_text(write, read):
+def test_line_breaks_separate_words_and_unknown_elements_keep_text(write, read):
     inline = 'one<ph type="lb">&lt;br&gt;</ph>two<it type="bold">x</it>three <g id="1">four <x/>five</g>'
     assert read(write("x.tmx", HEAD + unit(en=inline, sw="b") + TAIL)) == [("one\ntwothree four five", "b", 3)]
 

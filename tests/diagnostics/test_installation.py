@@ -8,7 +8,7 @@ import torch
 from otembed.diagnostics.installation import Installation, caches, devices, installation, threads
 
 
-def test_devices_are_those_of_torch_and_psutil():
+def test_devices_match_torch_and_psutil():
     found = devices()
     assert found["processors"] == psutil.cpu_count()
     assert found["memory_gb"] == round(psutil.virtual_memory().total / 1e9, 1)
@@ -24,7 +24,7 @@ def test_threads_follow_torch_and_the_environment(monkeypatch):
     assert any("blas" in name or "openmp" in name for name in found["pools"])
 
 
-def test_caches_are_measured_and_links_counted_once(tmp_path, monkeypatch):
+def test_cache_size_counts_links_once(tmp_path, monkeypatch):
     monkeypatch.setenv("OTEMBED_CACHE", str(tmp_path))
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "nowhere"))
     (tmp_path / "mining").mkdir()

@@ -69,7 +69,7 @@ def broken_saving(monkeypatch):
         (broken_saving, "save and load", ""),
     ],
 )
-def test_a_broken_part_fails_its_check_and_no_other(monkeypatch, breakage, name, message):
+def test_broken_part_fails_only_its_check(monkeypatch, breakage, name, message):
     breakage(monkeypatch)
     monkeypatch.setattr(selftest, "CHECKS", {name: CHECKS[name], "another": lambda: "fine"})
     failed, other = run_checks()

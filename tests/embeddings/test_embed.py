@@ -33,7 +33,7 @@ def folder(cache):
     return only
 
 
-def test_vectors_are_those_of_encode(run, sentences, tiny_model, tmp_path):
+def test_vectors_match_encode(run, sentences, tiny_model, tmp_path):
     vectors = run(tiny_model, tmp_path, prompt_name="query")
     expected = tiny_model.encode(sentences(70), prompt="query: ", normalize_embeddings=True)
     np.testing.assert_allclose(vectors.read(0, 99), expected, atol=1e-6)
@@ -42,7 +42,7 @@ def test_vectors_are_those_of_encode(run, sentences, tiny_model, tmp_path):
     np.testing.assert_allclose(half.read(0, 99), cut, atol=5e-4)
 
 
-def test_the_number_of_shards_changes_no_byte(run, tiny_model, tmp_path):
+def test_number_of_shards_does_not_change_bytes(run, tiny_model, tmp_path):
     whole = run(tiny_model, tmp_path / "whole").read(0, 99)
     # One window of 8 first, whose speed is then known; then at most so many rows, in whole windows.
     for rows, shards in ((1, 9), (9, 5), (32, 3), (1000, 2)):
@@ -51,7 +51,7 @@ def test_the_number_of_shards_changes_no_byte(run, tiny_model, tmp_path):
         assert parts.read(0, 99).tobytes() == whole.tobytes()
 
 
-def test_a_slow_encoder_ends_shards_early(run, tiny_model, tmp_path, monkeypatch):
+def test_slow_encoder_gets_smaller_shards(run, tiny_model, tmp_path, monkeypatch):
     whole = run(tiny_model, tmp_path / "whole").read(0, 99)
     monkeypatch.setattr(embed, "SHARD_SECONDS", -1)
     parts = run(tiny_model, tmp_path / "parts")
@@ -59,7 +59,7 @@ def test_a_slow_encoder_ends_shards_early(run, tiny_model, tmp_path, monkeypatch
     assert parts.read(0, 99).tobytes() == whole.tobytes()
 
 
-def test_a_cut_run_goes_on_from_finished_shards(run, tiny_model, tmp_path, monkeypatch, caplog):
+def test_interrupted_run_resumes_from_finished_shards(run, tiny_model, tmp_path, monkeypatch, caplog):
     whole = run(tiny_model, tmp_path / "whole").read(0, 99)
     calls = []
 
@@ -97,7 +97,7 @@ embed.embed_lines(read_side(json.load(sys.stdin)), load_model(sys.argv[1], devic
 
 
 @pytest.mark.slow
-def test_a_killed_process_leaves_whole_shards_behind(run, sentences, tiny_model, tiny_model_path, tmp_path):
+def test_killed_process_leaves_only_complete_shards(run, sentences, tiny_model, tiny_model_path, tmp_path):
     whole = run(tiny_model, tmp_path / "whole").read(0, 99)
     command = [sys.executable, "-c", KILLED, str(tiny_model_path), str(tmp_path / "cut")]
     ended = subprocess.run(command, check=False, capture_output=True, text=True, input=json.dumps(sentences(70)))
@@ -107,7 +107,7 @@ def test_a_killed_process_leaves_whole_shards_behind(run, sentences, tiny_model,
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "missing", "manifest", "temporary"])
-def test_damage_is_noticed_and_made_again(run, tiny_model, tmp_path, caplog, damage):
+def test_corrupt_shards_are_detected_and_recomputed(run, tiny_model, tmp_path, caplog, damage):
     whole = run(tiny_model, tmp_path, shard_rows=16).read(0, 99)
     place = folder(tmp_path)
     shard = sorted(place.glob("rows-*"))[1]
@@ -131,7 +131,7 @@ def test_damage_is_noticed_and_made_again(run, tiny_model, tmp_path, caplog, dam
     assert not list(place.glob("*.tmp"))
 
 
-def test_another_text_model_or_setting_is_another_cache_and_a_copy_is_not(run, sentences, tiny_model, tmp_path):
+def test_cache_depends_on_text_model_and_settings_not_on_paths(run, sentences, tiny_model, tmp_path):
     def folders():
         return len([each for each in (tmp_path / "embeddings").iterdir() if each.is_dir()])
 
@@ -149,7 +149,7 @@ def test_another_text_model_or_setting_is_another_cache_and_a_copy_is_not(run, s
     assert folders() == 6
 
 
-def test_faults_are_named(run, tiny_model, tmp_path, monkeypatch):
+def test_faults_are_reported(run, tiny_model, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="'int8'"):
         run(tiny_model, tmp_path, precision="int8")
     with pytest.raises(ConfigError, match="truncate_dim is 33"):

@@ -32,14 +32,14 @@ def batches(tiny_model, monkeypatch):
 @pytest.mark.parametrize("limits", [{}, {"batch_tokens": 1}, {"batch_tokens": 100}, {"batch_size": 3}])
 @pytest.mark.parametrize("dimension", [None, 8])
 @pytest.mark.parametrize("prompt", ["", "query: "])
-def test_vectors_are_those_of_encode(tiny_model, texts, limits, dimension, prompt):
+def test_vectors_match_encode(tiny_model, texts, limits, dimension, prompt):
     found = encode_by_length(tiny_model, texts, prompt=prompt, truncate_dim=dimension, **limits)
     expected = tiny_model.encode(texts, prompt=prompt, truncate_dim=dimension, normalize_embeddings=True)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_batches_hold_the_tokens_allowed_longest_first(tiny_model, texts, batches):
+def test_batches_hold_at_most_the_allowed_tokens_longest_first(tiny_model, texts, batches):
     encode_by_length(tiny_model, texts, batch_tokens=100)
     counts = [token_counts(tiny_model, part) for part in batches]
     assert sorted(text for part in batches for text in part) == sorted(texts)
@@ -49,7 +49,7 @@ def test_batches_hold_the_tokens_allowed_longest_first(tiny_model, texts, batche
     assert all((len(each) + 1) * each.max() > 100 for each in counts[:-1])
 
 
-def test_a_number_of_texts_bounds_batches_too(tiny_model, texts, batches):
+def test_batches_hold_at_most_the_allowed_texts(tiny_model, texts, batches):
     told = []
     encode_by_length(tiny_model, texts, batch_tokens=10_000, batch_size=5, progress=told.append)
     assert told == [len(part) for part in batches] == [5] * 8 + [3]
@@ -62,7 +62,7 @@ def test_tokens_are_counted_as_the_model_sees_them(tiny_model, texts):
     assert max(expected) == 64
 
 
-def test_a_model_without_attention_masks_is_batched_by_characters(tiny_model):
+def test_model_without_attention_masks_is_batched_by_characters(tiny_model):
     words = SentenceTransformer(modules=[StaticEmbedding(tiny_model.tokenizer, embedding_dim=8)], device="cpu")
     texts = ["the cat", "the dog slept", "cat"]
     assert token_counts(words, texts).tolist() == [7, 13, 3]
@@ -74,7 +74,7 @@ def test_half_precision_weights_give_float32(tiny_model):
     assert encode_by_length(tiny_model.to(torch.bfloat16), ["the cat"]).dtype == np.float32
 
 
-def test_settings_out_of_range_are_refused(tiny_model):
+def test_settings_out_of_range_are_rejected(tiny_model):
     for name in ("batch_tokens", "batch_size"):
         with pytest.raises(ConfigError, match=f"{name} is 0"):
             encode_by_length(tiny_model, ["a"], **{name: 0})

@@ -6,7 +6,7 @@ from otembed.embeddings.lines import check_two_sides, read_side
 from otembed.errors import ConfigError, DataError
 
 
-def test_each_different_line_is_kept_once_in_order_and_the_rest_is_counted(tmp_path):
+def test_distinct_lines_are_kept_in_order_and_repeats_counted(tmp_path):
     path = tmp_path / "x.txt"
     path.write_bytes("b\r\n\r\na\tb\nb \nlöng one\n\ud800".encode("utf-8", "replace") + b"\n" + b"x" * 1001)
     lines = read_side(path)
@@ -17,7 +17,7 @@ def test_each_different_line_is_kept_once_in_order_and_the_rest_is_counted(tmp_p
     assert lines.first_ids() == {4: 1}
 
 
-def test_lists_jsonl_ids_and_limits(tmp_path):
+def test_lists_jsonl_ids_and_length_limits(tmp_path):
     assert read_side(["aa", "b", "b"], max_characters=1).texts(0, 9) == ["b"]
     assert len(read_side(["x" * 9999], max_characters=None)) == 1
     path = tmp_path / "x.jsonl"
@@ -27,7 +27,7 @@ def test_lists_jsonl_ids_and_limits(tmp_path):
     assert lines.counts.dropped == {"unpaired_surrogate": 1, "repeated": 1}
 
 
-def test_invisible_characters_are_no_text(tmp_path):
+def test_invisible_characters_are_not_text(tmp_path):
     path = tmp_path / "x.txt"
     path.write_text("x\n\u200b\u2060\nx\u200b\n\ufeff\n\u00ady\n", encoding="utf-8")
     lines = read_side(path)
@@ -35,12 +35,12 @@ def test_invisible_characters_are_no_text(tmp_path):
     assert lines.counts.dropped == {"empty": 2, "repeated": 1}
 
 
-def test_lines_that_end_in_a_bare_cr(tmp_path):
+def test_bare_cr_line_endings(tmp_path):
     (tmp_path / "x.txt").write_bytes(b"a\rb\rc")
     assert read_side(tmp_path / "x.txt").texts(0, 9) == ["a", "b", "c"]
 
 
-def test_the_digest_knows_texts_and_order_and_nothing_else(tmp_path):
+def test_digest_depends_only_on_texts_and_order(tmp_path):
     path = tmp_path / "x.txt"
     path.write_text("a\n\nb\nb\n")
     assert read_side(path).digest() == read_side(["a", " b"]).digest()
@@ -51,12 +51,12 @@ def test_the_digest_knows_texts_and_order_and_nothing_else(tmp_path):
     ("texts", "message"),
     [([], "0 read"), (["", "  "], "2 read, 0 kept"), (["a", 3], "text 2 is int")],
 )
-def test_nothing_usable_and_no_text_are_refused(texts, message):
+def test_input_without_usable_text_is_rejected(texts, message):
     with pytest.raises(DataError, match=message):
         read_side(texts)
 
 
-def test_an_id_given_twice_and_stdin_twice_are_refused(tmp_path):
+def test_duplicate_id_and_stdin_twice_are_rejected(tmp_path):
     path = tmp_path / "x.tsv"
     path.write_text("k\ta\nk\tb\n")
     with pytest.raises(DataError, match=r"'k' .*line 1"):
@@ -65,7 +65,7 @@ def test_an_id_given_twice_and_stdin_twice_are_refused(tmp_path):
         check_two_sides("-", "-")
 
 
-def test_vectors_beside_lines_follow_the_language_filter_and_vectors_alone_cannot(tmp_path):
+def test_given_vectors_follow_the_language_filter_of_their_lines(tmp_path):
     pytest.importorskip("py3langid")
     lines = ["The cat sat on the mat.", "Die Katze saß auf der Matte.", "The dog slept in the house."]
     vectors = np.eye(3, dtype=np.float32)

@@ -28,7 +28,7 @@ def encoded(tiny_model, monkeypatch):
 
 @pytest.mark.parametrize("cached", [False, True])
 @pytest.mark.parametrize("change", [{}, {"truncate_dim": 8}, {"prompt": "", "prompt_name": None}])
-def test_sides_are_those_of_encode_each_text_once(tiny_model, tmp_path, encoded, cached, change):
+def test_sides_match_encode_with_each_text_once(tiny_model, tmp_path, encoded, cached, change):
     options = PLAIN | change
     cache = tmp_path / "cache" if cached else None
     found = embed_sides(tiny_model, SIDES, cache=cache, **options)
@@ -42,7 +42,7 @@ def test_sides_are_those_of_encode_each_text_once(tiny_model, tmp_path, encoded,
     assert [each.tobytes() for each in again] == [each.tobytes() for each in found]
 
 
-def test_the_cache_is_minings_and_order_and_repeats_do_not_matter(tiny_model, tmp_path, encoded):
+def test_cache_is_shared_with_mining_for_any_order_and_repeats(tiny_model, tmp_path, encoded):
     texts = ["a cat", "the dog", "the cat sat"]  # shortest first, as the cache keeps them
     lines = embed_lines(read_side(texts), tiny_model, cache=tmp_path, prompt_name="query")
     encoded.clear()
@@ -51,7 +51,7 @@ def test_the_cache_is_minings_and_order_and_repeats_do_not_matter(tiny_model, tm
     assert found.tobytes() == lines.read(0, 3)[[2, 1, 0, 0]].tobytes()
 
 
-def test_progress_counts_the_different_texts(tiny_model, tmp_path):
+def test_progress_counts_distinct_texts(tiny_model, tmp_path):
     told = []
     embed_sides(tiny_model, SIDES, progress=lambda *each: told.append(each), **PLAIN)
     assert told[-1] == ("embedding", 4, 4)
@@ -61,7 +61,7 @@ def test_progress_counts_the_different_texts(tiny_model, tmp_path):
     assert told == [("embedding en", 3, 3), ("embedding de", 1, 1)]
 
 
-def test_faults_are_named(tiny_model, tmp_path, monkeypatch):
+def test_faults_are_reported(tiny_model, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="batch_size is 0"):
         embed_sides(tiny_model, SIDES, **PLAIN | {"batch_size": 0})
     with pytest.raises(ConfigError, match="prompt_name"):

@@ -32,7 +32,7 @@ def test_every_format_gives_the_rows_as_float32(tmp_path, name, dtype, options):
 
 
 @pytest.mark.parametrize("sizes", [(50,), (1, 49), (20, 0, 25, 5)])
-def test_parts_and_choices_read_as_one_matrix(tmp_path, monkeypatch, sizes):
+def test_parts_and_selections_read_as_one_matrix(tmp_path, monkeypatch, sizes):
     monkeypatch.setattr("otembed.embeddings.vectors.RAW_ROWS", 7)
     parts, start = [], 0
     for number, rows in enumerate(sizes):
@@ -82,13 +82,13 @@ def headed(shape):
         ("x", lambda path: None, {"dimension": 1}, "no such file"),
     ],
 )
-def test_what_is_not_a_matrix_of_vectors_is_refused(tmp_path, name, make, options, named):
+def test_files_without_a_matrix_are_rejected(tmp_path, name, make, options, named):
     make(tmp_path / name)
     with pytest.raises(OtembedError, match=named):
         open_vectors(tmp_path / name, **options)
 
 
-def test_a_cut_file_is_refused_when_opened_and_when_it_shrinks(tmp_path):
+def test_truncated_file_is_rejected_when_opened_and_when_it_shrinks(tmp_path):
     path = tmp_path / "x.npy"
     np.save(path, VALUES)
     vectors = open_vectors(path)

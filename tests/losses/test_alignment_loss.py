@@ -69,15 +69,13 @@ def model(tiny_model):
 
 
 @pytest.mark.parametrize("layer", [-1, 1, 0])
-@pytest.mark.parametrize(
-    ("cost", "metric"), [("cosine", "cosine"), ("sqeuclidean", "sqeuclidean"), ("euclidean", "euclidean")]
-)
-def test_token_alignment_equals_a_loop_of_pot(model, layer, cost, metric):
+@pytest.mark.parametrize(("cost", "epsilon"), [("cosine", 0.3), ("sqeuclidean", 5.0), ("euclidean", 0.3)])
+def test_token_alignment_matches_a_loop_over_pot(model, layer, cost, epsilon):
     loss = OTAlignmentLoss(
-        model, unit="token", layer=layer, cost=cost, center=False, epsilon=0.3, **{**EXACT, "weight": 2}
+        model, unit="token", layer=layer, cost=cost, center=False, epsilon=epsilon, **{**EXACT, "weight": 2}
     )
     expected = pot_alignment(
-        token_states(model, SOURCE, layer), token_states(model, TARGET, layer), epsilon=0.3, metric=metric
+        token_states(model, SOURCE, layer), token_states(model, TARGET, layer), epsilon=epsilon, metric=cost
     )
     assert float(loss(batch(model))["alignment"]) == pytest.approx(2 * expected, rel=1e-4)
 
@@ -130,7 +128,7 @@ def test_debiased_is_zero_between_equal_columns(model):
 @pytest.mark.parametrize("debiased", [False, True])
 @pytest.mark.parametrize("relaxation", [None, 0.5])
 @pytest.mark.parametrize("how", ["std", "max"])
-def test_cost_scale_makes_the_value_free_of_the_scale(model, debiased, relaxation, how):
+def test_cost_scale_makes_the_value_scale_invariant(model, debiased, relaxation, how):
     knobs = {
         "debiased": debiased,
         "relaxation": relaxation,
@@ -148,7 +146,7 @@ def test_cost_scale_makes_the_value_free_of_the_scale(model, debiased, relaxatio
     )
 
 
-def test_padding_and_batch_mates_change_nothing(model):
+def test_padding_and_other_rows_do_not_change_the_value(model):
     loss = OTAlignmentLoss(model, center=False, epsilon=0.1, **EXACT)
     alone = [
         float(loss([features(model, [s]), features(model, [t])])["alignment"])
@@ -157,7 +155,7 @@ def test_padding_and_batch_mates_change_nothing(model):
     assert float(loss(batch(model))["alignment"]) == pytest.approx(np.mean(alone), rel=1e-4)
 
 
-def test_a_pair_without_units_adds_nothing(model):
+def test_pair_without_units_adds_zero(model):
     loss = OTAlignmentLoss(model, center=False, **EXACT)
     full = loss([features(model, SOURCE[:2]), features(model, TARGET[:2])])["alignment"]
     holed = loss([features(model, [*SOURCE[:2], ""]), features(model, [*TARGET[:2], "the cat"])])["alignment"]
@@ -185,7 +183,7 @@ def test_gradient_equals_finite_differences(model, unit, relaxation):
     assert float((weight.grad * direction).sum()) == pytest.approx((values[0] - values[1]) / (2 * step), rel=1e-4)
 
 
-def test_wordpiece_models_work_alike(tiny_wordpiece_model):
+def test_wordpiece_models_are_supported(tiny_wordpiece_model):
     terms = OTAlignmentLoss(tiny_wordpiece_model)(batch(tiny_wordpiece_model))
     assert terms["alignment"].isfinite()
 
@@ -230,7 +228,7 @@ def test_components_of_a_wrapped_dict_loss_are_kept(model):
     assert list(OTAlignmentLoss(model, inner)(batch(model))) == ["sentence_rank", "alignment"]
 
 
-def test_hidden_states_setting_is_left_as_it_was(model):
+def test_hidden_states_setting_is_restored(model):
     config = model[0].model.config
     OTAlignmentLoss(model, layer=1)(batch(model))
     assert config.output_hidden_states is False
@@ -243,7 +241,7 @@ def test_hidden_states_setting_is_left_as_it_was(model):
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_anchor_measures_the_way_from_the_starting_model(model, reduction):
+def test_anchor_measures_the_distance_from_the_starting_model(model, reduction):
     start = copy.deepcopy(model)
     loss = OTAlignmentLoss(model, unit="token", anchor={"weight": 0.5, "reduction": reduction})
     assert float(loss(batch(model))["anchor"].detach()) == pytest.approx(0, abs=1e-9)
@@ -259,7 +257,7 @@ def test_anchor_measures_the_way_from_the_starting_model(model, reduction):
     assert float(loss(batch(model))["anchor"].detach()) == pytest.approx(expected, rel=1e-4)
 
 
-def test_anchor_of_a_middle_layer_is_measured_there(model):
+def test_anchor_of_a_middle_layer_uses_that_layer(model):
     loss = OTAlignmentLoss(model, layer=1, anchor={})
     with torch.no_grad():
         model[0].model.encoder.layer[2].output.dense.weight += 1
@@ -279,7 +277,7 @@ def test_anchor_shares_frozen_weights_and_owns_no_parameters(model):
     assert not any("reference" in name for name in loss.state_dict())
 
 
-def test_alone_without_anchor_warns_of_collapse(model, caplog):
+def test_loss_alone_without_anchor_warns_of_collapse(model, caplog):
     OTAlignmentLoss(model)
     assert "collapse" in caplog.text
     caplog.clear()
@@ -332,7 +330,7 @@ def test_plans_that_do_not_converge_are_counted(model):
     assert loss.pop_statistics()["converged"] == 0
 
 
-def test_settings_are_listed_in_the_card(model):
+def test_settings_are_listed_in_the_model_card(model):
     config = AlignmentConfig(epsilon=0.2, weight=3)
     for loss in (
         OTAlignmentLoss(model, MultipleNegativesRankingLoss(model), config=config),
@@ -348,7 +346,7 @@ def test_settings_are_listed_in_the_card(model):
 @pytest.mark.parametrize(
     ("loss", "kind"), [(OTAlignmentLoss, AlignmentConfig), (OTContrastiveLoss, ContrastiveConfig)]
 )
-def test_the_signature_has_every_setting_with_its_default(loss, kind):
+def test_signature_has_every_setting_with_its_default(loss, kind):
     parameters = inspect.signature(loss).parameters
     settings = {name: each.default for name, each in parameters.items() if name not in ("model", "loss", "config")}
     assert settings == {each.name: getattr(kind(), each.name) for each in fields(kind)}
@@ -373,7 +371,7 @@ def test_config_and_keywords_are_mutually_exclusive(model, loss, kind):
         ({"debiased": True}, {"1306.0895", "1810.08278"}),
     ],
 )
-def test_methods_in_use_are_cited(model, knobs, sources):
+def test_used_methods_are_cited(model, knobs, sources):
     citation = OTAlignmentLoss(model, anchor={}, **knobs).citation
     known = {"1306.0895", "1607.05816", "2306.04116", "20-451", "1810.08278"}
     assert {each for each in known if each in citation} == sources
@@ -409,34 +407,34 @@ def test_every_variant_trains_a_model(model, knobs):
         ({"anchor": {"weigth": 1}}, "weigth"),
     ],
 )
-def test_bad_settings_are_refused_with_a_value_error(model, knobs, message):
+def test_invalid_settings_raise_a_value_error(model, knobs, message):
     with pytest.raises(ValueError, match=message) as caught:
         OTAlignmentLoss(model, **knobs)
     assert isinstance(caught.value, ConfigError)
 
 
-def test_unknown_settings_are_refused(model):
+def test_unknown_settings_are_rejected(model):
     with pytest.raises(TypeError, match="epsilom"):
         OTAlignmentLoss(model, epsilom=1)
 
 
-def test_cached_losses_are_refused(model):
+def test_cached_losses_are_rejected(model):
     with pytest.raises(ConfigError, match="CachedMultipleNegativesRankingLoss"):
         OTAlignmentLoss(model, CachedMultipleNegativesRankingLoss(model))
 
 
-def test_a_single_column_is_refused(model):
+def test_single_column_is_rejected(model):
     with pytest.raises(ConfigError, match="got 1"):
         OTAlignmentLoss(model, anchor={})([features(model, SOURCE)])
 
 
-def test_an_inner_loss_that_skips_a_column_is_refused(model):
+def test_inner_loss_that_skips_a_column_is_rejected(model):
     inner = MultipleNegativesRankingLoss(model)
     inner.forward = lambda columns, labels=None: model(columns[0])["sentence_embedding"].sum()
     with pytest.raises(ModelError, match="column 1"):
         OTAlignmentLoss(model, inner)(batch(model))
 
 
-def test_another_module_is_no_model():
+def test_module_that_is_not_a_model_is_rejected():
     with pytest.raises(ModelError, match="Linear"):
         OTAlignmentLoss(torch.nn.Linear(2, 2))

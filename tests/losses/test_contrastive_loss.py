@@ -66,7 +66,7 @@ def ranking(scores, temperature):
 
 @pytest.mark.parametrize("negatives", [False, True])
 @pytest.mark.parametrize("sentence_weight", [None, 0.5])
-def test_value_equals_a_loop_of_pot(model, negatives, sentence_weight):
+def test_value_matches_a_loop_over_pot(model, negatives, sentence_weight):
     texts = [SOURCE, TARGET, *([NEGATIVE] if negatives else [])]
     loss = OTContrastiveLoss(
         model, unit="token", epsilon=0.2, temperature=0.3, sentence_weight=sentence_weight, weight=2, **EXACT
@@ -79,7 +79,7 @@ def test_value_equals_a_loop_of_pot(model, negatives, sentence_weight):
 
 
 @pytest.mark.parametrize("max_cells", [1, 100])
-def test_blocks_change_neither_value_nor_gradient(model, max_cells):
+def test_blocks_do_not_change_value_or_gradient(model, max_cells):
     found = []
     for knobs in ({}, {"max_cells": max_cells}):
         model.zero_grad()
@@ -156,7 +156,7 @@ def test_training_does_not_collapse_and_ranks_translations_first(model):
     assert np.linalg.matrix_rank(states - states.mean(0), tol=1e-2) > 5
 
 
-def test_it_shares_the_pass_of_a_wrapped_loss(model):
+def test_wrapped_loss_shares_the_encoder_pass(model):
     passes = []
     handle = model[0].register_forward_hook(lambda *_: passes.append(1))
     terms = OTContrastiveLoss(model, MultipleNegativesRankingLoss(model), layer=1)(batch(model))
@@ -175,14 +175,14 @@ def test_scores_stay_float32_under_bf16_autocast(model):
     assert all(each.grad is None or each.grad.isfinite().all() for each in model.parameters())
 
 
-def test_a_broken_sentence_makes_the_loss_nan(model):
+def test_sentence_with_nan_states_makes_the_loss_nan(model):
     only_there = model.tokenizer(SOURCE[2])["input_ids"][2]
     with torch.no_grad():
         model[0].model.embeddings.word_embeddings.weight[only_there] = torch.nan
     assert total(OTContrastiveLoss(model, center=False)(batch(model))).isnan()
 
 
-def test_knobs_and_statistics(model):
+def test_settings_citation_and_statistics(model):
     loss = OTContrastiveLoss(model, config=ContrastiveConfig(epsilon=0.2, relaxation=1.0))
     assert (loss.get_config_dict()["epsilon"], loss.get_config_dict()["relaxation"]) == (0.2, 1.0)
     assert "2110.02887" in loss.citation
@@ -193,7 +193,7 @@ def test_knobs_and_statistics(model):
     assert {id(each) for each in loss.parameters()} == {id(each) for each in model.parameters()}
 
 
-def test_bad_input_is_refused(model):
+def test_invalid_input_is_rejected(model):
     with pytest.raises(ConfigError, match="temperature = 0"):
         OTContrastiveLoss(model, temperature=0)
     with pytest.raises(ConfigError, match="Cached"):

@@ -56,7 +56,7 @@ def test_value_and_gradients_agree(seed, size):
     assert errors[0.9] > 10 * errors[0.999]
 
 
-def test_preset_of_the_paper_is_samples_loss_on_the_units_of_the_batch(tiny_model):
+def test_preset_of_the_paper_matches_samples_loss_on_the_units_of_the_batch(tiny_model):
     """Within 1e-4; the gradient of a weight within 2 %, which is GeomLoss's own error at this scaling."""
     model = tiny_model.eval()
     preset = train_config({"pairs": {"en-sw": "a.tsv"}}, read_preset("paper-geomloss")).loss.alignment

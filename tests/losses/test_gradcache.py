@@ -53,14 +53,14 @@ def step(model, loss, factor=0.5, labels=None):
 
 @pytest.mark.parametrize("size", [1, 2, 5, 64])
 @pytest.mark.parametrize("name", LOSSES)
-def test_value_and_gradients_are_those_of_the_plain_loss(model, name, size):
+def test_value_and_gradients_match_the_plain_loss(model, name, size):
     plain, expected = step(model, LOSSES[name](model))
     cached, gradients = step(model, GradCacheLoss(model, LOSSES[name](model), mini_batch_size=size))
     torch.testing.assert_close(cached, plain, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(gradients, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_dropout_is_the_same_both_times(model):
+def test_dropout_is_the_same_in_both_passes(model):
     """With one mini-batch the random numbers are those of the plain loss, too."""
     model.train()
     found = []
@@ -71,7 +71,7 @@ def test_dropout_is_the_same_both_times(model):
     torch.testing.assert_close(*found, rtol=1e-4, atol=1e-5)
 
 
-def test_modules_behind_the_encoder_get_their_gradients(model):
+def test_modules_after_the_encoder_receive_gradients(model):
     dense = Dense(32, 16)
     whole = SentenceTransformer(modules=[*model, dense], device="cpu", local_files_only=True).eval()
     plain, expected = step(whole, MultipleNegativesRankingLoss(whole), factor=0.25)
@@ -82,7 +82,7 @@ def test_modules_behind_the_encoder_get_their_gradients(model):
     torch.testing.assert_close((cached, gradients), (plain, expected), rtol=1e-4, atol=1e-6)
 
 
-def test_labels_are_handed_on(model):
+def test_labels_are_passed_on(model):
     labels = torch.randn(5, 32)
     found = [
         step(model, loss, labels=labels)
@@ -91,7 +91,7 @@ def test_labels_are_handed_on(model):
     torch.testing.assert_close(*found, rtol=1e-4, atol=1e-6)
 
 
-def test_the_encoder_sees_mini_batches_alone(model):
+def test_encoder_sees_only_mini_batches(model):
     seen = []
     handle = model[0].model.embeddings.register_forward_hook(lambda module, args, output: seen.append(len(output)))
     step(model, GradCacheLoss(model, OTContrastiveLoss(model), mini_batch_size=2))
@@ -99,7 +99,7 @@ def test_the_encoder_sees_mini_batches_alone(model):
     assert seen == [2, 2, 1, 2, 2, 1] * 2
 
 
-def test_bf16_autocast_holds_in_the_second_pass(model):
+def test_bf16_autocast_applies_in_the_second_pass(model):
     dtypes = []
     linear = model[0].model.encoder.layer[0].intermediate.dense
     handle = linear.register_forward_hook(lambda module, args, output: dtypes.append(output.dtype))
@@ -112,7 +112,7 @@ def test_bf16_autocast_holds_in_the_second_pass(model):
     assert len(dtypes) == 8
 
 
-def test_the_encoder_is_left_as_it_was(model):
+def test_encoder_is_restored(model):
     loss = GradCacheLoss(model, OTAlignmentLoss(model, layer=1, anchor={}), mini_batch_size=2)
     step(model, loss)
     loss.loss.forward = lambda *_: (_ for _ in ()).throw(RuntimeError("broken"))
@@ -122,7 +122,7 @@ def test_the_encoder_is_left_as_it_was(model):
     assert model[0].model.config.output_hidden_states is False
 
 
-def test_without_gradients_there_is_only_the_value(model):
+def test_no_grad_returns_only_the_value(model):
     loss = GradCacheLoss(model, OTContrastiveLoss(model), mini_batch_size=2)
     with torch.no_grad():
         value = loss(batch(model))["contrastive"]
@@ -130,13 +130,13 @@ def test_without_gradients_there_is_only_the_value(model):
     assert float(value) == pytest.approx(float(OTContrastiveLoss(model)(batch(model))["contrastive"]), rel=1e-5)
 
 
-def test_terms_that_are_weighted_apart_are_refused(model):
+def test_reweighted_terms_are_rejected(model):
     terms = GradCacheLoss(model, LOSSES["alignment around mnrl"](model), mini_batch_size=2)(batch(model))
     with pytest.raises(ConfigError, match="GradCacheLoss"):
         (terms["sentence"] + 2 * terms["alignment"]).backward()
 
 
-def test_bad_input_is_refused(model, monkeypatch):
+def test_invalid_input_is_rejected(model, monkeypatch):
     loss = MultipleNegativesRankingLoss(model)
     for size in (0, True, 1.5):
         with pytest.raises(ConfigError, match="mini_batch_size"):
@@ -154,7 +154,7 @@ def test_bad_input_is_refused(model, monkeypatch):
         GradCacheLoss(model, loss, mini_batch_size=2)(batch(model))
 
 
-def test_card_and_statistics(model):
+def test_model_card_and_statistics(model):
     loss = GradCacheLoss(model, OTContrastiveLoss(model), mini_batch_size=2)
     loss(batch(model))
     assert loss.pop_statistics()["plans"] == 25

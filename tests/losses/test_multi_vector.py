@@ -69,7 +69,7 @@ def read(model, columns, layer=-1):
 
 
 @pytest.mark.parametrize("attend", [False, True])
-def test_units_are_the_vectors_that_are_scored_without_prompt_expansion_and_skipped_tokens(path, attend):
+def test_units_are_the_scored_vectors_without_prompt_expansion_and_skipped_tokens(path, attend):
     model = encoder(path, expansion={**EXPANSION, "attend": attend})
     units = read(model, columns_of(model))
     for side, texts, encode in zip(
@@ -86,7 +86,7 @@ def test_units_are_the_vectors_that_are_scored_without_prompt_expansion_and_skip
 
 
 @pytest.mark.parametrize("layer", [1, 3, -2])
-def test_other_layers_are_those_of_the_transformer(model, layer):
+def test_other_layers_match_the_transformer(model, layer):
     columns = columns_of(model, prompt=None)
     inputs = {key: columns[0][key] for key in ("input_ids", "attention_mask")}
     hidden = model[0].model(**inputs, output_hidden_states=True).hidden_states[layer]
@@ -99,7 +99,7 @@ def test_other_layers_are_those_of_the_transformer(model, layer):
 
 @pytest.mark.parametrize("layer", [-1, 2])
 @pytest.mark.parametrize("expansion", [None, EXPANSION])
-def test_alone_and_around_the_own_loss_of_the_library(path, layer, expansion):
+def test_alignment_alone_and_around_the_loss_of_the_library(path, layer, expansion):
     model = encoder(path, expansion=expansion)
     inner = MultiVectorMultipleNegativesRankingLoss(model)
     apart = inner(columns_of(model))
@@ -119,7 +119,7 @@ def test_alone_and_around_the_own_loss_of_the_library(path, layer, expansion):
     assert float(gradient.abs().sum()) > 0
 
 
-def test_exact_token_alignment_is_the_score_of_the_library_function(model):
+def test_exact_token_alignment_matches_the_score_function(model):
     columns = columns_of(model, prompt=None)
     loss = OTAlignmentLoss(model, unit="token", center=False, epsilon=0, anchor={}, weight=1)
     value = float(loss(columns)["alignment"].detach())
@@ -140,7 +140,7 @@ def test_anchor_measures_the_projected_vectors(model):
 
 @pytest.mark.parametrize("expansion", [None, EXPANSION])
 @pytest.mark.parametrize("kind", ["contrastive", "alignment"])
-def test_contrastive_loss_and_gradient_caching_work_alike(path, kind, expansion):
+def test_contrastive_loss_and_gradient_caching_match_the_definition(path, kind, expansion):
     model = encoder(path, expansion=expansion)
     inner = MultiVectorMultipleNegativesRankingLoss(model)
     loss = {"contrastive": OTContrastiveLoss, "alignment": OTAlignmentLoss}[kind](model, inner, epsilon=0.2)
@@ -157,13 +157,13 @@ def test_contrastive_loss_and_gradient_caching_work_alike(path, kind, expansion)
     torch.testing.assert_close(gradients[1], gradients[0], atol=1e-6, rtol=1e-4)
 
 
-def test_the_librarys_loss_ranks_by_the_ot_score(model):
+def test_loss_of_the_library_ranks_by_the_ot_score(model):
     loss = MultiVectorMultipleNegativesRankingLoss(model, scale=20, similarity_fct=ot_similarity)
     loss(columns_of(model)).backward()
     assert float(model[1].linear.weight.grad.abs().sum()) > 0
 
 
-def test_the_librarys_trainer_trains_it(model, tmp_path):
+def test_trainer_of_the_library_trains_the_model(model, tmp_path):
     before = model[1].linear.weight.detach().clone()
     loss = OTAlignmentLoss(model, MultiVectorMultipleNegativesRankingLoss(model), layer=-1)
     arguments = MultiVectorEncoderTrainingArguments(
@@ -182,7 +182,7 @@ def test_the_librarys_trainer_trains_it(model, tmp_path):
     assert loss.pop_statistics()["plans"] == 6
 
 
-def test_merged_token_vectors_and_cached_losses_are_refused(path, model):
+def test_merged_token_vectors_and_cached_losses_are_rejected(path, model):
     with pytest.raises(ModelError, match="pool"):
         OTAlignmentLoss(encoder(path, last=[HierarchicalTokenPooling(pool_factor=2)]))
     with pytest.raises(ConfigError, match="Cached"):

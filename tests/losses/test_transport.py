@@ -68,7 +68,7 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_values_are_those_of_pot(name):
+def test_values_match_pot(name):
     knobs, reference = VARIANTS[name]
     result = UnitTransport(AlignmentConfig(**knobs, **EXACT))(SOURCE, TARGET)
     assert bool(result.converged.all())
@@ -95,7 +95,7 @@ def test_gradients_pass_gradcheck(name):
 
 
 @pytest.mark.parametrize("name", [*VARIANTS, "debiased"])
-def test_scaled_costs_make_every_knob_free_of_the_scale(name):
+def test_scaled_costs_make_every_setting_scale_invariant(name):
     knobs = VARIANTS[name][0] if name in VARIANTS else {"epsilon": 0.2, "debiased": True}
     config = AlignmentConfig(**knobs, **EXACT, cost="sqeuclidean", cost_scale="std")
     large = (Units(7 * side.vectors, side.masses, side.ids) for side in (SOURCE, TARGET))
@@ -104,7 +104,7 @@ def test_scaled_costs_make_every_knob_free_of_the_scale(name):
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_a_pair_without_units_is_empty_and_disturbs_nobody(name):
+def test_pair_without_units_is_empty_and_does_not_affect_others(name):
     transport = UnitTransport(AlignmentConfig(**VARIANTS[name][0], **EXACT))
     masses = torch.where(torch.tensor([True, False, True])[:, None], SOURCE.masses, 0.0)
     result = transport(Units(SOURCE.vectors, masses, SOURCE.ids), TARGET)
@@ -123,7 +123,7 @@ def test_a_pair_without_units_is_empty_and_disturbs_nobody(name):
         ({"debiased": True, "epsilon": 0}, "epsilon"),
     ],
 )
-def test_mutually_exclusive_settings_are_refused_at_construction(settings, named):
+def test_mutually_exclusive_settings_are_rejected_at_construction(settings, named):
     with pytest.raises(ConfigError) as caught:
         UnitTransport(AlignmentConfig(**settings))
     assert named in caught.value.message

@@ -28,7 +28,7 @@ def read(model, reader, prompt=None):
 
 
 @pytest.mark.parametrize("prompt", [None, "query: "])
-def test_special_and_prompt_tokens_carry_no_mass(model, prompt):
+def test_special_and_prompt_tokens_have_no_mass(model, prompt):
     column, units = read(model, reader_of(model), prompt)
     torch.testing.assert_close(units.masses.sum(1), torch.tensor([1.0, 1.0, 0.0, 1.0]))
     for row, text in enumerate(TEXTS):
@@ -51,7 +51,7 @@ def test_vectors_are_the_states_of_the_layer(model, unit, layer):
         assert not units.vectors[row, count:].any()
 
 
-def test_reference_gives_the_units_of_another_encoder(model):
+def test_reference_units_come_from_another_encoder(model):
     reader = reader_of(model, unit="word", layer=2)
     column, units = read(model, reader)
     torch.testing.assert_close(reader.reference(model[0], column, units.ids), units.vectors)

@@ -55,7 +55,7 @@ def test_planted_pairs_are_found_and_orphans_are_not(margin):
     assert len(mined.above(mined.pairs.score[9])) == 10
 
 
-def test_scores_are_those_of_two_faiss_searches():
+def test_scores_match_two_faiss_searches():
     """The whole chain against centering, faiss.knn and the ratio margin written out in numpy."""
     x, y, _ = planted(80, 40)
 
@@ -81,7 +81,7 @@ def test_scores_are_those_of_two_faiss_searches():
     assert listed > 80
 
 
-def test_lines_are_embedded_once_and_named_by_their_numbers(tiny_model, tmp_path, sentences):
+def test_lines_are_embedded_once_and_identified_by_number(tiny_model, tmp_path, sentences):
     lines = sentences(30)
     source = tmp_path / "a.txt"
     source.write_text("\n".join(["", *lines, lines[0], "x" * 2000]) + "\r\n", encoding="utf-8")
@@ -95,7 +95,7 @@ def test_lines_are_embedded_once_and_named_by_their_numbers(tiny_model, tmp_path
     assert [pair.score for pair in in_memory] == [pair.score for pair in mined]
 
 
-def test_vectors_beside_lines_give_the_pairs_of_embedding_them(tiny_model, tmp_path, sentences):
+def test_given_vectors_give_the_same_pairs_as_embedding(tiny_model, tmp_path, sentences):
     source, target = ["", *sentences(25), sentences(1)[0]], sentences(20)[::-1]
     options = {"cache": tmp_path / "cache", "threshold": None}
     mined = mine_bitext(source, target, tiny_model, **options)
@@ -115,7 +115,7 @@ def test_vectors_beside_lines_give_the_pairs_of_embedding_them(tiny_model, tmp_p
     assert alone.report.source["dropped"] == {"zero": 1, "repeated": 1}
 
 
-def test_output_bytes_are_the_same_for_shards_tiles_workers_and_restarts(
+def test_output_bytes_do_not_depend_on_shards_tiles_workers_or_restarts(
     tiny_model, tmp_path, sentences, monkeypatch
 ):
     """From lines to files, cut in every way, interrupted in every stage."""
@@ -151,7 +151,7 @@ def test_output_bytes_are_the_same_for_shards_tiles_workers_and_restarts(
     assert len(outputs) == 1
 
 
-def test_another_margin_searches_nothing_again(tmp_path, monkeypatch):
+def test_another_margin_reuses_the_search(tmp_path, monkeypatch):
     x, y, gold = planted(40, 20)
     for name, values in (("x", x), ("y", y)):
         np.save(tmp_path / f"{name}.npy", values)
@@ -167,7 +167,7 @@ def test_another_margin_searches_nothing_again(tmp_path, monkeypatch):
     assert stages == ["searching"] * 2
 
 
-def test_length_ratio_leaves_out_pairs_and_frees_their_places(tiny_model, tmp_path):
+def test_length_ratio_drops_pairs_and_frees_their_lines(tiny_model, tmp_path):
     source, target = ["the cat", "the dog slept in the house and the cat"], ["the cat " * 9, "the dog"]
     limits = {"max_length_ratio": 2.0, "threshold": None, "k": 2, "cache": tmp_path}
     for pair in mine_bitext(source, target, tiny_model, **limits):
@@ -177,7 +177,7 @@ def test_length_ratio_leaves_out_pairs_and_frees_their_places(tiny_model, tmp_pa
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 12])
-def test_few_lines_and_large_k(count, caplog):
+def test_k_larger_than_the_number_of_lines(count, caplog):
     x, y, _ = planted(count, 0)
     with caplog.at_level("INFO", "otembed"):
         mined = mine_bitext(x, y, k=50, threshold=None)
@@ -187,7 +187,7 @@ def test_few_lines_and_large_k(count, caplog):
     assert np.isfinite(mine_bitext(x, y, k=50, center=True, threshold=None, margin="ratio").pairs.score).all()
 
 
-def test_what_does_not_fit_is_refused(tiny_model, tmp_path):
+def test_mismatched_input_is_rejected(tiny_model, tmp_path):
     x, y, _ = planted(12, 3)
     bad = x.copy()
     bad[3] = np.nan
@@ -212,7 +212,7 @@ def test_what_does_not_fit_is_refused(tiny_model, tmp_path):
         mine_bitext(["a"], ["b"], tiny_model, cache=tmp_path / "file" / "cache")
 
 
-def test_scores_of_a_bitext_are_those_of_mining_it(tiny_model, tmp_path, sentences):
+def test_bitext_scores_match_mining(tiny_model, tmp_path, sentences):
     texts = sentences(40)
     pairs = [*zip(texts, texts, strict=True), (texts[0], texts[1]), ("", "a"), (texts[0], texts[0])]
     options = {"cache": tmp_path / "cache", "margin": "ratio", "k": 3}
@@ -236,7 +236,7 @@ def test_scores_of_a_bitext_are_those_of_mining_it(tiny_model, tmp_path, sentenc
     assert list(from_file) == listed
 
 
-def test_a_bitext_without_a_usable_pair_is_refused(tiny_model, tmp_path):
+def test_bitext_without_a_usable_pair_is_rejected(tiny_model, tmp_path):
     with pytest.raises(DataError, match="max_characters"):
         score_bitext([("", "a"), ("b", "")], tiny_model, cache=tmp_path)
     with pytest.raises(DataError, match=r"pair 2 .* 3"):
@@ -262,7 +262,7 @@ def test_exported_rows_follow_the_lines(tiny_model, tmp_path, sentences):
             write_vectors(lines, vectors, tmp_path / name, precision=precision)
 
 
-def test_a_plan_says_what_the_run_then_does(tiny_model, tmp_path, sentences):
+def test_plan_matches_the_run(tiny_model, tmp_path, sentences):
     config, cache = MiningConfig(workers=1), tmp_path / "cache"
     sides = open_sides(sentences(30), sentences(20, 1), None, None, config)
     plan = plan_mining(sides, tiny_model, config, cache=cache)
@@ -285,7 +285,7 @@ def test_planned_tiles_are_those_that_are_computed(tmp_path, rows, columns):
     assert max(totals) == (plan.tiles, plan.tiles)
 
 
-def test_a_budget_shrinks_pieces_then_workers_then_is_refused():
+def test_small_memory_shrinks_pieces_then_workers_then_is_rejected():
     sizes = (1000, 1000, 4096, 4)
     free = plan_search(*sizes, workers=8)
     assert (free.tiling, free.workers) == (Tiling(), 8)

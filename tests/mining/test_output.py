@@ -31,7 +31,7 @@ LANGUAGES = ("sw", "zh-Hant")
 
 @given(PAIRS)
 @settings(max_examples=60, deadline=None)
-def test_every_format_gives_the_pairs_back(tmp_path_factory, pairs):
+def test_every_output_format_round_trips(tmp_path_factory, pairs):
     folder = tmp_path_factory.mktemp("pairs")
     for suffix in WRITERS:
         write_pairs(iter(pairs), folder / f"x{suffix}", languages=LANGUAGES)
@@ -53,7 +53,7 @@ def test_every_format_gives_the_pairs_back(tmp_path_factory, pairs):
     assert [unit.findtext("prop[@type='source_id']") for unit in units] == [str(pair.source_id) for pair in pairs]
 
 
-def test_our_own_readers_read_what_was_written(tmp_path):
+def test_readers_of_otembed_read_the_output(tmp_path):
     pairs = [
         MinedPair(1.5, 0.9, "k1", "k2", "paka", "a cat"),
         MinedPair(1.25, 0.5, "k3", "k4", "mbwa & <b>", r"C:\new\temp and \\d+\t"),
@@ -70,7 +70,7 @@ def test_tsv_shows_ids_where_there_is_no_text():
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
-def test_a_failure_leaves_the_earlier_file_and_nothing_else(tmp_path, suffix):
+def test_failed_write_leaves_only_the_earlier_file(tmp_path, suffix):
     path = tmp_path / f"x{suffix}"
     path.write_text("earlier")
 
@@ -92,6 +92,6 @@ def test_a_failure_leaves_the_earlier_file_and_nothing_else(tmp_path, suffix):
         ("x.tmx", LANGUAGES, False, "parquet"),
     ],
 )
-def test_what_cannot_be_written_is_refused_first(tmp_path, name, languages, texts, message):
+def test_unwritable_output_is_rejected_first(tmp_path, name, languages, texts, message):
     with pytest.raises(ConfigError, match=message):
         check_output(tmp_path / name, languages, texts=texts)

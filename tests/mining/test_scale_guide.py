@@ -62,5 +62,5 @@ def exact_hours(lines):
         f"{256e9 / (2 * (NEIGHBOR + CANDIDATE) * K) / 1e6:.0f} million in 256 GB",
     ],
 )
-def test_figures_follow_from_the_assumptions(figure):
+def test_guide_figures_follow_from_the_assumptions(figure):
     assert figure in GUIDE

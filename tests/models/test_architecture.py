@@ -53,12 +53,12 @@ def test_embeddings_and_layers_are_found(kind: str, build: Build) -> None:
     assert len(layers) == 2
 
 
-def test_shared_layers_are_no_list(build: Build) -> None:
+def test_shared_layers_are_not_listed(build: Build) -> None:
     model = build(AlbertConfig(**BERT_SIZES, embedding_size=32, max_position_embeddings=64))
     assert find_layers(transformer_of(model)) is None
 
 
-def test_a_plain_module_has_no_embeddings() -> None:
+def test_plain_module_has_no_embeddings() -> None:
     assert find_embeddings(nn.Linear(2, 2)) is None
 
 
@@ -69,7 +69,7 @@ def test_position_limit(kind: str, limit: int | None, build: Build) -> None:
     assert position_limit(transformer_of(build(CONFIGS[kind]))) == limit
 
 
-def test_a_model_without_transformer_is_refused(tiny_model: SentenceTransformer) -> None:
+def test_model_without_transformer_is_rejected(tiny_model: SentenceTransformer) -> None:
     static = SentenceTransformer(
         modules=[StaticEmbedding(tiny_model.tokenizer, embedding_dim=8)], device="cpu", local_files_only=True
     )

@@ -35,6 +35,6 @@ def test_frozen_parameters_are_not_trainable(tiny_model: SentenceTransformer) ->
     assert description.parameters == summary.trained + summary.frozen
 
 
-def test_json_in_both_directions(tiny_wordpiece_model: SentenceTransformer) -> None:
+def test_json_round_trip(tiny_wordpiece_model: SentenceTransformer) -> None:
     description = describe_model(tiny_wordpiece_model)
     assert ModelDescription.from_json(description.to_json()) == description

@@ -98,7 +98,7 @@ def test_non_finite_embeddings_are_rejected(tiny_model_path, tmp_path, monkeypat
 
 @needs_older
 @pytest.mark.slow
-def test_the_older_layout_gives_the_same_vectors_in_5_3(tiny_model_path, tmp_path):
+def test_older_layout_gives_the_same_vectors_in_5_3(tiny_model_path, tmp_path):
     export_model(tiny_model_path, tmp_path / "out")
     command = [str(OLDER), "-c", ENCODE, str(tmp_path / "out"), json.dumps(TEXTS)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)

@@ -12,7 +12,7 @@ def contents(folder: Path) -> dict[str, str]:
     return {str(p.relative_to(folder)): p.read_text() for p in folder.rglob("*") if p.is_file()}
 
 
-def test_the_name_appears_only_at_the_end(tmp_path: Path) -> None:
+def test_folder_appears_only_when_complete(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "model"
     with whole_folder(target) as folder:
         (folder / "a").write_text("1")
@@ -20,7 +20,7 @@ def test_the_name_appears_only_at_the_end(tmp_path: Path) -> None:
     assert contents(target.parent) == {"model/a": "1"}
 
 
-def test_an_earlier_folder_is_whole_until_it_is_replaced_whole(tmp_path: Path) -> None:
+def test_existing_folder_stays_complete_until_replaced(tmp_path: Path) -> None:
     target = tmp_path / "model"
     target.mkdir()
     (target / "old").write_text("0")
@@ -30,7 +30,7 @@ def test_an_earlier_folder_is_whole_until_it_is_replaced_whole(tmp_path: Path) -
     assert contents(tmp_path) == {"model/new": "1"}
 
 
-def test_a_failure_leaves_everything_as_it_was(tmp_path: Path) -> None:
+def test_failure_leaves_everything_unchanged(tmp_path: Path) -> None:
     target = tmp_path / "model"
     target.mkdir()
     (target / "old").write_text("0")
@@ -45,7 +45,7 @@ def test_a_failure_leaves_everything_as_it_was(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"model/old": "0"}
 
 
-def test_a_failing_rename_brings_the_earlier_folder_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_rename_restores_the_earlier_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "model"
     target.mkdir()
     (target / "old").write_text("0")

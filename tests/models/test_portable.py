@@ -30,7 +30,7 @@ def types(folder: Path) -> list[str]:
     return [entry["type"].removeprefix("sentence_transformers.") for entry in read(folder / "modules.json")]
 
 
-def test_names_and_keys_are_the_older_ones(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
+def test_portable_folder_uses_older_names_and_keys(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
     folder = saved(tiny_model, tmp_path / "m")
     assert types(folder) == ["models.Transformer", "models.Pooling", "models.Normalize"]
     assert read(folder / "sentence_bert_config.json") == {"max_seq_length": 64, "do_lower_case": False}
@@ -41,18 +41,18 @@ def test_names_and_keys_are_the_older_ones(tiny_model: SentenceTransformer, tmp_
 
 
 @pytest.mark.parametrize("mode", Pooling.POOLING_MODES)
-def test_every_pooling_mode_survives(mode: Any, tiny_model: SentenceTransformer, tmp_path: Path) -> None:
+def test_every_pooling_mode_is_converted(mode: Any, tiny_model: SentenceTransformer, tmp_path: Path) -> None:
     tiny_model[1] = Pooling(32, pooling_mode=mode, include_prompt=False)
     loaded = Pooling.load(str(saved(tiny_model, tmp_path / "m") / "1_Pooling"))
     assert (loaded.pooling_mode, loaded.include_prompt, loaded.embedding_dimension) == (mode, False, 32)
 
 
-def test_several_pooling_modes_survive(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
+def test_combined_pooling_modes_are_converted(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
     tiny_model[1] = Pooling(32, pooling_mode=("cls", "mean"))
     assert Pooling.load(str(saved(tiny_model, tmp_path / "m") / "1_Pooling")).pooling_mode == ("cls", "mean")
 
 
-def test_other_plain_modules_have_an_older_form(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
+def test_other_modules_are_converted(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
     tiny_model.extend([Dense(32, 8), Dropout(0.1), LayerNorm(8)])
     folder = saved(tiny_model, tmp_path / "m")
     assert types(folder)[3:] == ["models.Dense", "models.Dropout", "models.LayerNorm"]
@@ -64,7 +64,7 @@ def test_other_plain_modules_have_an_older_form(tiny_model: SentenceTransformer,
     }
 
 
-def test_what_has_no_older_form_is_left_and_logged(
+def test_modules_without_an_older_form_are_kept_and_logged(
     tiny_model: SentenceTransformer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tiny_model.extend([Dense(32, 32, use_residual=True), Normalize("token_embeddings")])
@@ -75,14 +75,16 @@ def test_what_has_no_older_form_is_left_and_logged(
     assert caplog.text.count("no older form") == 2
 
 
-def test_an_unusual_encoder_is_left(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
+def test_unusual_encoder_is_kept(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
     tiny_model[0].processing_kwargs = {"text": {"padding": "max_length"}}
     folder = saved(tiny_model, tmp_path / "m")
     assert types(folder)[0] == "base.modules.transformer.Transformer"
     assert "processing_kwargs" in read(folder / "sentence_bert_config.json")
 
 
-def test_no_limit_is_written_where_the_tokenizer_has_none(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
+def test_length_limit_is_omitted_where_the_tokenizer_has_none(
+    tiny_model: SentenceTransformer, tmp_path: Path
+) -> None:
     tiny_model.tokenizer.model_max_length = int(1e30)
     folder = saved(tiny_model, tmp_path / "m")
     assert read(folder / "sentence_bert_config.json") == {"do_lower_case": False}

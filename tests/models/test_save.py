@@ -33,7 +33,7 @@ def load(folder: Path) -> SentenceTransformer:
 
 
 @pytest.mark.parametrize("fixture", ["tiny_model", "tiny_wordpiece_model"])
-def test_the_saved_model_is_the_model(fixture: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+def test_saved_model_gives_the_same_vectors(fixture: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     model = request.getfixturevalue(fixture)
     folder = save_model(model, tmp_path / "out" / "model")
     loaded = load(folder)
@@ -43,12 +43,12 @@ def test_the_saved_model_is_the_model(fixture: str, request: pytest.FixtureReque
     assert [p.name for p in folder.parent.iterdir()] == ["model"]
 
 
-def test_a_changed_length_is_kept(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
+def test_changed_max_seq_length_is_saved(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
     tiny_model.max_seq_length = 12
     assert load(save_model(tiny_model, tmp_path / "m")).max_seq_length == 12
 
 
-def test_it_loads_where_otembed_is_not_imported(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
+def test_saved_model_loads_without_otembed(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
     folder = save_model(tiny_model, tmp_path / "m")
     code = (
         "import sys; from sentence_transformers import SentenceTransformer as S; sys.modules['otembed'] = None;"
@@ -58,12 +58,12 @@ def test_it_loads_where_otembed_is_not_imported(tiny_model: SentenceTransformer,
     assert done.stdout.strip() == "(32,)"
 
 
-def test_the_model_card_can_be_left_out(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
+def test_model_card_is_optional(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
     assert (save_model(tiny_model, tmp_path / "with") / "README.md").is_file()
     assert not (save_model(tiny_model, tmp_path / "without", model_card=False) / "README.md").exists()
 
 
-def test_a_taken_folder_is_refused_and_replaced_on_demand(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
+def test_existing_folder_is_rejected_unless_overwrite(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
     folder = save_model(tiny_model, tmp_path / "m")
     (folder / "trace").touch()
     with pytest.raises(ModelError, match="overwrite=True"):
@@ -73,25 +73,25 @@ def test_a_taken_folder_is_refused_and_replaced_on_demand(tiny_model: SentenceTr
     assert [p.name for p in tmp_path.iterdir()] == ["m"]
 
 
-def test_an_empty_folder_is_used(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
+def test_empty_folder_is_used(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
     (tmp_path / "m").mkdir()
     assert (save_model(tiny_model, tmp_path / "m") / "modules.json").is_file()
 
 
-def test_only_models_are_ever_overwritten(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
+def test_only_model_folders_are_overwritten(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(ModelError, match="cannot overwrite"):
         save_model(tiny_model, tmp_path, overwrite=True)
     assert (tmp_path / "thesis.txt").is_file()
 
 
-def test_a_file_in_the_way_is_refused(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
+def test_file_at_the_target_is_rejected(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
     (tmp_path / "f").touch()
     with pytest.raises(ModelError, match="/f: it is a file"):
         save_model(tiny_model, tmp_path / "f")
 
 
-def test_a_failing_save_leaves_the_earlier_model(
+def test_failed_save_leaves_the_earlier_model(
     tiny_model: SentenceTransformer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = save_model(tiny_model, tmp_path / "m")
@@ -106,7 +106,7 @@ def test_a_failing_save_leaves_the_earlier_model(
     np.testing.assert_allclose(load(folder).encode(TEXTS), tiny_model.encode(TEXTS), atol=1e-6)
 
 
-def test_foreign_modules_are_refused(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
+def test_custom_modules_are_rejected(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
     tiny_model.append(ForeignHead())
     with pytest.raises(ModelError, match=r"ForeignHead\n.*trust_remote_code"):
         save_model(tiny_model, tmp_path / "m")

@@ -17,12 +17,12 @@ def outcomes(values=(1, 0, 1, 1), weights=(), **changes):
     return Outcomes("xnli", "sw", "accuracy", digest_of(["a"]), tuple(values), tuple(weights), **changes)
 
 
-def test_value_counted_by_hand():
+def test_value_matches_a_hand_count():
     assert outcomes().value == 0.75
     assert outcomes((2, 1), (4, 2)).value == 0.5  # (2 + 1) / (4 + 2)
 
 
-def test_document_comes_back_equal():
+def test_document_round_trip():
     one = outcomes((2, 1), (4, 2), higher_is_better=False)
     assert read_outcomes(json.loads(json.dumps({"outcomes": [asdict(one)]}))) == (one,)
     assert read_outcomes({}) == ()
@@ -40,7 +40,7 @@ def test_document_comes_back_equal():
         ((1e308, 1e308), (), "NaN"),
     ],
 )
-def test_impossible_outcomes_are_refused(values, weights, message):
+def test_invalid_outcomes_are_rejected(values, weights, message):
     with pytest.raises(DataError, match=message):
         outcomes(values, weights)
 
@@ -56,21 +56,21 @@ def test_impossible_outcomes_are_refused(values, weights, message):
         {"higher_is_better": "yes"},
     ],
 )
-def test_broken_document_is_refused(change):
+def test_malformed_document_is_rejected(change):
     with pytest.raises(DataError, match="outcomes"):
         Outcomes.from_dict({**asdict(outcomes()), **change})
 
 
-def test_whole_numbers_stay_short_when_read_and_written_again():
+def test_whole_numbers_round_trip_without_decimals():
     document = json.loads(json.dumps(asdict(outcomes((1, 0.5, 0.0)))))
     assert json.dumps(asdict(Outcomes.from_dict(document))["values"]) == "[1, 0.5, 0]"
 
 
-def test_outcomes_that_are_no_list_are_refused():
+def test_outcomes_that_are_not_a_list_are_rejected():
     with pytest.raises(DataError, match="int"):
         read_outcomes({"outcomes": 5})
 
 
 @given(st.lists(st.text(), max_size=4), st.lists(st.text(), max_size=4))
-def test_digest_tells_lists_apart(first, second):
+def test_digest_distinguishes_lists(first, second):
     assert (digest_of(first) == digest_of(second)) == (first == second)

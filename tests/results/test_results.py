@@ -32,7 +32,7 @@ def test_non_finite_numbers_become_null():
 @pytest.mark.parametrize(
     "text", ["{", '{"kind": "Other", "schema": 1}', '{"kind": "RetrievalScores", "schema": 99}']
 )
-def test_other_documents_are_refused(text):
+def test_other_documents_are_rejected(text):
     with pytest.raises(DataError):
         RetrievalScores.from_json(text)
 

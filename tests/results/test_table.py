@@ -32,7 +32,7 @@ def test_terminal_shows_title_table_and_notes_in_order():
     assert "\x1b" not in rendered(TABLE)
 
 
-def test_stacked_tables_have_a_blank_line_between_them():
+def test_stacked_tables_are_separated_by_a_blank_line():
     stream = io.StringIO()
     Console(file=stream, width=80).print(stacked([TABLE, TABLE]))
     lines = stream.getvalue().splitlines()
@@ -47,7 +47,7 @@ def test_markup_in_names_is_text():
         assert each in re.sub(r"\x1b\[[\d;]*m", "", text)
 
 
-def test_styles_color_cells_only_where_there_is_color():
+def test_cells_are_styled_only_on_color_terminals():
     table = Table(("a", "b"), (("x", "better"),), styles={"better": "green"})
     assert "\x1b[32m" in rendered(table, force_terminal=True, color_system="standard")
     assert "\x1b" not in rendered(table)
@@ -60,7 +60,7 @@ def test_names_fold_and_numbers_do_not():
     assert text.count("x") == 30
 
 
-def test_without_a_heading_markdown_shows_the_title():
+def test_markdown_without_a_heading_shows_the_title():
     table = Table((), (("known pairs", "3"),), title="x.tsv")
     assert table.markdown() == "| x.tsv |  |\n| --- | ---: |\n| known pairs | 3 |\n"
     assert rendered(table).splitlines()[0] == "x.tsv"
@@ -78,7 +78,7 @@ def test_latex_rules_groups_and_comments():
 
 
 @pytest.mark.parametrize("rows", [(("a",),), (("a", "b", "c"),), (("a", "b"), ("a",))])
-def test_rows_of_another_length_are_refused(rows):
+def test_rows_of_wrong_length_are_rejected(rows):
     with pytest.raises(ValueError, match="2 columns"):
         Table(("x", "y"), rows)
 
@@ -92,7 +92,7 @@ def test_latex_specials_are_escaped(special):
 
 
 @given(st.lists(st.tuples(st.text(), st.text()), min_size=1, max_size=4), st.text())
-def test_no_text_breaks_a_rendering(rows, name):
+def test_any_text_renders(rows, name):
     table = Table(("a", name), rows, title=name, notes=(name,))
     markdown = table.markdown().splitlines()
     assert len(markdown) == len(rows) + 2
@@ -118,7 +118,7 @@ def test_control_characters_are_shown_as_escapes(text, shown):
     assert printable(text) == shown
 
 
-def test_markdown_interprets_no_html_or_link():
+def test_markdown_escapes_html_and_links():
     assert markdown_escaped("a|b <i>*x*[y](z)`") == "a\\|b \\<i\\>\\*x\\*\\[y\\](z)\\`"
 
 

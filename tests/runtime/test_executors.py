@@ -75,7 +75,7 @@ def packed(both):
     return b"".join(array.tobytes() for side in both for array in (side.scores, side.ids))
 
 
-def test_blocks_change_no_byte(sides, tmp_path):
+def test_blocks_do_not_change_bytes(sides, tmp_path):
     expected = packed(exact_neighbors(*sides, 4, executor=LocalExecutor(1)))
     for rows in (16, 50, 1000):
         options = {"state_file": tmp_path / f"{rows}.npz", "tiling": SMALL, "block_rows": rows}
@@ -92,7 +92,7 @@ def test_blocks_change_no_byte(sides, tmp_path):
 
 @pytest.mark.parametrize("save", [-1, 60])
 @pytest.mark.parametrize("engines", [(Remote(stop_after=4), LocalExecutor(2)), (LocalExecutor(1), Remote())])
-def test_one_executor_resumes_what_another_has_left(sides, tmp_path, monkeypatch, save, engines):
+def test_executor_resumes_the_work_of_another(sides, tmp_path, monkeypatch, save, engines):
     monkeypatch.setattr(blocks, "SAVE_SECONDS", save)
     options = {"state_file": tmp_path / "state.npz", "tiling": SMALL, "block_rows": 32}
     expected = packed(exact_neighbors(*sides, 4))
@@ -112,7 +112,7 @@ def test_one_executor_resumes_what_another_has_left(sides, tmp_path, monkeypatch
     assert not block_folder(options["state_file"]).exists()
 
 
-def test_a_corrupt_or_foreign_block_is_searched_again(sides, tmp_path, caplog):
+def test_corrupt_or_foreign_block_is_recomputed(sides, tmp_path, caplog):
     options = {"state_file": tmp_path / "state.npz", "tiling": SMALL, "block_rows": 32}
     with pytest.raises(KeyboardInterrupt):
         exact_neighbors(*sides, 4, executor=Remote(stop_after=5), **options)
@@ -140,7 +140,7 @@ def test_columns_are_done_when_blocks_cover_all_rows():
     assert (state.blocks, state.covers(Block(0, 10, 0, 4))) == (set(), True)
 
 
-def test_a_block_that_no_worker_wrote_is_an_error(sides, tmp_path, monkeypatch):
+def test_block_that_no_worker_wrote_is_an_error(sides, tmp_path, monkeypatch):
     monkeypatch.setattr(blocks, "save_arrays", lambda *_, **__: None)
     with pytest.raises(DataError, match=r"block-0-110-0-86\.npz"):
         exact_neighbors(*sides, 4, executor=Remote(1), state_file=tmp_path / "state.npz")
@@ -158,7 +158,7 @@ def texts(sentences, monkeypatch):
 
 
 @pytest.mark.parametrize("load", [True, False])
-def test_shards_of_tasks_are_those_of_one_process(texts, tiny_model, tiny_model_path, tmp_path, load):
+def test_shards_of_tasks_match_a_single_process(texts, tiny_model, tiny_model_path, tmp_path, load):
     whole = embed_lines(read_side(texts), tiny_model, cache=tmp_path / "whole").read(0, 99)
     options = {"load_as": str(tiny_model_path) if load else None, "device": "cpu", "cache": tmp_path / "apart"}
     with pytest.raises(KeyboardInterrupt):
@@ -176,7 +176,7 @@ def test_shards_of_tasks_are_those_of_one_process(texts, tiny_model, tiny_model_
     assert {path.suffix for path in folder.iterdir()} == {".json", ".float32"}
 
 
-def test_faults_of_tasks_are_named(texts, tiny_model, tiny_model_path, tmp_path, monkeypatch):
+def test_task_faults_are_reported(texts, tiny_model, tiny_model_path, tmp_path, monkeypatch):
     options = {"executor": Remote(), "cache": tmp_path, "device": "cpu"}
     monkeypatch.setattr("otembed.embeddings.embed_work.model_fingerprint", lambda _: "another")
     with pytest.raises(ModelError, match=tiny_model_path.name):
@@ -186,7 +186,7 @@ def test_faults_of_tasks_are_named(texts, tiny_model, tiny_model_path, tmp_path,
         embed_lines(read_side(texts), tiny_model, **options)
 
 
-def test_tasks_grow_with_the_speed_and_shrink_at_the_end():
+def test_task_size_grows_with_speed_and_shrinks_at_the_end():
     plan = Schedule([(0, 100), (120, 1000)], window=10, most=200, seconds=5, workers=2)
     ranges = []
     for start, stop in plan:
@@ -250,7 +250,7 @@ def check_executor(executor, works, tmp_path):
         list(executor.run(works, [(-1, None)]))
 
 
-def test_processes_do_tasks(works, tmp_path):
+def test_process_pool_runs_tasks(works, tmp_path):
     check_executor(ProcessPool(2), works, tmp_path)
 
 
@@ -334,14 +334,14 @@ def mine_with_a_killed_worker(engine, stages, tmp_path, texts, tiny_model_path, 
 
 
 @pytest.mark.slow
-def test_processes_of_which_one_is_killed(texts, tiny_model_path, tmp_path, monkeypatch):
+def test_process_pool_survives_a_killed_worker(texts, tiny_model_path, tmp_path, monkeypatch):
     # That a pool is made anew costs most of the time here: once is enough.
     mine_with_a_killed_worker("processes", {"searching"}, tmp_path, texts, tiny_model_path, monkeypatch)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: otembed[ray]")
-def test_ray_of_which_one_worker_is_killed(texts, works, tiny_model_path, tmp_path, monkeypatch, capsys):
+def test_ray_survives_a_killed_worker(texts, works, tiny_model_path, tmp_path, monkeypatch, capsys):
     mine_with_a_killed_worker("ray", {"embedding", "searching"}, tmp_path, texts, tiny_model_path, monkeypatch)
     with open_executor(MiningConfig(engine="ray", workers=2)) as executor:
         with pytest.raises(OtembedError, match="a task failed"):
@@ -357,7 +357,7 @@ def test_ray_of_which_one_worker_is_killed(texts, works, tiny_model_path, tmp_pa
     assert capsys.readouterr().out == ""
 
 
-def test_engines_that_cannot_be_are_refused(tmp_path, monkeypatch, sides):
+def test_invalid_engines_are_rejected(tmp_path, monkeypatch, sides):
     with pytest.raises(ConfigError, match="x:1"):
         MiningConfig(ray_address="x:1")
     with pytest.raises(ConfigError, match="engine = 'rai'"):
@@ -380,7 +380,7 @@ def test_engines_that_cannot_be_are_refused(tmp_path, monkeypatch, sides):
 
 @pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: otembed[ray]")
 @pytest.mark.parametrize("kind", ["ConnectionError", "AuthenticationError"])
-def test_a_cluster_that_is_not_there(monkeypatch, kind):
+def test_missing_cluster_is_reported(monkeypatch, kind):
     import ray
 
     error = {"ConnectionError": ConnectionError, "AuthenticationError": ray.exceptions.RayError}[kind]
@@ -390,7 +390,7 @@ def test_a_cluster_that_is_not_there(monkeypatch, kind):
 
     monkeypatch.setattr(ray, "init", init)
     with (
-        pytest.raises(ConfigError, match=r"nowhere:1: cannot connect to nowhere:1\n.*ray_address"),
+        pytest.raises(ConfigError, match=r"nowhere:1.*\n.*ray_address"),
         open_executor(MiningConfig(engine="ray", ray_address="nowhere:1")),
     ):
         pass
@@ -451,7 +451,7 @@ def test_an_index_search_that_leaves_this_process_needs_files(indexed, tmp_path)
         approximate_neighbors(*indexed, 4, "pq", executor=Remote(), state_file=tmp_path / "state.npz")
 
 
-def test_threads_do_tasks_and_stop_together(works, tmp_path):
+def test_threads_run_tasks_and_stop_together(works, tmp_path):
     tasks = [(number, tmp_path / f"task-{number}") for number in range(8)]
     assert sorted(LocalExecutor(3).run(works, iter(tasks))) == [number * number for number in range(8)]
     with pytest.raises(DataError, match="ten"):

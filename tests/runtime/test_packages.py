@@ -32,7 +32,7 @@ def declare(monkeypatch):
     return fake
 
 
-def test_versions_are_those_of_the_installed_packages():
+def test_versions_match_the_installed_packages():
     found = packages.versions()
     assert found["otembed"] == otembed.__version__ == version("otembed")
     for name in (
@@ -49,7 +49,7 @@ def test_versions_are_those_of_the_installed_packages():
     assert packages.misfits() == {}
 
 
-def test_extras_are_those_of_the_metadata():
+def test_extras_match_the_metadata():
     assert list(packages.extras()) == sorted(metadata("otembed").get_all("Provides-Extra"))
 
 
@@ -64,7 +64,7 @@ def test_requirements_follow_markers_and_extras_of_extras(declare):
     assert packages.extras()["dev"] == []
 
 
-def test_missing_and_unfit_versions_are_named(declare):
+def test_missing_and_incompatible_versions_are_reported(declare):
     declare("numpy<1", "nowhere-to-be-found>=2", 'pytest<1; extra == "dev"', extras=("dev",))
     assert packages.misfits() == {"numpy": "<1", "nowhere-to-be-found": ">=2"}
     assert packages.versions()["nowhere-to-be-found"] is None
@@ -73,10 +73,10 @@ def test_missing_and_unfit_versions_are_named(declare):
     assert packages.extras() == {}
 
 
-def test_a_package_that_is_not_installed_is_said(monkeypatch):
+def test_missing_package_is_reported(monkeypatch):
     def missing(name):
         raise PackageNotFoundError(name)
 
     monkeypatch.setattr(packages, "distribution", missing)
-    with pytest.raises(OtembedError, match=r"not installed as a package\nInstall it"):
+    with pytest.raises(OtembedError, match=r"\n.*pip install"):
         packages.versions()

@@ -24,7 +24,7 @@ def by_key(outcomes):
     return found
 
 
-def test_retrieval(tiny_model):
+def test_retrieval_outcomes_match_the_report(tiny_model):
     pairs = {"en-de": (SENTENCES, OTHERS), "de-en": (OTHERS, SENTENCES)}
     report = evaluate_retrieval(tiny_model, pairs, k=2, centered=True)
     found = by_key(report.outcomes)
@@ -40,7 +40,7 @@ def test_retrieval(tiny_model):
     assert RetrievalReport.from_json(report.to_json()) == report
 
 
-def test_retrieval_tells_examples_and_margins_apart(tiny_model):
+def test_retrieval_outcomes_distinguish_examples_and_margins(tiny_model):
     def digests(pairs, k=2):
         return {each.metric: each.examples for each in evaluate_retrieval(tiny_model, pairs, k=k).outcomes}
 
@@ -53,7 +53,7 @@ def test_retrieval_tells_examples_and_margins_apart(tiny_model):
 
 
 @pytest.mark.parametrize("threshold", [None, "default", 0.5])
-def test_mining(threshold):
+def test_mining_outcomes_match_the_report(threshold):
     draw = np.random.default_rng(0)
     shared = draw.normal(size=(40, 32))
     x, y = (
@@ -72,7 +72,7 @@ def test_mining(threshold):
     assert MiningScores.from_json(scores.to_json()) == scores
 
 
-def test_mining_of_a_long_collection_keeps_its_sums_in_few_examples():
+def test_mining_outcomes_of_a_long_collection_are_grouped():
     draw = np.random.default_rng(1)
     lines, right = draw.integers(0, 9000, 500), draw.random(500) < 0.5
     (one,) = mining_outcomes(lines, right, np.arange(700), 9000, {"f1": 500}, name="x", examples="")
@@ -80,7 +80,7 @@ def test_mining_of_a_long_collection_keeps_its_sums_in_few_examples():
     assert one.value == 2 * right.sum() / (500 + 700)
 
 
-def test_alignment(tiny_model):
+def test_alignment_outcomes_match_the_report(tiny_model):
     sides = [[text.split() for text in side[:4]] for side in (SENTENCES, OTHERS)]
     gold = [GoldSentence(frozenset({(0, 0)}), frozenset({(0, 0), (1, 1)})) for _ in range(4)]
     report = evaluate_alignment(tiny_model, {"one": (*sides, gold)})
@@ -90,7 +90,7 @@ def test_alignment(tiny_model):
     assert AlignmentReport.from_json(report.to_json()) == report
 
 
-def test_alignment_counted_by_hand():
+def test_alignment_outcomes_match_a_hand_count():
     gold = [GoldSentence(frozenset({(0, 0), (2, 2)}), frozenset({(0, 0), (1, 1), (2, 2)}))] * 2
     links = [[(0, 0), (1, 1)], [(2, 2), (0, 1)]]
     (outcome,) = alignment_outcomes(links, [(["a"], ["b"])] * 2, gold)
@@ -99,7 +99,7 @@ def test_alignment_counted_by_hand():
     assert alignment_outcomes([[]], [(["a"], ["b"])], [GoldSentence(frozenset(), frozenset())]) == ()
 
 
-def test_lists_of_numbers_take_one_line_and_texts_stay_as_they_are():
+def test_json_has_number_lists_on_one_line():
     document = {
         "values": [1, 0.5, -2e-9],
         "text": "[\n  1\n]",

@@ -36,7 +36,7 @@ def data_of(name, xquad_files, tmp_path):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_task_evaluates_into_reports_with_outcomes_and_tables(name, tiny_model, xquad_files, tmp_path):
+def test_task_returns_reports_with_outcomes_and_tables(name, tiny_model, xquad_files, tmp_path):
     task = TASKS[name]
     data, options = data_of(name, xquad_files, tmp_path)
     reports = task.evaluate(tiny_model, data, options)
@@ -50,14 +50,14 @@ def test_a_task_evaluates_into_reports_with_outcomes_and_tables(name, tiny_model
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_bad_place_is_refused_with_the_option(name):
+def test_invalid_place_is_rejected_with_the_option(name):
     task = TASKS[name]
     with pytest.raises((ConfigError, DataError)) as caught:
         task.parse({"not a code!": ""}, task.option)
     assert task.option in str(caught.value) or "not a code!" in str(caught.value)
 
 
-def test_options_differ_and_every_task_has_a_command():
+def test_task_options_are_unique_and_every_task_has_a_command():
     from otembed.cli.evaluate import app
 
     assert len({task.option for task in TASKS.values()}) == len(TASKS)

@@ -45,20 +45,20 @@ def script():
     return module
 
 
-def test_retrieval_before_and_after(script):
+def test_retrieval_transfer_before_and_after(script):
     means, matrix, answers = script.tables(retrieval().to_dict(), retrieval().to_dict())
     assert "| paragraph, across languages | 45.0 | 45.0 | +0.0 |" in means
     assert "| en | 90.0 → 90.0 | 50.0 → 50.0 |" in matrix
     assert "| ar | 20.0 | 20.0 | +0.0 | 25.0 | 25.0 |" in answers
 
 
-def test_spans_before_and_after(script):
+def test_span_transfer_before_and_after(script):
     (table,) = script.tables(spans().to_dict(), spans("n", 0.1).to_dict())
     assert "| en | 10 | 50.0 | 60.0 | +10.0 | 25.0 | 25.0 | +0.0 |" in table
     assert "| mean | 20 | 37.5 | 42.5 | +5.0 | 18.8 | 18.8 | +0.0 |" in table
 
 
-def test_inference_before_and_after(script):
+def test_inference_transfer_before_and_after(script):
     before, after = (
         XnliReport("m", "probe", (XnliScore("sw", 9, share, 0.4),), 0.5, {"dev_pairs": 9}, {}, 1.0).to_dict()
         for share in (0.5, 0.6)

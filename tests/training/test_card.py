@@ -27,7 +27,7 @@ def test_card_names_languages_base_model_and_license(configure, tiny_model):
     assert (card.base_model, card.license) == ("intfloat/multilingual-e5-small", "mit")
 
 
-def test_a_trained_models_card_has_figures_before_and_after_layer_and_settings(configure, tmp_path):
+def test_card_of_a_trained_model_has_figures_layer_and_settings(configure, tmp_path):
     config = configure(loss={"sentence": "none", "alignment": {"weight": 1.0, "anchor": {}}})
     result = otembed.train(config)
     card = (Path(result.model) / "README.md").read_text(encoding="utf-8")
@@ -52,7 +52,7 @@ def test_a_trained_models_card_has_figures_before_and_after_layer_and_settings(c
         ("hub:owner/name:config@train", "hub:owner/name:config@train"),
     ],
 )
-def test_a_card_shows_no_folders_of_this_machine(configure, place, shown):
+def test_card_contains_no_local_paths(configure, place, shown):
     config = replace(configure(output="/home/me/run"), pairs={"en-de": place})
     found = publishable(replace(config, held_out=replace(config.held_out, pairs={"en-de": place})))
     assert (found.pairs["en-de"], found.held_out.pairs["en-de"], found.output) == (shown, shown, "run")
@@ -62,6 +62,6 @@ def test_a_card_shows_no_folders_of_this_machine(configure, place, shown):
     ("name", "shown"),
     [("/home/me/m", "m"), ("./m", "m"), ("owner/name", "owner/name"), ("offline:multilingual-e5-small",) * 2],
 )
-def test_a_model_of_the_hub_keeps_its_name(configure, name, shown):
+def test_hub_model_keeps_its_name(configure, name, shown):
     config = configure()
     assert publishable(replace(config, model=replace(config.model, name=name))).model.name == shown

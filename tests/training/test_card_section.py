@@ -26,7 +26,7 @@ RESULT = TrainResult(
 )  # fmt: skip
 
 
-def test_tables_layer_and_settings_are_there():
+def test_section_has_tables_layer_and_settings():
     text = card_section(RESULT, "a: 1\n", "9.9", 7, [(6, 0.25), (7, 0.5)])
     assert "otembed 9.9: 12 steps, 1.5 epochs; " in text
     assert "| en-sw | 50.0→75.0 +25.0 | 50.0→75.0 +25.0 | 50.0→75.0 +25.0 | 50.0→25.0 -25.0 |" in text
@@ -39,7 +39,7 @@ def test_tables_layer_and_settings_are_there():
     assert "```yaml\na: 1\n```" in text
 
 
-def test_what_was_not_measured_is_said_or_left_out():
+def test_missing_measurements_are_noted_or_omitted():
     text = card_section(replace(RESULT, before=None, after=None, best_step=None), "a: 1\n", "9.9", None)
     assert "no pairs were held out" in text
     assert "1.5 epochs.\n" in text
@@ -49,7 +49,7 @@ def test_what_was_not_measured_is_said_or_left_out():
 
 
 @pytest.mark.parametrize("rest", [f"{BEFORE}\nrows\n## Citation\nx\n", ""])
-def test_the_section_stands_before_the_training_details_and_once(rest):
+def test_section_appears_once_before_the_training_details(rest):
     section = f"{HEADING}\n\n### Settings\n\nnew\n"
     card = with_section(f"# Model\n\ntext\n\n{rest}", section)
     assert card.index("text") < card.index(HEADING)

@@ -12,13 +12,13 @@ def sides(dataset):
     return set(dataset["source"]) | set(dataset["target"])
 
 
-def test_the_pivot_is_the_target_side(configure):
+def test_pivot_is_the_target_side(configure):
     material = load_material(configure())
     assert all(text.startswith("the ") for text in material.train["en-de"]["target"])
     assert material.held_out["en-de"][0][0].startswith("the ")
 
 
-def test_held_out_sentences_leave_every_training_text(configure, tmp_path, text_path):
+def test_held_out_sentences_are_removed_from_every_training_text(configure, tmp_path, text_path):
     swapped = tmp_path / "de-en.tsv"
     lines = [line.split("\t") for line in text_path.read_text().splitlines()]
     swapped.write_text("".join(f"{de} !\t{en}\n" for en, de in lines))
@@ -29,14 +29,14 @@ def test_held_out_sentences_leave_every_training_text(configure, tmp_path, text_
         assert held.isdisjoint(sides(dataset))
 
 
-def test_a_held_out_file_is_measured_as_it_is(configure, tmp_path):
+def test_held_out_file_is_evaluated_unchanged(configure, tmp_path):
     path = tmp_path / "test.tsv"
     path.write_text("the cat\tdie Katze\nthe cat\tdie Katze\nsame\tsame\n")
     material = load_material(configure(held_out={"pairs": {"en-de": str(path)}}))
     assert material.held_out["en-de"] == (["the cat", "the cat", "same"], ["die Katze", "die Katze", "same"])
 
 
-def test_sentences_of_held_out_files_are_not_trained(configure, text_path, tmp_path):
+def test_sentences_of_held_out_files_are_not_trained_on(configure, text_path, tmp_path):
     held = text_path.read_text().splitlines()[:2]
     path = tmp_path / "test.tsv"
     path.write_text("\n".join(held) + "\n")
@@ -45,14 +45,14 @@ def test_sentences_of_held_out_files_are_not_trained(configure, text_path, tmp_p
     assert material.counts["en-de"]["dropped"]["held_out"] == 2
 
 
-def test_one_held_out_pair_is_too_few(configure, tmp_path):
+def test_single_held_out_pair_is_rejected(configure, tmp_path):
     path = tmp_path / "test.tsv"
     path.write_text("the cat\tdie Katze\n")
     with pytest.raises(DataError, match=r"en-de: .* 1 .* 2 "):
         load_material(configure(held_out={"pairs": {"en-de": str(path)}}))
 
 
-def test_text_that_is_wholly_held_out_elsewhere_is_refused(configure, tmp_path, text_path):
+def test_text_entirely_held_out_elsewhere_is_rejected(configure, tmp_path, text_path):
     source, target = load_material(configure(held_out={"size": 14})).held_out["en-de"]
     few = tmp_path / "few.tsv"
     few.write_text(f"{source[0]}\t{target[0]}\n")
@@ -61,7 +61,7 @@ def test_text_that_is_wholly_held_out_elsewhere_is_refused(configure, tmp_path, 
         load_material(config)
 
 
-def test_temperature_sampling_evens_out_sizes(configure, tmp_path, text_path):
+def test_temperature_sampling_flattens_sizes(configure, tmp_path, text_path):
     small = tmp_path / "small.tsv"
     small.write_text("".join(f"{i} x\t{i} y\n" for i in range(8)))
     material = load_material(
@@ -76,17 +76,17 @@ def test_temperature_sampling_evens_out_sizes(configure, tmp_path, text_path):
     assert sizes["en-fr"] == 20  # sqrt(8) : sqrt(72) = 1 : 3
 
 
-def test_prompt_text_becomes_the_models_own(configure):
+def test_prompt_text_is_added_to_the_model(configure):
     model = load_encoder(configure(model={"prompt": "text: "}).model, seed=1)
     assert prompt_of(model) == "text: "
 
 
-def test_prompt_name_is_made_the_default(configure):
+def test_prompt_name_becomes_the_default(configure):
     assert prompt_of(load_encoder(configure(model={"prompt_name": "query"}).model, seed=1)) == "query: "
     assert prompt_of(load_encoder(configure().model, seed=1)) is None
 
 
-def test_unknown_prompt_and_part_are_refused(configure):
+def test_unknown_prompt_and_part_are_rejected(configure):
     with pytest.raises(ConfigError, match="'qury'") as caught:
         load_encoder(configure(model={"prompt_name": "qury"}).model, seed=1)
     assert "query" in caught.value.hint

@@ -38,14 +38,14 @@ def test_new_run_writes_its_configuration(folder):
     assert RunFolder.read_config(folder.path) == config_for(folder)
 
 
-def test_a_moved_run_is_resumed_where_it_lies(folder, tmp_path):
+def test_moved_run_is_resumed_in_place(folder, tmp_path):
     folder.create(config_for(folder))
     folder.path.rename(tmp_path / "moved")
     assert RunFolder.read_config(tmp_path / "moved").output == str(tmp_path / "moved")
 
 
 @pytest.mark.parametrize(("finished", "word"), [(False, "an unfinished"), (True, "a finished")])
-def test_an_earlier_run_is_not_overwritten_unasked(folder, finished, word):
+def test_existing_run_is_not_overwritten_by_default(folder, finished, word):
     folder.create(config_for(folder))
     (folder.path / "metrics.jsonl").write_text("{}\n")
     if finished:
@@ -58,7 +58,7 @@ def test_an_earlier_run_is_not_overwritten_unasked(folder, finished, word):
     assert not folder.results.exists()
 
 
-def test_a_folder_of_something_else_is_never_overwritten(folder):
+def test_folder_that_is_not_a_run_is_never_overwritten(folder):
     folder.path.mkdir()
     (folder.path / "thesis.tex").write_text("years of work")
     with pytest.raises(ConfigError, match="is not a run"):
@@ -66,7 +66,7 @@ def test_a_folder_of_something_else_is_never_overwritten(folder):
     assert (folder.path / "thesis.tex").exists()
 
 
-def test_a_folder_with_a_foreign_config_is_never_overwritten(folder):
+def test_folder_with_a_foreign_config_is_never_overwritten(folder):
     folder.create(config_for(folder))
     (folder.path / "thesis.tex").write_text("years of work")
     with pytest.raises(ConfigError, match=r"thesis\.tex"):
@@ -74,7 +74,7 @@ def test_a_folder_with_a_foreign_config_is_never_overwritten(folder):
     assert (folder.path / "thesis.tex").exists()
 
 
-def test_a_run_in_work_is_locked(folder):
+def test_active_run_is_locked(folder):
     folder.create(config_for(folder))
     with folder.locked(), pytest.raises(ConfigError, match="another process"), folder.locked():
         pass
@@ -83,19 +83,19 @@ def test_a_run_in_work_is_locked(folder):
     assert sorted(each.name for each in folder.path.iterdir()) == ["config.yaml"]
 
 
-def test_a_file_in_the_way_is_refused(folder):
+def test_file_at_the_target_is_rejected(folder):
     folder.path.write_text("")
     with pytest.raises(ConfigError, match="is not a run"):
         folder.create(config_for(folder), overwrite=True)
 
 
-def test_resume_without_a_run_is_refused(folder):
+def test_resume_without_a_run_is_rejected(folder):
     with pytest.raises(ConfigError, match="no run to resume"):
         RunFolder.read_config(folder.path)
 
 
 @pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth", "model.safetensors"])
-def test_damaged_checkpoints_are_named_and_an_older_one_is_used(folder, name, caplog):
+def test_corrupt_checkpoints_are_reported_and_an_older_one_used(folder, name, caplog):
     whole = checkpoint(folder, 3)
     checkpoint(folder, 10, state='{"global_st')
     (folder.checkpoints / "checkpoint-12").mkdir()
@@ -109,18 +109,18 @@ def test_damaged_checkpoints_are_named_and_an_older_one_is_used(folder, name, ca
 
 
 @pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "model.safetensors", "trainer_state.json"])
-def test_checkpoints_without_a_file_are_damaged(folder, name):
+def test_incomplete_checkpoints_count_as_corrupt(folder, name):
     (checkpoint(folder, 3) / name).unlink()
     assert folder.last_checkpoint() is None
 
 
-def test_the_newest_checkpoint_is_the_one_of_the_highest_step(folder):
+def test_newest_checkpoint_has_the_highest_step(folder):
     for step in (9, 100, 20):
         checkpoint(folder, step)
     assert folder.last_checkpoint().name == "checkpoint-100"
 
 
-def test_metrics_after_the_checkpoint_and_cut_lines_are_dropped(folder):
+def test_metrics_after_the_checkpoint_and_truncated_lines_are_dropped(folder):
     folder.path.mkdir()
     for step in (1, 5, 8):
         folder.append_metrics({"step": step, "loss": 1.0})

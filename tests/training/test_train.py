@@ -73,7 +73,7 @@ def test_run_folder_contains_all_files(trained):
     assert trained.before.scores[0].sentences == 12
 
 
-def test_metrics_record_every_term_and_the_share_of_converged_plans(trained):
+def test_metrics_record_every_term_and_the_converged_share(trained):
     steps = [each for each in records(trained.run) if "loss" in each]
     assert [each["step"] for each in steps] == [1, 2, 3, 4, 6, 8, 9]
     for each in steps:
@@ -212,7 +212,7 @@ def test_interrupted_run_resumes_to_the_same_result(configure, straight, step):
 
 
 @pytest.mark.parametrize(("name", "cut"), [("optimizer.pt", True), ("model.safetensors", False)])
-def test_damaged_newest_checkpoint_falls_back_to_an_older_one(configure, straight, caplog, name, cut):
+def test_corrupt_newest_checkpoint_falls_back_to_an_older_one(configure, straight, caplog, name, cut):
     config = configure(**RESUMABLE)
     with pytest.raises(RuntimeError, match="power cut"):
         otembed.train(config, callbacks=[Crash(8)])
@@ -330,20 +330,20 @@ def test_existing_run_is_not_replaced_without_overwrite(configure, finished):
     assert otembed.train(resume=finished).run == str(finished)
 
 
-def test_moved_run_reports_its_present_location(finished, tmp_path):
+def test_moved_run_reports_its_current_location(finished, tmp_path):
     finished.rename(tmp_path / "moved")
     moved = otembed.train(resume=tmp_path / "moved")
     assert (moved.run, moved.model) == (str(tmp_path / "moved"), str(tmp_path / "moved" / "model"))
 
 
-def test_run_of_a_version_with_other_settings_is_refused_by_name(finished):
+def test_run_of_an_older_version_is_rejected_by_setting(finished):
     config = (finished / "config.yaml").read_text()
     (finished / "config.yaml").write_text(config.replace("num_train_epochs:", "epochs:"))
     with pytest.raises(ConfigError, match=r"config\.yaml: .*'optimization\.epochs'\n.*num_train_epochs"):
         otembed.train(resume=finished)
 
 
-def test_home_folder_is_expanded_for_the_whole_run(configure, tmp_path, monkeypatch):
+def test_home_folder_is_expanded(configure, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     changes = {"optimization": {"max_steps": 1}, "held_out": {"size": 0}}
@@ -377,7 +377,7 @@ def test_variants_train_to_finite_weights(configure, changes):
     assert all(math.isfinite(value) for value in result.last_log.values())
 
 
-def test_mini_batches_of_the_encoder_change_nothing_but_memory(configure):
+def test_mini_batches_do_not_change_the_result(configure):
     """GradCache through the whole trainer: without dropout the weights are those of the plain run."""
     runs = []
     for size in (None, 3):
@@ -400,7 +400,7 @@ class NoDropout(TrainerCallback):
                 module.p = 0.0
 
 
-def test_accumulated_batches_count_as_one_step_of_the_whole(configure):
+def test_accumulated_batches_count_as_one_step(configure):
     """Two half batches make the gradient of their mean: the alignment term is a mean over pairs."""
     changes = {"held_out": {"size": 0}, "loss": {"sentence": "none", "alignment": {"center": False, "anchor": {}}}}
     steps = {"max_steps": 1, "warmup_steps": 0.0, "logging_steps": 1}
@@ -455,7 +455,7 @@ def test_nan_stops_the_run_with_a_hint(configure):
     ],
 )
 @pytest.mark.parametrize("start", [otembed.train, dry_run])
-def test_settings_that_cannot_work_are_refused(configure, changes, message, start):
+def test_invalid_settings_are_rejected(configure, changes, message, start):
     with pytest.raises(OtembedError, match=message):
         start(configure(**changes))
 
@@ -479,7 +479,7 @@ def test_dry_run_counts_estimates_and_writes_nothing(configure, tmp_path):
     assert 0 < estimate.tokens_mean <= estimate.tokens_max <= 64
 
 
-def test_dry_run_foretells_the_steps_of_an_epoch(configure):
+def test_dry_run_predicts_the_steps_of_an_epoch(configure):
     changes = {
         "optimization": {"max_steps": None, "num_train_epochs": 1, "gradient_accumulation_steps": 2},
         "held_out": {"size": 0},

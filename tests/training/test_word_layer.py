@@ -13,7 +13,7 @@ from otembed.training.preparation import load_material
 from otembed.words import WordAligner, choose_layer
 
 
-def test_training_stores_the_layer_that_the_training_text_chooses(configure):
+def test_training_stores_the_layer_chosen_on_the_training_text(configure):
     config = configure()
     result = otembed.train(config)
     stored = json.loads((Path(result.model) / "otembed.json").read_text())
@@ -25,7 +25,7 @@ def test_training_stores_the_layer_that_the_training_text_chooses(configure):
     assert WordAligner(model).choice.origin == "stored"
 
 
-def test_a_run_without_enough_text_stores_nothing(configure, text_path, caplog):
+def test_run_without_enough_text_stores_no_layer(configure, text_path, caplog):
     text_path.write_text("\n".join(text_path.read_text().splitlines()[:40]) + "\n")
     with caplog.at_level("INFO", logger="otembed"):
         result = otembed.train(configure(held_out={"size": 0}))
@@ -33,7 +33,7 @@ def test_a_run_without_enough_text_stores_nothing(configure, text_path, caplog):
     assert "fewer than 50" in caplog.text
 
 
-def test_a_run_does_not_fail_on_a_model_that_cannot_align(configure, tmp_path, monkeypatch, caplog):
+def test_model_that_cannot_align_does_not_fail_the_run(configure, tmp_path, monkeypatch, caplog):
     def refuse(*_):
         raise ModelError("cannot align", "Use another model.")
 

@@ -25,7 +25,7 @@ def entropic(batch, epsilon=0.05, rho=math.inf, *, symmetric=False, tol=1e-10):
 @pytest.mark.parametrize("epsilon", [1.0, 0.05, 1e-3])
 @pytest.mark.parametrize("rho", [math.inf, 0.5])
 @pytest.mark.parametrize("symmetric", [False, True])
-def test_both_engines_find_the_same(batch_of, monkeypatch, epsilon, rho, symmetric):
+def test_both_engines_agree(batch_of, monkeypatch, epsilon, rho, symmetric):
     batch = batch_of(sizes=(4, 6, 6))
     if symmetric:
         # Distances on a line, whose kernel is positive definite: the averaged updates need that.
@@ -42,7 +42,7 @@ def test_both_engines_find_the_same(batch_of, monkeypatch, epsilon, rho, symmetr
 
 @pytest.mark.parametrize("rho", [math.inf, 0.5])
 @pytest.mark.parametrize("name", ["_FAR", "_STEEP"])
-def test_absorbing_at_every_turn_and_starting_in_log_domain_change_nothing(batch_of, monkeypatch, rho, name):
+def test_absorption_and_log_domain_start_do_not_change_the_result(batch_of, monkeypatch, rho, name):
     wanted = entropic(batch_of(), rho=rho)
     # Compiled code holds its constants, so these functions run as plain Python here.
     for function in ("_run", "_write", "_solve_rows"):
@@ -54,7 +54,7 @@ def test_absorbing_at_every_turn_and_starting_in_log_domain_change_nothing(batch
 
 
 @pytest.mark.parametrize("rho", [math.inf, 0.5])
-def test_updates_that_leave_the_range_are_made_again_in_log_domain(batch_of, monkeypatch, rho):
+def test_out_of_range_updates_are_recomputed_in_log_domain(batch_of, monkeypatch, rho):
     wanted = entropic(batch_of(), rho=rho)
     for function in ("_run", "_write", "_solve_rows"):
         monkeypatch.setattr(compiled, function, getattr(compiled, function).py_func)
@@ -71,7 +71,7 @@ def test_updates_that_leave_the_range_are_made_again_in_log_domain(batch_of, mon
     torch.testing.assert_close(found.plan, wanted.plan, atol=1e-9, rtol=0)
 
 
-def test_threads_and_neighbors_change_no_bit(batch_of, monkeypatch):
+def test_threads_and_other_problems_do_not_change_bits(batch_of, monkeypatch):
     batch = batch_of(sizes=(9, 12, 11), dtype=torch.float32)
     whole = sinkhorn(*batch, epsilon=0.05)
     monkeypatch.setattr(compiled, "_CELLS_A_TASK", 1)
@@ -83,14 +83,14 @@ def test_threads_and_neighbors_change_no_bit(batch_of, monkeypatch):
     assert torch.equal(single.value, whole.value[4:5])
 
 
-def test_costs_that_do_not_lie_in_rows_are_solved_alike(batch_of):
+def test_non_contiguous_costs_give_the_same_result(batch_of):
     cost, a, b = batch_of()
     turned = cost.mT.contiguous().mT
     assert not turned.is_contiguous()
     assert torch.equal(sinkhorn(turned, a, b, epsilon=0.1).plan, sinkhorn(cost, a, b, epsilon=0.1).plan)
 
 
-def test_padding_may_lie_between_the_units(batch_of):
+def test_padding_between_units_is_ignored(batch_of):
     cost, a, b = batch_of(ragged=False)
     order = torch.tensor([3, 0, 6, 1, 5, 2, 4])
     b[:, 2] = 0
@@ -101,7 +101,7 @@ def test_padding_may_lie_between_the_units(batch_of):
     assert (found.plan[:, :, 5] == 0).all()
 
 
-def test_exponentials_are_those_of_numpy():
+def test_exponentials_match_numpy():
     generator = np.random.default_rng(0)
     x = np.concatenate([-40 * generator.random(20_000), -655 * generator.random(2_000), [0.0, -659.9]])
     found, wanted = x + 3.0, np.exp(x)
@@ -113,7 +113,7 @@ def test_exponentials_are_those_of_numpy():
     assert np.isnan(last[3])
 
 
-def test_the_kernel_is_what_its_definition_says():
+def test_kernel_matches_its_definition():
     generator = np.random.default_rng(1)
     scaled, log_a, log_b, u, v = (generator.normal(size=size) for size in ((3, 4), 3, 4, 3, 4))
     kernel = np.empty((3, 4))

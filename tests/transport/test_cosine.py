@@ -19,7 +19,7 @@ def padded(dtype=torch.float64):
 
 @pytest.mark.parametrize("large", [0, 1 << 60], ids=["one by one", "batch"])
 @pytest.mark.parametrize("needed", [(True, True), (True, False), (False, True)])
-def test_values_and_gradients_are_those_of_the_formula(monkeypatch, large, needed):
+def test_values_and_gradients_match_the_formula(monkeypatch, large, needed):
     monkeypatch.setattr(cosine, "_LARGE", large)
     weights = torch.rand(3, 4, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     found = []
@@ -40,7 +40,7 @@ def test_second_derivatives_pass_gradgradcheck():
     assert gradgradcheck(lambda x: pairwise_cost(x, one), (x,))
 
 
-def test_a_side_of_padding_alone_costs_one_everywhere(monkeypatch):
+def test_all_padding_side_has_cost_one(monkeypatch):
     monkeypatch.setattr(cosine, "_LARGE", 0)
     x, y = padded(torch.float32)
     cost = pairwise_cost(torch.zeros_like(x), y)

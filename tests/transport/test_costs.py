@@ -84,7 +84,7 @@ def test_autocast_does_not_touch_the_cost(metric):
     torch.testing.assert_close(cost, pairwise_cost(x, y, metric=metric), atol=0, rtol=0)
 
 
-def test_cost_refusals():
+def test_invalid_cost_input_is_rejected():
     x, y = clouds()
     with pytest.raises(ConfigError, match="cosine"):
         pairwise_cost(x, y, metric="cosinus")
@@ -132,7 +132,7 @@ def test_scale_is_taken_over_cells_with_mass_and_gives_epsilon_one_meaning(batch
 
 
 @pytest.mark.parametrize("how", ["std", "max"])
-def test_scale_of_nothing_and_of_zeros_is_one(how):
+def test_scale_of_empty_and_zero_costs_is_one(how):
     one = torch.ones(1, 2)
     for cost, a in ((torch.zeros(1, 2, 2), one), (torch.rand(1, 2, 2), 0 * one), (torch.zeros(0, 2, 2), one[:0])):
         scaled, factor = scale_cost(cost, a, a, how=how)
@@ -140,7 +140,7 @@ def test_scale_of_nothing_and_of_zeros_is_one(how):
         assert torch.equal(scaled, cost)
 
 
-def test_scale_leaves_one_broken_problem_out(batch_of):
+def test_scale_ignores_a_non_finite_problem(batch_of):
     cost, a, b = batch_of(ragged=False)
     _, wanted = scale_cost(cost[1:], a[1:], b[1:], how="std")
     cost[0] = math.inf
@@ -148,7 +148,7 @@ def test_scale_leaves_one_broken_problem_out(batch_of):
     torch.testing.assert_close(factor, wanted)
 
 
-def test_scale_refusals_and_no_scale(batch_of):
+def test_invalid_scale_is_rejected_and_none_is_identity(batch_of):
     cost, a, b = batch_of()
     scaled, factor = scale_cost(cost, a, b)
     assert torch.equal(scaled, cost)

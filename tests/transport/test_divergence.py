@@ -51,7 +51,7 @@ def test_value_agrees_with_pot(batch_of, pot_solution, metric, relaxation):
     epsilon=st.sampled_from([0.2, 1.0]),
     relaxation=st.sampled_from([None, 0.5]),
 )
-def test_laws(batch_of, seed, metric, epsilon, relaxation):
+def test_divergence_is_symmetric_nonnegative_and_zero_on_equal_clouds(batch_of, seed, metric, epsilon, relaxation):
     x, y, a, b = clouds(batch_of, seed)
     chosen = {"metric": metric, "epsilon": epsilon, "relaxation": relaxation, **TIGHT}
     value = sinkhorn_divergence(x, y, a, b, **chosen).value
@@ -71,7 +71,7 @@ def test_positive_on_different_clouds_and_zero_in_float32_on_equal_ones(batch_of
 
 @pytest.mark.parametrize("epsilon", [1.0, 0.1, 0.01, 1e-3])
 @pytest.mark.parametrize("metric", METRICS)
-def test_terms_within_a_cloud_need_few_iterations_at_any_epsilon(batch_of, metric, epsilon):
+def test_self_terms_need_few_iterations_at_any_epsilon(batch_of, metric, epsilon):
     x, _, a, _ = clouds(batch_of, sizes=(4, 20, 20))
     # Against a single unit the cross term leaves no choice, so the iterations are those within x.
     one = torch.ones(4, 1, dtype=torch.float64)
@@ -81,7 +81,7 @@ def test_terms_within_a_cloud_need_few_iterations_at_any_epsilon(batch_of, metri
 
 
 @pytest.mark.parametrize("relaxation", [None, 0.5])
-def test_padding_may_hold_anything(batch_of, relaxation):
+def test_values_in_padding_are_ignored(batch_of, relaxation):
     x, y, a, b = clouds(batch_of)
     chosen = {"metric": "cosine", "epsilon": 0.1, "relaxation": relaxation}
     wanted = sinkhorn_divergence(x, y, a, b, **chosen)
@@ -93,7 +93,7 @@ def test_padding_may_hold_anything(batch_of, relaxation):
     assert (dirty.grad[a == 0] == 0).all()
 
 
-def test_an_empty_side_gives_zero_and_no_gradient(batch_of):
+def test_empty_side_gives_zero_and_no_gradient(batch_of):
     x, y, a, b = clouds(batch_of)
     a[1] = 0
     x.requires_grad_(), y.requires_grad_()
@@ -105,7 +105,7 @@ def test_an_empty_side_gives_zero_and_no_gradient(batch_of):
     assert y.grad.isfinite().all()
 
 
-def test_a_broken_vector_stays_in_its_problem(batch_of):
+def test_non_finite_vector_affects_only_its_problem(batch_of):
     x, y, a, b = clouds(batch_of, ragged=False)
     wanted = sinkhorn_divergence(x, y, a, b, metric="sqeuclidean", epsilon=0.5)
     y[2, 0, 0] = math.nan
@@ -127,7 +127,7 @@ def test_half_precision_and_autocast(batch_of):
     assert result.value.dtype == torch.float32
 
 
-def test_refusals(batch_of):
+def test_invalid_input_is_rejected(batch_of):
     x, y, a, b = clouds(batch_of, ragged=False)
     with pytest.raises(ConfigError, match="relaxation"):
         sinkhorn_divergence(x, y, a, b, metric="cosine", epsilon=0.1, relaxation=(0.1, 0.2))

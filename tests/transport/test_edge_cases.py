@@ -29,7 +29,7 @@ each_solver = pytest.mark.parametrize("solver", solvers())
 
 @each_solver
 @pytest.mark.parametrize("sides", ["source", "target", "both"])
-def test_a_problem_without_mass_is_empty_and_disturbs_nobody(batch_of, solver, sides):
+def test_problem_without_mass_is_empty_and_does_not_affect_others(batch_of, solver, sides):
     cost, a, b = batch_of()
     wanted = solver(cost, a, b)
     if sides != "target":
@@ -54,7 +54,7 @@ def test_a_problem_without_mass_is_empty_and_disturbs_nobody(batch_of, solver, s
     ("where", "bad"),
     [("cost", math.nan), ("cost", math.inf), ("cost", -math.inf), ("mass", math.nan), ("mass", math.inf)],
 )
-def test_a_non_finite_problem_is_named_and_contains_its_damage(batch_of, solver, where, bad):
+def test_non_finite_problem_is_reported_and_does_not_affect_others(batch_of, solver, where, bad):
     cost, a, b = batch_of(ragged=False)
     wanted = solver(cost, a, b)
     if where == "cost":
@@ -76,7 +76,7 @@ def test_a_non_finite_problem_is_named_and_contains_its_damage(batch_of, solver,
 
 
 @pytest.mark.parametrize(("relaxation", "masses"), [(None, 4.0), (0.5, 0.5)])
-def test_overflow_is_named(relaxation, masses):
+def test_overflow_is_reported(relaxation, masses):
     cost = torch.full((1, 2, 2), 3e38 if relaxation is None else -3e38)
     side = torch.full((1, 2), masses)
     result = sinkhorn(cost, side, side, epsilon=1e-3, relaxation=relaxation)
@@ -88,7 +88,7 @@ def test_overflow_is_named(relaxation, masses):
 
 @each_solver
 @pytest.mark.parametrize("sizes", [(0, 3, 4), (2, 0, 4), (2, 3, 0), (2, 0, 0), (0, 0, 0)])
-def test_nothing_to_transport(solver, sizes):
+def test_empty_dimensions_are_empty(solver, sizes):
     problems, n, m = sizes
     cost = torch.zeros(sizes, requires_grad=True)
     result = solver(cost, torch.zeros(problems, n), torch.zeros(problems, m))
@@ -100,7 +100,7 @@ def test_nothing_to_transport(solver, sizes):
 
 
 @pytest.mark.parametrize("solver", solvers()[::2])
-def test_one_unit_a_side_leaves_no_choice(solver):
+def test_one_unit_per_side_has_one_plan(solver):
     result = solver(torch.tensor([[[0.7]]]), torch.ones(1, 1), torch.ones(1, 1))
     assert result.plan.tolist() == [[[1.0]]]
     torch.testing.assert_close(result.value, torch.tensor([0.7]))
@@ -169,7 +169,7 @@ def test_unequal_sizes_and_tiny_masses_in_float32():
     assert result.value.isfinite().all()
 
 
-def test_far_apart_under_relaxation_moves_nothing():
+def test_distant_units_under_relaxation_move_no_mass():
     half = torch.tensor([[0.5, 0.5]])
     result = sinkhorn(torch.full((1, 2, 2), 1e6), half, half, epsilon=0.1, relaxation=0.3)
     assert result.converged.all()
@@ -207,7 +207,7 @@ COST, HALF = torch.zeros(1, 2, 2), torch.tensor([[0.5, 0.5]])
         ({"max_iter": 2.5}, "max_iter 2.5"),
     ],
 )
-def test_settings_out_of_range_are_refused(settings, words):
+def test_settings_out_of_range_are_rejected(settings, words):
     with pytest.raises(ConfigError) as caught:
         sinkhorn(COST, HALF, HALF, **{"epsilon": 0.1, **settings})
     name, value = words.split(" ", 1)
@@ -229,7 +229,7 @@ def test_settings_out_of_range_are_refused(settings, words):
         ((COST, torch.tensor([[1.5, -0.5]]), HALF), ConfigError, "-0.5"),
     ],
 )
-def test_problems_that_cannot_be_posed_are_refused(solver, batch, error, words):
+def test_invalid_problems_are_rejected(solver, batch, error, words):
     with pytest.raises(error) as caught:
         solver(*batch)
     assert words in str(caught.value)
@@ -237,7 +237,7 @@ def test_problems_that_cannot_be_posed_are_refused(solver, batch, error, words):
 
 
 @pytest.mark.parametrize("solver", solvers()[::2])
-def test_unequal_totals_are_refused_by_balanced_solvers(solver):
+def test_unequal_totals_are_rejected_by_balanced_solvers(solver):
     a = torch.tensor([[0.5, 0.5], [0.5, 0.25]])
     with pytest.raises(NumericsError, match=r"problem 1 .*0\.75 and 1") as caught:
         solver(COST.expand(2, 2, 2), a, HALF.expand(2, 2))

@@ -62,6 +62,6 @@ def test_padding_is_not_read_and_dtype_is_kept(batch_of):
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5, True])
-def test_threads_out_of_range_are_refused(batch_of, threads):
+def test_threads_out_of_range_are_rejected(batch_of, threads):
     with pytest.raises(ConfigError, match=f"threads.*{threads}"):
         exact(*batch_of(), threads=threads)

@@ -31,7 +31,7 @@ def test_value_is_the_sum_of_soft_minima(batch_of):
 
 
 @pytest.mark.parametrize(("free", "small"), [(TARGET_FREE, (None, 1e-8)), (SOURCE_FREE, (1e-8, math.inf))])
-def test_it_is_the_limit_of_a_vanishing_relaxation(batch_of, free, small):
+def test_free_is_the_limit_of_zero_relaxation(batch_of, free, small):
     cost, a, b = batch_of(1)
     result = solve(cost, a, b, epsilon=0.1, relaxation=free)
     near = solve(cost, a, b, epsilon=0.1, relaxation=small, tol=1e-9, max_iter=20_000)
@@ -74,6 +74,6 @@ def test_degenerate_problems(batch_of, epsilon):
 
 
 @pytest.mark.parametrize("relaxation", [(0, 0), (0, 0.5), (0.5, 0), (0, None, None)])
-def test_a_free_side_needs_a_constraint(batch_of, relaxation):
+def test_free_side_requires_a_constrained_side(batch_of, relaxation):
     with pytest.raises(ConfigError, match="relaxation"):
         solve(*batch_of(0), epsilon=0.1, relaxation=relaxation)

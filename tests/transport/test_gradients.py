@@ -19,7 +19,7 @@ def solve(cost, a, b, relaxation, epsilon=0.1):
 
 
 @pytest.mark.parametrize("relaxation", STRENGTHS)
-def test_gradient_of_the_cost_is_the_plan_and_passes_gradcheck(batch_of, relaxation):
+def test_cost_gradient_is_the_plan_and_passes_gradcheck(batch_of, relaxation):
     cost, a, b = batch_of(sizes=(3, 4, 5))
     cost.requires_grad_()
     result = solve(cost, a, b, relaxation)
@@ -29,7 +29,7 @@ def test_gradient_of_the_cost_is_the_plan_and_passes_gradcheck(batch_of, relaxat
 
 
 @pytest.mark.parametrize("relaxation", STRENGTHS[1:3])
-def test_gradient_of_relaxed_masses_passes_gradcheck(batch_of, relaxation):
+def test_relaxed_mass_gradient_passes_gradcheck(batch_of, relaxation):
     cost, a, b = batch_of(sizes=(3, 4, 5), ragged=False)
     a, b = a.requires_grad_(), (b * torch.tensor([[0.7], [1.0], [1.3]])).requires_grad_()
     assert gradcheck(lambda a, b: solve(cost, a, b, relaxation).value, (a, b), atol=1e-7)
@@ -37,7 +37,7 @@ def test_gradient_of_relaxed_masses_passes_gradcheck(batch_of, relaxation):
 
 @pytest.mark.parametrize("total", [1.0, 3.0])
 @pytest.mark.parametrize("epsilon", [0.1, 1.0])
-def test_gradient_of_balanced_masses_along_directions_of_equal_totals(batch_of, epsilon, total):
+def test_balanced_mass_gradient_along_directions_of_equal_totals(batch_of, epsilon, total):
     cost, a, b = batch_of(sizes=(3, 4, 5), ragged=False)
     a, b = (a * total).requires_grad_(), (b * total).requires_grad_()
     result = solve(cost, a, b, None, epsilon)
@@ -54,7 +54,7 @@ def test_gradient_of_balanced_masses_along_directions_of_equal_totals(batch_of, 
         torch.testing.assert_close(slope, (above - below) / (2 * step), atol=1e-7, rtol=1e-7)
 
 
-def test_gradient_of_normalized_masses_is_the_potential(batch_of):
+def test_normalized_mass_gradient_is_the_potential(batch_of):
     cost, a, b = batch_of()
     a, b = a.requires_grad_(), b.requires_grad_()
     result = solve(cost, a, b, None)
@@ -63,7 +63,7 @@ def test_gradient_of_normalized_masses_is_the_potential(batch_of):
     torch.testing.assert_close(found[1], result.potential_target, atol=1e-12, rtol=0)
 
 
-def test_gradients_scale_with_what_comes_from_above(batch_of):
+def test_gradients_scale_with_the_upstream_gradient(batch_of):
     cost, a, b = batch_of()
     cost.requires_grad_()
     result = solve(cost, a, b, None)
@@ -73,7 +73,7 @@ def test_gradients_scale_with_what_comes_from_above(batch_of):
 
 
 @pytest.mark.parametrize("epsilon", [1.0, 0.01])
-def test_the_graph_is_one_node_that_keeps_the_plan_and_two_potentials(batch_of, epsilon):
+def test_graph_is_one_node_that_keeps_the_plan_and_two_potentials(batch_of, epsilon):
     batch = batch_of()
     leaves = [tensor.requires_grad_() for tensor in batch]
     kept = []
@@ -94,7 +94,7 @@ def test_only_the_value_carries_gradients(batch_of):
         assert not getattr(result, name).requires_grad, name
 
 
-def test_second_derivatives_are_refused(batch_of):
+def test_second_derivatives_are_rejected(batch_of):
     cost, a, b = batch_of()
     root = cost.sqrt().requires_grad_()
     (gradient,) = torch.autograd.grad(solve(root.square(), a, b, None).value.sum(), root, create_graph=True)

@@ -11,7 +11,7 @@ from otembed.errors import ConfigError
 from otembed.transport import TransportStatus, exact, order_prior, sinkhorn, solve
 
 
-def test_hands_on_to_the_named_solvers(batch_of):
+def test_solve_dispatches_to_the_solvers(batch_of):
     cost, a, b = batch_of()
     for relaxation in (None, 0.3, (math.inf, 0.2)):
         mine = solve(cost, a, b, epsilon=0.1, relaxation=relaxation)
@@ -40,7 +40,7 @@ def test_pot_as_backend_gives_the_same_result(batch_of, epsilon):
     torch.testing.assert_close(*gradients, atol=1e-8, rtol=1e-6)
 
 
-def test_pot_as_backend_tells_what_did_not_converge(batch_of):
+def test_pot_as_backend_reports_what_did_not_converge(batch_of):
     cost, a, b = batch_of()
     result = solve(cost, a, b, epsilon=0.01, max_iter=1, backend="pot", tol=1e-9)
     assert not bool(result.converged.any())
@@ -60,7 +60,7 @@ def test_pot_as_backend_tells_what_did_not_converge(batch_of):
         ({"epsilon": 0, "backend": "pot"}, "backend"),
     ],
 )
-def test_contradictions_are_refused(settings, message):
+def test_contradictory_settings_are_rejected(settings, message):
     one = torch.ones(1, 1)
     with pytest.raises(ConfigError, match=message):
         solve(one[None], one, one, **settings)

@@ -37,7 +37,7 @@ def test_both_domains_take_the_same_steps(batch_of, monkeypatch, rho, symmetric)
         torch.testing.assert_close(getattr(scaled, name), getattr(logged, name), atol=1e-10, rtol=0)
 
 
-def test_over_relaxation_follows_youngs_formula_and_retreats_where_the_error_grows(batch_of):
+def test_over_relaxation_follows_youngs_formula_and_backs_off_when_the_error_grows(batch_of):
     state = begin(batch_of(sizes=(2, 3, 3)))
     state._adapt(torch.tensor([0.1, 0.1]), 1)
     assert (state.omega_A1 < 1.01).all()  # one error says nothing of a rate
@@ -49,13 +49,13 @@ def test_over_relaxation_follows_youngs_formula_and_retreats_where_the_error_gro
 
 
 @pytest.mark.parametrize("relaxation", [10.0, 1000.0])
-def test_a_relaxation_far_above_epsilon_does_not_slow_the_iteration(batch_of, relaxation):
+def test_relaxation_far_above_epsilon_does_not_slow_the_iteration(batch_of, relaxation):
     cost, a, b = batch_of()
     result = sinkhorn(cost, a, 3 * b, epsilon=0.05, relaxation=relaxation)
     assert (result.iterations <= 101).all()
 
 
 @pytest.mark.parametrize("max_iter", [1, 2, 11, 15])
-def test_max_iter_is_kept_to_the_number(batch_of, max_iter):
+def test_max_iter_is_exact(batch_of, max_iter):
     result = sinkhorn(*batch_of(ragged=False), epsilon=1e-3, tol=1e-12, max_iter=max_iter)
     assert result.iterations.tolist() == [max_iter] * 4

@@ -20,7 +20,7 @@ def test_rows_sum_to_one_and_empty_rows_to_zero():
 
 
 @pytest.mark.parametrize(("mask", "named"), [(torch.ones(1, 2), "float32"), (torch.ones(3) > 0, "(3,)")])
-def test_other_masks_are_refused(mask, named):
+def test_invalid_masks_are_rejected(mask, named):
     with pytest.raises(ConfigError) as caught:
         uniform_marginals(mask)
     assert isinstance(caught.value, ValueError)

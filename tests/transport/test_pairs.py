@@ -50,7 +50,7 @@ def one_by_one(x, y, a, b, metric="cosine", **settings):
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 @pytest.mark.parametrize("metric", ["cosine", "euclidean", "sqeuclidean"])
 @pytest.mark.parametrize("max_cells", [1, 70, 10**6])
-def test_values_and_gradients_are_those_of_the_pairs_one_by_one(settings, metric, max_cells):
+def test_values_and_gradients_match_single_pairs(settings, metric, max_cells):
     inputs = [z.requires_grad_() for z in clouds()]
     weights = torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     found = all_pairs(*inputs, metric=metric, max_cells=max_cells, **settings, **TIGHT)
@@ -63,7 +63,7 @@ def test_values_and_gradients_are_those_of_the_pairs_one_by_one(settings, metric
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.1])
-def test_values_are_those_of_a_loop_of_pot(epsilon):
+def test_values_match_a_loop_over_pot(epsilon):
     x, y, a, b = clouds()
     found = all_pairs(x, y, a, b, epsilon=epsilon, **TIGHT).value
     for i, j in np.ndindex(4, 3):
@@ -98,7 +98,7 @@ class _Largest(TorchDispatchMode):
         return result
 
 
-def test_no_tensor_is_larger_than_a_block_of_costs_or_a_side():
+def test_largest_tensor_is_a_block_of_costs_or_a_side():
     x, y, a, b = clouds(16, 12, 8, 8, 64, dtype=torch.float32)
     x.requires_grad_()
     largest = _Largest()
@@ -108,7 +108,7 @@ def test_no_tensor_is_larger_than_a_block_of_costs_or_a_side():
     assert largest.numel < 16 * 12 * 8 * 8
 
 
-def test_the_graph_keeps_plans_and_no_costs():
+def test_graph_keeps_plans_but_not_costs():
     x, y, a, b = clouds(16, 12, 8, 8, 4, dtype=torch.float32)
     x.requires_grad_()
     kept = {}
@@ -124,7 +124,7 @@ def test_the_graph_keeps_plans_and_no_costs():
     assert value.requires_grad
 
 
-def test_a_broken_or_empty_cloud_disturbs_nobody():
+def test_invalid_or_empty_cloud_does_not_affect_others():
     x, y, a, b = clouds()
     whole = all_pairs(x, y, a, b, epsilon=0.1).value
     x, a = x.clone(), a.clone()
@@ -146,7 +146,7 @@ def test_a_broken_or_empty_cloud_disturbs_nobody():
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (4, 0)])
-def test_no_clouds_give_no_values(shape):
+def test_no_clouds_give_empty_values(shape):
     x, y, a, b = clouds()
     found = all_pairs(x[: shape[0]], y[: shape[1]], a[: shape[0]], b[: shape[1]], epsilon=0.1)
     assert found.value.shape == found.status.shape == shape
@@ -159,7 +159,7 @@ def test_autocast_does_not_touch_the_values():
     torch.testing.assert_close(inside, all_pairs(x, y, a, b, epsilon=0.1).value)
 
 
-def test_second_derivatives_are_refused():
+def test_second_derivatives_are_rejected():
     x, y, a, b = clouds()
     x = x.nan_to_num().requires_grad_()
     value = all_pairs(x, y, a, b, epsilon=0.1).value.sum()
@@ -168,7 +168,7 @@ def test_second_derivatives_are_refused():
         gradient.sum().backward()
 
 
-def test_what_does_not_fit_is_refused():
+def test_mismatched_input_is_rejected():
     x, y, a, b = clouds()
     with pytest.raises(ConfigError, match="x and a"):
         all_pairs(x, y, a[:, 1:], b, epsilon=0.1)

@@ -90,7 +90,7 @@ def test_gradients_of_cost_and_masses(batch_of, epsilon):
     )
 
 
-def test_padding_and_bad_neighbors_change_nothing(batch_of):
+def test_padding_and_invalid_problems_do_not_change_others(batch_of):
     cost, a, b = batch_of(ragged=False)
     alone = solve(cost, a, b, epsilon=0.05, share=0.5, tol=1e-10)
     wide = torch.full((6, 11, 9), torch.nan, dtype=torch.float64)
@@ -113,14 +113,14 @@ def test_float32_agrees_with_float64(batch_of):
         torch.testing.assert_close(narrow.plan.double(), wide.plan, atol=1e-3, rtol=0)
 
 
-def test_one_unit_a_side():
+def test_one_unit_per_side():
     one = torch.ones(1, 1)
     result = solve(torch.tensor([[[2.0]]]), one, one, epsilon=0.1, share=0.25)
     assert result.plan.item() == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize("share", [0.0, -1.0, 1.0, 2.0, float("nan"), True])
-def test_shares_out_of_range_are_refused(share):
+def test_shares_out_of_range_are_rejected(share):
     one = torch.ones(1, 1)
     for epsilon in (0.1, 0):
         with pytest.raises(ConfigError, match="share"):

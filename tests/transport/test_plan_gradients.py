@@ -39,7 +39,7 @@ def implicit_plan(cost, a, b, epsilon, relaxation):
 
 @pytest.mark.parametrize("relaxation", STRENGTHS)
 @pytest.mark.parametrize("sizes", [(2, 5, 4), (2, 3, 6)])
-def test_equals_unrolled_iterations(batch_of, relaxation, sizes):
+def test_plan_gradient_matches_unrolled_iterations(batch_of, relaxation, sizes):
     cost, a, b = batch_of(sizes=sizes, ragged=False)
     goal = torch.randn(cost.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     gradients = []
@@ -58,14 +58,14 @@ def test_equals_unrolled_iterations(batch_of, relaxation, sizes):
 
 
 @pytest.mark.parametrize("relaxation", STRENGTHS)
-def test_passes_gradcheck(batch_of, relaxation):
+def test_plan_gradient_passes_gradcheck(batch_of, relaxation):
     cost, a, b = batch_of(sizes=(2, 4, 3))
     assert gradcheck(
         lambda cost: implicit_plan(cost, a, b, 0.2, relaxation), cost.requires_grad_(), eps=1e-6, atol=1e-6
     )
 
 
-def test_small_epsilon_stays_finite_and_right(batch_of):
+def test_plan_gradient_is_finite_and_correct_at_small_epsilon(batch_of):
     """Sides of unlike length: near a permutation the recorded loop itself is far from converged."""
     cost, a, b = batch_of(sizes=(2, 5, 3), ragged=False)
     cost.requires_grad_()
@@ -77,7 +77,7 @@ def test_small_epsilon_stays_finite_and_right(batch_of):
     torch.testing.assert_close(gradient, expected, atol=1e-8, rtol=1e-6)
 
 
-def test_padding_empty_and_broken_problems_get_zeros():
+def test_padding_empty_and_non_finite_problems_get_zero_gradients():
     cost = torch.rand(4, 3, 3)
     cost[2, 0, 0] = math.nan
     a = torch.tensor([[0.5, 0.5, 0.0], [0.0, 0.0, 0.0], [0.5, 0.5, 0.0], [1.0, 0.0, 0.0]])
@@ -90,7 +90,7 @@ def test_padding_empty_and_broken_problems_get_zeros():
     assert bool((gradient[0, :2, :2] != 0).any())
 
 
-def test_graph_does_not_record_the_loop(batch_of):
+def test_graph_does_not_record_the_iterations(batch_of):
     saved = []
     cost, a, b = batch_of(sizes=(2, 8, 8), ragged=False)
     with torch.autograd.graph.saved_tensors_hooks(
@@ -103,7 +103,7 @@ def test_graph_does_not_record_the_loop(batch_of):
     loss.backward()
 
 
-def test_learned_masses_get_their_gradient(batch_of):
+def test_learned_masses_receive_a_gradient(batch_of):
     """Scores through a softmax are masses of one total: every direction is one of equal totals."""
     cost, _, b = batch_of(sizes=(2, 4, 3), ragged=False)
     scores = torch.randn(2, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1), requires_grad=True)

@@ -125,7 +125,7 @@ def test_large_and_shifted_costs_in_float32(batch_of, epsilon):
     torch.testing.assert_close(shifted.value.double() - 1e3, rounded.value, atol=2e-3, rtol=0)
 
 
-def test_value_is_that_of_the_plan_returned_even_unconverged(batch_of):
+def test_value_matches_the_returned_plan_even_unconverged(batch_of):
     cost, a, b = batch_of(ragged=False)
     result = sinkhorn(cost, a, b, epsilon=0.01, tol=1e-9, max_iter=3)
     divergence = torch.xlogy(result.plan, result.plan / (a[:, :, None] * b[:, None, :]))

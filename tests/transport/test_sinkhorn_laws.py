@@ -25,7 +25,7 @@ def close(x, y, atol=1e-8):
 
 @few
 @given(seed=SEEDS, sizes=SIZES, epsilon=EPSILONS)
-def test_marginals_are_met_and_masses_not_negative(batch_of, seed, sizes, epsilon):
+def test_marginals_are_met_and_the_plan_is_nonnegative(batch_of, seed, sizes, epsilon):
     cost, a, b = batch_of(seed, sizes=sizes)
     result = sinkhorn(cost, a, b, epsilon=epsilon, **TIGHT)
     assert result.converged.all()
@@ -65,7 +65,7 @@ def test_permuting_units_permutes_the_plan(batch_of, seed, sizes, epsilon, relax
     relaxation=RELAXATIONS,
     garbage=st.sampled_from([float("nan"), float("inf"), -1e30, 0.0]),
 )
-def test_padding_changes_nothing_whatever_it_holds(batch_of, seed, sizes, epsilon, relaxation, garbage):
+def test_padding_values_do_not_change_the_result(batch_of, seed, sizes, epsilon, relaxation, garbage):
     cost, a, b = (tensor.float() for tensor in batch_of(seed, sizes=sizes, ragged=False))
     wide = torch.full((sizes[0], sizes[1] + 3, sizes[2] + 2), garbage)
     wide[:, 3:, :-2] = cost
@@ -85,7 +85,7 @@ def test_padding_changes_nothing_whatever_it_holds(batch_of, seed, sizes, epsilo
 
 @few
 @given(seed=SEEDS, sizes=SIZES, epsilon=EPSILONS, relaxation=RELAXATIONS)
-def test_no_problem_depends_on_its_neighbors(batch_of, seed, sizes, epsilon, relaxation):
+def test_problems_are_independent(batch_of, seed, sizes, epsilon, relaxation):
     cost, a, b = (tensor.float() for tensor in batch_of(seed, sizes=sizes))
     together = sinkhorn(cost, a, b, epsilon=epsilon, relaxation=relaxation)
     for row in range(len(cost)):

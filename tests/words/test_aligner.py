@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
@@ -23,7 +26,7 @@ def cells(alignment):
     return [(link.source, link.target) for link in alignment.links]
 
 
-def test_equal_words_find_each_other_on_the_embeddings(tiny_model):
+def test_equal_words_are_linked_on_the_embeddings(tiny_model):
     """The same words in another order: position-free embeddings would pair them all; positions are weak here."""
     words = ["cat", "sat", "Matte", "Haus", "schlief"]
     (found,) = align([words], [[words[k] for k in (2, 0, 1, 4, 3)]], model=tiny_model, **EMBEDDINGS)
@@ -32,7 +35,7 @@ def test_equal_words_find_each_other_on_the_embeddings(tiny_model):
     assert all(0.5 < link.probability <= 1 for link in found.links)
 
 
-def test_each_pair_is_solved_as_if_alone_and_stays_in_its_place(tiny_model):
+def test_pairs_are_solved_independently_and_keep_their_order(tiny_model):
     settings = {"layer": 2, "center": False}
     together = align(SOURCES, TARGETS, model=tiny_model, batch_size=4, **settings)
     for source, target, found in zip(SOURCES, TARGETS, together, strict=True):
@@ -43,7 +46,7 @@ def test_each_pair_is_solved_as_if_alone_and_stays_in_its_place(tiny_model):
     assert [len(found.links) for found in together[2:4]] == [0, 0]
 
 
-def test_the_plan_is_that_of_the_solver_on_centered_words(tiny_model):
+def test_plan_matches_the_solver_on_centered_words(tiny_model):
     """Encoding, centering, cost, prior and masses once more, by the definition, without padding."""
     config = WordAlignmentConfig(layer=2, epsilon=0.1, relaxation=0.2, order_prior=0.3)
     texts = [[joined(text.split()) for text in side] for side in (SOURCES, TARGETS)]
@@ -65,7 +68,7 @@ def test_the_plan_is_that_of_the_solver_on_centered_words(tiny_model):
 
 
 @pytest.mark.parametrize("copies", [1, 12])
-def test_centers_are_the_means_of_the_words_so_far(tiny_model, copies):
+def test_centers_are_running_means_of_the_words(tiny_model, copies):
     """Fewer than 100 words on a side: the mean of both sides, so that a single word is not centered away."""
     texts = [[joined(text.split()) for text in side] * copies for side in (SOURCES, TARGETS)]
     sides = [WordEncoder(tiny_model).encode(side, [2]) for side in texts]
@@ -81,14 +84,14 @@ def test_centers_are_the_means_of_the_words_so_far(tiny_model, copies):
         torch.testing.assert_close(found, each)
 
 
-def test_a_single_word_finds_its_translation(tiny_model):
+def test_single_word_is_linked_to_its_translation(tiny_model):
     """Its own mean would leave nothing of it."""
     (found,) = align(["Haus"], ["die schlief Haus Katze"], model=tiny_model, layer=0, decoding="mutual")
     assert cells(found) == [(0, 2)]
     assert found.probabilities[0, 2] > 0.8
 
 
-def test_word_vectors_are_the_means_of_their_tokens_states(tiny_model):
+def test_word_vectors_are_means_of_token_states(tiny_model):
     text = joined(["die", "schlief", "猫睡"])
     (found,) = WordEncoder(tiny_model).encode([text], [1, -1])
     encoded = tiny_model.tokenizer(text.text, return_tensors="pt", return_offsets_mapping=True)
@@ -102,7 +105,7 @@ def test_word_vectors_are_the_means_of_their_tokens_states(tiny_model):
             torch.testing.assert_close(vector, hidden[layer][0, rows].mean(0), atol=1e-5, rtol=1e-4)
 
 
-def test_layers_above_the_wanted_ones_are_not_run(tiny_model):
+def test_layers_above_the_used_layer_are_not_run(tiny_model):
     text = [joined(text.split()) for text in SOURCES]
     encoder = WordEncoder(tiny_model)
     everything = encoder.encode(text, [0, 1, 2, 3])
@@ -124,7 +127,7 @@ def test_layers_above_the_wanted_ones_are_not_run(tiny_model):
     assert not any(layer._forward_pre_hooks for layer in tiny_model[0].model.encoder.layer)
 
 
-def test_words_behind_the_length_limit_are_counted_and_not_linked(tiny_model):
+def test_words_beyond_the_length_limit_are_counted_and_not_linked(tiny_model):
     tiny_model.max_seq_length = 6
     aligner = WordAligner(tiny_model, **EMBEDDINGS)
     (found,) = aligner.align([(["cat"] * 2 + ["Haus"] * 20, ["Haus", "cat"])])
@@ -134,14 +137,14 @@ def test_words_behind_the_length_limit_are_counted_and_not_linked(tiny_model):
     assert not found.probabilities[22 - aligner.unseen :].any()
 
 
-def test_an_empty_word_keeps_its_number(tiny_model):
+def test_empty_word_keeps_its_index(tiny_model):
     aligner = WordAligner(tiny_model, **EMBEDDINGS)
     (found,) = aligner.align([(["", "Haus", ""], ["Haus"])])
     assert cells(found) == [(1, 0)]
     assert aligner.unseen == 2
 
 
-def test_tokens_are_linked_and_given_words_by_their_tokens(tiny_model):
+def test_tokens_are_linked_and_given_words_are_linked_by_their_tokens(tiny_model):
     (pieces,) = align(["Matte"], ["Matte"], model=tiny_model, unit="token", **EMBEDDINGS)
     assert len(pieces.source_words) > 1
     assert cells(pieces) == [(k, k) for k in range(len(pieces.source_words))]
@@ -151,7 +154,7 @@ def test_tokens_are_linked_and_given_words_by_their_tokens(tiny_model):
     assert {(0, 1), (1, 0)} <= set(cells(words))
 
 
-def test_exact_and_balanced_plans_carry_all_mass(tiny_model):
+def test_exact_and_balanced_plans_move_all_mass(tiny_model):
     sides = [WordEncoder(tiny_model).encode([joined(text.split())], [2]) for text in (SOURCES[0], TARGETS[0])]
     for settings in ({"epsilon": 0.0}, {"epsilon": 0.05}):
         config = WordAlignmentConfig(relaxation=None, **settings)
@@ -163,7 +166,7 @@ def test_exact_and_balanced_plans_carry_all_mass(tiny_model):
     )
 
 
-def test_longer_input_than_a_window_keeps_its_order(tiny_model, monkeypatch):
+def test_input_longer_than_a_window_keeps_its_order(tiny_model, monkeypatch):
     monkeypatch.setattr("otembed.words.aligner.WINDOW", 4)
     texts = [text for text in SOURCES if text] * 3
     found = list(WordAligner(tiny_model, **EMBEDDINGS).align(zip(texts, texts, strict=True), batch_size=3))
@@ -185,15 +188,15 @@ def test_links_do_not_depend_on_train_mode_or_a_prompt(tiny_model):
 
 
 @pytest.mark.parametrize("layer", ["auto", 3])
-def test_a_diverged_model_is_reported(tiny_model, layer):
+def test_diverged_model_is_reported(tiny_model, layer):
     next(tiny_model.parameters()).data.fill_(float("nan"))
-    with pytest.raises(NumericsError, match="NaN or infinity"):
+    with pytest.raises(NumericsError, match="NaN"):
         align(["the cat"] * 60, ["die Katze"] * 60, model=tiny_model, layer=layer)
 
 
-def test_vectors_that_are_not_finite_are_refused(tiny_model):
+def test_non_finite_vectors_are_rejected(tiny_model):
     sides = WordEncoder(tiny_model).encode([joined(["cat"])], [1])
-    with pytest.raises(NumericsError, match="word vectors hold NaN"):
+    with pytest.raises(NumericsError, match="NaN"):
         word_plans(sides, sides, 1, WordAlignmentConfig(), (torch.full((32,), torch.inf), torch.zeros(32)))
 
 
@@ -211,23 +214,31 @@ def test_vectors_that_are_not_finite_are_refused(tiny_model):
         ({"order_prior": -0.1}, "order_prior = -0.1"),
     ],
 )
-def test_settings_out_of_range_are_refused(tiny_model, settings, message):
+def test_settings_out_of_range_are_rejected(tiny_model, settings, message):
     with pytest.raises(ValueError, match=message) as caught:
         WordAligner(tiny_model, **settings)
     assert isinstance(caught.value, ConfigError)
 
 
-def test_unknown_settings_and_config_with_keywords_are_refused(tiny_model):
+def test_unknown_settings_and_config_with_keywords_are_rejected(tiny_model):
     with pytest.raises(TypeError, match="relaxations"):
         WordAligner(tiny_model, relaxations=1)
     with pytest.raises(ConfigError, match="layer = 1"):
         WordAligner(tiny_model, WordAlignmentConfig(layer=2), layer=1)
+    assert WordAligner(tiny_model, None, layer=1).config == WordAlignmentConfig(layer=1)
 
 
-def test_sides_that_do_not_fit_and_models_that_cannot_align_are_refused(tiny_model):
-    with pytest.raises(ConfigError, match="2 source sentences, but 1 target"):
+@pytest.mark.parametrize("function", [WordAligner, align])
+def test_signature_has_every_setting_with_its_default(function):
+    parameters = inspect.signature(function).parameters
+    defaults = {each.name: getattr(WordAlignmentConfig(), each.name) for each in fields(WordAlignmentConfig)}
+    assert {name: parameters[name].default for name in defaults} == defaults
+
+
+def test_mismatched_sides_and_batch_size_are_rejected(tiny_model):
+    with pytest.raises(ConfigError, match=r"2 .* 1 "):
         align(["a", "b"], ["c"], model=tiny_model)
-    with pytest.raises(ConfigError, match="takes lists of sentences"):
+    with pytest.raises(ConfigError, match="align"):
         align("a", "b", model=tiny_model)
     with pytest.raises(ConfigError, match="batch_size is 0"):
         align(["a"], ["b"], model=tiny_model, batch_size=0)
@@ -240,7 +251,7 @@ def test_sides_that_do_not_fit_and_models_that_cannot_align_are_refused(tiny_mod
         (None, False, "character offsets"),
     ],
 )
-def test_models_that_cannot_align_are_refused(tiny_model, first, fast, message):
+def test_models_that_cannot_align_are_rejected(tiny_model, first, fast, message):
     class Tokenizer:
         is_fast = fast
 

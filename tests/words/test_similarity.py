@@ -29,7 +29,7 @@ def padded(rows):
     return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
 
 
-def test_every_form_of_input_gives_the_same_scores():
+def test_every_input_type_gives_the_same_scores():
     expected = ot_similarity(QUERIES, DOCUMENTS)
     assert expected.shape == (4, 3)
     assert bool((expected <= 0).all())
@@ -54,7 +54,7 @@ def test_pairwise_is_the_diagonal():
     )
 
 
-def test_groups_of_documents_come_in_the_order_of_colbert_scores():
+def test_grouped_documents_follow_the_order_of_colbert_scores():
     groups = torch.randn(4, 2, 5, 8, dtype=torch.float64)
     mask = torch.ones(4, 2, 5)
     scores = ot_similarity(QUERIES, groups, documents_mask=mask)
@@ -77,7 +77,7 @@ def test_exact_scores_with_free_documents_are_mean_maxsim():
     torch.testing.assert_close(back, mean_maxsim(DOCUMENTS, QUERIES).T - 1, check_dtype=False, atol=1e-6, rtol=0)
 
 
-def test_gradients_with_free_documents_are_those_of_mean_maxsim():
+def test_gradients_with_free_documents_match_mean_maxsim():
     gradients = []
     for score in (lambda q: ot_similarity([q], DOCUMENTS, epsilon=0, relaxation=(None, 0)), mean_maxsim_of):
         query = QUERIES[1].clone().requires_grad_()
@@ -90,7 +90,7 @@ def mean_maxsim_of(query):
     return mean_maxsim([torch.nn.functional.normalize(query, dim=1)], DOCUMENTS)
 
 
-def test_entropy_and_a_penalty_for_the_free_side_lower_the_score():
+def test_entropy_and_a_penalty_on_the_free_side_lower_the_score():
     """With epsilon by at most epsilon log M; with a small relaxation it nears the free side from below."""
     best = mean_maxsim(QUERIES, DOCUMENTS) - 1
     soft = ot_similarity(QUERIES, DOCUMENTS, epsilon=1e-2, relaxation=(None, 0))
@@ -99,7 +99,7 @@ def test_entropy_and_a_penalty_for_the_free_side_lower_the_score():
     torch.testing.assert_close(near, soft, atol=1e-4, rtol=0)
 
 
-def test_scores_keep_order_and_gradient_of_their_texts():
+def test_scores_keep_the_order_and_gradient_of_their_texts():
     queries = [row.clone().requires_grad_() for row in QUERIES]
     best = ot_similarity(queries, QUERIES, epsilon=0.02)
     assert best.argmax(1).tolist() == [0, 1, 2, 3]
@@ -125,11 +125,11 @@ def test_empty_texts_rank_last_as_under_maxsim():
         ((QUERIES, torch.ones(2, 3, 7)), "source and target"),
     ],
 )
-def test_what_does_not_fit_is_refused(arguments, message):
+def test_mismatched_input_is_rejected(arguments, message):
     with pytest.raises(ConfigError, match=message):
         ot_similarity(*arguments)
 
 
-def test_pairs_of_different_numbers_are_refused():
+def test_unequal_numbers_of_pairs_are_rejected():
     with pytest.raises(ConfigError, match="4 queries"):
         ot_similarity_pairwise(QUERIES, DOCUMENTS)

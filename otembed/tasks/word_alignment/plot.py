@@ -104,7 +104,7 @@ def plot_alignment(alignment: SentenceAlignment, path: str | Path) -> str:
     path = Path(path)
     check_plot(path)
     if not alignment.probabilities.size:
-        raise ConfigError(f"{path}: nothing to draw: one side has no words", "Pass two sentences.")
+        raise ConfigError(f"{path}: nothing to plot: one side has no words", "Pass two sentences.")
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 

@@ -138,7 +138,7 @@ def read_nli(place: str | Path, *, language: str | None = None, for_test: bool =
             f"several languages: {', '.join(sorted(languages))}", "Set the language to read.", path=where
         )
     if not examples:
-        hint = f"There are: {', '.join(sorted(languages))}." if languages else "Check that this is the right file."
+        hint = f"Available: {', '.join(sorted(languages))}." if languages else "Check that this is the right file."
         what = f"no labeled pair in {language}" if languages and language else "no labeled pair"
         raise DataError(what + (f": {counts.summary()}" if counts.read else ""), hint, path=where)
     return NliSet(where, tuple(examples), counts, _is_mnli(where, genres, counts.read))

@@ -70,7 +70,7 @@ def _place(value: str, language: str | None) -> Place:
         value = SHORT[name]
         if name == "xnli":
             if language is None:
-                raise ConfigError(f"{name!r} has a part for each language", "Set the language.")
+                raise ConfigError(f"{name!r} has one configuration per language", "Set the language.")
             value = f"{value}:{language}@{split or 'test'}"
         elif at:
             value = f"{value.partition('@')[0]}@{split}"
@@ -88,7 +88,7 @@ def _columns(names: list[str], place: Place, line: int | None) -> dict[str, str]
         found = find_name(names, usual)
         if found is None:
             raise DataError(
-                f"no field {' or '.join(map(repr, usual))} among: {', '.join(names)[:200]}",
+                f"no field {' or '.join(map(repr, usual))}; the fields are: {', '.join(names)[:200]}",
                 f"Specify it: ?{key}=FIELD.",
                 path=place.where,
                 line=line,

@@ -118,7 +118,7 @@ class QuestionSetBuilder:
             raise self.refuse(place, f"{_shown(node)} is not an object")
         if key not in node:
             names = ", ".join(sorted(map(str, node))[:8]) or "nothing"
-            raise self.refuse(place, f"no {key!r}, only {names}")
+            raise self.refuse(place, f"{key!r} is missing; the keys are: {names}")
         value = node[key]
         at = f"{place}.{key}" if place else key
         if not isinstance(value, kind) or isinstance(value, bool):

@@ -52,7 +52,7 @@ def parse_question_places(values: Iterable[str], flag: str = "--data") -> dict[s
         if not equals or not LANGUAGE_CODE.fullmatch(language):
             raise ConfigError(f"{flag} {value!r}: the language is missing", f"Write {flag} ar=FILE.")
         if language in places:
-            raise ConfigError(f"{flag} {language} is given twice", "Give one file for each language.")
+            raise ConfigError(f"{flag} {language} is given twice", "Pass one file per language.")
         places[language] = parse_question_place(place)
     return places
 

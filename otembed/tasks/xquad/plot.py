@@ -40,7 +40,7 @@ def plot_questions(report: QuestionReport, path: str | Path) -> None:
         if report.cells(task)
     }
     if report.answers:
-        maps["language of the best 20"] = {
+        maps["language of the top 20"] = {
             (each.language, code): share for each in report.answers for code, share in each.top_shares.items()
         }
     size = 1.6 + 0.6 * len(codes)

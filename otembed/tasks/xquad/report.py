@@ -159,7 +159,7 @@ class QuestionReport(Report):
         return Table(
             ("question", "mAP", "mAP@20", *(f"in {code}" for code in codes)),
             rows,
-            title=f"{self.model}: answers in one pool of {pool:,} sentences; shares of the best 20 by language",
+            title=f"{self.model}: answers in one pool of {pool:,} sentences; shares of the top 20 by language",
             notes=() if self.scores else self._notes(),
         )
 

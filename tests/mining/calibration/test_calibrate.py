@@ -35,7 +35,7 @@ def drawn(draw, planted, translations, sources, targets, noise=0.1):
     return scores[found], (np.arange(len(scores)) < translations)[found], Planted(pair, *wrongly, *orphans)
 
 
-def test_counts_by_hand():
+def test_counts_match_a_hand_count():
     """60 planted pairs at .21 to .80, 60 orphans at .01 to .60; 4 of each pair and 2 of each orphan are in the run."""
     steps = np.arange(60) / 100
     pair, orphan, none = 0.21 + steps, 0.01 + steps, np.full(60, NONE)
@@ -58,7 +58,7 @@ def test_counts_by_hand():
 
 
 @pytest.mark.parametrize("goal", [0.7, 0.8, 0.95])
-def test_least_threshold_of_a_precision(goal):
+def test_lowest_threshold_of_a_precision(goal):
     scores, right, planted = drawn(np.random.default_rng(1), 1000, 800, 2000, 2000)
     found = calibrate(scores, planted, 2000, 2000, min_precision=goal)
     truth = {t: right[scores >= t].mean() for t in np.unique(np.floor(scores * 1e5) / 1e5)}
@@ -78,7 +78,7 @@ def test_least_threshold_of_a_precision(goal):
         (200, 100, 250, 200),
     ],
 )
-def test_expected_figures_and_their_errors_hold_over_many_draws(planted, translations, sources, targets):
+def test_expected_figures_and_standard_errors_over_many_draws(planted, translations, sources, targets):
     draw = np.random.default_rng(0)
     errors, lost = [], []
     for _ in range(60):
@@ -106,7 +106,7 @@ def test_expected_figures_and_their_errors_hold_over_many_draws(planted, transla
     assert max(lost) < 0.04
 
 
-def test_document_and_order():
+def test_result_round_trips_and_ignores_order():
     scores, _, planted = drawn(np.random.default_rng(2), 200, 800, 2000, 2000)
     found = calibrate(scores, planted, 2000, 2000, left_out={"repeated": 2})
     assert Calibration.from_json(found.to_json()) == found
@@ -114,7 +114,7 @@ def test_document_and_order():
     assert calibrate(shuffled, planted, 2000, 2000, left_out={"repeated": 2}) == found
 
 
-def test_what_cannot_be_calibrated_is_refused():
+def test_invalid_calibration_input_is_rejected():
     draw = np.random.default_rng(4)
     scores, right, planted = drawn(draw, 200, 800, 2000, 2000)
     few = Planted(**{name: values[: FEWEST_PAIRS - 1] for name, values in vars(planted).items()})
@@ -144,6 +144,6 @@ def test_what_cannot_be_calibrated_is_refused():
         calibrate(scores[:0], planted, 2000, 2000)
 
 
-def test_nothing_planted_was_found():
+def test_no_planted_pair_found():
     none = np.full(60, NONE)
     assert separation(Planted(none, none, none, none, none)) == 0

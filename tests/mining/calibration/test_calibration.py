@@ -47,7 +47,7 @@ def truth(mined, translations):
     ("translations", "sources", "targets", "noise"),
     [(600, 1200, 1200, 0.9), (300, 900, 1500, 0.7), (900, 1000, 1000, 1.1)],
 )
-def test_expected_figures_are_near_the_truth_and_f1_near_the_best(translations, sources, targets, noise, margin):
+def test_expected_figures_are_close_to_true_figures_and_best_f1(translations, sources, targets, noise, margin):
     x, y, known = bitext(translations, sources, targets, 300, noise)
     every = mine_bitext(x, y, threshold=None, margin=margin)
     right = np.array([pair.source_id == pair.target_id <= translations for pair in every])
@@ -68,7 +68,7 @@ def test_expected_figures_are_near_the_truth_and_f1_near_the_best(translations, 
     assert truth(precise, translations)[0] > 0.87
 
 
-def test_pairs_are_those_of_the_same_number_as_threshold_and_the_report_can_be_read():
+def test_pairs_match_an_explicit_threshold_and_report_round_trips():
     x, y, known = bitext(300, 600, 500, 100)
     mined = mine_bitext(x, y, threshold="auto", calibrate=known)
     same = mine_bitext(x, y, threshold=mined.report.threshold)
@@ -89,7 +89,7 @@ def texts(sentences, translations=60, alone=30, planted=60):
     return source, target[::-1], list(zip(lines[end + alone :], turned[end + alone :], strict=True))
 
 
-def test_the_cache_of_the_collections_and_every_byte_stay_the_same(tiny_model, tmp_path, sentences, monkeypatch):
+def test_calibration_keeps_the_cache_and_bytes_of_the_collections(tiny_model, tmp_path, sentences, monkeypatch):
     """Shards, tiles, workers, a cut in every stage; development pairs embedded beside, never among the lines."""
     monkeypatch.setattr(embed, "WINDOW", 32)
     source, target, known = texts(sentences)
@@ -147,7 +147,7 @@ def test_the_cache_of_the_collections_and_every_byte_stay_the_same(tiny_model, t
     }
 
 
-def test_development_pairs_that_cannot_be_planted_are_left_out_and_counted(tiny_model, tmp_path, sentences):
+def test_unusable_development_pairs_are_dropped_and_counted(tiny_model, tmp_path, sentences):
     source, target, known = texts(sentences)
     noisy = [
         *known,
@@ -185,7 +185,7 @@ def test_more_pairs_than_needed_are_thinned_evenly(monkeypatch):
     assert thinned.threshold == found.threshold
 
 
-def test_vectors_that_the_collections_hold_or_that_come_twice_are_left_out():
+def test_vectors_in_the_collections_or_repeated_are_dropped():
     x, y, (a, b) = bitext(300, 500, 500, 80)
     known = tuple(np.concatenate(parts) for parts in ((a, a[:2], x[:3]), (b, y[:2], y[5:8])))
     found = mine_bitext(x, y, threshold="auto", calibrate=known).report.calibration
@@ -194,14 +194,14 @@ def test_vectors_that_the_collections_hold_or_that_come_twice_are_left_out():
     assert found.report.calibration.left_out == {"repeated": 2}
 
 
-def test_other_text_than_the_collections_is_warned_about(caplog):
+def test_development_pairs_unlike_the_collections_give_a_warning(caplog):
     x, y, _ = bitext(600, 1000, 1000, 0)
     _, _, easy = bitext(0, 1, 1, 300, noise=0.6, seed=1)
     mine_bitext(x, y, threshold="auto", calibrate=easy)
     assert re.search(r"misfit 0\.\d+, at most 0\.08", caplog.text)
 
 
-def test_what_does_not_fit_is_refused(sentences, tiny_model, tmp_path):
+def test_mismatched_input_is_rejected(sentences, tiny_model, tmp_path):
     x, y, (a, b) = bitext(100, 200, 200, 60)
     auto = {"threshold": "auto"}
     bad, zero = a.copy(), a.copy()
@@ -220,9 +220,7 @@ def test_what_does_not_fit_is_refused(sentences, tiny_model, tmp_path):
             mine_bitext(x, y, calibrate=known, **auto)
     with pytest.raises(NumericsError, match=r"development pairs \(source\): .* row 4"):
         mine_bitext(x, y, calibrate=(bad, b), **auto)
-    with pytest.raises(
-        DataError, match=r"development pairs \(source\) has vectors of dimension 32, target vectors of 64"
-    ):
+    with pytest.raises(DataError, match=r"development pairs \(source\) .* 32, .* 64"):
         mine_bitext(
             x, y, tiny_model, calibrate=[(line, f"{line} .") for line in sentences(60)], cache=tmp_path, **auto
         )

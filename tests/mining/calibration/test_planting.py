@@ -71,7 +71,7 @@ def really(x, y, config, source=None, target=None):
         (40, 4, 6, None, 0.9),
     ],
 )
-def test_scores_are_those_of_runs_with_the_lines_added(margin, sources, targets, k, min_cosine, noise):
+def test_scores_match_runs_with_the_lines_added(margin, sources, targets, k, min_cosine, noise):
     x, y, a, b = collections(sources, targets, 25, noise=noise)
     config = MiningConfig(margin=margin, k=k, min_cosine=min_cosine)
     planted = plant_in(x, y, a, b, config)
@@ -95,7 +95,7 @@ def test_scores_are_those_of_runs_with_the_lines_added(margin, sources, targets,
         assert 0 < np.isfinite(planted.pair).sum() < len(a)
 
 
-def test_filters_on_length_and_pieces_hold_for_planted_lines(monkeypatch):
+def test_length_and_piece_filters_apply_to_planted_lines(monkeypatch):
     x, y, a, b = collections(60, 50, 25, noise=0.9)
     config = MiningConfig(k=3)
     whole = plant_in(x, y, a, b, config)

@@ -63,7 +63,7 @@ def by_definition(similarity, config, threshold, keep=None):
 
 @given(st.data())
 @settings(max_examples=100, deadline=None)
-def test_pairs_are_those_of_the_definition(data):
+def test_pairs_match_the_definition(data):
     margin = data.draw(st.sampled_from(["ratio", "distance", "absolute"]))
     n, m, k = (data.draw(st.integers(1, high)) for high in (7, 7, 4))
     # Steps of 1/8: sums are exact, so ties are ties in both computations.
@@ -112,12 +112,12 @@ def test_margins_by_hand():
         ({"margin": "rato"}, "margin = 'rato'"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(settings, message):
+def test_invalid_settings_are_rejected(settings, message):
     with pytest.raises(ConfigError, match=message):
         MiningConfig(**settings)
 
 
-def test_the_default_threshold_is_that_of_the_margin():
+def test_default_threshold_follows_the_margin():
     for centered, thresholds in DEFAULT_THRESHOLDS.items():
         for margin, value in thresholds.items():
             assert MiningConfig(margin=margin).lowest_score(centered=centered) == value
@@ -125,7 +125,7 @@ def test_the_default_threshold_is_that_of_the_margin():
     assert MiningConfig(threshold=0.25).lowest_score(centered=True) == 0.25
 
 
-def test_pairing_takes_no_more_memory_than_planned():
+def test_pairing_stays_within_planned_memory():
     rows, k, draw = 20_000, 4, np.random.default_rng(0)
     lists = [
         Neighbors(draw.random((rows, k), dtype=np.float32), draw.integers(0, rows, (rows, k))) for _ in range(2)

@@ -61,7 +61,7 @@ def transport_by_pot(x, y, epsilon):
     ("layer", "epsilon", "weight", "margin"),
     [(-1, 0.05, 0.75, "distance"), (2, 0.0, 0.5, "ratio"), (0, 0.2, 1.0, "absolute")],
 )
-def test_scores_are_the_margins_of_the_mixed_similarity(
+def test_scores_are_margins_of_the_mixed_similarity(
     tiny_model, tmp_path, sentences, layer, epsilon, weight, margin
 ):
     source, target, k = sentences(26), sentences(24, seed=1), 2
@@ -108,7 +108,7 @@ def word_sides(sizes, dimension=8, seed=0):
     return made
 
 
-def test_batches_give_the_values_of_pairs_one_by_one(monkeypatch):
+def test_batches_match_single_pairs(monkeypatch):
     draw = np.random.default_rng(0)
     sizes = [draw.integers(0, 12, 40), draw.integers(0, 30, 50)]
     source, target = word_sides(sizes)
@@ -131,7 +131,7 @@ def test_batches_give_the_values_of_pairs_one_by_one(monkeypatch):
     np.testing.assert_array_equal(rescore.mix(cosines, found, 0.0), cosines)
 
 
-def test_batches_hold_every_pair_once_and_no_more_than_they_may():
+def test_batches_hold_every_pair_once_within_their_limit():
     draw = np.random.default_rng(1)
     for source, target in (
         (draw.integers(0, 40, 9000), draw.integers(0, 40, 9000)),
@@ -146,9 +146,7 @@ def test_batches_hold_every_pair_once_and_no_more_than_they_may():
     assert list(word_scores.batches(np.empty(0, np.int64), np.empty(0, np.int64))) == []
 
 
-def test_output_bytes_are_the_same_for_shards_and_after_cuts_in_every_stage(
-    tiny_model, tmp_path, sentences, monkeypatch
-):
+def test_output_bytes_do_not_depend_on_shards_or_interruptions(tiny_model, tmp_path, sentences, monkeypatch):
     """Cut while lines, then words are encoded, then compared; words in one shard or many."""
     monkeypatch.setattr(embed, "WINDOW", 8)
     monkeypatch.setattr(words, "WINDOW", 8)
@@ -217,7 +215,7 @@ def test_each_line_is_encoded_once_and_each_pair_solved_once(tiny_model, tmp_pat
     assert len(solved) == mined.report.candidates
 
 
-def test_no_weight_is_no_rescoring(tiny_model, tmp_path, sentences):
+def test_weight_zero_disables_rescoring(tiny_model, tmp_path, sentences):
     sides = sentences(30), sentences(20, 1)
     options = {"cache": tmp_path, "threshold": None}
     plain = mine_bitext(*sides, tiny_model, **options)
@@ -226,7 +224,7 @@ def test_no_weight_is_no_rescoring(tiny_model, tmp_path, sentences):
     assert [pair.score for pair in changed] != [pair.score for pair in plain]
 
 
-def test_scores_of_a_bitext_are_those_of_mining_it(tiny_model, tmp_path, sentences):
+def test_bitext_scores_match_mining(tiny_model, tmp_path, sentences):
     texts = sentences(40)
     pairs = [*zip(texts, texts, strict=True), (texts[0], texts[1]), ("", "a"), (texts[3], texts[17])]
     options = {"cache": tmp_path, "rescore": "ot", "k": 3}
@@ -247,7 +245,7 @@ def test_scores_of_a_bitext_are_those_of_mining_it(tiny_model, tmp_path, sentenc
     assert absolute.scores[42] == pytest.approx(value, abs=2e-3)
 
 
-def test_few_words_are_centered_by_the_mean_of_both_sides():
+def test_few_words_are_centered_by_the_joint_mean():
     source, target = word_sides([[60], [200]])
     for first, second, joint in ((source, target, True), (target, target, False)):
         left, right = words.center_words(
@@ -263,7 +261,7 @@ def test_few_words_are_centered_by_the_mean_of_both_sides():
     assert words.center_words(source, target, center=False) == (source, target)
 
 
-def test_a_plan_says_what_the_run_then_does(tiny_model, tmp_path, sentences):
+def test_plan_matches_the_run(tiny_model, tmp_path, sentences):
     config, cache = MiningConfig(workers=1, rescore="ot"), tmp_path / "cache"
     sides = open_sides(sentences(30), sentences(20, 1), None, None, config)
     plan = plan_mining(sides, tiny_model, config, cache=cache)
@@ -279,7 +277,7 @@ def test_a_plan_says_what_the_run_then_does(tiny_model, tmp_path, sentences):
     assert (plain.rescore, plain.words, plain.transport_problems) == ("none", 0, 0)
 
 
-def test_what_cannot_be_is_refused(tiny_model, tmp_path, sentences, monkeypatch):
+def test_invalid_requests_are_rejected(tiny_model, tmp_path, sentences, monkeypatch):
     lines, options = sentences(12), {"cache": tmp_path, "rescore": "ot"}
     ready = np.eye(12, dtype=np.float32)
     for arguments, named in (
@@ -287,7 +285,7 @@ def test_what_cannot_be_is_refused(tiny_model, tmp_path, sentences, monkeypatch)
         ((lines, ready, tiny_model), {}),
         ((lines, lines, tiny_model), {"target_vectors": ready}),
     ):
-        with pytest.raises(ConfigError, match="ready vectors"):
+        with pytest.raises(ConfigError, match="precomputed"):
             mine_bitext(*arguments, **named, **options)
     with pytest.raises(ConfigError, match="0 to 3"):
         mine_bitext(lines, lines, tiny_model, rescore_layer=9, **options)
@@ -305,7 +303,7 @@ def test_what_cannot_be_is_refused(tiny_model, tmp_path, sentences, monkeypatch)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_broken_model_names_the_lines(tiny_model, tmp_path, sentences):
+def test_model_with_nan_is_reported_with_the_lines(tiny_model, tmp_path, sentences):
     lines = read_side(sentences(12), name="sw")
     store = words.WordStore(lines, WordEncoder(tiny_model), model_fingerprint(tiny_model), layer=-1, cache=tmp_path)
     assert isinstance(tiny_model, SentenceTransformer)
@@ -314,13 +312,13 @@ def test_a_broken_model_names_the_lines(tiny_model, tmp_path, sentences):
         store.fill()
 
 
-def test_thai_and_chinese_lines_are_compared_piece_by_piece(tiny_model, tmp_path):
+def test_thai_and_chinese_are_compared_by_pieces(tiny_model, tmp_path):
     source = ["แมวนอนในบ้าน", "หมานั่ง", "猫睡在房子里", "狗坐"]
     mined = mine_bitext(source, source[::-1], tiny_model, cache=tmp_path, center=False, **OPTIONS)
     assert {(pair.source_id, pair.target_id) for pair in mined} == {(1, 4), (2, 3), (3, 2), (4, 1)}
 
 
-def test_the_layer_is_the_stored_one_or_at_seven_twelfths(tiny_model, tmp_path, sentences, monkeypatch):
+def test_layer_is_the_stored_one_or_seven_twelfths(tiny_model, tmp_path, sentences, monkeypatch):
     config = MiningConfig(rescore="ot")
     sides = open_sides(sentences(5), sentences(5, 1), None, None, config)
     for stored, layer in ((None, 2), (LayerChoice(1, "stored"), 1)):

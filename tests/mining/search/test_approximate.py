@@ -33,7 +33,7 @@ def sides(stored):
 
 
 @pytest.mark.parametrize("method", ["hnsw", "pq"])
-def test_recall_is_that_of_brute_force_and_scores_are_exact(sides, method):
+def test_recall_matches_brute_force_and_scores_are_exact(sides, method):
     forward, backward, recall = approximate_neighbors(*sides, K, method, executor=ONE)
     x, y = (side.read(0, ROWS) for side in sides)
     shares = []
@@ -91,7 +91,7 @@ def test_few_rows_and_large_k_are_searched_exactly(stored, sides, rows, method):
     assert found[2] > 0.5
 
 
-def test_indexes_and_results_are_kept_and_damage_is_noticed(sides, tmp_path, caplog, monkeypatch):
+def test_indexes_and_results_are_cached_and_corruption_detected(sides, tmp_path, caplog, monkeypatch):
     state = tmp_path / "state.npz"
     first = approximate_neighbors(*sides, K, "pq", executor=ONE, cache=tmp_path, state_file=state)
     files = sorted(tmp_path.glob("*.faiss"))
@@ -127,7 +127,7 @@ def test_a_flipped_bit_never_gives_other_pairs(sides, tmp_path, caplog, kind):
         assert (f"{path.name}: the " in caplog.text, path.read_bytes() == sound) == (True, True)
 
 
-def test_a_low_recall_is_warned_about_and_reported(sides, tmp_path, caplog):
+def test_low_recall_is_reported_with_a_warning(sides, tmp_path, caplog):
     x, y = (side.read(0, ROWS) for side in sides)
     with caplog.at_level("INFO", "otembed"):
         low = mine_bitext(x, y, search="pq", min_recall=1.0, threshold=None, workers=1)
@@ -139,7 +139,7 @@ def test_a_low_recall_is_warned_about_and_reported(sides, tmp_path, caplog):
                & set(zip(exact.pairs.source, exact.pairs.target, strict=True))) > 0.8 * len(exact)  # fmt: skip
 
 
-def test_the_method_is_chosen_by_size_or_by_name():
+def test_method_is_chosen_by_size_or_by_name():
     sizes = ((10, 10), (200_000, 200_000), (200_000, 200_001), (10**6, 10**6), (10**6, 10**6 + 1))
     assert [choose_method("auto", *each) for each in sizes] == ["exact", "exact", "pq", "pq", "hnsw"]
     assert choose_method("pq", 1, 1) == "pq"
@@ -148,12 +148,12 @@ def test_the_method_is_chosen_by_size_or_by_name():
 
 
 @pytest.mark.parametrize(("dimension", "parts"), [(384, 96), (7, 1), (16, 4), (30, 6), (1, 1), (3, 1)])
-def test_product_quantization_takes_any_dimension(dimension, parts):
+def test_product_quantization_supports_any_dimension(dimension, parts):
     assert index._pq_parts(dimension) == parts
 
 
 @pytest.mark.parametrize("method", ["hnsw", "pq"])
-def test_the_plan_knows_the_size_of_an_index(sides, tmp_path, method):
+def test_plan_predicts_the_size_of_an_index(sides, tmp_path, method):
     approximate_neighbors(*sides, K, method, executor=ONE, cache=tmp_path)
     size = max(path.stat().st_size for path in tmp_path.glob("*.faiss"))
     planned = index_bytes(method, ROWS, DIMENSION)

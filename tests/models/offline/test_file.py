@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_every_tensor_is_read_as_it_was_rounded(tmp_path: Path) -> None:
+def test_every_tensor_is_dequantized_exactly(tmp_path: Path) -> None:
     expected = write_tiny_offline_file(tmp_path / "m.bin")
     file = read_offline_file(tmp_path / "m.bin")
     assert set(file.tensors) == set(expected)
@@ -44,13 +44,13 @@ def test_unpacking_inverts_packing(seed: int, blocks: int) -> None:
     np.testing.assert_array_equal(unpack_four_bit(np.frombuffer(packed, np.uint8)), rounded.reshape(-1))
 
 
-def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
+def test_foreign_file_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "m.bin").write_bytes(b"GGUF" + bytes(100))
     with pytest.raises(ModelError, match=r"m\.bin.*starts with b'GGUF'.*\n.*otembed\[offline\]"):
         read_offline_file(tmp_path / "m.bin")
 
 
-def test_a_missing_and_an_empty_file_are_refused(tmp_path: Path) -> None:
+def test_missing_and_empty_files_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="No such file"):
         read_offline_file(tmp_path / "none.bin")
     (tmp_path / "empty.bin").touch()
@@ -58,36 +58,36 @@ def test_a_missing_and_an_empty_file_are_refused(tmp_path: Path) -> None:
         read_offline_file(tmp_path / "empty.bin")
 
 
-def test_another_block_size_is_refused(tmp_path: Path) -> None:
+def test_another_block_size_is_rejected(tmp_path: Path) -> None:
     write_tiny_offline_file(tmp_path / "m.bin", block=64)
-    with pytest.raises(ModelError, match="blocks of 64 weights"):
+    with pytest.raises(ModelError, match=" 64 "):
         read_offline_file(tmp_path / "m.bin")
 
 
 @pytest.mark.parametrize("share", [0.005, 0.02, 0.1])
-def test_a_file_cut_in_its_head_is_refused(tmp_path: Path, share: float) -> None:
+def test_file_truncated_in_its_header_is_rejected(tmp_path: Path, share: float) -> None:
     path = tmp_path / "m.bin"
     write_tiny_offline_file(path)
     content = path.read_bytes()
     path.write_bytes(content[: max(5, int(len(content) * share * 0.3))])
-    with pytest.raises(ModelError, match="not a readable model file"):
+    with pytest.raises(ModelError, match=r"m\.bin"):
         read_offline_file(path)
 
 
-def test_a_file_cut_in_its_tensors_is_refused_when_they_are_read(tmp_path: Path) -> None:
+def test_file_truncated_in_its_tensors_is_rejected_when_read(tmp_path: Path) -> None:
     path = tmp_path / "m.bin"
     write_tiny_offline_file(path)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ModelError, match=r"tensor 'l1\.oln\.b': format 0 with 28 bytes"):
+    with pytest.raises(ModelError, match=r"'l1\.oln\.b'.* 28 "):
         read_offline_file(path).tensor("l1.oln.b", HIDDEN)
 
 
-def test_missing_and_misshapen_tensors_are_refused(tmp_path: Path) -> None:
+def test_missing_tensors_and_wrong_shapes_are_rejected(tmp_path: Path) -> None:
     write_tiny_offline_file(tmp_path / "m.bin")
     file = read_offline_file(tmp_path / "m.bin")
-    with pytest.raises(ModelError, match=r"'none' of shape \(3,\): it is missing"):
+    with pytest.raises(ModelError, match=r"'none' .*\(3,\)"):
         file.tensor("none", 3)
-    with pytest.raises(ModelError, match=f"it has {ROWS * HIDDEN} values"):
+    with pytest.raises(ModelError, match=f" {ROWS * HIDDEN} "):
         file.tensor("emb.word", ROWS, HIDDEN + 1)
     entry = replace(file.tensors["emb.word"], format=7)
     with pytest.raises(ModelError, match="format 7"):

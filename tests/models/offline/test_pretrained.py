@@ -70,7 +70,7 @@ def test_token_counts_agree_with_the_engine(model: SentenceTransformer, engine: 
         assert len(model.tokenizer(f"query: {text}")["input_ids"]) == engine.token_count(text, True)
 
 
-def test_tokenizer_facts(model: SentenceTransformer) -> None:
+def test_tokenizer_ids_and_special_tokens(model: SentenceTransformer) -> None:
     tokenizer = model.tokenizer
     assert tokenizer("Hello world!")["input_ids"] == [0, 35378, 8999, 38, 2]
     assert (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.mask_token_id) == (1, 3, 250001)
@@ -78,13 +78,13 @@ def test_tokenizer_facts(model: SentenceTransformer) -> None:
     assert "\u200d" not in "".join(tokenizer.tokenize("ന്\u200d"))
 
 
-def test_translations_lie_closer_than_other_sentences(model: SentenceTransformer) -> None:
+def test_translations_are_closer_than_other_sentences(model: SentenceTransformer) -> None:
     english, german, thai = model.encode([SENTENCES["en"], SENTENCES["de"], SENTENCES["th"]])
     assert english @ german > english @ thai + 0.05
     assert np.linalg.norm(english) == pytest.approx(1, abs=1e-5)
 
 
-def test_size(model: SentenceTransformer) -> None:
+def test_model_size(model: SentenceTransformer) -> None:
     description = describe_model(model)
     assert (description.layers, description.dimension, description.max_seq_length) == (12, 384, 512)
     assert description.parameters == 117_653_760

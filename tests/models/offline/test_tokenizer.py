@@ -32,7 +32,7 @@ def tokenizer(tmp_path: Path) -> Tokenizer:
     return build_tokenizer(read_offline_file(tmp_path / "m.bin"))
 
 
-def test_the_map_is_the_one_of_sentencepiece() -> None:
+def test_normalization_map_matches_sentencepiece() -> None:
     ours = normalizers.Precompiled(nmt_nfkc_map())
     theirs = sentencepiece.SentencePieceNormalizer(rule_name="nmt_nfkc")
     for text in SENTENCEPIECE_CASES:
@@ -40,7 +40,7 @@ def test_the_map_is_the_one_of_sentencepiece() -> None:
         assert ours.normalize_str(text).split() == theirs.normalize(text).replace("▁", " ").split()
 
 
-def test_words_start_with_the_marker_and_sentences_are_framed(tokenizer: Tokenizer) -> None:
+def test_words_start_with_the_marker_and_sentences_have_special_tokens(tokenizer: Tokenizer) -> None:
     assert tokenizer.encode("ab  ba").tokens == ["<s>", "▁ab", "▁", "b", "a", "</s>"]
     assert tokenizer.encode("a", "b").tokens == ["<s>", "▁", "a", "</s>", "</s>", "▁", "b", "</s>"]
     assert tokenizer.encode("").tokens == ["<s>", "</s>"]
@@ -52,7 +52,7 @@ def test_unknown_characters_and_special_tokens(tokenizer: Tokenizer) -> None:
     assert tokenizer.encode("ab <mask>", add_special_tokens=False).ids == [7, 9]
 
 
-def test_the_recorded_map_corrects_that_of_sentencepiece(tokenizer: Tokenizer) -> None:
+def test_stored_map_overrides_sentencepiece(tokenizer: Tokenizer) -> None:
     assert nmt_nfkc_map()
     assert tokenizer.normalizer.normalize_str("a\u200db Ⅷ") == "ab VIII"
     assert tokenizer.normalizer.normalize_str("a   b") == "a b"
@@ -60,5 +60,5 @@ def test_the_recorded_map_corrects_that_of_sentencepiece(tokenizer: Tokenizer) -
 
 def test_missing_sentencepiece_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sentencepiece", None)
-    with pytest.raises(ModelError, match=r'sentencepiece is not installed\n.*pip install "otembed\[offline\]"'):
+    with pytest.raises(ModelError, match=r'sentencepiece .*\n.*pip install "otembed\[offline\]"'):
         nmt_nfkc_map()

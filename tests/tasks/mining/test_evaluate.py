@@ -15,8 +15,8 @@ TIED = st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0, 1.5, 2.0]), st.boolean
 
 
 @given(TIED, st.integers(0, 4), st.sampled_from([None, 0.5, 1.25]))
-@settings(max_examples=150, deadline=None)
-def test_figures_are_those_of_scikit_learn(pairs, missed, threshold):
+@settings(max_examples=60, deadline=None)
+def test_figures_match_scikit_learn(pairs, missed, threshold):
     scores, right = (np.array(each) for each in zip(*pairs, strict=True))
     gold = int(right.sum()) + missed
     if gold == 0:
@@ -39,7 +39,7 @@ def test_figures_are_those_of_scikit_learn(pairs, missed, threshold):
     assert MiningScores.from_json(found.to_json()).best_f1 == found.best_f1
 
 
-def test_nothing_found_and_wrong_counts():
+def test_empty_result_and_invalid_counts():
     empty = mining_scores([], [], 3, threshold=1.0)
     assert (empty.precision, empty.recall, empty.f1, empty.best_f1, empty.best_threshold) == (0, 0, 0, 0, None)
     assert (empty.average_precision, empty.curve) == (0, ())
@@ -62,7 +62,7 @@ def collections(seed, rows=40):
     return [side.astype(np.float32) for side in sides], [(row + 1, row + 1) for row in range(rows)]
 
 
-def test_bucc_takes_the_threshold_of_the_training_part():
+def test_bucc_uses_the_threshold_of_the_training_part():
     (x, y), gold = collections(0)
     (u, v), known = collections(1)
     tuned = evaluate_mining(u, v, known)
@@ -76,7 +76,7 @@ def test_bucc_takes_the_threshold_of_the_training_part():
         evaluate_mining(x, y, gold, train=(u, v, known), config=MiningConfig(threshold=None))
 
 
-def test_gold_by_ids_repeats_and_lines_left_out(tmp_path):
+def test_gold_with_ids_repeats_and_dropped_lines(tmp_path):
     vectors = np.eye(5, dtype=np.float32)
     lines = ["a", "b", "a", "", "c"]
     gold = {(3, 3), (2, 2), (4, 4)}
@@ -94,13 +94,13 @@ def test_gold_by_ids_repeats_and_lines_left_out(tmp_path):
 
 
 @pytest.mark.parametrize(("text", "message"), [("a\tb\tc\n", "3 fields"), ("1\t\n", "2 fields"), ("\n", "gold")])
-def test_gold_that_cannot_be_read_is_refused(tmp_path, text, message):
+def test_unreadable_gold_is_rejected(tmp_path, text, message):
     (tmp_path / "gold").write_text(text)
     with pytest.raises(DataError, match=message):
         read_gold(tmp_path / "gold")
 
 
-def test_evaluator_obeys_the_contract(tiny_model):
+def test_evaluator_follows_the_contract(tiny_model):
     texts = ["the cat", "the dog slept", "in the house", "a mat"]
     evaluator = MiningEvaluator(texts, texts[::-1], [(row, 3 - row) for row in range(4)], name="planted")
     metrics = evaluator(tiny_model)

@@ -40,7 +40,7 @@ def value_at(drawn, x):
     return float(drawn[drawn[:, 0] >= x][-1, 1])
 
 
-def test_curves_say_at_any_threshold_what_a_count_says(lines):
+def test_curves_match_counts_at_any_threshold(lines):
     scores, values, right = scored(threshold=0.07)
     left, curves = lines(scores)
     for threshold in np.linspace(values.min() - 0.001, values.max() - 0.001, 23):
@@ -60,7 +60,7 @@ def test_curves_say_at_any_threshold_what_a_count_says(lines):
     np.testing.assert_allclose(curve[1:, 1], precision[:-1][::-1])
 
 
-def test_the_best_point_is_drawn_though_not_all_are(lines):
+def test_best_point_is_drawn_when_points_are_thinned(lines):
     scores, _, _ = scored(5000, 3000)
     assert len(scores.curve) <= 200
     assert lines(scores)[1]["F1"][:, 1].max() == pytest.approx(scores.best_f1, abs=1e-12)
@@ -68,11 +68,11 @@ def test_the_best_point_is_drawn_though_not_all_are(lines):
 
 
 @pytest.mark.parametrize("threshold", [-3.0, 9.0])
-def test_a_threshold_beyond_all_scores_is_in_the_picture(lines, threshold):
+def test_threshold_beyond_all_scores_is_drawn(lines, threshold):
     assert lines(scored(threshold=threshold)[0])[1]["threshold in use"][0, 0] == threshold
 
 
-def test_pictures_are_the_same_each_time_and_name_what_they_show(tmp_path):
+def test_plots_are_reproducible_and_labeled(tmp_path):
     scores, _, _ = scored(threshold=0.07, name="x$1.tsv")
     for name in ("a.svg", "b.svg", "c.png"):
         plot_mining(scores, tmp_path / name)
@@ -82,7 +82,7 @@ def test_pictures_are_the_same_each_time_and_name_what_they_show(tmp_path):
     assert (tmp_path / "c.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_what_cannot_be_drawn_is_refused(tmp_path):
+def test_invalid_plots_are_rejected(tmp_path):
     scores, _, _ = scored()
     with pytest.raises(ConfigError, match=r"x\.pdf.*\n.*\.svg"):
         plot_mining(scores, tmp_path / "x.pdf")

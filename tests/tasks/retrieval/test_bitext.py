@@ -51,7 +51,7 @@ def test_every_figure_equals_brute_force(seed: int, k: int, rows: int) -> None:
     assert (scores.pair, scores.sentences, scores.margin_k) == ("en-sw", rows, k)
 
 
-def test_hub_is_mended_by_the_margin() -> None:
+def test_margin_corrects_a_hub() -> None:
     # Target 0 is a hub: by cosine rows 0 and 1 both find it, row 2 finds its own. The margin of row 1 over
     # k=3 is .8 / ((.533 + .833) / 2) = 1.17 with the hub and .7 / ((.533 + .3) / 2) = 1.68 with its own.
     table = np.array([[0.9, 0.1, 0.1], [0.8, 0.7, 0.1], [0.8, 0.1, 0.9]])
@@ -72,7 +72,7 @@ def test_weighted_f1_equals_scikit_learn(found: list[int]) -> None:
 
 
 @given(st.lists(st.integers(0, 6), min_size=7, max_size=7))
-def test_f1_never_exceeds_accuracy_and_the_error_rate_is_the_rest(found: list[int]) -> None:
+def test_f1_is_at_most_accuracy_and_error_rate_is_the_complement(found: list[int]) -> None:
     array = np.array(found)
     assert weighted_f1(array) <= accuracy(array) + 1e-12
     assert error_rate(array) == pytest.approx(1 - accuracy(array))
@@ -90,7 +90,7 @@ def test_order_of_rows_does_not_matter(rows: int, seed: int, k: int) -> None:
 
 @given(rows=st.integers(1, 30), seed=st.integers(0, 2**32 - 1), k=st.integers(1, 6))
 @settings(deadline=None)
-def test_identical_sides_are_found_without_error(rows: int, seed: int, k: int) -> None:
+def test_identical_sides_have_no_errors(rows: int, seed: int, k: int) -> None:
     source, _ = clouds(rows, 6, seed)
     scores = bitext_scores(source, source * 3, pair="p", k=k)
     assert (scores.accuracy, scores.f1) == (1, 1)
@@ -108,7 +108,7 @@ def test_swapping_the_sides_swaps_the_directions(rows: int, seed: int) -> None:
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=40), st.integers(0, 2**32 - 1))
 @settings(deadline=None)
-def test_equal_vectors_are_found_at_their_lowest_index(choice: list[int], seed: int) -> None:
+def test_ties_go_to_the_lowest_index(choice: list[int], seed: int) -> None:
     source = np.random.default_rng(seed).normal(size=(5, 120))[choice]
     found = np.array([choice.index(each) for each in choice])
     scores = bitext_scores(source, source, pair="p", k=1)
@@ -116,36 +116,36 @@ def test_equal_vectors_are_found_at_their_lowest_index(choice: list[int], seed: 
     assert scores.xsim_source_to_target == scores.xsim_target_to_source == error_rate(found)
 
 
-def test_collapsed_vectors_score_as_chance() -> None:
+def test_collapsed_vectors_score_at_chance() -> None:
     scores = bitext_scores(np.ones((8, 4)), np.ones((8, 4)), pair="p")
     assert (scores.accuracy, scores.xsim) == (1 / 8, 7 / 8)
 
 
-def test_k_is_cut_to_the_rows_and_says_so() -> None:
+def test_k_is_reduced_to_the_rows_with_a_warning() -> None:
     source, target = clouds(3, 4, 0)
     assert bitext_scores(source, target, pair="p", k=4) == bitext_scores(source, target, pair="p", k=3)
 
 
-def test_margins_stay_finite_where_neighborhoods_cancel() -> None:
+def test_margins_are_finite_where_neighborhoods_cancel() -> None:
     # Both neighbors of each row sum to a cosine of 0: the ratio's denominator is 0 everywhere.
     source = np.array([[1.0, 0.0], [-1.0, 0.0]])
     assert bitext_scores(source, source, pair="p").xsim == 0
 
 
 @pytest.mark.parametrize("k", [0, -1, 1.0, True, None])
-def test_k_out_of_range_is_refused(k: object) -> None:
+def test_k_out_of_range_is_rejected(k: object) -> None:
     with pytest.raises(ConfigError, match=f"k is {k!r}"):
         bitext_scores(np.eye(2), np.eye(2), pair="p", k=k)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("other", [np.eye(3)[:2], np.eye(2)])
-def test_sides_of_different_shape_are_refused(other: np.ndarray) -> None:
+def test_sides_of_different_shape_are_rejected(other: np.ndarray) -> None:
     with pytest.raises(DataError, match=r"en-sw: .*\(3, 3\).*\(2, "):
         bitext_scores(np.eye(3), other, pair="en-sw")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
-def test_rows_without_direction_are_refused_with_pair_and_side(value: float) -> None:
+def test_zero_rows_are_rejected_with_pair_and_side(value: float) -> None:
     target = np.eye(2)
     target[1] = value
     with pytest.raises(NumericsError, match=r"en-sw: target: .*1 of 2"):

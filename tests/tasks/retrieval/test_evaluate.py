@@ -56,7 +56,7 @@ def test_report_holds_the_scores_of_the_encoded_sentences(tiny_model: SentenceTr
     assert RetrievalReport.from_json(report.to_json()) == report
 
 
-def test_centered_scores_come_beside_the_plain_ones(tiny_model: SentenceTransformer, pairs: Pairs) -> None:
+def test_centered_scores_are_added_to_plain_scores(tiny_model: SentenceTransformer, pairs: Pairs) -> None:
     report = evaluate_retrieval(tiny_model, pairs, centered=True)
     source, target = (tiny_model.encode(side) for side in pairs["de-en"])
     expected = bitext_scores(source - source.mean(axis=0), target - target.mean(axis=0), pair="de-en")
@@ -94,25 +94,25 @@ def test_truncated_vectors_are_scored(tiny_model: SentenceTransformer, pairs: Pa
     assert report.scores[0] == bitext_scores(source, target, pair="de-en")
 
 
-def test_no_pairs_are_refused(tiny_model: SentenceTransformer) -> None:
+def test_no_pairs_are_rejected(tiny_model: SentenceTransformer) -> None:
     with pytest.raises(DataError, match="at least one pair"):
         evaluate_retrieval(tiny_model, {})
 
 
 @pytest.mark.parametrize("setting", ["k", "batch_size"])
-def test_counts_out_of_range_are_refused(tiny_model: SentenceTransformer, pairs: Pairs, setting: str) -> None:
+def test_counts_out_of_range_are_rejected(tiny_model: SentenceTransformer, pairs: Pairs, setting: str) -> None:
     with pytest.raises(ConfigError, match=f"{setting} is 0"):
         evaluate_retrieval(tiny_model, pairs, **{setting: 0})  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=f"{setting} is 0"):
         evaluator(pairs, **{setting: 0})
 
 
-def test_unknown_prompt_name_is_refused(tiny_model: SentenceTransformer, pairs: Pairs) -> None:
+def test_unknown_prompt_name_is_rejected(tiny_model: SentenceTransformer, pairs: Pairs) -> None:
     with pytest.raises(ConfigError, match=r"'querry'.*\nDid you mean 'query'"):
         evaluate_retrieval(tiny_model, pairs, prompt_name="querry")
 
 
-def test_prompt_and_its_name_together_are_refused(tiny_model: SentenceTransformer, pairs: Pairs) -> None:
+def test_prompt_and_its_name_together_are_rejected(tiny_model: SentenceTransformer, pairs: Pairs) -> None:
     with pytest.raises(ConfigError, match="'query'"):
         evaluate_retrieval(tiny_model, pairs, prompt="a", prompt_name="query")
     with pytest.raises(ConfigError, match="'query'"):
@@ -128,18 +128,18 @@ def test_prompt_and_its_name_together_are_refused(tiny_model: SentenceTransforme
         (["a"], [None], "de-en: target .*0.*None"),
     ],
 )
-def test_sides_that_are_no_translations_are_refused(source: list[str], target: list[str], message: str) -> None:
+def test_sides_of_different_length_are_rejected(source: list[str], target: list[str], message: str) -> None:
     with pytest.raises(DataError, match=message):
         BitextRetrievalEvaluator(source, target, name="de-en")
 
 
-def test_diverged_model_is_reported_not_scored(tiny_model: SentenceTransformer, pairs: Pairs) -> None:
+def test_diverged_model_is_rejected(tiny_model: SentenceTransformer, pairs: Pairs) -> None:
     next(tiny_model.parameters()).data.fill_(float("nan"))
     with pytest.raises(NumericsError, match=r"de-en: source: .*5 of 5"):
         evaluate_retrieval(tiny_model, pairs)
 
 
-def test_evaluator_keeps_the_contract(tiny_model: SentenceTransformer, pairs: Pairs, tmp_path: Path) -> None:
+def test_evaluator_follows_the_contract(tiny_model: SentenceTransformer, pairs: Pairs, tmp_path: Path) -> None:
     judge = evaluator(pairs, k=2)
     assert (judge.primary_metric, judge.greater_is_better, judge.description) == (
         "accuracy",
@@ -164,7 +164,7 @@ def test_evaluator_and_report_agree(tiny_model: SentenceTransformer, pairs: Pair
     assert metrics["de-en_effective_rank"] == pytest.approx(effective_rank(both), rel=1e-5)
 
 
-def test_each_call_adds_a_row_to_the_csv_file(
+def test_each_call_appends_a_row_to_the_csv_file(
     tiny_model: SentenceTransformer, pairs: Pairs, tmp_path: Path
 ) -> None:
     judge = evaluator(pairs)
@@ -176,7 +176,7 @@ def test_each_call_adds_a_row_to_the_csv_file(
     assert float(rows[1]["accuracy"]) == metrics[1]["de-en_accuracy"]
 
 
-def test_csv_file_can_be_left_out_and_its_name_is_always_a_name(
+def test_csv_file_is_optional_and_its_name_is_valid(
     tiny_model: SentenceTransformer, pairs: Pairs, tmp_path: Path
 ) -> None:
     evaluator(pairs, write_csv=False)(tiny_model, str(tmp_path))
@@ -186,7 +186,7 @@ def test_csv_file_can_be_left_out_and_its_name_is_always_a_name(
     )
 
 
-def test_settings_that_change_the_figures_go_to_the_model_card(pairs: Pairs) -> None:
+def test_settings_that_affect_figures_are_in_the_model_card(pairs: Pairs) -> None:
     judge = evaluator(pairs, prompt="query: ", truncate_dim=8, batch_size=7)
     assert judge.get_config_dict() == {"k": 4, "prompt": "query: ", "truncate_dim": 8}
 

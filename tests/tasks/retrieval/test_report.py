@@ -16,7 +16,7 @@ SECOND = RetrievalScores("es-en", 2, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, margin_k=2)
 REPORT = RetrievalReport("tiny", (FIRST, SECOND), 1.5)
 
 
-def test_means_count_pairs_alike_and_sentences_together():
+def test_means_weight_pairs_equally_and_sum_sentences():
     mean = REPORT.mean
     assert (mean.pair, mean.sentences, mean.margin_k) == ("mean", 12, 2)
     assert mean.accuracy_source_to_target == pytest.approx(0.75)
@@ -32,17 +32,17 @@ def test_json_round_trip_rebuilds_the_scores():
     assert document["scores"][0]["kind"] == "RetrievalScores"
 
 
-def test_centered_mean_is_there_if_centered_scores_are():
+def test_centered_mean_requires_centered_scores():
     assert REPORT.centered_mean is None
     assert RetrievalReport("tiny", (FIRST,), 1.5, (SECOND,)).centered_mean == mean_scores((SECOND,))
 
 
-def test_mean_of_nothing_is_refused():
+def test_mean_of_no_scores_is_rejected():
     with pytest.raises(DataError):
         mean_scores(())
 
 
-def test_scores_of_another_kind_are_refused():
+def test_other_scores_are_rejected():
     document = REPORT.to_dict() | {"scores": [{"kind": "Other", "schema": 1}]}
     with pytest.raises(DataError, match=r"RetrievalScores.*Other"):
         RetrievalReport.from_dict(document)
@@ -56,7 +56,7 @@ BEFORE = RetrievalReport("offline:multilingual-e5-small", (scores("en-sw", 0.7),
 AFTER = RetrievalReport("runs/best/model", (scores("en-sw", 0.7346), scores("en-de", 1.0)), 3.0)
 
 
-def test_the_table_of_one_report_has_a_row_per_pair_and_the_mean():
+def test_table_of_one_report_has_a_row_per_pair_and_the_mean():
     table = BEFORE.table()
     assert table.columns == ("pair", "sentences", "src→tgt", "tgt→src", "F1", "xSIM")
     assert table.rows == (
@@ -68,7 +68,7 @@ def test_the_table_of_one_report_has_a_row_per_pair_and_the_mean():
     assert len(RetrievalReport("m", (FIRST,), 1.0).table().rows) == 1
 
 
-def test_the_table_of_two_reports_shows_the_change_within_80_columns():
+def test_table_of_two_reports_shows_the_change_within_80_columns():
     table = BEFORE.table(AFTER)
     assert table.rows[0] == ("en-sw", "70.0→73.5 +3.5", "100.0→100.0 +0.0", "70.0→73.5 +3.5", "30.0→26.5 -3.5")
     stream = io.StringIO()
@@ -99,6 +99,6 @@ def test_reports_on_different_data_are_not_compared(other):
 
 
 @pytest.mark.parametrize(("centered", "hint"), [(True, "--center"), (False, "language pair")])
-def test_missing_scores_are_refused(centered, hint):
+def test_missing_scores_are_rejected(centered, hint):
     with pytest.raises(DataError, match=hint):
         RetrievalReport("m", (), 1.0).table(centered=centered)

@@ -35,7 +35,7 @@ def gold_set():
     return [WORDS, WORDS], [WORDS, WORDS[::-1]], gold
 
 
-def test_counts_by_hand():
+def test_counts_match_a_hand_count():
     """Made: 3 links of which 1 is sure and 2 are possible, in sentence 1; none in sentence 2, where 2 are sure."""
     gold = [
         GoldSentence(frozenset({(0, 0)}), frozenset({(0, 0), (1, 1)})),
@@ -49,7 +49,7 @@ def test_counts_by_hand():
     assert (scores.links, scores.sure, scores.possible) == (3, 3, 4)
 
 
-def test_figures_equal_their_definition_on_random_links():
+def test_figures_match_their_definition_on_random_links():
     generator = random.Random(0)
     cells = [(s, i, j) for s in range(20) for i in range(6) for j in range(6)]
     for share in (0.0, 0.1, 0.6):
@@ -66,13 +66,13 @@ def test_figures_equal_their_definition_on_random_links():
         assert scores.recall == pytest.approx(len(a & s) / len(s))
 
 
-def test_no_links_at_all_give_zeros():
+def test_no_links_give_zeros():
     empty = alignment_scores([[]], [GoldSentence(frozenset(), frozenset())])
     assert (empty.precision, empty.recall, empty.f1, empty.aer) == (0, 0, 0, 0)
 
 
 @pytest.mark.parametrize(("links", "gold"), [([], []), ([[]], [])])
-def test_counts_that_do_not_fit_are_refused(links, gold):
+def test_mismatched_counts_are_rejected(links, gold):
     with pytest.raises(DataError, match=r"gold: \d .*0"):
         alignment_scores(links, gold)
 
@@ -90,13 +90,13 @@ def test_report_scores_the_links_of_the_aligner(tiny_model):
     assert AlignmentReport.from_json(report.to_json()) == report
 
 
-def test_one_layer_serves_all_sets(tiny_model):
+def test_one_layer_is_used_for_all_sets(tiny_model):
     sets = {"small": gold_set(), "large": tuple(part * 40 for part in gold_set())}
     assert evaluate_alignment(tiny_model, sets).layer_origin == "default"
     assert evaluate_alignment(tiny_model, dict(reversed(sets.items()))).layer_origin == "text"
 
 
-def test_unseen_words_are_counted(tiny_model):
+def test_truncated_words_are_counted(tiny_model):
     tiny_model.max_seq_length = 5
     report = evaluate_alignment(tiny_model, {"gold": gold_set()}, EMBEDDINGS)
     assert report.unseen > 0
@@ -111,14 +111,14 @@ def test_unseen_words_are_counted(tiny_model):
         (lambda s, t, g: (s, ["a b", "c"], g), "gold: sentence 1 "),
     ],
 )
-def test_sets_that_do_not_fit_are_refused(tiny_model, change, message):
+def test_mismatched_sets_are_rejected(tiny_model, change, message):
     with pytest.raises(DataError, match=message):
         evaluate_alignment(tiny_model, {"gold": change(*gold_set())})
     with pytest.raises(DataError, match=message):
         WordAlignmentEvaluator(*change(*gold_set()))
 
 
-def test_no_set_and_a_diverged_model_are_refused(tiny_model):
+def test_no_set_and_diverged_model_are_rejected(tiny_model):
     with pytest.raises(DataError, match="at least one set"):
         evaluate_alignment(tiny_model, {})
     next(tiny_model.parameters()).data.fill_(float("nan"))
@@ -126,7 +126,7 @@ def test_no_set_and_a_diverged_model_are_refused(tiny_model):
         evaluate_alignment(tiny_model, {"gold": gold_set()})
 
 
-def test_evaluator_keeps_the_contract(tiny_model, tmp_path):
+def test_evaluator_follows_the_contract(tiny_model, tmp_path):
     judge = WordAlignmentEvaluator(*gold_set(), name="de/en", config=EMBEDDINGS)
     assert (judge.primary_metric, judge.greater_is_better, judge.description) == (
         "alignment_accuracy",
@@ -148,12 +148,12 @@ def test_evaluator_keeps_the_contract(tiny_model, tmp_path):
     assert float(rows[1]["aer"]) == metrics["de/en_aer"]
 
 
-def test_csv_file_can_be_left_out(tiny_model, tmp_path):
+def test_csv_file_is_optional(tiny_model, tmp_path):
     WordAlignmentEvaluator(*gold_set(), config=EMBEDDINGS, write_csv=False)(tiny_model, str(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_trainer_selects_on_it_and_the_card_shows_it(tiny_model, tmp_path):
+def test_trainer_selects_by_the_metric_and_the_card_shows_it(tiny_model, tmp_path):
     sentences = [" ".join(np.roll(WORDS, shift)) for shift in range(4)]
     trainer = SentenceTransformerTrainer(
         model=tiny_model,

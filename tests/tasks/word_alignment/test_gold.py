@@ -35,7 +35,7 @@ def test_both_formats_are_read(tmp_path, text, base, expected):
     assert read_gold(path, [(3, 3)] * len(expected), index_base=base) == expected
 
 
-def test_pairs_without_links_at_the_end_of_a_table_are_kept_where_their_number_is_known(tmp_path):
+def test_trailing_pairs_without_links_are_kept_if_the_number_of_pairs_is_known(tmp_path):
     (tmp_path / "gold").write_text("1 1 1 S\n")
     assert read_gold(tmp_path / "gold", [(1, 1)] * 3) == [gold({(0, 0)}), gold(()), gold(())]
 
@@ -60,7 +60,7 @@ def test_pairs_without_links_at_the_end_of_a_table_are_kept_where_their_number_i
         ("1 1 1 S\n3 1 1 S\n", 1, "gold:2: .* 3.* 2 "),
     ],
 )
-def test_broken_files_are_refused_with_their_line(tmp_path, text, base, message):
+def test_malformed_files_are_rejected_with_their_line(tmp_path, text, base, message):
     path = tmp_path / "gold"
     path.write_text(text)
     with pytest.raises(DataError, match=message):
@@ -86,14 +86,14 @@ def test_sets_are_read_from_one_file_or_two(tmp_path):
 
 
 @pytest.mark.parametrize("line", ["a b", "a ||| b ||| c"])
-def test_lines_that_hold_no_pair_are_refused(tmp_path, line):
+def test_lines_without_a_pair_are_rejected(tmp_path, line):
     (tmp_path / "both").write_text(f"a ||| b\n{line}\n")
     (tmp_path / "links").write_text("1-1\n1-1\n")
     with pytest.raises(DataError, match=r"both:2: (.|\n)*source \|\|\| target"):
         read_gold_set(tmp_path / "links", tmp_path / "both")
 
 
-def test_files_of_different_length_are_refused(tmp_path):
+def test_files_of_different_length_are_rejected(tmp_path):
     for name, lines in (("source", 2), ("target", 1), ("links", 2)):
         (tmp_path / name).write_text("1-1\n" * lines)
     with pytest.raises(DataError, match=r"source: 2 .* 1 .*target"):
@@ -106,7 +106,7 @@ def tagged(tmp_path, name, *sentences):
     return path
 
 
-def test_the_shared_tasks_tags_are_no_words_and_number_the_sentences(tmp_path):
+def test_tags_of_the_shared_task_number_sentences_and_are_not_words(tmp_path):
     source = tagged(tmp_path, "source", ("0017", "a b"), ("0009", "c"))
     target = tagged(tmp_path, "target", ("17", "x"), ("9", "y z"))
     (tmp_path / "links").write_text("0009 1 2 S\n0017 2 1 P\n")
@@ -121,7 +121,7 @@ def test_the_shared_tasks_tags_are_no_words_and_number_the_sentences(tmp_path):
 
 
 @pytest.mark.parametrize("numbers", [(1, 3), (2, 1), (1, 1)])
-def test_sentence_numbers_that_do_not_fit_are_refused(tmp_path, numbers):
+def test_mismatched_sentence_numbers_are_rejected(tmp_path, numbers):
     source = tagged(tmp_path, "source", *((number, "a") for number in numbers))
     target = tagged(tmp_path, "target", (1, "x"), (1 if numbers == (1, 1) else 2, "y"))
     (tmp_path / "links").write_text("1 1 1\n")

@@ -23,7 +23,7 @@ def sentence(source, target, links=()):
 
 
 @pytest.mark.parametrize("source", [["the", "cats"], ["猫", "猫たち"], ["แมว", "บ้าน"], ["a"] * 12])
-def test_cells_stand_below_their_numbers(source):
+def test_cells_are_below_their_column_numbers(source):
     lines = alignment_map(sentence(source, ["x"] * 11)).plain.splitlines()
     starts = {cell_len(line) - 11 * CELL for line in lines[: len(source) + 1]}
     assert len(starts) == 1
@@ -35,7 +35,7 @@ def test_shades_follow_the_probabilities():
     assert alignment_map(one).plain.splitlines()[1] == "0 a   · ░░ ▒▒ ▓▓ ██"
 
 
-def test_long_sentences_go_on_below():
+def test_long_sentences_wrap():
     links = [(0, 0), (1, 39)]
     text = alignment_map(sentence(["a", "b"], [f"w{number}" for number in range(40)], links), width=60).plain
     assert all(cell_len(line) <= 60 + len("  w39 0.00") for line in text.splitlines())
@@ -44,7 +44,7 @@ def test_long_sentences_go_on_below():
     assert text.count("w39 0.") == text.count("w0 0.") == 1
 
 
-def test_links_are_colored_where_there_is_color_and_sentences_without_words_are_empty():
+def test_links_are_colored_on_color_terminals_and_empty_sentences_are_empty():
     stream = io.StringIO()
     Console(file=stream, force_terminal=True, color_system="standard").print(
         alignment_map(sentence(["a"], ["x", "y"], [(0, 1)]))
@@ -53,14 +53,14 @@ def test_links_are_colored_where_there_is_color_and_sentences_without_words_are_
     assert alignment_map(sentence([], [])).plain == ""
 
 
-def test_control_characters_of_words_do_not_reach_the_terminal():
+def test_control_characters_in_words_are_escaped():
     text = alignment_map(sentence(["a\x1b[31m"], ["b\x07"], [(0, 0)])).plain
     assert "\x1b" not in text
     assert "\x07" not in text
     assert "a\\x1b[31m" in text
 
 
-def test_pictures_hold_the_words_and_are_the_same_each_time(tmp_path):
+def test_plots_contain_the_words_and_are_reproducible(tmp_path):
     pytest.importorskip("matplotlib", reason="drawing needs otembed[plots]")
     one = sentence(["the", "$5_{x}$"], ["猫", "<b>"], [(0, 1)])
     for name in ("a.svg", "b.svg"):

@@ -45,18 +45,18 @@ FILES = {
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".xz", ".zst"])
 @pytest.mark.parametrize("name", FILES)
-def test_published_formats(write, name, suffix):
+def test_published_formats_are_read(write, name, suffix):
     read = read_nli(write(name + suffix, FILES[name]), for_test=True)
     assert [tuple(each[:3]) for each in read.examples] == PAIRS
     assert (read.counts.read, read.is_mnli) == (3, False)
 
 
-def test_lines_are_those_of_the_file(write):
+def test_lines_match_the_file(write):
     assert [each.line for each in read_nli(write("a.tsv", FILES["plain.tsv"])).examples] == [2, 3, 4]
     assert [each.line for each in read_nli(write("b.tsv", FILES["test-sw.tsv"])).examples] == [1, 2, 3]
 
 
-def test_xnlis_own_file_holds_several_languages(write):
+def test_xnli_file_holds_several_languages(write):
     header = "language\tgold_label\tsentence1_binary_parse\tsentence1\tsentence2\tlabel1\n"
     lines = "sw\tneutral\t\tp\tq\tneutral\nen\tentailment\t\tp\tq\tentailment\nsw\tcontradiction\t\tr\ts\tx\n"
     path = write("xnli.test.tsv", header + lines)
@@ -68,7 +68,7 @@ def test_xnlis_own_file_holds_several_languages(write):
         read_nli(path, language="de")
 
 
-def test_pairs_without_gold_are_counted_in_training_and_refused_in_tests(write):
+def test_pairs_without_a_label_are_counted_in_training_and_rejected_in_tests(write):
     text = SNLI + "-\t\tp\tq\t1\t\t\nneutral\t\tp\tq\t1\t\t\n\t\tp\tq\t1\t\t\nneutral\t\tp\t \t1\t\t\n"
     path = write("train.tsv", text)
     read = read_nli(path)
@@ -101,7 +101,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("text", BROKEN)
-def test_faults_are_named_with_file_and_line(write, text):
+def test_faults_are_reported_with_file_and_line(write, text):
     with pytest.raises(DataError) as caught:
         read_nli(write("x.tsv", text))
     assert f"x.tsv:{BROKEN[text]}" in str(caught.value)
@@ -118,14 +118,14 @@ def test_faults_are_named_with_file_and_line(write, text):
         ('{"premise": "x", "label": "neutral"}', "no field 'hypothesis'"),
     ],
 )  # fmt: skip
-def test_faults_of_json_lines_are_named(write, line, message):
+def test_jsonl_faults_are_reported(write, line, message):
     path = write("x.jsonl", '{"premise": "x", "hypothesis": "y", "label": "neutral"}\n' * 3 + line + "\n")
     with pytest.raises(DataError) as caught:
         read_nli(path)
     assert f"x.jsonl:4: {message}" in str(caught.value)
 
 
-def test_places_that_hold_nothing_are_refused(write, tmp_path):
+def test_missing_and_empty_places_are_rejected(write, tmp_path):
     with pytest.raises(DataError, match=r"'\.doc'"):
         read_nli(write("x.doc", "x"))
     with pytest.raises(DataError, match=r"x\.tsv"):
@@ -149,7 +149,7 @@ def numbered(names):
 @pytest.mark.parametrize(
     "names", [["entailment", "neutral", "contradiction"], ["contradiction", "entailment", "neutral"]]
 )
-def test_numbers_mean_what_the_dataset_says(tmp_path, names):
+def test_numeric_labels_follow_the_dataset_features(tmp_path, names):
     datasets.DatasetDict(test=numbered(names)).save_to_disk(tmp_path / "saved")
     expected = [("p", "s", LABELS.index(names[0])), ("q", "t", LABELS.index(names[2]))]
     assert pairs(f"{tmp_path / 'saved'}?split=test") == expected
@@ -169,7 +169,7 @@ def test_numbers_mean_what_the_dataset_says(tmp_path, names):
         ("hub:stanfordnlp/snli", None, ("stanfordnlp/snli", None, "train"), False),
     ],
 )
-def test_the_hub_is_asked_for_the_right_part(monkeypatch, place, language, asked, mnli):
+def test_hub_request_names_configuration_and_split(monkeypatch, place, language, asked, mnli):
     calls = []
 
     def load_dataset(name, config, *, split, streaming):
@@ -183,7 +183,7 @@ def test_the_hub_is_asked_for_the_right_part(monkeypatch, place, language, asked
     assert read.is_mnli == mnli
 
 
-def test_a_hub_that_is_out_of_reach_is_named(monkeypatch):
+def test_unreachable_hub_is_reported(monkeypatch):
     def load_dataset(*_, **__):
         raise ConnectionError("no network")
 
@@ -192,7 +192,7 @@ def test_a_hub_that_is_out_of_reach_is_named(monkeypatch):
         read_nli("xnli", language="sw")
 
 
-def test_mnlis_file_is_known_by_its_genres_and_its_size(write, monkeypatch):
+def test_mnli_is_recognized_by_genres_and_size(write, monkeypatch):
     lines = "".join(f"p\tq\tneutral\t{genre}\n" for genre in sorted(MNLI_GENRES))
     path = write("train.tsv", "premise\thypothesis\tlabel\tgenre\n" + lines)
     assert not read_nli(path).is_mnli
@@ -201,7 +201,7 @@ def test_mnlis_file_is_known_by_its_genres_and_its_size(write, monkeypatch):
     assert read_nli(path).sample(2).is_mnli
 
 
-def test_a_sample_is_drawn_over_the_whole_file_by_the_seed():
+def test_sample_is_drawn_over_the_whole_file_by_the_seed():
     whole = NliSet("x", tuple(NliExample("p", "q", 0, line) for line in range(100)))
     lines = [each.line for each in whole.sample(10, seed=1).examples]
     assert (len(lines), lines == sorted(lines), max(lines) > 50) == (10, True, True)
@@ -210,7 +210,7 @@ def test_a_sample_is_drawn_over_the_whole_file_by_the_seed():
 
 
 @pytest.mark.parametrize("label", ["not_entailment", "non-entailment", "neutrl"])
-def test_the_hint_for_an_unknown_label_names_all_three(write, label):
+def test_hint_for_an_unknown_label_names_all_three(write, label):
     with pytest.raises(DataError) as caught:
         read_nli(write("x.tsv", f"premise\thypothesis\tlabel\np\tq\t{label}\n"))
     assert all(each in caught.value.hint for each in LABELS)
@@ -222,7 +222,7 @@ def test_text_of_invisible_characters_is_empty(write):
 
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
-def test_fields_are_named_by_the_query_with_dots_for_nested_ones(tmp_path, form):
+def test_query_names_fields_with_dots_for_nested_ones(tmp_path, form):
     records = [{"pair": {"a": p, "b": h}, "gold": LABELS[g]} for p, h, g in PAIRS]
     path = tmp_path / f"x.{form}"
     if form == "jsonl":
@@ -232,6 +232,6 @@ def test_fields_are_named_by_the_query_with_dots_for_nested_ones(tmp_path, form)
     assert pairs(f"{path}?premise=pair.a&hypothesis=pair.b&label=gold") == PAIRS
 
 
-def test_a_parquet_file_of_datasets_says_what_its_numbers_mean(tmp_path):
+def test_numeric_labels_follow_the_parquet_metadata(tmp_path):
     numbered(["contradiction", "entailment", "neutral"]).to_parquet(tmp_path / "x.parquet")
     assert pairs(tmp_path / "x.parquet") == [("p", "s", 2), ("q", "t", 1)]

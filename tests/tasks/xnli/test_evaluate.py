@@ -31,7 +31,7 @@ def by_hand(model, path, prompt):
 
 
 @pytest.mark.parametrize("prompt", ["", "query: "])
-def test_the_probe_is_that_of_scikit_learn(tiny_model, places, prompt):
+def test_probe_matches_scikit_learn(tiny_model, places, prompt):
     config = ProbeConfig(prompt=prompt, strengths=(1.0, 0.001, 0.03))
     report = evaluate_xnli(tiny_model, **places, config=config)
     train, dev = (by_hand(tiny_model, places[name], prompt) for name in ("train", "dev"))
@@ -56,7 +56,7 @@ def test_the_probe_is_that_of_scikit_learn(tiny_model, places, prompt):
     assert report.scores[0].accuracy > 0.7 > 0.4 > report.scores[0].majority
 
 
-def test_equal_development_accuracies_go_to_the_stronger_penalty(tiny_model, places):
+def test_ties_in_development_accuracy_prefer_the_stronger_penalty(tiny_model, places):
     config = ProbeConfig(strengths=(1e-9, 1e-8))
     report = evaluate_xnli(tiny_model, **places, config=config)
     first, second = report.settings["dev_accuracies"].values()
@@ -64,7 +64,7 @@ def test_equal_development_accuracies_go_to_the_stronger_penalty(tiny_model, pla
     assert report.settings["strength"] == 1e-9
 
 
-def test_the_report_says_what_it_is_and_comes_back_from_json(tiny_model, places, tmp_path):
+def test_report_names_its_protocol_and_round_trips(tiny_model, places, tmp_path):
     report = evaluate_xnli(tiny_model, **places, trained_languages=["de"], name="tiny", cache=tmp_path / "c")
     assert (report.model, report.protocol, report.label) == ("tiny", "probe", "stand-in")
     assert report.trained_accuracy == report.scores[1].accuracy
@@ -80,7 +80,7 @@ def test_the_report_says_what_it_is_and_comes_back_from_json(tiny_model, places,
     assert (again.scores, again.trained_accuracy) == (report.scores, None)
 
 
-def test_without_development_pairs_a_tenth_of_the_training_pairs_chooses(tiny_model, places):
+def test_a_tenth_of_the_training_pairs_replaces_missing_development_pairs(tiny_model, places):
     report = evaluate_xnli(tiny_model, **places | {"dev": None}, config=ProbeConfig(limit=99, dev_limit=9))
     assert (report.training["pairs"], report.training["dev_pairs"]) == (99, 9)
     assert report.training["dev"] == "15 of the training pairs"
@@ -88,7 +88,7 @@ def test_without_development_pairs_a_tenth_of_the_training_pairs_chooses(tiny_mo
     assert one.settings["dev_accuracies"] != other.settings["dev_accuracies"]
 
 
-def test_mnli_is_no_stand_in_and_takes_xnlis_english_part_to_choose_on(tiny_model, places, monkeypatch):
+def test_mnli_is_not_a_stand_in_and_uses_english_xnli_for_development(tiny_model, places, monkeypatch):
     import dataclasses
 
     asked = []
@@ -106,7 +106,7 @@ def test_mnli_is_no_stand_in_and_takes_xnlis_english_part_to_choose_on(tiny_mode
     assert (report.label, report.to_dict()["label"]) == ("", "")
 
 
-def test_requests_that_do_not_fit_are_refused(tiny_model, places, tmp_path):
+def test_invalid_combinations_are_rejected(tiny_model, places, tmp_path):
     with pytest.raises(ConfigError, match="'sw'"):
         evaluate_xnli(tiny_model, **places, trained_languages=["sw"])
     with pytest.raises(ConfigError, match="at least one language"):
@@ -123,7 +123,7 @@ def test_requests_that_do_not_fit_are_refused(tiny_model, places, tmp_path):
         ProbeConfig(strengths=(0,))
 
 
-def test_training_pairs_that_do_not_suffice_are_refused(tiny_model, places, tmp_path):
+def test_insufficient_training_pairs_are_rejected(tiny_model, places, tmp_path):
     (tmp_path / "two.tsv").write_text("a\tb\tneutral\nc\td\tentailment\n")
     with pytest.raises(DataError, match=r"two\.tsv: .*contradiction"):
         evaluate_xnli(tiny_model, **places | {"train": tmp_path / "two.tsv"})
@@ -131,13 +131,13 @@ def test_training_pairs_that_do_not_suffice_are_refused(tiny_model, places, tmp_
         evaluate_xnli(tiny_model, **places | {"train": tmp_path / "two.tsv", "dev": None})
 
 
-def test_a_model_that_gives_nan_is_named(tiny_model, places, monkeypatch):
+def test_model_with_nan_is_rejected(tiny_model, places, monkeypatch):
     monkeypatch.setattr(tiny_model, "encode", lambda texts, **_: np.full((len(texts), 32), np.nan))
     with pytest.raises(NumericsError, match="training sentence"):
         evaluate_xnli(tiny_model, **places)
 
 
-def test_a_solver_that_did_not_converge_is_said(tiny_model, places, caplog):
+def test_solver_that_did_not_converge_is_reported(tiny_model, places, caplog):
     config = ProbeConfig(max_iter=1, strengths=(1.0,))
     with caplog.at_level("WARNING", "otembed"), pytest.warns(Warning, match="converge"):
         report = evaluate_xnli(tiny_model, **places, config=config)

@@ -29,7 +29,7 @@ def places(file):
     return {"train": file("train.tsv", 240), "dev": file("dev.tsv", 60, seed=1), "tests": tests}
 
 
-def test_the_classifier_starts_from_the_encoder(tiny_model):
+def test_classifier_starts_from_the_encoder(tiny_model):
     classifier = build_classifier(tiny_model, 128, seed=1)
     first, second = transformer_of(tiny_model).state_dict(), transformer_of(classifier).base_model.state_dict()
     same = [name for name in second if name in first and torch.equal(first[name], second[name])]
@@ -42,7 +42,7 @@ def test_the_classifier_starts_from_the_encoder(tiny_model):
     assert not torch.equal(heads[0], heads[2])
 
 
-def test_an_encoder_whose_weights_are_not_taken_over_is_refused(tiny_model, monkeypatch):
+def test_encoder_whose_weights_do_not_load_is_rejected(tiny_model, monkeypatch):
     whole = CrossEncoder.__init__
 
     def forgetful(self, *arguments, **options):
@@ -55,7 +55,7 @@ def test_an_encoder_whose_weights_are_not_taken_over_is_refused(tiny_model, monk
         build_classifier(tiny_model, 128, seed=1)
 
 
-def test_it_learns_and_the_kept_model_gives_the_reported_figures(tiny_model, places, tmp_path):
+def test_training_learns_and_the_saved_model_gives_the_reported_figures(tiny_model, places, tmp_path):
     before = {name: value.clone() for name, value in tiny_model.state_dict().items()}
     told = []
     report = evaluate_xnli(
@@ -81,7 +81,7 @@ def test_it_learns_and_the_kept_model_gives_the_reported_figures(tiny_model, pla
     assert report.dev_accuracy == pytest.approx(right.mean())
 
 
-def test_a_finished_run_is_tested_on_other_pairs_without_training(tiny_model, places, tmp_path, file):
+def test_finished_run_is_evaluated_on_other_pairs_without_training(tiny_model, places, tmp_path, file):
     config = FinetuneConfig(**FAST | {"max_steps": 2, "evaluations": 1})
     first = evaluate_xnli(tiny_model, **places, config=config, run=tmp_path / "run")
     told = []
@@ -110,7 +110,7 @@ evaluate_xnli(otembed.load_model(model, device="cpu"), **places, config=Finetune
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_to_the_same_figures(tiny_model, tiny_model_path, places, tmp_path):
+def test_killed_run_resumes_to_the_same_figures(tiny_model, tiny_model_path, places, tmp_path):
     config = FinetuneConfig(**FAST)
     whole = evaluate_xnli(tiny_model, **places, config=config, run=tmp_path / "whole")
     texts = {name: str(place) for name, place in places.items() if name != "tests"}
@@ -138,7 +138,7 @@ def test_a_killed_run_goes_on_to_the_same_figures(tiny_model, tiny_model_path, p
     assert weights[0] == weights[1]
 
 
-def test_a_run_cut_after_its_last_step_is_not_trained_further(tiny_model, places, tmp_path, monkeypatch):
+def test_run_interrupted_after_its_last_step_trains_no_further(tiny_model, places, tmp_path, monkeypatch):
     config = FinetuneConfig(**FAST | {"max_steps": 4, "evaluations": 2})
     whole = evaluate_xnli(tiny_model, **places, config=config, run=tmp_path / "whole")
 
@@ -159,7 +159,7 @@ def test_a_run_cut_after_its_last_step_is_not_trained_further(tiny_model, places
     assert (rest.scores, rest.settings) == (whole.scores, whole.settings)
 
 
-def test_frozen_parts_stay(tiny_model, places, tmp_path):
+def test_frozen_parts_do_not_change(tiny_model, places, tmp_path):
     config = FinetuneConfig(**FAST | {"max_steps": 2, "evaluations": 1, "freeze": ("embeddings", "layers:1")})
     report = evaluate_xnli(tiny_model, **places, config=config, run=tmp_path / "run")
     kept = CrossEncoder(str(tmp_path / "run" / "model"), device="cpu", local_files_only=True)
@@ -171,7 +171,7 @@ def test_frozen_parts_stay(tiny_model, places, tmp_path):
     assert 0 < report.settings["trained_parameters"] < sum(each.numel() for each in kept.parameters())
 
 
-def test_gradients_of_several_batches_make_one_step(tiny_model, places):
+def test_accumulated_batches_make_one_step(tiny_model, places):
     settings = FAST | {"max_steps": None, "num_train_epochs": 1, "evaluations": 1}
     one, four = (
         evaluate_xnli(
@@ -186,7 +186,7 @@ def test_gradients_of_several_batches_make_one_step(tiny_model, places):
     assert one.settings["steps"] == four.settings["steps"] > 0
 
 
-def test_taken_folders_are_refused(tiny_model, places, tmp_path):
+def test_existing_folders_are_rejected(tiny_model, places, tmp_path):
     config = FinetuneConfig(**FAST | {"max_steps": 1, "evaluations": 1})
     run = tmp_path / "run"
 
@@ -215,7 +215,7 @@ def test_taken_folders_are_refused(tiny_model, places, tmp_path):
     assert (run / "notes.txt").read_text() == "mine"
 
 
-def test_numbers_that_are_not_finite_end_it(tiny_model, places, tmp_path, monkeypatch):
+def test_non_finite_numbers_stop_the_run(tiny_model, places, tmp_path, monkeypatch):
     config = FinetuneConfig(**FAST | {"learning_rate": 1e30})
     with pytest.raises(NumericsError, match="nan at step"):
         evaluate_xnli(tiny_model, **places, config=config)

@@ -38,7 +38,7 @@ def test_markdown_of_two_reports():
     assert "stand-in" not in replace(before, training=mnli).table(replace(after, training=mnli)).markdown()
 
 
-def test_reports_of_different_material_are_refused():
+def test_reports_on_different_data_are_rejected():
     for change in ({"protocol": "finetune"}, {"training": {"mnli": True, "dev_pairs": 9}}, {"scores": ()}):
         with pytest.raises(DataError, match="same protocol"):
             report(0.5, 0.4, 0.6).table(report(0.5, 0.4, 0.6, **change))

@@ -92,7 +92,7 @@ def test_every_layout_gives_the_same_questions(tmp_path, form):
 
 
 @pytest.mark.parametrize(("stated", "true"), [(15, 19), (3, 0), (10**9, 19), (-1, 0)])
-def test_an_answer_that_stands_elsewhere_moves_to_its_nearest_place(tmp_path, stated, true):
+def test_misplaced_answer_moves_to_its_nearest_occurrence(tmp_path, stated, true):
     found = read_questions(write(tmp_path / "x.json", changed("answer_start", stated, *ANSWER)))
     assert (found.questions[1].answers[0].start, found.repaired) == (true, 1)
 
@@ -124,14 +124,14 @@ def test_an_answer_that_stands_elsewhere_moves_to_its_nearest_place(tmp_path, st
         ([], r"the document: \[\]"),
     ],
 )  # fmt: skip
-def test_malformed_parts_are_named_by_file_and_place(tmp_path, document, message):
+def test_malformed_parts_are_reported_with_file_and_position(tmp_path, document, message):
     path = write(tmp_path / "x.json", document)
     with pytest.raises(DataError, match=message) as caught:
         read_questions(path)
     assert str(caught.value).startswith(f"{path}: ")
 
 
-def test_sentences_in_some_paragraphs_alone_are_refused(tmp_path):
+def test_sentence_breaks_in_only_some_paragraphs_are_rejected(tmp_path):
     document = copy.deepcopy(DOCUMENT)
     bare = copy.deepcopy(document["data"][0]["paragraphs"][0])
     del bare["sentence_breaks"]
@@ -142,7 +142,7 @@ def test_sentences_in_some_paragraphs_alone_are_refused(tmp_path):
         read_questions(write(tmp_path / "x.json", document))
 
 
-def test_repeated_ids_are_counted_where_they_do_no_harm(tmp_path):
+def test_harmless_repeated_ids_are_counted(tmp_path):
     path = write(tmp_path / "x.json", changed("id", "a", *QUESTION))
     assert read_questions(path, unique_ids=False).repeated_ids == 1
 
@@ -157,13 +157,13 @@ def test_repeated_ids_are_counted_where_they_do_no_harm(tmp_path):
         (b'{"data": ' + b"1" * 5000 + b"}", "x.json: .*JSON"),
     ],
 )
-def test_what_is_no_json_is_named_by_line(tmp_path, raw, message):
+def test_invalid_json_is_reported_with_its_line(tmp_path, raw, message):
     (tmp_path / "x.json").write_bytes(raw)
     with pytest.raises(DataError, match=message):
         read_questions(tmp_path / "x.json")
 
 
-def test_rows_of_another_shape_and_damaged_parquet_are_refused(tmp_path):
+def test_misshapen_rows_and_corrupt_parquet_are_rejected(tmp_path):
     Dataset.from_list([ROWS[0] | {"answers": {"text": ["Two"], "answer_start": [9, 9]}}]).save_to_disk(
         tmp_path / "d"
     )
@@ -176,7 +176,7 @@ def test_rows_of_another_shape_and_damaged_parquet_are_refused(tmp_path):
         read_questions(tmp_path / "none.json")
 
 
-def test_rows_of_the_hub_are_read_by_configuration_and_split(monkeypatch):
+def test_hub_rows_are_read_by_configuration_and_split(monkeypatch):
     asked = []
 
     def load(name, config, *, split, streaming):
@@ -189,7 +189,7 @@ def test_rows_of_the_hub_are_read_by_configuration_and_split(monkeypatch):
     assert asked == [("google/xquad", "xquad.ar", "validation", True)]
 
 
-def test_places_are_parsed_and_refused():
+def test_places_are_parsed_or_rejected():
     assert parse_question_place("hub:rajpurkar/squad@train").where == "hub:rajpurkar/squad@train"
     assert parse_question_places(["ar=x.json", "zh_Hans=y.json"])["zh_Hans"].where == "y.json"
     for values, message in (
@@ -205,7 +205,7 @@ def test_places_are_parsed_and_refused():
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
-def test_broken_files_are_read_or_refused_with_their_name(tmp_path, data):
+def test_malformed_files_are_read_or_rejected_by_name(tmp_path, data):
     """A piece is cut out, doubled or overwritten anywhere in a whole file."""
     raw = json.dumps(DOCUMENT, indent=1).encode()
     begin = data.draw(st.integers(0, len(raw)))
@@ -258,7 +258,7 @@ def test_whole_numbers_are_ids(tmp_path, form):
 
 
 @pytest.mark.parametrize("form", ["json", "parquet"])
-def test_questions_to_train_on_need_no_id(tmp_path, form):
+def test_training_questions_need_no_id(tmp_path, form):
     path = tmp_path / f"x.{form}"
     if form == "json":
         write(path, changed("id", None, *QUESTION))
@@ -270,7 +270,7 @@ def test_questions_to_train_on_need_no_id(tmp_path, form):
         read_questions(path)
 
 
-def test_fields_are_named_by_the_query_with_dots_for_nested_ones(tmp_path):
+def test_query_names_fields_with_dots_for_nested_ones(tmp_path):
     rows = [{"of": row, "key": row["id"]} for row in ROWS]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "x.parquet")
     query = "?context=of.context&question=of.question&answers=of.answers&id=key"
@@ -280,7 +280,7 @@ def test_fields_are_named_by_the_query_with_dots_for_nested_ones(tmp_path):
         read_questions(f"{path}?id=key")
 
 
-def test_strings_that_are_not_utf8_are_refused_with_their_row(tmp_path):
+def test_strings_that_are_not_utf8_are_rejected_with_their_row(tmp_path):
     table = pa.Table.from_pylist(ROWS)
     bad = pa.Array.from_buffers(
         pa.string(), 2, [None, pa.array([0, 1, 2], pa.int32()).buffers()[1], pa.py_buffer(b"a\xff")]

@@ -42,7 +42,7 @@ def test_ranks_and_groups_equal_a_full_sort(monkeypatch, block_cells):
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 5))
-def test_average_precision_equals_scikit_learn_and_a_sum_over_ranks(seed, right):
+def test_average_precision_matches_scikit_learn_and_a_sum_over_ranks(seed, right):
     x, y, rows = problem(seed, right=right)
     ranks = rank_candidates(x, y, rows).ranks
     unit = [each / np.linalg.norm(each, axis=1, keepdims=True) for each in (x, y)]
@@ -55,7 +55,7 @@ def test_average_precision_equals_scikit_learn_and_a_sum_over_ranks(seed, right)
         assert cut == pytest.approx(sum(relevant[: k + 1].mean() for k in range(4) if relevant[k]) / right)
 
 
-def test_mteb_figures_of_one_right_candidate_equal_their_definitions():
+def test_mteb_figures_of_one_correct_candidate_match_their_definitions():
     x, y, rows = problem(3, queries=40, right=1)
     ranks = rank_candidates(x, y, rows).ranks
     order = ordered(x, y)
@@ -69,20 +69,20 @@ def test_mteb_figures_of_one_right_candidate_equal_their_definitions():
         assert gain == pytest.approx(ndcg_score(truth, -np.argsort(o)[None], k=10))
 
 
-def test_equal_candidates_keep_their_order_whatever_the_product_rounds():
+def test_equal_candidates_keep_their_order_despite_rounding():
     x, y, _ = problem(1, candidates=300, size=384)
     y[7::50] = y[5]
     found = rank_candidates(x, y, [[57, 5, 7]] * len(x), groups=np.arange(300) == 57, tops=(300,)).ranks
     assert (np.diff(found, axis=1) == 1).all()
 
 
-def test_queries_may_have_fewer_right_candidates():
+def test_queries_may_have_fewer_correct_candidates():
     ranks = rank_candidates([[1.0, 0.0]] * 2, np.eye(2), [[1, ABSENT], [0, 1]]).ranks
     assert ranks.tolist() == [[2, ABSENT], [1, 2]]
     assert average_precision(ranks).tolist() == [0.5, 1.0]
 
 
-def test_what_does_not_fit_is_refused():
+def test_mismatched_input_is_rejected():
     for right, message in (([[2]], "rows from 0 to 1"), ([[ABSENT]], "at least one"), ([[0], [0]], "right .2, 1")):
         with pytest.raises(DataError, match=message):
             rank_candidates([[1.0, 0.0]], np.eye(2), right)

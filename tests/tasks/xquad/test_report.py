@@ -33,7 +33,7 @@ def spans(name="m", shift=0.0, **changes):
     return SpanReport(model=name, scores=scores, settings=settings, **(values | changes))
 
 
-def test_rows_are_the_cells_and_plain_means():
+def test_rows_are_cells_and_means():
     matrix, answers, means = retrieval().tables()
     assert matrix.columns == ("question", "en", "ar")
     assert matrix.rows == (("en", "90.0", "50.0"), ("ar", "40.0", "70.0"))
@@ -49,7 +49,7 @@ def test_rows_are_the_cells_and_plain_means():
     assert retrieval().table() == means
 
 
-def test_notes_hold_what_figures_depend_on():
+def test_notes_list_what_figures_depend_on():
     (note,) = retrieval(limit=7).table().notes
     for part in ("'query: '", "64 tokens", "encoded as sentence", "7 questions", "1.0% of the time"):
         assert part in note
@@ -61,7 +61,7 @@ def test_notes_hold_what_figures_depend_on():
     assert "stand-in" not in " ".join(spans(training_data="SQuAD v1.1").table().notes)
 
 
-def test_span_tables_set_reports_side_by_side():
+def test_span_tables_show_reports_side_by_side():
     assert spans().table().rows[-1] == ("mean", "20", "37.5", "18.8")
     assert spans().table().title == "m: spans, trained on stand-in: x.json"
     both = spans().table(spans("n", 0.1))
@@ -70,16 +70,16 @@ def test_span_tables_set_reports_side_by_side():
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg"])
-def test_maps_are_drawn_for_what_a_report_holds(tmp_path, suffix):
+def test_maps_are_drawn_for_the_contents_of_a_report(tmp_path, suffix):
     pytest.importorskip("matplotlib")
     path = tmp_path / f"maps{suffix}"
     plot_questions(retrieval(), path)
     raw = path.read_bytes()
-    assert raw.startswith(b"\x89PNG") if suffix == ".png" else b"language of the best 20" in raw
+    assert raw.startswith(b"\x89PNG") if suffix == ".png" else b"language of the top 20" in raw
     with pytest.raises(ConfigError, match=r"maps\.pdf"):
         plot_questions(retrieval(), tmp_path / "maps.pdf")
 
 
-def test_reports_of_another_kind_are_refused():
+def test_other_reports_are_rejected():
     with pytest.raises(DataError, match="SpanReport"):
         QuestionReport.from_dict(spans().to_dict())

@@ -55,7 +55,7 @@ def brute_force(model, files, prefix=True):
 
 
 @pytest.mark.parametrize("candidate", ["sentence+paragraph", "sentence"])
-def test_figures_equal_a_brute_force_count(tiny_model, xquad_files, candidate):
+def test_figures_match_a_brute_force_count(tiny_model, xquad_files, candidate):
     report = evaluate_xquad(tiny_model, xquad_files, passage_prompt="passage: ", candidate=candidate)
     wanted = brute_force(tiny_model, xquad_files, prefix=candidate != "sentence")
     for one in report.scores:
@@ -66,7 +66,7 @@ def test_figures_equal_a_brute_force_count(tiny_model, xquad_files, candidate):
     assert [one.candidates for one in report.answers] == [16, 16]
 
 
-def test_headline_figures_equal_their_outcomes_and_survive_json(report):
+def test_headline_figures_match_their_outcomes_and_round_trip(report):
     figures = {each.key[1:]: each.value for each in report.outcomes}
     for one in report.scores:
         assert figures[f"{one.task}/{one.pair}", "accuracy"] == one.accuracy
@@ -81,7 +81,7 @@ def test_headline_figures_equal_their_outcomes_and_survive_json(report):
     assert {each.suite for each in report.outcomes} == {"xquad"}
 
 
-def test_prompts_default_to_those_of_encode_query_and_encode_document(tiny_model, xquad_files):
+def test_default_prompts_match_encode_query_and_encode_document(tiny_model, xquad_files):
     tiny_model.prompts = {"query": "query: ", "passage": "passage: "}
     report = evaluate_xquad(tiny_model, xquad_files, tasks=["paragraph"])
     assert (report.query_prompt, report.passage_prompt) == ("query: ", "passage: ")
@@ -93,12 +93,12 @@ def test_prompts_default_to_those_of_encode_query_and_encode_document(tiny_model
     assert report.scores[0].accuracy == pytest.approx(accuracy)
 
 
-def test_a_limit_asks_fewer_questions_of_the_same_texts(tiny_model, xquad_files):
+def test_limit_keeps_fewer_questions_and_all_texts(tiny_model, xquad_files):
     report = evaluate_xquad(tiny_model, xquad_files, limit=2)
     assert {(one.questions, one.candidates) for one in report.cells("sentence")} == {(2, 8)}
 
 
-def test_files_without_sentences_give_paragraphs_alone(tiny_model, xquad_files):
+def test_files_without_sentences_give_only_paragraphs(tiny_model, xquad_files):
     document = json.loads(xquad_files["de"].read_text(encoding="utf-8"))
     for each in document["data"][0]["paragraphs"]:
         del each["sentence_breaks"]
@@ -121,12 +121,12 @@ def test_files_without_sentences_give_paragraphs_alone(tiny_model, xquad_files):
         ({"batch_size": 0}, "batch_size is 0"),
     ],
 )
-def test_settings_out_of_range_are_refused(tiny_model, xquad_files, settings, message):
+def test_settings_out_of_range_are_rejected(tiny_model, xquad_files, settings, message):
     with pytest.raises(ConfigError, match=message):
         evaluate_xquad(tiny_model, xquad_files, **settings)
 
 
-def test_languages_without_a_common_question_are_refused(tiny_model, xquad_files):
+def test_languages_without_a_common_question_are_rejected(tiny_model, xquad_files):
     text = xquad_files["de"].read_text(encoding="utf-8")
     xquad_files["de"].write_text(text.replace('"id": "q', '"id": "r'), encoding="utf-8")
     with pytest.raises(DataError, match="en and de "):

@@ -45,7 +45,7 @@ def models(tiny_model, tiny_wordpiece_model):
 
 @pytest.mark.parametrize("kind", ["unigram", "wordpiece"])
 @pytest.mark.parametrize("answer", ["the cat 0 sat", "cat 7 sat", "mat,", "11", "sat on the mat, the cat 5 sat on"])
-def test_labels_point_to_the_answer_in_every_window_that_holds_it(tiny_model, tiny_wordpiece_model, kind, answer):
+def test_labels_mark_the_answer_in_every_window_that_contains_it(tiny_model, tiny_wordpiece_model, kind, answer):
     model = models(tiny_model, tiny_wordpiece_model)[kind]
     data = one_question(answer=answer)
     right = data.questions[0].answers[0]
@@ -73,7 +73,7 @@ def test_windows_overlap_by_the_stride_and_cover_the_paragraph(tiny_model):
     assert {place for place, character in enumerate(CONTEXT) if character != " "} <= covered
 
 
-def test_long_questions_are_cut_and_slow_tokenizers_refused(tiny_model):
+def test_long_questions_are_truncated_and_slow_tokenizers_rejected(tiny_model):
     data = one_question(question="the cat sat on the mat " * 30)
     for window in windows(data, tiny_model.tokenizer, CONFIG):
         assert (~window.usable).sum() <= CONFIG.max_question_length + SPECIAL_TOKENS
@@ -82,7 +82,7 @@ def test_long_questions_are_cut_and_slow_tokenizers_refused(tiny_model):
         next(windows(data, tiny_model.tokenizer, CONFIG))
 
 
-def test_the_best_span_equals_a_search_over_all_valid_ones():
+def test_best_span_matches_a_search_over_all_valid_spans():
     generator = np.random.default_rng(0)
     start, end = generator.normal(size=(2, 30, 17))
     usable = generator.random((30, 17)) < 0.6
@@ -116,7 +116,7 @@ class Oracle(torch.nn.Module):
         return type("Output", (), {"start_logits": scores, "end_logits": scores})
 
 
-def test_the_answer_is_the_best_span_of_all_windows_and_stands_in_the_paragraph(tiny_model):
+def test_answer_is_the_best_span_of_all_windows_within_the_paragraph(tiny_model):
     data = one_question(context=CONTEXT + " dog", answer="dog", question="who is the dog?")
     wanted = tiny_model.tokenizer("dog", add_special_tokens=False)["input_ids"][-1]
     answers, count = predict_answers(Oracle(wanted), tiny_model.tokenizer, data, CONFIG)
@@ -129,7 +129,7 @@ def test_the_answer_is_the_best_span_of_all_windows_and_stands_in_the_paragraph(
         predict_answers(Oracle(wanted, float("nan")), tiny_model.tokenizer, data, CONFIG)
 
 
-def test_the_head_sits_on_the_same_encoder_as_transformers_puts_it(tiny_model, tiny_model_path):
+def test_head_uses_the_same_encoder_as_transformers(tiny_model, tiny_model_path):
     made = span_model(
         tiny_model, SpanConfig(max_length=64, stride=8, max_question_length=16, freeze=("embeddings",))
     )
@@ -189,7 +189,7 @@ def test_report_outcomes_and_predictions_agree(tiny_model, xquad_files, tmp_path
     assert all(torch.equal(each, before[name]) for name, each in tiny_model.state_dict().items())
 
 
-def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(tiny_model, xquad_files, tmp_path):
+def test_killed_run_resumes_to_the_same_result(tiny_model, xquad_files, tmp_path):
     whole = small(tiny_model, xquad_files, run=tmp_path / "whole")
 
     def kill(stage, done, total):
@@ -214,7 +214,7 @@ def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(tiny_model, xquad_fil
     assert (finished.scores, finished.steps, finished.losses) == (again.scores, 4, again.losses)
 
 
-def test_a_run_cut_after_its_last_step_is_not_trained_further(tiny_model, xquad_files, tmp_path, monkeypatch):
+def test_run_interrupted_after_its_last_step_trains_no_further(tiny_model, xquad_files, tmp_path, monkeypatch):
     whole = small(tiny_model, xquad_files, run=tmp_path / "whole")
 
     def killed(*_):
@@ -234,7 +234,7 @@ def test_a_run_cut_after_its_last_step_is_not_trained_further(tiny_model, xquad_
         assert (tmp_path / "cut" / "model" / each.name).read_bytes() == each.read_bytes(), each.name
 
 
-def test_a_run_is_replaced_only_when_no_process_works_on_it(tiny_model, xquad_files, tmp_path):
+def test_run_in_use_is_not_replaced(tiny_model, xquad_files, tmp_path):
     first = small(tiny_model, xquad_files, run=tmp_path / "run", train_limit=2)
     kept = (tmp_path / "run" / "model" / "model.safetensors").read_bytes()
     with locked(tmp_path / "run"), pytest.raises(ConfigError, match="run"):
@@ -245,7 +245,7 @@ def test_a_run_is_replaced_only_when_no_process_works_on_it(tiny_model, xquad_fi
     assert (tmp_path / "run" / "model" / "model.safetensors").read_bytes() != kept
 
 
-def test_another_run_is_not_touched(tiny_model, tiny_wordpiece_model, xquad_files, tmp_path):
+def test_run_with_other_settings_is_not_changed(tiny_model, tiny_wordpiece_model, xquad_files, tmp_path):
     small(tiny_model, xquad_files, run=tmp_path / "run")
     files = sorted(each for each in (tmp_path / "run").rglob("*") if each.is_file())
     kept = [each.read_bytes() for each in files]
@@ -283,7 +283,7 @@ def test_another_run_is_not_touched(tiny_model, tiny_wordpiece_model, xquad_file
         small(tiny_model, xquad_files, resume=True)
 
 
-def test_a_loss_that_is_not_finite_stops_the_training(tiny_model, xquad_files):
+def test_non_finite_loss_stops_training(tiny_model, xquad_files):
     with torch.no_grad():
         next(tiny_model[0].model.encoder.parameters()).fill_(float("nan"))
     with pytest.raises(NumericsError, match=r"nan at step 1\n.*learning_rate"):
@@ -299,7 +299,7 @@ def test_a_loss_that_is_not_finite_stops_the_training(tiny_model, xquad_files):
         ({"normalization": "f1"}, "normalization = 'f1'"),
     ],
 )
-def test_knobs_out_of_range_are_refused(knobs, message):
+def test_settings_out_of_range_are_rejected(knobs, message):
     with pytest.raises(ConfigError, match=message):
         SpanConfig(**knobs)
 
@@ -314,7 +314,7 @@ def test_mlqa_and_limits_are_checked_before_training(tiny_model, xquad_files):
         evaluate_xquad_span(tiny_model, xquad_files["en"], {})
 
 
-def test_only_all_of_squad_is_called_squad():
+def test_only_complete_squad_is_named_squad():
     squad = QuestionSet("hub:rajpurkar/squad@train", (), tuple(Question(str(n), "?", 0, ()) for n in range(87_599)))
     assert training_label(squad) == "SQuAD v1.1"
     assert training_label(squad.spread(1000)) == "stand-in: hub:rajpurkar/squad@train"

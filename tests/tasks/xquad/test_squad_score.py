@@ -52,7 +52,7 @@ def test_mlqa_normalization_by_hand(language, text, normal):
     assert normalizer("mlqa", language)(text) == normal
 
 
-def test_what_is_not_defined_is_refused():
+def test_undefined_scoring_is_rejected():
     with pytest.raises(ConfigError, match=r"'el'.*ar de en es hi vi zh\n.*squad"):
         normalizer("mlqa", "el")
     with pytest.raises(ConfigError, match=r"'mqla'.*\nDid you mean 'mlqa'"):
@@ -60,7 +60,7 @@ def test_what_is_not_defined_is_refused():
     assert normalizer("squad", "el") is normalize_squad
 
 
-def test_a_question_without_a_prediction_scores_nothing():
+def test_question_without_a_prediction_scores_zero():
     assert score_answers({"1": "cat"}, {"1": ["a cat"], "2": ["dog"]}) == {"1": (1, 1), "2": (0, 0)}
 
 
@@ -99,7 +99,7 @@ def rule_score(prediction, answer, normal):
 
 
 @pytest.mark.parametrize("language", ["ar", "en", "es", "zh"])
-def test_published_answers_score_as_the_rules_say(published, language):
+def test_published_answers_score_by_the_rules(published, language):
     data = read_questions(published / "xquad" / f"xquad.{language}.json")
     generator = random.Random(0)
     mlqa = normalizer("mlqa", language)
