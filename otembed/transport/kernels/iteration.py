@@ -127,17 +127,18 @@ class Iterate:
             :, None, :
         ]
 
-    def advance(self, settings: Settings, steps: int, *, last: bool = False) -> tuple[Self, int]:
+    def advance(self, settings: Settings, steps: int, *, last: bool = False) -> tuple[Self, Tensor, int]:
         """Update both potentials ``steps`` times, in the log domain where the scalings would overflow.
 
-        Waits for the device once, for three numbers together, so the common case is assumed before it is known: that
-        no scaling moved out of the range of the kernel.
+        Waits for the device once, for three numbers together, so the common case is computed before it is known to
+        apply: that no scaling moved out of the range of the kernel.
 
         Returns
         -------
-        state, finished
-            The state after the updates; this one must not be used any more. At least ``finished`` of its problems are
-            frozen: all of them if ``last``.
+        state, done, count
+            The state after the updates; this one must not be used any more. ``done`` (A,) is True for ``count``
+            finished problems, which are frozen: all of them if ``last``, else all but those that moved too far in these
+            updates, which are counted after the next ones.
         """
         state = replace(self)
         if not settings.balanced:
@@ -150,15 +151,15 @@ class Iterate:
         far, wild = ~(furthest <= _FAR), ~(furthest <= _WILD)  # True for NaN as well
         near = replace(state)
         near._judge(sums.error(near), settings, steps, last=last)
-        finished, far_count, wild_count = torch.stack([(near.live_A1 == 0).sum(), far.sum(), wild.sum()]).tolist()
+        done = (self.live_A1[:, 0] == 0) | ((near.live_A1[:, 0] == 0) & ~far) | last
+        count, far_count, wild_count = torch.stack([done.sum(), far.sum(), wild.sum()]).tolist()
         if not far_count:
-            return near, finished
+            return near, done, count
         if wild_count:
             state._redo(rows_of(wild, wild_count), before, settings, steps, omega)
         state.absorb(rows_of(far, far_count))
         state._judge(_Scalings(state, settings).error(state), settings, steps, last=last)
-        # Counting again would wait again; a problem that is finished now is counted after the next updates.
-        return state, len(state.index) if last else 0
+        return state, done, count
 
     def _judge(self, error: Tensor, settings: Settings, steps: int, *, last: bool) -> None:
         """Count the updates, adapt to the error, and freeze the problems that are finished."""

@@ -148,12 +148,11 @@ def _solve_on_tensors(problem: Problem, index: Tensor, settings: Settings, resul
     while len(state.index):
         steps = min(window(iterations), settings.max_iter - iterations)
         iterations += steps
-        state, finished = state.advance(settings, steps, last=iterations >= settings.max_iter)
+        state, done, count = state.advance(settings, steps, last=iterations >= settings.max_iter)
         # Finished problems are frozen and removed in groups: copying the rest costs as much as several updates.
-        if 4 * finished >= len(state.index):
-            done = state.live_A1[:, 0] == 0
-            kept = len(done) - finished
-            left.append(state.take(rows_of(done, finished)) if kept else state)
+        if 4 * count >= len(done):
+            kept = len(done) - count
+            left.append(state.take(rows_of(done, count)) if kept else state)
             state = state.take(rows_of(~done, kept))
     _record(result, Iterate.joined(left), problem, settings, lowered)
 
