@@ -66,6 +66,5 @@ def test_a_solve_with_its_gradient_waits_a_handful_of_times(batch_of, monkeypatc
     while done < int(result.iterations.max()):
         done += window(done)
         windows += 1
-    assert (
-        windows <= waits.count <= min(most, windows + 4)
-    )  # once per convergence test, and three times around them
+    # Once per convergence test, and a few times before and after the iteration.
+    assert windows <= waits.count <= min(most, windows + 4)
