@@ -13,6 +13,7 @@ autocast on a GPU. Batches that do not fit into memory or into the time are left
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.util
 import itertools
 import json
@@ -26,7 +27,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from sentence_transformers import SentenceTransformer
@@ -63,14 +64,13 @@ def tokenizer(size: int) -> PreTrainedTokenizerFast:
     unigram = Tokenizer(models.Unigram(vocabulary, unk_id=3, byte_fallback=False))
     unigram.pre_tokenizer = pre_tokenizers.Metaspace()
     names = {"bos_token": "<s>", "cls_token": "<s>", "eos_token": "</s>", "sep_token": "</s>"}
-    return PreTrainedTokenizerFast(
-        tokenizer_object=unigram, model_max_length=128, pad_token="<pad>", unk_token="<unk>", **names
-    )
+    names |= {"unk_token": "<unk>", "pad_token": "<pad>"}
+    return PreTrainedTokenizerFast(tokenizer_object=unigram, model_max_length=128, **names)  # type: ignore[no-untyped-call]
 
 
 def encoder(device: torch.device, *, smoke: bool) -> SentenceTransformer:
     """Return an encoder of the size of XLM-R base with random weights, or a tiny one."""
-    size = (
+    size: dict[str, Any] = (
         {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
         if smoke
         else {}
@@ -163,7 +163,7 @@ def training(
 ) -> list[dict[str, Any]]:
     """Time the step of each loss, for each number of pairs."""
     model = encoder(device, smoke=options.smoke).train()
-    vocabulary = model[0].model.config.vocab_size  # type: ignore[union-attr]
+    vocabulary = cast("Any", model)[0].model.config.vocab_size
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=device.type == "cuda")
     mnrl = MultipleNegativesRankingLoss(model)
     losses: dict[str, nn.Module] = {
@@ -177,10 +177,10 @@ def training(
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type != "cpu"):
             value = loss([dict(each) for each in columns], None)
         total = torch.stack(list(value.values())).sum() if isinstance(value, dict) else value
-        total.backward()
+        torch.autograd.backward(total)
         optimizer.step()
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for pairs in sizes:
         if time.monotonic() > deadline:
             rows.append({"pairs": pairs, "arms": {}, "left_out": "no time left"})
@@ -197,8 +197,7 @@ def training(
 
 def geomloss_value(clouds: Clouds, epsilon: float) -> None:
     """One step of GeomLoss: C = |x - y|^2 / 2 on unit vectors is 1 - cos, and epsilon is blur^2."""
-    import geomloss
-
+    geomloss = importlib.import_module("geomloss")
     x, y, a, b = clouds
     x, y = x.clone().requires_grad_(), y.clone().requires_grad_()
     loss = geomloss.SamplesLoss("sinkhorn", p=2, blur=epsilon**0.5, scaling=0.9, debias=False, backend="tensorized")

@@ -67,7 +67,8 @@ class _Interruption:
             return
         self.signal = number
         logging.disable()
-        sys.unraisablehook = threading.excepthook = lambda _: None
+        sys.unraisablehook = lambda _: None
+        threading.excepthook = lambda _: None
         raise KeyboardInterrupt
 
     def say(self, write: Callable[[str], object]) -> None:

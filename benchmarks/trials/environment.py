@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,7 +66,7 @@ class Environment:
     """One environment: ``fault`` names it, ``variables`` are set, or removed if None."""
 
     fault: str
-    variables: dict[str, str | None] = field(default_factory=dict)
+    variables: Mapping[str, str | None] = field(default_factory=dict)
     encoding: str = "utf-8"
     closed: str = ""
     stranger: bool = False

@@ -82,7 +82,7 @@ def _parquet(name: str, columns: dict[str, list[Any]]) -> Callable[[Path], list[
 
 def _saved(columns: dict[str, list[Any]]) -> Callable[[Path], list[Path]]:
     def write(folder: Path) -> list[Path]:
-        from datasets import Dataset
+        from datasets.arrow_dataset import Dataset
 
         Dataset.from_dict(columns).save_to_disk(folder / "saved")
         return sorted((folder / "saved").iterdir())
@@ -434,12 +434,16 @@ def _read_state(folder: Path) -> object:
     return state
 
 
+def _empty_model(folder: Path) -> None:
+    (folder / "model.json").write_text("{}")
+
+
 def _head(folder: Path) -> list[Path]:
     from otembed.tasks.heads.run import HeadRun
 
     run = HeadRun(folder / "run", "SpanRun", "otembed eval xquad")
     run.open({"seed": 1}, {"train": "x"}, resume=False)
-    run.finish(lambda path: (path / "model.json").write_text("{}"), {"steps": 1, "seconds": 2.0})
+    run.finish(_empty_model, {"steps": 1, "seconds": 2.0})
     return [run.settings, run.summary]
 
 

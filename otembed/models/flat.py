@@ -37,7 +37,7 @@ def padded(tensor: Tensor, features: dict[str, Any]) -> Tensor:
     start = features["cu_seq_lens_q"][:-1].long()
     place = torch.arange(tensor.shape[1], device=tensor.device) - start[row_of_token]
     empty = tensor.new_zeros(count * width, *tensor.shape[2:])
-    return empty.index_copy(0, row_of_token * width + place, tensor[0]).unflatten(0, (count, width))
+    return empty.index_copy(0, row_of_token * width + place, tensor[0]).view(count, width, *tensor.shape[2:])
 
 
 def padded_text(features: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from otembed.transport.gradients import attach_gradients, attach_plan_gradients
+from otembed.transport.kernels.iteration import rows_of
 from otembed.transport.plan import TransportPlan, TransportStatus
 from otembed.transport.problem import Problem, prepare
 from otembed.transport.settings import Settings
@@ -57,7 +58,7 @@ def run(method: Method, cost: Tensor, a: Tensor, b: Tensor, settings: Settings) 
     with torch.no_grad(), torch.autocast(cost.device.type, enabled=False):
         problem = prepare(cost, a, b, balanced=settings.balanced)
         result = _unsolved(problem, settings.epsilon)
-        index = problem.solvable.nonzero()[:, 0]
+        index = problem.solvable
         if len(index):
             outcome = method(problem, index, settings, result)
             _judge(result, index, outcome.converged)
@@ -80,10 +81,12 @@ def entropic_value(
     divergence = torch.linalg.vecdot(plan.flatten(1), exponent.flatten(1)) - rows.sum(1) + a.sum(1) * b.sum(1)
     # At large epsilon these terms would cancel: there KL is summed cell by cell, as q (x e^x - (e^x - 1)).
     even = torch.linalg.vector_norm(exponent.flatten(1), math.inf, dim=1) < 1
-    if bool(even.any()):
-        x = exponent[even]
-        cells = (a[even, :, None] * b[even, None, :]) * (x * x.exp() - torch.expm1(x))
-        divergence = divergence.index_put((even.nonzero()[:, 0],), cells.sum((1, 2)))
+    count = int(even.sum())
+    if count:
+        index = rows_of(even, count)
+        x = exponent[index]
+        cells = (a[index][:, :, None] * b[index][:, None, :]) * (x * x.exp() - torch.expm1(x))
+        divergence = divergence.index_put((index,), cells.sum((1, 2)))
     value: Tensor = work + settings.epsilon * divergence
     for rho, sums, masses in ((settings.rho_a, rows, a), (settings.rho_b, columns, b)):
         if 0 < rho < math.inf:

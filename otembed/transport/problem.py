@@ -22,18 +22,14 @@ class Problem:
     """A batch of transport problems, detached, in float32 or float64, zero wherever there is no mass.
 
     ``cost`` (B, N, M), ``a`` (B, N) and ``b`` (B, M) are 0 throughout in problems whose ``status`` (B,) is
-    EMPTY or NON_FINITE; all others are solvable and marked CONVERGED.
+    EMPTY or NON_FINITE; all others, at the indices ``solvable`` (A,), are marked CONVERGED.
     """
 
     cost: Tensor
     a: Tensor
     b: Tensor
     status: Tensor
-
-    @property
-    def solvable(self) -> Tensor:
-        """(B,) bool, the problems that need solving."""
-        return self.status == TransportStatus.CONVERGED
+    solvable: Tensor
 
     def take(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return cost, a and b of the problems of ``index``, which is sorted; without a copy if it holds all of them."""
@@ -71,24 +67,29 @@ def prepare(cost: Tensor, a: Tensor, b: Tensor, *, balanced: bool) -> Problem:
     finite = cost.sum((1, 2)).isfinite() & a.isfinite().all(1) & b.isfinite().all(1)
     mass_a, mass_b = a.sum(1), b.sum(1)
     filled = (mass_a > 0) & (mass_b > 0)
-    if not bool(finite.all()):
-        finite = cost.isfinite().flatten(1).all(1) & a.isfinite().all(1) & b.isfinite().all(1)
-    solvable = finite & filled
-    unequal = solvable & ((mass_a - mass_b).abs() > slack * torch.maximum(mass_a, mass_b)) & balanced
+    differ = ((mass_a - mass_b).abs() > slack * torch.maximum(mass_a, mass_b)) & balanced
     negative = (a < 0).any(1) | (b < 0).any(1)
-    if bool((negative | unequal).any()):
-        _refuse(negative, unequal, a, b)
+    solvable = finite & filled
+    whole = bool((solvable & ~differ & ~negative).all())  # on other devices than a CPU, each bool() waits
+    if not whole:
+        finite = cost.isfinite().flatten(1).all(1) & a.isfinite().all(1) & b.isfinite().all(1)
+        solvable = finite & filled
+        unequal = solvable & differ
+        if bool((negative | unequal).any()):
+            _refuse(negative, unequal, a, b)
+        whole = bool(solvable.all())
     status = torch.where(filled, int(TransportStatus.CONVERGED), int(TransportStatus.EMPTY))
     status = torch.where(finite, status, int(TransportStatus.NON_FINITE)).to(torch.int8)
     if balanced:
         b = b * torch.where(solvable, mass_a / mass_b, 1.0)[:, None]
-    if not bool(solvable.all()):
+    if not whole:
         cost.masked_fill_(~solvable[:, None, None], 0.0)
     return Problem(
         cost=cost,
         a=torch.where(solvable[:, None], a, 0.0),
         b=torch.where(solvable[:, None], b, 0.0),
         status=status,
+        solvable=torch.arange(len(cost), device=cost.device) if whole else solvable.nonzero()[:, 0],
     )
 
 

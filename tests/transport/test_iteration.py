@@ -28,8 +28,7 @@ def test_both_domains_take_the_same_steps(batch_of, monkeypatch, rho, symmetric)
     for limit in (iteration._FAR, -1.0):  # below 0, every problem counts as out of range
         monkeypatch.setattr(iteration, "_FAR", limit)
         monkeypatch.setattr(iteration, "_WILD", limit)
-        state = begin(batch)
-        state.advance(settings, 7)
+        state, _, _ = begin(batch).advance(settings, 7)
         state.absorb()
         states.append(state)
     scaled, logged = states

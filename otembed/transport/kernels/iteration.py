@@ -12,7 +12,7 @@ into E only when they grow large, so an update takes two passes over the kernel.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 import torch
@@ -36,9 +36,18 @@ def window(iterations: int) -> int:
     return min(max(8, iterations // 4), 50) if iterations else 1
 
 
+def rows_of(mask: Tensor, count: int) -> Tensor:
+    """Return the indices of the ``count`` True entries of ``mask`` (A,), in order, without waiting for the device.
+
+    >>> rows_of(torch.tensor([False, True, False, True]), 2).tolist()
+    [1, 3]
+    """
+    return mask.to(torch.int8).argsort(descending=True, stable=True)[:count]
+
+
 @dataclass(eq=False)
 class Iterate:
-    """The active problems, updated in place. Every tensor has A rows."""
+    """The active problems. Every tensor has A rows."""
 
     index: Tensor  # (A,) place in the batch
     exponent_ANM: Tensor
@@ -84,9 +93,8 @@ class Iterate:
         begun.kernel_ANM, begun.top_A = begun._kernel()
         return begun
 
-    def take(self, keep: Tensor) -> Self:
-        """Return a copy of the problems where ``keep`` (A,) is True."""
-        rows = keep.nonzero()[:, 0]
+    def take(self, rows: Tensor) -> Self:
+        """Return a copy of the problems at some indices."""
         return type(self)(**{field.name: getattr(self, field.name).index_select(0, rows) for field in fields(self)})
 
     @classmethod
@@ -99,13 +107,11 @@ class Iterate:
         )
 
     def absorb(self, rows: Tensor | None = None) -> None:
-        """Absorb du and dv of some problems (bool mask (A,), None for all) into the exponent, and rebuild the kernel."""
+        """Absorb du and dv of some problems (indices, None for all) into the exponent, and rebuild the kernel."""
         part = self if rows is None else self.take(rows)
         part.exponent_ANM = part.absorbed()
-        part.u_AN += part.du_AN
-        part.v_AM += part.dv_AM
-        part.du_AN.zero_()
-        part.dv_AM.zero_()
+        part.u_AN, part.v_AM = part.u_AN + part.du_AN, part.v_AM + part.dv_AM
+        part.du_AN, part.dv_AM = torch.zeros_like(part.du_AN), torch.zeros_like(part.dv_AM)
         part.kernel_ANM, part.top_A = part._kernel()
         if rows is not None:
             for name in ("exponent_ANM", "kernel_ANM", "top_A", "u_AN", "v_AM", "du_AN", "dv_AM"):
@@ -121,38 +127,52 @@ class Iterate:
             :, None, :
         ]
 
-    def advance(self, settings: Settings, steps: int) -> None:
-        """Update both potentials ``steps`` times, in the log domain where the scalings would overflow."""
-        if not settings.balanced:
-            self._translate(settings)
-        omega = 0.5 * self.live_A1 if settings.symmetric else self.omega_A1
-        sums = _Scalings(self, settings)
-        before = self.du_AN, self.dv_AM
-        self.du_AN, self.dv_AM = _update(sums, self, settings, steps, omega)
-        furthest = torch.maximum(self.du_AN.abs().amax(1), self.dv_AM.abs().amax(1))
-        if not bool((furthest <= _FAR).all()):  # False for NaN as well
-            wild = ~(furthest <= _WILD)
-            if bool(wild.any()):
-                self._redo(wild, before, settings, steps, omega)
-            self.absorb(~(furthest <= _FAR))
-            sums = _Scalings(self, settings)
-        self.iterations_A += steps * (self.live_A1[:, 0] > 0)
-        self._adapt(sums.error(self), steps)
+    def advance(self, settings: Settings, steps: int, *, last: bool = False) -> tuple[Self, Tensor, int]:
+        """Update both potentials ``steps`` times, in the log domain where the scalings would overflow.
 
-    def finish(self, finished: Tensor) -> None:
-        """Freeze the problems where ``finished`` (A,) is True."""
+        Waits for the device once, for three numbers together, so the common case is computed before it is known to
+        apply: that no scaling moved out of the range of the kernel.
+
+        Returns
+        -------
+        state, done, count
+            The state after the updates; this one must not be used any more. ``done`` (A,) is True for ``count``
+            finished problems, which are frozen: all of them if ``last``, else all but those that moved too far in these
+            updates, which are counted after the next ones.
+        """
+        state = replace(self)
+        if not settings.balanced:
+            state._translate(settings)
+        before = state.du_AN, state.dv_AM
+        omega = 0.5 * self.live_A1 if settings.symmetric else self.omega_A1
+        sums = _Scalings(state, settings)
+        state.du_AN, state.dv_AM = _update(sums, state, settings, steps, omega)
+        furthest = torch.maximum(state.du_AN.abs().amax(1), state.dv_AM.abs().amax(1))
+        far, wild = ~(furthest <= _FAR), ~(furthest <= _WILD)  # True for NaN as well
+        near = replace(state)
+        near._judge(sums.error(near), settings, steps, last=last)
+        done = (self.live_A1[:, 0] == 0) | ((near.live_A1[:, 0] == 0) & ~far) | last
+        count, far_count, wild_count = torch.stack([done.sum(), far.sum(), wild.sum()]).tolist()
+        if not far_count:
+            return near, done, count
+        if wild_count:
+            state._redo(rows_of(wild, wild_count), before, settings, steps, omega)
+        state.absorb(rows_of(far, far_count))
+        state._judge(_Scalings(state, settings).error(state), settings, steps, last=last)
+        return state, done, count
+
+    def _judge(self, error: Tensor, settings: Settings, steps: int, *, last: bool) -> None:
+        """Count the updates, adapt to the error, and freeze the problems that are finished."""
+        self.iterations_A = self.iterations_A + steps * (self.live_A1[:, 0] > 0)
+        self._adapt(error, steps)
+        finished = (error <= settings.tol) | ~error.isfinite() | last
         self.live_A1 = (~finished).to(self.omega_A1.dtype)[:, None]
         self.omega_A1 = self.omega_A1 * self.live_A1
 
     def _redo(
-        self,
-        wild: Tensor,
-        before: tuple[Tensor, Tensor],
-        settings: Settings,
-        steps: int,
-        omega: Tensor,
+        self, wild: Tensor, before: tuple[Tensor, Tensor], settings: Settings, steps: int, omega: Tensor
     ) -> None:
-        """Repeat the last updates of some problems in the log domain, without over-relaxation."""
+        """Repeat the last updates of some problems (indices) in the log domain, without over-relaxation."""
         part = self.take(wild)
         part.du_AN, part.dv_AM = before[0][wild], before[1][wild]
         part.absorb()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from otembed.transport.frame import Outcome, entropic_value
+from otembed.transport.kernels.iteration import rows_of
 from otembed.transport.plan import TransportPlan
 from otembed.transport.problem import Problem
 from otembed.transport.settings import Settings
@@ -50,13 +51,15 @@ def by_partial_sinkhorn(problem: Problem, index: Tensor, settings: Settings, res
         iterations += steps
         error = _residual(state)
         finished = (error <= settings.tol) | ~error.isfinite() | (iterations >= settings.max_iter)
-        if bool(finished.any()):
-            part, done = {name: tensor[finished] for name, tensor in state.items()}, active[finished]
+        count = int(finished.sum())  # waits for the device
+        if count:
+            rows, kept = rows_of(finished, count), rows_of(~finished, len(finished) - count)
+            part, done = {name: tensor[rows] for name, tensor in state.items()}, active[rows]
             _record(result, problem, part, done, settings)
-            result.marginal_error[done], result.iterations[done] = error[finished], iterations
+            result.marginal_error[done], result.iterations[done] = error[rows], iterations
             levels[done] = settings.epsilon * part["level"]
-            active = active[~finished]
-            state = {name: tensor[~finished] for name, tensor in state.items()}
+            active = active[kept]
+            state = {name: tensor[kept] for name, tensor in state.items()}
     return Outcome(
         result.marginal_error[index] <= settings.tol, _mass_gradients(result, levels, problem, settings, share)
     )

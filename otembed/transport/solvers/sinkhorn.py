@@ -12,7 +12,7 @@ from torch import Tensor
 
 from otembed.transport.frame import Outcome, entropic_value, run
 from otembed.transport.kernels.compiled import solve_compiled
-from otembed.transport.kernels.iteration import Iterate, window
+from otembed.transport.kernels.iteration import Iterate, rows_of, window
 from otembed.transport.plan import TransportPlan
 from otembed.transport.problem import Problem
 from otembed.transport.settings import Relaxation, Settings, check_entropic
@@ -95,7 +95,7 @@ def sinkhorn(
 
     A finished problem is frozen and then removed from the batch, so no result depends on the other problems.
     The scalings are iterated on a kernel held in memory; where they would overflow, the same updates run in
-    the log domain. The host synchronizes with the device only when convergence is tested.
+    the log domain. The host waits for the device once per convergence test.
     Over-relaxation (Thibault et al. 2021) is chosen per problem and reset where its error grows.
     The equivalents in POT are ``ot.bregman.sinkhorn_log`` and, with relaxation, ``ot.solve(C, a, b,
     reg=epsilon, unbalanced=rho, unbalanced_type="KL")``.
@@ -148,15 +148,12 @@ def _solve_on_tensors(problem: Problem, index: Tensor, settings: Settings, resul
     while len(state.index):
         steps = min(window(iterations), settings.max_iter - iterations)
         iterations += steps
-        state.advance(settings, steps)
-        error = state.error_A
-        finished = (error <= settings.tol) | ~error.isfinite() | (iterations >= settings.max_iter)
-        state.finish(finished)
+        state, done, count = state.advance(settings, steps, last=iterations >= settings.max_iter)
         # Finished problems are frozen and removed in groups: copying the rest costs as much as several updates.
-        count = int(finished.sum())
-        if 4 * count >= len(finished):
-            left.append(state if count == len(finished) else state.take(finished))
-            state = state.take(~finished)
+        if 4 * count >= len(done):
+            kept = len(done) - count
+            left.append(state.take(rows_of(done, count)) if kept else state)
+            state = state.take(rows_of(~done, kept))
     _record(result, Iterate.joined(left), problem, settings, lowered)
 
 
