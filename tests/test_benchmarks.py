@@ -179,6 +179,25 @@ def test_solver_benchmark_runs_and_renders(run, benchmark_script, tmp_path):
 
 
 @pytest.mark.slow
+def test_training_steps_are_measured_against_the_plain_trainer(run, benchmark_script, tmp_path, tiny_model_path):
+    output = tmp_path / "training.json"
+    printed = run(
+        "training", "--smoke", "--rounds", 1, "--model", tiny_model_path, "--max-seq-length", 64, "-o", output
+    )  # fmt: skip
+    document = json.loads(output.read_text())
+    benchmark = benchmark_script("training")
+    assert benchmark.table(document) in printed
+    (cell,) = document["cells"]
+    assert cell["cpu_seconds"].keys() == benchmark.ARMS.keys()
+    assert cell["ratios"][benchmark.PEER] == 1
+    lengths = [len(text.split()) for side in ("source", "target") for text in benchmark.planted(32)[side]]
+    words = np.array(lengths).reshape(-1, 4)
+    # The tokenizer of the tiny model has about one token a word: padding is close to that of words.
+    assert cell["padding"] == pytest.approx(1 - np.mean(words / words.max(axis=1, keepdims=True)), abs=0.15)
+    assert cell["peak_memory_mb"][benchmark.PEER] > 0
+
+
+@pytest.mark.slow
 def test_ablation_runs_shares_its_work_and_renders(run, benchmark_script, monkeypatch, tmp_path, tiny_model_path):
     gold = word_alignment_files(tmp_path).partition("=")[2].split(",")
     paragraphs = [

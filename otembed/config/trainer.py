@@ -37,7 +37,9 @@ class TrainerConfig:
         default=0.1, description="Steps over which the learning rate rises; below 1, a share of all steps."
     )
     weight_decay: NonNegativeFloat = Field(default=0.01, description="Weight decay (AdamW).")
-    precision: Literal["float32", "bf16", "fp16"] = Field(
-        default="float32", description="Precision of the encoder's forward and backward pass. fp16 requires a GPU."
+    precision: Literal["auto", "float32", "bf16", "fp16"] = Field(
+        default="float32",
+        description="Precision of the encoder's forward and backward pass. auto: bf16 where the device computes it"
+        " faster. fp16 requires a GPU.",
     )
     seed: Seed = Field(default=42, description="Random seed: data order, dropout, sampling, new layers.")

@@ -13,6 +13,7 @@ from sentence_transformers.multi_vector_encoder.modules import BaseTokenPooling
 from torch import Tensor, nn
 
 from otembed.errors import ConfigError, ModelError
+from otembed.models import sliced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -116,7 +117,7 @@ class EncoderTap:
 
         handle = observed.register_forward_hook(record)
         try:
-            with self._hidden_states(observed), column_merging_disabled():
+            with sliced(unwrap(model)), self._hidden_states(observed), column_merging_disabled():
                 yield passes
         finally:
             handle.remove()
@@ -153,7 +154,8 @@ class EncoderTap:
     def reference(self, observed: nn.Module, features: Features) -> Tensor:
         """Run the :meth:`observed` module of a frozen model on the target side, without a graph: states (B, T, D)."""
         inputs = {key: value for key, value in features.items() if key not in _OUTPUTS}
-        with self._hidden_states(observed), torch.no_grad():
+        inner = observed if self._multi_vector else cast("Any", observed).model
+        with sliced(cast("Any", inner)), self._hidden_states(observed), torch.no_grad():
             if self._multi_vector:
                 return self._states(observed(inputs, task=features.get("task", "document")))
             return self._states(observed(inputs))

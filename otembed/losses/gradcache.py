@@ -15,6 +15,7 @@ from torch.nn.functional import pad
 
 from otembed.errors import ConfigError, ModelError
 from otembed.losses.encoder import unwrap
+from otembed.models import sliced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -92,13 +93,14 @@ class GradCacheLoss(nn.Module):
         self, sentence_features: Iterable[Features], labels: Tensor | None = None
     ) -> Tensor | dict[str, Tensor]:
         """Compute the loss of one batch; its backward pass runs the encoder again."""
-        encoder = unwrap(self.model)[0]
+        model = unwrap(self.model)
+        encoder = model[0]
         if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
             raise ConfigError(
                 "GradCacheLoss supports a single process only", "Remove mini_batch_size, or run without torchrun."
             )
         passes: list[_Pass] = []
-        with self._in_mini_batches(encoder, passes):
+        with sliced(model), self._in_mini_batches(encoder, passes):
             value = self.loss(list(sentence_features), labels)
         terms = value if isinstance(value, dict) else {"loss": value}
         if torch.is_grad_enabled():
@@ -199,7 +201,8 @@ class _Pass:
         self.gradients: Sequence[Tensor | None] = ()
         self._run = run
         self._kwargs = kwargs
-        self._config = cast("Any", encoder).model.config
+        self._transformer = cast("Any", encoder).model
+        self._config = self._transformer.config
         self._hidden = self._config.output_hidden_states
         self._chunks: list[tuple[Features, RandContext]] = []
         self._autocast: dict[str, Any] = {}
@@ -238,7 +241,7 @@ class _Pass:
         begin = 0
         for chunk, random_state in self._chunks:
             count, width = chunk["input_ids"].shape
-            with random_state, torch.enable_grad(), torch.autocast(**self._autocast):
+            with random_state, sliced(self._transformer), torch.enable_grad(), torch.autocast(**self._autocast):
                 before, self._config.output_hidden_states = self._config.output_hidden_states, self._hidden
                 try:
                     states = self._states(self._run(dict(chunk), **self._kwargs))

@@ -6,6 +6,7 @@ from otembed.models.freeze import FreezeSummary, check_trainable, freeze, frozen
 from otembed.models.load import load_model
 from otembed.models.offline.encoder import OFFLINE_MODELS, offline_model_path
 from otembed.models.save import check_saveable, save_model
+from otembed.models.slices import sliced
 
 __all__ = [
     "OFFLINE_MODELS",
@@ -21,4 +22,5 @@ __all__ = [
     "load_model",
     "offline_model_path",
     "save_model",
+    "sliced",
 ]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from otembed.errors import ConfigError
+from otembed.runtime.arithmetic import LEAST_SPEEDUP, bf16_speedup
 
 if TYPE_CHECKING:
     import torch
@@ -13,6 +16,9 @@ if TYPE_CHECKING:
     from otembed.config.trainer import TrainerConfig
 
     Arguments = TypeVar("Arguments", bound=TrainingArguments)
+    Settings = TypeVar("Settings", bound=TrainerConfig)
+
+logger = logging.getLogger(__name__)
 
 
 def trainer_arguments(config: TrainerConfig, device: torch.device) -> dict[str, Any]:
@@ -44,7 +50,19 @@ def on_one_device(arguments: Arguments) -> Arguments:
     return arguments
 
 
-def refuse_fp16_on_cpu(config: TrainerConfig, device: torch.device) -> None:
-    """Raise ConfigError for fp16 on a CPU."""
+def resolve_precision(config: Settings, device: torch.device) -> Settings:
+    """Return the settings with ``precision: auto`` replaced by what the device computes faster.
+
+    Raises
+    ------
+    ConfigError
+        fp16 on a CPU.
+    """
     if config.precision == "fp16" and device.type == "cpu":
-        raise ConfigError("precision = fp16 requires a GPU", "Set precision to bf16 or float32 on a CPU.")
+        raise ConfigError("precision = fp16 requires a GPU", "Set precision to bf16, float32 or auto on a CPU.")
+    if config.precision != "auto":
+        return config
+    speedup = bf16_speedup(device)
+    chosen: Literal["bf16", "float32"] = "bf16" if speedup >= LEAST_SPEEDUP else "float32"
+    logger.info("precision: %s (bf16 products take %.2f of the time of float32)", chosen, 1 / max(speedup, 1e-9))
+    return replace(config, precision=chosen)

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from transformers import TrainerCallback
 
-from otembed.models import describe_model
+from otembed.models import describe_model, sliced
 from otembed.training.objective import build_loss, refuse_idle_terms
 from otembed.training.preparation import Material, limit_length, load_encoder, load_material, prompt_of
-from otembed.training.recipe import build_trainer, refuse_unsuitable
+from otembed.training.recipe import build_trainer, suited
 from otembed.training.result import DryRun
 from otembed.training.run_folder import RunFolder
 
@@ -52,7 +52,7 @@ def dry_run(config: TrainConfig) -> DryRun:
     material = load_material(config)
     model = load_encoder(config.model, config.optimization.seed)
     limit_length(model, config.model.max_seq_length)
-    refuse_unsuitable(config, model)
+    config = suited(config, model)
     lengths, truncated = _token_lengths(model, material)
     evaluation = _evaluation_seconds(model, material)
     loss = build_loss(model, config.loss)
@@ -69,7 +69,8 @@ def dry_run(config: TrainConfig) -> DryRun:
         )
         trainer.args.save_strategy = "no"
         steps = _steps(config, len(trainer.get_train_dataloader()))
-        trainer.train()
+        with sliced(model):
+            trainer.train()
     per_step = float(np.median(np.diff(clock.ends))) if len(clock.ends) > 1 else math.nan
     rounds = 2 + (
         math.ceil(steps / config.held_out.eval_steps) if config.held_out.eval_steps else QUARTER_EVALUATIONS

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from sentence_transformers import SentenceTransformerTrainer
 from sentence_transformers.base.evaluation import SequentialEvaluator
 from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
 
 from otembed.errors import ConfigError
-from otembed.models import check_saveable, describe_model, save_model
+from otembed.models import check_saveable, describe_model, save_model, sliced
 from otembed.results import write_text
 from otembed.runtime.run_state import train_from
-from otembed.runtime.trainer import refuse_fp16_on_cpu
+from otembed.runtime.trainer import resolve_precision
 from otembed.tasks.retrieval import BitextRetrievalEvaluator, evaluate_retrieval
 from otembed.tasks.retrieval.report import RetrievalReport
 from otembed.training.arguments import training_arguments
@@ -100,7 +101,7 @@ def train(
         material = load_material(config)
         model = load_encoder(config.model, config.optimization.seed)
     own_length = limit_length(model, config.model.max_seq_length)
-    refuse_unsuitable(config, model)
+    config = suited(config, model)
     loss = build_loss(model, config.loss)
     refuse_idle_terms(model, loss, next(iter(material.train.values())), prompt_of(model))
     set_seed(config.optimization.seed)
@@ -172,7 +173,8 @@ def run_trainer(trainer: SentenceTransformerTrainer, folder: RunFolder, log: Run
     if state.is_main_process:
         folder.keep_metrics_up_to(int(checkpoint.name.split("-")[1]) if checkpoint else -1)
     logger.info("training from %s", checkpoint.name if checkpoint else "the start")
-    seconds = train_from(trainer, checkpoint)
+    with sliced(trainer.model):
+        seconds = train_from(trainer, checkpoint)
     if seconds is None:
         log.last = folder.last_training_record()
     return seconds or 0.0
@@ -214,10 +216,13 @@ def build_trainer(
     return trainer, log
 
 
-def refuse_unsuitable(config: TrainConfig, model: SentenceTransformer) -> None:
-    """Check the settings against the model; shared with the dry run."""
+def suited(config: TrainConfig, model: SentenceTransformer) -> TrainConfig:
+    """Check the settings against the model, and return them with the precision in use; shared with the dry run."""
     check_saveable(model)
-    refuse_fp16_on_cpu(config.optimization, model.device)
+    optimization = resolve_precision(config.optimization, model.device)
+    # The first process decides: a probe on a busy machine may differ.
+    precision = broadcast_object_list([optimization.precision])[0]
+    return replace(config, optimization=replace(optimization, precision=precision))
 
 
 def _release(model: SentenceTransformer, own_length: int | None, folder: RunFolder) -> None:

@@ -224,6 +224,20 @@ def test_failed_overwrite_leaves_the_earlier_run(configure, finished, changes):
     assert otembed.train(resume=finished) == result
 
 
+def test_precision_in_use_is_stored_and_resumed(configure, monkeypatch):
+    monkeypatch.setattr("otembed.runtime.trainer.bf16_speedup", lambda device: 3.0)
+    changes = {
+        "optimization": {"precision": "auto", "max_steps": 2, "save_steps": 1},
+        "held_out": {"size": 0, "eval_steps": 1},
+    }
+    cut = configure(**changes)
+    with pytest.raises(RuntimeError):
+        otembed.train(cut, callbacks=[Crash(1)])
+    assert RunFolder.read_config(cut.output).optimization.precision == "bf16"
+    monkeypatch.delattr("otembed.runtime.trainer.bf16_speedup")
+    assert otembed.train(resume=cut.output).steps == 2
+
+
 def test_failed_start_creates_no_run_folder(configure, tmp_path):
     with pytest.raises(OtembedError):
         otembed.train(configure(model={"name": "./nowhere"}))

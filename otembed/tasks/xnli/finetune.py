@@ -21,10 +21,10 @@ from otembed.config.xnli import FinetuneConfig
 from otembed.embeddings.encode import default_tokens, token_batches
 from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.errors import ModelError, NumericsError
-from otembed.models import freeze
+from otembed.models import freeze, sliced
 from otembed.models.architecture import position_limit, transformer_of
 from otembed.runtime.run_state import train_from
-from otembed.runtime.trainer import on_one_device, refuse_fp16_on_cpu, trainer_arguments
+from otembed.runtime.trainer import on_one_device, resolve_precision, trainer_arguments
 from otembed.tasks.heads.training import LOG_EVERY, POOLER, HeadWatch, free_memory
 from otembed.tasks.xnli.formats import LABELS
 
@@ -123,7 +123,7 @@ def finetune(
     """
     model = load()
     device = model.device
-    refuse_fp16_on_cpu(config, device)
+    config = resolve_precision(config, device)
     run.open(
         TypeAdapter(FinetuneConfig).dump_python(config, mode="json"),
         {
@@ -229,7 +229,8 @@ def _train(
     checkpoint = run.last_checkpoint()
     if checkpoint is not None:
         logger.info("resuming from %s", checkpoint.name)
-    train_from(trainer, checkpoint)
+    with sliced(classifier):
+        train_from(trainer, checkpoint)
     state = trainer.state
     outcome: dict[str, Any] = {"steps": state.global_step, "best_step": state.best_global_step}
     outcome["dev_accuracy"] = state.best_metric

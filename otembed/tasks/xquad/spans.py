@@ -28,11 +28,12 @@ from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.errors import ConfigError, DataError, ModelError, NumericsError, check_count
 from otembed.models.architecture import position_limit, transformer_of
 from otembed.models.freeze import freeze
+from otembed.models.slices import sliced
 from otembed.results import Outcomes, write_text
 from otembed.results.outcomes import digest_of
 from otembed.runtime.progress import counting, silent
 from otembed.runtime.run_state import train_from
-from otembed.runtime.trainer import on_one_device, trainer_arguments
+from otembed.runtime.trainer import on_one_device, resolve_precision, trainer_arguments
 from otembed.tasks.heads.run import HeadRun
 from otembed.tasks.heads.training import LOG_EVERY, POOLER, HeadWatch
 from otembed.tasks.xquad.data import QuestionSet
@@ -127,6 +128,7 @@ def evaluate_xquad_span(
             check_count(what, number)
     tests = {code: _read(place, unique_ids=True).spread(limit) for code, place in data.items()}
     learnt = _read(train, unique_ids=False).spread(train_limit)
+    config = resolve_precision(config, model.device)
     settings = TypeAdapter(SpanConfig).dump_python(config, mode="json")
     begun = perf_counter()
     if folder is None:
@@ -376,7 +378,8 @@ def train_spans(
             callbacks=[HeadWatch(progress)],
         )
         trainer.remove_callback(PrinterCallback)
-        train_from(trainer, run.last_checkpoint() if run else None)
+        with sliced(made):
+            train_from(trainer, run.last_checkpoint() if run else None)
         state = trainer.state
     losses = {str(entry["step"]): float(entry["loss"]) for entry in state.log_history if "loss" in entry}
     return Trained(made.eval(), len(examples), int(state.global_step), losses)

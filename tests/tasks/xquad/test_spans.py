@@ -144,6 +144,11 @@ def test_head_uses_the_same_encoder_as_transformers(tiny_model, tiny_model_path)
         span_model(tiny_model, SpanConfig(max_length=64, stride=8, max_question_length=16, freeze=("head",)))
 
 
+def test_fp16_requires_a_gpu(tiny_model, xquad_files):
+    with pytest.raises(ConfigError, match="fp16"):
+        evaluate_xquad_span(tiny_model, xquad_files["en"], xquad_files, SpanConfig(precision="fp16"))
+
+
 @pytest.mark.slow
 def test_training_learns_where_answers_are(tiny_model, xquad_files):
     """Four questions are learnt by heart: far above what the untrained head gets."""

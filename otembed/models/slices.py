@@ -1,0 +1,262 @@
+"""Run an encoder on slices of a batch that hold sentences of similar length, so that little padding is computed.
+
+Axes: B sentences, T tokens of the padded batch, n sentences and t tokens of a slice.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from inspect import signature
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+    from sentence_transformers.base import BaseModel
+
+# A slice costs as much as this many additional tokens: launching its operations, reading the weights once more, and
+# adding its part to their gradients. Measured on a CPU for 12 layers of 384 to 768 dimensions; the value for other
+# devices is an estimate, since nothing has been measured there.
+OVERHEAD_ON_CPU = 48
+OVERHEAD_ELSEWHERE = 4096
+# Tokens beyond which a slice no longer fits into the caches of a CPU.
+LIMIT_ON_CPU = 1024
+# Outputs with one row per sentence. Anything else, such as attention maps or a key-value cache, is not joined.
+_JOINED = frozenset({"last_hidden_state", "hidden_states", "pooler_output"})
+_NOT_CUT = ("inputs_embeds", "past_key_values", "output_attentions", "cu_seq_lens_q")
+
+
+@contextmanager
+def sliced(model: BaseModel | PreTrainedModel) -> Iterator[None]:
+    """Make the transformer of ``model`` compute padded batches in slices while the context is open.
+
+    A batch is sorted by length and cut where that saves more padding than another slice costs; the outputs are put
+    together in the order of the batch. Token embeddings, hidden layers, pooled outputs and gradients are those of the
+    padded call up to rounding. States at padding have no meaning, as in the padded call, and dropout draws other
+    numbers.
+
+    Calls that cannot be cut are run as they are: inputs other than ids with a two-dimensional mask, requested
+    attention maps, a key-value cache, flattened batches, and compiled models.
+
+    Parameters
+    ----------
+    model
+        A sentence-transformers or transformers model; one without a transformer is left as it is. Contexts may be nested. Copies made of the model in the
+        context compute in slices as well, on their own weights.
+    """
+    inner = model if isinstance(model, PreTrainedModel) else model.transformers_model
+    transformer = None if inner is None else cast("Any", inner).base_model
+    if transformer is None or "forward" in vars(transformer):  # sliced already, or replaced by someone else
+        yield
+        return
+    tokenizer = getattr(model, "tokenizer", None) or transformer.config
+    transformer.forward = _Sliced(transformer, tokenizer.pad_token_id)
+    try:
+        yield
+    finally:
+        del transformer.forward
+
+
+def cut_by_length(
+    lengths: NDArray[np.int64], width: float, overhead: int, limit: int | None
+) -> list[NDArray[np.int64]]:
+    """Return the rows of each slice such that the cost of all slices is the lowest.
+
+    A slice of n sentences and t tokens each costs ``overhead + n t (1 + t / width)`` tokens. The second term is
+    attention: with hidden size d, it takes 4 t d operations per token and layer, all else 24 d^2, so ``width`` is 6 d.
+
+    Parameters
+    ----------
+    lengths
+        (B,) number of tokens of each sentence.
+    width
+        Length at which attention costs as much as all else.
+    overhead
+        Cost of a slice in tokens.
+    limit
+        Maximum number of tokens in a slice of several sentences, padding included; ``None``: no limit.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    tokens = np.maximum(lengths[order], 1).astype(np.float64)
+    each = tokens * (1 + tokens / width)
+    lowest = np.zeros(len(order) + 1)
+    begins = np.zeros(len(order) + 1, np.int64)
+    for end in range(1, len(order) + 1):
+        count = end - np.arange(end)
+        cost = lowest[:end] + overhead + count * each[:end]
+        if limit is not None:
+            cost[(count * tokens[:end] > limit) & (count > 1)] = np.inf
+        begins[end] = np.argmin(cost)
+        lowest[end] = cost[begins[end]]
+    slices, end = [], len(order)
+    while end:
+        slices.append(order[begins[end] : end])
+        end = int(begins[end])
+    return slices[::-1]
+
+
+@dataclass(frozen=True)
+class _Slice:
+    """Rows (n,) of the batch, and the columns that they need."""
+
+    rows: Tensor
+    columns: slice
+
+    def of(self, value: Any, batch: int) -> Any:
+        """Return the part of an input of the encoder."""
+        if not isinstance(value, Tensor):
+            return value
+        rows = value[self.rows] if len(value) == batch else value
+        return rows[:, self.columns] if rows.ndim == 2 else rows
+
+
+class _Sliced:
+    """Stand in for ``forward`` of a transformer; a copy of the transformer gets a copy of this object."""
+
+    def __init__(self, transformer: PreTrainedModel, padding: int | None) -> None:
+        self._transformer = transformer
+        self._padding = padding
+        self._names = [
+            name
+            for name, each in signature(transformer.forward).parameters.items()
+            if each.kind is each.POSITIONAL_OR_KEYWORD
+        ]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        plain = type(self._transformer).forward
+        if len(args) > len(self._names):
+            return plain(self._transformer, *args, **kwargs)
+        kwargs |= zip(self._names, args, strict=False)
+        slices = self._slices(kwargs)
+        if slices is None:
+            return plain(self._transformer, **kwargs)
+        ids = kwargs["input_ids"]
+        batch, width = ids.shape
+        if any(each.columns.start for each in slices) and kwargs.get("position_ids") is None:  # padding on the left
+            kwargs["position_ids"] = torch.arange(width, device=ids.device).expand(batch, width)
+        calls = [{name: each.of(value, batch) for name, value in kwargs.items()} for each in slices]
+        outputs = []
+        with _one_lookup(self._transformer, ids, slices, [each["input_ids"] for each in calls]):
+            for call in calls:
+                outputs.append(plain(self._transformer, **call))
+                if not _is_joined(outputs[0]):
+                    break
+        if not _is_joined(outputs[0]):
+            return plain(self._transformer, **kwargs)
+        return _join_outputs(outputs, slices, batch, width)
+
+    def _slices(self, inputs: dict[str, Any]) -> list[_Slice] | None:
+        """Return the slices of a call, or None if it is to be run as it is."""
+        ids, mask = inputs.get("input_ids"), inputs.get("attention_mask")
+        if not isinstance(ids, Tensor) or not isinstance(mask, Tensor) or ids.ndim != 2 or mask.shape != ids.shape:
+            return None
+        if torch.compiler.is_compiling() or inputs.get("return_dict") is False:
+            return None
+        if any(inputs.get(name) is not None and inputs[name] is not False for name in _NOT_CUT):
+            return None
+        batch, width = ids.shape
+        if not all(_is_cut(value, batch, width) for value in inputs.values()):
+            return None
+        on_cpu = ids.device.type == "cpu"
+        overhead = OVERHEAD_ON_CPU if on_cpu else OVERHEAD_ELSEWHERE
+        if batch * width <= overhead:
+            return None
+        needed = mask.bool()
+        if self._padding is not None:  # masked tokens of query expansion are not padding: their states are read
+            needed = needed | (ids != self._padding)
+        ends = width - needed.flip(1).int().argmax(1)
+        starts = needed.int().argmax(1)
+        left, right = bool((starts > 0).any()), bool((ends < width).any())
+        if left == right or (left and "position_ids" not in self._names):
+            return None
+        lengths = (width - starts if left else ends).cpu().numpy()
+        rows = cut_by_length(
+            lengths, 6 * self._transformer.config.hidden_size, overhead, LIMIT_ON_CPU if on_cpu else None
+        )
+        longest = [int(lengths[each].max()) for each in rows]
+        return [
+            _Slice(
+                torch.from_numpy(each).to(ids.device),
+                slice(width - length if left else 0, width if left else length),
+            )
+            for each, length in zip(rows, longest, strict=True)
+        ]
+
+
+def _is_cut(value: Any, batch: int, width: int) -> bool:
+    """Say whether an input is cut with the batch: one value per sentence, or one per token."""
+    return not isinstance(value, Tensor) or tuple(value.shape) in {(batch,), (batch, width), (1, width)}
+
+
+@contextmanager
+def _one_lookup(
+    transformer: PreTrainedModel, ids: Tensor, slices: Sequence[_Slice], parts: Sequence[Tensor]
+) -> Iterator[None]:
+    """Look up trained input embeddings once a batch: their gradient has the size of the matrix, for every slice."""
+    matrix = transformer.get_input_embeddings()
+    if not torch.is_grad_enabled() or not any(each.requires_grad for each in matrix.parameters()):
+        yield
+        return
+    found = matrix(ids)
+
+    def replaced(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
+        for each, part in zip(slices, parts, strict=True):
+            if args and args[0] is part:
+                selected: Tensor = found[each.rows, each.columns]
+                return selected
+        return None
+
+    handle = matrix.register_forward_hook(replaced)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _is_joined(output: Any) -> bool:
+    return isinstance(output, dict) and all(value is None or name in _JOINED for name, value in output.items())
+
+
+def _join_outputs(outputs: list[Any], slices: list[_Slice], batch: int, width: int) -> Any:
+    def joined(parts: Sequence[Tensor]) -> Tensor:
+        made: Tensor = _Join.apply(slices, (batch, width), *parts)  # type: ignore[no-untyped-call]
+        return made
+
+    values: dict[str, Tensor | tuple[Tensor, ...]] = {}
+    for name, first in outputs[0].items():
+        parts = [each[name] for each in outputs]
+        if isinstance(first, Tensor):
+            values[name] = joined(parts)
+        elif first is not None:
+            values[name] = tuple(joined(layer) for layer in zip(*parts, strict=True))
+    return type(outputs[0])(**values)
+
+
+class _Join(torch.autograd.Function):
+    """Outputs (n, t, D) or (n, D) of slices, as (B, T, D) with zeros at padding or (B, D)."""
+
+    @staticmethod
+    def forward(ctx: Any, slices: list[_Slice], shape: tuple[int, int], *parts: Tensor) -> Tensor:
+        ctx.slices = slices
+        first = parts[0]
+        joined = first.new_zeros(
+            *(shape if first.ndim > 2 else shape[:1]), *first.shape[2 if first.ndim > 2 else 1 :]
+        )
+        for each, part in zip(slices, parts, strict=True):
+            joined[_place(each, part)] = part
+        return joined
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+        return None, None, *(gradient[_place(each, gradient)] for each in ctx.slices)
+
+
+def _place(part: _Slice, tensor: Tensor) -> tuple[Any, ...]:
+    return (part.rows, part.columns) if tensor.ndim > 2 else (part.rows,)

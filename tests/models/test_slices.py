@@ -1,0 +1,272 @@
+"""An encoder in slices returns what the padded call returns."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from sentence_transformers import CrossEncoder
+from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+
+from otembed.losses import GradCacheLoss, OTAlignmentLoss, OTContrastiveLoss
+from otembed.models import frozen_copy, sliced, slices
+
+SMALL = {
+    "vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48,
+    "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2,
+}  # fmt: skip
+ENCODERS = {
+    "BERT": transformers.BertConfig(**SMALL),
+    "XLM-R": transformers.XLMRobertaConfig(**SMALL),
+    "MPNet": transformers.MPNetConfig(**SMALL),
+    "DeBERTa": transformers.DebertaV2Config(
+        **SMALL, relative_attention=True, position_biased_input=False, pos_att_type=["p2c", "c2p"]
+    ),
+    "DistilBERT": transformers.DistilBertConfig(vocab_size=50, dim=32, n_layers=2, n_heads=4, hidden_dim=48, pad_token_id=1),
+    "ALBERT": transformers.AlbertConfig(**SMALL, embedding_size=16),
+    "ModernBERT": transformers.ModernBertConfig(**SMALL, cls_token_id=0, sep_token_id=2),
+}  # fmt: skip
+DECODERS = {
+    "Qwen": transformers.Qwen2Config(**SMALL, num_key_value_heads=2, use_cache=False),
+    "Gemma": transformers.Gemma3TextConfig(**SMALL, num_key_value_heads=2, head_dim=8, use_cache=False),
+    "GPT-2": transformers.GPT2Config(
+        vocab_size=50, n_embd=32, n_layer=2, n_head=4, pad_token_id=1, bos_token_id=0, eos_token_id=2, use_cache=False
+    ),
+}  # fmt: skip
+LENGTHS = (9, 3, 4, 21, 1, 20, 2)
+
+
+@pytest.fixture(autouse=True)
+def cut_tiny_batches(monkeypatch):
+    monkeypatch.setattr(slices, "OVERHEAD_ON_CPU", 3)
+
+
+def padded_batch(*, left=False):
+    ids = torch.ones(len(LENGTHS), max(LENGTHS), dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    draw = torch.Generator().manual_seed(0)
+    for row, length in enumerate(LENGTHS):
+        place = slice(max(LENGTHS) - length, None) if left else slice(length)
+        ids[row, place] = torch.randint(3, 50, (length,), generator=draw)
+        mask[row, place] = 1
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+def outputs_and_gradients(model, inputs):
+    """The last and an inner layer at content tokens, and the gradients of all parameters."""
+    model.zero_grad()
+    output = model(**inputs, output_hidden_states=True)
+    content = inputs["attention_mask"].bool()
+    states = [output.last_hidden_state[content], output.hidden_states[1][content]]
+    (states[0].sin().sum() + states[1].cos().sum()).backward()
+    return [each.detach() for each in states], {
+        name: each.grad for name, each in model.named_parameters() if each.grad is not None
+    }
+
+
+def assert_slices_change_nothing(model, inputs):
+    with mock.patch.object(slices, "_join_outputs", wraps=slices._join_outputs) as joined:
+        expected = outputs_and_gradients(model, inputs)
+        assert not joined.called
+        with sliced(model):
+            found = outputs_and_gradients(model, inputs)
+        assert joined.called
+    # Gemma normalizes in float32 whatever the type of its weights.
+    rtol, atol = (1e-4, 1e-4) if model.config.model_type == "gemma3_text" else (1e-7, 1e-9)
+    torch.testing.assert_close(found, expected, rtol=rtol, atol=atol)
+
+
+def tiny(config):
+    """A random model in float64, where rounding cannot hide an error."""
+    torch.manual_seed(0)
+    return transformers.AutoModel.from_config(config).eval().double()
+
+
+@pytest.mark.parametrize("name", [*ENCODERS, *DECODERS])
+def test_states_and_gradients_are_those_of_the_padded_batch(name):
+    assert_slices_change_nothing(tiny((ENCODERS | DECODERS)[name]), padded_batch())
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_padding_on_the_left_keeps_its_positions(name):
+    assert_slices_change_nothing(tiny(DECODERS[name]), padded_batch(left=True))
+
+
+def test_gradient_checkpointing():
+    model = tiny(ENCODERS["BERT"])
+    expected = outputs_and_gradients(model, padded_batch())
+    model.gradient_checkpointing_enable()
+    with sliced(model):
+        found = outputs_and_gradients(model.train().apply(no_dropout), padded_batch())
+    torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-9)
+
+
+def no_dropout(module):
+    if isinstance(module, torch.nn.Dropout):
+        module.p = 0.0
+
+
+def test_frozen_embeddings_and_no_graph():
+    model = tiny(ENCODERS["XLM-R"])
+    model.embeddings.requires_grad_(False)
+    assert_slices_change_nothing(model, padded_batch())
+    inputs = padded_batch()
+    with torch.inference_mode():
+        expected = model(**inputs)
+        with sliced(model):
+            found = model(**inputs)
+    torch.testing.assert_close(found.pooler_output, expected.pooler_output)
+
+
+def test_matrix_of_input_embeddings_gets_one_gradient_per_batch():
+    model = tiny(ENCODERS["BERT"])
+    made = []
+    model.embeddings.word_embeddings.weight.register_hook(made.append)
+    with sliced(model):
+        model(**padded_batch()).last_hidden_state.sum().backward()
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize("values", ["position_ids", "token_type_ids", "positional arguments"])
+def test_other_inputs_are_cut_as_well(values):
+    model, inputs = tiny(ENCODERS["BERT"]), padded_batch()
+    arguments = [inputs["input_ids"], inputs["attention_mask"]] if values == "positional arguments" else []
+    if values == "position_ids":
+        inputs["position_ids"] = torch.arange(5, 5 + max(LENGTHS)).unsqueeze(0)
+    if values == "token_type_ids":
+        inputs["token_type_ids"] = torch.arange(inputs["input_ids"].numel()).view_as(inputs["input_ids"]) % 2
+    rest = {} if arguments else inputs
+    content = inputs["attention_mask"].bool()
+    expected = model(*arguments, **rest).last_hidden_state[content]
+    with sliced(model), mock.patch.object(slices, "_join_outputs", wraps=slices._join_outputs) as joined:
+        found = model(*arguments, **rest).last_hidden_state[content]
+    assert joined.called
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("reason", ["attention maps", "key-value cache", "tuples", "embeddings", "no padding"])
+def test_calls_that_cannot_be_cut_run_as_they_are(reason):
+    config = DECODERS["Qwen"] if reason == "key-value cache" else ENCODERS["BERT"]
+    model, inputs = tiny(config), padded_batch()
+    model.set_attn_implementation("eager")
+    options = {
+        "attention maps": {"output_attentions": True},
+        "key-value cache": {"use_cache": True},
+        "tuples": {"return_dict": False},
+    }.get(reason, {})
+    if reason == "embeddings":
+        inputs["inputs_embeds"] = model.get_input_embeddings()(inputs.pop("input_ids"))
+    if reason == "no padding":
+        inputs["attention_mask"] = torch.ones_like(inputs["attention_mask"])
+    with torch.no_grad(), mock.patch.object(slices, "_join_outputs") as joined:
+        expected = model(**inputs, **options)
+        with sliced(model):
+            found = model(**inputs, **options)
+    assert not joined.called
+    assert torch.equal(found[0], expected[0])
+
+
+def test_masked_tokens_that_are_not_padding_keep_their_states():
+    """As in query expansion, whose mask tokens are scored without being attended to."""
+    model, inputs = tiny(ENCODERS["BERT"]), padded_batch()
+    inputs["input_ids"][1, :12] = 7
+    read = torch.zeros_like(inputs["attention_mask"], dtype=torch.bool)
+    read[1, :12] = True
+    with (
+        torch.no_grad(),
+        sliced(model),
+        mock.patch.object(slices, "_join_outputs", wraps=slices._join_outputs) as joined,
+    ):
+        found = model(**inputs).last_hidden_state[read]
+    assert joined.called
+    torch.testing.assert_close(found, model(**inputs).last_hidden_state[read].detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_model_is_as_before_outside_the_context(tiny_model):
+    inner = tiny_model.transformers_model
+    with sliced(tiny_model):
+        assert "forward" in vars(inner)
+        with sliced(tiny_model):
+            pass
+        assert "forward" in vars(inner)
+    assert "forward" not in vars(inner)
+
+
+def test_copies_made_in_the_context_compute_with_their_own_weights(tiny_model):
+    texts = ["the cat sat on the mat in the house", "the dog", "the cat slept", "a"]
+    expected = tiny_model.encode(texts)
+    with sliced(tiny_model):
+        copies = [copy.deepcopy(tiny_model), frozen_copy(tiny_model)]
+    tiny_model.transformers_model.encoder.layer[0].output.dense.weight.data.zero_()
+    for each in copies:
+        np.testing.assert_allclose(each.encode(texts), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        MultipleNegativesRankingLoss,
+        lambda model: OTContrastiveLoss(model, sentence_weight=1.0),
+        lambda model: OTAlignmentLoss(model, MultipleNegativesRankingLoss(model), layer=2, anchor={"weight": 1.0}),
+        lambda model: GradCacheLoss(model, OTContrastiveLoss(model), mini_batch_size=3),
+    ],
+    ids=["mnrl", "contrastive", "alignment with anchor", "gradient cache"],
+)
+def test_values_and_gradients_of_losses(tiny_model, loss):
+    tiny_model.eval()
+    texts = ["the cat sat on the mat in the house", "the dog", "the cat slept", "a cat in a house", "the mat"]
+    loss = loss(tiny_model)
+
+    def step():
+        tiny_model.zero_grad()
+        value = loss([dict(tiny_model.preprocess(each)) for each in (texts, texts[::-1])], None)
+        total = sum(value.values()) if isinstance(value, dict) else value
+        total.backward()
+        return total.detach(), [each.grad for each in tiny_model.parameters() if each.grad is not None]
+
+    with mock.patch.object(slices, "cut_by_length", side_effect=lambda lengths, *rest: [np.arange(len(lengths))]):
+        expected = step()
+    with sliced(tiny_model):
+        found = step()
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_classifier_of_pairs(tiny_model_path):
+    classifier = CrossEncoder(str(tiny_model_path), num_labels=3, device="cpu", local_files_only=True)
+    pairs = [("the cat sat on the mat", "the cat"), ("a", "b"), ("the dog slept", "in the house")]
+    expected = classifier.predict(pairs)
+    with sliced(classifier), mock.patch.object(slices, "_join_outputs", wraps=slices._join_outputs) as joined:
+        np.testing.assert_allclose(classifier.predict(pairs), expected, atol=1e-5)
+    assert joined.called
+
+
+def cost(parts, lengths, width, overhead):
+    return sum(
+        overhead + len(part) * max(lengths[part]) * (1 + max(lengths[part]) / width) for part in map(list, parts)
+    )
+
+
+def test_slices_have_the_lowest_cost_of_all_partitions():
+    lengths = np.array([3, 9, 4, 21, 20, 1, 8])
+    order = np.argsort(-lengths, kind="stable")
+    for overhead, limit in itertools.product((1, 10, 30, 500), (None, 25)):
+        found = slices.cut_by_length(lengths, 40, overhead, limit)
+        assert np.array_equal(np.sort(np.concatenate(found)), np.arange(len(lengths)))
+        partitions = [
+            np.split(order, cuts)
+            for count in range(len(lengths))
+            for cuts in itertools.combinations(range(1, len(lengths)), count)
+        ]
+        if limit is not None:
+            partitions = [
+                each
+                for each in partitions
+                if all(len(part) == 1 or len(part) * max(lengths[part]) <= limit for part in each)
+            ]
+        lowest = min(cost(each, lengths, 40, overhead) for each in partitions)
+        assert cost(found, lengths, 40, overhead) == pytest.approx(lowest)

@@ -1,0 +1,54 @@
+"""precision: auto becomes what the device computes faster."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+
+from otembed.config import OptimizationConfig
+from otembed.errors import ConfigError
+from otembed.runtime import arithmetic, trainer
+
+CPU = torch.device("cpu")
+
+
+def test_probe_divides_the_times(monkeypatch):
+    seconds = {torch.float32: 0.006, torch.bfloat16: 0.002}
+    monkeypatch.setattr(arithmetic, "_product_seconds", lambda rows, width, dtype, device: seconds[dtype])
+    assert arithmetic.bf16_speedup(CPU) == pytest.approx(3.0)
+
+
+def test_probe_runs_on_this_processor():
+    assert 0 < arithmetic.bf16_speedup(CPU) < 1000
+
+
+def test_device_without_bfloat16_has_no_speedup(monkeypatch):
+    def missing(rows, width, dtype, device):
+        raise RuntimeError("not implemented for 'BFloat16'")
+
+    monkeypatch.setattr(arithmetic, "_product_seconds", missing)
+    assert arithmetic.bf16_speedup(CPU) == 0
+
+
+@pytest.mark.parametrize(
+    ("speedup", "chosen"), [(3.2, "bf16"), (1.4, "float32"), (0.2, "float32"), (0.0, "float32")]
+)
+def test_auto_is_resolved_and_logged(monkeypatch, caplog, speedup, chosen):
+    monkeypatch.setattr(trainer, "bf16_speedup", lambda device: speedup)
+    with caplog.at_level(logging.INFO):
+        resolved = trainer.resolve_precision(OptimizationConfig(precision="auto", max_steps=7), CPU)
+    assert resolved == OptimizationConfig(precision=chosen, max_steps=7)
+    assert chosen in caplog.text
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_given_precision_is_kept_without_a_probe(monkeypatch, precision):
+    monkeypatch.delattr(trainer, "bf16_speedup")
+    assert trainer.resolve_precision(OptimizationConfig(precision=precision), CPU).precision == precision
+
+
+def test_fp16_requires_a_gpu():
+    with pytest.raises(ConfigError, match="fp16"):
+        trainer.resolve_precision(OptimizationConfig(precision="fp16"), CPU)
