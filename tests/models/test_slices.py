@@ -123,7 +123,7 @@ def test_frozen_embeddings_and_no_graph():
     torch.testing.assert_close(found.pooler_output, expected.pooler_output)
 
 
-def test_the_matrix_of_input_embeddings_gets_one_gradient_per_batch():
+def test_matrix_of_input_embeddings_gets_one_gradient_per_batch():
     model = tiny(ENCODERS["BERT"])
     made = []
     model.embeddings.word_embeddings.weight.register_hook(made.append)
@@ -187,7 +187,7 @@ def test_masked_tokens_that_are_not_padding_keep_their_states():
     torch.testing.assert_close(found, model(**inputs).last_hidden_state[read].detach(), rtol=1e-4, atol=1e-5)
 
 
-def test_the_model_is_as_before_outside_the_context(tiny_model):
+def test_model_is_as_before_outside_the_context(tiny_model):
     inner = tiny_model.transformers_model
     with sliced(tiny_model):
         assert "forward" in vars(inner)
@@ -236,7 +236,7 @@ def test_values_and_gradients_of_losses(tiny_model, loss):
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_classifier_of_pairs(tiny_model_path):
+def test_classifier_of_pairs(tiny_model_path):
     classifier = CrossEncoder(str(tiny_model_path), num_labels=3, device="cpu", local_files_only=True)
     pairs = [("the cat sat on the mat", "the cat"), ("a", "b"), ("the dog slept", "in the house")]
     expected = classifier.predict(pairs)

@@ -14,17 +14,17 @@ from otembed.runtime import arithmetic, trainer
 CPU = torch.device("cpu")
 
 
-def test_the_probe_divides_the_times(monkeypatch):
+def test_probe_divides_the_times(monkeypatch):
     seconds = {torch.float32: 0.006, torch.bfloat16: 0.002}
     monkeypatch.setattr(arithmetic, "_product_seconds", lambda rows, width, dtype, device: seconds[dtype])
     assert arithmetic.bf16_speedup(CPU) == pytest.approx(3.0)
 
 
-def test_the_probe_runs_on_this_processor():
+def test_probe_runs_on_this_processor():
     assert 0 < arithmetic.bf16_speedup(CPU) < 1000
 
 
-def test_a_device_without_bfloat16_has_no_speedup(monkeypatch):
+def test_device_without_bfloat16_has_no_speedup(monkeypatch):
     def missing(rows, width, dtype, device):
         raise RuntimeError("not implemented for 'BFloat16'")
 
@@ -44,7 +44,7 @@ def test_auto_is_resolved_and_logged(monkeypatch, caplog, speedup, chosen):
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
-def test_a_given_precision_is_kept_without_a_probe(monkeypatch, precision):
+def test_given_precision_is_kept_without_a_probe(monkeypatch, precision):
     monkeypatch.delattr(trainer, "bf16_speedup")
     assert trainer.resolve_precision(OptimizationConfig(precision=precision), CPU).precision == precision
 

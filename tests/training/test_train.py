@@ -303,7 +303,7 @@ def test_failed_overwrite_leaves_the_earlier_run(configure, finished, changes):
     assert otembed.train(resume=finished) == result
 
 
-def test_the_precision_in_use_is_stored_and_resumed(configure, monkeypatch):
+def test_precision_in_use_is_stored_and_resumed(configure, monkeypatch):
     monkeypatch.setattr("otembed.runtime.trainer.bf16_speedup", lambda device: 3.0)
     changes = {
         "optimization": {"precision": "auto", "max_steps": 2, "save_steps": 1},
