@@ -164,7 +164,7 @@ def stored_layer(model: SentenceTransformer, depth: int) -> LayerChoice | None:
         document = json.loads(path.read_text(encoding="utf-8"))
         layer = document["alignment_layer"]
         scores = tuple((int(each), float(score)) for each, score in document.get("scores", ()))
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(
             f"{path}: cannot read the stored layer: {error}", "Delete the file, or name the layer."
         ) from error
