@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import stat
+import sys
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,8 +30,8 @@ WRITING_ONLY = (*FULL, errno.EFBIG, errno.EROFS)
 UNKNOWN = 0
 # torch says only that a file is shorter than what was written to it.
 TORCH_WRITER = re.compile(r"PytorchStreamWriter|inline_container.*unexpected pos")
-# Paths of open files of this process, such as /dev/stdout: other programs may share them.
-DESCRIPTORS = re.compile(r"/dev/(stdout|stderr|fd/\d+)|/proc/(self|\d+)/fd/\d+")
+# Paths of open files of this process, which it may share with other programs.
+DESCRIPTORS = re.compile(r"/dev/(stdout|stderr)|/(?:dev|proc/self)/fd/(\d+)")
 
 
 @contextmanager
@@ -150,11 +151,28 @@ def is_stream(path: str | Path) -> bool:
     except OSError as error:
         raise OutputError(f"cannot write: {error.strerror}", "Choose another file.", path=path) from error
     if stat.S_ISREG(mode):
-        return DESCRIPTORS.fullmatch(os.path.normpath(path)) is not None
+        return _descriptor(path) is not None
     if stat.S_ISCHR(mode) or stat.S_ISFIFO(mode):
         return True
     found = "a folder" if stat.S_ISDIR(mode) else "a socket" if stat.S_ISSOCK(mode) else "a block device"
     raise OutputError(f"{found}, not a file", "Choose another file.", path=path)
+
+
+def _descriptor(path: str | Path) -> int | None:
+    found = DESCRIPTORS.fullmatch(os.path.normpath(path))
+    if found is None:
+        return None
+    return int(found[2]) if found[2] else {"stdout": 1, "stderr": 2}[found[1]]
+
+
+def _open_stream(path: str | Path, mode: str, **options: Any) -> IO[Any]:
+    descriptor = _descriptor(path)
+    if descriptor is None:
+        return Path(path).open(mode, **options)
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    # Opened by its path, a file behind /dev/stdout would be written from its start, over what is already there.
+    return os.fdopen(os.dup(descriptor), mode, **options)
 
 
 @contextmanager
@@ -171,8 +189,7 @@ def whole_file(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     if is_stream(path):
-        # Appended: a file behind /dev/stdout may already contain output of other programs.
-        with writing(path), Path(path).open(mode.replace("w", "a"), **text) as stream:
+        with writing(path), _open_stream(path, mode, **text) as stream:
             yield stream
         return
     with writing(path):

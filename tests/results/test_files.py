@@ -131,13 +131,14 @@ def test_pipes_and_devices_are_written_through(tmp_path):
         write_text("/dev/full", "text")
 
 
-def test_a_file_behind_a_descriptor_is_appended_to(tmp_path):
+def test_a_file_behind_a_descriptor_keeps_what_is_written_before_and_after(tmp_path):
     path = tmp_path / "x"
     with path.open("w") as file:
         file.write("before\n")
         file.flush()
         write_text(f"/dev/fd/{file.fileno()}", "text\n")
-    assert (path.read_text(), len(list(tmp_path.iterdir()))) == ("before\ntext\n", 1)
+        file.write("after\n")
+    assert (path.read_text(), len(list(tmp_path.iterdir()))) == ("before\ntext\nafter\n", 1)
 
 
 def test_sockets_and_folders_are_refused(tmp_path, monkeypatch):
