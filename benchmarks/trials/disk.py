@@ -20,7 +20,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import torch
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+from transformers import BertConfig, BertModel
 
 from otembed.diagnostics.tiny import SENTENCES, tiny_encoder
 from otembed.mining import MinedPair, mine_bitext
@@ -32,6 +35,7 @@ PAGE = 4096
 LINES = 1100  # an index needs 1,000
 EARLIER = "earlier\n"
 ONE_ERROR = "exit code 2 and one error that names the place"
+ANOTHER = "hoose another"
 FREED = f"{ONE_ERROR}; earlier output intact; the same result once there is room"
 
 
@@ -52,7 +56,9 @@ class Command:
     environment
         Variables, for a place.
     share
-        Share of the levels that are tried: slow commands and small files get fewer.
+        Share of the levels that are tried: slow commands and small files get fewer; 0: only read-only folders.
+    peak
+        Space at the peak, and size of the largest file, as a multiple of what is left in the end: checkpoints are deleted.
     same
         Whether the result has the same bytes in every run; reports contain times.
     races
@@ -66,6 +72,7 @@ class Command:
     earlier: bool = True
     environment: Callable[[Path], dict[str, str]] = lambda place: {}
     share: float = 1.0
+    peak: int = 1
     same: bool = True
     races: tuple[tuple[int, int], ...] = ()
 
@@ -109,12 +116,14 @@ def run(smoke: bool, seed: int) -> list[Trial]:
         commands = _commands(home, smoke=smoke)
         mounting = can_mount(home / "probe")
         for command in commands:
+            trials.append(_read_only(command, home, mounting=mounting))
+            if not command.share:
+                continue
             expected, sizes = _reference(command, home)
             shares = np.sort(draw.uniform(size=max(1, round(levels * command.share)))).tolist()
             if mounting:
-                trials.append(_full(command, home, expected, sum(sizes), shares))
-            trials.append(_limited(command, home, expected, max(sizes), shares))
-            trials.append(_read_only(command, home, mounting=mounting))
+                trials.append(_full(command, home, expected, command.peak * sum(sizes), shares))
+            trials.append(_limited(command, home, expected, command.peak * max(sizes), shares))
             if command.races:
                 trials.append(_two_at_once(command, home, expected))
         trials.append(_damaged(home, draw, 2 if smoke else 20))
@@ -124,8 +133,7 @@ def run(smoke: bool, seed: int) -> list[Trial]:
 
 
 def _commands(home: Path, *, smoke: bool) -> list[Command]:
-    model = home / "model"
-    tiny_encoder(home / "parts").save(str(model), create_model_card=False)
+    model = _write_model(home)
     draw = np.random.default_rng(0)
     words = [sorted({word for pair in SENTENCES for word in pair[side].split()}) for side in (0, 1)]
     for name, known in zip(("x.txt", "y.txt"), words, strict=True):
@@ -147,10 +155,23 @@ def _commands(home: Path, *, smoke: bool) -> list[Command]:
         run = place / "run"
         return ["train", "--resume", str(run)] if (run / "config.yaml").is_file() else train(place)
 
-    def mine(place: Path) -> list[str]:
-        cache, output = ["--cache", str(place / "cache")], ["-o", str(place / "pairs.tsv"), "--force"]
-        settings = ["--set", "search=pq", "--threshold", "none", "--device", "cpu"]
-        return ["mine", str(home / "x.txt"), str(home / "y.txt"), "-m", str(model), *settings, *cache, *output]
+    def mine(place: Path, output: Path | None = None) -> list[str]:
+        cache, output = str(place / "cache"), output or place / "pairs.tsv"
+        settings = ["--set", "search=pq", "--threshold", "none", "--device", "cpu", "--cache", cache]
+        return [
+            "mine",
+            str(home / "x.txt"),
+            str(home / "y.txt"),
+            "-m",
+            str(model),
+            *settings,
+            "-o",
+            str(output),
+            "--force",
+        ]
+
+    def cached(place: Path) -> list[str]:
+        return mine(place, home / "pairs.tsv")
 
     def embed(place: Path) -> list[str]:
         place = place / "x.npy"
@@ -172,8 +193,9 @@ def _commands(home: Path, *, smoke: bool) -> list[Command]:
 
     weights = "model.safetensors"
     commands = [
-        Command("train", train, resume, f"run/model/{weights}", earlier=False, races=((0, 2),)),
+        Command("train", train, resume, f"run/model/{weights}", earlier=False, peak=2, races=((0, 2),)),
         Command("mine", mine, mine, "pairs.tsv", races=((0, 0),)),
+        Command("mine, its cache alone", cached, cached, "pairs.tsv", earlier=False, share=0),
     ]
     if smoke:
         return commands
@@ -197,6 +219,18 @@ def _commands(home: Path, *, smoke: bool) -> list[Command]:
         races=((0, 0),),
     )
     return [*commands, converted]
+
+
+def _write_model(home: Path) -> Path:
+    """Write an encoder of 2 MB: with a smaller one, the sizes of files would be lost in whole pages."""
+    parts, model = home / "parts", home / "model"
+    tiny_encoder(parts)
+    torch.manual_seed(0)
+    config = BertConfig.from_pretrained(parts, hidden_size=128, intermediate_size=512)
+    BertModel(config).save_pretrained(parts)
+    modules = [Transformer(str(parts), max_seq_length=32), Pooling(128, pooling_mode="mean"), Normalize()]
+    SentenceTransformer(modules=modules, device="cpu").save(str(model), create_model_card=False)
+    return model
 
 
 def _reference(command: Command, home: Path) -> tuple[bytes, list[int]]:
@@ -276,12 +310,12 @@ def _read_only(command: Command, home: Path, *, mounting: bool) -> Trial:
             command.prepare(place)
             remount(place, "ro")
             code, text = command.run(place, command.arguments(place))
-            fault = _fault(code, text, place, "choose another") or ("" if command.intact(place) else "damaged")
+            fault = _fault(code, text, place, ANOTHER) or ("" if command.intact(place) else "damaged")
             trial.check(not fault, fault)
     below = home / "file"
     below.write_text("a file")
     code, text = command.run(below, command.arguments(below))
-    fault = _fault(code, text, below, "hoose another")
+    fault = _fault(code, text, below, ANOTHER)
     trial.check(not fault and below.read_text() == "a file", fault or "the file was replaced")
     return trial
 
