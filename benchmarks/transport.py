@@ -212,7 +212,7 @@ def speed(clouds_of: Callable[[int, str], Clouds], repeats: int) -> list[dict[st
         figures.append(figure("balanced", name, seconds, "ot.batch, its envelope", goal))
     clouds = clouds_of(32, "short")
     costs = pairwise_cost(*clouds[:2])
-    for epsilon, goal in UNBALANCED.items():
+    for epsilon, wanted in UNBALANCED.items():
         solvers: dict[str, Value] = {
             "otembed": lambda *problem, e=epsilon: sinkhorn(*problem, epsilon=e, relaxation=0.2, tol=TOL).value,
             "loop of ot.solve": ot_solve_loop(epsilon, 0.2),
@@ -220,7 +220,7 @@ def speed(clouds_of: Callable[[int, str], Clouds], repeats: int) -> list[dict[st
         }
         name = f"KL-unbalanced, relaxation .2, B=32, epsilon {epsilon:g}"
         seconds = ratios({each: lambda v=value: step(clouds, v) for each, value in solvers.items()}, repeats)  # type: ignore[misc]
-        figures.append(figure("unbalanced", name, seconds, "loop of ot.solve", goal))
+        figures.append(figure("unbalanced", name, seconds, "loop of ot.solve", wanted))
         del solvers["cost alone"]
         seconds = ratios(
             {each: lambda v=value: step_from(costs, clouds, v) for each, value in solvers.items()},  # type: ignore[misc]
