@@ -178,7 +178,7 @@ def test_solver_benchmark_runs_and_renders(run, benchmark_script, tmp_path):
     assert all(each["ratio"] > 0 for each in document["speed"] + document["memory"])
 
 
-def test_the_gpu_benchmark_measures_on_a_cpu(run, benchmark_script, tmp_path):
+def test_gpu_benchmark_measures_on_a_cpu(run, benchmark_script, tmp_path):
     output = tmp_path / "gpu.json"
     parts = ("--part", "training", "--part", "solver")
     printed = run("gpu", "--device", "cpu", "--smoke", "--repeats", 1, *parts, "-o", output)

@@ -85,7 +85,7 @@ def test_transport(name, device):
 
 
 @pytest.mark.parametrize("relaxation", [None, 0.2])
-def test_a_solve_waits_a_handful_of_times(device, relaxation):
+def test_solve_waits_a_handful_of_times(device, relaxation):
     if device.type != "cuda":
         pytest.skip("CUDA reports waits")
     x, y, a, b = (each.to(device) for each in problems(64))
@@ -166,7 +166,7 @@ class PowerCut(TrainerCallback):
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
-def test_a_run_trains_and_resumes(precision, device, tiny_model_path, tmp_path):
+def test_run_trains_and_resumes(precision, device, tiny_model_path, tmp_path):
     text = tmp_path / "en-de.tsv"
     lines = [f"the cat sat on the mat {row}\tdie Katze saß auf der Matte {row}" for row in range(40)]
     text.write_text("\n".join(lines) + "\n", encoding="utf-8")

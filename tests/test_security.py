@@ -78,7 +78,7 @@ def add_dense(folder: Path, activation: str) -> Path:
     return dense
 
 
-def test_a_module_as_a_pickle_runs_no_code(folder: Path, marker: Path) -> None:
+def test_module_as_a_pickle_runs_no_code(folder: Path, marker: Path) -> None:
     dense = add_dense(folder, "torch.nn.modules.activation.Tanh")
     torch.save({"linear.weight": Attack(marker)}, dense / "pytorch_model.bin")
     with pytest.raises(ModelError, match="cannot load"):
@@ -86,7 +86,7 @@ def test_a_module_as_a_pickle_runs_no_code(folder: Path, marker: Path) -> None:
     assert not marker.exists()
 
 
-def test_an_activation_from_elsewhere_is_refused(folder: Path, marker: Path) -> None:
+def test_activation_from_elsewhere_is_rejected(folder: Path, marker: Path) -> None:
     """sentence-transformers would use another activation in its place."""
     dense = add_dense(folder, "evil.Module")
     torch.save({"linear.weight": torch.zeros(8, 32), "linear.bias": torch.zeros(8)}, dense / "pytorch_model.bin")
@@ -96,7 +96,7 @@ def test_an_activation_from_elsewhere_is_refused(folder: Path, marker: Path) -> 
 
 
 @pytest.mark.parametrize("kind", ["evil.Module", "evil.Model", "os.system"])
-def test_a_module_from_elsewhere_is_refused(folder: Path, marker: Path, kind: str) -> None:
+def test_module_from_elsewhere_is_rejected(folder: Path, marker: Path, kind: str) -> None:
     modules = json.loads((folder / "modules.json").read_text())
     modules[1]["type"] = kind
     (folder / "modules.json").write_text(json.dumps(modules))

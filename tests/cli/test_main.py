@@ -91,7 +91,7 @@ def test_exit_codes(monkeypatch, capsys, error, code, message):
     assert capsys.readouterr().err == message
 
 
-def test_a_full_disk_behind_stdout_is_one_error():
+def test_full_disk_behind_stdout_is_one_error():
     with Path("/dev/full").open("w") as full:
         result = subprocess.run(
             [sys.executable, "-m", "otembed", "presets"],
@@ -165,7 +165,7 @@ cli.main()
     ("number", "code", "action"),
     [(signal.SIGINT, 130, WAITS), (signal.SIGTERM, 143, WAITS), (signal.SIGINT, 130, SWALLOWS)],
 )
-def test_a_signal_ends_a_command_in_time_with_one_line_that_says_how_to_resume(tmp_path, number, code, action):
+def test_signal_ends_a_command_in_time_with_one_line_that_says_how_to_resume(tmp_path, number, code, action):
     command = [sys.executable, "-c", STUCK.format(action=action), str(tmp_path / "settings")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "ready\n"
@@ -175,7 +175,7 @@ def test_a_signal_ends_a_command_in_time_with_one_line_that_says_how_to_resume(t
 
 
 @pytest.mark.parametrize("command", [["presets"], ["--help"], ["config", "init"]], ids=" ".join)
-def test_a_closed_pipe_is_not_a_negative_result(command):
+def test_closed_pipe_is_not_a_negative_result(command):
     reader, writer = os.pipe()
     os.close(reader)
     command = [sys.executable, "-m", "otembed", *command]
@@ -184,7 +184,7 @@ def test_a_closed_pipe_is_not_a_negative_result(command):
     assert (result.returncode, result.stderr) == (141, b"")
 
 
-def test_a_table_into_a_closed_pipe_is_not_a_negative_result(monkeypatch):
+def test_table_into_a_closed_pipe_is_not_a_negative_result(monkeypatch):
     console = data_console()
 
     def closed(self):

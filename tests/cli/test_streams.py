@@ -30,7 +30,7 @@ def written(encoding, show):
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_a_document_has_the_same_content_in_every_encoding(encoding):
+def test_document_has_the_same_content_in_every_encoding(encoding):
     document = json.dumps({"text": TEXT}, ensure_ascii=False)
     for show in (lambda: typer.echo(document), lambda: sys.stdout.write(document)):
         assert json.loads(written(encoding, show)) == {"text": TEXT}

@@ -30,7 +30,7 @@ LEVELS = "".join(f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]\n"
         ("a: !!python/object/apply:os.getcwd []", "os.getcwd", 1),
     ],
 )
-def test_refused(tmp_path, text, problem, line):
+def test_rejected(tmp_path, text, problem, line):
     (tmp_path / "x.yaml").write_text(text)
     with pytest.raises(ConfigError, match=rf"x.yaml:{line}: .*{problem}") as caught:
         read_yaml(tmp_path / "x.yaml")

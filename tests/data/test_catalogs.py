@@ -215,7 +215,7 @@ def test_gettext_locales_are_parsed(write, read, refused, key, language, fits):
 
 
 @pytest.mark.parametrize("form", ["po", "mo"])
-def test_a_header_after_other_entries_decides_the_sides(write, read, form):
+def test_header_after_other_entries_decides_the_sides(write, read, form):
     entry, header = 'msgid "moja"\nmsgstr "one"\n\n', HEAD + '"Language: en\\n"\n'
     if form == "po":
         path = write("x.po", entry + header)
@@ -229,7 +229,7 @@ def test_a_header_after_other_entries_decides_the_sides(write, read, form):
     assert [row[:2] for row in read(path, "en-sw")] == [("one", "moja")]
 
 
-def test_a_long_string_of_po_takes_little_memory(write, read):
+def test_long_string_of_po_takes_little_memory(write, read):
     """Neither positions to backtrack to nor an object for each escape are held."""
     text = "a\\n" * 100_000
     path = write("x.po", f'{HEAD}\nmsgid "{text}"\nmsgstr "b"\n')

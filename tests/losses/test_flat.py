@@ -119,7 +119,7 @@ def test_losses_and_gradients_are_those_of_the_padded_batch(make, name, flatten,
     assert terms.get("anchor", 1.0) > 1e-5
 
 
-def test_the_librarys_trainer_takes_the_same_step(flatten, loaded_tiny_model, tmp_path):
+def test_librarys_trainer_takes_the_same_step(flatten, loaded_tiny_model, tmp_path):
     weights = []
     for change in (lambda model: model, flatten):
         model = change(single(loaded_tiny_model))

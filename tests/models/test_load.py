@@ -125,7 +125,7 @@ def test_unreachable_hub_names_the_offline_alternative(
         load_model("owner/name", device="cpu", revision="main")
 
 
-def test_a_downloaded_model_loads_without_a_hub(
+def test_downloaded_model_loads_without_a_hub(
     monkeypatch: pytest.MonkeyPatch, tiny_model: SentenceTransformer
 ) -> None:
     monkeypatch.setattr(load_module, "SentenceTransformer", lambda *_args, **_options: tiny_model)
@@ -195,7 +195,7 @@ def change(path: Path, **values: Any) -> None:
         ),
     ],
 )
-def test_damaged_settings_are_refused(
+def test_damaged_settings_are_rejected(
     tiny_model_path: Path, tmp_path: Path, file: str, values: dict[str, Any] | None, named: str
 ) -> None:
     folder = tmp_path / "model"
@@ -209,7 +209,7 @@ def test_damaged_settings_are_refused(
     assert caught.value.hint
 
 
-def test_a_pipe_in_a_model_folder_is_refused(tiny_model_path: Path, tmp_path: Path) -> None:
+def test_pipe_in_a_model_folder_is_rejected(tiny_model_path: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny_model_path, tmp_path / "model")
     (tmp_path / "model" / "tokenizer.json").unlink()
     os.mkfifo(tmp_path / "model" / "tokenizer.json")

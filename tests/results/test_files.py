@@ -64,7 +64,7 @@ def test_each_library_is_understood(limited, tmp_path, library):
     assert caught.value.hint.endswith("choose another place with --cache FOLDER. Run again.")
 
 
-def test_a_full_disk_is_named_with_the_space_left_and_needed(tmp_path):
+def test_full_disk_is_named_with_the_space_left_and_needed(tmp_path):
     expected = r"x: .*No space left.*\(3\.0 MB needed, [\d,.]+ MB free\)\nFree"
     with pytest.raises(OutputError, match=expected), writing(tmp_path / "x", needed=3_000_000):
         raise OSError(28, "No space left on device")
@@ -72,7 +72,7 @@ def test_a_full_disk_is_named_with_the_space_left_and_needed(tmp_path):
         raise Exception("Read-only file system (os error 30)")  # as tokenizers does
 
 
-def test_the_innermost_file_is_named_and_the_outer_block_says_how_to_go_on(tmp_path):
+def test_innermost_file_is_named_and_the_outer_block_says_how_to_go_on(tmp_path):
     with (
         pytest.raises(OutputError, match=r"inner: .*\n.* Go on\.$"),
         writing(tmp_path, kept="Go on."),
@@ -91,7 +91,7 @@ def test_other_errors_pass(tmp_path, error):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_in_place_of_a_folder_is_named(tmp_path):
+def test_file_in_place_of_a_folder_is_named(tmp_path):
     (tmp_path / "file").touch()
     for place in (tmp_path / "file" / "x", tmp_path / "file" / "deep" / "x"):
         with pytest.raises(OutputError, match="Not a directory") as caught:
@@ -99,7 +99,7 @@ def test_a_file_in_place_of_a_folder_is_named(tmp_path):
         assert caught.value.path == place
 
 
-def test_a_link_stays_and_its_target_is_replaced(tmp_path):
+def test_link_stays_and_its_target_is_replaced(tmp_path):
     target, link = tmp_path / "there" / "target", tmp_path / "link"
     link.symlink_to(target)
     for text in ("first", "second"):
@@ -111,7 +111,7 @@ def test_a_link_stays_and_its_target_is_replaced(tmp_path):
         write_text(tmp_path / "round", "")
 
 
-def test_the_permissions_of_an_earlier_file_stay(tmp_path):
+def test_permissions_of_an_earlier_file_stay(tmp_path):
     path = write_text(tmp_path / "x", "first")
     path.chmod(0o600)
     write_text(path, "second")
@@ -131,7 +131,7 @@ def test_pipes_and_devices_are_written_through(tmp_path):
         write_text("/dev/full", "text")
 
 
-def test_a_file_behind_a_descriptor_keeps_what_is_written_before_and_after(tmp_path):
+def test_file_behind_a_descriptor_keeps_what_is_written_before_and_after(tmp_path):
     path = tmp_path / "x"
     with path.open("w") as file:
         file.write("before\n")
@@ -141,7 +141,7 @@ def test_a_file_behind_a_descriptor_keeps_what_is_written_before_and_after(tmp_p
     assert (path.read_text(), len(list(tmp_path.iterdir()))) == ("before\ntext\nafter\n", 1)
 
 
-def test_sockets_and_folders_are_refused(tmp_path, monkeypatch):
+def test_sockets_and_folders_are_rejected(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # the path of a socket must be short
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("socket")

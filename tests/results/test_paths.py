@@ -39,7 +39,7 @@ READERS = {
 
 @pytest.mark.parametrize("read", READERS.values(), ids=READERS.keys())
 @pytest.mark.parametrize("homeless", [False, True], ids=["no such user", "no home"])
-def test_an_unknown_home_folder_is_named(read, homeless, monkeypatch, tmp_path):
+def test_unknown_home_folder_is_named(read, homeless, monkeypatch, tmp_path):
     path = NOBODY
     if homeless:
         path = "~/x.yaml"
@@ -52,7 +52,7 @@ def test_an_unknown_home_folder_is_named(read, homeless, monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_cache_without_a_home_folder_needs_a_place(monkeypatch, tmp_path):
+def test_cache_without_a_home_folder_needs_a_place(monkeypatch, tmp_path):
     monkeypatch.setattr(pwd, "getpwuid", lambda uid: pwd.getpwnam("no such user"))
     for name in ("HOME", "XDG_CACHE_HOME", "OTEMBED_CACHE"):
         monkeypatch.delenv(name, raising=False)

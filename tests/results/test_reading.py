@@ -24,7 +24,7 @@ READERS = {
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_what_is_not_a_file_is_refused_at_once(tmp_path, name):
+def test_what_is_not_a_file_is_rejected_at_once(tmp_path, name):
     path = tmp_path / name
     for put, what in (
         (os.mkfifo, "named pipe"),
@@ -41,7 +41,7 @@ def test_what_is_not_a_file_is_refused_at_once(tmp_path, name):
         path.unlink()
 
 
-def test_an_open_pipe_is_a_file():
+def test_open_pipe_is_a_file():
     ours, theirs = os.pipe()
     os.write(theirs, b"one\ntwo")
     os.close(theirs)
@@ -49,7 +49,7 @@ def test_an_open_pipe_is_a_file():
     os.close(ours)
 
 
-def test_the_nearest_name_is_proposed(tmp_path):
+def test_nearest_name_is_proposed(tmp_path):
     (tmp_path / "news.tsv").touch()
     with pytest.raises(DataError, match=r"news\.tsv'\?"):
         require_file(tmp_path / "new.tsv")

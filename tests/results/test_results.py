@@ -46,7 +46,7 @@ def test_other_documents_are_rejected(text):
         ({"accuracy_source_to_target": [0.5]}, "accuracy_source_to_target"),
     ],
 )
-def test_values_of_another_type_are_refused_with_the_file(tmp_path, values, named):
+def test_values_of_another_type_are_rejected_with_the_file(tmp_path, values, named):
     path = tmp_path / "scores.json"
     path.write_text(json.dumps({**SCORES.to_dict(), **values}))
     with pytest.raises(DataError, match=rf"scores.json: .*{named}") as caught:
@@ -59,7 +59,7 @@ def test_values_of_another_type_are_refused_with_the_file(tmp_path, values, name
 
 
 @pytest.mark.parametrize("scores", [None, 1, [1], ["x"], {"a": 1}])
-def test_nested_results_of_another_type_are_refused(scores):
+def test_nested_results_of_another_type_are_rejected(scores):
     document = {"schema": RetrievalReport.schema, "kind": "RetrievalReport", "model": "m", "seconds": 1.0}
     with pytest.raises(DataError):
         RetrievalReport.from_json(json.dumps({**document, "scores": scores}))

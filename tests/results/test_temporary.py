@@ -53,7 +53,7 @@ def test_leftovers_of_a_killed_writer_go_with_the_next_write_and_those_of_a_livi
     assert names() == ["a.json"]
 
 
-def test_a_folder_moved_aside_is_put_back_only_if_nothing_has_replaced_it(tmp_path, names):
+def test_folder_moved_aside_is_put_back_only_if_nothing_has_replaced_it(tmp_path, names):
     (tmp_path / ".model.0a1b2c3d.old").mkdir()
     remove_leftovers(tmp_path / "model")
     assert names() == ["model"]

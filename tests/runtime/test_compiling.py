@@ -99,7 +99,7 @@ def test_without_a_folder_a_private_temporary_one_is_used_and_named_once(load, t
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_a_folder_that_others_can_fill_is_not_used(load, tmp_path, caplog):
+def test_folder_that_others_can_fill_is_not_used(load, tmp_path, caplog):
     caplog.set_level(logging.INFO, "otembed")
     folder = tmp_path / "tmp" / f"otembed-code-{os.getuid()}"
     folder.mkdir()
@@ -111,7 +111,7 @@ def test_a_folder_that_others_can_fill_is_not_used(load, tmp_path, caplog):
     assert "NUMBA_CACHE_DIR" in caplog.messages[0]
 
 
-def test_a_full_disk_is_no_error(load, monkeypatch):
+def test_full_disk_is_no_error(load, monkeypatch):
     double = load()
 
     def full(*_):
@@ -134,7 +134,7 @@ def test_compiling_that_takes_long_is_said_once(load, monkeypatch, caplog):
     assert ["compiling" in each for each in caplog.messages] == [True]
 
 
-def test_the_process_beside_compiles_and_its_code_is_awaited(load, tmp_path, monkeypatch):
+def test_process_beside_compiles_and_its_code_is_awaited(load, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "module"))
     monkeypatch.setattr(compiling.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
     monkeypatch.setattr(compiling, "_helpers", [])
@@ -148,7 +148,7 @@ def test_the_process_beside_compiles_and_its_code_is_awaited(load, tmp_path, mon
     assert compiling._helpers == []
 
 
-def test_the_types_compiled_ahead_are_those_of_use():
+def test_types_compiled_ahead_are_those_of_use():
     half = torch.tensor([[0.5, 0.5]])
     sinkhorn(torch.tensor([[[0.0, 1.0], [1.0, 0.0]]]), half, half, epsilon=0.5)
     lists = np.zeros((2, 2), np.float32), np.zeros((2, 2), np.int64)

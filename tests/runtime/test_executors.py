@@ -404,7 +404,7 @@ def indexed(stored):
 
 
 @pytest.mark.parametrize("method", ["hnsw", "pq"])
-def test_an_index_search_resumes_with_another_executor(indexed, tmp_path, monkeypatch, method):
+def test_index_search_resumes_with_another_executor(indexed, tmp_path, monkeypatch, method):
     monkeypatch.setattr(approximate, "LEAST_QUERIES", 128)
     expected = packed(approximate_neighbors(*indexed, 4, method, executor=LocalExecutor(1), shard_rows=500)[:2])
     options = {"shard_rows": 500, "cache": tmp_path, "state_file": tmp_path / "state.npz"}
@@ -443,7 +443,7 @@ def test_processes_search_an_index_and_one_is_killed(indexed, tmp_path):
     assert packed(found[:2]) == expected
 
 
-def test_an_index_search_that_leaves_this_process_needs_files(indexed, tmp_path):
+def test_index_search_that_leaves_this_process_needs_files(indexed, tmp_path):
     x = np.eye(12, dtype=np.float32)
     with pytest.raises(ConfigError, match="source vectors and target vectors"):
         mine_bitext(x, x, engine="processes", search="pq")

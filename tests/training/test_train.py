@@ -238,7 +238,7 @@ class Limit(TrainerCallback):
             resource.setrlimit(resource.RLIMIT_FSIZE, (self.size, resource.RLIM_INFINITY))
 
 
-def test_a_checkpoint_that_cannot_be_written_is_an_error_and_the_run_resumes(configure, straight):
+def test_checkpoint_that_cannot_be_written_is_an_error_and_the_run_resumes(configure, straight):
     config = configure(**RESUMABLE)
     size = sum(each.nbytes for each in weights(straight.run).values())
     try:
@@ -272,7 +272,7 @@ def test_what_a_kill_after_the_result_left_is_removed_and_never_blocks(finished,
     assert {each.name for each in finished.iterdir()} == before
 
 
-def test_a_folder_of_a_run_killed_as_it_started_is_new(tmp_path):
+def test_folder_of_a_run_killed_as_it_started_is_new(tmp_path):
     (tmp_path / ".config.yaml.0a1b2c3d.tmp").touch()
     RunFolder(tmp_path).refuse_taken(overwrite=False)
     (tmp_path / "notes.txt").touch()

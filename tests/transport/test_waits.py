@@ -34,7 +34,7 @@ class Waits(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_the_instrument_counts_what_waits():
+def test_instrument_counts_what_waits():
     mask = torch.tensor([True, False])
     calls = [
         lambda: bool(mask.any()),
@@ -54,7 +54,7 @@ def test_the_instrument_counts_what_waits():
 
 @pytest.mark.parametrize("relaxation", [None, 0.2])
 @pytest.mark.parametrize(("epsilon", "most"), [(0.1, 6), (0.05, 8), (0.01, 13)])
-def test_a_solve_with_its_gradient_waits_a_handful_of_times(batch_of, monkeypatch, epsilon, most, relaxation):
+def test_solve_with_its_gradient_waits_a_handful_of_times(batch_of, monkeypatch, epsilon, most, relaxation):
     monkeypatch.setattr(sinkhorn_solver, "TENSORS_ONLY", True)
     cost, a, b = batch_of(sizes=(32, 24, 20), dtype=torch.float32)
     cost.requires_grad_()

@@ -112,7 +112,7 @@ def test_indexes_and_results_are_cached_and_corruption_detected(sides, tmp_path,
 
 
 @pytest.mark.parametrize("kind", ["index", "state"])
-def test_a_flipped_bit_never_gives_other_pairs(sides, tmp_path, caplog, kind):
+def test_flipped_bit_never_gives_other_pairs(sides, tmp_path, caplog, kind):
     state = tmp_path / "state.npz" if kind == "state" else None
     first = approximate_neighbors(*sides, K, "pq", executor=ONE, cache=tmp_path, state_file=state)
     path = state or min(tmp_path.glob("*.faiss"))

@@ -106,7 +106,7 @@ def test_partial_folders_of_killed_processes_are_ignored_and_removed(fake_wheel:
     assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == [folder.name]
 
 
-def test_a_flipped_bit_is_noticed_and_the_model_converted_again(
+def test_flipped_bit_is_noticed_and_the_model_converted_again(
     fake_wheel: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = offline_model_path(NAME, tmp_path)

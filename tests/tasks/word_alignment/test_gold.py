@@ -67,7 +67,7 @@ def test_malformed_files_are_rejected_with_their_line(tmp_path, text, base, mess
         read_gold(path, [(3, 3), (3, 3)], index_base=base)
 
 
-def test_a_number_far_beyond_the_links_is_refused(tmp_path):
+def test_number_far_beyond_the_links_is_rejected(tmp_path):
     (tmp_path / "gold").write_text("1 1 1\n999999999 1 1\n")
     with pytest.raises(DataError, match=r"gold: .*999999999"):
         read_gold(tmp_path / "gold")
