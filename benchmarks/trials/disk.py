@@ -145,7 +145,7 @@ def _commands(home: Path, *, smoke: bool) -> list[Command]:
     pairs = ["--pairs", f"en-de={text}"]
 
     def train(place: Path) -> list[str]:
-        settings = ["--set", "optimization.save_steps=2", "--set", "held_out.size=8", "--device", "cpu"]
+        settings = ["--set", "held_out.eval_steps=2", "--set", "held_out.size=8", "--device", "cpu"]
         return [
             "train", *pairs, "--model", str(model), "--max-steps", "6", "--batch-size", "8",
             *settings, "-o", str(place / "run"),

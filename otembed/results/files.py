@@ -91,11 +91,10 @@ def output_error(
     elsewhere = f"choose another place{f' with {option}' if option else ''}"
     if code in (*FULL, UNKNOWN):
         reason += _space(path, needed)
-        hint = f"Free some disk space, or {elsewhere}."
-    elif code == errno.EFBIG:
-        hint = f"Raise the limit of the size of a file (ulimit -f), or {elsewhere}."
-    else:
-        hint = f"Check its permissions, or {elsewhere}."
+    limit = "raise the limit of the size of a file (ulimit -f)"
+    ways = {UNKNOWN: f"Free some disk space, {limit}", errno.EFBIG: limit.capitalize()}
+    ways |= dict.fromkeys(FULL, "Free some disk space")
+    hint = f"{ways.get(code, 'Check its permissions')}, or {elsewhere}."
     return OutputError(f"cannot write: {reason}", f"{hint} {kept}".rstrip(), path=path)
 
 
@@ -148,7 +147,7 @@ def is_stream(path: str | Path) -> bool:
     """
     try:
         mode = Path(path).stat().st_mode
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
         raise OutputError(f"cannot write: {error.strerror}", "Choose another file.", path=path) from error
