@@ -99,7 +99,7 @@ def test_concurrent_callers_share_one_complete_folder(
 
 
 def test_partial_folders_of_killed_processes_are_ignored_and_removed(fake_wheel: Path, tmp_path: Path) -> None:
-    leftover = tmp_path / "cache" / f".{NAME}-q4-v2.abc.tmp"
+    leftover = tmp_path / "cache" / f".{NAME}-q4-v2.abc12345.tmp"
     leftover.mkdir(parents=True)
     (leftover / "model.safetensors").write_text("half")
     folder = offline_model_path(NAME, tmp_path / "cache")
