@@ -13,6 +13,8 @@ import torch
 
 from otembed.config.plan import Unit
 from otembed.config.words import Words
+from otembed.data.checks import SURROGATE
+from otembed.errors import DataError
 from otembed.words.units import WordSegmenter
 from otembed.words.vocabulary import is_unspaced
 
@@ -63,7 +65,11 @@ class WordSplitter:
         self._words_at = words
 
     def __call__(self, text: str | Sequence[str]) -> WordText:
-        """Split a text; the words of a sequence are kept whole."""
+        """Split a text; the words of a sequence are kept whole. DataError for an unpaired surrogate."""
+        if any(map(SURROGATE.search, [text] if isinstance(text, str) else text)):
+            raise DataError(
+                f"{text!r} has an unpaired surrogate, which is not a character", "Pass the text in UTF-8."
+            )
         if not isinstance(text, str):
             given = joined(text)
             return given if self._unit == "word" else WordText(given.text, self._tokens(given.text), given.spans)

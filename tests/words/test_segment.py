@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from otembed.errors import DataError
 from otembed.words.segment import WordSplitter, WordText, joined, word_of_tokens
 
 
@@ -36,6 +37,13 @@ def test_every_character_of_a_script_without_spaces_is_in_a_word(tiny_model, tin
     text = "在房子里,แมวนอนใน猫x狗"
     for model in (tiny_model, tiny_wordpiece_model):
         assert "".join(WordSplitter(model.tokenizer)(text).words) == text
+
+
+@pytest.mark.parametrize("text", ["caf\udce9", ["the", "caf\udce9"]])
+def test_unpaired_surrogate_is_rejected(tiny_model, text):
+    """As in an argument of the command line that is not UTF-8."""
+    with pytest.raises(DataError, match=r"udce9(.|\n)*UTF-8"):
+        WordSplitter(tiny_model.tokenizer)(text)
 
 
 def test_given_words_are_kept(tiny_model):
