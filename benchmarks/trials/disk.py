@@ -35,6 +35,7 @@ PAGE = 4096
 LINES = 1100  # an index needs 1,000
 EARLIER = "earlier\n"
 ONE_ERROR = "exit code 2 and one error that names the place"
+SETTINGS = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 ANOTHER = "hoose another"
 FREED = f"{ONE_ERROR}; earlier output intact; the same result once there is room"
 
@@ -88,7 +89,7 @@ class Command:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"} | self.environment(place),
+            env=os.environ | SETTINGS | {"TMPDIR": str(place.parent)} | self.environment(place),
             preexec_fn=None
             if limit is None
             else partial(resource.setrlimit, resource.RLIMIT_FSIZE, (limit, limit)),
@@ -283,7 +284,8 @@ def _limited(command: Command, home: Path, expected: bytes, largest: int, shares
             place, limit = Path(name), max(int(share * largest), 1)
             command.prepare(place)
             code, text = command.run(place, command.arguments(place), limit)
-            fault = _fault(code, text, place, "ulimit -f") or _after(command, place, expected)
+            # The limit holds for temporary files, too: they are beside the place.
+            fault = _fault(code, text, home, "ulimit -f") or _after(command, place, expected)
             trial.check(not fault, f"{limit} of {largest} bytes: {fault}")
     return trial
 
