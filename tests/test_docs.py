@@ -95,6 +95,7 @@ def paths(tree, head=""):
         ("ablation", "ablation_words", "recipes.md"),
         ("ablation", "ablation_low_resource", "recipes.md"),
         ("transport", "transport", "log.md"),
+        ("training", "training", "log.md"),
     ],
 )
 def test_tables_of_the_documents_are_rendered_from_the_measurements(script, name, place, benchmark_script):
