@@ -27,6 +27,7 @@ from typing import Any
 
 import faiss
 import numpy as np
+from memory import growth
 from numpy.typing import NDArray
 
 import otembed
@@ -159,23 +160,18 @@ def save(x: Floats, y: Floats, folder: Path, name: str = "rows") -> tuple[Path, 
     return paths
 
 
-def resident(field: str) -> int:
-    """Read a figure of this process's memory in bytes; Linux only."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return 1024 * int(status.partition(f"{field}:")[2].split()[0])
-
-
 def print_growth(method: str, folder: Path) -> None:
     """Print the growth of the peak resident memory over the loaded interpreter, in 1e6 bytes."""
     one_pass((folder / "small-x.npy", folder / "small-y.npy"))
     two_searches(*(np.load(folder / f"small-{side}.npy") for side in "xy"))
-    before = resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak is counted from here
-    if method == "otembed":
-        one_pass((folder / "rows-x.npy", folder / "rows-y.npy"))
-    else:
-        two_searches(*(np.load(folder / f"rows-{side}.npy") for side in "xy"))
-    print((resident("VmHWM") - before) / 1e6)  # noqa: T201
+
+    def search() -> None:
+        if method == "otembed":
+            one_pass((folder / "rows-x.npy", folder / "rows-y.npy"))
+        else:
+            two_searches(*(np.load(folder / f"rows-{side}.npy") for side in "xy"))
+
+    print(growth(search)[1] / 1e6)  # noqa: T201
 
 
 def memory(rows: int, repeats: int, folder: Path) -> dict[str, Any]:

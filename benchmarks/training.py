@@ -26,6 +26,7 @@ from typing import Any
 
 import torch
 from datasets.arrow_dataset import Dataset
+from memory import growth
 from sentence_transformers import (
     SentenceTransformer,
     SentenceTransformerTrainer,
@@ -124,16 +125,9 @@ def padding(model_name: str, pairs: Dataset, batch: int, length: int) -> float:
 
 def print_peak(arm: str, options: argparse.Namespace, pairs: Dataset, batch: int) -> None:
     """Print the growth of the peak memory in a step over the loaded model, in 1e6 bytes; Linux only."""
-    status = Path("/proc/self/status")
-
-    def resident(field: str) -> int:
-        return 1024 * int(status.read_text(encoding="ascii").partition(f"{field}:")[2].split()[0])
-
     otembed.load_model(options.model, device="cpu")
-    before = resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    step(arm, options.model, pairs, batch, "float32", options.max_seq_length, 0)
-    sys.stdout.write(f"{(resident('VmHWM') - before) / 1e6}\n")
+    _, grown = growth(step, arm, options.model, pairs, batch, "float32", options.max_seq_length, 0)
+    sys.stdout.write(f"{grown / 1e6}\n")
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:

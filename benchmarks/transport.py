@@ -27,6 +27,7 @@ import numpy as np
 import ot
 import ot.batch
 import torch
+from memory import growth
 from torch import Tensor
 
 import otembed
@@ -344,17 +345,7 @@ def print_peak(size: int, epsilon: str) -> None:
 
     step(clouds(2), value)
     inputs = clouds(size)
-    before = resident("VmRSS")
-    # The peak is counted from here; ru_maxrss would include that of the process that started this one.
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    step(inputs, value)
-    print(resident("VmHWM") - before)  # noqa: T201
-
-
-def resident(name: str) -> int:
-    """Return a memory figure of this process in bytes, as /proc names it."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(re.search(rf"^{name}:\s+(\d+) kB", status, re.MULTILINE)[1]) * 1024  # type: ignore[index]
+    print(growth(step, inputs, value)[1])  # noqa: T201
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:

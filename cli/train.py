@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -161,7 +160,7 @@ def _run(
 
         folder = RunFolder(Path(checked.output))
         folder.refuse_taken(overwrite=overwrite)
-        resume_by(f"otembed train --resume {shlex.quote(str(folder.path))}", once_written=folder.config)
+        resume_by(folder.resume_with, once_written=folder.config)
     from otembed.runtime.compiling import compile_beside
 
     compile_beside(*SOLVER)

@@ -223,8 +223,7 @@ def test_ablation_runs_shares_its_work_and_renders(run, benchmark_script, monkey
     (tmp_path / "en.json").write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "linked-words-l2--1.lock").touch()  # another process trains this objective
-    # ablation.py imports baselines.py beside it; its middle layer is that of a 12-layer encoder, the tiny one has 3.
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    # The middle layer of ablation.py is that of a 12-layer encoder, the tiny one has 3.
     monkeypatch.setattr(benchmark_script("ablation"), "MIDDLE", 2)
     printed = run(
         "ablation", "--pairs", "en-sw=starter:en-sw", "--held-out", "en-sw=starter:en-sw@test", "--held-out-limit", 16,

@@ -18,6 +18,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from memory import growth
+
 from otembed.errors import LONGEST, OtembedError
 from trials.base import Trial
 from trials.mutations import mutate
@@ -140,20 +142,14 @@ def main(folder: Path, name: str, seed: str, inputs: list[str]) -> None:
             else mutated(reader, valid, used, files, random)
         )
         _say({"reading": each})
-        Path("/proc/self/clear_refs").write_text("5")
-        before, start = _status("VmRSS"), time.monotonic()
-        failure = failure_of(reader, used)
-        seconds, growth = time.monotonic() - start, _status("VmHWM") - before
+        start = time.monotonic()
+        failure, grown = growth(failure_of, reader, used)
+        seconds = time.monotonic() - start
         if not failure and seconds > SECONDS:
             failure = f"took {seconds:.1f} s"
-        if not failure and growth > SPARE_BYTES + 2 * size:
-            failure = f"memory grew by {growth / 1e6:.0f} MB, the input has {size / 1e6:.1f} MB"
+        if not failure and grown > SPARE_BYTES + 2 * size:
+            failure = f"memory grew by {grown / 1e6:.0f} MB, the input has {size / 1e6:.1f} MB"
         _say({"input": each, "failure": failure})
-
-
-def _status(key: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
 
 
 def _say(record: dict[str, str]) -> None:

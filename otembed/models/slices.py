@@ -48,8 +48,8 @@ def sliced(model: BaseModel | PreTrainedModel) -> Iterator[None]:
     Parameters
     ----------
     model
-        A sentence-transformers or transformers model; one without a transformer is left as it is. Contexts may be nested. Copies made of the model in the
-        context compute in slices as well, on their own weights.
+        A sentence-transformers or transformers model; one without a transformer is left as it is. Contexts may be
+        nested. Copies made of the model in the context compute in slices as well, on their own weights.
     """
     inner = model if isinstance(model, PreTrainedModel) else model.transformers_model
     transformer = None if inner is None else cast("Any", inner).base_model

@@ -10,14 +10,13 @@ import re
 import shutil
 import stat
 import sys
-import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from otembed.errors import OutputError
 from otembed.results.paths import expand
-from otembed.results.temporary import claimed, remove_leftovers
+from otembed.results.temporary import fresh_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -195,34 +194,17 @@ def whole_file(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
             yield stream
         return
     target = Path(os.path.realpath(path))
-    with writing(path), _fresh_file(target) as temporary:
+    with writing(path):
+        target.parent.mkdir(parents=True, exist_ok=True)
         earlier = target.stat().st_mode & 0o777 if target.exists() else None
-        try:
+        with fresh_file(target) as temporary:
             with temporary.open(mode, **text) as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(0o666 & ~umask if earlier is None else earlier)
+            if earlier is not None:
+                temporary.chmod(earlier)
             os.replace(temporary, target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-
-
-@contextmanager
-def _fresh_file(path: Path) -> Iterator[Path]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(path)
-    with claimed(lambda: _new_file(path)) as temporary:
-        yield temporary
-
-
-def _new_file(path: Path) -> Path:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    return Path(name)
 
 
 def write_text(path: str | Path, text: str) -> Path:

@@ -76,6 +76,27 @@ def claimed(make: Callable[[], Path]) -> Iterator[Path]:
 
 
 @contextmanager
+def fresh_file(path: Path) -> Iterator[Path]:
+    """Yield an empty file next to ``path``, claimed, to be renamed to it; removed if the block fails.
+
+    Its permissions are those that the umask grants. What killed writers of ``path`` left is removed first. The folder must exist.
+    """
+    remove_leftovers(path)
+    with claimed(lambda: _new_file(path)) as temporary:
+        try:
+            yield temporary
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def _new_file(path: Path) -> Path:
+    fresh = beside(path)
+    fresh.touch(exist_ok=False)
+    return fresh
+
+
+@contextmanager
 def temporary_folder() -> Iterator[Path]:
     """Yield an empty temporary folder, removed at the end; folders that killed processes left are removed first.
 

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import IO, TYPE_CHECKING
 
 from otembed.results import write_text, writing
-from otembed.results.temporary import beside, claimed, remove_leftovers
+from otembed.results.temporary import fresh_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,24 +55,13 @@ def write_sealed(path: Path, write: Callable[[Path], object], *, option: str, ke
     -----
     FAISS and NumPy read such a file by its path: they ignore what follows their own content.
     """
-    with writing(path, option=option, kept=kept), claimed(lambda: _new_file(path)) as temporary:
-        try:
-            write(temporary)
-            with temporary.open("r+b") as file:
-                file.write(digest_of(file, temporary.stat().st_size))
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-
-
-def _new_file(path: Path) -> Path:
-    remove_leftovers(path)
-    temporary = beside(path)
-    temporary.touch(exist_ok=False)
-    return temporary
+    with writing(path, option=option, kept=kept), fresh_file(path) as temporary:
+        write(temporary)
+        with temporary.open("r+b") as file:
+            file.write(digest_of(file, temporary.stat().st_size))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
 
 
 def is_sound(path: Path) -> bool:

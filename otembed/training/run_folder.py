@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,7 +116,7 @@ class RunFolder(TrainerFolder):
     @property
     def resume_with(self) -> str:
         """The command that continues the run."""
-        return f"otembed train --resume {self.path}"
+        return f"otembed train --resume {shlex.quote(str(self.path))}"
 
     @staticmethod
     def read_config(path: str | Path) -> TrainConfig:
