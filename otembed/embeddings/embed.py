@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -15,7 +16,7 @@ from otembed.embeddings.encode import resolve_prompt
 from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.embeddings.shards import ShardFolder
 from otembed.embeddings.vectors import DTYPES
-from otembed.errors import ConfigError
+from otembed.errors import ConfigError, OutputError
 from otembed.runtime.executors import LocalExecutor
 from otembed.runtime.progress import Progress, counting, silent
 
@@ -122,6 +123,12 @@ def embed_lines(
     executor = executor or LocalExecutor(1)
     text = resolve_prompt(model, prompt, prompt_name)
     key = embedding_key(lines, model, text, truncate_dim, precision, fingerprint)
+    folder = shard_folder(key, lines, cache)
+    if not any(folder.missing(folder.rows)):
+        # Complete vectors can be read from a cache that cannot be written.
+        with suppress(OutputError), cache_lock(make_cache_folder(cache, "embeddings"), key.digest):
+            folder.tidy()
+        return folder.vectors(lines.name)
     with cache_lock(make_cache_folder(cache, "embeddings"), key.digest):
         folder = shard_folder(key, lines, cache)
         folder.tidy()

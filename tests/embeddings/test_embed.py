@@ -1,3 +1,4 @@
+import errno
 import json
 import signal
 import subprocess
@@ -6,11 +7,12 @@ import sys
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from otembed.embeddings import embed
 from otembed.embeddings.embed import embed_lines
 from otembed.embeddings.lines import read_side
-from otembed.errors import ConfigError, DataError, NumericsError
+from otembed.errors import ConfigError, DataError, NumericsError, OutputError
 
 
 @pytest.fixture
@@ -40,6 +42,18 @@ def test_vectors_match_encode(run, sentences, tiny_model, tmp_path):
     half = run(tiny_model, tmp_path, prompt="query: ", precision="float16", truncate_dim=16)
     cut = expected[:, :16] / np.linalg.norm(expected[:, :16], axis=1, keepdims=True)
     np.testing.assert_allclose(half.read(0, 99), cut, atol=5e-4)
+
+
+def test_complete_vectors_need_no_lock(run, tiny_model, tmp_path, monkeypatch):
+    def read_only(self):
+        raise OSError(errno.EROFS, "Read-only file system", self.lock_file)
+
+    written = run(tiny_model, tmp_path)
+    monkeypatch.setattr(FileLock, "acquire", read_only)
+    assert run(tiny_model, tmp_path).read(0, 99).tobytes() == written.read(0, 99).tobytes()
+    next(each for each in folder(tmp_path).iterdir() if each.name != "manifest.json").unlink()
+    with pytest.raises(OutputError, match="Read-only"):
+        run(tiny_model, tmp_path)
 
 
 def test_number_of_shards_does_not_change_bytes(run, tiny_model, tmp_path):
