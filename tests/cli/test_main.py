@@ -137,8 +137,11 @@ def test_unknown_options_are_usage_errors():
 # A command that says when it runs, and then waits; the second swallows what interrupts it.
 WAITS = "time.sleep(60)"
 SWALLOWS = "waits()"
+# A process of multiprocessing removes the semaphore later.
+LEAKS = "kept = get_context('spawn').Semaphore(); waits()"
 STUCK = """
 import sys, time
+from multiprocessing import get_context
 from pathlib import Path
 from otembed.cli import main as cli
 from otembed.cli.ending import resume_by
@@ -163,7 +166,12 @@ cli.main()
 
 @pytest.mark.parametrize(
     ("number", "code", "action"),
-    [(signal.SIGINT, 130, WAITS), (signal.SIGTERM, 143, WAITS), (signal.SIGINT, 130, SWALLOWS)],
+    [
+        (signal.SIGINT, 130, WAITS),
+        (signal.SIGTERM, 143, WAITS),
+        (signal.SIGINT, 130, SWALLOWS),
+        (signal.SIGTERM, 143, LEAKS),
+    ],
 )
 def test_signal_ends_a_command_in_time_with_one_line_that_says_how_to_resume(tmp_path, number, code, action):
     command = [sys.executable, "-c", STUCK.format(action=action), str(tmp_path / "settings")]
