@@ -6,7 +6,7 @@ from otembed.models.freeze import FreezeSummary, check_trainable, freeze, frozen
 from otembed.models.load import load_model
 from otembed.models.offline.encoder import OFFLINE_MODELS, offline_model_path
 from otembed.models.save import check_saveable, save_model
-from otembed.models.slices import sliced
+from otembed.models.slices import sliced, unsliced
 
 __all__ = [
     "OFFLINE_MODELS",
@@ -23,4 +23,5 @@ __all__ = [
     "offline_model_path",
     "save_model",
     "sliced",
+    "unsliced",
 ]

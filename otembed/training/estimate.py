@@ -71,9 +71,10 @@ def dry_run(config: TrainConfig) -> DryRun:
         with sliced(model):
             trainer.train()
     per_step = float(np.median(np.diff(clock.ends))) if len(clock.ends) > 1 else math.nan
-    rounds = 2 + (
-        math.ceil(steps / config.held_out.eval_steps) if config.held_out.eval_steps else QUARTER_EVALUATIONS
-    )
+    every = config.held_out.eval_steps or math.ceil(steps / QUARTER_EVALUATIONS)
+    # The released model was evaluated before, unless it is that of a last step between two evaluations.
+    last = 0 if config.held_out.load_best_model_at_end and steps >= every else bool(steps % every)
+    rounds = 1 + steps // every + last
     size = describe_model(model)
     return DryRun(
         pairs=material.counts,
@@ -113,8 +114,8 @@ def _token_lengths(model: SentenceTransformer, material: Material) -> tuple[np.n
 
 
 def _evaluation_seconds(model: SentenceTransformer, material: Material) -> float:
-    """Return the time of one evaluation, extrapolated from a sample of the held-out sentences."""
-    texts = [text for sides in material.held_out.values() for side in sides for text in side]
+    """Return the time of one evaluation, extrapolated from a sample of the held-out sentences, each counted once."""
+    texts = list(dict.fromkeys(text for sides in material.held_out.values() for side in sides for text in side))
     if not texts:
         return 0.0
     sample = texts[:: max(1, len(texts) // 64)]
