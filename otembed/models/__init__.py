@@ -4,6 +4,7 @@ from otembed.models.describe import ModelDescription, describe_model
 from otembed.models.export import ExportReport, export_model
 from otembed.models.freeze import FreezeSummary, check_trainable, freeze, frozen_copy
 from otembed.models.load import load_model
+from otembed.models.merge import MergeReport, merge_models
 from otembed.models.offline.encoder import OFFLINE_MODELS, offline_model_path
 from otembed.models.save import check_saveable, save_model
 from otembed.models.slices import sliced, unsliced
@@ -12,6 +13,7 @@ __all__ = [
     "OFFLINE_MODELS",
     "ExportReport",
     "FreezeSummary",
+    "MergeReport",
     "ModelDescription",
     "check_saveable",
     "check_trainable",
@@ -20,6 +22,7 @@ __all__ = [
     "freeze",
     "frozen_copy",
     "load_model",
+    "merge_models",
     "offline_model_path",
     "save_model",
     "sliced",

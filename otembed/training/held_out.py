@@ -42,7 +42,7 @@ class HeldOutEvaluator(SequentialEvaluator):
 
     The main score, ``sequential_score``, is the mean accuracy of the pairs. Each distinct sentence is encoded once per
     evaluation, although English sentences often occur in several pairs. The best and the last evaluation are kept, so
-    that :meth:`release` need not repeat one of them. Sentences are encoded without :func:`otembed.models.sliced`: an
+    the released model need not be evaluated again. Sentences are encoded without :func:`otembed.models.sliced`: an
     evaluation during training has the same bits as one afterwards, also in a resumed run.
 
     Parameters
@@ -52,13 +52,14 @@ class HeldOutEvaluator(SequentialEvaluator):
     """
 
     def __init__(self, pairs: Mapping[str, Sentences]) -> None:
-        self._pairs = dict(pairs)
+        self.pairs = dict(pairs)
         self._judges = [
             BitextRetrievalEvaluator(source, target, name=pair, write_csv=False)
-            for pair, (source, target) in self._pairs.items()
+            for pair, (source, target) in self.pairs.items()
         ]
         super().__init__(self._judges)
         self.primary_metric = "sequential_score"
+        self._start: Evaluation | None = None
         self._best: Evaluation | None = None
         self._last: Evaluation | None = None
 
@@ -74,10 +75,17 @@ class HeldOutEvaluator(SequentialEvaluator):
         results = {name: value for each in found.metrics for name, value in each.items()}
         return results | {"sequential_score": found.score}
 
-    def evaluate(self, model: SentenceTransformer, epoch: int = -1, steps: int = -1) -> Evaluation:
-        """Encode the held-out sentences, and compute and store the metrics of every pair."""
+    def evaluate(
+        self,
+        model: SentenceTransformer,
+        epoch: int = -1,
+        steps: int = -1,
+        vectors: list[NDArray[np.float32]] | None = None,
+    ) -> Evaluation:
+        """Encode the held-out sentences, unless ``vectors`` are given, and compute and store the metrics of every pair."""
         started = perf_counter()
-        vectors = self._encode(model)
+        if vectors is None:
+            vectors = self._encode(model)
         metrics = [
             each.score(model, source, target, epoch=epoch, steps=steps)
             for each, source, target in zip(self._judges, vectors[::2], vectors[1::2], strict=True)
@@ -87,28 +95,36 @@ class HeldOutEvaluator(SequentialEvaluator):
         )
         return Evaluation(steps, float(score), vectors, metrics, perf_counter() - started)
 
+    def start(self, model: SentenceTransformer) -> RetrievalReport:
+        """Evaluate the starting model, and keep the evaluation as that of step 0."""
+        self._start = self.evaluate(model, steps=0)
+        return self.report_of(self._start, "before")
+
     def report(self, model: SentenceTransformer, name: str) -> RetrievalReport:
         """Evaluate ``model``, plain and centered; ``name`` is its name in the report."""
         started = perf_counter()
-        report = score_vectors(self._pairs, self._encode(model), centered=True, name=name)
+        report = score_vectors(self.pairs, self._encode(model), centered=True, name=name)
         return replace(report, seconds=perf_counter() - started)
 
-    def release(self, model: SentenceTransformer, step: int, name: str) -> RetrievalReport:
-        """Return the report of the released model, and put the same figures into its card.
-
-        ``model`` has the weights of ``step``. If that is neither the best nor the last evaluation of this process, as in
-        a run resumed after its last step, it is evaluated.
-        """
-        found = next((each for each in (self._best, self._last) if each is not None and each.step == step), None)
-        if found is None:
-            found = self.evaluate(model, steps=step)
-        for judge, metrics in zip(self._judges, found.metrics, strict=True):
-            judge.store_metrics_in_model_card_data(model, metrics, -1, -1)
-        report = score_vectors(self._pairs, found.vectors, centered=True, name=name)
+    def report_of(self, found: Evaluation, name: str) -> RetrievalReport:
+        """Return the report, plain and centered, of an evaluation."""
+        report = score_vectors(self.pairs, found.vectors, centered=True, name=name)
         return replace(report, seconds=found.seconds + report.seconds)
 
+    def known(self, step: int) -> Evaluation | None:
+        """Return the first, the best or the last evaluation of this process if it is that of ``step``."""
+        return next(
+            (each for each in (self._start, self._best, self._last) if each is not None and each.step == step), None
+        )
+
+    def release(self, model: SentenceTransformer, found: Evaluation, name: str) -> RetrievalReport:
+        """Return the report of the released model, and put the same figures into its card."""
+        for judge, metrics in zip(self._judges, found.metrics, strict=True):
+            judge.store_metrics_in_model_card_data(model, metrics, -1, -1)
+        return self.report_of(found, name)
+
     def _encode(self, model: SentenceTransformer) -> list[NDArray[np.float32]]:
-        sides = [side for pair in self._pairs.values() for side in pair]
+        sides = [side for pair in self.pairs.values() for side in pair]
         with unsliced(model):
             return embed_sides(
                 model,

@@ -17,16 +17,20 @@ from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
 
 from otembed.errors import ConfigError
 from otembed.models import check_saveable, describe_model, save_model, sliced
+from otembed.models.merge import trained_weights
 from otembed.results import write_text
 from otembed.runtime.run_state import train_from
 from otembed.runtime.trainer import resolve_precision
 from otembed.tasks.retrieval.report import RetrievalReport
 from otembed.training.arguments import training_arguments
 from otembed.training.card import complete_card, describe_in_card, keep_examples_out, restate_log
+from otembed.training.centering import check_center
 from otembed.training.environment import environment
 from otembed.training.held_out import HeldOutEvaluator
+from otembed.training.interpolation import interpolates
 from otembed.training.objective import build_loss, refuse_idle_terms
 from otembed.training.preparation import Material, limit_length, load_encoder, load_material, prompt_of
+from otembed.training.release import prepare_release
 from otembed.training.result import TrainResult
 from otembed.training.run_folder import RunFolder
 from otembed.training.run_log import RunLog
@@ -102,6 +106,7 @@ def train(
         model = load_encoder(config.model, config.optimization.seed)
     own_length = limit_length(model, config.model.max_seq_length)
     config = suited(config, model)
+    check_center(config.release, model, material)
     loss = build_loss(model, config.loss)
     refuse_idle_terms(model, loss, next(iter(material.train.values())), prompt_of(model))
     set_seed(config.optimization.seed)
@@ -117,6 +122,7 @@ def train(
             write_text(folder.environment, json.dumps(environment(), indent=2) + "\n")
         state.wait_for_everyone()
         evaluator = HeldOutEvaluator(material.held_out) if material.held_out else None
+        start = trained_weights(model) if interpolates(config.release) and state.is_main_process else {}
         before = _before(folder, model, evaluator, state)
         trainer = build_trainer(config, folder, model, material, loss, callbacks, evaluator=evaluator)
         describe_in_card(model, config)
@@ -125,8 +131,8 @@ def train(
         if state.is_main_process:
             progress = trainer.state
             best = progress.best_global_step if progress.best_model_checkpoint else None
-            released = progress.global_step if best is None else best
-            after = None if evaluator is None else evaluator.release(model, released, str(folder.model))
+            step = progress.global_step if best is None else best
+            released = prepare_release(model, start, config.release, material, evaluator, step, str(folder.model))
             restate_log(model, progress.log_history, evaluator)
             _release(model, own_length, folder)
             choice = store_alignment_layer(model, material, folder.model)
@@ -144,7 +150,7 @@ def train(
                 pairs=material.counts,
                 last_log=folder.last_training_record(),
                 before=before,
-                after=after,
+                **vars(released),
             )
             complete_card(folder.model, result, config, choice)
             result.to_json(folder.results)
@@ -236,7 +242,7 @@ def _before(
     """Evaluate the starting model once; a resumed run reads the stored report."""
     if evaluator is not None and state.is_main_process and not folder.before.exists():
         logger.info("evaluating the starting model")
-        evaluator.report(model, "before").to_json(folder.before)
+        evaluator.start(model).to_json(folder.before)
     state.wait_for_everyone()
     if not folder.before.exists():
         return None

@@ -65,22 +65,25 @@ def test_evaluation_has_the_same_bits_while_training_computes_in_slices(tiny_mod
         np.testing.assert_array_equal(one, other)
 
 
-def test_release_uses_the_best_or_the_last_evaluation_and_no_other(tiny_model, pairs, encoded):
+def test_first_best_and_last_evaluation_are_kept(tiny_model, pairs, encoded):
     evaluator = HeldOutEvaluator(pairs)
+    before = evaluator.start(tiny_model)
     first = evaluator(tiny_model, steps=1)
     worse = copy.deepcopy(tiny_model)
     worse[0].model.embeddings.word_embeddings.weight.data[10:60] = 0
     for step in (2, 3):
         assert evaluator(worse, steps=step)["sequential_score"] < first["sequential_score"]
-    assert encoded == [encoded[0]] * 3
-    report = evaluator.release(tiny_model, 1, "m")
+    assert [evaluator.known(step) is not None for step in range(5)] == [True, True, False, True, False]
+    report = evaluator.release(tiny_model, evaluator.known(1), "m")
+    assert report.scores == before.scores
+    assert report.outcomes == before.outcomes
     assert report.accuracy == pytest.approx(first["sequential_score"])
-    assert evaluator.release(worse, 3, "m").accuracy < report.accuracy
-    assert len(encoded) == 3
-    assert evaluator.release(worse, 2, "m").scores == evaluator.release(worse, 3, "m").scores
+    last = evaluator.release(worse, evaluator.known(3), "m")
+    assert last.accuracy < report.accuracy
     assert len(encoded) == 4
+    assert evaluator.report(worse, "m").outcomes == last.outcomes
     stored = worse.model_card_data.eval_results_dict
-    assert {judge.name for judge in stored} == set(pairs)
+    assert {judge.name: metrics for judge, metrics in stored.items()}["en-de"] == evaluator.known(3).metrics[0]
 
 
 @pytest.mark.parametrize(
@@ -98,8 +101,8 @@ def test_run_evaluates_no_state_twice(configure, encoded, monkeypatch, changes, 
     fresh = []
     release = HeldOutEvaluator.release
 
-    def checked(self, model, step, name):
-        report = release(self, model, step, name)
+    def checked(self, model, found, name):
+        report = release(self, model, found, name)
         fresh.append(self.report(model, name))
         return report
 
