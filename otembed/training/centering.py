@@ -68,23 +68,19 @@ def check_center(config: ReleaseConfig, model: SentenceTransformer, material: Ma
 
 def training_sentences(material: Material) -> dict[str, list[str]]:
     """Return up to 1,000 different training sentences of each language, evenly spaced in the text of its pairs."""
-    columns: dict[str, list[list[str]]] = {}
+    found: dict[str, list[str]] = {}
     for pair, languages in material.languages.items():
+        rows = material.train[pair]
         for side, language in zip(("source", "target"), languages, strict=True):
-            rows = material.train[pair]
-            step = max(1, len(rows) // MOST_SENTENCES)
-            columns.setdefault(language, []).append(rows[: step * MOST_SENTENCES : step][side])
-    found = {}
-    for language in sorted(columns):
-        # Row by row over the pairs, so that a language of several pairs, such as English, has text of all.
-        rounds = (
-            column[row]
-            for row in range(max(map(len, columns[language])))
-            for column in columns[language]
-            if row < len(column)
-        )
-        found[language] = list(dict.fromkeys(rounds))[:MOST_SENTENCES]
-    return found
+            found.setdefault(language, []).extend(rows[_spread(len(rows))][side])
+    distinct = {language: list(dict.fromkeys(texts)) for language, texts in sorted(found.items())}
+    return {language: [texts[row] for row in _spread(len(texts))] for language, texts in distinct.items()}
+
+
+def _spread(count: int) -> list[int]:
+    """Return up to 1,000 of ``count`` rows, evenly spaced."""
+    rows: list[int] = np.linspace(0, count - 1, min(count, MOST_SENTENCES)).round().astype(int).tolist()
+    return rows
 
 
 def measure_means(model: SentenceTransformer, material: Material) -> Means:

@@ -126,8 +126,8 @@ def test_sentences_of_a_language_are_different_limited_and_of_all_its_pairs(
             if code == language
         ]
         assert set(texts) <= {text for column in columns for text in column}
-        shares = [len(set(texts) & set(column)) for column in columns]
-        assert min(shares) >= 20 // len(columns)
+        # English is in both pairs.
+        assert min(len(set(texts) & set(column)) for column in columns) >= 5
         # Evenly spaced: also from the last third of a column.
         assert all(set(texts) & set(column[2 * len(column) // 3 :]) for column in columns)
 
