@@ -45,10 +45,8 @@ def _differences(first: SentenceTransformer, second: SentenceTransformer) -> Ite
         yield f"modules {', '.join(kinds[0])} and {', '.join(kinds[1])}"
         return
     for index, pair in enumerate(zip(first.children(), second.children(), strict=True)):
-        settings = [_module_settings(each) for each in pair]
-        yield from _unequal(*settings, f"{kinds[0][index]}: ")
-    transformers = [_transformer_settings(model) for model in (first, second)]
-    yield from _unequal(*transformers, "transformer: ")
+        yield from _unequal(_module_settings(pair[0]), _module_settings(pair[1]), f"{kinds[0][index]}: ")
+    yield from _unequal(_transformer_settings(first), _transformer_settings(second), "transformer: ")
     yield from _tokenizers(first.tokenizer, second.tokenizer)
     yield from _tensors(first.state_dict(), second.state_dict())
     trained = {name for name, each in first.named_parameters(remove_duplicate=False) if each.is_floating_point()}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from sentence_transformers.base.modules import Dense, Router
+from sentence_transformers.base.modules import Dense, Module, Router
 from sentence_transformers.sentence_transformer.modules import Normalize
 from torch import nn
 
@@ -62,11 +62,13 @@ def center(
     if not isinstance(model[-1], Normalize):
         model.append(Normalize())
     dimension = _dimension(model)
-    shift: nn.Module = _shift(mean, dimension, OVERALL)
+    overall = _shift(mean, dimension, OVERALL)
+    shift: Module = overall
     if by_language:
-        routes = {OVERALL: shift, **{name: _shift(each, dimension, name) for name, each in by_language.items()}}
-        routes |= dict.fromkeys(USUAL_TASKS, shift)
-        shift = Router({name: [each] for name, each in routes.items()}, default_route=OVERALL)
+        routes = {OVERALL: overall, **{name: _shift(each, dimension, name) for name, each in by_language.items()}}
+        routes |= dict.fromkeys(USUAL_TASKS, overall)
+        modules: dict[str, list[Module]] = {name: [each] for name, each in routes.items()}
+        shift = Router(modules, default_route=OVERALL)
     device = next(model.parameters()).device
     model.append(shift.to(device).requires_grad_(False))
     model.append(Normalize())
@@ -77,7 +79,9 @@ def uncenter(model: SentenceTransformer) -> bool:
     if not (len(model) > 2 and isinstance(model[-1], Normalize) and isinstance(model[-3], Normalize)):
         return False
     shift = model[-2]
-    routes = [list(route) for route in shift.sub_modules.values()] if isinstance(shift, Router) else [[shift]]
+    routes = (
+        [list(route.children()) for route in shift.sub_modules.values()] if isinstance(shift, Router) else [[shift]]
+    )
     if not all(len(route) == 1 and _is_shift(route[0]) for route in routes):
         return False
     del model[-1]

@@ -68,7 +68,7 @@ def sliced(model: BaseModel | PreTrainedModel) -> Iterator[None]:
 def unsliced(model: BaseModel | PreTrainedModel) -> Iterator[None]:
     """Suspend :func:`sliced` while the context is open: batches are computed padded, to the same bits as outside of it."""
     inner = model if isinstance(model, PreTrainedModel) else model.transformers_model
-    transformer = None if inner is None else cast("Any", inner).base_model
+    transformer: Any = None if inner is None else cast("Any", inner).base_model
     forward = None if transformer is None else vars(transformer).get("forward")
     if not isinstance(forward, _Sliced):
         yield

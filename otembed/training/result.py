@@ -45,7 +45,11 @@ class TrainResult(Result):
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> Self:
         """Build the result with its two reports and its curve."""
-        kinds = {"before": RetrievalReport, "after": RetrievalReport, "interpolation": InterpolationCurve}
+        kinds: dict[str, type[Any]] = {
+            "before": RetrievalReport,
+            "after": RetrievalReport,
+            "interpolation": InterpolationCurve,
+        }
         reports: dict[str, Any] = {
             key: None if document.get(key) is None else kind.from_dict(document[key]) for key, kind in kinds.items()
         }
