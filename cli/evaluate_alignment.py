@@ -28,8 +28,8 @@ from .options import (
 
 HELP = """Link the words of gold-aligned sentences: precision, recall, F1 and alignment error rate.
 
-Contextual word retrieval is scored on the same vectors: whether the nearest of all words of the other side of a set is
-the linked word, for sure one-to-one links, plain and centered (--no-word-retrieval: not).
+Contextual word retrieval is scored on the same vectors: for each sure one-to-one link, whether the nearest of all words
+of the other side of the set is the linked word, plain and centered.
 
 --gold NAME=TEXT,LINKS reads lines of source ||| target from TEXT; NAME=SOURCE,TARGET,LINKS reads one file for each
 side. Words are separated by spaces. LINKS are Pharaoh lines, with i-j for sure and ipj for possible links, or the
@@ -57,9 +57,9 @@ def alignment_command(
     threshold: LinkThreshold = None,
     settings: AlignerSettings = None,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="First N pairs of each set.")] = None,
-    word_retrieval: Annotated[
-        bool, typer.Option("--word-retrieval/--no-word-retrieval", help="Also score contextual word retrieval.")
-    ] = True,
+    no_word_retrieval: Annotated[
+        bool, typer.Option("--no-word-retrieval", help="Do not score word retrieval.")
+    ] = False,
     batch_size: SentencesAtATime = 32,
     device: Device = None,
     as_json: JsonDocument = False,
@@ -88,7 +88,7 @@ def alignment_command(
         sets,
         config,
         batch_size=batch_size,
-        retrieval=word_retrieval,
+        retrieval=not no_word_retrieval,
         name=model,
     )
     document = report.to_json(output)

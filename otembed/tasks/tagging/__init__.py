@@ -10,11 +10,13 @@ if TYPE_CHECKING:
     from otembed.config import TaggingFinetuneConfig, TaggingProbeConfig
     from otembed.tasks.tagging.data import TaggedSet, read_tagged
     from otembed.tasks.tagging.evaluate import evaluate_tagging
+    from otembed.tasks.tagging.evaluator import TaggingEvaluator
     from otembed.tasks.tagging.report import LayerScore, TaggingReport, TaggingScore
 
 __all__ = [
     "LayerScore",
     "TaggedSet",
+    "TaggingEvaluator",
     "TaggingFinetuneConfig",
     "TaggingProbeConfig",
     "TaggingReport",
@@ -26,6 +28,7 @@ __all__ = [
 _MODULES = {
     "LayerScore": "report",
     "TaggedSet": "data",
+    "TaggingEvaluator": "evaluator",
     "TaggingFinetuneConfig": "otembed.config",
     "TaggingProbeConfig": "otembed.config",
     "TaggingReport": "report",
