@@ -42,9 +42,12 @@ def brute_force(gold_set, source, target, centered):
         for side in (source, target)
     ]  # fmt: skip
     if centered:
+        # With few words on a side, as in word alignment, the joint mean of both.
+        few = min(map(len, words)) < 100
+        means = [np.mean([each[2] for each in (words[0] + words[1] if few else side)], axis=0) for side in words]
         words = [
-            [(pair, place, vector - np.mean([each[2] for each in side], axis=0)) for pair, place, vector in side]
-            for side in words
+            [(pair, place, vector - mean) for pair, place, vector in side]
+            for side, mean in zip(words, means, strict=True)
         ]
     for pair, each in enumerate(gold_set[2]):
         for i, j in each.sure:
@@ -63,10 +66,9 @@ def brute_force(gold_set, source, target, centered):
     return right
 
 
-@pytest.mark.parametrize("unseen", [0.0, 0.2])
-@pytest.mark.parametrize("seed", [0, 1])
-def test_scores_and_outcomes_match_brute_force(seed, unseen):
-    gold_set, source, target = made(seed, unseen=unseen)
+@pytest.mark.parametrize(("pairs", "unseen"), [(40, 0.0), (40, 0.2), (10, 0.0)])
+def test_scores_and_outcomes_match_brute_force(pairs, unseen):
+    gold_set, source, target = made(pairs, pairs, unseen=unseen)
     scores, outcomes = score_word_retrieval(gold_set, source, target, LAYER, name="toy")
     assert [each.key for each in outcomes] == [
         ("alignment", "toy", "word_retrieval"),
@@ -91,7 +93,8 @@ def test_scores_and_outcomes_match_brute_force(seed, unseen):
     )
     assert scores.accuracy == pytest.approx(outcomes[0].value)
     assert scores.centered_accuracy == pytest.approx(outcomes[1].value)
-    assert 0 < scores.accuracy < scores.centered_accuracy < 1
+    if pairs == 40:
+        assert 0 < scores.accuracy < scores.centered_accuracy < 1
 
 
 def test_links_of_words_with_other_sure_links_are_left_out():
