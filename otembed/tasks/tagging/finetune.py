@@ -199,8 +199,10 @@ def _train(
     words = int(dev.lengths.sum())
 
     def metrics(prediction: Any) -> dict[str, float]:
-        # Words without tokens have no label and count as errors.
-        return {"accuracy": float(np.sum(prediction.predictions == prediction.label_ids)) / words}
+        # The trainer pads predictions with the same number as labels. Words without tokens have no label: errors.
+        labels = prediction.label_ids
+        right = (labels != IGNORED) & (prediction.predictions == labels)
+        return {"accuracy": float(right.sum()) / words}
 
     state = train_head(
         tagger.model,
