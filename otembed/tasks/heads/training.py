@@ -103,7 +103,7 @@ def train_head(
     trainer = Trainer(
         model=made,
         args=on_one_device(arguments),
-        train_dataset=examples,  # type: ignore[arg-type]  # a list has the items and the length of a dataset
+        train_dataset=examples,
         data_collator=collator,
         callbacks=[watch],
         **options,
@@ -114,5 +114,5 @@ def train_head(
     state = trainer.state
     del trainer
     free_memory()
-    made.eval()
+    made.eval()  # type: ignore[no-untyped-call]
     return state

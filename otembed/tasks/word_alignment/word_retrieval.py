@@ -85,7 +85,8 @@ def score_word_retrieval(
         stacked = torch.cat([each.layers[layer] for each in vectors])
         sides.append((stacked, torch.cat([each.seen for each in vectors]).numpy(), starts[rows[:, 0]] + words))
     right = {}
-    for kind, shifts in (("plain", (0.0, 0.0)), ("centered", centers(*means))):
+    zero = torch.zeros(())
+    for kind, shifts in (("plain", (zero, zero)), ("centered", centers(*means))):
         x, y = (
             _Side((stacked - shift).numpy(), seen, words)
             for (stacked, seen, words), shift in zip(sides, shifts, strict=True)
