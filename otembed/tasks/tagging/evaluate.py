@@ -120,8 +120,8 @@ def evaluate_tagging(
         layer, layers = probes.best, probes.scores
         dev_accuracy = next(each.dev_accuracy for each in layers if each.layer == layer)
         tested = [layer] if config.layer == "auto" else list(probes.probes)
-        predictions: dict[str, dict[int | None, Labels]] = {
-            language: {**probes.predict(test, tested, name=language, progress=progress)}
+        predictions: dict[str, Mapping[int, Labels] | Mapping[None, Labels]] = {
+            language: probes.predict(test, tested, name=language, progress=progress)
             for language, test in sets.items()
         }
     else:
