@@ -134,7 +134,8 @@ def measure(model: SentenceTransformer, options: argparse.Namespace) -> dict[str
     fixed = {"epsilon": 0.05, "relaxation": 0.2, "order_prior": 0.0, "decoding": "mutual"}
     aligned = {
         layer: {
-            each.name: each.aer for each in evaluate_alignment(model, gold, aligner_config(layer, fixed)).scores
+            each.name: each.aer
+            for each in evaluate_alignment(model, gold, aligner_config(layer, fixed), retrieval=False).scores
         }
         for layer in (MIDDLE, -1)
     }

@@ -147,6 +147,29 @@ class HeadRun(TrainerFolder):
         self.drop_checkpoints()
 
 
+def check_run(run: HeadRun | None, *, trained: bool, resume: bool, overwrite: bool) -> None:
+    """Raise ConfigError unless the run folder and its options fit the request; nothing is written.
+
+    Parameters
+    ----------
+    run
+        The run folder asked for; None without one.
+    trained
+        Whether a head is fine-tuned; a probe has no run folder.
+    resume, overwrite
+        Resume the run in the folder, or replace it.
+    """
+    if not trained and (run is not None or resume or overwrite):
+        raise ConfigError(
+            "run, resume and overwrite do not apply to a probe", "Remove them, or use --protocol finetune."
+        )
+    if run is None:
+        if resume or overwrite:
+            raise ConfigError("resume and overwrite require a run folder", "Add run (--run FOLDER).")
+        return
+    run.refuse_taken(resume=resume, overwrite=overwrite)
+
+
 def _differences(earlier: Any, now: dict[str, Any]) -> list[str]:
     if not (
         isinstance(earlier, dict) and all(isinstance(earlier.get(key), dict) for key in ("settings", "inputs"))
