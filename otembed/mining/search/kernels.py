@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # Cells of a tile that are checked together; nearly all such blocks hold no candidate.
 BLOCK = 64
+# Below every cell of a tile, and an int32.
+LOWEST = -2147483000.0
 
 
 @jit()
@@ -60,36 +62,77 @@ def merge_turned(scores: Floats, ids: Ids, more_scores: Floats, more_ids: Ids) -
                 insert(scores[more_ids[r, c]], ids[more_ids[r, c]], more_scores[r, c], r)
 
 
+@jit()
+def lowest(score: np.float32, slack: float, scale: float) -> float:
+    """Return the lowest value of a cell whose exact product may reach ``score``, minus infinity included."""
+    return max((score - slack) * scale, LOWEST)
+
+
+@jit(ahead="f8(f4[:,::1], i1[:,::1], f8)", fastmath={"reassoc", "nsz"})
+def quantize(rows: Floats, codes: NDArray[np.int8], step: float) -> float:
+    """Write ``rows / step``, rounded, to ``codes``, and return the largest distance of a row from its ``step * codes``.
+
+    ``codes`` may have more columns than ``rows``; they are set to 0. The order of the sum of squares is free: it changes
+    the distance by rounding errors only.
+    """
+    largest = 0.0
+    inverse = 1.0 / step
+    width = rows.shape[1]
+    for r in range(len(rows)):
+        row, coded = rows[r], codes[r]
+        square = 0.0
+        for i in range(width):
+            code = np.rint(np.float64(row[i]) * inverse)
+            coded[i] = np.int8(code)
+            off = np.float64(row[i]) - code * step
+            square += off * off
+        coded[width:] = 0
+        largest = max(largest, square)
+    return float(np.sqrt(largest))
+
+
 @jit(
-    ahead="void(f4[:,::1], f4[:,::1], f4[:,::1], f8, f4[:,::1], i8[:,::1], f4[:,::1], i8[:,::1], i8, i8)",
+    ahead=tuple(
+        f"i8({cell}[:,::1], f4[:,::1], f4[:,::1], f8, f8, f4[:,::1], i8[:,::1], f4[:,::1], i8[:,::1], i8, i8)"
+        for cell in ("f4", "i4")
+    )
 )
 def screen(
-    tile: Floats,
+    tile: NDArray[np.float32] | NDArray[np.int32],
     x: Floats,
     y: Floats,
     slack: float,
+    unit: float,
     row_scores: Floats,
     row_ids: Ids,
     column_scores: Floats,
     column_ids: Ids,
     first_row: int,
     first_column: int,
-) -> None:
+) -> int:
     """Update the neighbor lists of a tile's rows and columns in one pass over its cells.
 
-    ``tile`` (a, b) holds x @ y.T to within ``slack``. The exact product of a cell is computed where the tile's value
-    reaches the last score of either list minus the slack. No neighbor is missed, regardless of how the matrix product
-    was computed, and the lists contain exact scores only.
+    ``unit * tile`` (a, b) holds x @ y.T to within ``slack``; ``tile`` is float32 or int32. The exact product of a cell
+    is computed where the tile's value reaches the last score of either list minus the slack. No neighbor is missed,
+    regardless of how the matrix product was computed, and the lists contain exact scores only.
+
+    Returns
+    -------
+    int
+        The number of exact products.
     """
     last_row, last_column = row_scores.shape[1] - 1, column_scores.shape[1] - 1
-    gap = np.float32(slack)
-    floors = np.empty(len(y), np.float32)
+    scale = 1.0 / unit
+    # Lowest values of cells that are not ruled out, in the type of the cells: compared without conversion.
+    floors, row_floor = np.empty(len(y), tile.dtype), np.empty(1, tile.dtype)
     for c in range(len(y)):
-        floors[c] = column_scores[c, last_column] - gap
+        floors[c] = lowest(column_scores[c, last_column], slack, scale)
     whole = len(y) - len(y) % BLOCK
+    computed = 0
     for r in range(len(x)):
         cells = tile[r]
-        floor = np.float32(row_scores[r, last_row] - gap)
+        row_floor[0] = lowest(row_scores[r, last_row], slack, scale)
+        floor = row_floor[0]
         for start in range(0, len(y), BLOCK):
             width = BLOCK
             if start < whole:
@@ -105,10 +148,13 @@ def screen(
             for c in range(start, start + width):
                 in_row, in_column = cells[c] >= floor, cells[c] >= floors[c]
                 if in_row or in_column:
+                    computed += 1
                     score = np.float32(dot(x[r], y[c]))
                     if in_row:
                         insert(row_scores[r], row_ids[r], score, first_column + c)
-                        floor = np.float32(row_scores[r, last_row] - gap)
+                        row_floor[0] = lowest(row_scores[r, last_row], slack, scale)
+                        floor = row_floor[0]
                     if in_column:
                         insert(column_scores[c], column_ids[c], score, first_row + r)
-                        floors[c] = column_scores[c, last_column] - gap
+                        floors[c] = lowest(column_scores[c, last_column], slack, scale)
+    return computed
