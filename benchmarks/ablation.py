@@ -177,6 +177,8 @@ def train(options: argparse.Namespace, name: str, seed: int, place: Path) -> Non
         batch_sampler=BatchSamplers.NO_DUPLICATES,
         multi_dataset_batch_sampler=MultiDatasetBatchSamplers.ROUND_ROBIN,
         prompts=model.prompts.get(model.default_prompt_name or "") or None,
+        bf16=options.bf16,
+        use_cpu=model.device.type == "cpu",
         save_steps=SAVE_STEPS,
         save_total_limit=1,
         report_to="none",
@@ -258,6 +260,7 @@ def collect(options: argparse.Namespace) -> dict[str, Any]:
                 "limit",
                 "max_seq_length",
                 "held_out_limit",
+                "bf16",
             )
         }
         | {"trained": list(named(options.pairs))},
@@ -325,6 +328,7 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=3e-5)
     parser.add_argument("--max-seq-length", type=int, default=64)
     parser.add_argument("--limit", type=int, default=10_000)
+    parser.add_argument("--bf16", action="store_true", help="train under bfloat16 autocast")
     parser.add_argument("--shares", nargs="+", type=float, default=[1.0], help="of the way to the trained weights")
     parser.add_argument("--train-only", action="store_true", help="measure later")
     parser.add_argument("--threads", type=int, help="threads of torch; one where two processes share two cores")
