@@ -156,7 +156,7 @@ def test_types_compiled_ahead_are_those_of_use():
     kernels.merge_lists(*lists, *lists)
     for cells in (np.float32, np.int32):
         kernels.screen(np.ones((2, 2), cells), rows, rows, 1e-6, 1.0, *lists, *lists, 0, 0)
-    kernels.quantize(rows, np.empty((2, 16), np.int8), 0.5)
+    kernels.encode(rows, np.ones(8, np.float32), np.array([4]), np.empty((2, 8), np.int8))
     row_kernels.scale_to_unit(rows, np.empty(2, np.uint8))
     for module in (compiled, kernels, row_kernels):
         for each in compiling._ahead(module.__name__):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 BLOCK = 64
 # Below every cell of a tile, and an int32.
 LOWEST = -2147483000.0
+LARGEST_CODE = 127
 
 
 @jit()
@@ -68,27 +69,52 @@ def lowest(score: np.float32, slack: float, scale: float) -> float:
     return max((score - slack) * scale, LOWEST)
 
 
-@jit(ahead="f8(f4[:,::1], i1[:,::1], f8)", fastmath={"reassoc", "nsz"})
-def quantize(rows: Floats, codes: NDArray[np.int8], step: float) -> float:
-    """Write ``rows / step``, rounded, to ``codes``, and return the largest distance of a row from its ``step * codes``.
+@jit()
+def mix(row: Floats, signs: Floats, runs: Ids, out: Floats) -> None:
+    """Write sums and differences of the signed entries to ``out``: an orthogonal transform times ``2^(levels / 2)``.
 
-    ``codes`` may have more columns than ``rows``; they are set to 0. The order of the sum of squares is free: it changes
-    the distance by rounding errors only.
+    Each run of ``runs`` is a level: it replaces every two neighboring runs of entries by their sum and their difference.
     """
-    largest = 0.0
-    inverse = 1.0 / step
-    width = rows.shape[1]
+    width = len(row)
+    for i in range(width):
+        out[i] = row[i] * signs[i]
+    out[width:] = 0.0
+    for run in runs:
+        for start in range(0, len(out), 2 * run):
+            left, right = out[start : start + run], out[start + run : start + 2 * run]
+            for i in range(run):
+                a, b = left[i], right[i]
+                left[i], right[i] = a + b, a - b
+
+
+@jit(ahead="UniTuple(f8, 2)(f4[:,::1], f4[::1], i8[::1], i1[:,::1])", fastmath={"reassoc", "nsz", "contract"})
+def encode(rows: Floats, signs: Floats, runs: Ids, codes: NDArray[np.int8]) -> tuple[float, float]:
+    """Write the mixed rows, divided by a step and rounded, to ``codes``.
+
+    Returns
+    -------
+    tuple of float
+        The step, and the largest distance of a mixed row from the step times its codes. The order of the sum of squares
+        is free: it changes the distance by rounding errors only.
+    """
+    mixed = np.empty(codes.shape[1], np.float32)
+    largest = np.float32(0.0)
     for r in range(len(rows)):
-        row, coded = rows[r], codes[r]
+        mix(rows[r], signs, runs, mixed)
+        for i in range(len(mixed)):
+            largest = max(largest, abs(mixed[i]))
+    step = np.float64(largest) / LARGEST_CODE if largest > 0 else 1.0
+    inverse, most = 1.0 / step, 0.0
+    for r in range(len(rows)):
+        mix(rows[r], signs, runs, mixed)
         square = 0.0
-        for i in range(width):
-            code = np.rint(np.float64(row[i]) * inverse)
-            coded[i] = np.int8(code)
-            off = np.float64(row[i]) - code * step
+        for i in range(len(mixed)):
+            code = np.rint(np.float64(mixed[i]) * inverse)
+            codes[r, i] = np.int8(code)
+            off = np.float64(mixed[i]) - code * step
             square += off * off
-        coded[width:] = 0
-        largest = max(largest, square)
-    return float(np.sqrt(largest))
+        most = max(most, square)
+    return step, np.sqrt(most)
 
 
 @jit(

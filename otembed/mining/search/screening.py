@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,23 +15,25 @@ from otembed.mining.search import kernels
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from otembed.embeddings.vectors import Floats
+    from otembed.embeddings.vectors import Floats, Ids
 
 SCREENS = ("float32", "int8")
-# Codes are -127 to 127; a sum of products of this many fits an int32.
-LARGEST_CODE, MOST_DIMENSIONS = 127, 100_000
-# torch 2.13 returns memory that nothing was written to for some products over a single dimension.
+# A sum of this many products of codes fits an int32.
+MOST_DIMENSIONS = 100_000
+# The codes of a row are a multiple of this many; multiply_int8 needs a multiple of 4.
 PADDING = 16
+# Shorter runs do not fill a vector register.
+SHORTEST_RUN = 8
 # Smaller searches take less time than the probe, or than the import of torch.
 LEAST_CELLS, LEAST_CELLS_TO_LOAD_TORCH = 1 << 26, 1 << 30
-# In a tile with more exact products than this, they cost more than the faster screening saves.
-MOST_EXACT = 1 / 16
+# With more exact products than this share of the cells, they cost more than the faster screening saves.
+MOST_EXACT = 1 / 32
 
 
 def slack_of(dimension: int) -> float:
-    """Return how far a float32 matrix product of unit rows can be from the exact products.
+    r"""Return how far a float32 matrix product of unit rows can be from the exact products.
 
-    The error of a sum of d products is at most :math:`d\\,2^{-24} |x| |y|` for any order of summation [1]_. The rest is
+    The error of a sum of d products is at most :math:`d\,2^{-24} |x| |y|` for any order of summation [1]_. The rest is
     a margin for rows that rounding has left slightly longer than 1 and for the rounding of scores and limits.
 
     References
@@ -46,9 +49,14 @@ def choose_screen(rows: int, columns: int, dimension: int) -> str:
     loaded = "torch" in sys.modules
     if dimension > MOST_DIMENSIONS or cells < (LEAST_CELLS if loaded else LEAST_CELLS_TO_LOAD_TORCH):
         return "float32"
-    from otembed.runtime.arithmetic import int8_is_faster
+    from otembed.runtime.int8 import int8_is_faster
 
     return "int8" if int8_is_faster(dimension + -dimension % PADDING) else "float32"
+
+
+def most_exact(rows: int, columns: int, k: int) -> float:
+    """Return how many exact products of a tile are worth their time; any product lets some pass while lists fill."""
+    return MOST_EXACT * rows * columns + 2 * k * (rows + columns)
 
 
 def check_screen(screen: str | None, dimension: int) -> None:
@@ -61,6 +69,17 @@ def check_screen(screen: str | None, dimension: int) -> None:
         )
 
 
+@cache
+def mixing(dimension: int) -> tuple[Floats, Ids]:
+    """Return the signs (d',) and the runs of :func:`otembed.mining.search.kernels.mix` for a dimension."""
+    width = dimension + -dimension % PADDING
+    signs = np.random.default_rng(0).choice(np.array([-1, 1], np.float32), width)
+    runs = [width // 2]
+    while runs[-1] % 2 == 0 and runs[-1] // 2 >= SHORTEST_RUN:
+        runs.append(runs[-1] // 2)
+    return signs, np.array(runs)
+
+
 @dataclass(frozen=True, eq=False)
 class Operand:
     r"""Unit rows to multiply, with integers for the int8 product.
@@ -70,11 +89,12 @@ class Operand:
     rows
         (n, d) float32.
     codes
-        (n, d') int8, :math:`x \approx s\,q` for each row; the columns beyond d are 0. None: float32 only.
+        (n, d') int8, :math:`H x \approx s\,q` for each row; H is orthogonal, the same for all operands. None: float32
+        only.
     step
         The factor s, the same for all rows.
     error
-        The largest :math:`|x - s\,q|`.
+        A bound on :math:`|H x - s\,q|` for all rows.
     """
 
     rows: Floats
@@ -84,13 +104,19 @@ class Operand:
 
     @classmethod
     def of(cls, rows: Floats, *, coded: bool) -> Operand:
-        """Return the operand, with codes if they are wanted."""
+        """Return the operand, with codes if they are wanted.
+
+        A few large entries would make the step large and the codes of all others coarse. So H, random signs and a few
+        levels of the fast Walsh-Hadamard transform, first spreads each entry over many. Each of its l levels adds at
+        most :math:`2^{-24}` of the norm in rounding.
+        """
         if not coded:
             return cls(rows)
-        largest = float(max(rows.max(), -rows.min()))
-        step = largest / LARGEST_CODE if largest > 0 else 1.0
-        codes = np.empty((len(rows), rows.shape[1] + -rows.shape[1] % PADDING), np.int8)
-        return cls(rows, codes, step, kernels.quantize(rows, codes, step))
+        signs, runs = mixing(rows.shape[1])
+        codes = np.empty((len(rows), len(signs)), np.int8)
+        step, error = kernels.encode(rows, signs, runs, codes)
+        shrink = 2.0 ** (-len(runs) / 2)
+        return cls(rows, codes, step * shrink, error * shrink + 1.01 * len(runs) * 2.0**-24)
 
     def part(self, start: int, stop: int) -> Operand:
         """Return the rows from ``start`` to before ``stop``, without copying."""
@@ -112,9 +138,9 @@ def multiply(x: Operand, y: Operand, scratch: Floats) -> Product:
 
     Notes
     -----
-    Int8 products are summed in int32 without error. With :math:`x = s q + e` and :math:`y = t p + f`,
+    Int8 products are summed in int32 without error. With :math:`H x = s q + e` and :math:`H y = t p + f`,
 
-    .. math:: \langle x, y \rangle - s t \langle q, p \rangle = \langle e, y \rangle + \langle x, f \rangle
+    .. math:: \langle x, y \rangle - s t \langle q, p \rangle = \langle e, H y \rangle + \langle H x, f \rangle
         - \langle e, f \rangle,
 
     which is at most :math:`|e| + |f| + |e| |f|` for unit rows (Cauchy-Schwarz). The norms of e and f are computed in
@@ -126,10 +152,10 @@ def multiply(x: Operand, y: Operand, scratch: Floats) -> Product:
     if x.codes is None or y.codes is None:
         np.matmul(x.rows, y.rows.T, out=cells)
         return Product(cells, 1.0, slack_of(x.rows.shape[1]))
-    import torch
+    from otembed.runtime.int8 import multiply_int8
 
     counts = cells.view(np.int32)
-    torch._int_mm(torch.from_numpy(x.codes), torch.from_numpy(y.codes).T, out=torch.from_numpy(counts))
+    multiply_int8(x.codes, y.codes, counts)
     unit = x.step * y.step
     slack = (x.error + y.error + x.error * y.error) * (1 + 2.0**-20) + 2.0**-22 + 2 * unit
     return Product(counts, unit, slack)
