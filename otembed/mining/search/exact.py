@@ -214,13 +214,14 @@ class SearchWork:
         """Return the tiles of a block."""
         return self.tiling.tiles(block.last_row - block.first_row, block.last_column - block.first_column)
 
-    def _search(self, advance: Advance | None, coded: bool, task: SearchTask) -> FoundBlock:
+    def _search(self, advance: Advance | None, int8: bool, task: SearchTask) -> FoundBlock:
         block = task.block
         forward = Neighbors.above(task.row_floors, min(self.k, len(task.column_floors)))
         backward = Neighbors.above(task.column_floors, min(self.k, len(task.row_floors)))
         tile = np.empty(self.tiling.rows * self.tiling.columns, np.float32)
         for start in range(block.first_column, block.last_column, self.tiling.stripe):
             columns = self.target.read(start, min(start + self.tiling.stripe, block.last_column))
+            coded = int8
             stripe = Operand.of(columns, coded=coded)
             here = slice(start - block.first_column, start - block.first_column + len(stripe.rows))
             found = Neighbors(backward.scores[here], backward.ids[here])
@@ -231,8 +232,8 @@ class SearchWork:
                 there = slice(first - block.first_row, first - block.first_row + size[0])
                 lists = Neighbors(forward.scores[there], forward.ids[there])
                 computed = screen_stripe(part, stripe, lists, found, first, start, tile, self.tiling.columns)
-                # The lists are empty before the first part, so most of its cells pass either product.
-                if self.screen is None and (first > block.first_row or start > block.first_column):
+                # Not for the first part: the lists of the columns are still empty, and either product rules out little.
+                if self.screen is None and first > block.first_row:
                     coded = coded and computed <= most_exact(*size, self.k)
                 if advance is not None:
                     advance(self.tiling.tiles(*size))

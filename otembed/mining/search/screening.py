@@ -26,8 +26,8 @@ PADDING = 16
 SHORTEST_RUN = 8
 # Smaller searches take less time than the probe, or than the import of torch.
 LEAST_CELLS, LEAST_CELLS_TO_LOAD_TORCH = 1 << 26, 1 << 30
-# With more exact products than this share of the cells, they cost more than the faster screening saves.
-MOST_EXACT = 1 / 32
+# With more exact products than this share of the cells, they cost more than the faster screening saves (50 ns each).
+MOST_EXACT = 1 / 16
 
 
 def slack_of(dimension: int) -> float:
