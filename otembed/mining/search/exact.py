@@ -49,7 +49,7 @@ class Tiling:
     """
 
     rows: int = 1024
-    columns: int = 2048
+    columns: int = 1024
     stripe: int = 8192
 
     def __post_init__(self) -> None:
