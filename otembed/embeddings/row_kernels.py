@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
@@ -22,8 +22,7 @@ NO_DIRECTION = 1e-6
 GOOD, NOT_FINITE, ZERO = 0, 1, 2
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _eight_sums(context: Any, x: Any, y: Any, end: Any) -> Any:
+def _sum_in_eight(context: Any, x: Any, y: Any, end: Any) -> Any:
     """Add up the products of two contiguous float32 rows in eight float64 totals: total i of entries i, i + 8, ...
 
     ``end`` is a multiple of 8. Written in the compiler's language, as numba does not turn eight totals into a vector.
@@ -35,7 +34,8 @@ def _eight_sums(context: Any, x: Any, y: Any, end: Any) -> Any:
             target.make_array(kind)(target, builder, row)
             for kind, row in zip(signature.args[:2], args[:2], strict=True)
         ]
-        totals = cgutils.alloca_once_value(builder, ir.Constant(doubles, [0.0] * 8))
+        zeros = ir.Constant(doubles, [0.0] * 8)
+        totals = cgutils.alloca_once_value(builder, zeros)  # type: ignore[no-untyped-call]
         stop, whole = args[2], args[2].type
         with cgutils.for_range_slice(builder, whole(0), stop, whole(8), whole) as (i, _):
             factors = []
@@ -48,7 +48,11 @@ def _eight_sums(context: Any, x: Any, y: Any, end: Any) -> Any:
         sums = [builder.extract_element(found, ir.Constant(ir.IntType(32), i)) for i in range(8)]
         return target.make_tuple(builder, signature.return_type, sums)
 
-    return types.UniTuple(types.float64, 8)(x, y, types.intp), generate
+    eight = types.UniTuple(types.float64, 8)  # type: ignore[no-untyped-call]
+    return eight(x, y, types.intp), generate
+
+
+_eight_sums: Any = intrinsic(_sum_in_eight)
 
 
 @jit()

@@ -66,7 +66,7 @@ def merge_turned(scores: Floats, ids: Ids, more_scores: Floats, more_ids: Ids) -
 @jit()
 def lowest(score: np.float32, slack: float, scale: float) -> float:
     """Return the lowest value of a cell whose exact product may reach ``score``, minus infinity included."""
-    return max((score - slack) * scale, LOWEST)
+    return float(max((score - slack) * scale, LOWEST))
 
 
 @jit()
