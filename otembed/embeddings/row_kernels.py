@@ -65,7 +65,7 @@ def dot(x: Floats, y: Floats) -> float:
     a, b, c, d, e, f, g, h = _eight_sums(x, y, end)
     for i in range(end, len(x)):
         a += np.float64(x[i]) * np.float64(y[i])
-    return ((a + e) + (b + f)) + ((c + g) + (d + h))
+    return float(((a + e) + (b + f)) + ((c + g) + (d + h)))
 
 
 @jit(ahead="void(f4[:,::1], u1[::1])")

@@ -161,7 +161,7 @@ def test_types_compiled_ahead_are_those_of_use():
     for module in (compiled, kernels, row_kernels):
         for each in compiling._ahead(module.__name__):
             if each.overloads:
-                assert {normalize_signature(types)[0] for types in each.compiled_ahead} == set(each.overloads)
+                assert {normalize_signature(types)[0] for types in each.compiled_ahead} <= set(each.overloads)
     assert compiled._solve_rows.overloads
     assert kernels.screen.overloads
 

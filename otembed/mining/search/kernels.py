@@ -66,7 +66,8 @@ def merge_turned(scores: Floats, ids: Ids, more_scores: Floats, more_ids: Ids) -
 @jit()
 def lowest(score: np.float32, slack: float, scale: float) -> float:
     """Return the lowest value of a cell whose exact product may reach ``score``, minus infinity included."""
-    return float(max((score - slack) * scale, LOWEST))
+    value = np.float64(score - slack) * scale
+    return value if value > LOWEST else LOWEST
 
 
 @jit()
