@@ -1,4 +1,4 @@
-"""Claim: exact search in both directions takes a third of the time of two faiss searches, with int8; better pairs.
+"""Claim: exact search both ways takes less than a third of the time of two faiss searches, with int8; better pairs.
 
 Search: CPU time of one thread, otembed (from files, centering included) and its peers interleaved in one run, minimum
 over the repeats; a figure is otembed / peer, lower is better. Memory: growth of the peak resident memory over the
