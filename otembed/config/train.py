@@ -9,15 +9,26 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PositiveFloat, model_validator
+from pydantic import AfterValidator, Discriminator, Field, PositiveFloat, Tag, model_validator
 from pydantic_core import ArgsKwargs
 
-from otembed.config.base import Count, config_dataclass, expand_home
+from otembed.config.base import Count, config_dataclass, expand_home, union_tag
 from otembed.config.loss import AlignmentConfig, ContrastiveConfig
 from otembed.config.trainer import TrainerConfig
 from otembed.errors import ConfigError
 
 Size = Annotated[int, Field(ge=0, strict=True)]
+Share = Annotated[float, Field(ge=0, le=1, strict=True)]
+
+
+def _interpolation_kind(value: Any) -> str:
+    return union_tag("word" if isinstance(value, str) else "number")
+
+
+Interpolation = Annotated[
+    Annotated[Literal["auto"], Tag(union_tag("word"))] | Annotated[Share, Tag(union_tag("number"))],
+    Discriminator(_interpolation_kind),
+]
 
 
 @config_dataclass
@@ -219,6 +230,30 @@ class OptimizationConfig(TrainerConfig):
 
 
 @config_dataclass
+class ReleaseConfig:
+    """What becomes of the trained weights before they are saved."""
+
+    interpolate: Interpolation = Field(
+        default=1.0,
+        description="Released weights: start + interpolate * (trained - start). auto: the best of shares that keeps held-out"
+        " retrieval. 1: the trained weights.",
+    )
+    shares: tuple[Annotated[float, Field(gt=0, le=1, strict=True)], ...] = Field(
+        default=(0.25, 0.5, 0.75, 1.0), min_length=1, description="Shares among which interpolate: auto chooses."
+    )
+    other_pairs: dict[str, str] = Field(
+        default_factory=dict,
+        description="Held-out text of languages that are not trained, as in held_out.pairs: interpolate: auto prefers the"
+        " share that is best for them.",
+    )
+    center: Literal["none", "global", "language"] = Field(
+        default="none",
+        description="Subtract the mean sentence vector of the training text in the released model. global: one mean for all"
+        " text; language: also one for each language, with encode(..., task=LANGUAGE).",
+    )
+
+
+@config_dataclass
 class TrainConfig:
     """Settings of ``otembed train`` and :func:`otembed.train`."""
 
@@ -233,6 +268,7 @@ class TrainConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     held_out: HeldOutConfig = field(default_factory=HeldOutConfig)
     optimization: OptimizationConfig = field(default_factory=OptimizationConfig)
+    release: ReleaseConfig = field(default_factory=ReleaseConfig)
     examples_in_card: bool = Field(default=False, description="Include a few training sentences in the model card.")
 
     @model_validator(mode="before")

@@ -4,14 +4,16 @@ from otembed.models.describe import ModelDescription, describe_model
 from otembed.models.export import ExportReport, export_model
 from otembed.models.freeze import FreezeSummary, check_trainable, freeze, frozen_copy
 from otembed.models.load import load_model
+from otembed.models.merge import MergeReport, merge_models
 from otembed.models.offline.encoder import OFFLINE_MODELS, offline_model_path
 from otembed.models.save import check_saveable, save_model
-from otembed.models.slices import sliced
+from otembed.models.slices import sliced, unsliced
 
 __all__ = [
     "OFFLINE_MODELS",
     "ExportReport",
     "FreezeSummary",
+    "MergeReport",
     "ModelDescription",
     "check_saveable",
     "check_trainable",
@@ -20,7 +22,9 @@ __all__ = [
     "freeze",
     "frozen_copy",
     "load_model",
+    "merge_models",
     "offline_model_path",
     "save_model",
     "sliced",
+    "unsliced",
 ]

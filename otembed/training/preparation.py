@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from transformers import set_seed
@@ -20,6 +20,7 @@ from otembed.data import (
 )
 from otembed.errors import ConfigError, DataError, did_you_mean
 from otembed.models import check_trainable, freeze, load_model
+from otembed.models.center import uncenter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,26 +39,36 @@ Sentences = tuple[list[str], list[str]]
 
 @dataclass(frozen=True)
 class Material:
-    """Training datasets and held-out sentences by language pair, and the counts of the checks."""
+    """Training datasets and held-out sentences by language pair, and the counts of the checks.
+
+    ``others`` are the held-out sentences of ``release.other_pairs``, ``languages`` those of the training columns ``source`` and
+    ``target``.
+    """
 
     train: dict[str, Dataset]
     held_out: dict[str, Sentences]
     counts: dict[str, dict[str, object]]
+    others: dict[str, Sentences] = field(default_factory=dict)
+    languages: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
 def load_material(config: TrainConfig) -> Material:
     """Read, check and split the parallel text of a run.
 
     For a pair without a held-out file, ``held_out.size`` of its pairs are held out, up to a fifth of them, or none if
-    that would be fewer than two. Held-out sentences, of either side and any pair, are removed from all training text.
+    that would be fewer than two. Held-out sentences, of either side and any pair, ``release.other_pairs`` included, are
+    removed from all training text.
 
     Raises
     ------
     DataError
         A file is malformed, or no pairs remain after the checks.
+    ConfigError
+        A setting of ``release`` requires held-out pairs, and there are none.
     """
     held_out = {name: _load_held_out(name, value, config) for name, value in config.held_out.pairs.items()}
-    given = _digests(held_out.values())
+    others = {name: _load_held_out(name, value, config) for name, value in config.release.other_pairs.items()}
+    given = _digests([*held_out.values(), *others.values()])
     train: dict[str, ParallelText] = {}
     for name, value in config.pairs.items():
         text = load_pairs(
@@ -70,6 +81,12 @@ def load_material(config: TrainConfig) -> Material:
         if size >= FEWEST_HELD_OUT:
             text, held_out[name] = split_held_out(text, size, seed=config.optimization.seed)
         train[name] = text.with_pivot(config.data.pivot)
+    if not held_out and (config.release.interpolate == "auto" or others):
+        setting = "interpolate = auto" if config.release.interpolate == "auto" else "other_pairs"
+        raise ConfigError(
+            f"release.{setting} requires held-out pairs, and none are held out",
+            "Set held_out.pairs, or raise held_out.size.",
+        )
     fresh = _digests(each for name, each in held_out.items() if name not in config.held_out.pairs)
     datasets = {name: _without(text, fresh) if len(train) > 1 else text.dataset for name, text in train.items()}
     for name, text in train.items():
@@ -82,15 +99,15 @@ def load_material(config: TrainConfig) -> Material:
     return Material(
         train=datasets,
         # In the order of the languages in the key, so that reports agree with ``otembed eval``.
-        held_out={
-            name: (list(each.dataset["source"]), list(each.dataset["target"])) for name, each in held_out.items()
-        },
+        held_out=_sentences(held_out),
         counts={name: {**text.counts.as_dict(), "trained": len(datasets[name])} for name, text in train.items()},
+        others=_sentences(others),
+        languages={name: (text.source_language, text.target_language) for name, text in train.items()},
     )
 
 
 def load_encoder(config: ModelConfig, seed: int) -> SentenceTransformer:
-    """Load the starting model in float32, set its prompt, and freeze parts of it.
+    """Load the starting model in float32 and without centering, set its prompt, and freeze parts of it.
 
     Raises
     ------
@@ -104,6 +121,8 @@ def load_encoder(config: ModelConfig, seed: int) -> SentenceTransformer:
         revision=config.revision,
         local_files_only=config.local_files_only or None,
     )
+    if uncenter(model):
+        logger.info("the centering of %s is removed for training; release.center adds it again", config.name)
     check_trainable(model)
     if config.prompt is not None:
         model.prompts["default"] = config.prompt
@@ -161,6 +180,10 @@ def _load_held_out(name: str, value: str, config: TrainConfig) -> ParallelText:
             path=text.path,
         )
     return text
+
+
+def _sentences(texts: dict[str, ParallelText]) -> dict[str, Sentences]:
+    return {name: (list(each.dataset["source"]), list(each.dataset["target"])) for name, each in texts.items()}
 
 
 def _digests(texts: Iterable[ParallelText]) -> set[int]:

@@ -10,25 +10,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from sentence_transformers import SentenceTransformerTrainer
-from sentence_transformers.base.evaluation import SequentialEvaluator
 from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
 
 from otembed.errors import ConfigError
 from otembed.models import check_saveable, describe_model, save_model, sliced
+from otembed.models.merge import trained_weights
 from otembed.results import write_text
 from otembed.runtime.run_state import train_from
 from otembed.runtime.trainer import resolve_precision
-from otembed.tasks.retrieval import BitextRetrievalEvaluator, evaluate_retrieval
 from otembed.tasks.retrieval.report import RetrievalReport
 from otembed.training.arguments import training_arguments
 from otembed.training.card import complete_card, describe_in_card, keep_examples_out, restate_log
+from otembed.training.centering import check_center
 from otembed.training.environment import environment
+from otembed.training.held_out import HeldOutEvaluator
+from otembed.training.interpolation import interpolates
 from otembed.training.objective import build_loss, refuse_idle_terms
 from otembed.training.preparation import Material, limit_length, load_encoder, load_material, prompt_of
+from otembed.training.release import prepare_release
 from otembed.training.result import TrainResult
 from otembed.training.run_folder import RunFolder
 from otembed.training.run_log import RunLog
@@ -104,6 +106,7 @@ def train(
         model = load_encoder(config.model, config.optimization.seed)
     own_length = limit_length(model, config.model.max_seq_length)
     config = suited(config, model)
+    check_center(config.release, model, material)
     loss = build_loss(model, config.loss)
     refuse_idle_terms(model, loss, next(iter(material.train.values())), prompt_of(model))
     set_seed(config.optimization.seed)
@@ -118,18 +121,19 @@ def train(
         if not folder.environment.exists() and state.is_main_process:
             write_text(folder.environment, json.dumps(environment(), indent=2) + "\n")
         state.wait_for_everyone()
-        before = _before(folder, model, material, state)
-        trainer = build_trainer(config, folder, model, material, loss, callbacks)
+        evaluator = HeldOutEvaluator(material.held_out) if material.held_out else None
+        start = trained_weights(model) if interpolates(config.release) and state.is_main_process else {}
+        before = _before(folder, model, evaluator, state)
+        trainer = build_trainer(config, folder, model, material, loss, callbacks, evaluator=evaluator)
         describe_in_card(model, config)
         training_seconds = run_trainer(trainer, folder, state)
 
         if state.is_main_process:
             progress = trainer.state
             best = progress.best_global_step if progress.best_model_checkpoint else None
-            if trainer.evaluator is not None:
-                # Otherwise the card would have the scores of the last evaluation, or none if the run was resumed.
-                trainer.evaluator(model)
-            restate_log(model, progress.log_history, trainer.evaluator)
+            step = progress.global_step if best is None else best
+            released = prepare_release(model, start, config.release, material, evaluator, step, str(folder.model))
+            restate_log(model, progress.log_history, evaluator)
             _release(model, own_length, folder)
             choice = store_alignment_layer(model, material, folder.model)
             size = describe_model(model)
@@ -146,7 +150,7 @@ def train(
                 pairs=material.counts,
                 last_log=folder.last_training_record(),
                 before=before,
-                after=_evaluate(model, material, str(folder.model)),
+                **vars(released),
             )
             complete_card(folder.model, result, config, choice)
             result.to_json(folder.results)
@@ -188,11 +192,11 @@ def build_trainer(
     loss: Any,
     callbacks: Sequence[TrainerCallback] = (),
     *,
+    evaluator: HeldOutEvaluator | None = None,
     quiet: bool = False,
 ) -> SentenceTransformerTrainer:
     """Create the sentence-transformers trainer; with ``quiet``, no metrics are written."""
     keep_examples_out(model, config)
-    evaluator = _evaluator(config, material)
     extra: list[TrainerCallback] = [RunLog(None if quiet else folder, loss), *callbacks]
     patience = config.held_out.early_stopping_patience
     if patience and evaluator is not None:
@@ -233,29 +237,13 @@ def _release(model: SentenceTransformer, own_length: int | None, folder: RunFold
 
 
 def _before(
-    folder: RunFolder, model: SentenceTransformer, material: Material, state: PartialState
+    folder: RunFolder, model: SentenceTransformer, evaluator: HeldOutEvaluator | None, state: PartialState
 ) -> RetrievalReport | None:
     """Evaluate the starting model once; a resumed run reads the stored report."""
-    if state.is_main_process and not folder.before.exists():
+    if evaluator is not None and state.is_main_process and not folder.before.exists():
         logger.info("evaluating the starting model")
-        report = _evaluate(model, material, "before")
-        if report is not None:
-            report.to_json(folder.before)
+        evaluator.start(model).to_json(folder.before)
     state.wait_for_everyone()
     if not folder.before.exists():
         return None
     return RetrievalReport.read(folder.before)
-
-
-def _evaluate(model: SentenceTransformer, material: Material, name: str) -> RetrievalReport | None:
-    return evaluate_retrieval(model, material.held_out, name=name, centered=True) if material.held_out else None
-
-
-def _evaluator(config: TrainConfig, material: Material) -> SequentialEvaluator | None:
-    if not material.held_out:
-        return None
-    evaluators = [
-        BitextRetrievalEvaluator(source, target, name=pair, write_csv=False)
-        for pair, (source, target) in material.held_out.items()
-    ]
-    return SequentialEvaluator(evaluators, main_score_function=lambda scores: float(np.mean(scores)))
