@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat
+from pydantic import AfterValidator, Field, JsonValue, NonNegativeFloat, PositiveFloat
 
 from otembed.config.base import Count, Seed, config_dataclass
 
@@ -16,6 +16,16 @@ def _whole_from_one(steps: float) -> float:
 
 
 WarmupSteps = Annotated[NonNegativeFloat, AfterValidator(_whole_from_one)]
+
+# Names and types are those of the class of arguments, which loads torch: they are checked where a run starts
+# (otembed.runtime.trainer), before it reads data.
+TrainerFields = Annotated[
+    dict[str, JsonValue],
+    Field(
+        description="Further fields of the TrainingArguments of sentence-transformers by name, such as optim, report_to,"
+        " dataloader_num_workers."
+    ),
+]
 
 
 @config_dataclass

@@ -19,7 +19,7 @@ from otembed.data import (
     text_digest,
 )
 from otembed.errors import ConfigError, DataError, did_you_mean
-from otembed.models import check_trainable, freeze, load_model
+from otembed.models import add_lora, check_trainable, freeze, load_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -90,7 +90,9 @@ def load_material(config: TrainConfig) -> Material:
 
 
 def load_encoder(config: ModelConfig, seed: int) -> SentenceTransformer:
-    """Load the starting model in float32, set its prompt, and freeze parts of it.
+    """Load the starting model in float32, set its prompt, add an adapter if one is trained, and freeze parts of it.
+
+    The adapter's part in frozen layers stays zero.
 
     Raises
     ------
@@ -120,6 +122,8 @@ def load_encoder(config: ModelConfig, seed: int) -> SentenceTransformer:
             f"model.device = {config.device}: training uses the first visible GPU",
             f"Set CUDA_VISIBLE_DEVICES={config.device[5:]} and device cuda.",
         )
+    if config.lora is not None:
+        add_lora(model, config.lora)
     summary = freeze(model, config.freeze)
     frozen = ", ".join(f"{part} ({count:,})" for part, count in summary.groups.items()) or "nothing"
     logger.info("training %s parameters; frozen: %s", f"{summary.trained:,}", frozen)

@@ -15,7 +15,6 @@ from pydantic import TypeAdapter
 from transformers import (
     AutoModelForQuestionAnswering,
     DataCollatorWithPadding,
-    PrinterCallback,
     Trainer,
     TrainingArguments,
     set_seed,
@@ -35,7 +34,13 @@ from otembed.results.paths import expand
 from otembed.results.temporary import temporary_folder
 from otembed.runtime.progress import counting, silent
 from otembed.runtime.run_state import train_from
-from otembed.runtime.trainer import on_one_device, resolve_precision, trainer_arguments
+from otembed.runtime.trainer import (
+    arrange_callbacks,
+    build_arguments,
+    check_fields,
+    resolve_precision,
+    trainer_arguments,
+)
 from otembed.tasks.heads.run import HeadRun
 from otembed.tasks.heads.training import LOG_EVERY, POOLER, HeadWatch
 from otembed.tasks.xquad.data import QuestionSet
@@ -127,6 +132,7 @@ def evaluate_xquad_span(
     for code in data if predictions is not None else ():
         if code in ("", ".", "..") or re.search(r"[/\\\0]", code):
             raise ConfigError(f"language {code!r} cannot name a file of answers", "Use a language code such as ar.")
+    check_fields(TrainingArguments, config.trainer, SpanConfig)
     rules = {code: normalizer(config.normalization, code) for code in data}
     for what, number in (("limit", limit), ("train_limit", train_limit)):
         if number is not None:
@@ -369,7 +375,7 @@ def train_spans(
     examples = training_windows(data, tokenizer, config, type_count(made))
     with ExitStack() as stack:
         folder = run.checkpoints if run else stack.enter_context(temporary_folder())
-        arguments = TrainingArguments(
+        ours = dict(
             output_dir=str(folder),
             save_strategy="steps" if run else "no",
             save_steps=config.save_steps,
@@ -379,12 +385,12 @@ def train_spans(
         )
         trainer = Trainer(
             model=made,
-            args=on_one_device(arguments),
+            args=build_arguments(TrainingArguments, ours, config.trainer, SpanConfig, made),
             train_dataset=examples,
             data_collator=DataCollatorWithPadding(tokenizer),
             callbacks=[HeadWatch(progress)],
         )
-        trainer.remove_callback(PrinterCallback)
+        arrange_callbacks(trainer, run.path if run else None)
         with sliced(made):
             train_from(trainer, run.last_checkpoint() if run else None)
         state = trainer.state
