@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from sentence_transformers.base.losses.merged_forward import embed_columns
 from sentence_transformers.sentence_transformer.losses import MSELoss
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, kl_div
@@ -93,7 +92,7 @@ class SimilarityDistillationLoss(nn.Module):
         """Return the divergence of the first two columns from the similarities of ``labels``."""
         if labels is None:
             raise ConfigError("distill requires the teacher's vectors", "Add them as the column label.")
-        source, target = embed_columns(self.model, pair_columns(sentence_features))[:2]
+        source, target = (self.model(each)["sentence_embedding"] for each in pair_columns(sentence_features)[:2])
         with torch.autocast(source.device.type, enabled=False):
             student = _similarities(source, target) / self.temperature
             teacher = (_similarities(labels.detach(), labels.detach()) / self.temperature).to(student)

@@ -67,6 +67,7 @@ _REFUSED = {
     "resume_from_checkpoint": "Pass --resume (resume=) instead.",
     "save_only_model": "The run could not be resumed. Remove it.",
     "remove_unused_columns": "otembed passes only the columns that are trained on. Remove it.",
+    "hub_token": "It would be stored with the run: log in with hf auth login, or set HF_TOKEN.",
     "local_rank": "torchrun and accelerate launch set it. Remove it.",
     **dict.fromkeys(
         (
@@ -269,7 +270,9 @@ def _typed(name: str, value: Any, hint: Any) -> Any:
     if choices and isinstance(value, str) and value not in choices:
         raise ConfigError(f"trainer.{name} = {value!r} is not known", did_you_mean(value, choices))
     try:
-        return TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
+        return TypeAdapter(
+            hint, config=ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
+        ).validate_python(value)
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
         raise ConfigError(

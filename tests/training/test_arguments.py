@@ -35,7 +35,7 @@ def test_fields_take_the_type_of_the_class():
         "report_to": ["none"],
         "learning_rate_mapping": {"embeddings": 1e-5},
         "batch_sampler": "no_duplicates_hashed",
-        "hub_token": None,
+        "hub_private_repo": None,
     }
     found = checked(**given)
     assert found == given
@@ -71,6 +71,8 @@ def test_fields_take_the_type_of_the_class():
         ("resume_from_checkpoint", "x", "--resume"),
         ("disable_tqdm", False, "progress"),
         ("do_eval", True, "no effect"),
+        ("hub_token", "secret", "HF_TOKEN"),
+        ("adam_epsilon", float("nan"), "adam_epsilon"),
     ],
 )
 def test_invalid_fields_are_rejected_with_the_way_out(name, value, hint):

@@ -62,7 +62,7 @@ def test_released_model_is_merged_and_holds_the_best_step(configure, tiny_model_
 def test_interrupted_run_resumes_to_the_same_result(configure, best):
     changes = {**LORA, "held_out": {"load_best_model_at_end": best}}
     config = configure(**changes)
-    straight = otembed.train(replace(config, output=f"{config.output}-straight"))
+    straight = otembed.train(replace(config, output=str(Path(config.output).parent / "straight" / "run")))
     with pytest.raises(RuntimeError, match="power cut"):
         otembed.train(config, callbacks=[Crash(7)])
     stored = list((Path(config.output) / "checkpoints").glob("*/*.safetensors"))

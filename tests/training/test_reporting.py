@@ -100,11 +100,11 @@ def test_tool_that_cannot_start_is_an_error_of_ours(reporting, monkeypatch):
 
 
 def test_invalid_field_ends_a_run_before_anything_is_read(configure, tmp_path):
-    config = configure(trainer={"adam_beta": 0.9}, pairs={"en-de": str(tmp_path / "missing.tsv")})
+    config = configure(trainer={"adam_epsilo": 0.9}, pairs={"en-de": str(tmp_path / "missing.tsv")})
     for run in (otembed.train, dry_run):
-        with pytest.raises(ConfigError, match="adam_beta") as caught:
+        with pytest.raises(ConfigError, match="adam_epsilo") as caught:
             run(config)
-        assert "adam_beta1" in caught.value.hint
+        assert "adam_epsilon" in caught.value.hint
     assert not Path(config.output).exists()
 
 

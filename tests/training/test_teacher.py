@@ -125,7 +125,7 @@ def test_vectors_of_the_teacher_are_computed_once(configure, tiny_wordpiece_mode
 
 def test_map_to_another_dimension_is_trained_and_not_released(configure, small_teacher, tiny_model_path):
     config = taught(configure, "mse", small_teacher, optimization={"learning_rate": 0.01, "max_steps": 9})
-    straight = otembed.train(replace(config, output=f"{config.output}-straight"))
+    straight = otembed.train(replace(config, output=str(Path(config.output).parent / "straight" / "run")))
     # The student, and 32 x 16 weights and 16 biases of the map.
     assert straight.trained_parameters == straight.parameters + 32 * 16 + 16
     plain = SentenceTransformer(straight.model, device="cpu", local_files_only=True)
@@ -175,7 +175,7 @@ def test_adapters_and_a_map_to_the_teacher_resume_together(configure, small_teac
         model={"lora": {"r": 4}},
         optimization={"learning_rate": 0.01, "max_steps": 9},
     )
-    straight = otembed.train(replace(config, output=f"{config.output}-straight"))
+    straight = otembed.train(replace(config, output=str(Path(config.output).parent / "straight" / "run")))
     with pytest.raises(RuntimeError, match="power cut"):
         otembed.train(config, callbacks=[Crash(7)])
     assert_same_release(straight.run, otembed.train(resume=config.output).run)
