@@ -12,6 +12,7 @@ import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from typer import TyperException
 from typer.core import TyperGroup
 
 if TYPE_CHECKING:
@@ -32,25 +33,35 @@ class ClosedPipe(Exception):
 
 
 class Commands(TyperGroup):
-    """All commands. A closed pipe passes Typer, which would exit with 1, a negative result."""
+    """All commands.
+
+    A closed pipe passes Typer, which would exit with 1, a negative result. Typer's own errors quote the arguments; control
+    characters in them are escaped.
+    """
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         """Parse; help and version are printed here."""
-        with _closed_pipe_named():
+        with _own_errors():
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
-        with _closed_pipe_named():
+        with _own_errors():
             return super().invoke(ctx)
 
 
 @contextmanager
-def _closed_pipe_named() -> Iterator[None]:
+def _own_errors() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError as error:
         raise ClosedPipe from error
+    except TyperException as error:
+        from otembed.results.format import printable_lines
+
+        if isinstance(message := getattr(error, "message", None), str):
+            vars(error)["message"] = printable_lines(message)
+        raise
 
 
 class _Interruption:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Callable
@@ -228,16 +229,29 @@ def test_ablation_runs_shares_its_work_and_renders(run, benchmark_script, monkey
     printed = run(
         "ablation", "--pairs", "en-sw=starter:en-sw", "--held-out", "en-sw=starter:en-sw@test", "--held-out-limit", 16,
         "--gold", f"toy={gold[1]},{gold[0]}", "--xquad", f"en={tmp_path / 'en.json'}", "--model", tiny_model_path,
-        "--steps", 2, "--batch-size", 8, "--objectives", "mse distillation", "linked words (L2)",
+        "--steps", 2, "--batch-size", 8, "--objectives", "mse distillation", "linked words (L2)", "--shares", 1, 0.5,
         "--runs", tmp_path / "runs", "-o", tmp_path / "ablation.json",
     )  # fmt: skip
     document = json.loads((tmp_path / "ablation.json").read_text())
-    assert [each["objective"] for each in document["runs"]] == ["untrained", "mse distillation"]
+    found = [(each["objective"], each["share"]) for each in document["runs"]]
+    assert found == [("untrained", 0), ("mse distillation", 1), ("mse distillation", 0.5)]
     trained = document["runs"][1]
     assert trained["questions"] == {"en": 1.0}
     scores = trained["retrieval"]["scores"]
     cell = 100 * scores[0]["accuracy_target_to_source"]
     assert f"| mse distillation | 1 | {cell:.1f} | " in printed
+    assert "| mse distillation, 0.5 of the way | 1 | " in printed
+    benchmark = benchmark_script("ablation")
+    options = argparse.Namespace(model=str(tiny_model_path))
+    weights = tmp_path / "runs" / "mse-distillation-1.safetensors"
+    start, half, end = (
+        dict(benchmark.load(options, weights, share)[0].named_parameters()) for share in (0, 0.5, 1)
+    )
+    moved = 0.0
+    for name in start:
+        torch.testing.assert_close(half[name], (start[name] + end[name]) / 2)
+        moved = max(moved, float((end[name] - start[name]).detach().abs().max()))
+    assert moved > 1e-6
 
 
 def test_otsu_threshold_matches_a_search_over_all_splits(benchmark_script):

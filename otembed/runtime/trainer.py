@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from transformers import PrinterCallback, Trainer
@@ -17,7 +16,7 @@ from transformers.integrations.integration_utils import (
 )
 
 from otembed.errors import ConfigError, OtembedError, did_you_mean
-from otembed.runtime.arithmetic import LEAST_SPEEDUP, bf16_speedup
+from otembed.runtime.arithmetic import faster_arithmetic
 from otembed.runtime.run_state import TENSORBOARD
 
 if TYPE_CHECKING:
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 
     Arguments = TypeVar("Arguments", bound=TrainingArguments)
     Settings = TypeVar("Settings", bound=TrainerConfig)
-
-logger = logging.getLogger(__name__)
 
 # Fields that a run sets and that have another name, or none, among the settings of otembed; or what sets them.
 _SETTINGS = {
@@ -294,9 +291,4 @@ def resolve_precision(config: Settings, device: torch.device) -> Settings:
     """
     if config.precision == "fp16" and device.type == "cpu":
         raise ConfigError("precision = fp16 requires a GPU", "Set precision to bf16, float32 or auto on a CPU.")
-    if config.precision != "auto":
-        return config
-    speedup = bf16_speedup(device)
-    chosen: Literal["bf16", "float32"] = "bf16" if speedup >= LEAST_SPEEDUP else "float32"
-    logger.info("precision: %s (bf16 products take %.2f of the time of float32)", chosen, 1 / max(speedup, 1e-9))
-    return replace(config, precision=chosen)
+    return replace(config, precision=faster_arithmetic(device)) if config.precision == "auto" else config

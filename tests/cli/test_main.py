@@ -174,6 +174,35 @@ def test_signal_ends_a_command_in_time_with_one_line_that_says_how_to_resume(tmp
         assert process.stderr.read() == "interrupted; to resume: go on\n"
 
 
+# The command line is still being imported when Ctrl-C comes.
+EARLY = """
+import os, signal, sys, types
+from otembed.cli import start
+
+class Importing(types.ModuleType):
+    def __getattr__(self, name):
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AttributeError(name)
+
+sys.modules["otembed.cli.main"] = Importing("otembed.cli.main")
+{before}
+start.main()
+"""
+
+
+def test_signal_during_import_ends_without_a_traceback():
+    command = [sys.executable, "-c", EARLY.format(before="")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (-signal.SIGINT, "")
+
+
+def test_ignored_signal_stays_ignored_during_import():
+    command = [sys.executable, "-c", EARLY.format(before="signal.signal(signal.SIGINT, signal.SIG_IGN)")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "ImportError: cannot import name 'main'" in result.stderr
+
+
 @pytest.mark.parametrize("command", [["presets"], ["--help"], ["config", "init"]], ids=" ".join)
 def test_closed_pipe_is_not_a_negative_result(command):
     reader, writer = os.pipe()
