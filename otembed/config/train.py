@@ -213,6 +213,15 @@ class DataConfig:
     )
     limit: Count | None = Field(default=None, description="Maximum number of pairs per file. null: all.")
     checks: PairChecks = field(default_factory=PairChecks)
+    streaming: bool = Field(
+        default=False,
+        description="Read the text while it is trained on, not before; requires optimization.max_steps. Language pairs"
+        " take turns.",
+    )
+    shuffle_buffer: Count = Field(
+        default=10_000,
+        description="With streaming: pairs of each language pair in memory, from which the next one is drawn.",
+    )
     sampling: Literal["proportional", "round_robin", "temperature"] = Field(
         default="proportional", description="How batches are drawn from several language pairs."
     )
@@ -304,6 +313,24 @@ class TrainConfig:
                 "no parallel text given: pairs is empty", "Set at least one pair, such as --pairs en-sw=FILE."
             )
         return values
+
+    @model_validator(mode="after")
+    def _can_stream(self) -> TrainConfig:
+        if not self.data.streaming:
+            return self
+        if self.optimization.max_steps is None:
+            raise ConfigError("data.streaming requires optimization.max_steps", "Set the number of steps.")
+        if len(self.pairs) > 1 and self.data.sampling != "round_robin":
+            raise ConfigError(
+                f"data.sampling = {self.data.sampling} requires the sizes of all texts, which streaming does not know",
+                "Set data.sampling to round_robin.",
+            )
+        if self.loss.sentence in {"mse", "distill"}:
+            raise ConfigError(
+                f"loss.sentence = {self.loss.sentence} computes the teacher's vectors of all text first",
+                "Turn data.streaming off, or set loss.sentence to gist.",
+            )
+        return self
 
     @model_validator(mode="after")
     def _saves_what_it_selects(self) -> TrainConfig:

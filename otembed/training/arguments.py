@@ -41,7 +41,10 @@ def training_arguments(
     sampling = MultiDatasetBatchSamplers.PROPORTIONAL
     if config.data.sampling == "round_robin":
         sampling = MultiDatasetBatchSamplers.ROUND_ROBIN
-    contrastive = config.loss.sentence in {"mnrl", "gist"} or config.loss.contrastive is not None
+    # A stream has its own batches without duplicates.
+    contrastive = not config.data.streaming and (
+        config.loss.sentence in {"mnrl", "gist"} or config.loss.contrastive is not None
+    )
     ours = dict(
         output_dir=str(checkpoints),
         run_name=checkpoints.resolve().parent.name,
@@ -50,6 +53,8 @@ def training_arguments(
         activation_checkpointing=settings.activation_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False} if settings.activation_checkpointing else None,
         batch_sampler=BatchSamplers.NO_DUPLICATES if contrastive else BatchSamplers.BATCH_SAMPLER,
+        # Each process reads the stream and takes its batches: one process would have to pad the batches of all alike.
+        accelerator_config={"dispatch_batches": False} if config.data.streaming else None,
         multi_dataset_batch_sampler=sampling,
         prompts=prompt,
         eval_strategy="steps" if evaluates else "no",

@@ -74,7 +74,7 @@ def dry_run(config: TrainConfig) -> DryRun:
         arguments = arguments_of(short, run, model, training)
         trainer = build_trainer(short, run, model, training, loss, arguments, [clock], quiet=True)
         trainer.args.save_strategy = "no"
-        steps = _steps(config, len(trainer.get_train_dataloader()))
+        steps = _steps(config, 0 if material.stream is not None else len(trainer.get_train_dataloader()))
         with sliced(model):
             trainer.train()
     per_step = float(np.median(np.diff(clock.ends))) if len(clock.ends) > 1 else math.nan

@@ -10,11 +10,13 @@ from transformers import set_seed
 
 from otembed.data import (
     PairChecks,
+    PairStream,
     ParallelText,
     load_pairs,
     parse_pair_spec,
     resample,
     split_held_out,
+    streamed,
     temperature_sizes,
     text_digest,
 )
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from datasets.arrow_dataset import Dataset
+    from datasets.iterable_dataset import IterableDataset
     from sentence_transformers import SentenceTransformer
 
     from otembed.config.train import ModelConfig, TrainConfig
@@ -33,16 +36,22 @@ logger = logging.getLogger(__name__)
 
 # Retrieval needs at least two candidates, and centering at least two rows.
 FEWEST_HELD_OUT = 2
+# Pairs at the beginning of a stream from which pairs are held out, and by which losses and layers are checked.
+HEAD = 10_000
 Sentences = tuple[list[str], list[str]]
 
 
 @dataclass(frozen=True)
 class Material:
-    """Training datasets and held-out sentences by language pair, and the counts of the checks."""
+    """Training datasets and held-out sentences by language pair, and the counts of the checks.
+
+    With ``data.streaming``, ``stream`` is what is trained on, and the datasets and counts are those of its first pairs.
+    """
 
     train: dict[str, Dataset]
     held_out: dict[str, Sentences]
     counts: dict[str, dict[str, object]]
+    stream: IterableDataset | None = None
 
 
 def load_material(config: TrainConfig) -> Material:
@@ -63,7 +72,7 @@ def load_material(config: TrainConfig) -> Material:
         text = load_pairs(
             parse_pair_spec(name, value),
             config.data.checks,
-            config.data.limit,
+            min(config.data.limit or HEAD, HEAD) if config.data.streaming else config.data.limit,
             exclude=given,
         )
         size = 0 if name in held_out else min(config.held_out.size, len(text) // 5)
@@ -73,7 +82,8 @@ def load_material(config: TrainConfig) -> Material:
     fresh = _digests(each for name, each in held_out.items() if name not in config.held_out.pairs)
     datasets = {name: _without(text, fresh) if len(train) > 1 else text.dataset for name, text in train.items()}
     for name, text in train.items():
-        logger.info("%s: %d training pairs (%s)", name, len(datasets[name]), text.counts.summary())
+        head = " at its beginning" if config.data.streaming else ""
+        logger.info("%s: %d training pairs%s (%s)", name, len(datasets[name]), head, text.counts.summary())
     if config.data.sampling == "temperature":
         sizes = temperature_sizes({name: len(each) for name, each in datasets.items()}, config.data.temperature)
         datasets = {
@@ -86,6 +96,22 @@ def load_material(config: TrainConfig) -> Material:
             name: (list(each.dataset["source"]), list(each.dataset["target"])) for name, each in held_out.items()
         },
         counts={name: {**text.counts.as_dict(), "trained": len(datasets[name])} for name, text in train.items()},
+        stream=_stream(config, given | fresh) if config.data.streaming else None,
+    )
+
+
+def _stream(config: TrainConfig, held_out: set[int]) -> IterableDataset:
+    """Return the training text as a stream, without held-out sentences."""
+    return streamed(
+        [
+            PairStream(
+                parse_pair_spec(name, value), config.data.checks, config.data.pivot, held_out, config.data.limit
+            )
+            for name, value in config.pairs.items()
+        ],
+        batch=config.optimization.per_device_train_batch_size,
+        buffer=config.data.shuffle_buffer,
+        seed=config.optimization.seed,
     )
 
 

@@ -16,6 +16,7 @@ from accelerate.utils import broadcast_object_list
 from sentence_transformers import SentenceTransformerTrainer
 from sentence_transformers.base.evaluation import SequentialEvaluator
 from transformers import EarlyStoppingCallback, set_seed
+from transformers.trainer_utils import has_length
 
 from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.errors import ConfigError
@@ -184,7 +185,8 @@ def run_trainer(trainer: SentenceTransformerTrainer, folder: RunFolder, state: P
         There are fewer batches than processes.
     """
     args = trainer.args
-    if not len(trainer.get_train_dataloader()):
+    loader = trainer.get_train_dataloader()
+    if has_length(loader) and not len(loader):
         raise ConfigError(
             f"not enough training pairs for {state.num_processes} batches of {args.per_device_train_batch_size}",
             "Lower optimization.per_device_train_batch_size or add training text.",
@@ -232,7 +234,7 @@ def build_trainer(
     trainer = SentenceTransformerTrainer(
         model=model,
         args=arguments,
-        train_dataset=material.train,
+        train_dataset=material.train if material.stream is None else material.stream,
         loss=loss,
         evaluator=evaluator,
         callbacks=extra,

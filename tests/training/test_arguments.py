@@ -143,6 +143,7 @@ def test_every_argument_of_a_run_is_refused_or_a_default(configure, tiny_model):
         except ConfigError:
             pass
     assert free == {
+        "accelerator_config",
         "activation_checkpointing_kwargs",
         "batch_sampler",
         "ddp_backend",
