@@ -78,7 +78,7 @@ def step(folder: str, name: str, wrap: Any, part: slice) -> tuple[float, dict[st
         total = torch.stack(terms).sum()
         total.backward()
     gradients = {key: each.grad.clone() for key, each in model.named_parameters() if each.grad is not None}
-    return float(total), gradients
+    return float(total.detach()), gradients
 
 
 def main() -> None:
