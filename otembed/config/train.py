@@ -106,7 +106,7 @@ class LoraConfig:
     """Low-rank adapters: only they are trained, and they are merged into the saved model (requires otembed[peft])."""
 
     r: Count = Field(default=16, description="Rank of the adapters.")
-    alpha: PositiveFloat = Field(default=32.0, description="The adapters are scaled by alpha / r.")
+    alpha: Count = Field(default=32, description="The adapters are scaled by alpha / r.")
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.0, description="Dropout of the adapters' inputs during training."
     )

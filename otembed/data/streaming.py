@@ -79,7 +79,7 @@ def streamed(streams: Sequence[PairStream], *, batch: int, buffer: int, seed: in
     from datasets import Features, Value
     from datasets.iterable_dataset import IterableDataset
 
-    columns = Features({"source": Value("string"), "target": Value("string")})
+    columns = Features({"source": Value("string"), "target": Value("string")})  # type: ignore[no-untyped-call, arg-type]
     dataset: IterableDataset = IterableDataset.from_generator(
         _rows,
         features=columns,
@@ -111,8 +111,8 @@ def _shuffled(rows: Iterator[Pair], buffer: int, draw: np.random.Generator) -> I
         place = int(draw.integers(len(held)))
         chosen, held[place] = held[place], row
         yield chosen
-    draw.shuffle(held)  # type: ignore[arg-type]
-    yield from map(tuple, held)  # type: ignore[misc]
+    draw.shuffle(held)
+    yield from held
 
 
 def _blocks(rows: Iterator[Pair], size: int, most: int, stream: PairStream) -> Iterator[list[Pair]]:

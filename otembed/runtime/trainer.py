@@ -200,7 +200,8 @@ def arrange_callbacks(trainer: Trainer, folder: Path | None) -> None:
         if isinstance(callback, TensorBoardCallback) and callback.logging_dir is None:
             callback.logging_dir = default_logdir() if folder is None else str(folder / TENSORBOARD)
         if isinstance(callback, reporters):
-            callback.on_train_begin = _starting(callback.on_train_begin, type(callback).__name__)  # type: ignore[method-assign]
+            reporter: Any = callback
+            reporter.on_train_begin = _starting(reporter.on_train_begin, type(callback).__name__)
 
 
 def _starting(begin: Callable[..., Any], name: str) -> Callable[..., Any]:

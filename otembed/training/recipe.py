@@ -241,7 +241,7 @@ def build_trainer(
     )
     arrange_callbacks(trainer, folder.path)
     if has_adapter(model):
-        trainer._load_from_checkpoint = lambda checkpoint: load_adapter_checkpoint(model, checkpoint)  # type: ignore[method-assign]
+        trainer._load_from_checkpoint = lambda checkpoint_path: load_adapter_checkpoint(model, checkpoint_path)  # type: ignore[method-assign]
     return trainer
 
 

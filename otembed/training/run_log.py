@@ -67,7 +67,9 @@ class RunLog(SamplerEpochs):
             return
         if "loss" in values:
             statistics = pop_statistics(self.loss)
-            found = {name: statistics[name] for name in ("converged", "iterations") if name in statistics}
+            found: dict[str, float] = {
+                name: statistics[name] for name in ("converged", "iterations") if name in statistics
+            }
             values |= found
             if logs is not None:  # callbacks that report to other tools follow, and get the same dict
                 logs |= found

@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
+import pyarrow as pa  # type: ignore[import-untyped]
 from sentence_transformers.sentence_transformer.modules import Dense
 
 from otembed.embeddings.cache import cache_home
