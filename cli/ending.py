@@ -26,6 +26,9 @@ EXIT_CLOSED_PIPE = EXIT_SIGNAL + 13
 # From a signal to the end of the process, if code outside Python does not let it clean up.
 GRACE_SECONDS = 1.2
 AGAIN = "run the same command again"
+# A process of multiprocessing removes the semaphores that a signal leaves, and would then report them after our line. It
+# inherits this option, as do workers.
+NO_REPORT = "ignore::UserWarning:multiprocessing.resource_tracker"
 
 
 class ClosedPipe(Exception):
@@ -150,6 +153,8 @@ def _install(own: _Interruption) -> tuple[dict[signal.Signals, Any], Callable[[]
     """Install the handlers and the thread; return the former handlers, and what removes the thread."""
     if threading.current_thread() is not threading.main_thread():
         return {}, lambda: None
+    if NO_REPORT not in sys.warnoptions:
+        sys.warnoptions.append(NO_REPORT)
     # An ignored signal stays ignored: nohup and shells ignore SIGINT for processes in the background.
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     kept = {number: handler for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)}

@@ -14,6 +14,7 @@ import torch
 
 import otembed
 from otembed.tasks.mining import mining_scores
+from otembed.tasks.retrieval import evaluate_retrieval
 from otembed.tasks.word_alignment import evaluate_alignment, read_gold_set
 
 ROOT = Path(__file__).parent.parent
@@ -319,9 +320,28 @@ def test_calibration_runs_and_renders(run, tmp_path):
 @pytest.mark.slow
 def test_encoding_benchmark_runs_and_renders(run, benchmark_script, tmp_path, tiny_model_path):
     output = tmp_path / "encoding.json"
-    printed = run("encoding", "--smoke", "--repeats", 1, "--model", tiny_model_path, "-o", output)
+    printed = run("encoding", "--smoke", "--rounds", 1, "--model", tiny_model_path, "-o", output, "--limit", 12)
     document = json.loads(output.read_text())
     benchmark = benchmark_script("encoding")
+    assert benchmark.table(document) in printed
+    (text,) = document["texts"]
+    assert text["sentences"] == 24
+    assert set(text["ratios"]) == set(benchmark.ARMS)
+    assert text["ratios"][benchmark.PEER] == 1
+    assert 0.99 < text["quality"]["smallest_cosine"] <= 1
+    model = otembed.load_model(str(tiny_model_path))
+    report = evaluate_retrieval(model, {"en-xx": benchmark.read("", 12)})
+    assert text["quality"]["otembed, float32"] == pytest.approx(
+        [100 * report.scores[0].accuracy_target_to_source, 100 * report.scores[0].accuracy_source_to_target]
+    )
+
+
+@pytest.mark.slow
+def test_xnli_probe_benchmark_runs_and_renders(run, benchmark_script, tmp_path, tiny_model_path):
+    output = tmp_path / "xnli_probe.json"
+    printed = run("xnli_probe", "--smoke", "--repeats", 1, "--model", tiny_model_path, "-o", output)
+    document = json.loads(output.read_text())
+    benchmark = benchmark_script("xnli_probe")
     assert benchmark.table(document) in printed
     assert document["same_accuracies"]
     assert document["largest_difference"] < 1e-5
