@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import chain, count, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -122,7 +122,8 @@ def _blocks(rows: Iterator[Pair], size: int, most: int, stream: PairStream) -> I
         block: list[Pair] = []
         seen: tuple[set[str], set[str]] = (set(), set())
         earlier, waiting = waiting, []
-        for source, target in _chained(earlier, rows):
+        # chain leaves the rows open where the loop ends; a generator around them would close them.
+        for source, target in chain(earlier, rows):
             if source in seen[0] or target in seen[1]:
                 waiting.append((source, target))
                 if len(waiting) > most:
@@ -140,8 +141,3 @@ def _blocks(rows: Iterator[Pair], size: int, most: int, stream: PairStream) -> I
         taken = len(block) + len(waiting)
         waiting += earlier[taken:]
         yield block
-
-
-def _chained(earlier: list[Pair], rows: Iterator[Pair]) -> Iterator[Pair]:
-    yield from earlier
-    yield from rows
