@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 
 from otembed.config.base import Count, Seed, config_dataclass
 from otembed.config.plan import Layer
-from otembed.config.trainer import TrainerConfig, WarmupSteps
+from otembed.config.trainer import TrainerConfig, TrainerFields, WarmupSteps
 
 Limit = Count | None
 
@@ -63,4 +64,5 @@ class TaggingFinetuneConfig(TrainerConfig):
         default=10, description="Number of evaluations on the development sentences, evenly spaced."
     )
     freeze: tuple[str, ...] = Field(default=(), description="Parts to freeze: embeddings, layers:N (the first N).")
+    trainer: TrainerFields = field(default_factory=dict)
     seed: Seed = Field(default=1, description="Random seed: sampled sentences, the new layer, dropout, data order.")

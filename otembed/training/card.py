@@ -84,6 +84,8 @@ def publishable(config: TrainConfig) -> TrainConfig:
         pairs=_without_folders(config.pairs),
         output=Path(config.output).name or config.output,
         model=replace(config.model, name=public_name(config.model.name)),
+        loss=replace(config.loss, teacher=config.loss.teacher and public_name(config.loss.teacher)),
+        trainer=_field_without_folders(config.trainer),
         held_out=replace(config.held_out, pairs=_without_folders(config.held_out.pairs)),
         release=replace(config.release, other_pairs=_without_folders(config.release.other_pairs)),
     )
@@ -91,6 +93,15 @@ def publishable(config: TrainConfig) -> TrainConfig:
 
 def _without_folders(pairs: dict[str, str]) -> dict[str, str]:
     return {pair: _place(value) for pair, value in pairs.items()}
+
+
+def _field_without_folders(value: Any) -> Any:
+    """Return a value of ``trainer`` with local paths reduced to their last part."""
+    if isinstance(value, dict):
+        return {name: _field_without_folders(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_field_without_folders(each) for each in value]
+    return Path(value).name if isinstance(value, str) and value.startswith(("/", ".", "~")) else value
 
 
 def _place(value: str) -> str:

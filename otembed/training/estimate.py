@@ -15,13 +15,15 @@ from transformers import TrainerCallback
 
 from otembed.models import describe_model, sliced
 from otembed.results.temporary import temporary_folder
+from otembed.training.arguments import check_trainer
 from otembed.training.centering import check_center
 from otembed.training.interpolation import evaluated_shares, interpolates
-from otembed.training.objective import build_loss, refuse_idle_terms
+from otembed.training.objective import refuse_idle_terms
 from otembed.training.preparation import Material, limit_length, load_encoder, load_material, prompt_of
-from otembed.training.recipe import build_trainer, suited
+from otembed.training.recipe import arguments_of, build_trainer, loss_of, suited
 from otembed.training.result import DryRun
 from otembed.training.run_folder import RunFolder
+from otembed.training.teacher import with_teacher
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 MEASURED_STEPS = 3
 SAMPLE = 1000
 QUARTER_EVALUATIONS = 4
+# Nothing leaves the machine.
+_SILENT = {"report_to": "none", "push_to_hub": False}
 
 
 class _StepClock(TrainerCallback):
@@ -53,27 +57,30 @@ def dry_run(config: TrainConfig) -> DryRun:
     The run folder is neither created nor read; a temporary folder is used and removed. Raises the same
     errors as :func:`otembed.train`.
     """
+    check_trainer(config)
     material = load_material(config)
     model = load_encoder(config.model, config.optimization.seed)
+    material = with_teacher(material, model, config)
     limit_length(model, config.model.max_seq_length)
     config = suited(config, model)
     check_center(config.release, model, material)
     lengths, truncated = _token_lengths(model, material)
     evaluation = _evaluation_seconds(model, material.held_out)
-    loss = build_loss(model, config.loss)
+    loss = loss_of(config, model)
     refuse_idle_terms(model, loss, next(iter(material.train.values())), prompt_of(model))
     clock = _StepClock()
     short = replace(
         config,
         held_out=replace(config.held_out, load_best_model_at_end=False, early_stopping_patience=None),
         optimization=replace(config.optimization, max_steps=MEASURED_STEPS + 1, save_steps=10**9),
+        trainer={**config.trainer, **_SILENT},
     )
     with temporary_folder() as folder:
-        trainer = build_trainer(
-            short, RunFolder(folder), model, replace(material, held_out={}), loss, [clock], quiet=True
-        )
+        run, training = RunFolder(folder), replace(material, held_out={})
+        arguments = arguments_of(short, run, model, training)
+        trainer = build_trainer(short, run, model, training, loss, arguments, [clock], quiet=True)
         trainer.args.save_strategy = "no"
-        steps = _steps(config, len(trainer.get_train_dataloader()))
+        steps = _steps(config, 0 if material.stream is not None else len(trainer.get_train_dataloader()))
         with sliced(model):
             trainer.train()
     per_step = float(np.median(np.diff(clock.ends))) if len(clock.ends) > 1 else math.nan

@@ -10,22 +10,25 @@ from transformers import set_seed
 
 from otembed.data import (
     PairChecks,
+    PairStream,
     ParallelText,
     load_pairs,
     parse_pair_spec,
     resample,
     split_held_out,
+    streamed,
     temperature_sizes,
     text_digest,
 )
 from otembed.errors import ConfigError, DataError, did_you_mean
-from otembed.models import check_trainable, freeze, load_model
+from otembed.models import add_lora, check_trainable, freeze, load_model
 from otembed.models.center import uncenter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from datasets.arrow_dataset import Dataset
+    from datasets.iterable_dataset import IterableDataset
     from sentence_transformers import SentenceTransformer
 
     from otembed.config.train import ModelConfig, TrainConfig
@@ -34,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 # Retrieval needs at least two candidates, and centering at least two rows.
 FEWEST_HELD_OUT = 2
+# Pairs at the beginning of a stream from which pairs are held out, and by which losses and layers are checked.
+HEAD = 10_000
 Sentences = tuple[list[str], list[str]]
 
 
@@ -42,7 +47,8 @@ class Material:
     """Training datasets and held-out sentences by language pair, and the counts of the checks.
 
     ``others`` are the held-out sentences of ``release.other_pairs``, ``languages`` those of the training columns ``source`` and
-    ``target``.
+    ``target``. With ``data.streaming``, ``stream`` is what is trained on, and the datasets and counts are those of its first
+    pairs.
     """
 
     train: dict[str, Dataset]
@@ -50,6 +56,7 @@ class Material:
     counts: dict[str, dict[str, object]]
     others: dict[str, Sentences] = field(default_factory=dict)
     languages: dict[str, tuple[str, str]] = field(default_factory=dict)
+    stream: IterableDataset | None = None
 
 
 def load_material(config: TrainConfig) -> Material:
@@ -74,7 +81,7 @@ def load_material(config: TrainConfig) -> Material:
         text = load_pairs(
             parse_pair_spec(name, value),
             config.data.checks,
-            config.data.limit,
+            min(config.data.limit or HEAD, HEAD) if config.data.streaming else config.data.limit,
             exclude=given,
         )
         size = 0 if name in held_out else min(config.held_out.size, len(text) // 5)
@@ -90,7 +97,8 @@ def load_material(config: TrainConfig) -> Material:
     fresh = _digests(each for name, each in held_out.items() if name not in config.held_out.pairs)
     datasets = {name: _without(text, fresh) if len(train) > 1 else text.dataset for name, text in train.items()}
     for name, text in train.items():
-        logger.info("%s: %d training pairs (%s)", name, len(datasets[name]), text.counts.summary())
+        head = " at its beginning" if config.data.streaming else ""
+        logger.info("%s: %d training pairs%s (%s)", name, len(datasets[name]), head, text.counts.summary())
     if config.data.sampling == "temperature":
         sizes = temperature_sizes({name: len(each) for name, each in datasets.items()}, config.data.temperature)
         datasets = {
@@ -103,11 +111,30 @@ def load_material(config: TrainConfig) -> Material:
         counts={name: {**text.counts.as_dict(), "trained": len(datasets[name])} for name, text in train.items()},
         others=_sentences(others),
         languages={name: (text.source_language, text.target_language) for name, text in train.items()},
+        stream=_stream(config, given | fresh) if config.data.streaming else None,
+    )
+
+
+def _stream(config: TrainConfig, held_out: set[int]) -> IterableDataset:
+    """Return the training text as a stream, without held-out sentences."""
+    return streamed(
+        [
+            PairStream(
+                parse_pair_spec(name, value), config.data.checks, config.data.pivot, held_out, config.data.limit
+            )
+            for name, value in config.pairs.items()
+        ],
+        batch=config.optimization.per_device_train_batch_size,
+        buffer=config.data.shuffle_buffer,
+        seed=config.optimization.seed,
     )
 
 
 def load_encoder(config: ModelConfig, seed: int) -> SentenceTransformer:
-    """Load the starting model in float32 and without centering, set its prompt, and freeze parts of it.
+    """Load the starting model in float32 and without centering, set its prompt, add an adapter if one is trained, and
+    freeze parts of it.
+
+    The adapter's part in frozen layers stays zero.
 
     Raises
     ------
@@ -139,6 +166,8 @@ def load_encoder(config: ModelConfig, seed: int) -> SentenceTransformer:
             f"model.device = {config.device}: training uses the first visible GPU",
             f"Set CUDA_VISIBLE_DEVICES={config.device[5:]} and device cuda.",
         )
+    if config.lora is not None:
+        add_lora(model, config.lora)
     summary = freeze(model, config.freeze)
     frozen = ", ".join(f"{part} ({count:,})" for part, count in summary.groups.items()) or "nothing"
     logger.info("training %s parameters; frozen: %s", f"{summary.trained:,}", frozen)

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from otembed.errors import ConfigError
 from otembed.models.folders import whole_folder
 from otembed.results import write_text, writing
-from otembed.runtime.run_state import LOCK, TrainerFolder
+from otembed.runtime.run_state import LOCK, TENSORBOARD, TrainerFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,9 @@ class HeadRun(TrainerFolder):
     is not ``lasting`` is deleted after the run, so the run cannot be resumed.
     """
 
-    entries: ClassVar[frozenset[str]] = frozenset({"settings.json", "checkpoints", "model", "training.json", LOCK})
+    entries: ClassVar[frozenset[str]] = frozenset(
+        {"settings.json", "checkpoints", TENSORBOARD, "model", "training.json", LOCK}
+    )
 
     kind: str
     command: str
@@ -81,7 +83,7 @@ class HeadRun(TrainerFolder):
         Parameters
         ----------
         settings
-            The settings that training depends on, as JSON values.
+            The settings that training depends on, as JSON values; an empty ``trainer`` is not stored.
         inputs
             Name to digest of the encoder and of each dataset.
         resume, overwrite
@@ -95,6 +97,7 @@ class HeadRun(TrainerFolder):
             The folder is not writable.
         """
         self.refuse_taken(resume=resume, overwrite=overwrite)
+        settings = {name: value for name, value in settings.items() if (name, value) != ("trainer", {})}
         document = {"kind": self.kind, "settings": settings, "inputs": inputs}
         if resume:
             self._refuse_another(document)
@@ -111,7 +114,8 @@ class HeadRun(TrainerFolder):
         self.summary.unlink(missing_ok=True)
         self.tidy()
         self.drop_checkpoints()
-        shutil.rmtree(self.model, ignore_errors=True)
+        for folder in (self.path / TENSORBOARD, self.model):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _refuse_another(self, document: dict[str, Any]) -> None:
         try:

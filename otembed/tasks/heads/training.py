@@ -7,12 +7,12 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import PrinterCallback, Trainer
+from transformers import Trainer
 
 from otembed.errors import NumericsError
 from otembed.models.slices import sliced
 from otembed.runtime.run_state import SamplerEpochs, train_from
-from otembed.runtime.trainer import on_one_device
+from otembed.runtime.trainer import arrange_callbacks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,6 +75,7 @@ def train_head(
     arguments: TrainingArguments,
     watch: HeadWatch,
     *,
+    folder: Path | None,
     checkpoint: Path | None,
     **options: Any,
 ) -> TrainerState:
@@ -87,9 +88,11 @@ def train_head(
     examples, collator
         Inputs with labels, and what joins them to a batch.
     arguments
-        Settings of the trainer; one device per process is used.
+        Settings of the trainer, from :func:`otembed.runtime.trainer.build_arguments`.
     watch
         Reports progress and checks the loss.
+    folder
+        The run folder, for TensorBoard; None if there is none.
     checkpoint
         Checkpoint to resume from; None to start.
     options
@@ -102,13 +105,13 @@ def train_head(
     """
     trainer = Trainer(
         model=made,
-        args=on_one_device(arguments),
+        args=arguments,
         train_dataset=examples,
         data_collator=collator,
         callbacks=[watch],
         **options,
     )
-    trainer.remove_callback(PrinterCallback)
+    arrange_callbacks(trainer, folder)
     with sliced(made):
         train_from(trainer, checkpoint)
     state = trainer.state

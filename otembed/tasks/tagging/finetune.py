@@ -16,7 +16,7 @@ from otembed.embeddings.encode import default_tokens, token_batches
 from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.errors import ModelError, NumericsError
 from otembed.models.architecture import position_limit, transformer_of
-from otembed.runtime.trainer import resolve_precision, trainer_arguments
+from otembed.runtime.trainer import build_arguments, check_fields, resolve_precision, trainer_arguments
 from otembed.tasks.heads.model import with_head
 from otembed.tasks.heads.training import LOG_EVERY, HeadWatch, free_memory, train_head
 from otembed.tasks.tagging.conllu import TAGS
@@ -127,6 +127,7 @@ def finetune_tagger(
     NumericsError
         The loss becomes NaN or infinite; the last checkpoint is kept.
     """
+    check_fields(TrainingArguments, config.trainer, TaggingFinetuneConfig)
     model = load()
     device = model.device
     config = resolve_precision(config, device)
@@ -208,8 +209,9 @@ def _train(
         tagger.model,
         examples,
         DataCollatorForTokenClassification(tagger.tokenizer, label_pad_token_id=IGNORED),
-        _arguments(config, run, tagger.model.device, len(examples)),
+        _arguments(config, run, tagger.model, len(examples)),
         _Watch(progress),
+        folder=run.path if run.lasting else None,
         checkpoint=run.last_checkpoint(),
         eval_dataset=held,
         compute_metrics=metrics,
@@ -230,13 +232,13 @@ def _best_tags(logits: Any, labels: torch.Tensor) -> torch.Tensor:
 
 
 def _arguments(
-    config: TaggingFinetuneConfig, run: HeadRun, device: torch.device, examples: int
+    config: TaggingFinetuneConfig, run: HeadRun, model: PreTrainedModel, examples: int
 ) -> TrainingArguments:
     batches = math.ceil(examples / config.per_device_train_batch_size)
     per_epoch = math.ceil(batches / config.gradient_accumulation_steps)
     steps = config.max_steps or math.ceil(per_epoch * config.num_train_epochs)
     every = max(math.ceil(steps / config.evaluations), 1)
-    return TrainingArguments(
+    ours = dict(
         output_dir=str(run.checkpoints),
         eval_strategy="steps",
         eval_steps=every,
@@ -248,8 +250,9 @@ def _arguments(
         greater_is_better=True,
         remove_unused_columns=False,
         logging_steps=LOG_EVERY,
-        **trainer_arguments(config, device),
+        **trainer_arguments(config, model.device),
     )
+    return build_arguments(TrainingArguments, ours, config.trainer, TaggingFinetuneConfig, model)
 
 
 class _Watch(HeadWatch):

@@ -28,7 +28,7 @@ from otembed.results.outcomes import digest_of
 from otembed.results.paths import expand
 from otembed.results.temporary import temporary_folder
 from otembed.runtime.progress import counting, silent
-from otembed.runtime.trainer import resolve_precision, trainer_arguments
+from otembed.runtime.trainer import build_arguments, check_fields, resolve_precision, trainer_arguments
 from otembed.tasks.heads.model import with_head
 from otembed.tasks.heads.run import HeadRun, check_run
 from otembed.tasks.heads.training import LOG_EVERY, HeadWatch, train_head
@@ -118,6 +118,7 @@ def evaluate_xquad_span(
     for code in data if predictions is not None else ():
         if code in ("", ".", "..") or re.search(r"[/\\\0]", code):
             raise ConfigError(f"language {code!r} cannot name a file of answers", "Use a language code such as ar.")
+    check_fields(TrainingArguments, config.trainer, SpanConfig)
     rules = {code: normalizer(config.normalization, code) for code in data}
     for what, number in (("limit", limit), ("train_limit", train_limit)):
         if number is not None:
@@ -344,7 +345,7 @@ def train_spans(
     examples = training_windows(data, tokenizer, config, type_count(made))
     with ExitStack() as stack:
         folder = run.checkpoints if run else stack.enter_context(temporary_folder())
-        arguments = TrainingArguments(
+        ours = dict(
             output_dir=str(folder),
             save_strategy="steps" if run else "no",
             save_steps=config.save_steps,
@@ -356,8 +357,9 @@ def train_spans(
             made,
             examples,
             DataCollatorWithPadding(tokenizer),
-            arguments,
+            build_arguments(TrainingArguments, ours, config.trainer, SpanConfig, made),
             HeadWatch(progress),
+            folder=run.path if run else None,
             checkpoint=run.last_checkpoint() if run else None,
         )
     losses = {str(entry["step"]): float(entry["loss"]) for entry in state.log_history if "loss" in entry}
