@@ -131,8 +131,7 @@ def _stream(config: TrainConfig, held_out: set[int]) -> IterableDataset:
 
 
 def load_encoder(config: ModelConfig, seed: int) -> SentenceTransformer:
-    """Load the starting model in float32 and without centering, set its prompt, add an adapter if one is trained, and
-    freeze parts of it.
+    """Load the starting model in float32 without centering; set its prompt, add an adapter, and freeze parts of it.
 
     The adapter's part in frozen layers stays zero.
 
