@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -241,15 +241,14 @@ class Job:
         return told + ([f"{size:,} bytes of temporary files are left"] if size > LEFT_BYTES else [])
 
 
-def run(smoke: bool, seed: int) -> list[Trial]:
+def run(smoke: bool, seed: int) -> Iterator[Trial]:
     """Kill and interrupt each command several times."""
     kills, signals = (SMOKE_KILLS, SMOKE_SIGNALS) if smoke else (KILLS, SIGNALS)
-    draw = np.random.default_rng(seed)
     home = Path(tempfile.mkdtemp(prefix="kills-"))
     server = Server()
-    trials = []
     try:
-        for job in _jobs(_material(home)):
+        for place, job in enumerate(_jobs(_material(home))):
+            draw = np.random.default_rng([seed, place])
             _measure(job, server, home)
             for number, tries in ((signal.SIGKILL, kills), (signal.SIGINT, signals), (signal.SIGTERM, signals)):
                 length = job.seconds if number == signal.SIGKILL else job.seconds_anew
@@ -257,13 +256,12 @@ def run(smoke: bool, seed: int) -> list[Trial]:
                 for attempt in range(tries):
                     told = _attempt(job, server, home / f"{attempt}", attempt, number, draw.uniform(0, length))
                     trial.check(not told, "; ".join(told))
-                trials.append(trial)
                 sys.stderr.write(f"{trial.fault}: {trial.held} of {trial.tries}, {job.seconds:.1f} s a run\n")
                 sys.stderr.writelines(f"  {failure}\n" for failure in trial.failures)
+                yield trial
     finally:
         server.close()
         rmtree(home, ignore_errors=True)
-    return trials
 
 
 def _expectation(number: signal.Signals) -> str:
