@@ -1,5 +1,6 @@
 """All settings, and settings as documents: YAML, JSON Schema, a template, the origin of each value. Torch-free."""
 
+from otembed.config.documents import DocumentsConfig
 from otembed.config.io import (
     build,
     merge,
@@ -36,6 +37,7 @@ __all__ = [
     "AnchorConfig",
     "ContrastiveConfig",
     "DataConfig",
+    "DocumentsConfig",
     "FinetuneConfig",
     "HeldOutConfig",
     "LossConfig",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from otembed.tasks.base import Task
+from otembed.tasks.documents.task import DocumentsTask
 from otembed.tasks.mining.task import MiningTask
 from otembed.tasks.retrieval.task import RetrievalTask
 from otembed.tasks.word_alignment.task import AlignmentTask
@@ -10,5 +11,6 @@ from otembed.tasks.xnli.task import XnliTask
 from otembed.tasks.xquad.task import XquadTask
 
 TASKS: dict[str, Task] = {
-    each.name: each for each in (RetrievalTask(), MiningTask(), AlignmentTask(), XnliTask(), XquadTask())
+    each.name: each
+    for each in (RetrievalTask(), MiningTask(), AlignmentTask(), DocumentsTask(), XnliTask(), XquadTask())
 }

@@ -1,0 +1,173 @@
+"""``otembed documents``: from documents to sentence pairs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from otembed.errors import ConfigError
+
+from .console import say
+from .mining_options import (
+    DEFAULT_MODEL,
+    Cache,
+    ConfigFile,
+    Engine,
+    Json,
+    Languages,
+    MiningCommand,
+    Model,
+    Output,
+    Workers,
+    merged_settings,
+    start_logging,
+)
+from .options import Device, Force, language_pair, number_or_none, refuse_taken
+from .stages import StageProgress
+
+if TYPE_CHECKING:
+    from otembed.config import DocumentsConfig
+
+HELP = "From documents to sentence pairs: align the sentences of documents that translate each other."
+ALIGN_HELP = """Align the sentences of documents that translate each other.
+
+SOURCE and TARGET are plain text, one sentence per line, each plain or .gz .bz2 .xz .zst. Blank lines are no sentences,
+but count in the sentence numbers. Alternatively, SOURCE alone is a list of pairs of documents: .jsonl or .parquet with
+the fields id, source and target (a list of sentences, or a text with a sentence a line), or source_file and target_file
+(paths, relative to the list); or .tsv with id, source file and target file.
+
+A link joins one or more sentences of each side. The suffix of -o chooses the format: .tsv (score, source, target),
+.jsonl, .parquet or .tmx for texts, .links for sentence numbers from 0, as in [0, 1]:[0]:0.75. Without -o, links are
+printed as TSV. A score of 0 is that of random sentences of both documents, 1 that of equal meaning.
+
+Settings: defaults < --config < --set < the other options. otembed config init --for documents prints all of them.
+
+Embeddings and links are cached: an interrupted run resumes.
+"""
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def _group() -> None:
+    """From documents to sentence pairs."""
+
+
+class DocumentsCommand(MiningCommand):
+    """A command that suggests ``--set`` for settings without an option."""
+
+    @staticmethod
+    def setting_names() -> list[str]:
+        """Return the names of the settings."""
+        return _setting_names()
+
+
+def _setting_names() -> list[str]:
+    from dataclasses import fields
+
+    from otembed.config import DocumentsConfig
+
+    return [each.name for each in fields(DocumentsConfig)]
+
+
+def setting_values(incomplete: str) -> list[str]:
+    """Return the settings, each followed by ``=``."""
+    return [f"{name}=" for name in _setting_names() if name.startswith(incomplete)]
+
+
+DocumentsSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Any setting, such as max_sentences=4; repeatable.",
+        autocompletion=setting_values,
+    ),
+]
+Threshold = Annotated[
+    str | None, typer.Option(metavar="SCORE", help="Minimum score of a link: a number or none. [default: none]")
+]
+
+
+def documents_config(
+    file: Path | None, assignments: list[str] | None, *, threshold: str | None = None, **flags: Any
+) -> DocumentsConfig:
+    """Return the checked settings: defaults < ``--config`` < ``--set`` < the other options, None if not given."""
+    from otembed.config import DocumentsConfig
+
+    given = {name: value for name, value in flags.items() if value is not None}
+    if threshold is not None:
+        given["threshold"] = number_or_none(threshold, "--threshold")
+    return merged_settings(DocumentsConfig, file, assignments, given)
+
+
+@app.command("align", cls=DocumentsCommand, help=ALIGN_HELP, no_args_is_help=True)
+def align_command(
+    source: Annotated[str, typer.Argument(help="A document, or a list of pairs.", show_default=False)],
+    target: Annotated[str | None, typer.Argument(help="Its translation.", show_default=False)] = None,
+    output: Output = None,
+    model: Model = DEFAULT_MODEL,
+    config: ConfigFile = None,
+    settings: DocumentsSettings = None,
+    threshold: Threshold = None,
+    unaligned: Annotated[
+        bool, typer.Option("--unaligned", help="Also write sentences without a link, with an empty other side.")
+    ] = False,
+    languages: Languages = None,
+    engine: Engine = None,
+    workers: Workers = None,
+    device: Device = None,
+    cache: Cache = None,
+    as_json: Json = False,
+    force: Force = False,
+) -> None:
+    """Parse the options, align, write or print."""
+    checked = documents_config(config, settings, threshold=threshold, engine=engine, workers=workers)
+    pair = language_pair(languages, "--languages")
+    _check_output(output, pair, as_json=as_json, force=force)
+    from otembed.documents.read import check_places, open_pairs
+
+    check_places(source, target)
+    start_logging(modules=("otembed.documents.kernels",))
+    from otembed.documents.align import align_collection
+
+    found = align_collection(
+        open_pairs(source, target), model, config=checked, cache=cache, device=device, progress=StageProgress()
+    )
+    if output is not None:
+        found.write(output, languages=pair, unaligned=unaligned)
+    else:
+        from otembed.mining.output import tsv_line
+
+        for each in found.pairs(unaligned=unaligned):
+            sys.stdout.buffer.write(tsv_line(each).encode())
+        sys.stdout.buffer.flush()
+    say(_summary(found.report))
+    if as_json:
+        typer.echo(found.report.to_json(), nl=False)
+
+
+def _check_output(output: Path | None, languages: tuple[str, str] | None, *, as_json: bool, force: bool) -> None:
+    """Reject an output that could not be written at the end."""
+    if output is None:
+        if as_json:
+            raise ConfigError("--json requires --output, because links are printed to stdout", "Add -o FILE.")
+        return
+    from otembed.documents.output import check_links_output
+
+    check_links_output(output, languages)
+    refuse_taken(output, force=force)
+
+
+def _summary(report: Any) -> str:
+    pairs = f"{report.documents:,} pairs of documents, " if report.documents > 1 else ""
+    kinds = ", ".join(f"{kind} {count:,}" for kind, count in report.kinds.items())
+    above = "" if report.threshold is None else f" at {report.threshold:g} or above"
+    return (
+        f"{pairs}{report.sentences:,} sentences: {report.links:,} links{above}"
+        + (f" ({kinds})" if kinds else "")
+        + f", {report.unaligned:,} sentences without a link"
+    )

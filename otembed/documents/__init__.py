@@ -1,0 +1,41 @@
+"""From documents to sentence pairs: sentence alignment within pairs of documents; names are imported on first use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from otembed._lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from otembed.config import DocumentsConfig
+    from otembed.documents.align import align_collection, align_documents
+    from otembed.documents.aligned import AlignedDocuments, AlignedPair, Link
+    from otembed.documents.read import Document, DocumentPair, read_document, read_pairs
+
+__all__ = [
+    "AlignedDocuments",
+    "AlignedPair",
+    "Document",
+    "DocumentPair",
+    "DocumentsConfig",
+    "Link",
+    "align_collection",
+    "align_documents",
+    "read_document",
+    "read_pairs",
+]
+
+_MODULES = {
+    "AlignedDocuments": "aligned",
+    "AlignedPair": "aligned",
+    "Document": "read",
+    "DocumentPair": "read",
+    "DocumentsConfig": "otembed.config",
+    "Link": "aligned",
+    "align_collection": "align",
+    "align_documents": "align",
+    "read_document": "read",
+    "read_pairs": "read",
+}
+
+__getattr__, __dir__ = lazy_exports(__name__, _MODULES)
