@@ -27,7 +27,11 @@ PACKAGES = (
     "otembed.transport",
     "otembed.words",
 )
-LAZY = [name for name in PACKAGES if name.startswith("otembed.tasks") or name in {"otembed", "otembed.documents", "otembed.mining"}]
+LAZY = [
+    name
+    for name in PACKAGES
+    if name.startswith("otembed.tasks") or name in {"otembed", "otembed.documents", "otembed.mining"}
+]
 
 
 @pytest.mark.parametrize("name", PACKAGES)

@@ -9,7 +9,8 @@ from otembed._lazy import lazy_exports
 if TYPE_CHECKING:
     from otembed.config import DocumentsConfig
     from otembed.documents.align import align_collection, align_documents
-    from otembed.documents.aligned import AlignedDocuments, AlignedPair, Link
+    from otembed.documents.aligned import AlignedDocuments
+    from otembed.documents.links import AlignedPair, Link
     from otembed.documents.read import Document, DocumentPair, read_document, read_pairs
 
 __all__ = [
@@ -27,11 +28,11 @@ __all__ = [
 
 _MODULES = {
     "AlignedDocuments": "aligned",
-    "AlignedPair": "aligned",
+    "AlignedPair": "links",
     "Document": "read",
     "DocumentPair": "read",
     "DocumentsConfig": "otembed.config",
-    "Link": "aligned",
+    "Link": "links",
     "align_collection": "align",
     "align_documents": "align",
     "read_document": "read",

@@ -6,13 +6,15 @@ import json
 import logging
 from collections import Counter
 from dataclasses import asdict
+from itertools import chain, islice
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from otembed.config.documents import DocumentsConfig
 from otembed.documents.align_work import AlignTask, AlignWork, groups, read_links
-from otembed.documents.aligned import AlignedDocuments, AlignedPair, DocumentsReport, kinds_of
+from otembed.documents.aligned import AlignedDocuments, DocumentsReport
+from otembed.documents.links import AlignedPair, kinds_of
 from otembed.documents.read import DocumentPair, document_of, open_pairs, read_document
 from otembed.embeddings.cache import cache_home, make_cache_folder
 from otembed.embeddings.encode import resolve_prompt
@@ -122,7 +124,11 @@ def align_collection(
     """
     begun = perf_counter()
     checked = make_documents_config(config, settings)
-    read = open_pairs(pairs) if isinstance(pairs, str | Path) else iter(pairs)
+    read = groups(open_pairs(pairs) if isinstance(pairs, str | Path) else iter(pairs))
+    # Before the model is loaded: what is wrong with the first documents is reported at once.
+    first = list(islice(read, 1))
+    if not first:
+        raise DataError("there are no pairs of documents", "Pass at least one pair.")
     if isinstance(model, str):
         from otembed.models import load_model
 
@@ -131,10 +137,11 @@ def align_collection(
         encoder = model
     prompt, fingerprint = resolve_prompt(encoder, checked.prompt, checked.prompt_name), model_fingerprint(encoder)
     folder = make_cache_folder(cache, FOLDER)
-    tasks, todo = [], []
+    tasks: list[AlignTask] = []
+    todo: list[AlignTask] = []
     documents = empty = resumed = 0
     key = run_key(checked, fingerprint, prompt)
-    for group in groups(read):
+    for group in chain(first, read):
         task = AlignTask.of(folder, key, group)
         tasks.append(task)
         documents += len(group)
@@ -144,8 +151,6 @@ def align_collection(
         else:
             task.write(group)
             todo.append(task)
-    if not tasks:
-        raise DataError("there are no pairs of documents", "Pass at least one pair.")
     if resumed:
         logger.info("%d of %d pairs of documents are in the cache (%s)", resumed, documents, folder)
     with open_executor(checked) as executor:
@@ -208,7 +213,7 @@ def _report(
     linked = 0
     for pair in _read(tasks):
         chosen = list(pair.chosen(threshold=config.threshold))
-        kinds += kinds_of(iter(chosen))
+        kinds += kinds_of(chosen)
         links += len(chosen)
         linked += sum(len(each.source) + len(each.target) for each in chosen)
     sentences = sum(task.sentences for task in tasks)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from otembed.documents.aligned import AlignedPair, Link
-from otembed.documents.monotone import align_monotone
+from otembed.documents.links import AlignedPair, Link
+from otembed.documents.monotone import Step, align_monotone, prepare, unit
+from otembed.documents.moved import align_reordered
 from otembed.documents.read import Document, DocumentPair
 from otembed.embeddings.cache import KEPT, OPTION
 from otembed.embeddings.embed_work import worker_model
@@ -168,9 +169,10 @@ def run_vectors(
     All runs of one length are one entry of the cache, so that other limits of the length reuse them.
     """
     lengths = work.config.max_sentences - 1
+    encoded = 1 if work.config.runs == "mean" else lengths
     if isinstance(progress, _Share):
-        progress.lengths = lengths
-    texts = [[text for each in documents for text in runs_of(each, length)] for length in range(1, lengths + 1)]
+        progress.lengths = encoded
+    texts = [[text for each in documents for text in runs_of(each, length)] for length in range(1, encoded + 1)]
     filled = [each for each in texts if each]
     if not filled:
         return [np.zeros((lengths, 0, 1), np.float32) for _ in documents]
@@ -195,7 +197,17 @@ def run_vectors(
             count = max(each.shape[1] - length, 0)
             each[length, :count] = rows[start : start + count]
             start += count
+    if work.config.runs == "mean":
+        for each in vectors:
+            add_mean_runs(each)
     return vectors
+
+
+def add_mean_runs(vectors: Floats) -> None:
+    """Fill in the unit means of longer runs from single sentences, in place."""
+    for length in range(1, len(vectors)):
+        count = max(vectors.shape[1] - length, 0)
+        vectors[length, :count] = unit(sum(vectors[0, start : start + count] for start in range(length + 1)))
 
 
 def runs_of(document: Document, length: int) -> list[str]:
@@ -219,13 +231,23 @@ def aligned_pair(pair: DocumentPair, x: Floats, y: Floats, config: DocumentsConf
     for document, vectors in ((pair.source, x), (pair.target, y)):
         if not np.isfinite(vectors).all():
             raise NumericsError(f"{document.name}: a vector holds NaN or infinity", "Check the model's weights.")
-    steps = align_monotone(
-        x,
-        y,
-        max_sentences=config.max_sentences,
-        deletion_quantile=config.deletion_quantile,
-        band=config.band,
-    )
+    if pair.source and pair.target:
+        lengths = (
+            np.array([len(text) for text in side.sentences], np.float64) for side in (pair.source, pair.target)
+        )
+        sides = prepare(
+            x,
+            y,
+            *lengths,
+            deletion_quantile=config.deletion_quantile,
+            length_weight=config.length_weight,
+            center=config.center,
+        )
+        program = align_reordered if config.reorder else align_monotone
+        steps = program(sides, max_sentences=config.max_sentences, band=config.band)
+    else:
+        steps = [Step((i, i + 1), (0, 0), 0.0) for i in range(len(pair.source))]
+        steps += [Step((0, 0), (j, j + 1), 0.0) for j in range(len(pair.target))]
     links = []
     for step in steps:
         (i, end), (j, stop) = step.source, step.target

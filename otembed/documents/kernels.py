@@ -21,10 +21,27 @@ if TYPE_CHECKING:
     Doubles = NDArray[np.float64]
     Ids = NDArray[np.int64]
 
+# A cosine distance of float32 vectors that is smaller is zero.
+ROUNDING = 1e-6
 
-@jit(ahead="void(f4[:,:,::1], f4[:,:,::1], f8[:,::1], f8[:,::1], i8[::1], i8[::1], i8[::1], i8[:,::1], f4[:,::1])")
+
+@jit(
+    ahead="void(f4[:,:,::1], f4[:,:,::1], f8[:,::1], f8[:,::1], f8[::1], f8[::1], i8[::1], i8[::1], i8[::1], i8[:,::1],"
+    "f8, f4[:,::1])"
+)
 def link_costs(
-    x: Floats, y: Floats, x_far: Doubles, y_far: Doubles, lo: Ids, hi: Ids, starts: Ids, steps: Ids, costs: Floats
+    x: Floats,
+    y: Floats,
+    x_far: Doubles,
+    y_far: Doubles,
+    x_ends: Doubles,
+    y_ends: Doubles,
+    lo: Ids,
+    hi: Ids,
+    starts: Ids,
+    steps: Ids,
+    length_weight: float,
+    costs: Floats,
 ) -> None:
     """Compute the cost of every link that ends in a cell of the band and starts in one; others cost infinity.
 
@@ -33,11 +50,16 @@ def link_costs(
     x, y
         (A, N, D) and (A, M, D) unit vectors; row i of length a is the run of a + 1 sentences from sentence i on.
     x_far, y_far
-        (A, N) and (A, M) mean cosine distances of the runs from the sentences of the other side.
+        (A, N) and (A, M) mean cosine distances of the runs from the sentences of the other side; NaN for runs that
+        cannot be linked.
+    x_ends, y_ends
+        (N + 1,) and (M + 1,) numbers of characters before each sentence, on a common scale.
     steps
         (S, 2) numbers of source and target sentences of each kind of link.
+    length_weight
+        Weight of the relative difference of both lengths.
     costs
-        (cells, S) output: twice the cosine distance, divided by the sum of both mean distances.
+        (cells, S) output: twice the cosine distance, divided by the sum of both mean distances, plus the difference.
     """
     for i in range(len(lo)):
         for j in range(lo[i], hi[i] + 1):
@@ -49,8 +71,16 @@ def link_costs(
                     costs[cell, s] = np.inf
                     continue
                 far = x_far[m - 1, before] + y_far[n - 1, beside]
-                distance = max(1.0 - dot(x[m - 1, before], y[n - 1, beside]), 0.0)
-                costs[cell, s] = 2.0 * distance / far if far > 0.0 else 0.0
+                if np.isnan(far):
+                    costs[cell, s] = np.inf
+                    continue
+                distance = 1.0 - dot(x[m - 1, before], y[n - 1, beside])
+                # Rounding would decide between one link of equal texts and two.
+                cost = 2.0 * distance / far if distance > ROUNDING and far > ROUNDING else 0.0
+                x_length, y_length = x_ends[i] - x_ends[before], y_ends[j] - y_ends[beside]
+                if x_length + y_length > 0.0:
+                    cost += length_weight * abs(x_length - y_length) / (x_length + y_length)
+                costs[cell, s] = cost
 
 
 @jit(ahead="void(f4[:,::1], i8[::1], i8[::1], i8[::1], i8[:,::1], f8[::1], f8, f8[::1], i2[::1])")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from otembed.documents.kernels import link_costs, shortest, widen
+from otembed.documents.kernels import ROUNDING, link_costs, shortest, widen
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +23,8 @@ FULL_CELLS = 2**17
 SAMPLES = 20_000
 # With fewer sentences on the other side, the best match weighs too much in a mean distance, and is left out of it.
 FEW = 50
+# With fewer sentences, the mean of a document is dominated by each sentence itself.
+CENTER_FROM = 10
 ONE_TO_ONE = np.array([[1, 1]])
 
 
@@ -43,6 +45,51 @@ class Step:
         return self.source[0] < self.source[1] and self.target[0] < self.target[1]
 
 
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """Two documents as an alignment sees them; from :func:`prepare`.
+
+    Parameters
+    ----------
+    x, y
+        (A, N, D) and (A, M, D) unit vectors of runs: row i of length a is the run of a + 1 sentences from i on.
+    x_far, y_far
+        (A, N) and (A, M) mean distances from the other document; NaN where a run ends outside the document.
+    x_lengths, y_lengths
+        (N,) and (M,) lengths of the sentences, with the same sum, or zeros.
+    deletion
+        Cost of a sentence without a link.
+    length_weight
+        Weight of the relative difference of lengths in the cost of a link.
+    """
+
+    x: Floats
+    y: Floats
+    x_far: Doubles
+    y_far: Doubles
+    x_lengths: Doubles
+    y_lengths: Doubles
+    deletion: float
+    length_weight: float
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of sentences of both documents."""
+        return self.x.shape[1], self.y.shape[1]
+
+    def cut(self, rows: Ids, columns: Ids) -> Sides:
+        """Return the documents with these sentences only, ascending; runs of sentences that were apart have no link."""
+        return replace(
+            self,
+            x=np.ascontiguousarray(self.x[:, rows]),
+            y=np.ascontiguousarray(self.y[:, columns]),
+            x_far=_kept(self.x_far, rows),
+            y_far=_kept(self.y_far, columns),
+            x_lengths=self.x_lengths[rows],
+            y_lengths=self.y_lengths[columns],
+        )
+
+
 def kinds_of_links(max_sentences: int) -> Ids:
     """Return (S, 2) numbers of source and target sentences of all links of at most ``max_sentences`` sentences.
 
@@ -54,27 +101,70 @@ def kinds_of_links(max_sentences: int) -> Ids:
     return np.array([kind[1:] for kind in found], np.int64)
 
 
-def align_monotone(
-    x: Floats, y: Floats, *, max_sentences: int, deletion_quantile: float, band: int, seed: int = 0
-) -> list[Step]:
-    r"""Return the best monotone alignment of two documents, in order.
-
-    A link of the runs x and y with m and n sentences costs
-
-    .. math:: m n \frac{2 (1 - \cos(x, y))}{d(x) + d(y)}
-
-    where d is the mean of 1 - cos to the sentences of the other document. A sentence without a link costs a quantile of
-    the costs of random sentences [1]_.
+def prepare(
+    x: Floats,
+    y: Floats,
+    x_lengths: Doubles | None = None,
+    y_lengths: Doubles | None = None,
+    *,
+    deletion_quantile: float,
+    length_weight: float = 0.0,
+    center: bool | None = None,
+    seed: int = 0,
+) -> Sides:
+    """Return the documents with all that costs depend on.
 
     Parameters
     ----------
     x, y
-        (A, N, D) and (A, M, D) float32 unit vectors, A at least ``max_sentences`` - 1: row i of length a is the run of
-        a + 1 sentences from sentence i on. Rows of runs beyond the end are not read.
-    max_sentences, deletion_quantile, band
+        (A, N, D) and (A, M, D) float32 unit vectors of runs, N and M at least 1; rows of runs beyond the end are not read.
+    x_lengths, y_lengths
+        (N,) and (M,) characters of the sentences; those of the target are scaled to the same sum. None: no lengths.
+    deletion_quantile, length_weight
         As in :class:`otembed.config.DocumentsConfig`.
+    center
+        Subtract the mean of the sentences of each document from all runs; None: if both have at least 10 sentences.
     seed
-        Of the random pairs.
+        Of the random pairs for the cost of a deletion.
+    """
+    if center is None:
+        center = min(x.shape[1], y.shape[1]) >= CENTER_FROM
+    if center:
+        x, y = (unit(side - side[0].mean(0, dtype=np.float64).astype(np.float32)) for side in (x, y))
+    if x_lengths is None or y_lengths is None:
+        x_lengths, y_lengths = np.zeros(x.shape[1]), np.zeros(y.shape[1])
+    elif y_lengths.sum() > 0:
+        y_lengths = y_lengths * (x_lengths.sum() / y_lengths.sum())
+    sides = Sides(
+        np.ascontiguousarray(x),
+        np.ascontiguousarray(y),
+        mean_distances(x, y),
+        mean_distances(y, x),
+        x_lengths.astype(np.float64),
+        y_lengths.astype(np.float64),
+        0.0,
+        length_weight,
+    )
+    return replace(sides, deletion=deletion_cost(sides, deletion_quantile, seed))
+
+
+def align_monotone(sides: Sides, *, max_sentences: int, band: int) -> list[Step]:
+    r"""Return the best monotone alignment of two documents, in order.
+
+    A link of the runs x and y with m and n sentences costs
+
+    .. math:: (m + n - 1) \left(\frac{2 (1 - \cos(x, y))}{d(x) + d(y)} + w \frac{|l_x - l_y|}{l_x + l_y}\right)
+
+    where d is the mean of 1 - cos to the sentences of the other document and l the length in characters. A sentence
+    without a link costs a quantile of the costs of random sentences. This is the program of Vecalign [1]_, with
+    m + n - 1 instead of m n, centered vectors, and lengths.
+
+    Parameters
+    ----------
+    sides
+        From :func:`prepare`, with runs of ``max_sentences`` - 1 sentences.
+    max_sentences, band
+        As in :class:`otembed.config.DocumentsConfig`.
 
     Returns
     -------
@@ -90,61 +180,82 @@ def align_monotone(
     ----------
     .. [1] B. Thompson, P. Koehn, "Vecalign: Improved Sentence Alignment in Linear Time and Space", EMNLP 2019.
     """
-    rows, columns = x.shape[1], y.shape[1]
+    rows, columns = sides.shape
     if rows == 0 or columns == 0:
         return [Step((i, i + 1), (0, 0), 0.0) for i in range(rows)] + [
-            Step((0, 0), (j, j + 1), 0.0) for j in range(columns)
+            Step((rows, rows), (j, j + 1), 0.0) for j in range(columns)
         ]
-    levels = [(x[:1], y[:1])]
-    while (levels[-1][0].shape[1] + 1) * (levels[-1][1].shape[1] + 1) > FULL_CELLS:
-        levels.append((_halved(levels[-1][0]), _halved(levels[-1][1])))
+    levels = [sides]
+    while (levels[-1].shape[0] + 1) * (levels[-1].shape[1] + 1) > FULL_CELLS:
+        levels.append(halved(levels[-1]))
     path: Ids | None = None
-    for coarse_x, coarse_y in levels[:0:-1]:
-        solved = _solve(coarse_x, coarse_y, ONE_TO_ONE, path, band, deletion_quantile, seed)
-        path = _cells(solved)
-    steps = kinds_of_links(max_sentences)
-    lengths = max_sentences - 1
-    return _solve(x[:lengths], y[:lengths], steps, path, band, deletion_quantile, seed)
+    for level in levels[:0:-1]:
+        solved = _solve(level, ONE_TO_ONE, path, band)
+        path = np.array([(0, 0), *((step.source[1], step.target[1]) for step in solved)], np.int64)
+    return _solve(sides, kinds_of_links(max_sentences), path, band)
 
 
-def _halved(x: Floats) -> Floats:
-    """Return the unit means of consecutive pairs of single sentences."""
-    single = x[0]
-    pairs = single[: len(single) // 2 * 2].reshape(-1, 2, single.shape[1]).sum(1)
-    if len(single) % 2:
-        pairs = np.concatenate([pairs, single[-1:]])
-    return unit(pairs)[None]
+def halved(sides: Sides) -> Sides:
+    """Return the documents in which each two consecutive sentences are one, with the same cost of a deletion."""
+    x, y = (_pairs(side[0]) for side in (sides.x, sides.y))
+    x, y = unit(x)[None], unit(y)[None]
+    return replace(
+        sides,
+        x=x,
+        y=y,
+        x_far=mean_distances(x, y),
+        y_far=mean_distances(y, x),
+        x_lengths=_pairs(sides.x_lengths[:, None])[:, 0],
+        y_lengths=_pairs(sides.y_lengths[:, None])[:, 0],
+    )
 
 
-def unit(rows: Floats) -> Floats:
-    """Return rows divided by their norms; opposite vectors, whose sum is zero, stay zero."""
+def _pairs(rows: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the sums of consecutive pairs of rows; a last row without a partner stays."""
+    summed = rows[: len(rows) // 2 * 2].reshape(-1, 2, rows.shape[1]).sum(1)
+    return np.concatenate([summed, rows[-1:]]) if len(rows) % 2 else summed
+
+
+def unit(rows: NDArray[np.floating]) -> Floats:
+    """Return rows divided by their norms; rows that are zero but for rounding become zero."""
     norms = np.linalg.norm(rows, axis=-1, keepdims=True)
-    scaled: Floats = np.ascontiguousarray(rows / np.where(norms > 0, norms, 1), dtype=np.float32)
+    scaled: Floats = np.ascontiguousarray(
+        np.divide(rows, norms, out=np.zeros_like(rows), where=norms > ROUNDING), dtype=np.float32
+    )
     return scaled
 
 
-def _solve(x: Floats, y: Floats, steps: Ids, path: Ids | None, band: int, quantile: float, seed: int) -> list[Step]:
-    rows, columns = x.shape[1], y.shape[1]
-    lo, hi = _band(rows, columns, path, band)
+def _kept(far: Doubles, rows: Ids) -> Doubles:
+    """Return the distances of some sentences, NaN for runs that are not consecutive in ``rows`` or leave it."""
+    kept = far[:, rows]
+    for length in range(1, len(far)):
+        whole = np.zeros(len(rows), np.bool_)
+        whole[: len(rows) - length] = rows[length:] - rows[: len(rows) - length] == length
+        kept[length, ~whole] = np.nan
+    return kept
+
+
+def _solve(sides: Sides, steps: Ids, path: Ids | None, band: int) -> list[Step]:
+    lo, hi = _band(sides.shape, path, band)
     starts = np.concatenate([[0], np.cumsum(hi - lo + 1)])
-    far = mean_distances(x, y), mean_distances(y, x)
+    ends = (np.concatenate([[0.0], np.cumsum(each)]) for each in (sides.x_lengths, sides.y_lengths))
     costs = np.empty((int(starts[-1]), len(steps)), np.float32)
-    link_costs(np.ascontiguousarray(x), np.ascontiguousarray(y), *far, lo, hi, starts[:-1], steps, costs)
-    weights = steps.prod(axis=1).astype(np.float64)
+    far = sides.x_far, sides.y_far
+    link_costs(sides.x, sides.y, *far, *ends, lo, hi, starts[:-1], steps, sides.length_weight, costs)
+    weights = steps.sum(axis=1) - 1.0
     total, back = np.empty(len(costs)), np.empty(len(costs), np.int16)
-    deletion = deletion_cost(x[0], y[0], far[0][0], far[1][0], quantile, seed)
-    shortest(costs, lo, hi, starts[:-1], steps, weights, deletion, total, back)
-    return _traced(costs, lo, starts, steps, back, (rows, columns))
+    shortest(costs, lo, hi, starts[:-1], steps, weights, sides.deletion, total, back)
+    return _traced(costs, lo, starts, steps, back, sides.shape)
 
 
-def _band(rows: int, columns: int, path: Ids | None, band: int) -> tuple[Ids, Ids]:
+def _band(shape: tuple[int, int], path: Ids | None, band: int) -> tuple[Ids, Ids]:
     """Return the band around the path of the coarser level, or all cells without one."""
+    rows, columns = shape
     if path is None:
         return np.zeros(rows + 1, np.int64), np.full(rows + 1, columns, np.int64)
-    fine = np.minimum(2 * path, [rows, columns])
     lo, hi = np.full(rows + 1, columns, np.int64), np.full(rows + 1, -1, np.int64)
     # A step of the coarser level spans two sentences, so its inner cells are one away from its ends.
-    widen(fine, band + 1, lo, hi)
+    widen(np.minimum(2 * path, shape), band + 1, lo, hi)
     return lo, hi
 
 
@@ -167,17 +278,27 @@ def mean_distances(x: Floats, y: Floats) -> Doubles:
     return np.maximum(1.0 - means, 0.0)
 
 
-def deletion_cost(x: Floats, y: Floats, x_far: Doubles, y_far: Doubles, quantile: float, seed: int) -> float:
+def deletion_cost(sides: Sides, quantile: float, seed: int) -> float:
     """Return a quantile of the costs of random pairs of sentences."""
-    draw = np.random.default_rng(seed)
-    if len(x) * len(y) <= SAMPLES:
-        i, j = (each.ravel() for each in np.indices((len(x), len(y))))
+    rows, columns = sides.shape
+    if rows * columns <= SAMPLES:
+        i, j = (each.ravel() for each in np.indices((rows, columns)))
     else:
-        i, j = draw.integers(0, len(x), SAMPLES), draw.integers(0, len(y), SAMPLES)
-    distances = np.maximum(1.0 - np.einsum("pd,pd->p", x[i], y[j], dtype=np.float64), 0.0)
-    far = x_far[i] + y_far[j]
-    costs = np.divide(2.0 * distances, far, out=np.zeros_like(far), where=far > 0)
-    return float(np.quantile(costs, quantile))
+        draw = np.random.default_rng(seed)
+        i, j = draw.integers(0, rows, SAMPLES), draw.integers(0, columns, SAMPLES)
+    return float(np.quantile(pair_costs(sides, i, j), quantile))
+
+
+def pair_costs(sides: Sides, i: Ids, j: Ids) -> Doubles:
+    """Return the costs of links between single sentences (p,)."""
+    distances = 1.0 - np.einsum("pd,pd->p", sides.x[0, i], sides.y[0, j], dtype=np.float64)
+    far = sides.x_far[0, i] + sides.y_far[0, j]
+    costs = np.divide(2.0 * distances, far, out=np.zeros_like(far), where=(distances > ROUNDING) & (far > ROUNDING))
+    x_lengths, y_lengths = sides.x_lengths[i], sides.y_lengths[j]
+    total = x_lengths + y_lengths
+    apart = np.divide(np.abs(x_lengths - y_lengths), total, out=np.zeros_like(total), where=total > 0)
+    found: Doubles = costs + sides.length_weight * apart
+    return found
 
 
 def _traced(
@@ -200,8 +321,3 @@ def _traced(
             found.append(Step((i, i), (j - 1, j), 0.0))
             j -= 1
     return found[::-1]
-
-
-def _cells(steps: list[Step]) -> Ids:
-    """Return the cells (P, 2) that a path visits, the first and the last included."""
-    return np.array([(0, 0), *((step.source[1], step.target[1]) for step in steps)], np.int64)

@@ -12,6 +12,7 @@ from otembed.data.checks import SURROGATE
 from otembed.data.compression import OPENERS, read_lines, split_suffix
 from otembed.data.records import find_name
 from otembed.errors import ConfigError, DataError
+from otembed.results.reading import require_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -195,17 +196,22 @@ def _side(value: Any, name: str, where: Place, line: int, *, as_path: bool) -> D
 
 
 def check_places(source: str | Path, target: str | Path | None) -> None:
-    """Reject, before anything slow, one document without another, and a list beside a document."""
-    suffix, _ = split_suffix(Path(str(source).partition("?")[0]))
-    if target is None and suffix not in LISTS:
+    """Reject, before anything slow, one document without another, a list beside a document, and missing files."""
+    where = parse_place(source, FIELDS) if target is None else Place(Path(source))
+    suffix = "" if where.path is None else split_suffix(where.path)[0]
+    if target is None and where.hub is None and suffix not in LISTS:
         raise ConfigError(
             f"{source} is one document, and its translation is missing",
             f"Pass two documents, or a list of pairs: {', '.join(LISTS)}, also with {', '.join(OPENERS)}.",
         )
-    if target is not None and suffix in LISTS:
-        raise ConfigError(
-            f"{source} is a list of pairs, and {target} is given too", "Pass the list alone, or two documents."
-        )
+    for each in (source, target) if target is not None else ():
+        if split_suffix(Path(each))[0] in LISTS:
+            raise ConfigError(
+                f"{each} is a list of pairs, and a second file is given", "Pass the list alone, or two documents."
+            )
+        require_file(Path(each))
+    if where.path is not None:
+        require_file(where.path)
 
 
 def open_pairs(source: str | Path, target: str | Path | None = None) -> Iterator[DocumentPair]:

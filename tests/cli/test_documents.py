@@ -1,0 +1,98 @@
+"""``otembed documents`` and ``otembed eval documents`` in process."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from otembed.config import DocumentsConfig
+from otembed.config.io import build, read_yaml
+
+TEXT = "the cat sat on the mat\n\nthe dog slept in the house\nthe cat slept\n"
+
+
+@pytest.fixture
+def files(write):
+    return write("a.en.gz", TEXT), write("a.de", TEXT)
+
+
+@pytest.fixture
+def common(tiny_model_path, tmp_path):
+    return ["--model", tiny_model_path, "--cache", tmp_path / "cache", "--device", "cpu"]
+
+
+def test_links_go_to_stdout_and_the_summary_to_stderr(ended, files, common):
+    code, out, err = ended("documents", "align", *files, *common)
+    assert code == 0
+    lines = [line.split("\t") for line in out.splitlines()]
+    assert [fields[1:] for fields in lines] == [[text, text] for text in TEXT.splitlines() if text]
+    assert "6 sentences: 3 links (1-1 3), 0 sentences without a link" in err
+
+
+def test_number_form_report_and_force(ended, files, common, tmp_path):
+    output = tmp_path / "a.links"
+    code, out, _ = ended("documents", "align", *files, *common, "-o", output, "--json", "--set", "max_sentences=3")
+    assert code == 0
+    report = json.loads(out)
+    assert (report["links"], report["settings"]["max_sentences"]) == (3, 3)
+    assert [line.rpartition(":")[0] for line in output.read_text().splitlines()] == [
+        "[0]:[0]",
+        "[2]:[2]",
+        "[3]:[3]",
+    ]
+    code, _, err = ended("documents", "align", *files, *common, "-o", output)
+    assert (code, "--force" in err) == (2, True)
+
+
+def test_list_of_pairs_with_unaligned_sentences(ended, write, common):
+    rows = [{"id": "x", "source": TEXT, "target": TEXT}, {"id": "y", "source": TEXT, "target": []}]
+    pairs = write("l.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    code, out, err = ended("documents", "align", pairs, *common, "--unaligned")
+    assert code == 0
+    assert len(out.splitlines()) == 6
+    assert "1 of 2 pairs" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "value"),
+    [
+        (["a.de"], "a.de"),
+        (["nowhere.en", "a.de"], "nowhere.en"),
+        (["a.de", "a.de", "--json"], "--output"),
+        (["a.de", "a.de", "-o", "x.xyz"], ".xyz"),
+        (["a.de", "a.de", "-o", "x.tmx"], "--languages"),
+        (["a.de", "a.de", "--set", "bamd=3"], "band"),
+        (["a.de", "a.de", "--set", "band=0"], "band"),
+        (["a.de", "a.de", "--threshold", "high"], "high"),
+        (["a.de", "a.de", "--band", "3"], "--set band=VALUE"),
+    ],
+)
+def test_errors_name_the_value(ended, write, monkeypatch, tmp_path, arguments, value):
+    write("a.de", TEXT)
+    monkeypatch.chdir(tmp_path)
+    code, out, err = ended("documents", "align", *arguments, "--model", "nowhere")
+    assert (code, out) == (2, "")
+    assert value in err
+    assert "Traceback" not in err
+
+
+def test_evaluation(ended, files, common, write, tmp_path):
+    gold = write("gold", "[0]:[0]\n[2]:[2]\n[3]:[3]\n")
+    place = f"toy={files[0]},{files[1]},{gold}"
+    model, *rest = common[1:]
+    code, out, _ = ended("eval", "documents", model, "--gold", place, *rest, "-o", tmp_path / "r.json")
+    assert code == 0
+    assert "toy" in out
+    code, out, _ = ended("eval", "documents", model, "--gold", place, *rest, "--json")
+    assert json.loads(out)["total"]["f1"] == 1
+    code, _, err = ended("eval", "documents", model, "--gold", "toy=x")
+    assert (code, "toy=x" in err) == (2, True)
+
+
+def test_template_reads_back(ended, tmp_path):
+    path = tmp_path / "d.yaml"
+    code, _, err = ended("config", "init", path, "--for", "documents")
+    assert code == 0
+    assert f"otembed documents align --config {path}" in err
+    assert build(DocumentsConfig, read_yaml(path), "x") == DocumentsConfig()
