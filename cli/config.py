@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 INIT_HELP = """Write a YAML file of all settings of a command, with descriptions, allowed values and defaults.
 
 Without FILE, it is printed to stdout. Change settings as needed and delete the rest. The file for train is a valid
-CONFIG once your parallel text stands under pairs; the files for align, mine and documents are given to their commands
-in the same way (CONFIG, --config). embed, score and eval mining share the settings of mine.
+CONFIG once your parallel text stands under pairs; the files for align, mine, documents (documents align) and match
+(documents match) are given to their commands in the same way (CONFIG, --config). embed, score and eval mining share the
+settings of mine.
 """
 SHOW_HELP = """Print the settings as otembed train merges them, each with its origin.
 
@@ -32,11 +33,14 @@ With the YAML language server: otembed config schema > otembed.schema.json, and 
 # yaml-language-server: $schema=otembed.schema.json
 """
 
-COMMANDS = ("train", "align", "mine", "documents")
+COMMANDS = ("train", "align", "mine", "documents", "match")
 Command = Annotated[
     str,
     typer.Option(
-        "--for", metavar="COMMAND", help="train, align, mine or documents.", autocompletion=lambda: list(COMMANDS)
+        "--for",
+        metavar="COMMAND",
+        help="train, align, mine, documents or match.",
+        autocompletion=lambda: list(COMMANDS),
     ),
 ]
 
@@ -80,20 +84,21 @@ def init_command(
         typer.echo(text, nl=False)
     else:
         write_text(file, text)
-        usage = f"--config {file}" if command in ("mine", "documents") else str(file)
-        name = "documents align" if command == "documents" else command
+        usage = f"--config {file}" if command in ("mine", "documents", "match") else str(file)
+        name = {"documents": "documents align", "match": "documents match"}.get(command, command)
         typer.echo(f"wrote {file}; edit it, then run: otembed {name} {usage}", err=True)
 
 
 def _kind(command: str) -> Callable[[], Any]:
     """Return the configuration class of a command."""
-    from otembed.config import DocumentsConfig, MiningConfig, TrainConfig, WordAlignmentConfig
+    from otembed.config import DocumentsConfig, MatchConfig, MiningConfig, TrainConfig, WordAlignmentConfig
 
     kinds: dict[str, Callable[[], Any]] = {
         "train": TrainConfig,
         "align": WordAlignmentConfig,
         "mine": MiningConfig,
         "documents": DocumentsConfig,
+        "match": MatchConfig,
     }
     return kinds[command]
 

@@ -29,9 +29,11 @@ from .options import Device, Force, language_pair, number_or_none, refuse_taken
 from .stages import StageProgress
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from otembed.config import DocumentsConfig
 
-HELP = "From documents to sentence pairs: align the sentences of documents that translate each other."
+HELP = "From documents to sentence pairs: find documents that translate each other, and align their sentences."
 ALIGN_HELP = """Align the sentences of documents that translate each other.
 
 SOURCE and TARGET are plain text, one sentence per line, each plain or .gz .bz2 .xz .zst. Blank lines are no sentences,
@@ -48,6 +50,20 @@ Settings: defaults < --config < --set < the other options. otembed config init -
 Embeddings and links are cached: an interrupted run resumes.
 """
 
+MATCH_HELP = """Find the documents of two collections that translate each other.
+
+SOURCES and TARGETS are folders of plain text files, one sentence per line, or .jsonl or .parquet lists with the fields
+id and text (a list of sentences, or a text with a sentence a line).
+
+Candidates are the nearest documents by mean vector; they are compared by optimal transport between their sentences.
+Each document is in at most one pair. The suffix of -o chooses the format: .tsv (score, source id, target id), or .jsonl
+with the texts, the input of otembed documents align. Without -o, pairs are printed as TSV.
+
+Settings: defaults < --config < --set < the other options. otembed config init --for match prints all of them.
+
+Embeddings are cached: an interrupted run resumes.
+"""
+
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -57,25 +73,34 @@ def _group() -> None:
 
 
 class DocumentsCommand(MiningCommand):
-    """A command that suggests ``--set`` for settings without an option."""
+    """A command that suggests ``--set`` for settings of alignment without an option."""
 
     @staticmethod
     def setting_names() -> list[str]:
         """Return the names of the settings."""
-        return _setting_names()
+        return _setting_names("DocumentsConfig")
 
 
-def _setting_names() -> list[str]:
+class MatchCommand(MiningCommand):
+    """A command that suggests ``--set`` for settings of matching without an option."""
+
+    @staticmethod
+    def setting_names() -> list[str]:
+        """Return the names of the settings."""
+        return _setting_names("MatchConfig")
+
+
+def _setting_names(config: str) -> list[str]:
     from dataclasses import fields
 
-    from otembed.config import DocumentsConfig
+    from otembed import config as every
 
-    return [each.name for each in fields(DocumentsConfig)]
+    return [each.name for each in fields(getattr(every, config))]
 
 
-def setting_values(incomplete: str) -> list[str]:
-    """Return the settings, each followed by ``=``."""
-    return [f"{name}=" for name in _setting_names() if name.startswith(incomplete)]
+def _values(config: str) -> Callable[[str], list[str]]:
+    """Return a completion of the settings, each followed by ``=``."""
+    return lambda incomplete: [f"{name}=" for name in _setting_names(config) if name.startswith(incomplete)]
 
 
 DocumentsSettings = Annotated[
@@ -84,7 +109,16 @@ DocumentsSettings = Annotated[
         "--set",
         metavar="KEY=VALUE",
         help="Any setting, such as max_sentences=4; repeatable.",
-        autocompletion=setting_values,
+        autocompletion=_values("DocumentsConfig"),
+    ),
+]
+MatchSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Any setting, such as k=4; repeatable.",
+        autocompletion=_values("MatchConfig"),
     ),
 ]
 Threshold = Annotated[
@@ -127,7 +161,11 @@ def align_command(
     """Parse the options, align, write or print."""
     checked = documents_config(config, settings, threshold=threshold, engine=engine, workers=workers)
     pair = language_pair(languages, "--languages")
-    _check_output(output, pair, as_json=as_json, force=force)
+    _check_output(output, as_json=as_json, force=force)
+    if output is not None:
+        from otembed.documents.output import check_links_output
+
+        check_links_output(output, pair)
     from otembed.documents.read import check_places, open_pairs
 
     check_places(source, target)
@@ -150,15 +188,62 @@ def align_command(
         typer.echo(found.report.to_json(), nl=False)
 
 
-def _check_output(output: Path | None, languages: tuple[str, str] | None, *, as_json: bool, force: bool) -> None:
+@app.command("match", cls=MatchCommand, help=MATCH_HELP, no_args_is_help=True)
+def match_command(
+    sources: Annotated[str, typer.Argument(help="A folder or a list of documents.", show_default=False)],
+    targets: Annotated[str, typer.Argument(help="The other side.", show_default=False)],
+    output: Output = None,
+    model: Model = DEFAULT_MODEL,
+    config: ConfigFile = None,
+    settings: MatchSettings = None,
+    threshold: Annotated[
+        str | None, typer.Option(metavar="SCORE", help="Minimum score of a pair: a number or none. [default: none]")
+    ] = None,
+    device: Device = None,
+    cache: Cache = None,
+    as_json: Json = False,
+    force: Force = False,
+) -> None:
+    """Parse the options, match, write or print."""
+    from otembed.config import MatchConfig
+
+    given = {} if threshold is None else {"threshold": number_or_none(threshold, "--threshold")}
+    checked = merged_settings(MatchConfig, config, settings, given)
+    _check_output(output, as_json=as_json, force=force)
+    if output is not None:
+        from otembed.documents.output import check_match_output
+
+        check_match_output(output)
+    from .console import SEARCH, SOLVER
+
+    start_logging(modules=(*SEARCH, *SOLVER))
+    from otembed.documents.match import match_documents
+    from otembed.documents.output import match_line, write_matches
+
+    found = match_documents(
+        sources, targets, model, config=checked, cache=cache, device=device, progress=StageProgress()
+    )
+    if output is not None:
+        write_matches(found, output)
+    else:
+        for each in found:
+            sys.stdout.buffer.write(match_line(each).encode("utf-8", "backslashreplace"))
+        sys.stdout.buffer.flush()
+    report = found.report
+    say(
+        f"{report.sources:,} and {report.targets:,} documents, {report.empty:,} without sentences: {report.pairs:,} pairs"
+        f" of {report.candidates:,} candidates"
+    )
+    if as_json:
+        typer.echo(report.to_json(), nl=False)
+
+
+def _check_output(output: Path | None, *, as_json: bool, force: bool) -> None:
     """Reject an output that could not be written at the end."""
     if output is None:
         if as_json:
-            raise ConfigError("--json requires --output, because links are printed to stdout", "Add -o FILE.")
+            raise ConfigError("--json requires --output, because results are printed to stdout", "Add -o FILE.")
         return
-    from otembed.documents.output import check_links_output
-
-    check_links_output(output, languages)
     refuse_taken(output, force=force)
 
 

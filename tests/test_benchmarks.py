@@ -378,3 +378,38 @@ def test_documents_benchmark_runs_and_renders(run, benchmark_script, tmp_path, t
     assert {each["gold"] for each in toy.values()} == {11}
     assert len(document["planted"]) == len(benchmark.KINDS)
     assert all(each["cpu_seconds"] >= 0 and each["vectors_mb"] == 3.1 for each in document["scaling"])
+
+
+def test_greedy_distance_and_bimax_by_hand(benchmark_script):
+    """Cosines .9 .1 / .8 .2: greedily .5 x .9 first, then .5 x .2, at costs .1 and .8; best matches .9, .8, .9, .2."""
+    benchmark = benchmark_script("document_matching")
+    x = np.eye(2, dtype=np.float32)
+    y = np.array([[0.9, 0.8], [0.1, 0.2]], np.float32)
+    half = np.array([0.5, 0.5], np.float32)
+    assert benchmark.greedy_distance(x, y, half, half) == pytest.approx(0.5 * 0.1 + 0.5 * 0.8)
+    assert benchmark.bimax(x, y) == pytest.approx((0.9 + 0.8 + 0.9 + 0.2) / 4)
+
+
+def test_drawn_collections_match_their_description(benchmark_script):
+    benchmark = benchmark_script("document_matching")
+    documents = [list(range(4 * number, 4 * number + 4)) for number in range(50)]
+    drawn = benchmark.draw_collections(documents, 3)
+    assert len(drawn.source) == 40
+    assert len(drawn.target) == 37  # 30 and 10, of which 3 are joined with another one
+    assert len(drawn.gold) == 30
+    lengths = [len(drawn.target[target]) for _, target in drawn.gold]
+    assert sorted(lengths) == [2] * 9 + [4] * 18 + [8] * 3
+    assert all(set(drawn.source[source]) & set(drawn.target[target]) for source, target in drawn.gold)
+    paired = {source for source, _ in drawn.gold}
+    others = {line for place in range(40) if place not in paired for line in drawn.source[place]}
+    assert not others & {line for each in drawn.target for line in each}
+
+
+@pytest.mark.slow
+def test_document_matching_runs_and_renders(run, benchmark_script, tmp_path, tiny_model_path):
+    output = tmp_path / "matching.json"
+    printed = run("document_matching", "--smoke", "--model", tiny_model_path, "-o", output)
+    document = json.loads(output.read_text())
+    benchmark = benchmark_script("document_matching")
+    assert benchmark.table(document) in printed
+    assert [each["method"] for each in document["languages"]["sw"]["figures"]] == list(benchmark.METHODS)

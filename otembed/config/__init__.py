@@ -1,6 +1,6 @@
 """All settings, and settings as documents: YAML, JSON Schema, a template, the origin of each value. Torch-free."""
 
-from otembed.config.documents import DocumentsConfig
+from otembed.config.documents import DocumentsConfig, MatchConfig
 from otembed.config.io import (
     build,
     merge,
@@ -41,6 +41,7 @@ __all__ = [
     "FinetuneConfig",
     "HeldOutConfig",
     "LossConfig",
+    "MatchConfig",
     "MiningConfig",
     "ModelConfig",
     "OptimizationConfig",

@@ -1,4 +1,4 @@
-"""All settings of aligning documents; torch-free. ``docs/log.md`` gives the reasons for the defaults."""
+"""All settings of aligning and matching documents; torch-free. ``docs/log.md`` gives the reasons for the defaults."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from otembed.config.base import Count, config_dataclass
-from otembed.config.encoding import EncodingConfig
+from otembed.config.encoding import EncoderConfig, EncodingConfig
+from otembed.config.mining import Margin
 
 Runs = Literal["text", "mean"]
 
@@ -49,3 +50,27 @@ class DocumentsConfig(EncodingConfig):
     threshold: Annotated[float, Field(le=1)] | None = Field(
         default=None, description="Minimum score of a link. null: keep every link."
     )
+
+
+@config_dataclass
+class MatchConfig(EncoderConfig):
+    """Settings of matching documents: from two collections to pairs of documents."""
+
+    center: bool | None = Field(
+        default=None,
+        description="Subtract the mean of the sentences of each side. null: if both have at least 10 sentences.",
+    )
+    k: Count = Field(
+        default=8,
+        description="Nearest documents by mean vector that are compared, and the neighborhood of the margin.",
+    )
+    epsilon: Annotated[float, Field(ge=0)] = Field(
+        default=0.05,
+        description="Entropic regularization of the transport between sentences, in units of the cosine cost.",
+    )
+    relaxation: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description="Penalty for sentences without a counterpart, in units of the cost. null: all must have one.",
+    )
+    margin: Margin = Field(default="distance", description="How pairs are scored against their neighborhoods.")
+    threshold: float | None = Field(default=None, description="Minimum score of a pair. null: keep every pair.")

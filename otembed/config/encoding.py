@@ -13,8 +13,8 @@ Engine = Literal["local", "processes", "ray"]
 
 
 @config_dataclass
-class EncodingConfig:
-    """Settings of the encoder, and of the engine that runs it."""
+class EncoderConfig:
+    """Settings of the encoder."""
 
     prompt: str | None = Field(
         default=None, description="Text to prepend to every line. null: the model's default."
@@ -27,6 +27,18 @@ class EncodingConfig:
     batch_size: Count = Field(
         default=32, description="Maximum number of lines in a batch on each device; tokens limit it too."
     )
+
+    @model_validator(mode="after")
+    def _one_prompt(self) -> EncoderConfig:
+        if self.prompt is not None and self.prompt_name is not None:
+            raise ConfigError("prompt and prompt_name are both set", "Keep one of them.")
+        return self
+
+
+@config_dataclass
+class EncodingConfig(EncoderConfig):
+    """Settings of the encoder, and of the engine that runs it."""
+
     engine: Engine = Field(
         default="local",
         description="Where the work runs. local: this process; processes: several on this machine; ray: a cluster.",
@@ -40,9 +52,7 @@ class EncodingConfig:
     )
 
     @model_validator(mode="after")
-    def _encoding_fits_together(self) -> EncodingConfig:
-        if self.prompt is not None and self.prompt_name is not None:
-            raise ConfigError("prompt and prompt_name are both set", "Keep one of them.")
+    def _engine_has_its_address(self) -> EncodingConfig:
         if self.ray_address is not None and self.engine != "ray":
             raise ConfigError(f"ray_address is {self.ray_address}, but engine is {self.engine}", "Set engine: ray.")
         return self

@@ -1,4 +1,4 @@
-"""From documents to sentence pairs: sentence alignment within pairs of documents; names are imported on first use."""
+"""From documents to sentence pairs: documents that match, and sentence alignment within them; names are imported on first use."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from otembed._lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from otembed.config import DocumentsConfig
+    from otembed.config import DocumentsConfig, MatchConfig
     from otembed.documents.align import align_collection, align_documents
     from otembed.documents.aligned import AlignedDocuments
     from otembed.documents.links import AlignedPair, Link
-    from otembed.documents.read import Document, DocumentPair, read_document, read_pairs
+    from otembed.documents.match import MatchedDocuments, MatchedPair, match_documents
+    from otembed.documents.read import Document, DocumentPair, read_document, read_documents, read_pairs
 
 __all__ = [
     "AlignedDocuments",
@@ -20,9 +21,14 @@ __all__ = [
     "DocumentPair",
     "DocumentsConfig",
     "Link",
+    "MatchConfig",
+    "MatchedDocuments",
+    "MatchedPair",
     "align_collection",
     "align_documents",
+    "match_documents",
     "read_document",
+    "read_documents",
     "read_pairs",
 ]
 
@@ -33,9 +39,14 @@ _MODULES = {
     "DocumentPair": "read",
     "DocumentsConfig": "otembed.config",
     "Link": "links",
+    "MatchConfig": "otembed.config",
+    "MatchedDocuments": "match",
+    "MatchedPair": "match",
     "align_collection": "align",
     "align_documents": "align",
+    "match_documents": "match",
     "read_document": "read",
+    "read_documents": "read",
     "read_pairs": "read",
 }
 

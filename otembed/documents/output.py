@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from otembed.errors import ConfigError
-from otembed.mining.output import WRITERS, check_output, write_pairs
+from otembed.mining.output import SEPARATORS, WRITERS, check_output, write_pairs
 from otembed.results import whole_file
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from otembed.documents.links import AlignedPair, Link
+    from otembed.documents.match import MatchedPair
+    from otembed.documents.read import Document
 
 Languages = tuple[str, str] | None
 NUMBERS = ".links"
@@ -99,3 +102,69 @@ def write_numbers(
     """Write the number form to an open file."""
     for line in number_lines(aligned, unaligned=unaligned, threshold=threshold):
         file.write(line.encode("utf-8"))
+
+
+MATCH_SUFFIXES = (".tsv", ".jsonl")
+
+
+def check_match_output(path: Path) -> None:
+    """Reject an unknown suffix before the slow stages start."""
+    if path.suffix and path.suffix.lower() not in MATCH_SUFFIXES:
+        raise ConfigError(f"{path}: unknown suffix {path.suffix!r}", f"Supported: {', '.join(MATCH_SUFFIXES)}.")
+
+
+def match_line(pair: MatchedPair) -> str:
+    """Return score and ids of a pair as one line of TSV; tabs and line breaks in ids become spaces."""
+    names = (SEPARATORS.sub(" ", each.name) for each in (pair.source, pair.target))
+    return "\t".join([f"{pair.score:.6f}", *names]) + "\n"
+
+
+def write_matches(pairs: Iterable[MatchedPair], path: str | Path) -> Path:
+    """Write pairs of documents atomically.
+
+    Parameters
+    ----------
+    pairs
+        The pairs, in the order of the output.
+    path
+        ``.tsv`` (score, source id, target id; also a pipe or device without a suffix), or ``.jsonl`` with the texts, a
+        list of pairs for :func:`otembed.documents.align.align_collection`.
+
+    Raises
+    ------
+    ConfigError
+        As :func:`check_match_output`.
+    OutputError
+        The file cannot be written; an earlier file is kept.
+    """
+    path = Path(path)
+    check_match_output(path)
+    with whole_file(path, "w") as file:
+        for number, pair in enumerate(pairs, start=1):
+            if path.suffix.lower() != ".jsonl":
+                file.write(match_line(pair))
+                continue
+            row = {
+                "id": number,
+                "score": pair.score,
+                "similarity": pair.similarity,
+                "source_id": pair.source.name,
+                "target_id": pair.target.name,
+                "source": lines_of(pair.source),
+                "target": lines_of(pair.target),
+            }
+            file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+    return path
+
+
+def lines_of(document: Document) -> list[str]:
+    """Return the lines of a document, with empty ones for blank lines, so that sentence numbers stay.
+
+    >>> from otembed.documents.read import document_of
+    >>> lines_of(document_of(["a", " ", "b"], "x"))
+    ['a', '', 'b']
+    """
+    lines = [""] * (max(document.numbers, default=-1) + 1)
+    for number, text in zip(document.numbers, document.sentences, strict=True):
+        lines[number] = text
+    return lines

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 LISTS = (".jsonl", ".tsv", ".csv", ".parquet")
 FIELDS = ("id", "source", "target", "source_file", "target_file")
+COLLECTION_HINT = "Pass a folder of text files, or .jsonl or .parquet with the fields id and text."
 LIST_HINT = (
     "Write the fields id, source and target (a list of sentences, or one text with a sentence a line), or "
     "source_file and target_file."
@@ -193,6 +194,51 @@ def _side(value: Any, name: str, where: Place, line: int, *, as_path: bool) -> D
         # The place in the document is in the message, the place in the list before it.
         raise DataError(error.message, error.hint, path=where.where, line=line) from error
     raise DataError(f"{name} is {value!r}", LIST_HINT, path=where.where, line=line)
+
+
+def read_documents(place: str | Path) -> Iterator[Document]:
+    """Yield the documents of one side of a matching run, named by their ids.
+
+    Parameters
+    ----------
+    place
+        A folder, whose plain text files are the documents, named by their paths in it (hidden files are skipped); or a
+        ``.jsonl`` or ``.parquet`` list with the fields ``text``, a list of sentences or a text with a sentence a line,
+        and ``id``, else the number of the record; ``?text=FIELD&id=FIELD`` names other fields.
+
+    Raises
+    ------
+    DataError
+        The place or a document cannot be read, or a field is missing.
+    """
+    where = parse_place(place, ("text", "id"))
+    if where.path is not None and where.path.is_dir():
+        files = sorted(each for each in where.path.rglob("*") if each.is_file())
+        for path in files:
+            name = path.relative_to(where.path).as_posix()
+            if not any(part.startswith(".") for part in Path(name).parts):
+                found = _read_file(path)
+                yield Document(name, found.sentences, found.numbers)
+        return
+    if where.path is not None and split_suffix(where.path)[0] not in (".jsonl", ".parquet"):
+        require_file(where.path)
+        raise DataError("not a collection of documents", COLLECTION_HINT, path=where.where)
+
+    def choose(names: list[str], line: int | None) -> dict[str, str]:
+        text = where.fields.get("text") or find_name(names, ("text", "sentences", "content"))
+        label = where.fields.get("id") or find_name(names, ("id",))
+        if text is None:
+            raise DataError(
+                f"no field for the text; the fields are: {', '.join(names) or '(no field)'}",
+                COLLECTION_HINT,
+                path=where.where,
+                line=line,
+            )
+        return {"text": text} if label is None else {"id": label, "text": text}
+
+    for number, (line, record) in enumerate(records(where, choose), start=1):
+        label = str(number) if record.get("id") is None else _label(record["id"], where, line)
+        yield _side(record["text"], label, where, line, as_path=False)
 
 
 def check_places(source: str | Path, target: str | Path | None) -> None:

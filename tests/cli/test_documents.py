@@ -96,3 +96,25 @@ def test_template_reads_back(ended, tmp_path):
     assert code == 0
     assert f"otembed documents align --config {path}" in err
     assert build(DocumentsConfig, read_yaml(path), "x") == DocumentsConfig()
+
+
+def test_match_prints_pairs_and_writes_lists(ended, write, common, tmp_path, sentences):
+    rows = [{"id": f"d{number}", "text": sentences(4, seed=number)} for number in range(5)]
+    path = write("l.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    code, out, err = ended("documents", "match", path, path, *common)
+    assert code == 0
+    assert {tuple(line.split("\t")[1:]) for line in out.splitlines()} == {(row["id"], row["id"]) for row in rows}
+    assert "5 and 5 documents, 0 without sentences: 5 pairs" in err
+    output = tmp_path / "pairs.jsonl"
+    code, out, _ = ended("documents", "match", path, path, *common, "-o", output, "--json", "--set", "k=2")
+    assert (code, json.loads(out)["settings"]["k"]) == (0, 2)
+    code, out, _ = ended("documents", "align", output, *common)
+    assert len(out.splitlines()) == 20
+    for arguments, value in (
+        (["--k", "3"], "--set k=VALUE"),
+        (["--json"], "--output"),
+        (["-o", "a.tmx"], ".tmx"),
+        (["--set", "kk=3"], "k"),
+    ):
+        code, _, err = ended("documents", "match", path, path, *common, *arguments)
+        assert (code, value in err) == (2, True)

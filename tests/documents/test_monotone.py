@@ -77,7 +77,7 @@ def distance_to_others(run, others):
 
 def cost_of(steps, deletion):
     return sum(
-        (step.source[1] - step.source[0]) * (step.target[1] - step.target[0]) * step.cost
+        (step.source[1] - step.source[0] + step.target[1] - step.target[0] - 1) * step.cost
         if step.is_link
         else deletion
         for step in steps
