@@ -112,7 +112,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     OURS: {},
     "without lengths": {"length_weight": 0.0},
     "not centered": {"center": False},
-    "with stretches in another order": {"reorder": True},
+    "monotone": {"reorder": False},
     "mean vectors for runs": {"runs": "mean"},
 }
 
@@ -132,7 +132,7 @@ def gold_scores(model: Any, places: dict[str, GoldDocuments], cache: Path) -> li
                 runs = [side.copy() for side in runs]
                 for side in runs:
                     add_mean_runs(side)
-            reorder = settings.pop("reorder", False)
+            reorder = settings.pop("reorder", DEFAULTS.reorder)
             found[label] = ours(sides_of(*runs, pair, **settings), DocumentsConfig(reorder=reorder))
         rows += [
             {

@@ -169,7 +169,9 @@ def align_command(
     from otembed.documents.read import check_places, open_pairs
 
     check_places(source, target)
-    start_logging(modules=("otembed.documents.kernels",))
+    from .console import DOCUMENTS
+
+    start_logging(modules=DOCUMENTS)
     from otembed.documents.align import align_collection
 
     found = align_collection(

@@ -46,10 +46,10 @@ def documents_command(
     checked = documents_config(config, settings, threshold=threshold)
     if output is not None:
         refuse_taken(output, force=force)
-    from .console import data_console
+    from .console import DOCUMENTS, data_console
     from .mining_options import start_logging
 
-    start_logging(modules=("otembed.documents.kernels",))
+    start_logging(modules=DOCUMENTS)
     from otembed.tasks.documents import evaluate_documents
 
     sets = task.read(places, limit=None, index_base=0)

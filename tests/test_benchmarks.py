@@ -377,7 +377,7 @@ def test_documents_benchmark_runs_and_renders(run, benchmark_script, tmp_path, t
     assert set(toy) == {benchmark.PEER, *benchmark.VARIANTS}
     assert {each["gold"] for each in toy.values()} == {11}
     assert len(document["planted"]) == len(benchmark.KINDS)
-    assert all(each["cpu_seconds"] >= 0 and each["vectors_mb"] == 3.1 for each in document["scaling"])
+    assert all(each["cpu_seconds"] >= 0 and each["vectors_mb"] == 2.5 for each in document["scaling"])
 
 
 def test_greedy_distance_and_bimax_by_hand(benchmark_script):

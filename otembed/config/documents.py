@@ -18,7 +18,7 @@ class DocumentsConfig(EncodingConfig):
     """Settings of sentence alignment: from two documents that translate each other to links between sentences."""
 
     max_sentences: Annotated[int, Field(ge=2, le=12, strict=True)] = Field(
-        default=6,
+        default=5,
         description="Maximum number of sentences of a link, both sides together. Every run of up to one sentence less"
         " is encoded.",
     )
@@ -36,7 +36,7 @@ class DocumentsConfig(EncodingConfig):
         description="Weight of the relative difference of the lengths of both sides in the cost of a link.",
     )
     reorder: bool = Field(
-        default=False,
+        default=True,
         description="Also find stretches that are in another order on the other side, by unbalanced optimal transport.",
     )
     deletion_quantile: Annotated[float, Field(gt=0, lt=1)] = Field(

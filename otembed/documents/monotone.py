@@ -26,6 +26,9 @@ FEW = 50
 # With fewer sentences, the mean of a document is dominated by each sentence itself.
 CENTER_FROM = 10
 ONE_TO_ONE = np.array([[1, 1]])
+# Additional weight of links with several sentences on both sides. With 0, two pairs of sentences are joined because
+# averages are closer than their parts; with 1, Vecalign's weights, real links of two and two are split.
+SEVERAL = 0.2
 
 
 @dataclass(frozen=True)
@@ -153,11 +156,11 @@ def align_monotone(sides: Sides, *, max_sentences: int, band: int) -> list[Step]
 
     A link of the runs x and y with m and n sentences costs
 
-    .. math:: (m + n - 1) \left(\frac{2 (1 - \cos(x, y))}{d(x) + d(y)} + w \frac{|l_x - l_y|}{l_x + l_y}\right)
+    .. math:: (m + n - 1 + 0.2 (m - 1)(n - 1)) \left(\frac{2 (1 - \cos(x, y))}{d(x) + d(y)} + w \frac{|l_x - l_y|}{l_x + l_y}\right)
 
     where d is the mean of 1 - cos to the sentences of the other document and l the length in characters. A sentence
-    without a link costs a quantile of the costs of random sentences. This is the program of Vecalign [1]_, with
-    m + n - 1 instead of m n, centered vectors, and lengths.
+    without a link costs a quantile of the costs of random sentences. This is the program of Vecalign [1]_, whose links
+    weigh m n = (m + n - 1) + (m - 1)(n - 1), with centered vectors and lengths.
 
     Parameters
     ----------
@@ -242,7 +245,7 @@ def _solve(sides: Sides, steps: Ids, path: Ids | None, band: int) -> list[Step]:
     costs = np.empty((int(starts[-1]), len(steps)), np.float32)
     far = sides.x_far, sides.y_far
     link_costs(sides.x, sides.y, *far, *ends, lo, hi, starts[:-1], steps, sides.length_weight, costs)
-    weights = steps.sum(axis=1) - 1.0
+    weights = steps.sum(axis=1) - 1.0 + SEVERAL * (steps - 1).prod(axis=1)
     total, back = np.empty(len(costs)), np.empty(len(costs), np.int16)
     shortest(costs, lo, hi, starts[:-1], steps, weights, sides.deletion, total, back)
     return _traced(costs, lo, starts, steps, back, sides.shape)

@@ -56,7 +56,7 @@ def least_cost(x, y, lengths, weight, max_sentences, quantile):
         if i == j == 0:
             return 0.0
         found = [
-            best(i - m, j - n) + (m + n - 1) * cost(m, i - m, n, j - n)
+            best(i - m, j - n) + weight_of(m, n) * cost(m, i - m, n, j - n)
             for m in range(1, max_sentences)
             for n in range(1, max_sentences - m + 1)
             if m <= i and n <= j
@@ -75,9 +75,13 @@ def distance_to_others(run, others):
     return max(1 - (cosines.sum() - cosines.max()) / (len(others) - 1), 0)
 
 
+def weight_of(m, n):
+    return m + n - 1 + 0.2 * (m - 1) * (n - 1)
+
+
 def cost_of(steps, deletion):
     return sum(
-        (step.source[1] - step.source[0] + step.target[1] - step.target[0] - 1) * step.cost
+        weight_of(step.source[1] - step.source[0], step.target[1] - step.target[0]) * step.cost
         if step.is_link
         else deletion
         for step in steps
