@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from otembed.documents.links import AlignedPair, Link
-from otembed.documents.monotone import Step, align_monotone, prepare, unit
+from otembed.documents.monotone import align_monotone, prepare, unit, unlinked
 from otembed.documents.moved import align_reordered
 from otembed.documents.read import Document, DocumentPair
 from otembed.embeddings.cache import KEPT, OPTION
@@ -246,8 +246,7 @@ def aligned_pair(pair: DocumentPair, x: Floats, y: Floats, config: DocumentsConf
         program = align_reordered if config.reorder else align_monotone
         steps = program(sides, max_sentences=config.max_sentences, band=config.band)
     else:
-        steps = [Step((i, i + 1), (0, 0), 0.0) for i in range(len(pair.source))]
-        steps += [Step((0, 0), (j, j + 1), 0.0) for j in range(len(pair.target))]
+        steps = unlinked(len(pair.source), len(pair.target))
     links = []
     for step in steps:
         (i, end), (j, stop) = step.source, step.target

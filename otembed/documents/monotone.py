@@ -185,9 +185,7 @@ def align_monotone(sides: Sides, *, max_sentences: int, band: int) -> list[Step]
     """
     rows, columns = sides.shape
     if rows == 0 or columns == 0:
-        return [Step((i, i + 1), (0, 0), 0.0) for i in range(rows)] + [
-            Step((rows, rows), (j, j + 1), 0.0) for j in range(columns)
-        ]
+        return unlinked(rows, columns)
     levels = [sides]
     while (levels[-1].shape[0] + 1) * (levels[-1].shape[1] + 1) > FULL_CELLS:
         levels.append(halved(levels[-1]))
@@ -196,6 +194,12 @@ def align_monotone(sides: Sides, *, max_sentences: int, band: int) -> list[Step]
         solved = _solve(level, ONE_TO_ONE, path, band)
         path = np.array([(0, 0), *((step.source[1], step.target[1]) for step in solved)], np.int64)
     return _solve(sides, kinds_of_links(max_sentences), path, band)
+
+
+def unlinked(rows: int, columns: int) -> list[Step]:
+    """Return the alignment without links."""
+    left = [Step((i, i + 1), (0, 0), 0.0) for i in range(rows)]
+    return left + [Step((rows, rows), (j, j + 1), 0.0) for j in range(columns)]
 
 
 def halved(sides: Sides) -> Sides:
@@ -233,7 +237,8 @@ def _kept(far: Doubles, rows: Ids) -> Doubles:
     kept = far[:, rows]
     for length in range(1, len(far)):
         whole = np.zeros(len(rows), np.bool_)
-        whole[: len(rows) - length] = rows[length:] - rows[: len(rows) - length] == length
+        count = max(len(rows) - length, 0)
+        whole[:count] = rows[length:] - rows[:count] == length
         kept[length, ~whole] = np.nan
     return kept
 

@@ -155,6 +155,8 @@ def test_cut_forbids_runs_of_sentences_that_were_apart():
         [False, True, False, False, True],
         [True, True, False, True, True],
     ]
+    assert [cut.cut(np.arange(n), np.arange(2)).shape for n in range(3)] == [(0, 2), (1, 2), (2, 2)]
+    assert_complete(align_monotone(cut.cut(np.arange(0), np.arange(2)), **OPTIONS), 0, 2)
     steps = align_monotone(cut, **OPTIONS)
     assert_complete(steps, 5, 5)
     assert not any(step.source[0] < 2 < step.source[1] for step in steps)
