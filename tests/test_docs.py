@@ -96,6 +96,8 @@ def paths(tree, head=""):
         ("ablation", "ablation_low_resource", "recipes.md"),
         ("transport", "transport", "log.md"),
         ("training", "training", "log.md"),
+        ("document_matching", "document_matching", "documents.md"),
+        ("documents", "documents", "documents.md"),
     ],
 )
 def test_tables_of_the_documents_are_rendered_from_the_measurements(script, name, place, benchmark_script):

@@ -69,7 +69,7 @@ class MatchConfig(EncoderConfig):
         description="Entropic regularization of the transport between sentences, in units of the cosine cost.",
     )
     relaxation: Annotated[float, Field(gt=0)] | None = Field(
-        default=None,
+        default=0.1,
         description="Penalty for sentences without a counterpart, in units of the cost. null: all must have one.",
     )
     margin: Margin = Field(default="distance", description="How pairs are scored against their neighborhoods.")

@@ -84,7 +84,7 @@ def test_candidates_are_the_nearest_by_mean_vector(documents):
 
 
 def test_matches_are_the_input_of_alignment(tiny_model, tmp_path, documents):
-    found = match_documents(documents, documents, tiny_model, cache=tmp_path / "cache", relaxation=0.2, k=2)
+    found = match_documents(documents, documents, tiny_model, cache=tmp_path / "cache", relaxation=None, k=2)
     path = write_matches(found, tmp_path / "pairs.jsonl")
     row = json.loads(path.read_text(encoding="utf-8").splitlines()[0])
     assert row["source_id"] == row["target_id"]
