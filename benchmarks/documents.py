@@ -307,7 +307,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     for size in sizes:
         for reorder in (False, True):
             if [size, reorder] not in [[each["sentences"], each["reorder"]] for each in document["scaling"]]:
-                keep("scaling", [in_process(size, reorder=reorder)])
+                measure = scaling if options.smoke else in_process
+                keep("scaling", [measure(size, reorder=reorder)])
     places = dict(each.split("=", 1) for each in options.gold)
     lines = [[text for _, text in read_lines(path)] for path in options.lines or ()]
     if options.smoke:
