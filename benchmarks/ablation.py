@@ -1,10 +1,10 @@
 """Claim: what each training objective does to retrieval, to word alignment and to the space, at equal steps.
 
-Trains the same encoder on the same batches with each objective and each seed, and measures, before and after:
-Tatoeba-style accuracy in both directions for trained and untrained languages, plain and centered; the alignment error
-rate on gold links, from a middle and from the last layer; XQuAD questions to English paragraphs; mean cosine and
-effective rank. The folder has one JSON file per run, so that an interrupted measurement resumes and several processes
-can share the work.
+Trains the same encoder on the same batches with each objective and each seed, and measures, before and after, and with
+weights part of the way from the start (``--shares``): Tatoeba-style accuracy in both directions for trained and
+untrained languages, plain and centered; the alignment error rate on gold links, from a middle and from the last layer;
+XQuAD questions to English paragraphs; mean cosine and effective rank. The folder has the weights of each trained model
+and one JSON file per measured one, so that an interrupted measurement resumes and several processes can share the work.
 
     python benchmarks/ablation.py --pairs en-sw=FILE --held-out en-sw=A,B --gold roen=LINKS,TEXT \
         --xquad en=FILE --xquad ar=FILE --runs runs/ablation -o benchmarks/results/ablation.json
@@ -19,14 +19,16 @@ import os
 import re
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import torch
 from datasets.arrow_dataset import Dataset
+from safetensors import safe_open
+from safetensors.torch import save_file
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from sentence_transformers.sentence_transformer.training_args import (
@@ -40,7 +42,7 @@ from transformers import set_seed
 import otembed
 from otembed.config import PairChecks, WordAlignmentConfig
 from otembed.data import load_pairs, parse_pair_spec
-from otembed.models import freeze
+from otembed.models import freeze, sliced
 from otembed.results import write_text
 from otembed.tasks.retrieval import evaluate_retrieval
 from otembed.tasks.retrieval.geometry import effective_rank, mean_cosine
@@ -54,6 +56,7 @@ from baselines import DistillationLoss, LinkedWordsLoss
 
 Loss = Callable[[SentenceTransformer], nn.Module]
 MIDDLE = 7
+SAVE_STEPS = 100
 ANCHOR = {"weight": 0.1, "reduction": "mean"}
 
 
@@ -83,6 +86,9 @@ OBJECTIVES: dict[str, Loss] = {
     "mnrl+ot, middle, unbalanced": with_ranking(weight=1.0, layer=MIDDLE, relaxation=0.2),
     "contrastive ot": otembed.OTContrastiveLoss,
     "contrastive ot + sentence cosine": lambda model: otembed.OTContrastiveLoss(model, sentence_weight=1.0),
+    "contrastive ot + sentence cosine, middle": lambda model: otembed.OTContrastiveLoss(
+        model, sentence_weight=1.0, layer=MIDDLE
+    ),
     "mnrl + contrastive ot, middle": lambda model: otembed.OTContrastiveLoss(model, ranking(model), layer=MIDDLE),
 }
 
@@ -150,8 +156,8 @@ def aligner_config(layer: int, fixed: dict[str, Any]) -> Any:
     return WordAlignmentConfig(layer=layer, **fixed)
 
 
-def train(options: argparse.Namespace, name: str, seed: int) -> tuple[SentenceTransformer, float]:
-    """Train one objective with one seed; the model and the seconds."""
+def train(options: argparse.Namespace, name: str, seed: int, place: Path) -> None:
+    """Train one objective with one seed, from its last checkpoint if there is one, and keep what it changed."""
     set_seed(seed)
     model = otembed.load_model(options.model, max_seq_length=options.max_seq_length)
     freeze(model, ("embeddings",))
@@ -159,48 +165,76 @@ def train(options: argparse.Namespace, name: str, seed: int) -> tuple[SentenceTr
         pair: load_pairs(parse_pair_spec(pair, place), PairChecks(), options.limit).with_pivot("en").dataset
         for pair, place in named(options.pairs).items()
     }
-    with tempfile.TemporaryDirectory() as folder:
-        arguments = SentenceTransformerTrainingArguments(
-            output_dir=folder,
-            max_steps=options.steps,
-            per_device_train_batch_size=options.batch_size,
-            learning_rate=options.learning_rate,
-            warmup_steps=0.1,
-            seed=seed,
-            data_seed=seed,
-            batch_sampler=BatchSamplers.NO_DUPLICATES,
-            multi_dataset_batch_sampler=MultiDatasetBatchSamplers.ROUND_ROBIN,
-            prompts=model.prompts.get(model.default_prompt_name or "") or None,
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-        )
-        trainer = SentenceTransformerTrainer(
-            model=model, args=arguments, train_dataset=datasets, loss=OBJECTIVES[name](model)
-        )
-        begun = time.perf_counter()
-        trainer.train()
-    return model.eval(), time.perf_counter() - begun
+    checkpoints = place.with_suffix(".checkpoints")
+    arguments = SentenceTransformerTrainingArguments(
+        output_dir=str(checkpoints),
+        max_steps=options.steps,
+        per_device_train_batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        warmup_steps=0.1,
+        seed=seed,
+        data_seed=seed,
+        batch_sampler=BatchSamplers.NO_DUPLICATES,
+        multi_dataset_batch_sampler=MultiDatasetBatchSamplers.ROUND_ROBIN,
+        prompts=model.prompts.get(model.default_prompt_name or "") or None,
+        bf16=options.bf16,
+        use_cpu=model.device.type == "cpu",
+        save_steps=SAVE_STEPS,
+        save_total_limit=1,
+        report_to="none",
+        disable_tqdm=True,
+    )
+    trainer = SentenceTransformerTrainer(
+        model=model, args=arguments, train_dataset=datasets, loss=OBJECTIVES[name](model)
+    )
+    begun = time.process_time()
+    with sliced(model):
+        trainer.train(resume_from_checkpoint=any(checkpoints.glob("checkpoint-*")))
+    seconds = {"cpu_seconds": f"{time.process_time() - begun:.1f}"}
+    trained = {key: each.detach() for key, each in model.named_parameters() if each.requires_grad}
+    save_file(trained, place.with_suffix(".part"), metadata=seconds)
+    place.with_suffix(".part").replace(place)
+    rmtree(checkpoints)
+
+
+def load(options: argparse.Namespace, weights: Path, share: float) -> tuple[SentenceTransformer, float]:
+    """Return the model part of the way from the start to the trained weights, and the CPU seconds of its training."""
+    model = otembed.load_model(options.model)
+    with safe_open(weights, "pt") as file, torch.no_grad():
+        for key in file.keys():  # noqa: SIM118
+            parameter = model.get_parameter(key)
+            parameter.lerp_(file.get_tensor(key), share)
+        return model.eval(), float(file.metadata()["cpu_seconds"])
 
 
 def run(options: argparse.Namespace) -> None:
-    """Measure the runs missing from the folder, except runs that another process has started."""
+    """Train and measure what is missing from the folder, except what another process has started."""
     options.runs.mkdir(parents=True, exist_ok=True)
     wanted = [("untrained", 0), *((name, seed) for seed in options.seeds for name in options.objectives)]
     for name, seed in wanted:
-        place = options.runs / f"{re.sub(r'[^a-z0-9]+', '-', name.lower())}-{seed}.json"
-        if place.exists() or not claimed(place.with_suffix(".lock")):
+        place = options.runs / f"{re.sub(r'[^a-z0-9]+', '-', name.lower())}-{seed}.safetensors"
+        if name != "untrained" and not place.exists():
+            if not claimed(place.with_suffix(".lock")):
+                continue
+            train(options, name, seed, place)
+            place.with_suffix(".lock").unlink()
+        if options.train_only:
             continue
-        if name == "untrained":
-            model, seconds = otembed.load_model(options.model), 0.0
-        else:
-            model, seconds = train(options, name, seed)
-        result = {"objective": name, "seed": seed, "training_seconds": round(seconds, 1)}
-        write_text(place, json.dumps(result | measure(model, options), indent=1) + "\n")
+        for share in options.shares if name != "untrained" else [0.0]:
+            result = place.with_name(f"{place.stem}-{share:g}.json")
+            if result.exists() or not claimed(result.with_suffix(".lock")):
+                continue
+            if name == "untrained":
+                model, seconds = otembed.load_model(options.model), 0.0
+            else:
+                model, seconds = load(options, place, share)
+            found = {"objective": name, "seed": seed, "share": share, "cpu_seconds": seconds}
+            write_text(result, json.dumps(found | measure(model, options), indent=1) + "\n")
+            result.with_suffix(".lock").unlink()
 
 
 def claimed(lock: Path) -> bool:
-    """Whether this process is the first to request the lock."""
+    """Whether this process is the first to request the lock; remove the locks of a killed process by hand."""
     try:
         os.close(os.open(lock, os.O_CREAT | os.O_EXCL))
     except FileExistsError:
@@ -226,10 +260,11 @@ def collect(options: argparse.Namespace) -> dict[str, Any]:
                 "limit",
                 "max_seq_length",
                 "held_out_limit",
+                "bf16",
             )
         }
         | {"trained": list(named(options.pairs))},
-        "runs": sorted(runs, key=lambda each: (order.index(each["objective"]), each["seed"])),
+        "runs": sorted(runs, key=lambda each: (order.index(each["objective"]), -each["share"], each["seed"])),
     }
 
 
@@ -258,7 +293,8 @@ def table(document: dict[str, Any]) -> str:
     trained = document["settings"]["trained"]
     rows: dict[str, list[dict[str, float]]] = {}
     for each in document["runs"]:
-        rows.setdefault(each["objective"], []).append(figures_of(each, trained))
+        part = f", {each['share']:g} of the way" if 0 < each.get("share", 1) < 1 else ""
+        rows.setdefault(each["objective"] + part, []).append(figures_of(each, trained))
     columns = list(next(iter(rows.values()))[0])
     lines = [
         "| objective | seeds | " + " | ".join(columns) + " |",
@@ -292,6 +328,9 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=3e-5)
     parser.add_argument("--max-seq-length", type=int, default=64)
     parser.add_argument("--limit", type=int, default=10_000)
+    parser.add_argument("--bf16", action="store_true", help="train under bfloat16 autocast")
+    parser.add_argument("--shares", nargs="+", type=float, default=[1.0], help="of the way to the trained weights")
+    parser.add_argument("--train-only", action="store_true", help="measure later")
     parser.add_argument("--threads", type=int, help="threads of torch; one where two processes share two cores")
     parser.add_argument("--runs", type=Path, default=Path("runs/ablation"), help="folder of the runs")
     parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/results/ablation.json"))

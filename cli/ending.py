@@ -12,6 +12,7 @@ import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from typer import TyperException
 from typer.core import TyperGroup
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ EXIT_CLOSED_PIPE = EXIT_SIGNAL + 13
 # From a signal to the end of the process, if code outside Python does not let it clean up.
 GRACE_SECONDS = 1.2
 AGAIN = "run the same command again"
+# A process of multiprocessing removes the semaphores that a signal leaves, and would then report them after our line. It
+# inherits this option, as do workers.
+NO_REPORT = "ignore::UserWarning:multiprocessing.resource_tracker"
 
 
 class ClosedPipe(Exception):
@@ -32,25 +36,35 @@ class ClosedPipe(Exception):
 
 
 class Commands(TyperGroup):
-    """All commands. A closed pipe passes Typer, which would exit with 1, a negative result."""
+    """All commands.
+
+    A closed pipe passes Typer, which would exit with 1, a negative result. Typer's own errors quote the arguments; control
+    characters in them are escaped.
+    """
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         """Parse; help and version are printed here."""
-        with _closed_pipe_named():
+        with _own_errors():
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
-        with _closed_pipe_named():
+        with _own_errors():
             return super().invoke(ctx)
 
 
 @contextmanager
-def _closed_pipe_named() -> Iterator[None]:
+def _own_errors() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError as error:
         raise ClosedPipe from error
+    except TyperException as error:
+        from otembed.results.format import printable_lines
+
+        if isinstance(message := getattr(error, "message", None), str):
+            vars(error)["message"] = printable_lines(message)
+        raise
 
 
 class _Interruption:
@@ -139,6 +153,8 @@ def _install(own: _Interruption) -> tuple[dict[signal.Signals, Any], Callable[[]
     """Install the handlers and the thread; return the former handlers, and what removes the thread."""
     if threading.current_thread() is not threading.main_thread():
         return {}, lambda: None
+    if NO_REPORT not in sys.warnoptions:
+        sys.warnoptions.append(NO_REPORT)
     # An ignored signal stays ignored: nohup and shells ignore SIGINT for processes in the background.
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     kept = {number: handler for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)}

@@ -1,5 +1,5 @@
 """Entry point of ``python -m otembed``."""
 
-from otembed.cli.main import main
+from otembed.cli.start import main
 
 main()

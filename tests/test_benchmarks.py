@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import torch
 
 import otembed
 from otembed.tasks.mining import mining_scores
+from otembed.tasks.retrieval import evaluate_retrieval
 from otembed.tasks.word_alignment import evaluate_alignment, read_gold_set
 
 ROOT = Path(__file__).parent.parent
@@ -228,16 +230,29 @@ def test_ablation_runs_shares_its_work_and_renders(run, benchmark_script, monkey
     printed = run(
         "ablation", "--pairs", "en-sw=starter:en-sw", "--held-out", "en-sw=starter:en-sw@test", "--held-out-limit", 16,
         "--gold", f"toy={gold[1]},{gold[0]}", "--xquad", f"en={tmp_path / 'en.json'}", "--model", tiny_model_path,
-        "--steps", 2, "--batch-size", 8, "--objectives", "mse distillation", "linked words (L2)",
+        "--steps", 2, "--batch-size", 8, "--objectives", "mse distillation", "linked words (L2)", "--shares", 1, 0.5,
         "--runs", tmp_path / "runs", "-o", tmp_path / "ablation.json",
     )  # fmt: skip
     document = json.loads((tmp_path / "ablation.json").read_text())
-    assert [each["objective"] for each in document["runs"]] == ["untrained", "mse distillation"]
+    found = [(each["objective"], each["share"]) for each in document["runs"]]
+    assert found == [("untrained", 0), ("mse distillation", 1), ("mse distillation", 0.5)]
     trained = document["runs"][1]
     assert trained["questions"] == {"en": 1.0}
     scores = trained["retrieval"]["scores"]
     cell = 100 * scores[0]["accuracy_target_to_source"]
     assert f"| mse distillation | 1 | {cell:.1f} | " in printed
+    assert "| mse distillation, 0.5 of the way | 1 | " in printed
+    benchmark = benchmark_script("ablation")
+    options = argparse.Namespace(model=str(tiny_model_path))
+    weights = tmp_path / "runs" / "mse-distillation-1.safetensors"
+    start, half, end = (
+        dict(benchmark.load(options, weights, share)[0].named_parameters()) for share in (0, 0.5, 1)
+    )
+    moved = 0.0
+    for name in start:
+        torch.testing.assert_close(half[name], (start[name] + end[name]) / 2)
+        moved = max(moved, float((end[name] - start[name]).detach().abs().max()))
+    assert moved > 1e-6
 
 
 def test_otsu_threshold_matches_a_search_over_all_splits(benchmark_script):
@@ -305,9 +320,28 @@ def test_calibration_runs_and_renders(run, tmp_path):
 @pytest.mark.slow
 def test_encoding_benchmark_runs_and_renders(run, benchmark_script, tmp_path, tiny_model_path):
     output = tmp_path / "encoding.json"
-    printed = run("encoding", "--smoke", "--repeats", 1, "--model", tiny_model_path, "-o", output)
+    printed = run("encoding", "--smoke", "--rounds", 1, "--model", tiny_model_path, "-o", output, "--limit", 12)
     document = json.loads(output.read_text())
     benchmark = benchmark_script("encoding")
+    assert benchmark.table(document) in printed
+    (text,) = document["texts"]
+    assert text["sentences"] == 24
+    assert set(text["ratios"]) == set(benchmark.ARMS)
+    assert text["ratios"][benchmark.PEER] == 1
+    assert 0.99 < text["quality"]["smallest_cosine"] <= 1
+    model = otembed.load_model(str(tiny_model_path))
+    report = evaluate_retrieval(model, {"en-xx": benchmark.read("", 12)})
+    assert text["quality"]["otembed, float32"] == pytest.approx(
+        [100 * report.scores[0].accuracy_target_to_source, 100 * report.scores[0].accuracy_source_to_target]
+    )
+
+
+@pytest.mark.slow
+def test_xnli_probe_benchmark_runs_and_renders(run, benchmark_script, tmp_path, tiny_model_path):
+    output = tmp_path / "xnli_probe.json"
+    printed = run("xnli_probe", "--smoke", "--repeats", 1, "--model", tiny_model_path, "-o", output)
+    document = json.loads(output.read_text())
+    benchmark = benchmark_script("xnli_probe")
     assert benchmark.table(document) in printed
     assert document["same_accuracies"]
     assert document["largest_difference"] < 1e-5

@@ -150,8 +150,8 @@ def test_tables_of_the_xnli_guide_are_rendered_from_the_measurements(benchmark_s
         assert before.table(after).markdown() in guide
         assert before.protocol == protocol
         assert before.label == after.label == "stand-in"
-    document = json.loads((results / "encoding.json").read_text(encoding="utf-8"))
-    assert benchmark_script("encoding").table(document) in guide
+    document = json.loads((results / "xnli_probe.json").read_text(encoding="utf-8"))
+    assert benchmark_script("xnli_probe").table(document) in guide
 
 
 def test_tables_of_untrained_question_answering_are_rendered_from_the_measurement(benchmark_script):

@@ -5,8 +5,8 @@ over the length of an uninterrupted run. Then the command is resumed as its docu
 everything it wrote is compared, byte by byte and without times, with what an uninterrupted run wrote. What an engine has
 left is resumed by itself and by the local engine in turn.
 
-Commands are forked from a process that has imported the libraries, which changes nothing about them but the time they
-take to start; worker processes and Ray's actors start as they always do.
+Killed commands are forked from a process that has imported the libraries, which changes nothing about them but the time
+they take to start; worker processes and Ray's actors start as they always do. Commands that get a signal start anew.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
@@ -86,30 +88,46 @@ class Server:
     """Forks commands from a process that has imported the libraries."""
 
     def __init__(self) -> None:
-        environment = {
+        self.environment = {
             **os.environ,
             "OMP_NUM_THREADS": "1",
             "TOKENIZERS_PARALLELISM": "false",
             "HF_HUB_OFFLINE": "1",
+            "CUDA_VISIBLE_DEVICES": "",
         }
-        environment |= {"CUDA_VISIBLE_DEVICES": ""}
         self.process = subprocess.Popen(
             [sys.executable, "-c", SERVER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=environment,
+            env=self.environment,
         )
+        begun = time.monotonic()
         self._answer()
+        # A command that starts anew imports about as much.
+        self.import_seconds = time.monotonic() - begun
 
-    def start(self, arguments: list[str], cwd: Path, mark: str) -> Command:
-        """Start a command in ``cwd``, with its temporary folder and cache next to it."""
+    def start(self, arguments: list[str], cwd: Path, mark: str, *, anew: bool = False) -> Command:
+        """Start a command in ``cwd``, with its temporary folder and cache next to it; ``anew``: not forked."""
         environment = {"TMPDIR": str(cwd / "tmp"), "OTEMBED_CACHE": str(cwd / "home"), MARK: mark}
         (cwd / "tmp").mkdir(exist_ok=True)
-        stderr = cwd / "stderr.txt"
-        order = {"arguments": arguments, "cwd": str(cwd), "environment": environment, "stderr": str(stderr)}
+        stdout, stderr = cwd / "stdout.txt", cwd / "stderr.txt"
         begun = time.monotonic()
-        return Command(self, int(self._ask(order | {"stdout": str(cwd / "stdout.txt")})), stderr, begun, mark)
+        if anew:
+            with stdout.open("wb") as out, stderr.open("wb") as err:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "otembed", *arguments],
+                    cwd=cwd,
+                    env=self.environment | environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=err,
+                    start_new_session=True,
+                )
+            return Command(process.wait, process.pid, stderr, begun, mark)
+        order = {"arguments": arguments, "cwd": str(cwd), "environment": environment, "stderr": str(stderr)}
+        pid = int(self._ask(order | {"stdout": str(stdout)}))
+        return Command(partial(self.wait, pid), pid, stderr, begun, mark)
 
     def wait(self, pid: int) -> int:
         """Return the exit code of a command that ends by itself; minus the signal that ended it."""
@@ -134,9 +152,9 @@ class Server:
 
 @dataclass
 class Command:
-    """A running command."""
+    """A running command; ``wait`` returns its exit code, minus the signal that ended it."""
 
-    server: Server
+    wait: Callable[[], int]
     pid: int
     stderr: Path
     begun: float
@@ -155,10 +173,10 @@ class Command:
         while not self.ended():
             if time.monotonic() > until:
                 os.kill(self.pid, signal.SIGKILL)
-                self.server.wait(self.pid)
+                self.wait()
                 return None
             time.sleep(0.005)
-        return self.server.wait(self.pid)
+        return self.wait()
 
     def living(self, seconds: float) -> list[str]:
         """Return the processes that the command started and that live on after some seconds."""
@@ -273,7 +291,10 @@ def _attempt(
     """Interrupt a command and resume it; return what was not as expected."""
     rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    command = server.start(job.start, folder, folder.name)
+    anew = number != signal.SIGKILL
+    command = server.start(job.start, folder, folder.name, anew=anew)
+    if anew:
+        after += server.import_seconds
     time.sleep(max(0.0, command.begun + after - time.monotonic()))
     if not command.ended():
         # As a terminal does for Ctrl-C, the signal goes to the workers, too.

@@ -24,6 +24,10 @@ class EncoderConfig:
     precision: Literal["float32", "float16"] = Field(
         default="float32", description="Precision of embeddings on disk; float16 takes half the space."
     )
+    arithmetic: Literal["float32", "bf16", "auto"] = Field(
+        default="float32",
+        description="Arithmetic of the encoder. bf16: autocast; auto: bf16 where the device computes it faster.",
+    )
     batch_size: Count = Field(
         default=32, description="Maximum number of lines in a batch on each device; tokens limit it too."
     )

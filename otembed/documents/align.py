@@ -20,6 +20,7 @@ from otembed.embeddings.cache import cache_home, make_cache_folder
 from otembed.embeddings.encode import resolve_prompt
 from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.errors import ConfigError, DataError
+from otembed.runtime.arithmetic import resolve_arithmetic
 from otembed.runtime.executors import open_executor
 from otembed.runtime.progress import Progress, counting, silent
 
@@ -140,7 +141,7 @@ def align_collection(
     tasks: list[AlignTask] = []
     todo: list[AlignTask] = []
     documents = empty = resumed = 0
-    key = run_key(checked, fingerprint, prompt)
+    key = run_key(checked, fingerprint, prompt, resolve_arithmetic(checked.arithmetic, encoder.device))
     for group in chain(first, read):
         task = AlignTask.of(folder, key, group)
         tasks.append(task)
@@ -188,10 +189,10 @@ def make_documents_config(config: DocumentsConfig | None, settings: dict[str, An
     return config
 
 
-def run_key(config: DocumentsConfig, fingerprint: str, prompt: str) -> str:
+def run_key(config: DocumentsConfig, fingerprint: str, prompt: str, arithmetic: str) -> str:
     """Return everything but the documents that the links depend on, as text."""
     chosen = {name: value for name, value in asdict(config).items() if name not in NOT_IN_KEY}
-    return json.dumps({"model": fingerprint, "prompt": prompt, **chosen}, sort_keys=True)
+    return json.dumps({**chosen, "model": fingerprint, "prompt": prompt, "arithmetic": arithmetic}, sort_keys=True)
 
 
 def _read(tasks: list[AlignTask]) -> Iterator[AlignedPair]:

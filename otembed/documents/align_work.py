@@ -187,6 +187,7 @@ def run_vectors(
         cache=work.cache,
         names=[f"runs of {length}" for length in range(1, len(filled) + 1)],
         precision=work.config.precision,
+        arithmetic=work.config.arithmetic,
         fingerprint=work.fingerprint,
         progress=progress,
     )

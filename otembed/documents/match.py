@@ -206,6 +206,7 @@ def embedded(
         cache=cache_home(cache),
         names=("source", "target"),
         precision=config.precision,
+        arithmetic=config.arithmetic,
         fingerprint=model_fingerprint(encoder),
         progress=progress,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -15,7 +16,8 @@ from otembed.embeddings.encode import resolve_prompt
 from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.embeddings.shards import ShardFolder
 from otembed.embeddings.vectors import DTYPES
-from otembed.errors import ConfigError
+from otembed.errors import ConfigError, OutputError
+from otembed.runtime.arithmetic import resolve_arithmetic
 from otembed.runtime.executors import LocalExecutor
 from otembed.runtime.progress import Progress, counting, silent
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from otembed.embeddings.listed import TextRows
     from otembed.embeddings.vectors import Vectors
+    from otembed.runtime.arithmetic import Arithmetic
     from otembed.runtime.work import Executor
 
 logger = logging.getLogger(__name__)
@@ -46,11 +49,16 @@ class EmbeddingKey:
     dimension: int
     precision: str
     text: str
+    arithmetic: Arithmetic = "float32"
 
     @property
     def digest(self) -> str:
         """Return the name of the cache folder."""
-        document = json.dumps(asdict(self), sort_keys=True)
+        # Vectors of caches from before there was a choice are found again.
+        settings = {
+            name: value for name, value in asdict(self).items() if (name, value) != ("arithmetic", "float32")
+        }
+        document = json.dumps(settings, sort_keys=True)
         return blake2b(document.encode(), digest_size=DIGEST_BYTES).hexdigest()
 
 
@@ -63,6 +71,7 @@ def embed_lines(
     prompt_name: str | None = None,
     truncate_dim: int | None = None,
     precision: str = "float32",
+    arithmetic: str = "float32",
     batch_size: int | None = 32,
     batch_tokens: int | None = None,
     shard_rows: int = SHARD_ROWS,
@@ -88,6 +97,8 @@ def embed_lines(
         Keep this many leading dimensions, for models trained with truncated dimensions.
     precision
         ``float32``, or ``float16``, which halves the disk space and keeps about 3 decimal digits.
+    arithmetic
+        ``float32``, ``bf16`` (autocast), or ``auto``: bf16 where the device of the model computes it faster.
     batch_size, batch_tokens
         Maximum number of lines and of tokens in a batch; see :func:`otembed.embeddings.encode.encode_by_length`.
     shard_rows
@@ -121,7 +132,13 @@ def embed_lines(
     """
     executor = executor or LocalExecutor(1)
     text = resolve_prompt(model, prompt, prompt_name)
-    key = embedding_key(lines, model, text, truncate_dim, precision, fingerprint)
+    key = embedding_key(lines, model, text, truncate_dim, precision, arithmetic, fingerprint)
+    folder = shard_folder(key, lines, cache)
+    if not any(folder.missing(folder.rows)):
+        # Complete vectors can be read from a cache that cannot be written.
+        with suppress(OutputError), cache_lock(make_cache_folder(cache, "embeddings"), key.digest):
+            folder.tidy()
+        return folder.vectors(lines.name)
     with cache_lock(make_cache_folder(cache, "embeddings"), key.digest):
         folder = shard_folder(key, lines, cache)
         folder.tidy()
@@ -137,7 +154,7 @@ def embed_lines(
             model=load_as or model if executor.remote else model,
             device=device,
             fingerprint=key.model,
-            encoding=Encoding(lines.name, text, batch_size, batch_tokens, truncate_dim),
+            encoding=Encoding(lines.name, text, batch_size, batch_tokens, truncate_dim, key.arithmetic),
             window=WINDOW,
             folder=folder.path.absolute(),
             precision=precision,
@@ -160,6 +177,7 @@ def embedding_key(
     prompt: str,
     truncate_dim: int | None,
     precision: str,
+    arithmetic: str = "float32",
     fingerprint: str | None = None,
 ) -> EmbeddingKey:
     """Return the key of the vectors; ConfigError if a setting is out of range."""
@@ -171,7 +189,8 @@ def embedding_key(
             f"truncate_dim is {truncate_dim}", f"Use a number from 1 to {dimension}, the dimension of the model."
         )
     known = fingerprint or model_fingerprint(model)
-    return EmbeddingKey(known, prompt, truncate_dim or dimension, precision, lines.digest())
+    chosen = resolve_arithmetic(arithmetic, model.device)
+    return EmbeddingKey(known, prompt, truncate_dim or dimension, precision, lines.digest(), chosen)
 
 
 def shard_folder(key: EmbeddingKey, lines: TextRows, cache: str | Path | None) -> ShardFolder:

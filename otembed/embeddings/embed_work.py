@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from otembed.embeddings.listed import TextRows
     from otembed.embeddings.shards import Shard
+    from otembed.runtime.arithmetic import Arithmetic
     from otembed.runtime.work import Advance
 
 
@@ -38,6 +39,7 @@ class Encoding:
     batch_size: int | None
     batch_tokens: int | None
     truncate_dim: int | None
+    arithmetic: Arithmetic
 
     def __call__(
         self,
@@ -57,6 +59,7 @@ class Encoding:
             truncate_dim=self.truncate_dim,
             batch_tokens=self.batch_tokens,
             batch_size=self.batch_size,
+            arithmetic=self.arithmetic,
             progress=progress,
         )
         bad = ~np.isfinite(vectors).all(axis=1) | ~vectors.any(axis=1)

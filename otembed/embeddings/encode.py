@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
+    from otembed.runtime.arithmetic import Arithmetic
+
 # Tokens of a batch, padding included. Small batches fit into the caches of a CPU; an accelerator needs large ones.
 CPU_TOKENS = 512
 ACCELERATOR_TOKENS = 16_384
@@ -44,6 +46,7 @@ def encode_by_length(
     truncate_dim: int | None = None,
     batch_tokens: int | None = None,
     batch_size: int | None = None,
+    arithmetic: Arithmetic = "float32",
     progress: Callable[[int], object] | None = None,
 ) -> NDArray[np.float32]:
     """Return the unit vectors of texts, equal to the output of ``model.encode`` up to rounding.
@@ -66,6 +69,8 @@ def encode_by_length(
         ``None``: 512 on a CPU, 16,384 elsewhere.
     batch_size
         Maximum number of texts in a batch; ``None``: no limit.
+    arithmetic
+        ``bf16`` runs the encoder under autocast; the mean over tokens and the norm stay in float32.
     progress
         Called after each batch with the number of texts in it.
 
@@ -84,17 +89,20 @@ def encode_by_length(
     for name, value in (("batch_tokens", batch_tokens), ("batch_size", batch_size)):
         if value is not None and value < 1:
             raise ConfigError(f"{name} is {value}", "Use an integer >= 1.")
+    import torch
+
     vectors: NDArray[np.float32] | None = None
     for rows in token_batches(token_counts(model, texts, prompt), batch_tokens, batch_size):
-        encoded = model.encode(
-            [texts[row] for row in rows],
-            prompt=prompt,
-            batch_size=len(rows),
-            truncate_dim=truncate_dim,
-            normalize_embeddings=True,
-            convert_to_numpy=True,
-            show_progress_bar=False,
-        )
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=arithmetic == "bf16"):
+            encoded = model.encode(
+                [texts[row] for row in rows],
+                prompt=prompt,
+                batch_size=len(rows),
+                truncate_dim=truncate_dim,
+                normalize_embeddings=True,
+                convert_to_numpy=True,
+                show_progress_bar=False,
+            )
         if vectors is None:
             vectors = np.empty((len(texts), encoded.shape[1]), np.float32)
         vectors[rows] = encoded

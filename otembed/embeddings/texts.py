@@ -69,6 +69,7 @@ def embed_sides(
     cache: str | Path | None = None,
     names: Sequence[str] = (),
     precision: str = "float32",
+    arithmetic: str = "float32",
     fingerprint: str | None = None,
     progress: Progress = silent,
 ) -> list[NDArray[np.float32]]:
@@ -90,7 +91,7 @@ def embed_sides(
         contains the sentences that do not occur on an earlier side.
     names
         Names of the sides in messages and progress.
-    precision, fingerprint
+    precision, arithmetic, fingerprint
         With a cache: as in :func:`otembed.embeddings.embed.embed_lines`.
     progress
         Called with the stage, the finished sentences and the total.
@@ -131,6 +132,7 @@ def embed_sides(
             batch_size=batch_size,
             batch_tokens=batch_tokens,
             precision=precision,
+            arithmetic=arithmetic,
             fingerprint=known,
             progress=progress,
         )

@@ -90,7 +90,9 @@ def plan_mining(
         kept = read if each.lines is None else len(each.lines)
         if each.vectors is None and each.lines is not None and encoder is not None:
             prompt = resolve_prompt(encoder, config.prompt, config.prompt_name)
-            key = embedding_key(each.lines, encoder, prompt, config.truncate_dim, config.precision)
+            key = embedding_key(
+                each.lines, encoder, prompt, config.truncate_dim, config.precision, config.arithmetic
+            )
             dimension = key.dimension
             left = kept - shard_folder(key, each.lines, cache).finished
             missing += left

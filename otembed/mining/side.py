@@ -122,6 +122,7 @@ class Side:
             prompt_name=config.prompt_name,
             truncate_dim=config.truncate_dim,
             precision=config.precision,
+            arithmetic=config.arithmetic,
             batch_size=config.batch_size,
             executor=executor or LocalExecutor(1),
             load_as=load_as,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from otembed.errors import ConfigError
-from otembed.runtime.arithmetic import LEAST_SPEEDUP, bf16_speedup
+from otembed.runtime.arithmetic import faster_arithmetic
 
 if TYPE_CHECKING:
     import torch
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
 
     Arguments = TypeVar("Arguments", bound=TrainingArguments)
     Settings = TypeVar("Settings", bound=TrainerConfig)
-
-logger = logging.getLogger(__name__)
 
 
 def trainer_arguments(config: TrainerConfig, device: torch.device) -> dict[str, Any]:
@@ -60,9 +57,4 @@ def resolve_precision(config: Settings, device: torch.device) -> Settings:
     """
     if config.precision == "fp16" and device.type == "cpu":
         raise ConfigError("precision = fp16 requires a GPU", "Set precision to bf16, float32 or auto on a CPU.")
-    if config.precision != "auto":
-        return config
-    speedup = bf16_speedup(device)
-    chosen: Literal["bf16", "float32"] = "bf16" if speedup >= LEAST_SPEEDUP else "float32"
-    logger.info("precision: %s (bf16 products take %.2f of the time of float32)", chosen, 1 / max(speedup, 1e-9))
-    return replace(config, precision=chosen)
+    return replace(config, precision=faster_arithmetic(device)) if config.precision == "auto" else config

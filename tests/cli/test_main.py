@@ -139,6 +139,7 @@ WAITS = "time.sleep(60)"
 SWALLOWS = "waits()"
 STUCK = """
 import sys, time
+from multiprocessing import get_context
 from pathlib import Path
 from otembed.cli import main as cli
 from otembed.cli.ending import resume_by
@@ -153,6 +154,8 @@ def waits():
 def command(app):
     resume_by("go on", once_written=Path(sys.argv[1]))
     Path(sys.argv[1]).write_text("x")
+    # Removed by another process if this one does not come to it, without a report.
+    semaphore = get_context("spawn").Semaphore()
     print("ready", flush=True)
     {action}
 
@@ -163,7 +166,11 @@ cli.main()
 
 @pytest.mark.parametrize(
     ("number", "code", "action"),
-    [(signal.SIGINT, 130, WAITS), (signal.SIGTERM, 143, WAITS), (signal.SIGINT, 130, SWALLOWS)],
+    [
+        (signal.SIGINT, 130, WAITS),
+        (signal.SIGTERM, 143, WAITS),
+        (signal.SIGINT, 130, SWALLOWS),
+    ],
 )
 def test_signal_ends_a_command_in_time_with_one_line_that_says_how_to_resume(tmp_path, number, code, action):
     command = [sys.executable, "-c", STUCK.format(action=action), str(tmp_path / "settings")]
@@ -172,6 +179,35 @@ def test_signal_ends_a_command_in_time_with_one_line_that_says_how_to_resume(tmp
         process.send_signal(number)
         assert process.wait(timeout=10) == code
         assert process.stderr.read() == "interrupted; to resume: go on\n"
+
+
+# The command line is still being imported when Ctrl-C comes.
+EARLY = """
+import os, signal, sys, types
+from otembed.cli import start
+
+class Importing(types.ModuleType):
+    def __getattr__(self, name):
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AttributeError(name)
+
+sys.modules["otembed.cli.main"] = Importing("otembed.cli.main")
+{before}
+start.main()
+"""
+
+
+def test_signal_during_import_ends_without_a_traceback():
+    command = [sys.executable, "-c", EARLY.format(before="")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (-signal.SIGINT, "")
+
+
+def test_ignored_signal_stays_ignored_during_import():
+    command = [sys.executable, "-c", EARLY.format(before="signal.signal(signal.SIGINT, signal.SIG_IGN)")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "ImportError: cannot import name 'main'" in result.stderr
 
 
 @pytest.mark.parametrize("command", [["presets"], ["--help"], ["config", "init"]], ids=" ".join)

@@ -36,6 +36,16 @@ def test_errors(ended, tmp_path, name, content, command) -> None:
     assert not {"\x1b", "\x07", "\x9b", "\r"} & set(out + err)
 
 
+@pytest.mark.parametrize(
+    "command", [[f"x{ESC}"], ["eval", f"x{ESC}"], ["train", f"--x{ESC}"], ["info", ESC]], ids=len
+)
+def test_usage_errors(ended, command) -> None:
+    code, out, err = ended(*command)
+    assert code == 2
+    assert "\\x1b[31m" in err
+    assert not {"\x1b", "\x07"} & set(out + err)
+
+
 def test_messages_and_progress(capsys) -> None:
     say(f"{ESC}.txt: 3 read")
     progress = StageProgress()

@@ -1,3 +1,4 @@
+import errno
 import json
 import signal
 import subprocess
@@ -6,11 +7,13 @@ import sys
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from otembed.embeddings import embed
 from otembed.embeddings.embed import embed_lines
 from otembed.embeddings.lines import read_side
-from otembed.errors import ConfigError, DataError, NumericsError
+from otembed.errors import ConfigError, DataError, NumericsError, OutputError
+from otembed.runtime import arithmetic
 
 
 @pytest.fixture
@@ -40,6 +43,38 @@ def test_vectors_match_encode(run, sentences, tiny_model, tmp_path):
     half = run(tiny_model, tmp_path, prompt="query: ", precision="float16", truncate_dim=16)
     cut = expected[:, :16] / np.linalg.norm(expected[:, :16], axis=1, keepdims=True)
     np.testing.assert_allclose(half.read(0, 99), cut, atol=5e-4)
+
+
+def test_arithmetic_is_autocast_and_has_vectors_of_its_own(run, sentences, tiny_model, tmp_path, monkeypatch):
+    exact = run(tiny_model, tmp_path).read(0, 99)
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = tiny_model.encode(sentences(70), prompt="query: ", normalize_embeddings=True)
+    rounded = run(tiny_model, tmp_path, prompt_name="query", arithmetic="bf16").read(0, 99)
+    np.testing.assert_allclose((rounded * expected).sum(1), 1, atol=1e-4)  # other batches
+    np.testing.assert_allclose(np.linalg.norm(rounded, axis=1), 1, atol=1e-6)
+    assert 1e-6 < np.abs(rounded - run(tiny_model, tmp_path, prompt_name="query").read(0, 99)).max() < 0.02
+    # auto shares the vectors of what it chooses.
+    for speedup, known in ((3.0, rounded), (0.5, run(tiny_model, tmp_path, prompt_name="query").read(0, 99))):
+        monkeypatch.setattr(arithmetic, "bf16_speedup", lambda device, speedup=speedup: speedup)
+        before = set((tmp_path / "embeddings").iterdir())
+        assert (
+            run(tiny_model, tmp_path, prompt_name="query", arithmetic="auto").read(0, 99).tobytes()
+            == known.tobytes()
+        )
+        assert set((tmp_path / "embeddings").iterdir()) == before
+    assert run(tiny_model, tmp_path).read(0, 99).tobytes() == exact.tobytes()
+
+
+def test_complete_vectors_need_no_lock(run, tiny_model, tmp_path, monkeypatch):
+    def read_only(self):
+        raise OSError(errno.EROFS, "Read-only file system", self.lock_file)
+
+    written = run(tiny_model, tmp_path)
+    monkeypatch.setattr(FileLock, "acquire", read_only)
+    assert run(tiny_model, tmp_path).read(0, 99).tobytes() == written.read(0, 99).tobytes()
+    next(each for each in folder(tmp_path).iterdir() if each.name != "manifest.json").unlink()
+    with pytest.raises(OutputError, match="Read-only"):
+        run(tiny_model, tmp_path)
 
 
 def test_number_of_shards_does_not_change_bytes(run, tiny_model, tmp_path):

@@ -36,17 +36,24 @@ def test_device_without_bfloat16_has_no_speedup(monkeypatch):
     ("speedup", "chosen"), [(3.2, "bf16"), (1.4, "float32"), (0.2, "float32"), (0.0, "float32")]
 )
 def test_auto_is_resolved_and_logged(monkeypatch, caplog, speedup, chosen):
-    monkeypatch.setattr(trainer, "bf16_speedup", lambda device: speedup)
+    monkeypatch.setattr(arithmetic, "bf16_speedup", lambda device: speedup)
     with caplog.at_level(logging.INFO):
         resolved = trainer.resolve_precision(OptimizationConfig(precision="auto", max_steps=7), CPU)
     assert resolved == OptimizationConfig(precision=chosen, max_steps=7)
+    assert arithmetic.resolve_arithmetic("auto", CPU) == chosen
     assert chosen in caplog.text
 
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_given_precision_is_kept_without_a_probe(monkeypatch, precision):
-    monkeypatch.delattr(trainer, "bf16_speedup")
+    monkeypatch.delattr(arithmetic, "bf16_speedup")
+    assert arithmetic.resolve_arithmetic(precision, CPU) == precision
     assert trainer.resolve_precision(OptimizationConfig(precision=precision), CPU).precision == precision
+
+
+def test_unknown_arithmetic_is_an_error():
+    with pytest.raises(ConfigError, match="'fp8'"):
+        arithmetic.resolve_arithmetic("fp8", CPU)
 
 
 def test_fp16_requires_a_gpu():
