@@ -42,7 +42,7 @@ class Outcomes:
     Parameters
     ----------
     suite
-        ``retrieval``, ``mining``, ``xnli``, ``xquad`` or ``alignment``.
+        ``retrieval``, ``mining``, ``alignment``, ``documents``, ``xnli`` or ``xquad``.
     task
         The language, language pair or cell of a matrix within the suite, such as ``en-sw``.
     metric
