@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 INIT_HELP = """Write a YAML file of all settings of a command, with descriptions, allowed values and defaults.
 
 Without FILE, it is printed to stdout. Change settings as needed and delete the rest. The file for train is a valid
-CONFIG once your parallel text stands under pairs; the files for align, mine, documents (documents align) and match
-(documents match) are given to their commands in the same way (CONFIG, --config). embed, score and eval mining share the
+CONFIG once your parallel text stands under pairs; the files for align, mine, documents (documents align), match
+(documents match) and documents-mine (documents mine) are given to their commands in the same way (CONFIG, --config). embed, score and eval mining share the
 settings of mine.
 """
 SHOW_HELP = """Print the settings as otembed train merges them, each with its origin.
@@ -33,13 +33,13 @@ With the YAML language server: otembed config schema > otembed.schema.json, and 
 # yaml-language-server: $schema=otembed.schema.json
 """
 
-COMMANDS = ("train", "align", "mine", "documents", "match")
+COMMANDS = ("train", "align", "mine", "documents", "match", "documents-mine")
 Command = Annotated[
     str,
     typer.Option(
         "--for",
         metavar="COMMAND",
-        help="train, align, mine, documents or match.",
+        help="train, align, mine, documents, match or documents-mine.",
         autocompletion=lambda: list(COMMANDS),
     ),
 ]
@@ -84,14 +84,23 @@ def init_command(
         typer.echo(text, nl=False)
     else:
         write_text(file, text)
-        usage = f"--config {file}" if command in ("mine", "documents", "match") else str(file)
-        name = {"documents": "documents align", "match": "documents match"}.get(command, command)
+        usage = f"--config {file}" if command in ("mine", "documents", "match", "documents-mine") else str(file)
+        name = {"documents": "documents align", "match": "documents match", "documents-mine": "documents mine"}.get(
+            command, command
+        )
         typer.echo(f"wrote {file}; edit it, then run: otembed {name} {usage}", err=True)
 
 
 def _kind(command: str) -> Callable[[], Any]:
     """Return the configuration class of a command."""
-    from otembed.config import DocumentsConfig, MatchConfig, MiningConfig, TrainConfig, WordAlignmentConfig
+    from otembed.config import (
+        DocumentMiningConfig,
+        DocumentsConfig,
+        MatchConfig,
+        MiningConfig,
+        TrainConfig,
+        WordAlignmentConfig,
+    )
 
     kinds: dict[str, Callable[[], Any]] = {
         "train": TrainConfig,
@@ -99,6 +108,7 @@ def _kind(command: str) -> Callable[[], Any]:
         "mine": MiningConfig,
         "documents": DocumentsConfig,
         "match": MatchConfig,
+        "documents-mine": DocumentMiningConfig,
     }
     return kinds[command]
 

@@ -29,7 +29,7 @@ from .options import Device, Force, language_pair, number_or_none, refuse_taken
 from .stages import StageProgress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from otembed.config import DocumentsConfig
 
@@ -62,6 +62,17 @@ with the texts, the input of otembed documents align. Without -o, pairs are prin
 Settings: defaults < --config < --set < the other options. otembed config init --for match prints all of them.
 
 Embeddings are cached: an interrupted run resumes.
+"""
+
+MINE_HELP = """Find sentence pairs in two collections of documents: match documents, align sentences, drop low scores.
+
+SOURCES and TARGETS are as for otembed documents match, the output as for otembed documents align. Links with a score
+below 0.3 are dropped unless --threshold sets another minimum.
+
+Settings have two sections, match and align: --set match.k=4 --set align.max_sentences=4. otembed config init --for
+documents-mine prints all of them. Defaults < --config < --set < the other options.
+
+Embeddings and links are cached: an interrupted run resumes.
 """
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -180,11 +191,7 @@ def align_command(
     if output is not None:
         found.write(output, languages=pair, unaligned=unaligned)
     else:
-        from otembed.mining.output import tsv_line
-
-        for each in found.pairs(unaligned=unaligned):
-            sys.stdout.buffer.write(tsv_line(each).encode())
-        sys.stdout.buffer.flush()
+        _print_links(found.pairs(unaligned=unaligned))
     say(_summary(found.report))
     if as_json:
         typer.echo(found.report.to_json(), nl=False)
@@ -231,13 +238,88 @@ def match_command(
         for each in found:
             sys.stdout.buffer.write(match_line(each).encode("utf-8", "backslashreplace"))
         sys.stdout.buffer.flush()
-    report = found.report
-    say(
+    say(_match_summary(found.report))
+    if as_json:
+        typer.echo(found.report.to_json(), nl=False)
+
+
+@app.command("mine", help=MINE_HELP, no_args_is_help=True)
+def mine_command(
+    sources: Annotated[str, typer.Argument(help="A folder or a list of documents.", show_default=False)],
+    targets: Annotated[str, typer.Argument(help="The other side.", show_default=False)],
+    output: Output = None,
+    model: Model = DEFAULT_MODEL,
+    config: ConfigFile = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as match.k=4; repeatable."),
+    ] = None,
+    threshold: Annotated[
+        str | None, typer.Option(metavar="SCORE", help="Minimum score of a link: a number or none. [default: 0.3]")
+    ] = None,
+    languages: Languages = None,
+    device: Device = None,
+    cache: Cache = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the planned work; write nothing.")] = False,
+    as_json: Json = False,
+    force: Force = False,
+) -> None:
+    """Parse the options, mine, write or print."""
+    from otembed.config import DocumentMiningConfig
+    from otembed.config.documents import MINED_THRESHOLD
+
+    given = {} if threshold is None else {"align": {"threshold": number_or_none(threshold, "--threshold")}}
+    defaults = {"align": {"threshold": MINED_THRESHOLD}}
+    checked = merged_settings(DocumentMiningConfig, config, settings, given, defaults)
+    pair = language_pair(languages, "--languages")
+    _check_output(output, as_json=as_json and not dry_run, force=force)
+    if output is not None:
+        from otembed.documents.output import check_links_output
+
+        check_links_output(output, pair)
+    from .console import DOCUMENTS, SEARCH
+
+    start_logging(modules=(*SEARCH, *DOCUMENTS))
+    from otembed.documents.mine import mine_documents, plan_document_mining
+
+    if dry_run:
+        plan = plan_document_mining(sources, targets, model, config=checked, cache=cache, device=device)
+        typer.echo(plan.to_json() if as_json else _plan_text(plan), nl=False)
+        return
+    found = mine_documents(
+        sources, targets, model, config=checked, cache=cache, device=device, progress=StageProgress()
+    )
+    if output is not None:
+        found.aligned.write(output, languages=pair)
+    else:
+        _print_links(found.aligned.pairs())
+    say(f"{_match_summary(found.matched)}\n{_summary(found.aligned.report)}")
+    if as_json:
+        typer.echo(found.report.to_json(), nl=False)
+
+
+def _plan_text(plan: Any) -> str:
+    return (
+        f"{plan.sources:,} and {plan.targets:,} documents, {plan.empty:,} without sentences; {plan.sentences:,} sentences\n"
+        f"to embed: {plan.sentences_to_embed:,} sentences, then runs of several sentences of the documents that match\n"
+        f"at most {plan.candidates:,} pairs of documents compared\n"
+        f"memory: {plan.memory_bytes / 1e6:,.0f} MB, without the libraries and the model\n"
+    )
+
+
+def _print_links(pairs: Iterable[Any]) -> None:
+    from otembed.mining.output import tsv_line
+
+    for each in pairs:
+        sys.stdout.buffer.write(tsv_line(each).encode())
+    sys.stdout.buffer.flush()
+
+
+def _match_summary(report: Any) -> str:
+    return (
         f"{report.sources:,} and {report.targets:,} documents, {report.empty:,} without sentences: {report.pairs:,} pairs"
         f" of {report.candidates:,} candidates"
     )
-    if as_json:
-        typer.echo(report.to_json(), nl=False)
 
 
 def _check_output(output: Path | None, *, as_json: bool, force: bool) -> None:

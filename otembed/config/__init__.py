@@ -1,6 +1,6 @@
 """All settings, and settings as documents: YAML, JSON Schema, a template, the origin of each value. Torch-free."""
 
-from otembed.config.documents import DocumentsConfig, MatchConfig
+from otembed.config.documents import DocumentMiningConfig, DocumentsConfig, MatchConfig
 from otembed.config.io import (
     build,
     merge,
@@ -37,6 +37,7 @@ __all__ = [
     "AnchorConfig",
     "ContrastiveConfig",
     "DataConfig",
+    "DocumentMiningConfig",
     "DocumentsConfig",
     "FinetuneConfig",
     "HeldOutConfig",

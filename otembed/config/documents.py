@@ -11,6 +11,8 @@ from otembed.config.encoding import EncoderConfig, EncodingConfig
 from otembed.config.mining import Margin
 
 Runs = Literal["text", "mean"]
+# Minimum score of the links of otembed documents mine, unless another one is set.
+MINED_THRESHOLD = 0.3
 
 
 @config_dataclass
@@ -72,5 +74,19 @@ class MatchConfig(EncoderConfig):
         default=0.1,
         description="Penalty for sentences without a counterpart, in units of the cost. null: all must have one.",
     )
+    memory_gb: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="Memory limit of the vectors of all sentences, in 1e9 bytes. null: no limit."
+    )
     margin: Margin = Field(default="distance", description="How pairs are scored against their neighborhoods.")
     threshold: float | None = Field(default=None, description="Minimum score of a pair. null: keep every pair.")
+
+
+@config_dataclass
+class DocumentMiningConfig:
+    """Settings of mining documents: from two collections of documents to sentence pairs."""
+
+    match: MatchConfig = Field(default_factory=MatchConfig, description="Which documents translate which.")
+    align: DocumentsConfig = Field(
+        default_factory=lambda: DocumentsConfig(threshold=MINED_THRESHOLD),
+        description="Alignment of the sentences of each pair.",
+    )

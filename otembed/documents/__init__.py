@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from otembed.documents.aligned import AlignedDocuments
     from otembed.documents.links import AlignedPair, Link
     from otembed.documents.match import MatchedDocuments, MatchedPair, match_documents
+    from otembed.documents.mine import MinedDocuments, mine_documents
     from otembed.documents.read import Document, DocumentPair, read_document, read_documents, read_pairs
 
 __all__ = [
@@ -24,9 +25,11 @@ __all__ = [
     "MatchConfig",
     "MatchedDocuments",
     "MatchedPair",
+    "MinedDocuments",
     "align_collection",
     "align_documents",
     "match_documents",
+    "mine_documents",
     "read_document",
     "read_documents",
     "read_pairs",
@@ -42,9 +45,11 @@ _MODULES = {
     "MatchConfig": "otembed.config",
     "MatchedDocuments": "match",
     "MatchedPair": "match",
+    "MinedDocuments": "mine",
     "align_collection": "align",
     "align_documents": "align",
     "match_documents": "match",
+    "mine_documents": "mine",
     "read_document": "read",
     "read_documents": "read",
     "read_pairs": "read",

@@ -124,10 +124,7 @@ def match_documents(
     checked = MatchConfig(**settings) if config is None else config
     seconds: dict[str, float] = {}
     begun = perf_counter()
-    sides = [
-        list(read_documents(place)) if isinstance(place, str | Path) else list(place) for place in (source, target)
-    ]
-    full = [_with_sentences(documents, name) for documents, name in zip(sides, ("source", "target"), strict=True)]
+    sides, full = read_sides(source, target)
     seconds["read"] = round(perf_counter() - begun, 3)
     begun = perf_counter()
     left, right = embedded(full, model, checked, cache=cache, device=device, progress=progress)
@@ -166,6 +163,22 @@ def match_documents(
     )
 
 
+def read_sides(
+    source: str | Path | Iterable[Document], target: str | Path | Iterable[Document]
+) -> tuple[list[list[Document]], list[list[Document]]]:
+    """Return the documents of both sides, all of them and those with sentences; errors as for :func:`match_documents`."""
+    sides = [
+        list(read_documents(place)) if isinstance(place, str | Path) else list(place) for place in (source, target)
+    ]
+    names = ("source", "target")
+    return sides, [_with_sentences(documents, name) for documents, name in zip(sides, names, strict=True)]
+
+
+def vector_bytes(sides: list[list[Document]], dimension: int) -> int:
+    """Return the memory of the vectors of all sentences: those of distinct ones, and centered copies."""
+    return 2 * 4 * dimension * sum(len(document) for side in sides for document in side)
+
+
 def _with_sentences(documents: list[Document], side: str) -> list[Document]:
     seen: set[str] = set()
     for document in documents:
@@ -195,6 +208,13 @@ def embedded(
         from otembed.models import load_model
 
         encoder = load_model(encoder, device=device)
+    dimension = config.truncate_dim or encoder.get_embedding_dimension() or 0
+    needed = vector_bytes(sides, dimension)
+    if config.memory_gb is not None and needed > config.memory_gb * 1e9:
+        raise ConfigError(
+            f"the vectors of all sentences need {needed / 1e9:.3g} GB, but memory_gb is {config.memory_gb:g}",
+            "Raise memory_gb, lower truncate_dim, or match parts of the collections.",
+        )
     found = embed_sides(
         encoder,
         [[text for document in side for text in document.sentences] for side in sides],

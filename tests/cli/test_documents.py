@@ -118,3 +118,35 @@ def test_match_prints_pairs_and_writes_lists(ended, write, common, tmp_path, sen
     ):
         code, _, err = ended("documents", "match", path, path, *common, *arguments)
         assert (code, value in err) == (2, True)
+
+
+def test_mine_writes_pairs_and_plans(ended, write, common, tmp_path, sentences):
+    rows = [{"id": f"d{number}", "text": sentences(6, seed=number)} for number in range(5)]
+    path = write("l.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    code, out, _ = ended("documents", "mine", path, path, *common, "--dry-run", "--json")
+    assert (code, json.loads(out)["sentences_to_embed"]) == (0, 30)
+    assert not (tmp_path / "cache" / "documents").exists()
+    output = tmp_path / "pairs.tsv"
+    code, out, err = ended(
+        "documents",
+        "mine",
+        path,
+        path,
+        *common,
+        "-o",
+        output,
+        "--json",
+        "--set",
+        "match.k=2",
+        "--set",
+        "align.band=7",
+    )
+    report = json.loads(out)
+    assert (code, report["align"]["links"], report["align"]["threshold"]) == (0, 30, 0.3)
+    assert (report["match"]["settings"]["k"], report["align"]["settings"]["band"]) == (2, 7)
+    assert len(output.read_text(encoding="utf-8").splitlines()) == 30
+    assert "5 pairs" in err
+    code, out, _ = ended("documents", "mine", path, path, *common, "--threshold", "none")
+    assert (code, len(out.splitlines())) == (0, 30)
+    code, _, err = ended("documents", "mine", path, path, *common, "--set", "k=2")
+    assert (code, "k" in err) == (2, True)
