@@ -163,11 +163,11 @@ def compare(
         started = time.process_time()
         values = method(left, right, rows, columns)
         seconds = time.process_time() - started
-        lists = (
+        there_lists, back_lists = (
             Neighbors(part.reshape(each.ids.shape), each.ids)
             for part, each in zip(np.split(values, [len(there[0])]), (forward, backward), strict=True)
         )
-        pairs, _ = pair_up(*lists, MiningConfig(margin=DEFAULTS.margin, k=DEFAULTS.k))
+        pairs, _ = pair_up(there_lists, back_lists, MiningConfig(margin=DEFAULTS.margin, k=DEFAULTS.k))
         right_ones = [pair in drawn.gold for pair in zip(pairs.source.tolist(), pairs.target.tolist(), strict=True)]
         scores = mining_scores(pairs.score, right_ones, len(drawn.gold))
         found.append(

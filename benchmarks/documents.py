@@ -133,7 +133,7 @@ def gold_scores(model: Any, places: dict[str, GoldDocuments], cache: Path) -> li
                 for side in runs:
                     add_mean_runs(side)
             reorder = settings.pop("reorder", DEFAULTS.reorder)
-            found[label] = ours(sides_of(*runs, pair, **settings), DocumentsConfig(reorder=reorder))
+            found[label] = ours(sides_of(runs[0], runs[1], pair, **settings), DocumentsConfig(reorder=reorder))
         rows += [
             {
                 "documents": name,

@@ -102,7 +102,7 @@ def _kind(command: str) -> Callable[[], Any]:
         WordAlignmentConfig,
     )
 
-    kinds: dict[str, Callable[[], Any]] = {
+    kinds: dict[str, Any] = {
         "train": TrainConfig,
         "align": WordAlignmentConfig,
         "mine": MiningConfig,
@@ -110,7 +110,8 @@ def _kind(command: str) -> Callable[[], Any]:
         "match": MatchConfig,
         "documents-mine": DocumentMiningConfig,
     }
-    return kinds[command]
+    kind: Callable[[], Any] = kinds[command]
+    return kind
 
 
 @app.command("show", help=SHOW_HELP)

@@ -208,7 +208,9 @@ def add_mean_runs(vectors: Floats) -> None:
     """Fill in the unit means of longer runs from single sentences, in place."""
     for length in range(1, len(vectors)):
         count = max(vectors.shape[1] - length, 0)
-        vectors[length, :count] = unit(sum(vectors[0, start : start + count] for start in range(length + 1)))
+        vectors[length, :count] = unit(
+            np.sum([vectors[0, start : start + count] for start in range(length + 1)], axis=0)
+        )
 
 
 def runs_of(document: Document, length: int) -> list[str]:

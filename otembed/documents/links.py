@@ -59,10 +59,11 @@ class AlignedPair:
     def pairs(self, *, unaligned: bool = False, threshold: float | None = None) -> Iterator[MinedPair]:
         """Yield the links as pairs of texts; ids are the document's id and the sentence numbers, ``"7:0,1"``."""
         for link in self.chosen(unaligned=unaligned, threshold=threshold):
-            ids = (
-                "" if not each else f"{self.id}:{','.join(map(str, each))}" for each in (link.source, link.target)
+            source, target = (
+                f"{self.id}:{','.join(map(str, numbers))}" if numbers else ""
+                for numbers in (link.source, link.target)
             )
-            yield MinedPair(link.score, link.cosine, *ids, *self.texts(link))
+            yield MinedPair(link.score, link.cosine, source, target, *self.texts(link))
 
     def chosen(self, *, unaligned: bool = False, threshold: float | None = None) -> Iterator[Link]:
         """Yield the links of at least a score, and with ``unaligned`` each sentence that is in none of them."""

@@ -238,11 +238,11 @@ def candidates(
     left: Clouds, right: Clouds, config: MatchConfig, *, cache: str | Path | None
 ) -> tuple[Neighbors, Neighbors]:
     """Return the nearest documents of each document by mean vector, in both directions."""
-    rows = [
+    source, target = (
         scan(array_vectors(each.pooled(), name), drop_repeated=False)[0]
         for each, name in ((left, "source"), (right, "target"))
-    ]
-    found = search(*rows, MiningConfig(k=config.k), cache=cache)
+    )
+    found = search(source, target, MiningConfig(k=config.k), cache=cache)
     return found.forward, found.backward
 
 

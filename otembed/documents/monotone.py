@@ -212,8 +212,8 @@ def halved(sides: Sides) -> Sides:
         y=y,
         x_far=mean_distances(x, y),
         y_far=mean_distances(y, x),
-        x_lengths=_pairs(sides.x_lengths[:, None])[:, 0],
-        y_lengths=_pairs(sides.y_lengths[:, None])[:, 0],
+        x_lengths=_pairs(sides.x_lengths[:, None])[:, 0].astype(np.float64),
+        y_lengths=_pairs(sides.y_lengths[:, None])[:, 0].astype(np.float64),
     )
 
 
@@ -246,10 +246,10 @@ def _kept(far: Doubles, rows: Ids) -> Doubles:
 def _solve(sides: Sides, steps: Ids, path: Ids | None, band: int) -> list[Step]:
     lo, hi = _band(sides.shape, path, band)
     starts = np.concatenate([[0], np.cumsum(hi - lo + 1)])
-    ends = (np.concatenate([[0.0], np.cumsum(each)]) for each in (sides.x_lengths, sides.y_lengths))
+    x_ends, y_ends = (np.concatenate([[0.0], np.cumsum(each)]) for each in (sides.x_lengths, sides.y_lengths))
     costs = np.empty((int(starts[-1]), len(steps)), np.float32)
-    far = sides.x_far, sides.y_far
-    link_costs(sides.x, sides.y, *far, *ends, lo, hi, starts[:-1], steps, sides.length_weight, costs)
+    x, y, x_far, y_far = sides.x, sides.y, sides.x_far, sides.y_far
+    link_costs(x, y, x_far, y_far, x_ends, y_ends, lo, hi, starts[:-1], steps, sides.length_weight, costs)
     weights = steps.sum(axis=1) - 1.0 + SEVERAL * (steps - 1).prod(axis=1)
     total, back = np.empty(len(costs)), np.empty(len(costs), np.int16)
     shortest(costs, lo, hi, starts[:-1], steps, weights, sides.deletion, total, back)

@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 from itertools import chain
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Protocol
 
 from otembed.errors import ConfigError
 from otembed.mining.output import SEPARATORS, WRITERS, check_output, write_pairs
 from otembed.results import whole_file
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sized
 
     from otembed.documents.links import AlignedPair, Link
     from otembed.documents.match import MatchedPair
     from otembed.documents.read import Document
+
+    class Pairs(Sized, Iterable[AlignedPair], Protocol):
+        """Aligned pairs whose number is known."""
+
 
 Languages = tuple[str, str] | None
 NUMBERS = ".links"
@@ -44,9 +48,7 @@ def link_line(link: Link) -> str:
     return f"{list(link.source)}:{list(link.target)}:{link.score:.6f}"
 
 
-def number_lines(
-    aligned: Collection[AlignedPair], *, unaligned: bool, threshold: float | None = None
-) -> Iterator[str]:
+def number_lines(aligned: Pairs, *, unaligned: bool, threshold: float | None = None) -> Iterator[str]:
     """Yield the lines of the number form; with several pairs, each starts with a line ``# ID``."""
     for pair in aligned:
         if len(aligned) > 1:
@@ -56,7 +58,7 @@ def number_lines(
 
 
 def write_links(
-    aligned: Collection[AlignedPair],
+    aligned: Pairs,
     path: str | Path,
     *,
     languages: Languages = None,
@@ -96,9 +98,7 @@ def write_links(
     return path
 
 
-def write_numbers(
-    aligned: Collection[AlignedPair], file: IO[bytes], *, unaligned: bool, threshold: float | None
-) -> None:
+def write_numbers(aligned: Pairs, file: IO[bytes], *, unaligned: bool, threshold: float | None) -> None:
     """Write the number form to an open file."""
     for line in number_lines(aligned, unaligned=unaligned, threshold=threshold):
         file.write(line.encode("utf-8"))

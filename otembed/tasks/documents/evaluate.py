@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from otembed.documents.align import align_collection, make_documents_config
 from otembed.documents.read import Document, DocumentPair, read_document
 from otembed.errors import DataError
+from otembed.results import Outcomes
 from otembed.runtime.progress import Progress, silent
 from otembed.tasks.documents.gold import GoldLink, read_gold
-from otembed.tasks.documents.report import DocumentsEvaluation
+from otembed.tasks.documents.report import DocumentScores, DocumentsEvaluation
 from otembed.tasks.documents.scores import link_outcomes, link_scores
 
 if TYPE_CHECKING:
@@ -85,7 +86,8 @@ def evaluate_documents(
     checked = make_documents_config(config, settings)
     pairs = [DocumentPair(key, each.source, each.target) for key, each in sets.items()]
     found = align_collection(pairs, model, config=checked, cache=cache, device=device, progress=progress)
-    scores, outcomes = [], []
+    scores: list[DocumentScores] = []
+    outcomes: list[Outcomes] = []
     for pair in found:
         gold = sets[pair.id]
         links = [(each.source, each.target) for each in pair.chosen(unaligned=True, threshold=checked.threshold)]
