@@ -23,8 +23,8 @@ HELP = """Compare models with the first one on the same examples: paired bootstr
 
 MODELS are models (folder, hub name, offline:...), run folders, or result files written by --output of otembed eval;
 NAME=PLACE sets a name, NAME=FILE,FILE joins result files. Models, including models of run folders, are evaluated on
---pairs (suite retrieval), --mining, --gold (suite alignment), --xnli, --xquad and --tagging; without these options, the
-figures after training are read from a run folder.
+--pairs (suite retrieval), --mining, --gold (suite alignment), --documents, --xnli, --xquad and --tagging; without these
+options, the figures after training are read from a run folder.
 
 B is better than A if the 95 % interval of the difference excludes 0. Tasks with different examples are listed, but not
 compared.

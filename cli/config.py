@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 INIT_HELP = """Write a YAML file of all settings of a command, with descriptions, allowed values and defaults.
 
 Without FILE, it is printed to stdout. Change settings as needed and delete the rest. The file for train is a valid
-CONFIG once your parallel text stands under pairs; the files for align and mine are given to their commands in the same
-way (CONFIG, --config). embed, score and eval mining share the settings of mine.
+CONFIG once your parallel text stands under pairs; the files for align, mine, documents (documents align), match
+(documents match) and documents-mine (documents mine) are given to their commands in the same way (CONFIG, --config). embed, score and eval mining share the
+settings of mine.
 """
 SHOW_HELP = """Print the settings as otembed train merges them, each with its origin.
 
@@ -32,10 +33,15 @@ With the YAML language server: otembed config schema > otembed.schema.json, and 
 # yaml-language-server: $schema=otembed.schema.json
 """
 
-COMMANDS = ("train", "align", "mine")
+COMMANDS = ("train", "align", "mine", "documents", "match", "documents-mine")
 Command = Annotated[
     str,
-    typer.Option("--for", metavar="COMMAND", help="train, align or mine.", autocompletion=lambda: list(COMMANDS)),
+    typer.Option(
+        "--for",
+        metavar="COMMAND",
+        help="train, align, mine, documents, match or documents-mine.",
+        autocompletion=lambda: list(COMMANDS),
+    ),
 ]
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -78,15 +84,34 @@ def init_command(
         typer.echo(text, nl=False)
     else:
         write_text(file, text)
-        usage = f"--config {file}" if command == "mine" else str(file)
-        typer.echo(f"wrote {file}; edit it, then run: otembed {command} {usage}", err=True)
+        usage = f"--config {file}" if command in ("mine", "documents", "match", "documents-mine") else str(file)
+        name = {"documents": "documents align", "match": "documents match", "documents-mine": "documents mine"}.get(
+            command, command
+        )
+        typer.echo(f"wrote {file}; edit it, then run: otembed {name} {usage}", err=True)
 
 
 def _kind(command: str) -> Callable[[], Any]:
     """Return the configuration class of a command."""
-    from otembed.config import MiningConfig, TrainConfig, WordAlignmentConfig
+    from otembed.config import (
+        DocumentMiningConfig,
+        DocumentsConfig,
+        MatchConfig,
+        MiningConfig,
+        TrainConfig,
+        WordAlignmentConfig,
+    )
 
-    return {"train": TrainConfig, "align": WordAlignmentConfig, "mine": MiningConfig}[command]
+    kinds: dict[str, Any] = {
+        "train": TrainConfig,
+        "align": WordAlignmentConfig,
+        "mine": MiningConfig,
+        "documents": DocumentsConfig,
+        "match": MatchConfig,
+        "documents-mine": DocumentMiningConfig,
+    }
+    kind: Callable[[], Any] = kinds[command]
+    return kind
 
 
 @app.command("show", help=SHOW_HELP)

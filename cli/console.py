@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # Modules whose functions are compiled beside the imports of a command that calls them.
 SOLVER = ("otembed.transport.kernels.compiled",)
 SEARCH = ("otembed.embeddings.row_kernels", "otembed.mining.search.kernels", "otembed.mining.pairing.kernels")
+DOCUMENTS = ("otembed.embeddings.row_kernels", "otembed.documents.kernels", *SOLVER)
 LIBRARIES = ("sentence_transformers", "transformers", "datasets", "huggingface_hub", "accelerate", "httpx", "torch")
 EVALUATORS = ("retrieval.evaluate", "word_alignment.evaluate", "mining.evaluator")
 

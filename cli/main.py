@@ -13,7 +13,7 @@ import typer
 from otembed import __version__
 from otembed.errors import OtembedError
 
-from . import align, compare, config, embed, evaluate, export, info, merge, mine, presets, score, train
+from . import align, compare, config, documents, embed, evaluate, export, info, merge, mine, presets, score, train
 from .completion import complete
 from .ending import EXIT_CLOSED_PIPE, ClosedPipe, Commands, interruptions, leave_closed_pipes
 from .mining_options import MiningCommand
@@ -36,6 +36,7 @@ app.command("align", help=align.HELP, no_args_is_help=True)(align.align_command)
 app.add_typer(evaluate.app, name="eval", help="Evaluate any model that SentenceTransformer loads.")
 app.command("compare", help=compare.HELP, no_args_is_help=True)(compare.compare_command)
 app.command("mine", cls=MiningCommand, help=mine.HELP, no_args_is_help=True)(mine.mine_command)
+app.add_typer(documents.app, name="documents", help=documents.HELP)
 app.command("embed", cls=MiningCommand, help=embed.HELP, no_args_is_help=True)(embed.embed_command)
 app.command("score", cls=MiningCommand, help=score.HELP, no_args_is_help=True)(score.score_command)
 app.command("presets", help=presets.HELP)(presets.presets_command)

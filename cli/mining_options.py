@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from typer.core import TyperCommand
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from otembed.config.mining import MiningConfig
     from otembed.data import PairSpec
 
+T = TypeVar("T")
 DEFAULT_MODEL = OFFLINE_MODEL
 
 # Values of --threshold other than numbers and none.
@@ -38,7 +39,7 @@ Model = Annotated[
         "--model", "-m", help="Folder, hub name or offline:multilingual-e5-small.", autocompletion=model_values
     ),
 ]
-ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="YAML file of mining settings.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="YAML file of settings.")]
 MiningSettings = Annotated[
     list[str] | None,
     typer.Option(
@@ -90,13 +91,18 @@ Precision = Annotated[
 class MiningCommand(TyperCommand):
     """A command that suggests ``--set`` for settings without an option."""
 
+    @staticmethod
+    def setting_names() -> list[str]:
+        """Return the names of the settings."""
+        return _setting_names()
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Reject an option that has the name of a setting, before the general error for unknown options."""
         known = {option for parameter in self.params for option in (*parameter.opts, *parameter.secondary_opts)}
         for argument in args:
             option = argument.partition("=")[0]
             name = option.removeprefix("--").removeprefix("no-").replace("-", "_")
-            if option.startswith("--") and option not in known and name in _setting_names():
+            if option.startswith("--") and option not in known and name in self.setting_names():
                 raise ConfigError(f"{option} is not an option", f"Write --set {name}=VALUE.")
         return super().parse_args(ctx, args)
 
@@ -121,17 +127,29 @@ def mining_config(
 
     Options that are None were not given.
     """
-    from otembed.config.io import build, merge, parse_assignments, read_yaml
     from otembed.config.mining import MiningConfig
 
     given = {name: value for name, value in flags.items() if value is not None}
     if threshold is not None:
         words = threshold in THRESHOLD_WORDS
         given["threshold"] = threshold if words else number_or_none(threshold, "--threshold")
+    return merged_settings(MiningConfig, file, assignments, given, defaults)
+
+
+def merged_settings(
+    kind: type[T],
+    file: Path | None,
+    assignments: list[str] | None,
+    given: Mapping[str, Any],
+    defaults: Mapping[str, Any] | None = None,
+) -> T:
+    """Return the settings of a class: ``defaults`` < a YAML file < ``KEY=VALUE`` < options that were given."""
+    from otembed.config.io import build, merge, parse_assignments, read_yaml
+
     tree = dict(defaults or {})
-    for layer in (read_yaml(file) if file else {}, parse_assignments(assignments or []), given):
+    for layer in (read_yaml(file) if file else {}, parse_assignments(assignments or []), dict(given)):
         tree = merge(tree, layer)
-    return build(MiningConfig, tree, "command line" if file is None else f"{file} and command line")
+    return build(kind, tree, "command line" if file is None else f"{file} and command line")
 
 
 def dev_pairs(value: str | None) -> PairSpec | None:
@@ -158,14 +176,16 @@ def check_pairs_output(
     refuse_taken(output, force=force)
 
 
-def start_logging(config: MiningConfig | None = None) -> None:
-    """Send log lines to stderr; start compiling the search, and the solver if these settings call it."""
+def start_logging(config: MiningConfig | None = None, *, modules: tuple[str, ...] = ()) -> None:
+    """Send log lines to stderr; start compiling ``modules``, or what mining with these settings calls."""
     from otembed.runtime.compiling import compile_beside
 
     from .console import SEARCH, SOLVER, error_console, set_up_logging
 
     if config is not None:
-        compile_beside(*SEARCH, *(SOLVER if config.rescore == "ot" else ()))
+        modules = (*SEARCH, *(SOLVER if config.rescore == "ot" else ()))
+    if modules:
+        compile_beside(*modules)
     set_up_logging(error_console())
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from otembed.comparison import compare
     from otembed.config import TrainConfig
     from otembed.data import load_pairs
+    from otembed.documents import align_documents
     from otembed.errors import OtembedError
     from otembed.losses import GradCacheLoss, OTAlignmentLoss, OTContrastiveLoss
     from otembed.mining import mine_bitext, score_bitext
@@ -30,6 +31,7 @@ __all__ = [
     "TrainConfig",
     "WordAligner",
     "align",
+    "align_documents",
     "compare",
     "load_model",
     "load_pairs",
@@ -47,6 +49,7 @@ _MODULES = {
     "TrainConfig": "config",
     "WordAligner": "words",
     "align": "words",
+    "align_documents": "documents",
     "compare": "comparison",
     "load_model": "models",
     "load_pairs": "data",

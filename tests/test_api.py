@@ -12,10 +12,12 @@ PACKAGES = (
     "otembed",
     "otembed.config",
     "otembed.data",
+    "otembed.documents",
     "otembed.losses",
     "otembed.mining",
     "otembed.models",
     "otembed.results",
+    "otembed.tasks.documents",
     "otembed.tasks.mining",
     "otembed.tasks.retrieval",
     "otembed.tasks.word_alignment",
@@ -25,7 +27,11 @@ PACKAGES = (
     "otembed.transport",
     "otembed.words",
 )
-LAZY = [name for name in PACKAGES if name.startswith("otembed.tasks") or name in {"otembed", "otembed.mining"}]
+LAZY = [
+    name
+    for name in PACKAGES
+    if name.startswith("otembed.tasks") or name in {"otembed", "otembed.documents", "otembed.mining"}
+]
 
 
 @pytest.mark.parametrize("name", PACKAGES)

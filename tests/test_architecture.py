@@ -27,6 +27,7 @@ ROOMS = (
     "embeddings",
     "losses",
     "mining",
+    "documents",
     "tasks",
     "training",
     "comparison",

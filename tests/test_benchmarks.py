@@ -350,3 +350,100 @@ def test_xnli_probe_benchmark_runs_and_renders(run, benchmark_script, tmp_path, 
         min(document["all_cpu_seconds"][benchmark.PROBE]) / min(document["all_cpu_seconds"][benchmark.PLAIN]),
         rel=0.1,
     )
+
+
+def test_vecalign_costs_match_a_count_by_hand(benchmark_script):
+    """Two sentences a side, equal to each other: the pairs cost nothing, whatever the sampled means are."""
+    benchmark = benchmark_script("documents")
+    x = np.zeros((2, 2, 4), np.float32)
+    x[0, 0, 0] = x[0, 1, 1] = 1
+    x[1, 0, :2] = 2**-0.5
+    steps = benchmark.vecalign(x, x, max_sentences=3)
+    assert [(step.source, step.target) for step in steps] == [((0, 1), (0, 1)), ((1, 2), (1, 2))]
+    y = x[:, :1].copy()
+    y[0, 0] = x[1, 0]
+    # 1-1 costs 1 - .71 over the mean distances, 2-1 costs nothing, although it is multiplied by 2.
+    (step,) = benchmark.vecalign(x, y, max_sentences=3)
+    assert (step.source, step.target) == ((0, 2), (0, 1))
+
+
+def test_planted_documents_match_their_links(benchmark_script):
+    benchmark = benchmark_script("documents")
+    lines = [f"line {number}" for number in range(120)]
+    for kind in benchmark.KINDS:
+        source, target, links = benchmark.plant(lines, lines, kind, 1)
+        pairs = [link for link in links if link[1]]
+        assert sorted(line for link in links for line in link[0]) == list(range(120))
+        assert [target.sentences[link[1][0]] for link in pairs] == [
+            " ".join(source.sentences[line] for line in link[0]) for link in pairs
+        ]
+        missing = sum(not link[1] for link in links)
+        assert missing == (24 if kind in ("deleted", "all") else 0)
+        assert any(len(link[0]) == 2 for link in pairs) == (kind in ("joined", "all"))
+        assert (benchmark.moved_share(links) > 0) == (kind in ("exchanged", "all"))
+
+
+@pytest.mark.slow
+def test_documents_benchmark_runs_and_renders(run, benchmark_script, tmp_path, tiny_model_path):
+    texts = [f"the cat {number} sat on the mat\n" for number in range(12)]
+    for name, content in (("a.en", texts), ("a.de", texts[1:])):
+        (tmp_path / name).write_text("".join(content))
+    (tmp_path / "links").write_text("".join(f"[{number}]:[{number - 1}]\n" for number in range(1, 12)))
+    gold = ",".join(str(tmp_path / name) for name in ("a.en", "a.de", "links"))
+    output = tmp_path / "documents.json"
+    arguments = [
+        "--smoke",
+        "--gold",
+        f"dev={gold}",
+        "--gold",
+        f"toy={gold}",
+        "--model",
+        tiny_model_path,
+        "-o",
+        output,
+    ]
+    printed = run("documents", *arguments)
+    document = json.loads(output.read_text())
+    benchmark = benchmark_script("documents")
+    assert benchmark.table(document) in printed
+    assert document["verdict"] == benchmark.verdict(document)
+    toy = {each["method"]: each for each in document["gold"] if each["documents"] == "toy"}
+    assert set(toy) == {benchmark.PEER, *benchmark.VARIANTS}
+    assert {each["gold"] for each in toy.values()} == {11}
+    assert len(document["planted"]) == len(benchmark.KINDS)
+    assert all(each["cpu_seconds"] >= 0 and each["vectors_mb"] == 2.5 for each in document["scaling"])
+
+
+def test_greedy_distance_and_bimax_by_hand(benchmark_script):
+    """Cosines .9 .1 / .8 .2: greedily .5 x .9 first, then .5 x .2, at costs .1 and .8; best matches .9, .8, .9, .2."""
+    benchmark = benchmark_script("document_matching")
+    x = np.eye(2, dtype=np.float32)
+    y = np.array([[0.9, 0.8], [0.1, 0.2]], np.float32)
+    half = np.array([0.5, 0.5], np.float32)
+    assert benchmark.greedy_distance(x, y, half, half) == pytest.approx(0.5 * 0.1 + 0.5 * 0.8)
+    assert benchmark.bimax(x, y) == pytest.approx((0.9 + 0.8 + 0.9 + 0.2) / 4)
+
+
+def test_drawn_collections_match_their_description(benchmark_script):
+    benchmark = benchmark_script("document_matching")
+    documents = [list(range(4 * number, 4 * number + 4)) for number in range(50)]
+    drawn = benchmark.draw_collections(documents, 3)
+    assert len(drawn.source) == 40
+    assert len(drawn.target) == 37  # 30 and 10, of which 3 are joined with another one
+    assert len(drawn.gold) == 30
+    lengths = [len(drawn.target[target]) for _, target in drawn.gold]
+    assert sorted(lengths) == [2] * 9 + [4] * 18 + [8] * 3
+    assert all(set(drawn.source[source]) & set(drawn.target[target]) for source, target in drawn.gold)
+    paired = {source for source, _ in drawn.gold}
+    others = {line for place in range(40) if place not in paired for line in drawn.source[place]}
+    assert not others & {line for each in drawn.target for line in each}
+
+
+@pytest.mark.slow
+def test_document_matching_runs_and_renders(run, benchmark_script, tmp_path, tiny_model_path):
+    output = tmp_path / "matching.json"
+    printed = run("document_matching", "--smoke", "--model", tiny_model_path, "-o", output)
+    document = json.loads(output.read_text())
+    benchmark = benchmark_script("document_matching")
+    assert benchmark.table(document) in printed
+    assert [each["method"] for each in document["languages"]["sw"]["figures"]] == list(benchmark.METHODS)

@@ -55,7 +55,7 @@ def test_options_in_the_documents_exist(path):
     known = {"--master-port", "--nproc-per-node", "--no-python"}
     known |= set(re.findall(r"--[a-z][a-z-]*", (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")))
     for line in re.findall(
-        r"otembed (?:train|align|eval|compare|presets|mine|embed|score|config|export|info)[^\n`]*",
+        r"otembed (?:train|align|eval|compare|presets|mine|documents|embed|score|config|export|info)[^\n`]*",
         path.read_text(encoding="utf-8"),
     ):
         assert set(re.findall(r"(?<!\S)--[a-z][a-z-]*", line)) <= known, line
@@ -97,6 +97,8 @@ def paths(tree, head=""):
         ("ablation", "ablation_low_resource", "recipes.md"),
         ("transport", "transport", "log.md"),
         ("training", "training", "log.md"),
+        ("document_matching", "document_matching", "documents.md"),
+        ("documents", "documents", "documents.md"),
     ],
 )
 def test_tables_of_the_documents_are_rendered_from_the_measurements(script, name, place, benchmark_script):
@@ -105,7 +107,9 @@ def test_tables_of_the_documents_are_rendered_from_the_measurements(script, name
     assert benchmark.table(document) in (ROOT / "docs" / place).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["recipes", "recipes_160", "alignment_knobs", "mining", "calibration"])
+@pytest.mark.parametrize(
+    "name", ["recipes", "recipes_160", "alignment_knobs", "mining", "calibration", "documents"]
+)
 def test_tables_of_the_log_are_rendered_from_the_measurements(name, benchmark_script):
     script = name.removesuffix("_160")
     benchmark = benchmark_script(script)

@@ -232,6 +232,27 @@ def _read_gold(folder: Path) -> object:
     return read_gold_set(folder / "links", folder / "source", folder / "target")
 
 
+def _read_gold_documents(folder: Path) -> object:
+    from otembed.tasks.documents import GoldDocuments
+
+    return GoldDocuments.read(folder / "source", folder / "target", folder / "links")
+
+
+def _document_pairs(name: str) -> Callable[[Path], object]:
+    def read(folder: Path) -> object:
+        from otembed.documents import read_pairs
+
+        return list(read_pairs(folder / name))
+
+    return read
+
+
+def _documents(folder: Path) -> object:
+    from otembed.documents import read_documents
+
+    return list(read_documents(folder / "documents.jsonl"))
+
+
 def _barred(folder: Path) -> list[Path]:
     (folder / "links").write_text("1-1 2-2\n1p1 2?2\n")
     (folder / "text").write_text("the cat ||| paka huyo\na dog ||| mbwa huyo\n")
@@ -505,6 +526,9 @@ READERS: dict[str, Reader] = {
         Reader("links, Pharaoh", _gold("1-1 2p2\n1-1 2?2\n"), _read_gold),
         Reader("links, table", _gold("0001 1 1 S\n0001 2 2 P 0.5\n0002 1 0\n"), _read_gold),
         Reader("links, one text", _barred, _read_barred),
+        Reader("links, documents", _gold("[0]:[0]\n[1]:[1]:0.5\n"), _read_gold_documents),
+        Reader("document pairs.jsonl", _file("pairs.jsonl", _json_lines({"id": number, "source": list(ENGLISH), "target": "\n".join(SWAHILI)} for number in range(3))), _document_pairs("pairs.jsonl")),
+        Reader("documents.jsonl", _file("documents.jsonl", _json_lines({"id": number, "text": list(ENGLISH)} for number in range(3))), _documents),
         Reader("vectors.npy", _vectors("vectors.npy"), _read_vectors("vectors.npy"), 2),
         Reader("vectors.f32", _vectors("vectors.f32"), _read_vectors("vectors.f32"), 0.5),
         Reader("settings, YAML", _file("settings.yaml", YAML), _read_settings, 2),

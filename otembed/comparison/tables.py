@@ -12,7 +12,7 @@ from otembed.results.table import markdown_escaped
 if TYPE_CHECKING:
     from otembed.comparison.report import Comparison, Difference, Figure, TaskComparison
 
-METRICS = {"aer": "AER", "f1": "F1", "xsim": "xSIM", "best_f1": "best F1"}
+METRICS = {"aer": "AER", "f1": "F1", "xsim": "xSIM", "best_f1": "best F1", "link_f1": "F1 of links"}
 """Displayed names of metrics; in others, underscores become spaces."""
 LEFT = {"suite", "task", "metric", "model", "verdict"}
 """Columns of text; the others are numbers."""

@@ -1,5 +1,6 @@
 """All settings, and settings as documents: YAML, JSON Schema, a template, the origin of each value. Torch-free."""
 
+from otembed.config.documents import DocumentMiningConfig, DocumentsConfig, MatchConfig
 from otembed.config.io import (
     build,
     merge,
@@ -37,9 +38,12 @@ __all__ = [
     "AnchorConfig",
     "ContrastiveConfig",
     "DataConfig",
+    "DocumentMiningConfig",
+    "DocumentsConfig",
     "FinetuneConfig",
     "HeldOutConfig",
     "LossConfig",
+    "MatchConfig",
     "MiningConfig",
     "ModelConfig",
     "OptimizationConfig",

@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from otembed.config.base import config_dataclass
+from otembed.config.base import Count, config_dataclass
+from otembed.config.encoding import EncodingConfig
+from otembed.config.encoding import Engine as Engine
 from otembed.errors import ConfigError
 
-Count = Annotated[int, Field(gt=0, strict=True)]
 Margin = Literal["ratio", "distance", "absolute"]
 Search = Literal["auto", "exact", "hnsw", "pq"]
 Rescore = Literal["none", "ot"]
-Engine = Literal["local", "processes", "ray"]
 
 # Near the best F1 of the offline encoder on Tatoeba with half of the lines orphaned. With raw vectors they depend
 # strongly on the encoder, with centered ones much less.
@@ -31,24 +31,9 @@ CENTER_FROM = 10
 
 
 @config_dataclass
-class MiningConfig:
+class MiningConfig(EncodingConfig):
     """Settings of mining: from two collections of lines to pairs."""
 
-    prompt: str | None = Field(
-        default=None, description="Text to prepend to every line. null: the model's default."
-    )
-    prompt_name: str | None = Field(default=None, description="Name of one of the model's prompts, such as query.")
-    truncate_dim: Count | None = Field(default=None, description="Number of leading dimensions kept. null: all.")
-    precision: Literal["float32", "float16"] = Field(
-        default="float32", description="Precision of embeddings on disk; float16 takes half the space."
-    )
-    arithmetic: Literal["float32", "bf16", "auto"] = Field(
-        default="float32",
-        description="Arithmetic of the encoder. bf16: autocast; auto: bf16 where the device computes it faster.",
-    )
-    batch_size: Count = Field(
-        default=32, description="Maximum number of lines in a batch on each device; tokens limit it too."
-    )
     max_characters: Count | None = Field(
         default=1000, description="Longer lines are dropped and counted. null: no limit."
     )
@@ -112,32 +97,17 @@ class MiningConfig:
         default=None,
         description="With threshold auto: the lowest threshold with this expected precision. null: best expected F1.",
     )
-    engine: Engine = Field(
-        default="local",
-        description="Where to embed and search. local: this process; processes: several on this machine; ray: a cluster.",
-    )
-    ray_address: str | None = Field(
-        default=None, description="Address of a Ray cluster to join. null: this machine only."
-    )
-    workers: Count | None = Field(
-        default=None,
-        description="Number of threads of the local search, or of worker processes. null: one per processor.",
-    )
     memory_gb: Annotated[float, Field(gt=0)] | None = Field(
         default=None, description="Memory limit of the search, in 1e9 bytes. null: no limit."
     )
 
     @model_validator(mode="after")
     def _fits_together(self) -> MiningConfig:
-        if self.prompt is not None and self.prompt_name is not None:
-            raise ConfigError("prompt and prompt_name are both set", "Keep one of them.")
         if self.threshold == "auto" and self.rescore != "none":
             raise ConfigError(
                 f"threshold auto cannot be combined with rescore {self.rescore}",
                 "Set rescore: none, or set threshold to a number.",
             )
-        if self.ray_address is not None and self.engine != "ray":
-            raise ConfigError(f"ray_address is {self.ray_address}, but engine is {self.engine}", "Set engine: ray.")
         if self.min_precision is not None and self.threshold != "auto":
             raise ConfigError(
                 f"min_precision is {self.min_precision}, but threshold is {self.threshold}",

@@ -134,23 +134,7 @@ class EmbedWork:
 
     def open(self, threads: int | None, advance: Advance | None = None) -> Callable[[EmbedTask], EmbeddedShard]:
         """Load the model."""
-        import torch
-        from transformers.utils.logging import disable_progress_bar
-
-        from otembed.models import load_model
-
-        if threads is not None:
-            torch.set_num_threads(threads)
-            # The progress bars of a worker would interfere with the main process's.
-            disable_progress_bar()  # type: ignore[no-untyped-call]
-        model = self.model
-        if isinstance(model, str):
-            model = load_model(model, device=self.device)
-            if model_fingerprint(model) != self.fingerprint:
-                raise ModelError(
-                    f"{self.model} on a worker is not the model with which the run started",
-                    "Use a folder shared by all machines, or update their copies.",
-                )
+        model = worker_model(self.model, self.device, self.fingerprint, threads)
         return partial(self._embed, model, advance)
 
     def units(self, answer: EmbeddedShard) -> int:
@@ -167,6 +151,33 @@ class EmbedWork:
         ]
         shard = write_shard(self.folder, task.start, np.concatenate(parts), self.precision)
         return EmbeddedShard(shard, monotonic() - began)
+
+
+def worker_model(
+    model: SentenceTransformer | str, device: str | None, fingerprint: str, threads: int | None
+) -> SentenceTransformer:
+    """Return the model of a worker, loaded by name if necessary; ModelError if it is not the one of the run.
+
+    ``threads`` limits the threads of a worker process; None in the main process.
+    """
+    import torch
+    from transformers.utils.logging import disable_progress_bar
+
+    from otembed.models import load_model
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+        # The progress bars of a worker would interfere with the main process's.
+        disable_progress_bar()  # type: ignore[no-untyped-call]
+    if not isinstance(model, str):
+        return model
+    loaded = load_model(model, device=device)
+    if model_fingerprint(loaded) != fingerprint:
+        raise ModelError(
+            f"{model} on a worker is not the model with which the run started",
+            "Use a folder shared by all machines, or update their copies.",
+        )
+    return loaded
 
 
 class Schedule:

@@ -68,6 +68,9 @@ def embed_sides(
     batch_tokens: int | None = None,
     cache: str | Path | None = None,
     names: Sequence[str] = (),
+    precision: str = "float32",
+    arithmetic: str = "float32",
+    fingerprint: str | None = None,
     progress: Progress = silent,
 ) -> list[NDArray[np.float32]]:
     """Return one (n, d) array of unit vectors for each side; repeated sentences are encoded once.
@@ -88,6 +91,8 @@ def embed_sides(
         contains the sentences that do not occur on an earlier side.
     names
         Names of the sides in messages and progress.
+    precision, arithmetic, fingerprint
+        With a cache: as in :func:`otembed.embeddings.embed.embed_lines`.
     progress
         Called with the stage, the finished sentences and the total.
 
@@ -112,7 +117,7 @@ def embed_sides(
             model, sentences, text, truncate_dim, batch_tokens, batch_size, show_progress_bar, progress
         )
         return [vectors[chosen] for chosen in rows]
-    parts, fingerprint = [], model_fingerprint(model)
+    parts, known = [], fingerprint or model_fingerprint(model)
     for number, (start, stop) in enumerate(pairwise(bounds)):
         if start == stop:
             continue
@@ -126,7 +131,9 @@ def embed_sides(
             truncate_dim=truncate_dim,
             batch_size=batch_size,
             batch_tokens=batch_tokens,
-            fingerprint=fingerprint,
+            precision=precision,
+            arithmetic=arithmetic,
+            fingerprint=known,
             progress=progress,
         )
         block = np.empty((len(part), found.dimension), np.float32)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from multiprocessing.connection import Connection
 
-    from otembed.config.mining import MiningConfig
+    from otembed.config.encoding import EncodingConfig
     from otembed.runtime.work import Advance, Executor, Work
 
 logger = logging.getLogger(__name__)
@@ -241,7 +241,7 @@ def _do(task: Any) -> Any:
 
 
 @contextmanager
-def open_executor(config: MiningConfig) -> Iterator[Executor]:
+def open_executor(config: EncodingConfig) -> Iterator[Executor]:
     """Yield the executor of ``config.engine``.
 
     Raises

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from otembed.tasks.base import Task
+from otembed.tasks.documents.task import DocumentsTask
 from otembed.tasks.mining.task import MiningTask
 from otembed.tasks.retrieval.task import RetrievalTask
 from otembed.tasks.tagging.task import TaggingTask
@@ -12,5 +13,13 @@ from otembed.tasks.xquad.task import XquadTask
 
 TASKS: dict[str, Task] = {
     each.name: each
-    for each in (RetrievalTask(), MiningTask(), AlignmentTask(), XnliTask(), XquadTask(), TaggingTask())
+    for each in (
+        RetrievalTask(),
+        MiningTask(),
+        AlignmentTask(),
+        DocumentsTask(),
+        XnliTask(),
+        XquadTask(),
+        TaggingTask(),
+    )
 }

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from otembed.config.mining import MiningConfig
+from otembed.documents.read import document_of
 from otembed.results import json_text
+from otembed.tasks.documents import DocumentsEvaluation, GoldDocuments, evaluate_documents
 from otembed.tasks.mining import MiningScores, evaluate_mining
 from otembed.tasks.mining.outcomes import MOST_EXAMPLES, mining_outcomes
 from otembed.tasks.retrieval import evaluate_retrieval
@@ -114,3 +116,13 @@ def test_json_has_number_lists_on_one_line():
     assert json.loads(text) == document
     assert '"values": [1, 0.5, -2e-09],\n' in text
     assert "    [1, 2],\n" in text
+
+
+def test_documents_outcomes_match_the_report(tiny_model, tmp_path):
+    source, target = document_of(SENTENCES, "en"), document_of(OTHERS, "de")
+    gold = tuple(((number,), (number,)) for number in range(6))
+    report = evaluate_documents(tiny_model, {"x": GoldDocuments(source, target, gold)}, cache=tmp_path)
+    found = by_key(report.outcomes)
+    assert found["x", "link_f1"].value == report.total.link_f1 > 0
+    assert sum(found["x", "link_f1"].weights) == report.total.pairs + report.total.gold
+    assert DocumentsEvaluation.from_json(report.to_json()) == report

@@ -6,9 +6,11 @@ import json
 
 import pytest
 
+from otembed.documents.read import document_of
 from otembed.errors import ConfigError, DataError
 from otembed.results import Table
 from otembed.tasks.base import TaskOptions
+from otembed.tasks.documents import GoldDocuments
 from otembed.tasks.registry import TASKS
 from otembed.tasks.report import Report
 from otembed.tasks.word_alignment.gold import GoldSentence
@@ -16,6 +18,7 @@ from otembed.tasks.word_alignment.gold import GoldSentence
 SOURCE = ["the cat sat on the mat", "the dog slept in the house", "a dog sat in the house"]
 TARGET = ["die Katze saß auf der Matte", "der Hund schlief im Haus", "ein Hund saß im Haus"]
 WORDS = tuple([text.split() for text in side] for side in (SOURCE, TARGET))
+DOCUMENTS = (document_of(SOURCE, "en"), document_of(TARGET, "de"))
 GOLD = [GoldSentence(frozenset({(0, 0)}), frozenset({(0, 0), (1, 1)}))] * len(SOURCE)
 
 
@@ -36,6 +39,7 @@ def data_of(name, xquad_files, tmp_path):
         "retrieval": {"en-de": (SOURCE, TARGET)},
         "mining": {"en-de": (SOURCE, TARGET, {(1, 1), (2, 2)})},
         "alignment": {"ende": (*WORDS, GOLD)},
+        "documents": {"ende": GoldDocuments(*DOCUMENTS, (((0,), (0,)), ((1, 2), (1,))))},
         "xquad": xquad_files,
     }
     return data[name], TaskOptions()

@@ -1,0 +1,342 @@
+"""``otembed documents``: from documents to sentence pairs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from otembed.errors import ConfigError
+
+from .console import say
+from .mining_options import (
+    DEFAULT_MODEL,
+    Cache,
+    ConfigFile,
+    Engine,
+    Json,
+    Languages,
+    MiningCommand,
+    Model,
+    Output,
+    Workers,
+    merged_settings,
+    start_logging,
+)
+from .options import Device, Force, language_pair, number_or_none, refuse_taken
+from .stages import StageProgress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from otembed.config import DocumentsConfig
+
+HELP = "From documents to sentence pairs: find documents that translate each other, and align their sentences."
+ALIGN_HELP = """Align the sentences of documents that translate each other.
+
+SOURCE and TARGET are plain text, one sentence per line, each plain or .gz .bz2 .xz .zst. Blank lines are no sentences,
+but count in the sentence numbers. Alternatively, SOURCE alone is a list of pairs of documents: .jsonl or .parquet with
+the fields id, source and target (a list of sentences, or a text with a sentence a line), or source_file and target_file
+(paths, relative to the list); or .tsv with id, source file and target file.
+
+A link joins one or more sentences of each side. The suffix of -o chooses the format: .tsv (score, source, target),
+.jsonl, .parquet or .tmx for texts, .links for sentence numbers from 0, as in [0, 1]:[0]:0.75. Without -o, links are
+printed as TSV. A score of 0 is that of random sentences of both documents, 1 that of equal meaning.
+
+Settings: defaults < --config < --set < the other options. otembed config init --for documents prints all of them.
+
+Embeddings and links are cached: an interrupted run resumes.
+"""
+
+MATCH_HELP = """Find the documents of two collections that translate each other.
+
+SOURCES and TARGETS are folders of plain text files, one sentence per line, or .jsonl or .parquet lists with the fields
+id and text (a list of sentences, or a text with a sentence a line).
+
+Candidates are the nearest documents by mean vector; they are compared by optimal transport between their sentences.
+Each document is in at most one pair. The suffix of -o chooses the format: .tsv (score, source id, target id), or .jsonl
+with the texts, the input of otembed documents align. Without -o, pairs are printed as TSV.
+
+Settings: defaults < --config < --set < the other options. otembed config init --for match prints all of them.
+
+Embeddings are cached: an interrupted run resumes.
+"""
+
+MINE_HELP = """Find sentence pairs in two collections of documents: match documents, align sentences, drop low scores.
+
+SOURCES and TARGETS are as for otembed documents match, the output as for otembed documents align. Links with a score
+below 0.3 are dropped unless --threshold sets another minimum.
+
+Settings have two sections, match and align: --set match.k=4 --set align.max_sentences=4. otembed config init --for
+documents-mine prints all of them. Defaults < --config < --set < the other options.
+
+Embeddings and links are cached: an interrupted run resumes.
+"""
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def _group() -> None:
+    """From documents to sentence pairs."""
+
+
+class DocumentsCommand(MiningCommand):
+    """A command that suggests ``--set`` for settings of alignment without an option."""
+
+    @staticmethod
+    def setting_names() -> list[str]:
+        """Return the names of the settings."""
+        return _setting_names("DocumentsConfig")
+
+
+class MatchCommand(MiningCommand):
+    """A command that suggests ``--set`` for settings of matching without an option."""
+
+    @staticmethod
+    def setting_names() -> list[str]:
+        """Return the names of the settings."""
+        return _setting_names("MatchConfig")
+
+
+def _setting_names(config: str) -> list[str]:
+    from dataclasses import fields
+
+    from otembed import config as every
+
+    return [each.name for each in fields(getattr(every, config))]
+
+
+def _values(config: str) -> Callable[[str], list[str]]:
+    """Return a completion of the settings, each followed by ``=``."""
+    return lambda incomplete: [f"{name}=" for name in _setting_names(config) if name.startswith(incomplete)]
+
+
+DocumentsSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Any setting, such as max_sentences=4; repeatable.",
+        autocompletion=_values("DocumentsConfig"),
+    ),
+]
+MatchSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Any setting, such as k=4; repeatable.",
+        autocompletion=_values("MatchConfig"),
+    ),
+]
+Threshold = Annotated[
+    str | None, typer.Option(metavar="SCORE", help="Minimum score of a link: a number or none. [default: none]")
+]
+
+
+def documents_config(
+    file: Path | None, assignments: list[str] | None, *, threshold: str | None = None, **flags: Any
+) -> DocumentsConfig:
+    """Return the checked settings: defaults < ``--config`` < ``--set`` < the other options, None if not given."""
+    from otembed.config import DocumentsConfig
+
+    given = {name: value for name, value in flags.items() if value is not None}
+    if threshold is not None:
+        given["threshold"] = number_or_none(threshold, "--threshold")
+    return merged_settings(DocumentsConfig, file, assignments, given)
+
+
+@app.command("align", cls=DocumentsCommand, help=ALIGN_HELP, no_args_is_help=True)
+def align_command(
+    source: Annotated[str, typer.Argument(help="A document, or a list of pairs.", show_default=False)],
+    target: Annotated[str | None, typer.Argument(help="Its translation.", show_default=False)] = None,
+    output: Output = None,
+    model: Model = DEFAULT_MODEL,
+    config: ConfigFile = None,
+    settings: DocumentsSettings = None,
+    threshold: Threshold = None,
+    unaligned: Annotated[
+        bool, typer.Option("--unaligned", help="Also write sentences without a link, with an empty other side.")
+    ] = False,
+    languages: Languages = None,
+    engine: Engine = None,
+    workers: Workers = None,
+    device: Device = None,
+    cache: Cache = None,
+    as_json: Json = False,
+    force: Force = False,
+) -> None:
+    """Parse the options, align, write or print."""
+    checked = documents_config(config, settings, threshold=threshold, engine=engine, workers=workers)
+    pair = language_pair(languages, "--languages")
+    _check_output(output, as_json=as_json, force=force)
+    if output is not None:
+        from otembed.documents.output import check_links_output
+
+        check_links_output(output, pair)
+    from otembed.documents.read import check_places, open_pairs
+
+    check_places(source, target)
+    from .console import DOCUMENTS
+
+    start_logging(modules=DOCUMENTS)
+    from otembed.documents.align import align_collection
+
+    found = align_collection(
+        open_pairs(source, target), model, config=checked, cache=cache, device=device, progress=StageProgress()
+    )
+    if output is not None:
+        found.write(output, languages=pair, unaligned=unaligned)
+    else:
+        _print_links(found.pairs(unaligned=unaligned))
+    say(_summary(found.report))
+    if as_json:
+        typer.echo(found.report.to_json(), nl=False)
+
+
+@app.command("match", cls=MatchCommand, help=MATCH_HELP, no_args_is_help=True)
+def match_command(
+    sources: Annotated[str, typer.Argument(help="A folder or a list of documents.", show_default=False)],
+    targets: Annotated[str, typer.Argument(help="The other side.", show_default=False)],
+    output: Output = None,
+    model: Model = DEFAULT_MODEL,
+    config: ConfigFile = None,
+    settings: MatchSettings = None,
+    threshold: Annotated[
+        str | None, typer.Option(metavar="SCORE", help="Minimum score of a pair: a number or none. [default: none]")
+    ] = None,
+    device: Device = None,
+    cache: Cache = None,
+    as_json: Json = False,
+    force: Force = False,
+) -> None:
+    """Parse the options, match, write or print."""
+    from otembed.config import MatchConfig
+
+    given = {} if threshold is None else {"threshold": number_or_none(threshold, "--threshold")}
+    checked = merged_settings(MatchConfig, config, settings, given)
+    _check_output(output, as_json=as_json, force=force)
+    if output is not None:
+        from otembed.documents.output import check_match_output
+
+        check_match_output(output)
+    from .console import SEARCH, SOLVER
+
+    start_logging(modules=(*SEARCH, *SOLVER))
+    from otembed.documents.match import match_documents
+    from otembed.documents.output import match_line, write_matches
+
+    found = match_documents(
+        sources, targets, model, config=checked, cache=cache, device=device, progress=StageProgress()
+    )
+    if output is not None:
+        write_matches(found, output)
+    else:
+        for each in found:
+            sys.stdout.buffer.write(match_line(each).encode("utf-8", "backslashreplace"))
+        sys.stdout.buffer.flush()
+    say(_match_summary(found.report))
+    if as_json:
+        typer.echo(found.report.to_json(), nl=False)
+
+
+@app.command("mine", help=MINE_HELP, no_args_is_help=True)
+def mine_command(
+    sources: Annotated[str, typer.Argument(help="A folder or a list of documents.", show_default=False)],
+    targets: Annotated[str, typer.Argument(help="The other side.", show_default=False)],
+    output: Output = None,
+    model: Model = DEFAULT_MODEL,
+    config: ConfigFile = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as match.k=4; repeatable."),
+    ] = None,
+    threshold: Annotated[
+        str | None, typer.Option(metavar="SCORE", help="Minimum score of a link: a number or none. [default: 0.3]")
+    ] = None,
+    languages: Languages = None,
+    device: Device = None,
+    cache: Cache = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the planned work; write nothing.")] = False,
+    as_json: Json = False,
+    force: Force = False,
+) -> None:
+    """Parse the options, mine, write or print."""
+    from otembed.config import DocumentMiningConfig
+    from otembed.config.documents import MINED_THRESHOLD
+
+    given = {} if threshold is None else {"align": {"threshold": number_or_none(threshold, "--threshold")}}
+    defaults = {"align": {"threshold": MINED_THRESHOLD}}
+    checked = merged_settings(DocumentMiningConfig, config, settings, given, defaults)
+    pair = language_pair(languages, "--languages")
+    _check_output(output, as_json=as_json and not dry_run, force=force)
+    if output is not None:
+        from otembed.documents.output import check_links_output
+
+        check_links_output(output, pair)
+    from .console import DOCUMENTS, SEARCH
+
+    start_logging(modules=(*SEARCH, *DOCUMENTS))
+    from otembed.documents.mine import mine_documents, plan_document_mining
+
+    if dry_run:
+        plan = plan_document_mining(sources, targets, model, config=checked, cache=cache, device=device)
+        typer.echo(plan.to_json() if as_json else _plan_text(plan), nl=False)
+        return
+    found = mine_documents(
+        sources, targets, model, config=checked, cache=cache, device=device, progress=StageProgress()
+    )
+    if output is not None:
+        found.aligned.write(output, languages=pair)
+    else:
+        _print_links(found.aligned.pairs())
+    say(f"{_match_summary(found.matched)}\n{_summary(found.aligned.report)}")
+    if as_json:
+        typer.echo(found.report.to_json(), nl=False)
+
+
+def _plan_text(plan: Any) -> str:
+    return (
+        f"{plan.sources:,} and {plan.targets:,} documents, {plan.empty:,} without sentences; {plan.sentences:,} sentences\n"
+        f"to embed: {plan.sentences_to_embed:,} sentences, then runs of several sentences of the documents that match\n"
+        f"at most {plan.candidates:,} pairs of documents compared\n"
+        f"memory: {plan.memory_bytes / 1e6:,.0f} MB, without the libraries and the model\n"
+    )
+
+
+def _print_links(pairs: Iterable[Any]) -> None:
+    from otembed.mining.output import tsv_line
+
+    for each in pairs:
+        sys.stdout.buffer.write(tsv_line(each).encode())
+    sys.stdout.buffer.flush()
+
+
+def _match_summary(report: Any) -> str:
+    return (
+        f"{report.sources:,} and {report.targets:,} documents, {report.empty:,} without sentences: {report.pairs:,} pairs"
+        f" of {report.candidates:,} candidates"
+    )
+
+
+def _check_output(output: Path | None, *, as_json: bool, force: bool) -> None:
+    """Reject an output that could not be written at the end."""
+    if output is None:
+        if as_json:
+            raise ConfigError("--json requires --output, because results are printed to stdout", "Add -o FILE.")
+        return
+    refuse_taken(output, force=force)
+
+
+def _summary(report: Any) -> str:
+    pairs = f"{report.documents:,} pairs of documents, " if report.documents > 1 else ""
+    kinds = ", ".join(f"{kind} {count:,}" for kind, count in report.kinds.items())
+    above = "" if report.threshold is None else f" at {report.threshold:g} or above"
+    return (
+        f"{pairs}{report.sentences:,} sentences: {report.links:,} links{above}"
+        + (f" ({kinds})" if kinds else "")
+        + f", {report.unaligned:,} sentences without a link"
+    )

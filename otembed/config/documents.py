@@ -1,0 +1,92 @@
+"""All settings of aligning and matching documents; torch-free. ``docs/log.md`` gives the reasons for the defaults."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from otembed.config.base import Count, config_dataclass
+from otembed.config.encoding import EncoderConfig, EncodingConfig
+from otembed.config.mining import Margin
+
+Runs = Literal["text", "mean"]
+# Minimum score of the links of otembed documents mine, unless another one is set.
+MINED_THRESHOLD = 0.3
+
+
+@config_dataclass
+class DocumentsConfig(EncodingConfig):
+    """Settings of sentence alignment: from two documents that translate each other to links between sentences."""
+
+    max_sentences: Annotated[int, Field(ge=2, le=12, strict=True)] = Field(
+        default=5,
+        description="Maximum number of sentences of a link, both sides together. Every run of up to one sentence less"
+        " is encoded.",
+    )
+    runs: Runs = Field(
+        default="text",
+        description="How runs of several sentences are encoded. text: as one text; mean: the mean of their vectors, which"
+        " encodes every sentence only once.",
+    )
+    center: bool | None = Field(
+        default=None,
+        description="Subtract the mean of each document. null: if both have at least 10 sentences.",
+    )
+    length_weight: Annotated[float, Field(ge=0)] = Field(
+        default=0.4,
+        description="Weight of the relative difference of the lengths of both sides in the cost of a link.",
+    )
+    reorder: bool = Field(
+        default=True,
+        description="Also find stretches that are in another order on the other side, by unbalanced optimal transport.",
+    )
+    deletion_quantile: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.05,
+        description="A sentence without a link costs this quantile of the cost of random pairs of the documents.",
+    )
+    band: Count = Field(
+        default=10,
+        description="The finest pass searches this many sentences around the path of the coarser one.",
+    )
+    threshold: Annotated[float, Field(le=1)] | None = Field(
+        default=None, description="Minimum score of a link. null: keep every link."
+    )
+
+
+@config_dataclass
+class MatchConfig(EncoderConfig):
+    """Settings of matching documents: from two collections to pairs of documents."""
+
+    center: bool | None = Field(
+        default=None,
+        description="Subtract the mean of the sentences of each side. null: if both have at least 10 sentences.",
+    )
+    k: Count = Field(
+        default=8,
+        description="Nearest documents by mean vector that are compared, and the neighborhood of the margin.",
+    )
+    epsilon: Annotated[float, Field(ge=0)] = Field(
+        default=0.05,
+        description="Entropic regularization of the transport between sentences, in units of the cosine cost.",
+    )
+    relaxation: Annotated[float, Field(gt=0)] | None = Field(
+        default=0.1,
+        description="Penalty for sentences without a counterpart, in units of the cost. null: all must have one.",
+    )
+    memory_gb: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="Memory limit of the vectors of all sentences, in 1e9 bytes. null: no limit."
+    )
+    margin: Margin = Field(default="distance", description="How pairs are scored against their neighborhoods.")
+    threshold: float | None = Field(default=None, description="Minimum score of a pair. null: keep every pair.")
+
+
+@config_dataclass
+class DocumentMiningConfig:
+    """Settings of mining documents: from two collections of documents to sentence pairs."""
+
+    match: MatchConfig = Field(default_factory=MatchConfig, description="Which documents translate which.")
+    align: DocumentsConfig = Field(
+        default_factory=lambda: DocumentsConfig(threshold=MINED_THRESHOLD),
+        description="Alignment of the sentences of each pair.",
+    )

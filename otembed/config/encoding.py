@@ -1,0 +1,62 @@
+"""Settings of encoding shared by mining and documents: the texts' vectors, and where the work runs; torch-free."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from otembed.config.base import Count, config_dataclass
+from otembed.errors import ConfigError
+
+Engine = Literal["local", "processes", "ray"]
+
+
+@config_dataclass
+class EncoderConfig:
+    """Settings of the encoder."""
+
+    prompt: str | None = Field(
+        default=None, description="Text to prepend to every line. null: the model's default."
+    )
+    prompt_name: str | None = Field(default=None, description="Name of one of the model's prompts, such as query.")
+    truncate_dim: Count | None = Field(default=None, description="Number of leading dimensions kept. null: all.")
+    precision: Literal["float32", "float16"] = Field(
+        default="float32", description="Precision of embeddings on disk; float16 takes half the space."
+    )
+    arithmetic: Literal["float32", "bf16", "auto"] = Field(
+        default="float32",
+        description="Arithmetic of the encoder. bf16: autocast; auto: bf16 where the device computes it faster.",
+    )
+    batch_size: Count = Field(
+        default=32, description="Maximum number of lines in a batch on each device; tokens limit it too."
+    )
+
+    @model_validator(mode="after")
+    def _one_prompt(self) -> EncoderConfig:
+        if self.prompt is not None and self.prompt_name is not None:
+            raise ConfigError("prompt and prompt_name are both set", "Keep one of them.")
+        return self
+
+
+@config_dataclass
+class EncodingConfig(EncoderConfig):
+    """Settings of the encoder, and of the engine that runs it."""
+
+    engine: Engine = Field(
+        default="local",
+        description="Where the work runs. local: this process; processes: several on this machine; ray: a cluster.",
+    )
+    ray_address: str | None = Field(
+        default=None, description="Address of a Ray cluster to join. null: this machine only."
+    )
+    workers: Count | None = Field(
+        default=None,
+        description="Number of threads of the local engine, or of worker processes. null: one per processor.",
+    )
+
+    @model_validator(mode="after")
+    def _engine_has_its_address(self) -> EncodingConfig:
+        if self.ray_address is not None and self.engine != "ray":
+            raise ConfigError(f"ray_address is {self.ray_address}, but engine is {self.engine}", "Set engine: ray.")
+        return self

@@ -1,0 +1,58 @@
+"""From documents to sentence pairs: documents that match, and sentence alignment within them; names are imported on first use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from otembed._lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from otembed.config import DocumentsConfig, MatchConfig
+    from otembed.documents.align import align_collection, align_documents
+    from otembed.documents.aligned import AlignedDocuments
+    from otembed.documents.links import AlignedPair, Link
+    from otembed.documents.match import MatchedDocuments, MatchedPair, match_documents
+    from otembed.documents.mine import MinedDocuments, mine_documents
+    from otembed.documents.read import Document, DocumentPair, read_document, read_documents, read_pairs
+
+__all__ = [
+    "AlignedDocuments",
+    "AlignedPair",
+    "Document",
+    "DocumentPair",
+    "DocumentsConfig",
+    "Link",
+    "MatchConfig",
+    "MatchedDocuments",
+    "MatchedPair",
+    "MinedDocuments",
+    "align_collection",
+    "align_documents",
+    "match_documents",
+    "mine_documents",
+    "read_document",
+    "read_documents",
+    "read_pairs",
+]
+
+_MODULES = {
+    "AlignedDocuments": "aligned",
+    "AlignedPair": "links",
+    "Document": "read",
+    "DocumentPair": "read",
+    "DocumentsConfig": "otembed.config",
+    "Link": "links",
+    "MatchConfig": "otembed.config",
+    "MatchedDocuments": "match",
+    "MatchedPair": "match",
+    "MinedDocuments": "mine",
+    "align_collection": "align",
+    "align_documents": "align",
+    "match_documents": "match",
+    "mine_documents": "mine",
+    "read_document": "read",
+    "read_documents": "read",
+    "read_pairs": "read",
+}
+
+__getattr__, __dir__ = lazy_exports(__name__, _MODULES)

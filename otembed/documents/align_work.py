@@ -1,0 +1,283 @@
+"""The work of aligning documents: a file of pairs in, a file of their links out, in this process or in another."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from otembed.documents.links import AlignedPair, Link
+from otembed.documents.monotone import align_monotone, prepare, unit, unlinked
+from otembed.documents.moved import align_reordered
+from otembed.documents.read import Document, DocumentPair
+from otembed.embeddings.cache import KEPT, OPTION
+from otembed.embeddings.embed_work import worker_model
+from otembed.embeddings.texts import embed_sides
+from otembed.errors import NumericsError
+from otembed.results import write_text, writing
+from otembed.results.outcomes import digest_of
+from otembed.runtime.sealed import DIGEST_BYTES, is_sound, write_sealed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+    from sentence_transformers import SentenceTransformer
+
+    from otembed.config.documents import DocumentsConfig
+    from otembed.runtime.progress import Progress
+    from otembed.runtime.work import Advance
+
+    Floats = NDArray[np.float32]
+
+# Sentences that are encoded together; a longer pair is a task alone.
+GROUP_SENTENCES = 2048
+
+
+@dataclass(frozen=True)
+class AlignTask:
+    """Pairs of documents in a JSON file, the sealed file for their links, and their sentences."""
+
+    pairs: Path
+    links: Path
+    sentences: int
+
+    @classmethod
+    def of(cls, folder: Path, key: str, pairs: Sequence[DocumentPair]) -> AlignTask:
+        """Return the task of some pairs; its name is a hash of ``key`` and of the pairs."""
+        name = digest_of([key, *(json.dumps(asdict(each)) for each in pairs)])
+        count = sum(len(each.source) + len(each.target) for each in pairs)
+        return cls(folder / f"pairs-{name}.tmp", folder / f"links-{name}.json", count)
+
+    @property
+    def done(self) -> bool:
+        """Whether the links were computed by an earlier run."""
+        return self.links.is_file() and is_sound(self.links)
+
+    def write(self, pairs: Sequence[DocumentPair]) -> None:
+        """Write the pairs for a worker; OutputError if that fails."""
+        with writing(self.pairs, option=OPTION, kept=KEPT):
+            write_text(self.pairs, json.dumps([asdict(each) for each in pairs]))
+
+
+def groups(pairs: Iterator[DocumentPair]) -> Iterator[list[DocumentPair]]:
+    """Yield consecutive pairs, of about ``GROUP_SENTENCES`` sentences in all."""
+    group: list[DocumentPair] = []
+    sentences = 0
+    for pair in pairs:
+        size = len(pair.source) + len(pair.target)
+        if group and sentences + size > GROUP_SENTENCES:
+            yield group
+            group, sentences = [], 0
+        group.append(pair)
+        sentences += size
+    if group:
+        yield group
+
+
+@dataclass(frozen=True, eq=False)
+class AlignWork:
+    """The alignment tasks of a run.
+
+    Parameters
+    ----------
+    model, device
+        A name, loaded by each worker on that device, or the encoder itself.
+    fingerprint
+        The fingerprint that the loaded model must have.
+    prompt
+        Text to prepend to every run of sentences.
+    config
+        The settings.
+    cache
+        Folder of the cache of embeddings.
+    """
+
+    model: SentenceTransformer | str
+    device: str | None
+    fingerprint: str
+    prompt: str
+    config: DocumentsConfig
+    cache: Path
+
+    # An encoder uses several threads itself.
+    threaded = False
+
+    @property
+    def gpu(self) -> bool:
+        """Whether a worker should get a GPU; true unless another device is set."""
+        return self.device is None or self.device.startswith("cuda")
+
+    def open(self, threads: int | None, advance: Advance | None = None) -> Callable[[AlignTask], AlignTask]:
+        """Load the model."""
+        return partial(self._align, worker_model(self.model, self.device, self.fingerprint, threads), advance)
+
+    def units(self, answer: AlignTask) -> int:
+        """Return the sentences of a task."""
+        return answer.sentences
+
+    def _align(self, model: SentenceTransformer, advance: Advance | None, task: AlignTask) -> AlignTask:
+        pairs = [read_pair(each) for each in json.loads(task.pairs.read_text(encoding="utf-8"))]
+        # Longer runs take longer: by their number, not by their length, the progress is about right.
+        progress = _Share(advance, task.sentences)
+        vectors = run_vectors(
+            self, model, [side for pair in pairs for side in (pair.source, pair.target)], progress
+        )
+        aligned = [
+            aligned_pair(pair, x, y, self.config)
+            for pair, x, y in zip(pairs, vectors[::2], vectors[1::2], strict=True)
+        ]
+        document = json.dumps([asdict(each) for each in aligned], allow_nan=False)
+        write_sealed(task.links, lambda path: path.write_text(document, encoding="utf-8"), option=OPTION, kept=KEPT)
+        progress.finish()
+        return task
+
+
+class _Share:
+    """Passes on the progress of encoding as a share of the sentences of a task."""
+
+    def __init__(self, advance: Advance | None, sentences: int) -> None:
+        self.advance, self.sentences = advance, sentences
+        self.lengths, self.length, self.told, self.stage = 1, 0, 0, ""
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Pass on what the encoder reports, for each length of runs in turn."""
+        if stage != self.stage:
+            self.stage, self.length = stage, self.length + (self.stage != "")
+        share = (self.length + done / max(total, 1)) / self.lengths
+        self._tell(min(int(share * self.sentences), self.sentences))
+
+    def finish(self) -> None:
+        """Report the rest."""
+        self._tell(self.sentences)
+
+    def _tell(self, count: int) -> None:
+        if self.advance is not None and count > self.told:
+            self.advance(count - self.told)
+            self.told = count
+
+
+def run_vectors(
+    work: AlignWork, model: SentenceTransformer, documents: Sequence[Document], progress: Progress
+) -> list[Floats]:
+    """Return (A, N, D) unit vectors of the runs of each document; zero for runs beyond the end.
+
+    All runs of one length are one entry of the cache, so that other limits of the length reuse them.
+    """
+    lengths = work.config.max_sentences - 1
+    encoded = 1 if work.config.runs == "mean" else lengths
+    if isinstance(progress, _Share):
+        progress.lengths = encoded
+    texts = [[text for each in documents for text in runs_of(each, length)] for length in range(1, encoded + 1)]
+    filled = [each for each in texts if each]
+    if not filled:
+        return [np.zeros((lengths, 0, 1), np.float32) for _ in documents]
+    found = embed_sides(
+        model,
+        filled,
+        batch_size=work.config.batch_size,
+        prompt=work.prompt,
+        prompt_name=None,
+        truncate_dim=work.config.truncate_dim,
+        show_progress_bar=False,
+        cache=work.cache,
+        names=[f"runs of {length}" for length in range(1, len(filled) + 1)],
+        precision=work.config.precision,
+        arithmetic=work.config.arithmetic,
+        fingerprint=work.fingerprint,
+        progress=progress,
+    )
+    vectors = [np.zeros((lengths, len(each), found[0].shape[1]), np.float32) for each in documents]
+    for length, rows in enumerate(found):
+        start = 0
+        for each in vectors:
+            count = max(each.shape[1] - length, 0)
+            each[length, :count] = rows[start : start + count]
+            start += count
+    if work.config.runs == "mean":
+        for each in vectors:
+            add_mean_runs(each)
+    return vectors
+
+
+def add_mean_runs(vectors: Floats) -> None:
+    """Fill in the unit means of longer runs from single sentences, in place."""
+    for length in range(1, len(vectors)):
+        count = max(vectors.shape[1] - length, 0)
+        vectors[length, :count] = unit(
+            np.sum([vectors[0, start : start + count] for start in range(length + 1)], axis=0)
+        )
+
+
+def runs_of(document: Document, length: int) -> list[str]:
+    """Return the texts of all runs of consecutive sentences of a length.
+
+    >>> runs_of(Document("text", ("a", "b", "c"), (0, 1, 2)), 2)
+    ['a b', 'b c']
+    """
+    sentences = document.sentences
+    return [" ".join(sentences[start : start + length]) for start in range(len(sentences) - length + 1)]
+
+
+def aligned_pair(pair: DocumentPair, x: Floats, y: Floats, config: DocumentsConfig) -> AlignedPair:
+    """Align two documents by the vectors of their runs (A, N, D) and (A, M, D).
+
+    Raises
+    ------
+    NumericsError
+        A vector holds NaN or infinity.
+    """
+    for document, vectors in ((pair.source, x), (pair.target, y)):
+        if not np.isfinite(vectors).all():
+            raise NumericsError(f"{document.name}: a vector holds NaN or infinity", "Check the model's weights.")
+    if pair.source and pair.target:
+        lengths = (
+            np.array([len(text) for text in side.sentences], np.float64) for side in (pair.source, pair.target)
+        )
+        sides = prepare(
+            x,
+            y,
+            *lengths,
+            deletion_quantile=config.deletion_quantile,
+            length_weight=config.length_weight,
+            center=config.center,
+        )
+        program = align_reordered if config.reorder else align_monotone
+        steps = program(sides, max_sentences=config.max_sentences, band=config.band)
+    else:
+        steps = unlinked(len(pair.source), len(pair.target))
+    links = []
+    for step in steps:
+        (i, end), (j, stop) = step.source, step.target
+        numbers = tuple(pair.source.numbers[i:end]), tuple(pair.target.numbers[j:stop])
+        if not step.is_link:
+            links.append(Link(*numbers, 0.0, 0.0))
+            continue
+        cosine = float(x[end - i - 1, i].astype(np.float64) @ y[stop - j - 1, j].astype(np.float64))
+        links.append(Link(*numbers, round(1.0 - step.cost, 6), round(cosine, 6)))
+    return AlignedPair(pair.id, pair.source, pair.target, tuple(links))
+
+
+def read_links(path: Path) -> Iterator[AlignedPair]:
+    """Yield the pairs of a file of links that :class:`AlignWork` wrote."""
+    raw = path.read_bytes()[:-DIGEST_BYTES]
+    for each in json.loads(raw):
+        pair = read_pair(each)
+        links = tuple(
+            Link(tuple(link["source"]), tuple(link["target"]), link["score"], link["cosine"])
+            for link in each["links"]
+        )
+        yield AlignedPair(pair.id, pair.source, pair.target, links)
+
+
+def read_pair(document: dict[str, Any]) -> DocumentPair:
+    """Return a pair from its JSON form."""
+    sides = (
+        Document(side["name"], tuple(side["sentences"]), tuple(side["numbers"]))
+        for side in (document["source"], document["target"])
+    )
+    return DocumentPair(document["id"], *sides)

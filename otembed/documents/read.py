@@ -1,0 +1,269 @@
+"""Documents as sequences of sentences: from a file each, from a list of pairs, or from texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from otembed.data import Place, clean_text, parse_place, records
+from otembed.data.checks import SURROGATE
+from otembed.data.compression import OPENERS, read_lines, split_suffix
+from otembed.data.records import find_name
+from otembed.errors import ConfigError, DataError
+from otembed.results.reading import require_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+LISTS = (".jsonl", ".tsv", ".csv", ".parquet")
+FIELDS = ("id", "source", "target", "source_file", "target_file")
+COLLECTION_HINT = "Pass a folder of text files, or .jsonl or .parquet with the fields id and text."
+LIST_HINT = (
+    "Write the fields id, source and target (a list of sentences, or one text with a sentence a line), or "
+    "source_file and target_file."
+)
+
+
+@dataclass(frozen=True)
+class Document:
+    """The sentences of a document, and the line of each, from 0.
+
+    Blank lines are no sentences, but they count in the numbers, as in published gold alignments.
+    """
+
+    name: str
+    sentences: tuple[str, ...]
+    numbers: tuple[int, ...]
+
+    def __len__(self) -> int:
+        """Return the number of sentences."""
+        return len(self.sentences)
+
+
+@dataclass(frozen=True)
+class DocumentPair:
+    """Two documents that may translate each other, with an id that is unique in its collection."""
+
+    id: str
+    source: Document
+    target: Document
+
+
+def document_of(texts: Iterable[str], name: str) -> Document:
+    """Return the document of some lines.
+
+    Raises
+    ------
+    DataError
+        A line is not a string, or holds an unpaired surrogate.
+
+    Examples
+    --------
+    >>> document_of(["One.", "", " Two. "], "text")
+    Document(name='text', sentences=('One.', 'Two.'), numbers=(0, 2))
+    """
+    sentences, numbers = [], []
+    for number, text in enumerate([] if isinstance(texts, str) else texts):
+        if not isinstance(text, str):
+            raise DataError(
+                f"{name}: sentence {number} (counted from 0) is {text!r}, not a string", "Pass a list of strings."
+            )
+        if SURROGATE.search(text):
+            raise DataError(f"{name}: sentence {number} (counted from 0) holds an unpaired surrogate", "Remove it.")
+        if cleaned := clean_text(text):
+            sentences.append(cleaned)
+            numbers.append(number)
+    return Document(name, tuple(sentences), tuple(numbers))
+
+
+def read_document(path: str | Path) -> Document:
+    """Read a plain text file with a sentence a line, also compressed.
+
+    Raises
+    ------
+    DataError
+        The file is missing, is not UTF-8, or has no sentences.
+    """
+    found = _read_file(Path(path))
+    if not found.sentences:
+        raise DataError("the document has no sentences", "Write one sentence per line.", path=path)
+    return found
+
+
+def _read_file(path: Path) -> Document:
+    suffix, _ = split_suffix(path)
+    if suffix in LISTS:
+        raise DataError(
+            f"{suffix} is not a document",
+            "Use plain text with a sentence a line, or pass a list of pairs alone.",
+            path=path,
+        )
+    return document_of((line for _, line in read_lines(path)), str(path))
+
+
+def read_pairs(place: str | Path) -> Iterator[DocumentPair]:
+    r"""Yield the pairs of a list, one in memory.
+
+    Parameters
+    ----------
+    place
+        ``.jsonl`` or ``.parquet`` with the fields ``source`` and ``target``, each a list of sentences or a text with
+        a sentence a line, or ``source_file`` and ``target_file``, the paths of plain text files, and with an optional
+        ``id``; or ``.tsv`` or ``.csv`` with columns of these names, or without a header and with two or three columns:
+        both paths, after an id. Lists may be compressed. Paths are relative to the folder of the list. Without an id,
+        the number of the pair counts from 1.
+
+    Raises
+    ------
+    DataError
+        The list or a document cannot be read, a field is missing, or an id is given twice; with the line.
+    ConfigError
+        The place is malformed.
+    """
+    where = parse_place(place, FIELDS)
+    table = where.path is not None and split_suffix(where.path)[0] in (".tsv", ".csv")
+    chosen: dict[str, str] = {}
+    seen: dict[str, int] = {}
+
+    def choose(names: list[str], line: int | None) -> dict[str, str]:
+        chosen.update(_chosen(names, where, line))
+        return chosen
+
+    def header(fields: list[str], line: int) -> bool:
+        return bool(where.fields) or find_name(fields, ("source", "source_file")) is not None
+
+    for number, (line, record) in enumerate(records(where, choose, optional=("id",), header=header), start=1):
+        label = str(number) if record.get("id") is None else _label(record["id"], where, line)
+        if label in seen:
+            raise DataError(
+                f"id {label!r} is already the id of line {seen[label]}",
+                "Use a unique id for every pair of documents.",
+                path=where.where,
+                line=line,
+            )
+        seen[label] = line
+        sides = []
+        for side in ("source", "target"):
+            as_path = table or chosen[side].endswith("_file")
+            sides.append(_side(record[side], f"{label} {side}", where, line, as_path=as_path))
+        yield DocumentPair(label, *sides)
+
+
+def _chosen(names: list[str], where: Place, line: int | None) -> dict[str, str]:
+    """Return the fields of id, source and target."""
+    unnamed = {"2": ("0", "1"), "3": ("1", "2")}.get(str(len(names))) if names[:2] == ["0", "1"] else None
+    found: dict[str, str] = {}
+    for place, side in enumerate(("source", "target")):
+        name = where.fields.get(side) or where.fields.get(f"{side}_file")
+        if name is not None and name not in names:
+            name = None
+        elif name is None:
+            name = unnamed[place] if unnamed else find_name(names, (side, f"{side}_file"))
+        if name is None:
+            raise DataError(
+                f"no field for the {side}; the fields are: {', '.join(names) or '(no field)'}",
+                LIST_HINT,
+                path=where.where,
+                line=line,
+            )
+        found[side] = name
+    label = where.fields.get("id") or ("0" if unnamed and len(names) == 3 else find_name(names, ("id",)))
+    return found if label is None else {"id": label, **found}
+
+
+def _label(value: object, where: Place, line: int) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+        raise DataError(
+            f"id {value!r} is neither text nor a whole number", "Use a unique id.", path=where.where, line=line
+        )
+    return str(value)
+
+
+def _side(value: Any, name: str, where: Place, line: int, *, as_path: bool) -> Document:
+    try:
+        if as_path and isinstance(value, str) and value:
+            folder = Path() if where.path is None or where.is_stdin else where.path.parent
+            return _read_file(folder / value)
+        if not as_path and isinstance(value, str):
+            return document_of(value.split("\n"), name)
+        if not as_path and isinstance(value, Sequence):
+            return document_of(value, name)
+    except DataError as error:
+        # The place in the document is in the message, the place in the list before it.
+        raise DataError(error.message, error.hint, path=where.where, line=line) from error
+    raise DataError(f"{name} is {value!r}", LIST_HINT, path=where.where, line=line)
+
+
+def read_documents(place: str | Path) -> Iterator[Document]:
+    """Yield the documents of one side of a matching run, named by their ids.
+
+    Parameters
+    ----------
+    place
+        A folder, whose plain text files are the documents, named by their paths in it (hidden files are skipped); or a
+        ``.jsonl`` or ``.parquet`` list with the fields ``text``, a list of sentences or a text with a sentence a line,
+        and ``id``, else the number of the record; ``?text=FIELD&id=FIELD`` names other fields.
+
+    Raises
+    ------
+    DataError
+        The place or a document cannot be read, or a field is missing.
+    """
+    where = parse_place(place, ("text", "id"))
+    if where.path is not None and where.path.is_dir():
+        files = sorted(each for each in where.path.rglob("*") if each.is_file())
+        for path in files:
+            name = path.relative_to(where.path).as_posix()
+            if not any(part.startswith(".") for part in Path(name).parts):
+                found = _read_file(path)
+                yield Document(name, found.sentences, found.numbers)
+        return
+    if where.path is not None and split_suffix(where.path)[0] not in (".jsonl", ".parquet"):
+        require_file(where.path)
+        raise DataError("not a collection of documents", COLLECTION_HINT, path=where.where)
+
+    def choose(names: list[str], line: int | None) -> dict[str, str]:
+        text = where.fields.get("text") or find_name(names, ("text", "sentences", "content"))
+        label = where.fields.get("id") or find_name(names, ("id",))
+        if text is None:
+            raise DataError(
+                f"no field for the text; the fields are: {', '.join(names) or '(no field)'}",
+                COLLECTION_HINT,
+                path=where.where,
+                line=line,
+            )
+        return {"text": text} if label is None else {"id": label, "text": text}
+
+    for number, (line, record) in enumerate(records(where, choose), start=1):
+        label = str(number) if record.get("id") is None else _label(record["id"], where, line)
+        yield _side(record["text"], label, where, line, as_path=False)
+
+
+def check_places(source: str | Path, target: str | Path | None) -> None:
+    """Reject, before anything slow, one document without another, a list beside a document, and missing files."""
+    where = parse_place(source, FIELDS) if target is None else Place(Path(source))
+    suffix = "" if where.path is None else split_suffix(where.path)[0]
+    if target is None and where.hub is None and suffix not in LISTS:
+        raise ConfigError(
+            f"{source} is one document, and its translation is missing",
+            f"Pass two documents, or a list of pairs: {', '.join(LISTS)}, also with {', '.join(OPENERS)}.",
+        )
+    for each in (source, target) if target is not None else ():
+        if split_suffix(Path(each))[0] in LISTS:
+            raise ConfigError(
+                f"{each} is a list of pairs, and a second file is given", "Pass the list alone, or two documents."
+            )
+        require_file(Path(each))
+    if where.path is not None:
+        require_file(where.path)
+
+
+def open_pairs(source: str | Path, target: str | Path | None = None) -> Iterator[DocumentPair]:
+    """Yield the pair of two files, or the pairs of a list; errors as for :func:`read_document`, :func:`read_pairs`."""
+    check_places(source, target)
+    if target is None:
+        yield from read_pairs(source)
+    else:
+        yield DocumentPair("1", read_document(source), read_document(target))

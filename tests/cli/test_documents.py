@@ -1,0 +1,152 @@
+"""``otembed documents`` and ``otembed eval documents`` in process."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from otembed.config import DocumentsConfig
+from otembed.config.io import build, read_yaml
+
+TEXT = "the cat sat on the mat\n\nthe dog slept in the house\nthe cat slept\n"
+
+
+@pytest.fixture
+def files(write):
+    return write("a.en.gz", TEXT), write("a.de", TEXT)
+
+
+@pytest.fixture
+def common(tiny_model_path, tmp_path):
+    return ["--model", tiny_model_path, "--cache", tmp_path / "cache", "--device", "cpu"]
+
+
+def test_links_go_to_stdout_and_the_summary_to_stderr(ended, files, common):
+    code, out, err = ended("documents", "align", *files, *common)
+    assert code == 0
+    lines = [line.split("\t") for line in out.splitlines()]
+    assert [fields[1:] for fields in lines] == [[text, text] for text in TEXT.splitlines() if text]
+    assert "6 sentences: 3 links (1-1 3), 0 sentences without a link" in err
+
+
+def test_number_form_report_and_force(ended, files, common, tmp_path):
+    output = tmp_path / "a.links"
+    code, out, _ = ended("documents", "align", *files, *common, "-o", output, "--json", "--set", "max_sentences=3")
+    assert code == 0
+    report = json.loads(out)
+    assert (report["links"], report["settings"]["max_sentences"]) == (3, 3)
+    assert [line.rpartition(":")[0] for line in output.read_text().splitlines()] == [
+        "[0]:[0]",
+        "[2]:[2]",
+        "[3]:[3]",
+    ]
+    code, _, err = ended("documents", "align", *files, *common, "-o", output)
+    assert (code, "--force" in err) == (2, True)
+
+
+def test_list_of_pairs_with_unaligned_sentences(ended, write, common):
+    rows = [{"id": "x", "source": TEXT, "target": TEXT}, {"id": "y", "source": TEXT, "target": []}]
+    pairs = write("l.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    code, out, err = ended("documents", "align", pairs, *common, "--unaligned")
+    assert code == 0
+    assert len(out.splitlines()) == 6
+    assert "1 of 2 pairs" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "value"),
+    [
+        (["a.de"], "a.de"),
+        (["nowhere.en", "a.de"], "nowhere.en"),
+        (["a.de", "a.de", "--json"], "--output"),
+        (["a.de", "a.de", "-o", "x.xyz"], ".xyz"),
+        (["a.de", "a.de", "-o", "x.tmx"], "--languages"),
+        (["a.de", "a.de", "--set", "bamd=3"], "band"),
+        (["a.de", "a.de", "--set", "band=0"], "band"),
+        (["a.de", "a.de", "--threshold", "high"], "high"),
+        (["a.de", "a.de", "--band", "3"], "--set band=VALUE"),
+    ],
+)
+def test_errors_name_the_value(ended, write, monkeypatch, tmp_path, arguments, value):
+    write("a.de", TEXT)
+    monkeypatch.chdir(tmp_path)
+    code, out, err = ended("documents", "align", *arguments, "--model", "nowhere")
+    assert (code, out) == (2, "")
+    assert value in err
+    assert "Traceback" not in err
+
+
+def test_evaluation(ended, files, common, write, tmp_path):
+    gold = write("gold", "[0]:[0]\n[2]:[2]\n[3]:[3]\n")
+    place = f"toy={files[0]},{files[1]},{gold}"
+    model, *rest = common[1:]
+    code, out, _ = ended("eval", "documents", model, "--gold", place, *rest, "-o", tmp_path / "r.json")
+    assert code == 0
+    assert "toy" in out
+    code, out, _ = ended("eval", "documents", model, "--gold", place, *rest, "--json")
+    assert json.loads(out)["total"]["f1"] == 1
+    code, _, err = ended("eval", "documents", model, "--gold", "toy=x")
+    assert (code, "toy=x" in err) == (2, True)
+
+
+def test_template_reads_back(ended, tmp_path):
+    path = tmp_path / "d.yaml"
+    code, _, err = ended("config", "init", path, "--for", "documents")
+    assert code == 0
+    assert f"otembed documents align --config {path}" in err
+    assert build(DocumentsConfig, read_yaml(path), "x") == DocumentsConfig()
+
+
+def test_match_prints_pairs_and_writes_lists(ended, write, common, tmp_path, sentences):
+    rows = [{"id": f"d{number}", "text": sentences(4, seed=number)} for number in range(5)]
+    path = write("l.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    code, out, err = ended("documents", "match", path, path, *common)
+    assert code == 0
+    assert {tuple(line.split("\t")[1:]) for line in out.splitlines()} == {(row["id"], row["id"]) for row in rows}
+    assert "5 and 5 documents, 0 without sentences: 5 pairs" in err
+    output = tmp_path / "pairs.jsonl"
+    code, out, _ = ended("documents", "match", path, path, *common, "-o", output, "--json", "--set", "k=2")
+    assert (code, json.loads(out)["settings"]["k"]) == (0, 2)
+    code, out, _ = ended("documents", "align", output, *common)
+    assert len(out.splitlines()) == 20
+    for arguments, value in (
+        (["--k", "3"], "--set k=VALUE"),
+        (["--json"], "--output"),
+        (["-o", "a.tmx"], ".tmx"),
+        (["--set", "kk=3"], "k"),
+    ):
+        code, _, err = ended("documents", "match", path, path, *common, *arguments)
+        assert (code, value in err) == (2, True)
+
+
+def test_mine_writes_pairs_and_plans(ended, write, common, tmp_path, sentences):
+    rows = [{"id": f"d{number}", "text": sentences(6, seed=number)} for number in range(5)]
+    path = write("l.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    code, out, _ = ended("documents", "mine", path, path, *common, "--dry-run", "--json")
+    assert (code, json.loads(out)["sentences_to_embed"]) == (0, 30)
+    assert not (tmp_path / "cache" / "documents").exists()
+    output = tmp_path / "pairs.tsv"
+    code, out, err = ended(
+        "documents",
+        "mine",
+        path,
+        path,
+        *common,
+        "-o",
+        output,
+        "--json",
+        "--set",
+        "match.k=2",
+        "--set",
+        "align.band=7",
+    )
+    report = json.loads(out)
+    assert (code, report["align"]["links"], report["align"]["threshold"]) == (0, 30, 0.3)
+    assert (report["match"]["settings"]["k"], report["align"]["settings"]["band"]) == (2, 7)
+    assert len(output.read_text(encoding="utf-8").splitlines()) == 30
+    assert "5 pairs" in err
+    code, out, _ = ended("documents", "mine", path, path, *common, "--threshold", "none")
+    assert (code, len(out.splitlines())) == (0, 30)
+    code, _, err = ended("documents", "mine", path, path, *common, "--set", "k=2")
+    assert (code, "k" in err) == (2, True)

@@ -1,0 +1,138 @@
+"""Documents and lists of pairs: what is read, and what is refused with its place."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from otembed.documents import Document, read_document, read_pairs
+from otembed.documents.read import document_of, open_pairs
+from otembed.errors import ConfigError, DataError, OtembedError
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".xz", ".zst"])
+def test_blank_lines_count_but_are_no_sentences(write, suffix):
+    path = write(f"a.txt{suffix}", "One.\n\n \u200b\nTwo .\r\nThree")
+    assert read_document(path) == Document(str(path), ("One.", "Two .", "Three"), (0, 3, 4))
+
+
+@pytest.mark.parametrize("content", ["", "\n\n", "  \n"])
+def test_document_without_sentences_is_refused(write, content):
+    with pytest.raises(DataError, match=r"a\.txt"):
+        read_document(write("a.txt", content))
+
+
+def test_bytes_that_are_not_utf8_are_refused_with_their_line(write):
+    with pytest.raises(DataError, match=r"a\.txt:2"):
+        read_document(write("a.txt", b"fine\n\xff\xfe\n"))
+
+
+def pairs_of(place):
+    return [(each.id, each.source.sentences, each.target.sentences) for each in read_pairs(place)]
+
+
+EXPECTED = [("x", ("a", "b"), ("c",)), ("y", ("d",), ("e", "f"))]
+
+
+def test_lists_of_texts(write):
+    rows = [{"id": "x", "source": ["a", "b"], "target": "c"}, {"id": "y", "source": "d\n", "target": "e\n\nf"}]
+    path = write("list.jsonl.gz", "".join(json.dumps(row) + "\n" for row in rows))
+    assert pairs_of(path) == EXPECTED
+    path = write(
+        "other.jsonl",
+        "".join(json.dumps({"k": row["id"], "de": row["source"], "fr": row["target"]}) + "\n" for row in rows),
+    )
+    assert pairs_of(f"{path}?id=k&source=de&target=fr") == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (
+            "l.jsonl",
+            '{"id": "x", "source_file": "a", "target_file": "b"}\n{"id": "y", "source_file": "c", "target_file": "d.gz"}\n',
+        ),
+        ("l.tsv", "x\ta\tb\ny\tc\td.gz\n"),
+        ("l.tsv", "target_file\tid\tsource_file\nb\tx\ta\nd.gz\ty\tc\n"),
+        ("l.csv.xz", "id,source,target\nx,a,b\ny,c,d.gz\n"),
+    ],
+)
+def test_lists_of_files(write, name, content):
+    for document, text in (("a", "a\nb\n"), ("b", "c"), ("c", "d"), ("d.gz", "e\nf")):
+        write(document, text)
+    assert pairs_of(write(name, content)) == EXPECTED
+
+
+def test_pairs_without_ids_are_numbered(write):
+    write("a", "a")
+    assert [each[0] for each in pairs_of(write("l.tsv", "a\ta\na\ta\n"))] == ["1", "2"]
+    assert [each[0] for each in pairs_of(write("l.jsonl", '{"source": "a", "target": "b"}\n' * 2))] == ["1", "2"]
+
+
+def test_empty_documents_of_a_list_are_kept(write):
+    assert pairs_of(write("l.jsonl", '{"source": [], "target": "b"}\n')) == [("1", (), ("b",))]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "value"),
+    [
+        ("l.jsonl", '{"id": "x", "source": "a", "target": "b"}\n{"id": "x", "source": "a", "target": "b"}\n', r"l\.jsonl:2: id 'x'"),
+        ("l.jsonl", '{"id": 1.5, "source": "a", "target": "b"}\n', "1.5"),
+        ("l.jsonl", '{"source": "a"}\n', "target"),
+        ("l.jsonl", '{"source": "a", "target": 7}\n', "7"),
+        ("l.jsonl", '{"source": "a", "target": ["b", null]}\n', "None"),
+        ("l.jsonl", '{"source": "a", "target": "b \\ud800"}\n', "surrogate"),
+        ("l.jsonl", "[1]\n", r"l\.jsonl:1"),
+        ("l.tsv", "x\ta\tmissing\n", "missing"),
+        ("l.tsv", "x\ta\t\n", r"l\.tsv:1"),
+        ("l.tsv", "x\n", "source"),
+    ],
+)  # fmt: skip
+def test_broken_lists_are_refused_with_value_and_place(write, name, content, value):
+    write("a", "text")
+    with pytest.raises(DataError, match=value):
+        list(read_pairs(write(name, content)))
+
+
+def test_bad_document_of_a_list_names_both_places(write):
+    write("a", "text")
+    write("b", b"\xff")
+    with pytest.raises(DataError, match=r"l\.tsv:1: .*b:1"):
+        list(read_pairs(write("l.tsv", "x\ta\tb\n")))
+
+
+def test_one_document_alone_and_a_list_beside_a_document_are_refused(write):
+    document, pairs = write("a.txt", "text"), write("l.jsonl", "")
+    for places, value in (((document,), "a.txt"), ((pairs, document), "l.jsonl"), ((document, pairs), "l.jsonl")):
+        with pytest.raises(ConfigError, match=value):
+            list(open_pairs(*places))
+    with pytest.raises(DataError, match="nowhere"):
+        list(open_pairs(document, "nowhere"))
+
+
+@pytest.mark.parametrize("lines", [["a", 3], ["a", None], "text", ["\ud800"]])
+def test_texts_that_are_no_sentences(lines):
+    if lines == "text":
+        assert len(document_of(lines, "x")) == 0
+    else:
+        with pytest.raises(DataError, match="x: sentence"):
+            document_of(lines, "x")
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=60, deadline=None)
+def test_any_bytes_give_a_document_or_an_error(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "any.txt"
+    path.write_bytes(content)
+    try:
+        found = read_document(path)
+    except OtembedError as error:
+        found, place = None, str(error)
+    if found is None:
+        assert str(path) in place
+    else:
+        assert found.numbers == tuple(sorted(set(found.numbers)))
+        assert all(found.sentences)
