@@ -3,7 +3,8 @@
 Trains the same encoder on the same batches with each objective and each seed, and measures, before and after, and with
 weights part of the way from the start (``--shares``): Tatoeba-style accuracy in both directions for trained and
 untrained languages, plain and centered; the alignment error rate on gold links, from a middle and from the last layer;
-XQuAD questions to English paragraphs; mean cosine and effective rank. The folder has the weights of each trained model
+retrieval of the words of one-to-one gold links, centered; part-of-speech tags by a probe on frozen words; XQuAD
+questions to English paragraphs; mean cosine and effective rank. The folder has the weights of each trained model
 and one JSON file per measured one, so that an interrupted measurement resumes and several processes can share the work.
 
     python benchmarks/ablation.py --pairs en-sw=FILE --held-out en-sw=A,B --gold roen=LINKS,TEXT \
@@ -40,12 +41,14 @@ from torch import nn
 from transformers import set_seed
 
 import otembed
-from otembed.config import PairChecks, WordAlignmentConfig
+from otembed.config import PairChecks, TaggingProbeConfig, WordAlignmentConfig
 from otembed.data import load_pairs, parse_pair_spec
 from otembed.models import freeze, sliced
+from otembed.models.merge import set_weights
 from otembed.results import write_text
 from otembed.tasks.retrieval import evaluate_retrieval
 from otembed.tasks.retrieval.geometry import effective_rank, mean_cosine
+from otembed.tasks.tagging import evaluate_tagging
 from otembed.tasks.word_alignment import evaluate_alignment
 from otembed.tasks.word_alignment.gold import GoldSet, read_gold_set
 from otembed.tasks.xquad import evaluate_xquad
@@ -121,6 +124,13 @@ def question_accuracy(model: SentenceTransformer, files: dict[str, str], limit: 
     return {each.question_language: each.accuracy for each in report.scores if each.text_language == "en"}
 
 
+def tag_accuracy(model: SentenceTransformer, options: argparse.Namespace) -> dict[str, float | None]:
+    """Mean accuracy by layer of part-of-speech tags, learned in English by a probe, in the other languages."""
+    config = TaggingProbeConfig(layer="all", train_limit=options.tagging_train_limit, limit=options.tagging_limit)
+    report = evaluate_tagging(model, named(options.tagging), train=options.tagging_train, config=config)
+    return {str(each.layer): report.mean(layer=each.layer) for each in report.layers}
+
+
 def measure(model: SentenceTransformer, options: argparse.Namespace) -> dict[str, Any]:
     """Every figure of one model."""
     encoder: Any = model[0]
@@ -132,17 +142,18 @@ def measure(model: SentenceTransformer, options: argparse.Namespace) -> dict[str
     report = evaluate_retrieval(model, texts, centered=True)
     # Fixed, so that figures remain comparable when the defaults change.
     fixed = {"epsilon": 0.05, "relaxation": 0.2, "order_prior": 0.0, "decoding": "mutual"}
-    aligned = {
-        layer: {
-            each.name: each.aer for each in evaluate_alignment(model, gold, aligner_config(layer, fixed)).scores
-        }
-        for layer in (MIDDLE, -1)
-    }
+    aligned = {layer: evaluate_alignment(model, gold, aligner_config(layer, fixed)) for layer in (MIDDLE, -1)}
+    aer = {layer: {each.name: each.aer for each in report.scores} for layer, report in aligned.items()}
     probe = [text for pair in texts.values() for side in pair for text in side[:200]]
     vectors = model.encode(probe, normalize_embeddings=True)
     return {
         "retrieval": report.to_dict(),
-        "aer": {"middle": aligned[MIDDLE], "last": aligned[-1]},
+        "aer": {"middle": aer[MIDDLE], "last": aer[-1]},
+        "word_retrieval": {
+            "middle": aligned[MIDDLE].word_retrieval_centered,
+            "last": aligned[-1].word_retrieval_centered,
+        },
+        "tags": tag_accuracy(model, options) if options.tagging else {},
         "questions": question_accuracy(model, named(options.xquad), options.held_out_limit)
         if options.xquad
         else {},
@@ -200,10 +211,9 @@ def train(options: argparse.Namespace, name: str, seed: int, place: Path) -> Non
 def load(options: argparse.Namespace, weights: Path, share: float) -> tuple[SentenceTransformer, float]:
     """Return the model part of the way from the start to the trained weights, and the CPU seconds of its training."""
     model = otembed.load_model(options.model)
-    with safe_open(weights, "pt") as file, torch.no_grad():
-        for key in file.keys():  # noqa: SIM118
-            parameter = model.get_parameter(key)
-            parameter.lerp_(file.get_tensor(key), share)
+    with safe_open(weights, "pt") as file:
+        trained = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        set_weights(model, {key: model.get_parameter(key) for key in trained}, trained, share)
         return model.eval(), float(file.metadata()["cpu_seconds"])
 
 
@@ -280,6 +290,13 @@ def figures_of(each: dict[str, Any], trained: Sequence[str]) -> dict[str, float]
     for layer in ("middle", "last"):
         if each["aer"][layer]:
             found[f"AER {layer}"] = 100 * statistics.mean(each["aer"][layer].values())
+    for layer, value in each.get("word_retrieval", {}).items():
+        if value is not None:
+            found[f"words {layer}"] = 100 * value
+    if each.get("tags"):
+        depth = max(map(int, each["tags"]))
+        for name, layer in (("middle", min(MIDDLE, depth - 1)), ("last", depth)):
+            found[f"tags {name}"] = 100 * each["tags"][str(layer)]
     others = [value for language, value in each["questions"].items() if language != "en"]
     if others:
         found["question xx→en paragraph"] = 100 * statistics.mean(others)
@@ -318,6 +335,10 @@ def main() -> None:
     parser.add_argument("--held-out", action="append", default=[], metavar="XX-YY=FILE")
     parser.add_argument("--gold", action="append", default=[], metavar="NAME=LINKS,TEXT")
     parser.add_argument("--xquad", action="append", default=[], metavar="XX=FILE")
+    parser.add_argument("--tagging", action="append", default=[], metavar="XX=FILE", help="CoNLL-U; repeatable")
+    parser.add_argument("--tagging-train", metavar="FILE", help="English sentences with tags")
+    parser.add_argument("--tagging-train-limit", type=int, default=1200)
+    parser.add_argument("--tagging-limit", type=int, default=250)
     parser.add_argument("--held-out-limit", type=int, default=500)
     parser.add_argument("--gold-limit", type=int, default=200)
     parser.add_argument("--model", default="offline:multilingual-e5-small")

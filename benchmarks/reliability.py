@@ -53,15 +53,18 @@ def main() -> int:
         document = json.loads(arguments.output.read_text(encoding="utf-8"))
     for part in arguments.part or PARTS:
         start = time.perf_counter()
-        trials: list[Trial] = importlib.import_module(f"trials.{part}").run(arguments.smoke, arguments.seed)
-        document["parts"][part] = {
+        found: dict[str, Any] = {
             "environment": environment(),
             "settings": {"smoke": arguments.smoke, "seed": arguments.seed},
-            "seconds": round(time.perf_counter() - start, 1),
-            "trials": [asdict(each) for each in trials],
+            "trials": [],
         }
-        if arguments.output is not None:
-            write_text(arguments.output, json.dumps(document, indent=2) + "\n")
+        document["parts"][part] = found
+        # Written after each trial, because a part takes up to an hour.
+        for trial in importlib.import_module(f"trials.{part}").run(arguments.smoke, arguments.seed):
+            found["trials"].append(asdict(trial))
+            found["seconds"] = round(time.perf_counter() - start, 1)
+            if arguments.output is not None:
+                write_text(arguments.output, json.dumps(document, indent=2) + "\n")
     sys.stdout.write(table(document))
     return int(any(each["failures"] for part in document["parts"].values() for each in part["trials"]))
 

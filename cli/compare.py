@@ -23,8 +23,8 @@ HELP = """Compare models with the first one on the same examples: paired bootstr
 
 MODELS are models (folder, hub name, offline:...), run folders, or result files written by --output of otembed eval;
 NAME=PLACE sets a name, NAME=FILE,FILE joins result files. Models, including models of run folders, are evaluated on
---pairs (suite retrieval), --mining, --gold (suite alignment), --documents, --xnli and --xquad; without these options,
-the figures after training are read from a run folder.
+--pairs (suite retrieval), --mining, --gold (suite alignment), --documents, --xnli, --xquad and --tagging; without these
+options, the figures after training are read from a run folder.
 
 B is better than A if the 95 % interval of the difference excludes 0. Tasks with different examples are listed, but not
 compared.
@@ -43,12 +43,19 @@ def _compare(
         str,
         typer.Option("--nli", metavar="PLACE", help="English training pairs for --xnli, as for otembed eval xnli."),
     ] = "mnli",
+    tagging_train: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="English training sentences for --tagging, in CoNLL-U."),
+    ] = None,
     suite: Annotated[
         list[str] | None,
         typer.Option("--suite", metavar="NAME", help=f"Only this suite: {', '.join(TASKS)}; repeat."),
     ] = None,
     index_base: Annotated[int, typer.Option(min=0, max=1, help="First word number of --gold, 0 or 1.")] = 1,
-    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="First N rows of --pairs, --gold.")] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="First N rows of --pairs, --gold; N sentences of --tagging."),
+    ] = None,
     center: Annotated[
         bool, typer.Option("--center", help="Also score retrieval with centered embeddings.")
     ] = False,
@@ -88,7 +95,7 @@ def _compare(
     _refuse_outputs(
         {"--output": output, "--html": html, "--markdown": markdown, "--latex": latex}, models, force=force
     )
-    options = TaskOptions(nli=nli)
+    options = TaskOptions(nli=nli, tagging=tagging_train)
     places = {
         task.name: task.parse(named_pairs(values, task.option, task.key, task.metavar), task.option)
         for task in TASKS.values()
@@ -130,6 +137,7 @@ def _compare(
         device=device,
         sentences=sentences if html or output or as_json else 0,
         nli=nli,
+        tagging_train=tagging_train,
         cache=_cache(cache) if suites else None,
         command=shlex.join(["otembed", *sys.argv[1:]]),
     )

@@ -28,6 +28,9 @@ from .options import (
 
 HELP = """Link the words of gold-aligned sentences: precision, recall, F1 and alignment error rate.
 
+Contextual word retrieval is scored on the same vectors: for each sure one-to-one link, whether the nearest of all words
+of the other side of the set is the linked word, plain and centered.
+
 --gold NAME=TEXT,LINKS reads lines of source ||| target from TEXT; NAME=SOURCE,TARGET,LINKS reads one file for each
 side. Words are separated by spaces. LINKS are Pharaoh lines, with i-j for sure and ipj for possible links, or the
 shared-task table of sentence source target S|P. All files may be compressed.
@@ -54,6 +57,9 @@ def alignment_command(
     threshold: LinkThreshold = None,
     settings: AlignerSettings = None,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="First N pairs of each set.")] = None,
+    no_word_retrieval: Annotated[
+        bool, typer.Option("--no-word-retrieval", help="Do not score word retrieval.")
+    ] = False,
     batch_size: SentencesAtATime = 32,
     device: Device = None,
     as_json: JsonDocument = False,
@@ -73,10 +79,18 @@ def alignment_command(
     compile_beside(*SOLVER)
     set_up_logging(error_console())
     from otembed.models import load_model
+    from otembed.results.table import stacked
     from otembed.tasks.word_alignment import evaluate_alignment
 
     sets = task.read(places, limit=limit, index_base=0 if index_base == 0 else 1)
-    report = evaluate_alignment(load_model(model, device=device), sets, config, batch_size=batch_size, name=model)
+    report = evaluate_alignment(
+        load_model(model, device=device),
+        sets,
+        config,
+        batch_size=batch_size,
+        retrieval=not no_word_retrieval,
+        name=model,
+    )
     document = report.to_json(output)
     if report.unseen:
         typer.echo(
@@ -86,4 +100,4 @@ def alignment_command(
     if as_json:
         typer.echo(document, nl=False)
     else:
-        data_console().print(report.table())
+        data_console().print(stacked(report.tables()))

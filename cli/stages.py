@@ -12,6 +12,7 @@ UNITS = {
     "fine-tuning": "steps",
     "testing": "pairs",
     "answering": "windows",
+    "tagging": "sentences",
 }
 TERMINAL_SECONDS = 0.2
 PLAIN_SECONDS = 10.0

@@ -108,31 +108,29 @@ class Command:
         return path.read_text() == EARLIER if self.earlier else not path.exists()
 
 
-def run(smoke: bool, seed: int) -> list[Trial]:
+def run(smoke: bool, seed: int) -> Iterator[Trial]:
     """Run the trials; with ``smoke``, one level of each."""
     draw = np.random.default_rng(seed)
     levels = 1 if smoke else 6
     with TemporaryDirectory(prefix="otembed-disk-") as name:
         home = Path(name)
-        trials = []
         commands = _commands(home, smoke=smoke)
         mounting = can_mount(home / "probe")
         for command in commands:
-            trials.append(_read_only(command, home, mounting=mounting))
+            yield _read_only(command, home, mounting=mounting)
             if not command.share:
                 continue
             expected, sizes = _reference(command, home)
             shares = np.sort(draw.uniform(0, MOST, size=max(1, round(levels * command.share)))).tolist()
             if mounting:
                 pages = sum(-(-size // PAGE) for size in sizes)
-                trials.append(_full(command, home, expected, command.peak * pages * PAGE, shares))
-            trials.append(_limited(command, home, expected, command.peak * max(sizes), shares))
+                yield _full(command, home, expected, command.peak * pages * PAGE, shares)
+            yield _limited(command, home, expected, command.peak * max(sizes), shares)
             if command.races:
-                trials.append(_two_at_once(command, home, expected))
-        trials.append(_damaged(home, draw, 2 if smoke else 20))
+                yield _two_at_once(command, home, expected)
+        yield _damaged(home, draw, 2 if smoke else 20)
     if not mounting:
         sys.stderr.write("mounting is not permitted here: no full tmpfs; read-only means below a regular file\n")
-    return trials
 
 
 def _commands(home: Path, *, smoke: bool) -> list[Command]:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -214,10 +214,9 @@ def no_network(smoke: bool, place: Place) -> Trial:
     return trial
 
 
-def run(smoke: bool, seed: int) -> list[Trial]:
+def run(smoke: bool, seed: int) -> Iterator[Trial]:
     """Run every command in every environment."""
     commands = SMOKE if smoke else tuple(COMMANDS)
-    trials = []
     with tempfile.TemporaryDirectory(prefix="otembed-trials-") as scratch:
         folder = Path(scratch)
         folder.chmod(0o755)
@@ -235,6 +234,5 @@ def run(smoke: bool, seed: int) -> list[Trial]:
             place = Place(folder / str(number) / environment.folder, folder / "prepared")
             for command in commands:
                 trial.check(*differences(environment, command, place, expected[command]))
-            trials.append(trial)
-        trials.append(no_network(smoke, usual))
-    return trials
+            yield trial
+        yield no_network(smoke, usual)

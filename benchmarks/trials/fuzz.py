@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -37,10 +38,9 @@ SPARE_BYTES = 200_000_000
 ADDRESS_SPACE = 12 << 30
 
 
-def run(smoke: bool, seed: int) -> list[Trial]:
+def run(smoke: bool, seed: int) -> Iterator[Trial]:
     """Read mutated files, and places that are not files, with every reader."""
     total = sum(each.weight for each in READERS.values())
-    trials = []
     for reader in READERS.values():
         count = 1 + int((SMOKE_INPUTS if smoke else INPUTS) * reader.weight / total)
         inputs = [str(number) for number in range(count)]
@@ -50,8 +50,8 @@ def run(smoke: bool, seed: int) -> list[Trial]:
             trial = Trial(KIND, fault, EXPECTED)
             for name in names:
                 trial.check(not failures[name], f"input {name} of seed {seed}: {failures[name]}")
-            trials += [trial] if names else []
-    return trials
+            if names:
+                yield trial
 
 
 def _failures(reader: Reader, seed: int, inputs: list[str]) -> dict[str, str]:

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -83,6 +83,9 @@ for line in sys.stdin:
         os._exit(end.code)
 """
 
+# With the name that environment.json of a forked command has, too.
+ANEW = "import sys; sys.argv[0] = 'otembed'; from otembed.cli.start import main; main()"
+
 
 class Server:
     """Forks commands from a process that has imported the libraries."""
@@ -102,10 +105,7 @@ class Server:
             text=True,
             env=self.environment,
         )
-        begun = time.monotonic()
         self._answer()
-        # A command that starts anew imports about as much.
-        self.import_seconds = time.monotonic() - begun
 
     def start(self, arguments: list[str], cwd: Path, mark: str, *, anew: bool = False) -> Command:
         """Start a command in ``cwd``, with its temporary folder and cache next to it; ``anew``: not forked."""
@@ -116,7 +116,7 @@ class Server:
         if anew:
             with stdout.open("wb") as out, stderr.open("wb") as err:
                 process = subprocess.Popen(
-                    [sys.executable, "-m", "otembed", *arguments],
+                    [sys.executable, "-c", ANEW, *arguments],
                     cwd=cwd,
                     env=self.environment | environment,
                     stdin=subprocess.DEVNULL,
@@ -209,7 +209,9 @@ class Job:
     # Seconds within which processes of a killed command end.
     workers_end: float = WORKERS_END_WITHIN
     expected: dict[str, bytes] = field(default_factory=dict)
+    # Length of a run that is forked, and of one that starts anew.
     seconds: float = 0.0
+    seconds_anew: float = 0.0
 
     def written(self, folder: Path) -> dict[str, bytes]:
         """Return every file below the outputs, without times."""
@@ -239,28 +241,27 @@ class Job:
         return told + ([f"{size:,} bytes of temporary files are left"] if size > LEFT_BYTES else [])
 
 
-def run(smoke: bool, seed: int) -> list[Trial]:
+def run(smoke: bool, seed: int) -> Iterator[Trial]:
     """Kill and interrupt each command several times."""
     kills, signals = (SMOKE_KILLS, SMOKE_SIGNALS) if smoke else (KILLS, SIGNALS)
-    draw = np.random.default_rng(seed)
     home = Path(tempfile.mkdtemp(prefix="kills-"))
     server = Server()
-    trials = []
     try:
-        for job in _jobs(_material(home)):
+        for place, job in enumerate(_jobs(_material(home))):
+            draw = np.random.default_rng([seed, place])
             _measure(job, server, home)
             for number, tries in ((signal.SIGKILL, kills), (signal.SIGINT, signals), (signal.SIGTERM, signals)):
+                length = job.seconds if number == signal.SIGKILL else job.seconds_anew
                 trial = Trial("kills", f"{number.name} during `{job.name}`", _expectation(number))
                 for attempt in range(tries):
-                    told = _attempt(job, server, home / f"{attempt}", attempt, number, draw.uniform(0, job.seconds))
+                    told = _attempt(job, server, home / f"{attempt}", attempt, number, draw.uniform(0, length))
                     trial.check(not told, "; ".join(told))
-                trials.append(trial)
                 sys.stderr.write(f"{trial.fault}: {trial.held} of {trial.tries}, {job.seconds:.1f} s a run\n")
                 sys.stderr.writelines(f"  {failure}\n" for failure in trial.failures)
+                yield trial
     finally:
         server.close()
         rmtree(home, ignore_errors=True)
-    return trials
 
 
 def _expectation(number: signal.Signals) -> str:
@@ -273,14 +274,15 @@ def _expectation(number: signal.Signals) -> str:
 def _measure(job: Job, server: Server, home: Path) -> None:
     folder = home / "whole"
     # The first run compiles and caches what later ones load.
-    for _ in range(2):
+    for anew in (False, True, False):
         rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        command = server.start(job.start, folder, "whole")
+        command = server.start(job.start, folder, "whole", anew=anew)
         code = command.code()
         if code != 0:
             raise OtembedError(f"{job.name}: exit code {code}: {command.stderr.read_text()[-2000:]}")
-        job.seconds = time.monotonic() - command.begun
+        taken = time.monotonic() - command.begun
+        job.seconds, job.seconds_anew = (job.seconds, taken) if anew else (taken, job.seconds_anew)
     job.expected = job.written(folder)
     rmtree(folder)
 
@@ -291,10 +293,7 @@ def _attempt(
     """Interrupt a command and resume it; return what was not as expected."""
     rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    anew = number != signal.SIGKILL
-    command = server.start(job.start, folder, folder.name, anew=anew)
-    if anew:
-        after += server.import_seconds
+    command = server.start(job.start, folder, folder.name, anew=number != signal.SIGKILL)
     time.sleep(max(0.0, command.begun + after - time.monotonic()))
     if not command.ended():
         # As a terminal does for Ctrl-C, the signal goes to the workers, too.

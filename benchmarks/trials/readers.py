@@ -178,6 +178,19 @@ def _nli(name: str) -> Callable[[Path], object]:
     return read
 
 
+REST = "_\t" * 5 + "_\n"
+TREEBANK = (
+    f"# text = a b\n1-2\tab\t_\t_\t{REST}1\ta\t_\tDET\t{REST}2\tb\t_\tNOUN\t{REST}2.1\tc\t_\t_\t{REST}\n"
+    f"1\tgo\t_\tVERB\t{REST}\n"
+)
+
+
+def _treebank(folder: Path) -> object:
+    from otembed.tasks.tagging.data import read_tagged
+
+    return read_tagged(folder / "treebank.conllu")
+
+
 NLI = {"premise": list(ENGLISH), "hypothesis": list(SWAHILI), "label": list(LABELS)}
 
 
@@ -526,5 +539,6 @@ READERS: dict[str, Reader] = {
         Reader("cached vectors", _shards, _read_shards, takes_places=False),
         Reader("cached search", _state, _read_state, takes_places=False),
         Reader("head run", _head, _read_head, takes_places=False),
+        Reader("treebank.conllu", _file("treebank.conllu", TREEBANK), _treebank, 2),
     )
 }  # fmt: skip

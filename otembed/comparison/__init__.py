@@ -1,8 +1,8 @@
 """Comparison of models: paired statistics on the same examples, tables and an HTML page."""
 
-from otembed.comparison.bootstrap import resampled_figures
 from otembed.comparison.comparing import compare
 from otembed.comparison.report import Comparison, Difference, Figure, TaskComparison
+from otembed.results.bootstrap import resampled_figures
 
 __all__ = [
     "Comparison",

@@ -43,6 +43,7 @@ def compare(
     device: str | None = None,
     sentences: int = 3,
     nli: str | Path = "mnli",
+    tagging_train: str | Path | None = None,
     cache: str | Path | None = None,
     command: str = "",
 ) -> Comparison:
@@ -64,8 +65,8 @@ def compare(
         sentences, ``mining`` to source, target and known pairs, ``alignment`` maps a name to a gold set
         (:func:`otembed.tasks.word_alignment.read_gold_set`), ``documents`` a name to
         :class:`otembed.tasks.documents.GoldDocuments`, ``xnli`` a language to test pairs (by a probe),
-        ``xquad`` a language to questions (retrieval). Without suites, a run folder provides its figures after
-        training.
+        ``xquad`` a language to questions (retrieval), ``tagging`` a language to test sentences (by a probe). Without
+        suites, a run folder provides its figures after training.
     only
         Compare only these suites.
     resamples, confidence, seed
@@ -81,6 +82,8 @@ def compare(
         Number of example sentences with word alignment for the page, if models are evaluated on texts; 0 for none.
     nli
         English training pairs of the ``xnli`` probe, as for :func:`otembed.tasks.xnli.evaluate_xnli`.
+    tagging_train
+        English training sentences of the ``tagging`` probe, as for :func:`otembed.tasks.tagging.evaluate_tagging`.
     cache
         Folder of embeddings, shared with mining; an interrupted comparison resumes from it. With None, only mining
         caches embeddings, in the user's folder.
@@ -125,7 +128,7 @@ def compare(
             "nothing to evaluate: all arguments are result files",
             "Remove --pairs and the other data options (suites).",
         )
-    options = TaskOptions(batch_size=batch_size, centered=centered, nli=nli, cache=cache)
+    options = TaskOptions(batch_size=batch_size, centered=centered, nli=nli, tagging=tagging_train, cache=cache)
     views = Views({}, ())
     if material:
         views = _evaluate(sources, material, options, device=device, sentences=sentences)

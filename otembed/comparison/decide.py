@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from otembed.comparison.bootstrap import differences, differing, holm, interval, resampled_figures, two_sided_p
 from otembed.comparison.report import (
     BETTER,
     UNCLEAR,
@@ -20,6 +19,7 @@ from otembed.comparison.report import (
     variant,
 )
 from otembed.errors import DataError
+from otembed.results.bootstrap import differences, differing, holm, interval, resampled_figures, two_sided_p
 from otembed.tasks.registry import TASKS
 
 if TYPE_CHECKING:

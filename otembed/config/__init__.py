@@ -17,6 +17,7 @@ from otembed.config.mining import MiningConfig
 from otembed.config.origins import Resolved, resolve_settings
 from otembed.config.plan import PlanConfig
 from otembed.config.schema import settings_schema
+from otembed.config.tagging import TaggingFinetuneConfig, TaggingProbeConfig
 from otembed.config.template import settings_template
 from otembed.config.train import (
     DataConfig,
@@ -51,6 +52,8 @@ __all__ = [
     "ProbeConfig",
     "Resolved",
     "SpanConfig",
+    "TaggingFinetuneConfig",
+    "TaggingProbeConfig",
     "TrainConfig",
     "TrainerConfig",
     "WordAlignmentConfig",

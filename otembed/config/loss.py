@@ -69,6 +69,9 @@ class ContrastiveConfig(TermConfig):
         description="Weight of the cosine of the sentence embeddings, added to the OT score. null: words only.",
     )
     weight: PositiveFloat = Field(default=1.0, description="Weight of the term in the loss.")
+    gather_across_devices: bool = Field(
+        default=False, description="Also rank the sentences of the other processes' batches (several devices)."
+    )
     max_cells: Count = Field(
         default=2**21, description="Cost matrix cells solved at once: limits memory, does not change the result."
     )

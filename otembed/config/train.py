@@ -9,15 +9,26 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PositiveFloat, model_validator
+from pydantic import AfterValidator, Discriminator, Field, PositiveFloat, Tag, model_validator
 from pydantic_core import ArgsKwargs
 
-from otembed.config.base import Count, config_dataclass, expand_home
+from otembed.config.base import Count, config_dataclass, expand_home, union_tag
 from otembed.config.loss import AlignmentConfig, ContrastiveConfig
-from otembed.config.trainer import TrainerConfig
+from otembed.config.trainer import TrainerConfig, TrainerFields
 from otembed.errors import ConfigError
 
 Size = Annotated[int, Field(ge=0, strict=True)]
+Share = Annotated[float, Field(ge=0, le=1, strict=True)]
+
+
+def _interpolation_kind(value: Any) -> str:
+    return union_tag("word" if isinstance(value, str) else "number")
+
+
+Interpolation = Annotated[
+    Annotated[Literal["auto"], Tag(union_tag("word"))] | Annotated[Share, Tag(union_tag("number"))],
+    Discriminator(_interpolation_kind),
+]
 
 
 @config_dataclass
@@ -27,13 +38,26 @@ class LossConfig:
     Setting alignment without contrastive turns contrastive off and, unless sentence is set, turns mnrl on.
     """
 
-    sentence: Literal["mnrl", "none"] = Field(
-        default="none", description="Sentence-level loss: mnrl, MultipleNegativesRankingLoss, or none."
+    sentence: Literal["mnrl", "mse", "gist", "distill", "none"] = Field(
+        default="none",
+        description="Sentence-level loss: mnrl, MultipleNegativesRankingLoss; gist, the same without negatives that the"
+        " teacher finds too similar (GISTEmbedLoss); mse, both sides at the teacher's vector of the target side;"
+        " distill, similarities within the batch as in the teacher; or none.",
+    )
+    teacher: str | None = Field(
+        default=None,
+        description="Teacher of mse, gist and distill: a hub name, a local folder, or offline:multilingual-e5-small.",
     )
     temperature: PositiveFloat = Field(
         default=0.05, description="Divides the cosine similarities of the sentence-level loss before the softmax."
     )
-    symmetric: bool = Field(default=True, description="Rank in both directions, source to target and back.")
+    symmetric: bool = Field(
+        default=True, description="Rank in both directions, source to target and back (mnrl, distill)."
+    )
+    gather_across_devices: bool = Field(
+        default=False,
+        description="The sentence-level loss also ranks the sentences of the other processes' batches (several devices).",
+    )
     matryoshka_dims: tuple[Count, ...] = Field(
         default=(), description="Also train these truncated dimensions (MatryoshkaLoss). Empty: off."
     )
@@ -70,9 +94,41 @@ class LossConfig:
             )
         if self.alignment is not None and self.contrastive is not None:
             raise ConfigError("loss.alignment and loss.contrastive are both on", "Set one of them to null.")
-        if self.sentence == "none" and self.matryoshka_dims:
-            raise ConfigError("loss.matryoshka_dims requires a sentence-level loss", "Set loss.sentence to mnrl.")
+        taught = self.sentence in {"mse", "gist", "distill"}
+        if taught and self.teacher is None:
+            raise ConfigError(f"loss.sentence = {self.sentence} requires a teacher", "Set loss.teacher to a model.")
+        if self.teacher is not None and not taught:
+            raise ConfigError(
+                f"loss.teacher has no effect with loss.sentence = {self.sentence}",
+                "Set loss.sentence to mse, gist or distill, or remove loss.teacher.",
+            )
+        if self.sentence != "mnrl" and self.matryoshka_dims:
+            raise ConfigError("loss.matryoshka_dims requires a ranking loss", "Set loss.sentence to mnrl.")
+        if self.sentence not in {"mnrl", "gist"} and self.gather_across_devices:
+            raise ConfigError(
+                "loss.gather_across_devices requires a ranking loss",
+                "Set loss.sentence to mnrl or gist; the contrastive term has loss.contrastive.gather_across_devices.",
+            )
         return self
+
+
+@config_dataclass
+class LoraConfig:
+    """Low-rank adapters: only they are trained, and they are merged into the saved model (requires otembed[peft])."""
+
+    r: Count = Field(default=16, description="Rank of the adapters.")
+    alpha: Count = Field(default=32, description="The adapters are scaled by alpha / r.")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.0, description="Dropout of the adapters' inputs during training."
+    )
+    target_modules: tuple[str, ...] | Literal["all-linear"] | None = Field(
+        default=None,
+        description="Names of the linear layers that get an adapter, or all-linear. null: PEFT's choice for the"
+        " architecture, for BERT and XLM-R query and value.",
+    )
+    keep_adapter: bool = Field(
+        default=False, description="Also write the adapter in PEFT's format, to RUN/adapter."
+    )
 
 
 @config_dataclass
@@ -93,6 +149,9 @@ class ModelConfig:
     freeze: tuple[str, ...] = Field(
         default=("embeddings",),
         description="Parts to freeze: embeddings, layers:N (the first N). Empty: none.",
+    )
+    lora: LoraConfig | None = Field(
+        default=None, description="Train low-rank adapters instead of the weights. null: off."
     )
     prompt_name: str | None = Field(
         default=None,
@@ -165,6 +224,15 @@ class DataConfig:
     )
     limit: Count | None = Field(default=None, description="Maximum number of pairs per file. null: all.")
     checks: PairChecks = field(default_factory=PairChecks)
+    streaming: bool = Field(
+        default=False,
+        description="Read the text while it is trained on, not before; requires optimization.max_steps. Language pairs"
+        " take turns.",
+    )
+    shuffle_buffer: Count = Field(
+        default=10_000,
+        description="With streaming: pairs of each language pair in memory, from which the next one is drawn.",
+    )
     sampling: Literal["proportional", "round_robin", "temperature"] = Field(
         default="proportional", description="How batches are drawn from several language pairs."
     )
@@ -204,8 +272,19 @@ class OptimizationConfig(TrainerConfig):
     per_device_train_batch_size: Annotated[int, Field(ge=2)] = Field(
         default=32, description="Sentence pairs per batch on each device (each process)."
     )
-    lr_scheduler_type: Literal["linear", "cosine", "constant_with_warmup"] = Field(
-        default="linear", description="Learning rate schedule after the warm-up."
+    lr_scheduler_type: Literal[
+        "linear",
+        "cosine",
+        "constant_with_warmup",
+        "cosine_with_restarts",
+        "polynomial",
+        "inverse_sqrt",
+        "cosine_with_min_lr",
+        "warmup_stable_decay",
+    ] = Field(
+        default="linear",
+        description="Learning rate schedule after the warm-up; trainer.lr_scheduler_kwargs has the arguments of those"
+        " that take or require any.",
     )
     max_grad_norm: PositiveFloat = Field(default=1.0, description="Gradients are clipped to this norm.")
     activation_checkpointing: bool = Field(
@@ -216,6 +295,30 @@ class OptimizationConfig(TrainerConfig):
     )
     keep_checkpoints: bool = Field(default=False, description="Keep the checkpoints of a finished run.")
     logging_steps: Count = Field(default=10, description="Steps between log lines.")
+
+
+@config_dataclass
+class ReleaseConfig:
+    """What becomes of the trained weights before they are saved."""
+
+    interpolate: Interpolation = Field(
+        default=1.0,
+        description="Released weights: start + interpolate * (trained - start). auto: the best of shares that keeps held-out"
+        " retrieval. 1: the trained weights.",
+    )
+    shares: tuple[Annotated[float, Field(gt=0, le=1, strict=True)], ...] = Field(
+        default=(0.25, 0.5, 0.75, 1.0), min_length=1, description="Shares among which interpolate: auto chooses."
+    )
+    other_pairs: dict[str, str] = Field(
+        default_factory=dict,
+        description="Held-out text of languages that are not trained, as in held_out.pairs: interpolate: auto prefers the"
+        " share that is best for them.",
+    )
+    center: Literal["none", "global", "language"] = Field(
+        default="none",
+        description="Subtract the mean sentence vector of the training text in the released model. global: one mean for all"
+        " text; language: also one for each language, with encode(..., task=LANGUAGE).",
+    )
 
 
 @config_dataclass
@@ -233,6 +336,8 @@ class TrainConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     held_out: HeldOutConfig = field(default_factory=HeldOutConfig)
     optimization: OptimizationConfig = field(default_factory=OptimizationConfig)
+    release: ReleaseConfig = field(default_factory=ReleaseConfig)
+    trainer: TrainerFields = field(default_factory=dict)
     examples_in_card: bool = Field(default=False, description="Include a few training sentences in the model card.")
 
     @model_validator(mode="before")
@@ -244,6 +349,34 @@ class TrainConfig:
                 "no parallel text given: pairs is empty", "Set at least one pair, such as --pairs en-sw=FILE."
             )
         return values
+
+    @model_validator(mode="after")
+    def _can_stream(self) -> TrainConfig:
+        if not self.data.streaming:
+            return self
+        if self.optimization.max_steps is None:
+            raise ConfigError("data.streaming requires optimization.max_steps", "Set the number of steps.")
+        if len(self.pairs) > 1 and self.data.sampling != "round_robin":
+            raise ConfigError(
+                f"data.sampling = {self.data.sampling} requires the sizes of all texts, which streaming does not know",
+                "Set data.sampling to round_robin.",
+            )
+        if self.loss.sentence in {"mse", "distill"}:
+            raise ConfigError(
+                f"loss.sentence = {self.loss.sentence} computes the teacher's vectors of all text first",
+                "Turn data.streaming off, or set loss.sentence to gist.",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _interpolates_weights(self) -> TrainConfig:
+        # Half of both factors of an adapter is a quarter of what it adds.
+        if self.model.lora is not None and self.release.interpolate != 1:
+            raise ConfigError(
+                f"release.interpolate = {self.release.interpolate} cannot be combined with model.lora",
+                "Leave it out, and merge the released model with the starting model by otembed merge.",
+            )
+        return self
 
     @model_validator(mode="after")
     def _saves_what_it_selects(self) -> TrainConfig:

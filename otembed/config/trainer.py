@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import json
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat
 
@@ -16,6 +17,26 @@ def _whole_from_one(steps: float) -> float:
 
 
 WarmupSteps = Annotated[NonNegativeFloat, AfterValidator(_whole_from_one)]
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    try:
+        json.dumps(values, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"must be plain values, as in YAML: {error}") from error
+    return values
+
+
+# Names and types are those of the class of arguments, which loads torch: they are checked where a run starts
+# (otembed.runtime.trainer), before it reads data.
+TrainerFields = Annotated[
+    dict[str, Any],
+    AfterValidator(_plain),
+    Field(
+        description="Further fields of the TrainingArguments of sentence-transformers by name, such as optim, report_to,"
+        " dataloader_num_workers."
+    ),
+]
 
 
 @config_dataclass

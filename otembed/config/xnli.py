@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Annotated
 
 from pydantic import Field, PositiveFloat, model_validator
 
 from otembed.config.base import Count, Seed, config_dataclass
-from otembed.config.trainer import TrainerConfig
+from otembed.config.trainer import TrainerConfig, TrainerFields
 from otembed.errors import ConfigError
 
 
@@ -54,3 +55,4 @@ class FinetuneConfig(TrainerConfig):
         default=5, description="Number of evaluations on the development pairs, evenly spaced."
     )
     freeze: tuple[str, ...] = Field(default=(), description="Parts to freeze: embeddings, layers:N (the first N).")
+    trainer: TrainerFields = field(default_factory=dict)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
 from otembed.config.base import Count, Seed, config_dataclass
-from otembed.config.trainer import TrainerConfig
+from otembed.config.trainer import TrainerConfig, TrainerFields
 from otembed.errors import ConfigError
 
 # <s> question </s></s> paragraph </s>, as XLM-R joins two texts.
@@ -34,6 +35,7 @@ class SpanConfig(TrainerConfig):
     max_question_length: Count = Field(default=64, description="Questions are truncated to this many tokens.")
     max_answer_length: Count = Field(default=30, description="Maximum answer length in tokens.")
     freeze: tuple[str, ...] = Field(default=(), description="Parts to freeze: embeddings, layers:N (the first N).")
+    trainer: TrainerFields = field(default_factory=dict)
     normalization: Literal["squad", "mlqa"] = Field(
         default="squad", description="Answer normalization before scoring."
     )

@@ -16,11 +16,13 @@ from otembed.data.sampling import resample, temperature_sizes
 from otembed.data.spec import PairSpec, parse_pair_spec
 from otembed.data.splitting import split_held_out
 from otembed.data.starter import starter_languages, starter_path
+from otembed.data.streaming import PairStream, streamed
 
 __all__ = [
     "PairChecks",
     "PairCounts",
     "PairSpec",
+    "PairStream",
     "ParallelText",
     "Place",
     "Row",
@@ -37,6 +39,7 @@ __all__ = [
     "split_held_out",
     "starter_languages",
     "starter_path",
+    "streamed",
     "temperature_sizes",
     "text_digest",
 ]

@@ -67,7 +67,7 @@ class ParallelText:
         without a script or region also matches variants of the language: ``en`` matches ``en_GB``, unless both
         languages are variants of it.
         """
-        if not _is_pivot(self.source_language, self.target_language, pivot):
+        if not is_pivot(self.source_language, self.target_language, pivot):
             return self
         swapped = self.dataset.rename_columns({"source": "target", "target": "source"})
         return replace(
@@ -129,7 +129,7 @@ def load_pairs(
     return ParallelText(spec.key, spec.source_language, spec.target_language, dataset, counts, spec.where)
 
 
-def _is_pivot(code: str, other: str, pivot: str | None) -> bool:
+def is_pivot(code: str, other: str, pivot: str | None) -> bool:
     """Return whether ``code``, the first language, is the pivot and ``other`` is not."""
     if pivot is None or pivot in (code, other):
         return pivot == code

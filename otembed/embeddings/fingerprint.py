@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from otembed.models.alike import tokenizer_document
+
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 DIGEST_BYTES = 16
-# Settings of a fast tokenizer that change when it is called.
-CALL_STATE = ("truncation", "padding")
 
 
 def model_fingerprint(model: SentenceTransformer) -> str:
@@ -32,16 +32,8 @@ def model_fingerprint(model: SentenceTransformer) -> str:
         describe: Any = getattr(module, "get_config_dict", dict)
         settings = describe()
         add(type(module).__name__, json.dumps(settings, sort_keys=True, default=str))
-    add(str(model.max_seq_length), _tokenizer_text(model.tokenizer))
+    add(str(model.max_seq_length), json.dumps(tokenizer_document(model.tokenizer), sort_keys=True))
     for name, tensor in sorted(model.state_dict().items()):
         add(name, str(tensor.dtype), str(tuple(tensor.shape)))
         total.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return total.hexdigest()
-
-
-def _tokenizer_text(tokenizer: Any) -> str:
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        return json.dumps([type(tokenizer).__name__, sorted(tokenizer.get_vocab().items())])
-    document = json.loads(backend.to_str())
-    return json.dumps({key: value for key, value in document.items() if key not in CALL_STATE}, sort_keys=True)

@@ -26,6 +26,8 @@ DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dt
 HEADERLESS = {".f32": "float32", ".f16": "float16"}
 # Selected rows within this range are read together with the rows between them, instead of one seek for each.
 RAW_ROWS = 4096
+# Rows of a file in memory before they are converted.
+PIECE_ROWS = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +131,7 @@ class Vectors:
             index = int(np.searchsorted(self._ends, start + done, side="right"))
             part = self.parts[index]
             within = start + done - (int(self._ends[index]) - part.rows)
-            many = min(part.rows - within, len(out) - done)
+            many = min(part.rows - within, len(out) - done, PIECE_ROWS)
             values = (
                 part.array[within : within + many]
                 if part.array is not None

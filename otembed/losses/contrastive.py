@@ -18,15 +18,15 @@ from otembed.config.keywords import config_or_keywords
 from otembed.config.loss import ContrastiveConfig
 from otembed.errors import ModelError
 from otembed.losses.citations import citations_of
+from otembed.losses.gather import gathered, mean_of_all, processes
 from otembed.losses.parts import PlanCounts, pair_columns, refuse_cached, wrapped_terms
-from otembed.losses.units import UnitReader
+from otembed.losses.units import UnitReader, Units
 from otembed.transport import Metric, Relaxation, TransportStatus, all_pairs, center
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from otembed.losses.encoder import Encoder, Features
-    from otembed.losses.units import Units
 
 
 class OTContrastiveLoss(nn.Module):
@@ -69,6 +69,8 @@ class OTContrastiveLoss(nn.Module):
         Weight of the sentence vectors' cosine, added to the OT score; ``None``: words only.
     weight
         Weight of the contrastive term.
+    gather_across_devices
+        Rank the candidates of all processes in every process, as sentence-transformers' losses of this option do.
     max_cells
         Cost cells solved at a time: bounds memory, not the result.
     tol, max_iter
@@ -101,7 +103,12 @@ class OTContrastiveLoss(nn.Module):
     ``sentence``. Hard negatives are ranked in the direction from source to target. All B K problems of a batch are
     solved in blocks of ``max_cells`` cost cells; the graph keeps their plans, B K N M numbers, and no vector is
     copied per pair. A sentence without units is ignored as source and as candidate. Gradients follow the envelope
-    theorem. Computed in float32 under autocast. Negatives come from the same process. The loss has no parameters.
+    theorem. Computed in float32 under autocast. The loss has no parameters.
+
+    With ``gather_across_devices``, each process solves the problems of its own sources against the candidates of all
+    processes, and the scores are exchanged. Loss and, averaged as in DDP, gradients are those of one process with the
+    whole batch; the processes must hold batches of the same language pair. Without it, negatives come from the same
+    process.
 
     Raises
     ------
@@ -142,6 +149,7 @@ class OTContrastiveLoss(nn.Module):
         temperature: float = 0.05,
         sentence_weight: float | None = None,
         weight: float = 1.0,
+        gather_across_devices: bool = False,
         max_cells: int = 2**21,
         tol: float = 1e-4,
         max_iter: int = 2000,
@@ -164,9 +172,13 @@ class OTContrastiveLoss(nn.Module):
             terms = wrapped_terms(self.model, self.loss, columns, labels)
         units = [self._reader.units(features, passes, place) for place, features in enumerate(columns)]
         with torch.autocast(units[0].vectors.device.type, enabled=False):
-            scores, missing = self._scores(units)
+            spread = self.config.gather_across_devices and processes() > 1
+            scores, missing = self._scores(units, spread)
             if self.config.sentence_weight is not None:
-                scores = scores + self.config.sentence_weight * _sentence_scores(columns)
+                scores = scores + self.config.sentence_weight * _sentence_scores(columns, spread)
+            if spread:
+                # Rows that fill a smaller batch are missing, so that targets and sources have the same places.
+                scores, missing = gathered(scores), ~gathered(~missing)
             terms["contrastive"] = self.config.weight * _ranking(scores / self.config.temperature, missing)
         return terms
 
@@ -183,12 +195,19 @@ class OTContrastiveLoss(nn.Module):
         """BibTeX entries of the method and of the solvers in use."""
         return citations_of(self.config)
 
-    def _scores(self, units: Sequence[Units]) -> tuple[Tensor, Tensor]:
-        """Return scores (B, K), and a bool (B, K) that is True where a side has no units."""
+    def _scores(self, units: Sequence[Units], spread: bool) -> tuple[Tensor, Tensor]:
+        """Return scores (B, K), and a bool (B, K) that is True where a side has no units.
+
+        With ``spread``, the K candidates are those of all processes: the targets of each, then the negatives of each.
+        """
         settings = self.config
+        if spread:
+            units = [units[0], *(_from_all(each) for each in units[1:])]
         (x, a), (y, b) = _joined(units[:1]), _joined(units[1:])
+        candidates = y
         if settings.center:
-            x, y = center(x, a > 0), center(y, b > 0)
+            y = center(y, b > 0)
+            x = torch.where((a > 0)[:, :, None], x - mean_of_all(x, a), 0.0) if spread else center(x, a > 0)
         found = all_pairs(
             x,
             y,
@@ -202,7 +221,15 @@ class OTContrastiveLoss(nn.Module):
             max_cells=settings.max_cells,
         )
         self._counts.add(found.status, found.iterations)
-        return -found.value, found.status == TransportStatus.EMPTY
+        value = found.value
+        if spread:  # every process takes part in the backward pass, also one whose sources have no units
+            value = value + 0.0 * candidates.sum()
+        return -value, found.status == TransportStatus.EMPTY
+
+
+def _from_all(units: Units) -> Units:
+    """Return the units of a column in all processes; sentences that fill a smaller batch have none."""
+    return Units(gathered(units.vectors), gathered(units.masses.detach()), units.ids)
 
 
 def _joined(units: Sequence[Units]) -> tuple[Tensor, Tensor]:
@@ -213,8 +240,8 @@ def _joined(units: Sequence[Units]) -> tuple[Tensor, Tensor]:
     return torch.cat(vectors), torch.cat(masses)
 
 
-def _sentence_scores(columns: Sequence[Features]) -> Tensor:
-    """Return the cosine (B, K) of the sentence vectors that the model wrote into the features."""
+def _sentence_scores(columns: Sequence[Features], spread: bool) -> Tensor:
+    """Return the cosine (B, K) of the sentence vectors that the model wrote into the features; K as in the scores."""
     if any("sentence_embedding" not in features for features in columns):
         raise ModelError(
             "sentence_weight requires sentence vectors, but the wrapped loss does not compute them",
@@ -222,6 +249,8 @@ def _sentence_scores(columns: Sequence[Features]) -> Tensor:
         )
     vectors = [features["sentence_embedding"] for features in columns]
     source, *others = (each.to(torch.promote_types(each.dtype, torch.float32)) for each in vectors)
+    if spread:
+        others = [gathered(each) for each in others]
     return cosine_similarity(source[:, None, :], torch.cat(others)[None, :, :], dim=2)
 
 

@@ -15,6 +15,7 @@ from torch.nn.functional import pad
 
 from otembed.errors import ConfigError, ModelError
 from otembed.losses.encoder import unwrap
+from otembed.losses.gather import average_gradients, replica, unsynchronized
 from otembed.models import sliced
 from otembed.models.flat import cut_flat, is_flat, text_lengths
 
@@ -56,14 +57,14 @@ class GradCacheLoss(nn.Module):
     Notes
     -----
     ``forward`` returns what ``loss`` returns, one scalar or a dict of scalars, which may be summed and scaled
-    together, as the trainer does. Differentiable once. Under autocast, the second pass uses the same autocast. Not
-    supported with several processes, since gradients would not be averaged.
+    together, as the trainer does. Differentiable once. Under autocast, the second pass uses the same autocast. With
+    several processes, the model must be wrapped in DDP; the gradients are averaged after the second pass, once a batch.
 
     Raises
     ------
     ConfigError
-        ``mini_batch_size`` below 1, a loss that caches gradients itself, several processes, or loss terms that are
-        scaled differently.
+        ``mini_batch_size`` below 1, a loss that caches gradients itself, several processes without DDP, or loss terms
+        that are scaled differently.
     ModelError
         A batch that is not text.
 
@@ -96,16 +97,13 @@ class GradCacheLoss(nn.Module):
         """Compute the loss of one batch; its backward pass runs the encoder again."""
         model = unwrap(self.model)
         encoder = model[0]
-        if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
-            raise ConfigError(
-                "GradCacheLoss supports a single process only", "Remove mini_batch_size, or run without torchrun."
-            )
+        wrapper = replica(self.model) if torch.is_grad_enabled() else None
         passes: list[_Pass] = []
-        with sliced(model), self._in_mini_batches(encoder, passes):
+        with unsynchronized(wrapper), sliced(model), self._in_mini_batches(encoder, passes):
             value = self.loss(list(sentence_features), labels)
         terms = value if isinstance(value, dict) else {"loss": value}
         if torch.is_grad_enabled():
-            terms = self._with_gradients(encoder, terms, passes)
+            terms = self._with_gradients(encoder, terms, passes, spread=wrapper is not None)
         return terms if isinstance(value, dict) else terms["loss"]
 
     def pop_statistics(self) -> dict[str, float]:
@@ -144,7 +142,7 @@ class GradCacheLoss(nn.Module):
                 encoder.forward = replaced
 
     def _with_gradients(
-        self, encoder: nn.Module, terms: dict[str, Tensor], passes: list[_Pass]
+        self, encoder: nn.Module, terms: dict[str, Tensor], passes: list[_Pass], *, spread: bool
     ) -> dict[str, Tensor]:
         """Differentiate the sum of the terms with respect to the states and to parameters after the encoder."""
         total = torch.stack(list(terms.values())).sum()
@@ -157,10 +155,14 @@ class GradCacheLoss(nn.Module):
         for each in passes:
             each.gradients, found = found[: len(each.leaves)], found[len(each.leaves) :]
         reached = [(each, gradient) for each, gradient in zip(behind, found, strict=True) if gradient is not None]
+        if spread:
+            reached = _averaged(behind, {id(each): gradient for each, gradient in reached})
         # A trained parameter of the encoder makes the terms differentiable; it gets no gradient this way.
-        first = next((each for each in encoder.parameters() if each.requires_grad), None)
+        trained = [each for each in encoder.parameters() if each.requires_grad]
+        first = trained[0] if trained else None
         values = _Replayed.apply(  # type: ignore[no-untyped-call]
             passes,
+            trained if spread else [],
             [gradient for _, gradient in reached],
             first,
             len(terms),
@@ -175,9 +177,15 @@ class _Replayed(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, passes: list[_Pass], gradients: list[Tensor], first: Any, count: int, *inputs: Tensor
+        ctx: Any,
+        passes: list[_Pass],
+        averaged: list[nn.Parameter],
+        gradients: list[Tensor],
+        first: Any,
+        count: int,
+        *inputs: Tensor,
     ) -> Any:
-        ctx.passes, ctx.gradients, ctx.count = passes, gradients, count
+        ctx.passes, ctx.averaged, ctx.gradients, ctx.count = passes, averaged, gradients, count
         return tuple(term.clone() for term in inputs[:count])
 
     @staticmethod
@@ -191,7 +199,21 @@ class _Replayed(torch.autograd.Function):
         for each in ctx.passes:
             each.again(scale)
         ctx.passes = []
-        return None, None, None, None, *[None] * ctx.count, *(scale * gradient for gradient in ctx.gradients)
+        average_gradients(ctx.averaged)
+        return None, None, None, None, None, *[None] * ctx.count, *(scale * gradient for gradient in ctx.gradients)
+
+
+def _averaged(
+    parameters: Sequence[nn.Parameter], gradients: dict[int, Tensor]
+) -> list[tuple[nn.Parameter, Tensor]]:
+    """Return the parameters that have a gradient in any process, with its average over all processes."""
+    stand_ins = [nn.Parameter(each, requires_grad=True) for each in parameters]
+    for parameter, stand_in in zip(parameters, stand_ins, strict=True):
+        found = gradients.get(id(parameter))
+        stand_in.grad = None if found is None else found.clone()
+    average_gradients(stand_ins)
+    pairs = zip(parameters, stand_ins, strict=True)
+    return [(parameter, each.grad) for parameter, each in pairs if each.grad is not None]
 
 
 class _Pass:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otembed.models.architecture import count_parameters, find_embeddings, find_layers, transformer_of
@@ -56,3 +57,9 @@ def describe_model(model: SentenceTransformer) -> ModelDescription:
         default_prompt=model.default_prompt_name,
         tokenizer=type(model.tokenizer).__name__,
     )
+
+
+def public_name(name: str) -> str:
+    """Return a model's name as it may be published; a local path is reduced to its last part."""
+    local = name.startswith(("/", ".", "~")) or name.count("/") > 1 or Path(name).exists()
+    return Path(name).name if local else name

@@ -12,6 +12,7 @@ from torch import nn
 
 from otembed.errors import ModelError, did_you_mean
 from otembed.models.architecture import count_parameters, find_embeddings, find_layers, transformer_of
+from otembed.models.lora import has_adapter
 from otembed.results import Result
 
 if TYPE_CHECKING:
@@ -135,9 +136,9 @@ def check_trainable(model: SentenceTransformer) -> None:
             "the model has a Router, which requires a route for each column of the training data",
             "Train a model without a Router.",
         )
-    transformer = model.transformers_model
-    if getattr(transformer, "_hf_peft_config_loaded", False):
+    if has_adapter(model):
         raise ModelError(
             "the model has an adapter (PEFT), and all of its weights are loaded for inference",
-            "Merge the adapter into the model, save it, and train the merged model.",
+            "Merge the adapter first: save_model(merge_adapter(load_model(FOLDER)), MERGED) of otembed.models; then train"
+            " MERGED, with model.lora for a new adapter.",
         )

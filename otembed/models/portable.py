@@ -23,6 +23,7 @@ Settings = dict[str, Any]
 
 MODULES_FILE = "modules.json"
 ENCODER_SETTINGS_FILE = "sentence_bert_config.json"
+SETTINGS_FILES = {"Transformer": ENCODER_SETTINGS_FILE, "Router": "router_config.json"}
 
 POOLING_KEYS = {
     "cls": "pooling_mode_cls_token",
@@ -77,7 +78,7 @@ def make_portable(folder: Path) -> None:
     kinds = [entry["type"].rpartition(".")[2] for entry in modules]
     _rewrite_tokenizer(folder / "tokenizer_config.json")
     for entry, kind in zip(modules, kinds, strict=True):
-        path = folder / entry["path"] / (ENCODER_SETTINGS_FILE if kind == "Transformer" else "config.json")
+        path = folder / entry["path"] / SETTINGS_FILES.get(kind, "config.json")
         older = _older_settings(kind, path)
         if older is None:
             logger.warning(
@@ -100,6 +101,8 @@ def _older_settings(kind: str, path: Path) -> Settings | None:
         return None
     settings = read_json(path) if path.exists() else {}
     older = rewrite(settings)
+    if older is not None and kind == "Router":
+        return _older_routes(older, path.parent)
     if older is not None and kind == "Transformer":
         tokenizer_path = path.parent / "tokenizer_config.json"
         limit = read_json(tokenizer_path).get("model_max_length") if tokenizer_path.exists() else None
@@ -129,6 +132,27 @@ def _older_dense(settings: Settings) -> Settings | None:
     return {key: value for key, value in settings.items() if key not in defaults}
 
 
+def _older_router(settings: Settings) -> Settings | None:
+    """Return the settings without mappings of routes, which versions up to 5.3 do not have."""
+    parameters = dict(settings["parameters"])
+    return None if parameters.pop("route_mappings", None) else {**settings, "parameters": parameters}
+
+
+def _older_routes(settings: Settings, folder: Path) -> Settings | None:
+    """Rewrite the modules of a Router, and return its settings with their older names; None if one has no older form."""
+    older = {}
+    for name, kind in settings["types"].items():
+        path = folder / name / "config.json"
+        older[path] = _older_settings(kind.rpartition(".")[2], path)
+    if any(each is None for each in older.values()):
+        return None
+    for path, each in older.items():
+        if each or path.exists():
+            write_json(path, each)
+    kinds = {name: module_entry(0, kind.rpartition(".")[2], "")["type"] for name, kind in settings["types"].items()}
+    return {**settings, "types": kinds}
+
+
 _REWRITES: dict[str, Callable[[Settings], Settings | None]] = {
     "Transformer": _older_transformer,
     "Pooling": _older_pooling,
@@ -136,6 +160,7 @@ _REWRITES: dict[str, Callable[[Settings], Settings | None]] = {
     "Dense": _older_dense,
     "Dropout": dict,
     "LayerNorm": dict,
+    "Router": _older_router,
 }
 
 

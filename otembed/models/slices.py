@@ -64,6 +64,22 @@ def sliced(model: BaseModel | PreTrainedModel) -> Iterator[None]:
         del transformer.forward
 
 
+@contextmanager
+def unsliced(model: BaseModel | PreTrainedModel) -> Iterator[None]:
+    """Suspend :func:`sliced` while the context is open: batches are computed padded, to the same bits as outside of it."""
+    inner = model if isinstance(model, PreTrainedModel) else model.transformers_model
+    transformer: Any = None if inner is None else cast("Any", inner).base_model
+    forward = None if transformer is None else vars(transformer).get("forward")
+    if not isinstance(forward, _Sliced):
+        yield
+        return
+    del transformer.forward
+    try:
+        yield
+    finally:
+        transformer.forward = forward
+
+
 def cut_by_length(
     lengths: NDArray[np.int64], width: float, overhead: int, limit: int | None
 ) -> list[NDArray[np.int64]]:

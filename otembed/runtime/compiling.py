@@ -24,7 +24,7 @@ from numba.core.caching import FunctionCache, _Cache
 from numba.core.sigutils import normalize_signature
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ _unsaid: list[str] = []
 _AHEAD = "compiled_ahead"
 
 
-def jit(*, ahead: str | None = None, **options: Any) -> Callable[[Function], Function]:
+def jit(*, ahead: str | Sequence[str] = (), **options: Any) -> Callable[[Function], Function]:
     """Return a decorator that compiles a function on its first call and releases the GIL while it runs.
 
     The machine code is kept on disk. If no folder for it can be written, or its files are damaged, the function is
@@ -44,7 +44,8 @@ def jit(*, ahead: str | None = None, **options: Any) -> Callable[[Function], Fun
     Parameters
     ----------
     ahead
-        The types that the function is usually called with, as a numba signature; :func:`compile_beside` compiles it.
+        The types that the function is usually called with, as one numba signature or several; :func:`compile_beside`
+        compiles it for each.
     **options
         Options of ``numba.njit``.
     """
@@ -52,8 +53,8 @@ def jit(*, ahead: str | None = None, **options: Any) -> Callable[[Function], Fun
     def decorate(function: Function) -> Function:
         dispatcher: Any = njit(nogil=True, **options)(function)
         dispatcher._cache = KernelCache(function)
-        if ahead is not None:
-            setattr(dispatcher, _AHEAD, ahead)
+        if ahead:
+            setattr(dispatcher, _AHEAD, (ahead,) if isinstance(ahead, str) else tuple(ahead))
         kept: Function = dispatcher
         return kept
 
@@ -225,8 +226,9 @@ def compile_ahead(*modules: str) -> None:
     """Compile the functions of some modules for the types they are usually called with."""
     for name in modules:
         for each in _ahead(name):
-            types, _ = normalize_signature(getattr(each, _AHEAD))  # type: ignore[no-untyped-call]
-            each.compile(types)  # a call looks its code up by the same types; by a string it would miss it
+            for signature in getattr(each, _AHEAD):
+                types, _ = normalize_signature(signature)  # type: ignore[no-untyped-call]
+                each.compile(types)  # a call looks its code up by the same types; by a string it would miss it
 
 
 def _ahead(module: str) -> list[Any]:

@@ -76,7 +76,8 @@ class LocalExecutor:
 
         perform = work.open(None, guarded)
         # Each thread runs its own matrix products: with threads of BLAS there would be workers^2.
-        with threadpool_limits(1, "blas"), ThreadPoolExecutor(self.workers) as pool:
+        pool = ThreadPoolExecutor(self.workers, initializer=_set_torch_threads, initargs=(1,))
+        with threadpool_limits(1, "blas"), _torch_threads_kept(), pool:
             try:
                 running: set[Future[Any]] = set()
                 while True:
@@ -88,6 +89,29 @@ class LocalExecutor:
                         yield future.result()
             finally:
                 stopped.set()
+
+
+def _set_torch_threads(count: int) -> None:
+    """Set the threads of torch's operations in this thread, and in threads that are started later."""
+    if "torch" in sys.modules:
+        import torch
+
+        torch.set_num_threads(count)
+
+
+@contextmanager
+def _torch_threads_kept() -> Iterator[None]:
+    """Restore the number of threads of torch's operations, which other threads change for all that start later."""
+    if "torch" not in sys.modules:
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class _Stopped(BaseException):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LOCK = ".lock"
+TENSORBOARD = "tensorboard"
 
 
 def checkpoints_in(folder: Path) -> list[Path]:

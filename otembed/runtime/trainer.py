@@ -1,14 +1,27 @@
-"""From the settings that every training run shares to the arguments of transformers' Trainer."""
+"""From the settings that every training run shares to the arguments and callbacks of transformers' Trainer."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import fields, is_dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
-from otembed.errors import ConfigError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from transformers import PrinterCallback, Trainer
+from transformers.integrations.integration_utils import (
+    INTEGRATION_TO_CALLBACK,
+    TensorBoardCallback,
+    default_logdir,
+)
+
+from otembed.errors import ConfigError, OtembedError, did_you_mean
 from otembed.runtime.arithmetic import faster_arithmetic
+from otembed.runtime.run_state import TENSORBOARD
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
     import torch
     from transformers import TrainingArguments
 
@@ -16,6 +29,61 @@ if TYPE_CHECKING:
 
     Arguments = TypeVar("Arguments", bound=TrainingArguments)
     Settings = TypeVar("Settings", bound=TrainerConfig)
+
+# Fields that a run sets and that have another name, or none, among the settings of otembed; or what sets them.
+_SETTINGS = {
+    "bf16": "precision",
+    "fp16": "precision",
+    "bf16_full_eval": "precision",
+    "fp16_full_eval": "precision",
+    "data_seed": "seed",
+    "output_dir": "output",
+    "use_cpu": "device",
+    "prompts": "prompt",
+    "eval_strategy": "eval_steps",
+    "save_strategy": "save_steps",
+    "logging_strategy": "logging_steps",
+    "metric_for_best_model": "load_best_model_at_end",
+    "greater_is_better": "load_best_model_at_end",
+    "restore_callback_states_from_checkpoint": "early_stopping_patience",
+    "multi_dataset_batch_sampler": "sampling",
+    "eval_steps": "evaluations",
+    "save_steps": "evaluations",
+    "load_best_model_at_end": "evaluations",
+    "warmup_ratio": "warmup_steps",
+}
+_ALIASES = {
+    "gradient_checkpointing": "activation_checkpointing",
+    "gradient_checkpointing_kwargs": "activation_checkpointing",
+}
+_NO_EFFECT = "It has no effect: evaluators score held-out text, not the Trainer. Remove it."
+# Fields that a run does not leave to anyone, and why.
+_REFUSED = {
+    "disable_tqdm": "otembed shows its own progress. Remove it.",
+    "logging_nan_inf_filter": "A run stops at NaN, which the filter would hide. Remove it.",
+    "resume_from_checkpoint": "Pass --resume (resume=) instead.",
+    "save_only_model": "The run could not be resumed. Remove it.",
+    "remove_unused_columns": "otembed passes only the columns that are trained on. Remove it.",
+    "hub_token": "It would be stored with the run: log in with hf auth login, or set HF_TOKEN.",
+    "local_rank": "torchrun and accelerate launch set it. Remove it.",
+    **dict.fromkeys(
+        (
+            "do_train",
+            "do_eval",
+            "do_predict",
+            "per_device_eval_batch_size",
+            "prediction_loss_only",
+            "eval_accumulation_steps",
+            "eval_do_concat_batches",
+            "eval_use_gather_object",
+            "include_for_metrics",
+            "batch_eval_metrics",
+        ),
+        _NO_EFFECT,
+    ),
+}
+# The package of a reporting integration, where its name differs.
+_PACKAGES = {"azure_ml": "azureml-mlflow", "comet_ml": "comet-ml", "flyte": "flytekit", "kubeflow": "kubeflow"}
 
 
 def trainer_arguments(config: TrainerConfig, device: torch.device) -> dict[str, Any]:
@@ -41,10 +109,177 @@ def trainer_arguments(config: TrainerConfig, device: torch.device) -> dict[str, 
     }
 
 
-def on_one_device(arguments: Arguments) -> Arguments:
-    """Return the arguments for one device per process: with several GPUs the Trainer would split batches over them."""
+def check_fields(kind: type[TrainingArguments], given: Mapping[str, Any], settings: type) -> dict[str, Any]:
+    """Return the fields that the setting ``trainer`` passes on to the Trainer's arguments, with their types.
+
+    Parameters
+    ----------
+    kind
+        The class of the arguments, whose dataclass fields define names and types.
+    given
+        Field to value, as in YAML.
+    settings
+        The configuration dataclass of the run, whose settings take precedence.
+
+    Raises
+    ------
+    ConfigError
+        A field does not exist, has another type, is set by a setting of otembed, or is not left to users; or a package
+        that ``report_to`` names is missing.
+    """
+    known = [each.name for each in fields(kind)]
+    hints = get_type_hints(kind)
+    checked = {}
+    for name, value in given.items():
+        if name not in known:
+            raise ConfigError(f"trainer.{name} is not a field of {kind.__name__}", did_you_mean(name, known))
+        place = _place_of(name, settings)
+        if place is not None or name in _SETTINGS or name in _REFUSED:
+            hint = "Remove it." if place is None else f"Set {place} instead."
+            raise ConfigError(f"trainer.{name} is set by otembed", _REFUSED.get(name, hint))
+        checked[name] = _typed(name, value, hints[name])
+    if "report_to" in checked:
+        _check_reporters(checked["report_to"])
+    return checked
+
+
+def build_arguments(
+    kind: type[Arguments],
+    ours: Mapping[str, Any],
+    given: Mapping[str, Any],
+    settings: type,
+    model: torch.nn.Module | None = None,
+) -> Arguments:
+    """Return the Trainer's arguments for one device per process.
+
+    With several GPUs in one process, the Trainer would split batches over them.
+
+    Parameters
+    ----------
+    kind
+        The class of the arguments.
+    ours
+        The fields that otembed sets.
+    given, settings
+        As in :func:`check_fields`; they take precedence over defaults among ``ours``.
+    model
+        The model to train, for optimizers that depend on it; ``None`` if there is none yet.
+
+    Raises
+    ------
+    ConfigError
+        As in :func:`check_fields`, or the class rejects the values together.
+    """
+    checked = check_fields(kind, given, settings)
+    try:
+        arguments = kind(**{**ours, **checked})
+        if "optim" in checked:
+            Trainer.get_optimizer_cls_and_kwargs(arguments, model)  # type: ignore[arg-type]
+    # What the class rejects: values, packages that are missing, a device that cannot do it.
+    except (ValueError, TypeError, ImportError, RuntimeError) as error:
+        if not checked:
+            raise
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ConfigError(
+            f"trainer: {kind.__name__} rejects {', '.join(checked)}: {reason}", "Correct or remove them."
+        ) from error
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
+
+
+def arrange_callbacks(trainer: Trainer, folder: Path | None) -> None:
+    """Let callbacks that report to other tools run last, so that they see what the callbacks of otembed add to the log.
+
+    TensorBoard's event files are written to ``tensorboard`` in the run folder ``folder``, or for ``None`` to torch's
+    default, unless ``TENSORBOARD_LOGGING_DIR`` is set: the folder of checkpoints, the Trainer's default, is deleted.
+    """
+    trainer.remove_callback(PrinterCallback)
+    reporters = tuple(INTEGRATION_TO_CALLBACK.values())
+    trainer.callback_handler.callbacks.sort(key=lambda each: isinstance(each, reporters))
+    for callback in trainer.callback_handler.callbacks:
+        if isinstance(callback, TensorBoardCallback) and callback.logging_dir is None:
+            callback.logging_dir = default_logdir() if folder is None else str(folder / TENSORBOARD)
+        if isinstance(callback, reporters):
+            reporter: Any = callback
+            reporter.on_train_begin = _starting(reporter.on_train_begin, type(callback).__name__)
+
+
+def _starting(begin: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Return ``begin`` of a callback with errors as ConfigError: most tools need an account or a server."""
+
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return begin(*args, **kwargs)
+        except OtembedError:
+            raise
+        # Each tool has its own errors.
+        except Exception as error:
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise ConfigError(
+                f"trainer.report_to: {name} cannot start: {reason}",
+                "Set up the tool and resume the run, or start again without it.",
+            ) from error
+
+    return guarded
+
+
+def _check_reporters(names: str | list[str] | None) -> None:
+    listed = [names] if isinstance(names, str) else names or []
+    if listed in (["none"], ["all"]):
+        return
+    for name in listed:
+        kind = INTEGRATION_TO_CALLBACK.get(name)
+        if kind is None:
+            choices = ["none", "all", *INTEGRATION_TO_CALLBACK]
+            raise ConfigError(f"trainer.report_to = {name!r} is not known", did_you_mean(name, choices))
+        try:
+            kind()
+        # A package that is missing is a RuntimeError or an ImportError.
+        except (RuntimeError, ImportError) as error:
+            raise ConfigError(
+                f"trainer.report_to = {name}: the package is not installed",
+                f"pip install {_PACKAGES.get(name, name)}",
+            ) from error
+
+
+def _place_of(name: str, settings: type) -> str | None:
+    """Return the path of the setting that a field belongs to, None if there is none."""
+    for wanted in (name, _SETTINGS.get(name), _ALIASES.get(name)):
+        found = next((path for path, last in _paths(settings) if last == wanted), None)
+        if found is not None:
+            return found
+    return None
+
+
+def _paths(settings: type, head: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the path and the name of every setting, those of sections included."""
+    hints = get_type_hints(settings)
+    for each in fields(settings):
+        inner = next((kind for kind in (hints[each.name], *get_args(hints[each.name])) if is_dataclass(kind)), None)
+        if inner is None:
+            yield f"{head}{each.name}", each.name
+        elif isinstance(inner, type):
+            yield from _paths(inner, f"{head}{each.name}.")
+
+
+def _typed(name: str, value: Any, hint: Any) -> Any:
+    """Return the value in the type of its field; ConfigError if it has another type or is not one of the choices."""
+    choices = [str(one.value) for kind in get_args(hint) if _is_enum(kind) for one in kind]
+    if choices and isinstance(value, str) and value not in choices:
+        raise ConfigError(f"trainer.{name} = {value!r} is not known", did_you_mean(value, choices))
+    try:
+        return TypeAdapter(
+            hint, config=ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
+        ).validate_python(value)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        raise ConfigError(
+            f"trainer.{name} = {value!r}: {reason[0].lower()}{reason[1:]}", f"Correct the value of trainer.{name}."
+        ) from error
+
+
+def _is_enum(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Enum)
 
 
 def resolve_precision(config: Settings, device: torch.device) -> Settings:

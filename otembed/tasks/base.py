@@ -27,6 +27,8 @@ class TaskOptions:
         Score retrieval a second time with centered embeddings.
     nli
         English training pairs of an inference probe.
+    tagging
+        English training sentences of a tagging probe; None if there are none.
     cache
         Folder of cached embeddings; None: no cache.
     """
@@ -34,6 +36,7 @@ class TaskOptions:
     batch_size: int = 32
     centered: bool = False
     nli: str | Path = "mnli"
+    tagging: str | Path | None = None
     cache: str | Path | None = None
 
 

@@ -7,6 +7,9 @@ from typing import Any, Self
 
 from otembed.results import Outcomes, Result, Table, read_outcomes
 
+STAND_IN = "stand-in"
+"""Label of figures whose training data is not that of published figures."""
+
 
 class Report(Result, ABC):
     """Base class of task results; ``outcomes`` holds the contribution of each example, for comparisons."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from otembed._version import __version__
 from otembed.config.io import to_yaml
+from otembed.models.describe import public_name
 from otembed.results import write_text
 from otembed.training.card_section import card_section, with_section
 
@@ -82,13 +83,25 @@ def publishable(config: TrainConfig) -> TrainConfig:
         config,
         pairs=_without_folders(config.pairs),
         output=Path(config.output).name or config.output,
-        model=replace(config.model, name=_model_name(config.model.name)),
+        model=replace(config.model, name=public_name(config.model.name)),
+        loss=replace(config.loss, teacher=config.loss.teacher and public_name(config.loss.teacher)),
+        trainer=_field_without_folders(config.trainer),
         held_out=replace(config.held_out, pairs=_without_folders(config.held_out.pairs)),
+        release=replace(config.release, other_pairs=_without_folders(config.release.other_pairs)),
     )
 
 
 def _without_folders(pairs: dict[str, str]) -> dict[str, str]:
     return {pair: _place(value) for pair, value in pairs.items()}
+
+
+def _field_without_folders(value: Any) -> Any:
+    """Return a value of ``trainer`` with local paths reduced to their last part."""
+    if isinstance(value, dict):
+        return {name: _field_without_folders(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_field_without_folders(each) for each in value]
+    return Path(value).name if isinstance(value, str) and value.startswith(("/", ".", "~")) else value
 
 
 def _place(value: str) -> str:
@@ -97,9 +110,3 @@ def _place(value: str) -> str:
         return value
     files, mark, query = value.partition("?")
     return ",".join(Path(each).name for each in files.split(",")) + mark + query
-
-
-def _model_name(name: str) -> str:
-    """Return a model's name; a local path is reduced to its last part."""
-    local = name.startswith(("/", ".", "~")) or name.count("/") > 1 or Path(name).exists()
-    return Path(name).name if local else name

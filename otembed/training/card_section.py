@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from otembed.models.center import OVERALL
 from otembed.results import Table
 from otembed.results.table import markdown_escaped
 
@@ -47,6 +48,8 @@ def card_section(
             else f"; the released model is from step {result.best_step}, the best evaluation."
         ),
         *_retrieval(result),
+        *_interpolation(result),
+        *_centering(result),
         *_alignment(layer, scores),
         "### Settings",
         "`otembed train config.yaml` with these settings reproduces the model and every figure above. Folders are removed from"
@@ -92,6 +95,38 @@ def _retrieval(result: TrainResult) -> list[str]:
             result.before.table(result.after, centered=True).markdown(),
         ]
     return parts
+
+
+def _interpolation(result: TrainResult) -> list[str]:
+    curve = result.interpolation
+    if curve is None:
+        return []
+    how = "chosen among the shares below" if curve.automatic else "as the settings say"
+    return [
+        "### Interpolation",
+        f"The released weights are those of the starting model plus {curve.share:g} times the change by training, {how}"
+        " (share 0: the starting model, 1: the trained one). Accuracy in percent on held-out pairs, mean of pairs and"
+        " directions; to the best: 95 % interval of the difference in points (paired bootstrap).",
+        curve.table().markdown(),
+    ]
+
+
+def _centering(result: TrainResult) -> list[str]:
+    lengths = result.mean_lengths
+    if lengths is None:
+        return []
+    tasks = [name for name in lengths if name != OVERALL]
+    text = (
+        "The model subtracts the mean unit vector of training text from the unit vector of a sentence, and normalizes the result;"
+        " plain `encode` does this. The table has the length of each mean (1: all vectors have the same direction)."
+    )
+    if tasks:
+        text += (
+            f" `encode(texts, task={tasks[0]!r})` subtracts the mean of that language, other calls the mean of all languages. The"
+            " figures above subtract from each side the mean of its language."
+        )
+    rows = [(name, f"{length:.3f}") for name, length in lengths.items()]
+    return ["### Centering", text, Table(("language", "length of the mean"), rows).markdown()]
 
 
 def _alignment(layer: int | None, scores: Sequence[tuple[int, float]]) -> list[str]:

@@ -15,21 +15,30 @@ from transformers import TrainerCallback
 
 from otembed.models import describe_model, sliced
 from otembed.results.temporary import temporary_folder
-from otembed.training.objective import build_loss, refuse_idle_terms
+from otembed.training.arguments import check_trainer
+from otembed.training.centering import check_center
+from otembed.training.interpolation import evaluated_shares, interpolates
+from otembed.training.objective import refuse_idle_terms
 from otembed.training.preparation import Material, limit_length, load_encoder, load_material, prompt_of
-from otembed.training.recipe import build_trainer, suited
+from otembed.training.recipe import arguments_of, build_trainer, loss_of, suited
 from otembed.training.result import DryRun
 from otembed.training.run_folder import RunFolder
+from otembed.training.teacher import with_teacher
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sentence_transformers import SentenceTransformer
     from transformers import TrainerControl, TrainerState, TrainingArguments
 
     from otembed.config.train import TrainConfig
+    from otembed.training.preparation import Sentences
 
 MEASURED_STEPS = 3
 SAMPLE = 1000
 QUARTER_EVALUATIONS = 4
+# Nothing leaves the machine.
+_SILENT = {"report_to": "none", "push_to_hub": False}
 
 
 class _StepClock(TrainerCallback):
@@ -48,32 +57,40 @@ def dry_run(config: TrainConfig) -> DryRun:
     The run folder is neither created nor read; a temporary folder is used and removed. Raises the same
     errors as :func:`otembed.train`.
     """
+    check_trainer(config)
     material = load_material(config)
     model = load_encoder(config.model, config.optimization.seed)
+    material = with_teacher(material, model, config)
     limit_length(model, config.model.max_seq_length)
     config = suited(config, model)
+    check_center(config.release, model, material)
     lengths, truncated = _token_lengths(model, material)
-    evaluation = _evaluation_seconds(model, material)
-    loss = build_loss(model, config.loss)
+    evaluation = _evaluation_seconds(model, material.held_out)
+    loss = loss_of(config, model)
     refuse_idle_terms(model, loss, next(iter(material.train.values())), prompt_of(model))
     clock = _StepClock()
     short = replace(
         config,
         held_out=replace(config.held_out, load_best_model_at_end=False, early_stopping_patience=None),
         optimization=replace(config.optimization, max_steps=MEASURED_STEPS + 1, save_steps=10**9),
+        trainer={**config.trainer, **_SILENT},
     )
     with temporary_folder() as folder:
-        trainer = build_trainer(
-            short, RunFolder(folder), model, replace(material, held_out={}), loss, [clock], quiet=True
-        )
+        run, training = RunFolder(folder), replace(material, held_out={})
+        arguments = arguments_of(short, run, model, training)
+        trainer = build_trainer(short, run, model, training, loss, arguments, [clock], quiet=True)
         trainer.args.save_strategy = "no"
-        steps = _steps(config, len(trainer.get_train_dataloader()))
+        steps = _steps(config, 0 if material.stream is not None else len(trainer.get_train_dataloader()))
         with sliced(model):
             trainer.train()
     per_step = float(np.median(np.diff(clock.ends))) if len(clock.ends) > 1 else math.nan
-    rounds = 2 + (
-        math.ceil(steps / config.held_out.eval_steps) if config.held_out.eval_steps else QUARTER_EVALUATIONS
-    )
+    every = config.held_out.eval_steps or math.ceil(steps / QUARTER_EVALUATIONS)
+    # The released model was evaluated before, unless it is that of a last step between two evaluations.
+    last = 0 if config.held_out.load_best_model_at_end and steps >= every else bool(steps % every)
+    rounds = 1 + steps // every + last
+    shares = len(evaluated_shares(config.release)) if interpolates(config.release) else 0
+    # Both ends of the curve, the starting and the trained weights, were evaluated before.
+    seconds = (rounds + max(shares - 2, 0)) * evaluation + shares * _evaluation_seconds(model, material.others)
     size = describe_model(model)
     return DryRun(
         pairs=material.counts,
@@ -85,7 +102,7 @@ def dry_run(config: TrainConfig) -> DryRun:
         steps=steps,
         seconds_per_step=round(per_step, 3),
         evaluation_seconds=round(evaluation, 1),
-        total_seconds=round(steps * per_step + rounds * evaluation, 1),
+        total_seconds=round(steps * per_step + seconds, 1),
         peak_memory_gb=round(_peak_memory_gb(model.device), 2),
         parameters=size.parameters,
         trained_parameters=size.trainable_parameters,
@@ -112,9 +129,9 @@ def _token_lengths(model: SentenceTransformer, material: Material) -> tuple[np.n
     return np.minimum(lengths, limit), float((lengths > limit).mean())
 
 
-def _evaluation_seconds(model: SentenceTransformer, material: Material) -> float:
-    """Return the time of one evaluation, extrapolated from a sample of the held-out sentences."""
-    texts = [text for sides in material.held_out.values() for side in sides for text in side]
+def _evaluation_seconds(model: SentenceTransformer, pairs: Mapping[str, Sentences]) -> float:
+    """Return the time of one evaluation, extrapolated from a sample of the held-out sentences, each counted once."""
+    texts = list(dict.fromkeys(text for sides in pairs.values() for side in sides for text in side))
     if not texts:
         return 0.0
     sample = texts[:: max(1, len(texts) // 64)]

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from transformers import set_seed
 
 from otembed.data import (
     PairChecks,
+    PairStream,
     ParallelText,
     load_pairs,
     parse_pair_spec,
     resample,
     split_held_out,
+    streamed,
     temperature_sizes,
     text_digest,
 )
 from otembed.errors import ConfigError, DataError, did_you_mean
-from otembed.models import check_trainable, freeze, load_model
+from otembed.models import add_lora, check_trainable, freeze, load_model
+from otembed.models.center import uncenter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from datasets.arrow_dataset import Dataset
+    from datasets.iterable_dataset import IterableDataset
     from sentence_transformers import SentenceTransformer
 
     from otembed.config.train import ModelConfig, TrainConfig
@@ -33,47 +37,68 @@ logger = logging.getLogger(__name__)
 
 # Retrieval needs at least two candidates, and centering at least two rows.
 FEWEST_HELD_OUT = 2
+# Pairs at the beginning of a stream from which pairs are held out, and by which losses and layers are checked.
+HEAD = 10_000
 Sentences = tuple[list[str], list[str]]
 
 
 @dataclass(frozen=True)
 class Material:
-    """Training datasets and held-out sentences by language pair, and the counts of the checks."""
+    """Training datasets and held-out sentences by language pair, and the counts of the checks.
+
+    ``others`` are the held-out sentences of ``release.other_pairs``, ``languages`` those of the training columns ``source`` and
+    ``target``. With ``data.streaming``, ``stream`` is what is trained on, and the datasets and counts are those of its first
+    pairs.
+    """
 
     train: dict[str, Dataset]
     held_out: dict[str, Sentences]
     counts: dict[str, dict[str, object]]
+    others: dict[str, Sentences] = field(default_factory=dict)
+    languages: dict[str, tuple[str, str]] = field(default_factory=dict)
+    stream: IterableDataset | None = None
 
 
 def load_material(config: TrainConfig) -> Material:
     """Read, check and split the parallel text of a run.
 
     For a pair without a held-out file, ``held_out.size`` of its pairs are held out, up to a fifth of them, or none if
-    that would be fewer than two. Held-out sentences, of either side and any pair, are removed from all training text.
+    that would be fewer than two. Held-out sentences, of either side and any pair, ``release.other_pairs`` included, are
+    removed from all training text.
 
     Raises
     ------
     DataError
         A file is malformed, or no pairs remain after the checks.
+    ConfigError
+        A setting of ``release`` requires held-out pairs, and there are none.
     """
     held_out = {name: _load_held_out(name, value, config) for name, value in config.held_out.pairs.items()}
-    given = _digests(held_out.values())
+    others = {name: _load_held_out(name, value, config) for name, value in config.release.other_pairs.items()}
+    given = _digests([*held_out.values(), *others.values()])
     train: dict[str, ParallelText] = {}
     for name, value in config.pairs.items():
         text = load_pairs(
             parse_pair_spec(name, value),
             config.data.checks,
-            config.data.limit,
+            min(config.data.limit or HEAD, HEAD) if config.data.streaming else config.data.limit,
             exclude=given,
         )
         size = 0 if name in held_out else min(config.held_out.size, len(text) // 5)
         if size >= FEWEST_HELD_OUT:
             text, held_out[name] = split_held_out(text, size, seed=config.optimization.seed)
         train[name] = text.with_pivot(config.data.pivot)
+    if not held_out and (config.release.interpolate == "auto" or others):
+        setting = "interpolate = auto" if config.release.interpolate == "auto" else "other_pairs"
+        raise ConfigError(
+            f"release.{setting} requires held-out pairs, and none are held out",
+            "Set held_out.pairs, or raise held_out.size.",
+        )
     fresh = _digests(each for name, each in held_out.items() if name not in config.held_out.pairs)
     datasets = {name: _without(text, fresh) if len(train) > 1 else text.dataset for name, text in train.items()}
     for name, text in train.items():
-        logger.info("%s: %d training pairs (%s)", name, len(datasets[name]), text.counts.summary())
+        head = " at its beginning" if config.data.streaming else ""
+        logger.info("%s: %d training pairs%s (%s)", name, len(datasets[name]), head, text.counts.summary())
     if config.data.sampling == "temperature":
         sizes = temperature_sizes({name: len(each) for name, each in datasets.items()}, config.data.temperature)
         datasets = {
@@ -82,15 +107,33 @@ def load_material(config: TrainConfig) -> Material:
     return Material(
         train=datasets,
         # In the order of the languages in the key, so that reports agree with ``otembed eval``.
-        held_out={
-            name: (list(each.dataset["source"]), list(each.dataset["target"])) for name, each in held_out.items()
-        },
+        held_out=_sentences(held_out),
         counts={name: {**text.counts.as_dict(), "trained": len(datasets[name])} for name, text in train.items()},
+        others=_sentences(others),
+        languages={name: (text.source_language, text.target_language) for name, text in train.items()},
+        stream=_stream(config, given | fresh) if config.data.streaming else None,
+    )
+
+
+def _stream(config: TrainConfig, held_out: set[int]) -> IterableDataset:
+    """Return the training text as a stream, without held-out sentences."""
+    return streamed(
+        [
+            PairStream(
+                parse_pair_spec(name, value), config.data.checks, config.data.pivot, held_out, config.data.limit
+            )
+            for name, value in config.pairs.items()
+        ],
+        batch=config.optimization.per_device_train_batch_size,
+        buffer=config.data.shuffle_buffer,
+        seed=config.optimization.seed,
     )
 
 
 def load_encoder(config: ModelConfig, seed: int) -> SentenceTransformer:
-    """Load the starting model in float32, set its prompt, and freeze parts of it.
+    """Load the starting model in float32 without centering; set its prompt, add an adapter, and freeze parts of it.
+
+    The adapter's part in frozen layers stays zero.
 
     Raises
     ------
@@ -104,6 +147,8 @@ def load_encoder(config: ModelConfig, seed: int) -> SentenceTransformer:
         revision=config.revision,
         local_files_only=config.local_files_only or None,
     )
+    if uncenter(model):
+        logger.info("the centering of %s is removed for training; release.center adds it again", config.name)
     check_trainable(model)
     if config.prompt is not None:
         model.prompts["default"] = config.prompt
@@ -120,6 +165,8 @@ def load_encoder(config: ModelConfig, seed: int) -> SentenceTransformer:
             f"model.device = {config.device}: training uses the first visible GPU",
             f"Set CUDA_VISIBLE_DEVICES={config.device[5:]} and device cuda.",
         )
+    if config.lora is not None:
+        add_lora(model, config.lora)
     summary = freeze(model, config.freeze)
     frozen = ", ".join(f"{part} ({count:,})" for part, count in summary.groups.items()) or "nothing"
     logger.info("training %s parameters; frozen: %s", f"{summary.trained:,}", frozen)
@@ -161,6 +208,10 @@ def _load_held_out(name: str, value: str, config: TrainConfig) -> ParallelText:
             path=text.path,
         )
     return text
+
+
+def _sentences(texts: dict[str, ParallelText]) -> dict[str, Sentences]:
+    return {name: (list(each.dataset["source"]), list(each.dataset["target"])) for name, each in texts.items()}
 
 
 def _digests(texts: Iterable[ParallelText]) -> set[int]:

@@ -10,34 +10,51 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from sentence_transformers import SentenceTransformerTrainer
-from sentence_transformers.base.evaluation import SequentialEvaluator
-from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
+from transformers import EarlyStoppingCallback, set_seed
+from transformers.trainer_utils import has_length
 
+from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.errors import ConfigError
-from otembed.models import check_saveable, describe_model, save_model, sliced
+from otembed.models import (
+    check_saveable,
+    describe_model,
+    has_adapter,
+    load_adapter_checkpoint,
+    merge_adapter,
+    save_adapter,
+    save_model,
+    sliced,
+)
+from otembed.models.merge import trained_weights
 from otembed.results import write_text
+from otembed.results.reading import read_json
 from otembed.runtime.run_state import train_from
-from otembed.runtime.trainer import resolve_precision
-from otembed.tasks.retrieval import BitextRetrievalEvaluator, evaluate_retrieval
+from otembed.runtime.trainer import arrange_callbacks, resolve_precision
 from otembed.tasks.retrieval.report import RetrievalReport
-from otembed.training.arguments import training_arguments
+from otembed.training.arguments import check_trainer, training_arguments
 from otembed.training.card import complete_card, describe_in_card, keep_examples_out, restate_log
+from otembed.training.centering import check_center
 from otembed.training.environment import environment
+from otembed.training.held_out import HeldOutEvaluator
+from otembed.training.interpolation import interpolates
 from otembed.training.objective import build_loss, refuse_idle_terms
 from otembed.training.preparation import Material, limit_length, load_encoder, load_material, prompt_of
+from otembed.training.release import prepare_release
 from otembed.training.result import TrainResult
 from otembed.training.run_folder import RunFolder
 from otembed.training.run_log import RunLog
+from otembed.training.teacher import drop_projection, load_teacher, with_teacher
 from otembed.training.word_layer import store_alignment_layer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
+    from torch import nn
     from transformers import TrainerCallback
 
     from otembed.config.train import TrainConfig
@@ -87,6 +104,7 @@ def train(
         raise ConfigError("train() requires either config or resume", "Pass exactly one of them.")
     if config is None:
         config = RunFolder.read_config(str(resume))
+    check_trainer(config)
     state = PartialState(cpu=config.model.device == "cpu")
     folder = RunFolder(Path(config.output))
     if resume is None:
@@ -102,10 +120,13 @@ def train(
     with state.main_process_first():
         material = load_material(config)
         model = load_encoder(config.model, config.optimization.seed)
+        material = with_teacher(material, model, config)
     own_length = limit_length(model, config.model.max_seq_length)
     config = suited(config, model)
-    loss = build_loss(model, config.loss)
+    check_center(config.release, model, material)
+    loss = loss_of(config, model)
     refuse_idle_terms(model, loss, next(iter(material.train.values())), prompt_of(model))
+    arguments = arguments_of(config, folder, model, material)
     set_seed(config.optimization.seed)
 
     # Nothing has been written so far: a failure above leaves an earlier run intact.
@@ -115,24 +136,25 @@ def train(
     with folder.locked() if state.is_main_process else nullcontext():
         if resume is not None and state.is_main_process:
             folder.drop_half_written()
-        if not folder.environment.exists() and state.is_main_process:
-            write_text(folder.environment, json.dumps(environment(), indent=2) + "\n")
+        if state.is_main_process:
+            _record_environment(folder, model)
         state.wait_for_everyone()
-        before = _before(folder, model, material, state)
-        trainer = build_trainer(config, folder, model, material, loss, callbacks)
+        evaluator = HeldOutEvaluator(material.held_out) if material.held_out else None
+        start = trained_weights(model) if interpolates(config.release) and state.is_main_process else {}
+        before = _before(folder, model, evaluator, state)
+        trainer = build_trainer(config, folder, model, material, loss, arguments, callbacks, evaluator=evaluator)
         describe_in_card(model, config)
         training_seconds = run_trainer(trainer, folder, state)
 
         if state.is_main_process:
             progress = trainer.state
             best = progress.best_global_step if progress.best_model_checkpoint else None
-            if trainer.evaluator is not None:
-                # Otherwise the card would have the scores of the last evaluation, or none if the run was resumed.
-                trainer.evaluator(model)
-            restate_log(model, progress.log_history, trainer.evaluator)
-            _release(model, own_length, folder)
+            step = progress.global_step if best is None else best
+            trained_parameters = describe_model(model).trainable_parameters
+            released = prepare_release(model, start, config.release, material, evaluator, step, str(folder.model))
+            restate_log(model, progress.log_history, evaluator)
+            _release(model, own_length, folder, config)
             choice = store_alignment_layer(model, material, folder.model)
-            size = describe_model(model)
             result = TrainResult(
                 run=str(folder.path),
                 model=str(folder.model),
@@ -141,12 +163,12 @@ def train(
                 best_step=best,
                 seconds=round(time.monotonic() - begun, 1),
                 training_seconds=round(training_seconds, 1),
-                parameters=size.parameters,
-                trained_parameters=size.trainable_parameters,
+                parameters=describe_model(model).parameters,
+                trained_parameters=trained_parameters,
                 pairs=material.counts,
                 last_log=folder.last_training_record(),
                 before=before,
-                after=_evaluate(model, material, str(folder.model)),
+                **vars(released),
             )
             complete_card(folder.model, result, config, choice)
             result.to_json(folder.results)
@@ -167,7 +189,8 @@ def run_trainer(trainer: SentenceTransformerTrainer, folder: RunFolder, state: P
         There are fewer batches than processes.
     """
     args = trainer.args
-    if not len(trainer.get_train_dataloader()):
+    loader = trainer.get_train_dataloader()
+    if has_length(loader) and not len(loader):
         raise ConfigError(
             f"not enough training pairs for {state.num_processes} batches of {args.per_device_train_batch_size}",
             "Lower optimization.per_device_train_batch_size or add training text.",
@@ -180,38 +203,49 @@ def run_trainer(trainer: SentenceTransformerTrainer, folder: RunFolder, state: P
         return train_from(trainer, checkpoint)
 
 
+def loss_of(config: TrainConfig, model: SentenceTransformer) -> nn.Module:
+    """Return the loss of a run; the teacher of gist is loaded for it."""
+    return build_loss(model, config.loss, load_teacher(config, model) if config.loss.sentence == "gist" else None)
+
+
+def arguments_of(
+    config: TrainConfig, folder: RunFolder, model: SentenceTransformer, material: Material
+) -> SentenceTransformerTrainingArguments:
+    """Return the arguments of the trainer; ConfigError if ``trainer`` has fields that do not fit."""
+    return training_arguments(
+        config, folder.checkpoints, model, prompt=prompt_of(model), evaluates=bool(material.held_out)
+    )
+
+
 def build_trainer(
     config: TrainConfig,
     folder: RunFolder,
     model: SentenceTransformer,
     material: Material,
     loss: Any,
+    arguments: SentenceTransformerTrainingArguments,
     callbacks: Sequence[TrainerCallback] = (),
     *,
+    evaluator: HeldOutEvaluator | None = None,
     quiet: bool = False,
 ) -> SentenceTransformerTrainer:
     """Create the sentence-transformers trainer; with ``quiet``, no metrics are written."""
     keep_examples_out(model, config)
-    evaluator = _evaluator(config, material)
     extra: list[TrainerCallback] = [RunLog(None if quiet else folder, loss), *callbacks]
     patience = config.held_out.early_stopping_patience
     if patience and evaluator is not None:
         extra.append(EarlyStoppingCallback(early_stopping_patience=patience))
     trainer = SentenceTransformerTrainer(
         model=model,
-        args=training_arguments(
-            config,
-            folder.checkpoints,
-            prompt=prompt_of(model),
-            evaluates=evaluator is not None,
-            device=model.device,
-        ),
-        train_dataset=material.train,
+        args=arguments,
+        train_dataset=material.train if material.stream is None else material.stream,
         loss=loss,
         evaluator=evaluator,
         callbacks=extra,
     )
-    trainer.remove_callback(PrinterCallback)
+    arrange_callbacks(trainer, folder.path)
+    if has_adapter(model):
+        trainer._load_from_checkpoint = lambda checkpoint_path: load_adapter_checkpoint(model, checkpoint_path)  # type: ignore[method-assign]
     return trainer
 
 
@@ -224,8 +258,33 @@ def suited(config: TrainConfig, model: SentenceTransformer) -> TrainConfig:
     return replace(config, optimization=replace(optimization, precision=precision))
 
 
-def _release(model: SentenceTransformer, own_length: int | None, folder: RunFolder) -> None:
-    """Save the model with its own length limit."""
+def _record_environment(folder: RunFolder, model: SentenceTransformer) -> None:
+    """Write ``environment.json``; with an adapter, whose checkpoints hold no base weights, refuse another base.
+
+    Raises
+    ------
+    ConfigError
+        The starting model is not the one that the run started from.
+    """
+    base = model_fingerprint(model) if has_adapter(model) else None
+    if not folder.environment.exists():
+        write_text(folder.environment, json.dumps({**environment(), "starting_model": base}, indent=2) + "\n")
+    elif base is not None and read_json(folder.environment, "Start again with --overwrite.").get(
+        "starting_model"
+    ) not in (None, base):
+        raise ConfigError(
+            f"{folder.path}: the starting model has changed since the run started, and adapters do not fit another one",
+            "Restore the model, or start again with --overwrite.",
+        )
+
+
+def _release(model: SentenceTransformer, own_length: int | None, folder: RunFolder, config: TrainConfig) -> None:
+    """Save the model with its own length limit, an adapter merged into its weights, without a map to a teacher."""
+    drop_projection(model)
+    if config.model.lora is not None:
+        if config.model.lora.keep_adapter:
+            save_adapter(model, folder.adapter)
+        merge_adapter(model)
     trained_at = model.max_seq_length
     model.max_seq_length = own_length
     save_model(model, folder.model, overwrite=True)
@@ -233,29 +292,13 @@ def _release(model: SentenceTransformer, own_length: int | None, folder: RunFold
 
 
 def _before(
-    folder: RunFolder, model: SentenceTransformer, material: Material, state: PartialState
+    folder: RunFolder, model: SentenceTransformer, evaluator: HeldOutEvaluator | None, state: PartialState
 ) -> RetrievalReport | None:
     """Evaluate the starting model once; a resumed run reads the stored report."""
-    if state.is_main_process and not folder.before.exists():
+    if evaluator is not None and state.is_main_process and not folder.before.exists():
         logger.info("evaluating the starting model")
-        report = _evaluate(model, material, "before")
-        if report is not None:
-            report.to_json(folder.before)
+        evaluator.start(model).to_json(folder.before)
     state.wait_for_everyone()
     if not folder.before.exists():
         return None
     return RetrievalReport.read(folder.before)
-
-
-def _evaluate(model: SentenceTransformer, material: Material, name: str) -> RetrievalReport | None:
-    return evaluate_retrieval(model, material.held_out, name=name, centered=True) if material.held_out else None
-
-
-def _evaluator(config: TrainConfig, material: Material) -> SequentialEvaluator | None:
-    if not material.held_out:
-        return None
-    evaluators = [
-        BitextRetrievalEvaluator(source, target, name=pair, write_csv=False)
-        for pair, (source, target) in material.held_out.items()
-    ]
-    return SequentialEvaluator(evaluators, main_score_function=lambda scores: float(np.mean(scores)))

@@ -16,7 +16,7 @@ from otembed.errors import ConfigError
 from otembed.results import write_text, writing
 from otembed.results.reading import read_bytes
 from otembed.results.temporary import beside, remove_leftovers
-from otembed.runtime.run_state import LOCK, TrainerFolder
+from otembed.runtime.run_state import LOCK, TENSORBOARD, TrainerFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ class RunFolder(TrainerFolder):
     """Paths of a run.
 
     ``config.yaml`` (resolved, a valid input), ``environment.json``, ``before.json`` (the evaluation
-    before training), ``metrics.jsonl`` (one record per log line), ``checkpoints/``, ``model/`` (loads with
+    before training), ``metrics.jsonl`` (one record per log line), ``tensorboard/`` (if asked for), ``checkpoints/``, ``model/`` (loads with
     plain ``SentenceTransformer(path)``) and, written last, ``results.json``, which marks a finished run.
     """
 
@@ -37,7 +37,9 @@ class RunFolder(TrainerFolder):
             "environment.json",
             "before.json",
             "metrics.jsonl",
+            TENSORBOARD,
             "checkpoints",
+            "adapter",
             "model",
             "results.json",
             LOCK,
@@ -63,6 +65,11 @@ class RunFolder(TrainerFolder):
     def metrics(self) -> Path:
         """Training log, one JSON record per line."""
         return self.path / "metrics.jsonl"
+
+    @property
+    def adapter(self) -> Path:
+        """The adapter in PEFT's format, with ``model.lora.keep_adapter``."""
+        return self.path / "adapter"
 
     @property
     def results(self) -> Path:

@@ -67,7 +67,12 @@ class RunLog(SamplerEpochs):
             return
         if "loss" in values:
             statistics = pop_statistics(self.loss)
-            values |= {name: statistics[name] for name in ("converged", "iterations") if name in statistics}
+            found: dict[str, float] = {
+                name: statistics[name] for name in ("converged", "iterations") if name in statistics
+            }
+            values |= found
+            if logs is not None:  # callbacks that report to other tools follow, and get the same dict
+                logs |= found
             self._refuse_non_finite(values, state.global_step, allow_grad=bool(args.fp16))
         seconds = time.monotonic() - self._begun
         record = {

@@ -8,6 +8,7 @@ from rich.console import Group
 
 from otembed.results import Table
 from otembed.results.format import format_seconds, percent
+from otembed.results.table import stacked
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -38,8 +39,10 @@ def train_summary(result: TrainResult) -> RenderableType:
             f"centered    mean accuracy {percent(centered[0].accuracy)} before, {percent(centered[1].accuracy)} after"
             f" (not centered: {percent(plain[0].accuracy)}, {percent(plain[1].accuracy)})",
         )
-    text = "\n".join(lines)
-    return Group(result.before.table(result.after), text)
+    tables = [result.before.table(result.after)]
+    if result.interpolation is not None:
+        tables.append(result.interpolation.table())
+    return Group(stacked(tables), "\n".join(lines))
 
 
 def dry_run_table(result: DryRun) -> RenderableType:

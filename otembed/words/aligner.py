@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
@@ -102,7 +102,13 @@ class WordAligner:
         self.unseen = 0
         self._running = (RunningMean(), RunningMean())
 
-    def align(self, pairs: Iterable[tuple[Side, Side]], *, batch_size: int = 32) -> Iterator[SentenceAlignment]:
+    def align(
+        self,
+        pairs: Iterable[tuple[Side, Side]],
+        *,
+        batch_size: int = 32,
+        on_vectors: Callable[[list[WordVectors], list[WordVectors]], object] | None = None,
+    ) -> Iterator[SentenceAlignment]:
         """Yield the alignment of each pair, in the order given.
 
         Parameters
@@ -111,6 +117,8 @@ class WordAligner:
             Source and target: raw text, or a list of words that are kept as given.
         batch_size
             Number of sentences encoded, and of plans solved, at a time.
+        on_vectors
+            Called with the vectors of both sides of each window, before its pairs are yielded.
 
         Raises
         ------
@@ -119,14 +127,21 @@ class WordAligner:
         """
         rows = iter(pairs)
         while window := list(islice(rows, WINDOW)):
-            yield from self._window(window, batch_size)
+            yield from self._window(window, batch_size, on_vectors)
 
-    def _window(self, pairs: list[tuple[Side, Side]], batch_size: int) -> list[SentenceAlignment]:
+    def _window(
+        self,
+        pairs: list[tuple[Side, Side]],
+        batch_size: int,
+        on_vectors: Callable[[list[WordVectors], list[WordVectors]], object] | None,
+    ) -> list[SentenceAlignment]:
         texts = [[self._split(pair[side]) for pair in pairs] for side in (0, 1)]
         if self.choice is None:
             self.choice = choose_layer_of(self._encoder, texts[0], texts[1], batch_size=batch_size)
         layer = self.choice.layer
         sides = [self._encoder.encode(side, [layer], batch_size=batch_size) for side in texts]
+        if on_vectors is not None:
+            on_vectors(*sides)
         self.pairs += len(pairs)
         self.unseen += sum(int((~each.seen).sum()) for side in sides for each in side)
         means = self._means(sides, layer)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 TOKENS_ON_CPU = 512
 """Maximum number of tokens per batch on a CPU; larger batches exceed its caches and are slower."""
+TOKENS_ELSEWHERE = 16_384
+"""The same on an accelerator, whose memory it bounds."""
 _NOT_FOR_THE_MODEL = frozenset({"offset_mapping", "special_tokens_mask"})
 
 
@@ -95,7 +97,8 @@ class WordEncoder:
     ) -> list[WordVectors]:
         """Return the word vectors of each text, in the order given.
 
-        Batches contain texts of similar length: at most ``batch_size`` texts and, on a CPU, 512 tokens with padding.
+        Batches contain texts of similar length: at most ``batch_size`` texts, and 512 tokens with padding on a CPU,
+        16,384 elsewhere.
 
         Raises
         ------
@@ -111,10 +114,10 @@ class WordEncoder:
         tokens = [self._tokenized(text) for text in texts]
         order = sorted(range(len(texts)), key=lambda row: (-len(tokens[row]["input_ids"]), row))
         found: dict[int, WordVectors] = {}
+        most = TOKENS_ON_CPU if self.model.device.type == "cpu" else TOKENS_ELSEWHERE
         while order:
             longest = max(len(tokens[order[0]]["input_ids"]), 1)
-            fitting = TOKENS_ON_CPU // longest if self.model.device.type == "cpu" else batch_size
-            rows = order[: max(min(batch_size, fitting), 1)]
+            rows = order[: max(min(batch_size, most // longest), 1)]
             del order[: len(rows)]
             batch = self._batch([texts[row] for row in rows], [tokens[row] for row in rows], wanted)
             found |= zip(rows, batch, strict=True)

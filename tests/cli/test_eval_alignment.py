@@ -53,12 +53,25 @@ def test_gold_from_one_or_two_files_and_both_index_bases(command, files, tiny_mo
 
 def test_table_shows_every_set_and_the_mean(command, files):
     result = run(*command, "--gold", f"second={files / 'text'},{files / 'links'}", "--limit", 1)
-    rows = {line.split()[0]: line.split()[1:] for line in result.stdout.splitlines() if line.split()}
+    first, second = result.stdout.split("Word retrieval\n")
+    rows = {line.split()[0]: line.split()[1:] for line in first.splitlines() if line.split()}
     (scores, _) = figures(*command, "--gold", f"second={files / 'text'},{files / 'links'}", "--limit", 1)
     shares = [f"{100 * scores['figures'][key]:.1f}" for key in ("precision", "recall", "f1", "aer")]
     assert rows["toy"] == rows["second"] == ["1", "2", "3", str(scores["links"]), *shares]
     assert rows["mean"] == ["2", "4", "6", str(2 * scores["links"]), *shares]
-    assert "Layer 2, default." in result.stdout
+    assert "Layer 2, default." in first
+    # Both sure links of the one pair, in six figures.
+    assert [line.split()[1] for line in second.splitlines() if line.startswith(("toy", "second", "mean"))] == [
+        "2",
+        "2",
+        "4",
+    ]
+
+
+def test_word_retrieval_is_optional(command):
+    report = AlignmentReport.from_json(run(*command, "--no-word-retrieval", "--json").stdout)
+    assert (report.retrieval, [each.metric for each in report.outcomes]) == ((), ["aer"])
+    assert [each.links for each in AlignmentReport.from_json(run(*command, "--json").stdout).retrieval] == [4]
 
 
 def test_output_is_not_replaced_without_force(command, tmp_path):

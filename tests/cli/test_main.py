@@ -24,7 +24,7 @@ CONFIGS = [["config", name] for name in ("init", "show", "schema")]
 COMMANDS = [
     [],
     *([name] for name in ("train", "align", "mine", "embed", "score", "eval")),
-    *([name] for name in ("compare", "presets", "config", "export", "info")),
+    *([name] for name in ("compare", "presets", "config", "export", "merge", "info")),
     *EVALUATIONS,
     *CONFIGS,
 ]

@@ -246,3 +246,9 @@ def test_alignment_section_replaces_the_contrastive_term():
     alone = train_config(PAIRS, {"loss": {"sentence": "none", "alignment": {}}}).loss
     assert (alone.sentence, alone.contrastive) == ("none", None)
     assert train_config(PAIRS, {"loss": {"alignment": None}}).loss == train_config(PAIRS).loss
+
+
+@pytest.mark.parametrize("share", [0.5, "auto"])
+def test_adapters_are_not_interpolated(share):
+    with pytest.raises(ConfigError, match="otembed merge"):
+        build(TrainConfig, {"pairs": {"en-sw": "x"}, "model": {"lora": {}}, "release": {"interpolate": share}})

@@ -45,7 +45,7 @@ def broken_faiss(monkeypatch):
 
 def broken_mining(monkeypatch):
     monkeypatch.setattr("otembed.mining.search.kernels.dot", np.dot)
-    monkeypatch.setattr("otembed.mining.search.exact.slack_of", lambda dimension: -1.0)
+    monkeypatch.setattr("otembed.mining.search.screening.slack_of", lambda dimension: -1.0)
 
 
 def broken_training(monkeypatch):

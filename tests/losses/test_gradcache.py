@@ -13,8 +13,10 @@ from sentence_transformers.sentence_transformer.losses import (
 )
 from sentence_transformers.sentence_transformer.modules import Dense
 
+from otembed.config.train import LoraConfig
 from otembed.errors import ConfigError, ModelError
 from otembed.losses import GradCacheLoss, OTAlignmentLoss, OTContrastiveLoss
+from otembed.models import add_lora
 
 SOURCE = ["die Katze saß auf der Matte", "кошка спит в доме", "猫睡在房子里", "el gato duerme", "der Hund"]
 TARGET = ["the cat sat on the mat", "the cat sleeps in the house", "the house and the dog", "the cat", "the dog"]
@@ -58,6 +60,21 @@ def test_value_and_gradients_match_the_plain_loss(model, name, size):
     cached, gradients = step(model, GradCacheLoss(model, LOSSES[name](model), mini_batch_size=size))
     torch.testing.assert_close(cached, plain, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(gradients, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_adapters_receive_the_gradients_of_the_plain_loss(model):
+    pytest.importorskip("peft")
+    add_lora(model, LoraConfig(r=4, target_modules="all-linear"))
+    model.eval()
+    for name, each in model.named_parameters():
+        if "lora_B" in name:
+            each.data.normal_(std=0.1)
+    plain, expected = step(model, OTContrastiveLoss(model, sentence_weight=1.0))
+    cached, gradients = step(
+        model, GradCacheLoss(model, OTContrastiveLoss(model, sentence_weight=1.0), mini_batch_size=2)
+    )
+    assert len(expected) == sum(each.requires_grad for each in model.parameters()) - 2  # the pooler is not used
+    torch.testing.assert_close((cached, gradients), (plain, expected), rtol=1e-4, atol=1e-5)
 
 
 def test_dropout_is_the_same_in_both_passes(model):

@@ -295,7 +295,7 @@ def test_small_memory_shrinks_pieces_then_workers_then_is_rejected():
         assert plan.memory <= budget * 1e9
         assert plan.memory == search_memory(*sizes, plan.workers, plan.tiling)
         found.append((plan.workers, plan.tiling.stripe))
-    assert found == [(8, 4096), (8, 1024), (3, 512)]
+    assert found == [(8, 4096), (8, 512), (3, 512)]
     least = search_memory(*sizes, 1, SMALLEST)
     assert plan_search(*sizes, workers=8, memory_gb=least / 1e9).workers == 1
     with pytest.raises(ConfigError, match=r"memory_gb is 0\.01"):

@@ -103,7 +103,7 @@ def test_executor_resumes_the_work_of_another(sides, tmp_path, monkeypatch, save
 
     first, second = engines
     with pytest.raises(KeyboardInterrupt):
-        exact_neighbors(*sides, 4, executor=first, progress=stop, **options)
+        exact_neighbors(*sides, 4, executor=first, progress=stop, screen="int8", **options)
     totals = []
     progress = lambda _, done, total: totals.append((done, total))  # noqa: E731
     assert packed(exact_neighbors(*sides, 4, executor=second, progress=progress, **options)) == expected
@@ -341,12 +341,15 @@ def test_process_pool_survives_a_killed_worker(texts, tiny_model_path, tmp_path,
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: otembed[ray]")
-def test_ray_survives_a_killed_worker(texts, works, tiny_model_path, tmp_path, monkeypatch, capsys):
+def test_ray_survives_a_killed_worker(texts, works, sides, tiny_model_path, tmp_path, monkeypatch, capsys):
     mine_with_a_killed_worker("ray", {"embedding", "searching"}, tmp_path, texts, tiny_model_path, monkeypatch)
     with open_executor(MiningConfig(engine="ray", workers=2)) as executor:
         with pytest.raises(OtembedError, match="a task failed"):
             list(executor.run(works, [("one", None)]))
         check_executor(executor, works, tmp_path)
+        options = {"executor": executor, "state_file": tmp_path / "int8.npz", "tiling": SMALL, "block_rows": 64}
+        found = packed(exact_neighbors(*sides, 4, screen="int8", **options))
+        assert found == packed(exact_neighbors(*sides, 4, screen="float32"))
         import ray
 
         assert (ray.is_initialized(), os.environ["RAY_USAGE_STATS_ENABLED"]) == (True, "0")

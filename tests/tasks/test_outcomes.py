@@ -86,9 +86,12 @@ def test_alignment_outcomes_match_the_report(tiny_model):
     sides = [[text.split() for text in side[:4]] for side in (SENTENCES, OTHERS)]
     gold = [GoldSentence(frozenset({(0, 0)}), frozenset({(0, 0), (1, 1)})) for _ in range(4)]
     report = evaluate_alignment(tiny_model, {"one": (*sides, gold)})
-    (outcome,) = report.outcomes
+    found = by_key(report.outcomes)
+    outcome = found["one", "aer"]
     assert outcome.value == pytest.approx(report.scores[0].aer, abs=1e-15)
-    assert (outcome.key, outcome.higher_is_better) == (("alignment", "one", "aer"), False)
+    assert (outcome.suite, outcome.higher_is_better) == ("alignment", False)
+    assert found["one", "word_retrieval"].value == pytest.approx(report.retrieval[0].accuracy)
+    assert found["one", "word_retrieval_centered"].value == pytest.approx(report.retrieval[0].centered_accuracy)
     assert AlignmentReport.from_json(report.to_json()) == report
 
 

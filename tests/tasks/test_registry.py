@@ -29,6 +29,12 @@ def data_of(name, xquad_files, tmp_path):
         rows = [f"the cat {row}\tthe dog {row % 3}\t{labels[row % 3]}\n" for row in range(60)]
         path.write_text("premise\thypothesis\tlabel\n" + "".join(rows))
         return {"de": path}, TaskOptions(nli=path)
+    if name == "tagging":
+        path = tmp_path / "en.conllu"
+        rest = "_\t_\t_\t_\t_\t_"
+        sentence = f"1\tthe\t_\tDET\t{rest}\n2\tcat\t_\tNOUN\t{rest}\n\n"
+        path.write_text(sentence * 20)
+        return {"de": path}, TaskOptions(tagging=path)
     data = {
         "retrieval": {"en-de": (SOURCE, TARGET)},
         "mining": {"en-de": (SOURCE, TARGET, {(1, 1), (2, 2)})},

@@ -58,6 +58,14 @@ def test_card_contains_no_local_paths(configure, place, shown):
     assert (found.pairs["en-de"], found.held_out.pairs["en-de"], found.output) == (shown, shown, "run")
 
 
+def test_paths_of_a_teacher_and_of_the_trainer_are_reduced_too(configure):
+    loss = {"sentence": "mse", "teacher": "/home/me/teacher", "contrastive": None}
+    trainer = {"deepspeed": "/home/me/zero.json", "report_to": ["none"], "optim_args": "a=1"}
+    found = publishable(configure(loss=loss, trainer=trainer))
+    assert found.loss.teacher == "teacher"
+    assert found.trainer == {**trainer, "deepspeed": "zero.json"}
+
+
 @pytest.mark.parametrize(
     ("name", "shown"),
     [("/home/me/m", "m"), ("./m", "m"), ("owner/name", "owner/name"), ("offline:multilingual-e5-small",) * 2],

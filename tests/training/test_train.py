@@ -304,7 +304,7 @@ def test_failed_overwrite_leaves_the_earlier_run(configure, finished, changes):
 
 
 def test_precision_in_use_is_stored_and_resumed(configure, monkeypatch):
-    monkeypatch.setattr("otembed.runtime.trainer.bf16_speedup", lambda device: 3.0)
+    monkeypatch.setattr("otembed.runtime.arithmetic.bf16_speedup", lambda device: 3.0)
     changes = {
         "optimization": {"precision": "auto", "max_steps": 2, "save_steps": 1},
         "held_out": {"size": 0, "eval_steps": 1},
@@ -313,7 +313,7 @@ def test_precision_in_use_is_stored_and_resumed(configure, monkeypatch):
     with pytest.raises(RuntimeError):
         otembed.train(cut, callbacks=[Crash(1)])
     assert RunFolder.read_config(cut.output).optimization.precision == "bf16"
-    monkeypatch.delattr("otembed.runtime.trainer.bf16_speedup")
+    monkeypatch.delattr("otembed.runtime.arithmetic.bf16_speedup")
     assert otembed.train(resume=cut.output).steps == 2
 
 

@@ -11,7 +11,8 @@ from otembed.embeddings import row_kernels
 from otembed.embeddings.rows import paired_cosines
 from otembed.mining.calibration.mixture import Planted
 from otembed.mining.pairing.margin import margin_scores, mean_similarity
-from otembed.mining.search.exact import exact_neighbors, slack_of
+from otembed.mining.search.exact import exact_neighbors
+from otembed.mining.search.screening import slack_of
 from otembed.runtime.executors import LocalExecutor
 
 if TYPE_CHECKING:

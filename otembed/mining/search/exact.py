@@ -20,6 +20,7 @@ from otembed.mining.search.blocks import (
     run_blocks,
 )
 from otembed.mining.search.neighbors import Neighbors
+from otembed.mining.search.screening import Operand, check_screen, choose_screen, most_exact, multiply
 from otembed.mining.search.state import Block, SearchState, add_leftovers
 from otembed.runtime.executors import LocalExecutor
 from otembed.runtime.progress import Progress, counting, silent
@@ -48,7 +49,7 @@ class Tiling:
     """
 
     rows: int = 1024
-    columns: int = 2048
+    columns: int = 1024
     stripe: int = 8192
 
     def __post_init__(self) -> None:
@@ -58,7 +59,7 @@ class Tiling:
 
     def memory(self, dimension: int) -> int:
         """Return the bytes that one worker needs in addition to its neighbor lists."""
-        return 4 * (self.rows * self.columns + dimension * (self.stripe + 2 * self.rows))
+        return 4 * self.rows * self.columns + 5 * dimension * (self.stripe + 2 * self.rows)
 
     def tiles(self, rows: int, columns: int) -> int:
         """Return the number of matrix products for so many rows and columns."""
@@ -75,15 +76,16 @@ def exact_neighbors(
     tiling: Tiling | None = None,
     block_rows: int = BLOCK_ROWS,
     state_file: Path | None = None,
+    screen: str | None = None,
     progress: Progress = silent,
 ) -> tuple[Neighbors, Neighbors]:
     r"""Return the k nearest neighbors of each source row among the targets, and of each target among the sources.
 
     The score of two rows is their dot product, summed in float64 in a fixed order and rounded to float32; equal scores
-    are ordered by id. A float32 matrix product is used for screening only: its rounding error is at most
-    :math:`d\,2^{-24} |x| |y|` [1]_ for any order of summation, so a cell that is further below the last score of both
-    of its lists cannot belong to either. The result is therefore identical to the byte for any executor, tiling, block
-    size, number of shards and restarts.
+    are ordered by id. A fast matrix product, in float32 or int8, is used for screening only: its error has a proven
+    bound (:func:`otembed.mining.search.screening.multiply`), so a cell that is further below the last score of both of
+    its lists cannot belong to either. The result is therefore identical to the byte for either product and for any
+    executor, tiling, block size, number of shards and restarts.
 
     Parameters
     ----------
@@ -101,6 +103,9 @@ def exact_neighbors(
     state_file
         File in which results are stored, once a minute and at the end; until then, finished blocks are stored in the
         folder ``.blocks`` next to it. A search resumes from both, with any executor. ``None``: nothing is stored.
+    screen
+        ``"float32"`` or ``"int8"``: the product for screening. ``None``: each worker uses int8 where its processor is
+        exact and faster with it, in searches that are large enough, as long as it rules enough cells out.
     progress
         Called with the stage, the finished tiles and the total.
 
@@ -109,18 +114,16 @@ def exact_neighbors(
     DataError
         The sides have vectors of different dimensions, or a file cannot be read or written.
     ConfigError
-        ``k`` is below 1, or a remote executor is used with vectors in memory or without ``state_file``.
+        ``k`` is below 1, ``screen`` is unknown, or a remote executor is used with vectors in memory or without
+        ``state_file``.
 
     Notes
     -----
     Time: one product of n m d multiplications and one pass over its cells. Memory: ``12 k`` bytes for each row of both
     sides; for each worker the tiling and the neighbor lists of a block.
-
-    References
-    ----------
-    .. [1] N. Higham, "Accuracy and Stability of Numerical Algorithms", 2nd edition, section 3.1, SIAM 2002.
     """
     check_rows(source, target, k)
+    check_screen(screen, source.vectors.dimension)
     executor = executor or LocalExecutor()
     if executor.remote:
         require_files(source, target, state_file)
@@ -135,7 +138,7 @@ def exact_neighbors(
     blocks = [block for block in _cut(state, side) if not state.covers(block)]
     if not blocks:
         return state.forward, state.backward
-    work = SearchWork(source, target, k, tiling, make_block_folder(state_file))
+    work = SearchWork(source, target, k, tiling, make_block_folder(state_file), screen)
     advance = counting(progress, "searching", sum(map(work.tiles, blocks)))
     run_blocks(executor, work, _tasks(blocks, state), state, state_file, advance)
     return state.forward, state.backward
@@ -186,15 +189,22 @@ class SearchWork:
     k: int
     tiling: Tiling
     folder: Path | None
+    screen: str | None = None
 
     gpu = False
     threaded = True
 
     def open(self, threads: int | None, advance: Advance | None = None) -> Callable[[SearchTask], FoundBlock]:
-        """Set the number of threads of the matrix product."""
+        """Choose the product for screening, and set its number of threads."""
+        screen = self.screen or choose_screen(len(self.source), len(self.target), self.source.vectors.dimension)
         if threads is not None:
             threadpool_limits(threads, "blas")
-        return partial(self._search, advance)
+        if screen == "int8":
+            import torch  # numpy multiplies otherwise, and a worker does without torch
+
+            if threads is not None:
+                torch.set_num_threads(threads)
+        return partial(self._search, advance, screen == "int8")
 
     def units(self, answer: FoundBlock) -> int:
         """Return the tiles of a block."""
@@ -204,58 +214,62 @@ class SearchWork:
         """Return the tiles of a block."""
         return self.tiling.tiles(block.last_row - block.first_row, block.last_column - block.first_column)
 
-    def _search(self, advance: Advance | None, task: SearchTask) -> FoundBlock:
+    def _search(self, advance: Advance | None, int8: bool, task: SearchTask) -> FoundBlock:
         block = task.block
         forward = Neighbors.above(task.row_floors, min(self.k, len(task.column_floors)))
         backward = Neighbors.above(task.column_floors, min(self.k, len(task.row_floors)))
         tile = np.empty(self.tiling.rows * self.tiling.columns, np.float32)
         for start in range(block.first_column, block.last_column, self.tiling.stripe):
-            stripe = self.target.read(start, min(start + self.tiling.stripe, block.last_column))
-            here = slice(start - block.first_column, start - block.first_column + len(stripe))
+            columns = self.target.read(start, min(start + self.tiling.stripe, block.last_column))
+            coded = int8
+            stripe = Operand.of(columns, coded=coded)
+            here = slice(start - block.first_column, start - block.first_column + len(stripe.rows))
             found = Neighbors(backward.scores[here], backward.ids[here])
             for first in range(block.first_row, block.last_row, self.tiling.rows):
-                part = self.source.read(first, min(first + self.tiling.rows, block.last_row))
-                there = slice(first - block.first_row, first - block.first_row + len(part))
+                rows = self.source.read(first, min(first + self.tiling.rows, block.last_row))
+                part = Operand.of(rows, coded=coded)
+                size = len(part.rows), len(stripe.rows)
+                there = slice(first - block.first_row, first - block.first_row + size[0])
                 lists = Neighbors(forward.scores[there], forward.ids[there])
-                screen_stripe(part, stripe, lists, found, first, start, tile, self.tiling.columns)
+                computed = screen_stripe(part, stripe, lists, found, first, start, tile, self.tiling.columns)
+                # Not for the first part: the lists of the columns are still empty, and either product rules out little.
+                if self.screen is None and first > block.first_row:
+                    coded = coded and computed <= most_exact(*size, self.k)
                 if advance is not None:
-                    advance(self.tiling.tiles(len(part), len(stripe)))
+                    advance(self.tiling.tiles(*size))
         return FoundBlock.of(block, forward, backward, self.folder)
 
 
-def slack_of(dimension: int) -> float:
-    """Return how far a float32 matrix product of unit rows can be from the exact products.
-
-    The bound of :func:`exact_neighbors`, plus a margin for rows that rounding has left slightly longer than 1.
-    """
-    return (dimension + 4) * 2.0**-24 * 1.001
-
-
 def screen_stripe(
-    rows: Floats,
-    columns: Floats,
+    rows: Operand,
+    columns: Operand,
     forward: Neighbors,
     backward: Neighbors,
     first_row: int,
     first_column: int,
     tile: Floats,
     width: int,
-) -> None:
-    """Update the lists of rows and columns, ``width`` columns at a time; ``tile`` is scratch memory."""
-    slack = slack_of(rows.shape[1])
-    for left in range(0, len(columns), width):
-        part = columns[left : left + width]
-        product = tile[: len(rows) * len(part)].reshape(len(rows), len(part))
-        np.matmul(rows, part.T, out=product)
-        kernels.screen(
-            product,
-            rows,
-            part,
-            slack,
+) -> int:
+    """Update the lists of rows and columns, ``width`` columns at a time, and return the number of exact products.
+
+    ``tile`` is scratch memory.
+    """
+    computed = 0
+    for left in range(0, len(columns.rows), width):
+        part = columns.part(left, left + width)
+        product = multiply(rows, part, tile)
+        here = slice(left, left + len(part.rows))
+        computed += kernels.screen(
+            product.cells,
+            rows.rows,
+            part.rows,
+            product.slack,
+            product.unit,
             forward.scores,
             forward.ids,
-            backward.scores[left : left + len(part)],
-            backward.ids[left : left + len(part)],
+            backward.scores[here],
+            backward.ids[here],
             first_row,
             first_column + left,
         )
+    return computed

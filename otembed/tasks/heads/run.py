@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from otembed.errors import ConfigError
 from otembed.models.folders import whole_folder
 from otembed.results import write_text, writing
-from otembed.runtime.run_state import LOCK, TrainerFolder
+from otembed.runtime.run_state import LOCK, TENSORBOARD, TrainerFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,9 @@ class HeadRun(TrainerFolder):
     is not ``lasting`` is deleted after the run, so the run cannot be resumed.
     """
 
-    entries: ClassVar[frozenset[str]] = frozenset({"settings.json", "checkpoints", "model", "training.json", LOCK})
+    entries: ClassVar[frozenset[str]] = frozenset(
+        {"settings.json", "checkpoints", TENSORBOARD, "model", "training.json", LOCK}
+    )
 
     kind: str
     command: str
@@ -81,7 +83,7 @@ class HeadRun(TrainerFolder):
         Parameters
         ----------
         settings
-            The settings that training depends on, as JSON values.
+            The settings that training depends on, as JSON values; an empty ``trainer`` is not stored.
         inputs
             Name to digest of the encoder and of each dataset.
         resume, overwrite
@@ -95,6 +97,7 @@ class HeadRun(TrainerFolder):
             The folder is not writable.
         """
         self.refuse_taken(resume=resume, overwrite=overwrite)
+        settings = {name: value for name, value in settings.items() if (name, value) != ("trainer", {})}
         document = {"kind": self.kind, "settings": settings, "inputs": inputs}
         if resume:
             self._refuse_another(document)
@@ -111,7 +114,8 @@ class HeadRun(TrainerFolder):
         self.summary.unlink(missing_ok=True)
         self.tidy()
         self.drop_checkpoints()
-        shutil.rmtree(self.model, ignore_errors=True)
+        for folder in (self.path / TENSORBOARD, self.model):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _refuse_another(self, document: dict[str, Any]) -> None:
         try:
@@ -145,6 +149,29 @@ class HeadRun(TrainerFolder):
             save(folder)
         write_text(self.summary, json.dumps(summary, indent=1) + "\n")
         self.drop_checkpoints()
+
+
+def check_run(run: HeadRun | None, *, trained: bool, resume: bool, overwrite: bool) -> None:
+    """Raise ConfigError unless the run folder and its options fit the request; nothing is written.
+
+    Parameters
+    ----------
+    run
+        The run folder asked for; None without one.
+    trained
+        Whether a head is fine-tuned; a probe has no run folder.
+    resume, overwrite
+        Resume the run in the folder, or replace it.
+    """
+    if not trained and (run is not None or resume or overwrite):
+        raise ConfigError(
+            "run, resume and overwrite do not apply to a probe", "Remove them, or use --protocol finetune."
+        )
+    if run is None:
+        if resume or overwrite:
+            raise ConfigError("resume and overwrite require a run folder", "Add run (--run FOLDER).")
+        return
+    run.refuse_taken(resume=resume, overwrite=overwrite)
 
 
 def _differences(earlier: Any, now: dict[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Progress and NaN check for the training of all heads."""
+"""Training of heads by transformers' Trainer, with progress and a check for NaN."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers import Trainer
 
 from otembed.errors import NumericsError
-from otembed.runtime.run_state import SamplerEpochs
+from otembed.models.slices import sliced
+from otembed.runtime.run_state import SamplerEpochs, train_from
+from otembed.runtime.trainer import arrange_callbacks
 
 if TYPE_CHECKING:
-    from transformers import TrainerControl, TrainerState, TrainingArguments
+    from pathlib import Path
+
+    from transformers import PreTrainedModel, TrainerControl, TrainerState, TrainingArguments
 
     from otembed.runtime.progress import Progress
 
@@ -61,3 +66,56 @@ class HeadWatch(SamplerEpochs):
         loss = (logs or {}).get("loss", 0.0)
         if not math.isfinite(loss):
             raise NumericsError(f"the loss is {loss} at step {state.global_step}", "Lower learning_rate.")
+
+
+def train_head(
+    made: PreTrainedModel,
+    examples: list[dict[str, Any]],
+    collator: Any,
+    arguments: TrainingArguments,
+    watch: HeadWatch,
+    *,
+    folder: Path | None,
+    checkpoint: Path | None,
+    **options: Any,
+) -> TrainerState:
+    """Train a model with its head in place, and return the trainer's state.
+
+    Parameters
+    ----------
+    made
+        The model; afterwards in evaluation mode.
+    examples, collator
+        Inputs with labels, and what joins them to a batch.
+    arguments
+        Settings of the trainer, from :func:`otembed.runtime.trainer.build_arguments`.
+    watch
+        Reports progress and checks the loss.
+    folder
+        The run folder, for TensorBoard; None if there is none.
+    checkpoint
+        Checkpoint to resume from; None to start.
+    options
+        Further arguments of ``Trainer``, such as ``eval_dataset``.
+
+    Raises
+    ------
+    NumericsError
+        The loss becomes NaN or infinite.
+    """
+    trainer = Trainer(
+        model=made,
+        args=arguments,
+        train_dataset=examples,
+        data_collator=collator,
+        callbacks=[watch],
+        **options,
+    )
+    arrange_callbacks(trainer, folder)
+    with sliced(made):
+        train_from(trainer, checkpoint)
+    state = trainer.state
+    del trainer
+    free_memory()
+    made.eval()  # type: ignore[no-untyped-call]
+    return state

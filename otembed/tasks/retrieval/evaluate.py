@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -20,8 +21,9 @@ from otembed.tasks.retrieval.geometry import effective_rank, mean_cosine
 from otembed.tasks.retrieval.report import RetrievalReport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
 logger = logging.getLogger(__name__)
@@ -95,10 +97,45 @@ def evaluate_retrieval(
         cache=cache,
         names=[f"{pair}, {side}" for pair in pairs for side in ("source", "target")],
     )
+    report = score_vectors(
+        {pair: (sides[2 * row], sides[2 * row + 1]) for row, pair in enumerate(pairs)},
+        vectors,
+        k=k,
+        centered=centered,
+        name=name,
+    )
+    return replace(report, seconds=perf_counter() - started)
+
+
+def score_vectors(
+    pairs: Mapping[str, tuple[Sequence[str], Sequence[str]]],
+    vectors: Sequence[NDArray[np.float32]],
+    *,
+    k: int = 4,
+    centered: bool = False,
+    name: str = "model",
+) -> RetrievalReport:
+    """Return the report of :func:`evaluate_retrieval` from sentence vectors.
+
+    Parameters
+    ----------
+    pairs
+        Name of the language pair to its source sentences and their translations.
+    vectors
+        One (n, d) array for each side, in the order of ``pairs``, source first.
+    k, centered, name
+        As in :func:`evaluate_retrieval`.
+
+    Raises
+    ------
+    NumericsError
+        As in :func:`evaluate_retrieval`.
+    """
+    started = perf_counter()
     plain, shifted = [], []
     outcomes: list[Outcomes] = []
-    for row, (pair, x, y) in enumerate(zip(pairs, vectors[::2], vectors[1::2], strict=True)):
-        examples = digest_of([*sides[2 * row], *sides[2 * row + 1]])
+    for (pair, (source, target)), x, y in zip(pairs.items(), vectors[::2], vectors[1::2], strict=True):
+        examples = digest_of([*source, *target])
         found = retrieve(x, y, pair=pair, k=k)
         plain.append(scores_of(found, pair))
         outcomes += retrieval_outcomes(found, pair, examples)
@@ -107,8 +144,7 @@ def evaluate_retrieval(
             found = retrieve(*moved, pair=pair, k=k)
             shifted.append(scores_of(found, pair))
             outcomes += retrieval_outcomes(found, f"{pair}, centered", examples)
-    seconds = perf_counter() - started
-    return RetrievalReport(name, tuple(plain), seconds, tuple(shifted), tuple(outcomes))
+    return RetrievalReport(name, tuple(plain), perf_counter() - started, tuple(shifted), tuple(outcomes))
 
 
 class BitextRetrievalEvaluator(BaseEvaluator):
@@ -200,6 +236,18 @@ class BitextRetrievalEvaluator(BaseEvaluator):
             truncate_dim=self.truncate_dim,
             show_progress_bar=self.show_progress_bar,
         )
+        return self.score(model, source, target, output_path, epoch, steps)
+
+    def score(
+        self,
+        model: SentenceTransformer,
+        source: NDArray[np.float32],
+        target: NDArray[np.float32],
+        output_path: str | None = None,
+        epoch: int = -1,
+        steps: int = -1,
+    ) -> dict[str, float]:
+        """Return and store the metrics as :meth:`__call__` does, from (n, d) vectors that ``model`` gave."""
         scores = bitext_scores(source, target, pair=self.name, k=self.k)
         both = np.concatenate([source, target])
         figures = {key: value for key, value in vars(scores).items() if isinstance(value, float)}

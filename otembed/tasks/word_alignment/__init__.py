@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from otembed.tasks.word_alignment.evaluate import WordAlignmentEvaluator, evaluate_alignment
     from otembed.tasks.word_alignment.gold import GoldSentence, GoldSet, read_gold, read_gold_set
     from otembed.tasks.word_alignment.report import AlignmentReport
-    from otembed.tasks.word_alignment.scores import AlignmentScores, alignment_scores
+    from otembed.tasks.word_alignment.scores import AlignmentScores, WordRetrievalScores, alignment_scores
+    from otembed.tasks.word_alignment.word_retrieval import score_word_retrieval
 
 __all__ = [
     "AlignmentReport",
@@ -20,10 +21,12 @@ __all__ = [
     "GoldSet",
     "WordAlignmentConfig",
     "WordAlignmentEvaluator",
+    "WordRetrievalScores",
     "alignment_scores",
     "evaluate_alignment",
     "read_gold",
     "read_gold_set",
+    "score_word_retrieval",
 ]
 
 _MODULES = {
@@ -33,10 +36,12 @@ _MODULES = {
     "GoldSet": "gold",
     "WordAlignmentConfig": "otembed.config",
     "WordAlignmentEvaluator": "evaluate",
+    "WordRetrievalScores": "scores",
     "alignment_scores": "scores",
     "evaluate_alignment": "evaluate",
     "read_gold": "gold",
     "read_gold_set": "gold",
+    "score_word_retrieval": "word_retrieval",
 }
 
 __getattr__, __dir__ = lazy_exports(__name__, _MODULES)

@@ -17,8 +17,11 @@ from otembed.results import Outcomes
 from otembed.tasks.csv_rows import add_row, csv_name
 from otembed.tasks.word_alignment.gold import GoldSentence, GoldSet
 from otembed.tasks.word_alignment.report import AlignmentReport
-from otembed.tasks.word_alignment.scores import alignment_outcomes, alignment_scores
+from otembed.tasks.word_alignment.scores import WordRetrievalScores, alignment_outcomes, alignment_scores
+from otembed.tasks.word_alignment.word_retrieval import score_word_retrieval
 from otembed.words import LayerChoice, WordAligner
+from otembed.words.segment import joined
+from otembed.words.vectors import WordEncoder, WordVectors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,9 +37,10 @@ def evaluate_alignment(
     config: WordAlignmentConfig | None = None,
     *,
     batch_size: int = 32,
+    retrieval: bool = True,
     name: str = "model",
 ) -> AlignmentReport:
-    """Align the words of gold sets and score the links.
+    """Align the words of gold sets and score the links; by default, also score contextual word retrieval.
 
     Words are used as in the gold file, without further segmentation.
 
@@ -50,6 +54,8 @@ def evaluate_alignment(
         Settings of word alignment. With ``layer="auto"``, the layer chosen for the first set is used for all.
     batch_size
         Number of sentences encoded at a time.
+    retrieval
+        Also score :func:`otembed.tasks.word_alignment.score_word_retrieval`, on the vectors of the same layer.
     name
         The model's name in the report.
 
@@ -67,16 +73,26 @@ def evaluate_alignment(
     choice: LayerChoice | None = None
     unseen = 0
     scores = []
+    retrievals: list[WordRetrievalScores] = []
     outcomes: list[Outcomes] = []
     for key, (source, target, gold) in sets.items():
         aligner = WordAligner(model, config)
         aligner.choice = choice or aligner.choice
-        found = aligner.align(zip(source, target, strict=True), batch_size=batch_size)
-        links = [[(link.source, link.target) for link in each.links] for each in found]
+        links, vectors = _aligned(aligner, source, target, batch_size, keep=retrieval and config.unit == "word")
         scores.append(alignment_scores(links, gold, name=key))
         outcomes += alignment_outcomes(links, zip(source, target, strict=True), gold, name=key)
         choice = aligner.choice
         unseen += aligner.unseen
+        if retrieval:
+            assert choice is not None, "aligning has chosen a layer"
+            if config.unit != "word":
+                # The aligner has the vectors of tokens.
+                encoder = WordEncoder(model, config.word_pooling)
+                for kept, side in zip(vectors, (source, target), strict=True):
+                    kept += encoder.encode(list(map(joined, side)), [choice.layer], batch_size=batch_size)
+            retrieved, more = score_word_retrieval((source, target, gold), *vectors, choice.layer, name=key)
+            retrievals.append(retrieved)
+            outcomes += more
     assert choice is not None, "a set has at least one pair, so a layer was chosen"
     return AlignmentReport(
         model=name,
@@ -86,8 +102,29 @@ def evaluate_alignment(
         settings=asdict(config),
         seconds=round(perf_counter() - begun, 2),
         unseen=unseen,
+        retrieval=tuple(retrievals),
         outcomes=tuple(outcomes),
     )
+
+
+def _aligned(
+    aligner: WordAligner,
+    source: Sequence[Sequence[str]],
+    target: Sequence[Sequence[str]],
+    batch_size: int,
+    *,
+    keep: bool,
+) -> tuple[list[list[tuple[int, int]]], tuple[list[WordVectors], list[WordVectors]]]:
+    """Return the links of each pair and, if they are to be kept, the vectors of both sides."""
+    kept: tuple[list[WordVectors], list[WordVectors]] = ([], [])
+
+    def collect(first: list[WordVectors], second: list[WordVectors]) -> None:
+        kept[0].extend(first)
+        kept[1].extend(second)
+
+    pairs = zip(source, target, strict=True)
+    found = aligner.align(pairs, batch_size=batch_size, on_vectors=collect if keep else None)
+    return [[(link.source, link.target) for link in each.links] for each in found], kept
 
 
 def _check_set(gold_set: GoldSet, name: str) -> None:
@@ -158,7 +195,9 @@ class WordAlignmentEvaluator(BaseEvaluator):
         self, model: SentenceTransformer, output_path: str | None = None, epoch: int = -1, steps: int = -1
     ) -> dict[str, float]:
         """Return the metrics of ``model``, store them for its model card and, with ``write_csv``, in the CSV file."""
-        report = evaluate_alignment(model, {self.name: self.gold_set}, self.config, batch_size=self.batch_size)
+        report = evaluate_alignment(
+            model, {self.name: self.gold_set}, self.config, batch_size=self.batch_size, retrieval=False
+        )
         (scores,) = report.scores
         values = {key: float(getattr(scores, key)) for key in ("precision", "recall", "f1", "aer")}
         values = {"alignment_accuracy": 1.0 - scores.aer, **values}

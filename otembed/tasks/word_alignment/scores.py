@@ -64,6 +64,49 @@ class AlignmentScores(Result):
         return {**super().to_dict(), "figures": figures}
 
 
+@dataclass(frozen=True)
+class WordRetrievalScores(Result):
+    """Contextual word retrieval of one set: top-1 accuracy of sure one-to-one links among all words of the set.
+
+    Parameters
+    ----------
+    name
+        Name of the set.
+    links
+        Sure links whose two words have no other sure link.
+    source_words, target_words
+        Number of words of each side that the encoder saw: the candidates.
+    source_to_target, target_to_source
+        Share of links for which the word of one side finds that of the other.
+    centered_source_to_target, centered_target_to_source
+        The same after subtracting each side's mean word vector.
+    """
+
+    name: str
+    links: int
+    source_words: int
+    target_words: int
+    source_to_target: float
+    target_to_source: float
+    centered_source_to_target: float
+    centered_target_to_source: float
+
+    @property
+    def accuracy(self) -> float:
+        """Mean of both directions."""
+        return (self.source_to_target + self.target_to_source) / 2
+
+    @property
+    def centered_accuracy(self) -> float:
+        """Mean of both directions, centered."""
+        return (self.centered_source_to_target + self.centered_target_to_source) / 2
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain Python values, including the means of both directions."""
+        figures = {name: getattr(self, name) for name in ("accuracy", "centered_accuracy")}
+        return {**super().to_dict(), "figures": figures}
+
+
 def alignment_scores(
     links: Iterable[Iterable[tuple[int, int]]], gold: Sequence[GoldSentence], *, name: str = "gold"
 ) -> AlignmentScores:
@@ -137,7 +180,12 @@ def alignment_outcomes(
         values.append(weights[-1] - len(made & truth.sure) - len(made & truth.possible))
     if not any(weights):
         return ()
+    examples = gold_digest(sentences, gold)
+    return (Outcomes("alignment", name, "aer", examples, tuple(values), tuple(weights), higher_is_better=False),)
+
+
+def gold_digest(sentences: Iterable[tuple[Sequence[str], Sequence[str]]], gold: Sequence[GoldSentence]) -> str:
+    """Return a hash of the words and the gold links of a set."""
     texts = [repr((list(source), list(target))) for source, target in sentences]
     truths = [repr((sorted(each.sure), sorted(each.possible))) for each in gold]
-    examples = digest_of([*texts, *truths])
-    return (Outcomes("alignment", name, "aer", examples, tuple(values), tuple(weights), higher_is_better=False),)
+    return digest_of([*texts, *truths])

@@ -20,9 +20,12 @@ from otembed.results.outcomes import Outcomes
 from otembed.results.paths import expand
 from otembed.results.temporary import temporary_folder
 from otembed.runtime.progress import counting, silent
+from otembed.tasks.heads.probe import fit_probe
+from otembed.tasks.heads.run import HeadRun, check_run
+from otembed.tasks.heads.training_set import hold_out
 from otembed.tasks.xnli.data import NliSet, read_nli
+from otembed.tasks.xnli.features import pair_features
 from otembed.tasks.xnli.formats import LABELS
-from otembed.tasks.xnli.probe import fit_probe, pair_features
 from otembed.tasks.xnli.report import XnliReport, XnliScore
 
 if TYPE_CHECKING:
@@ -32,14 +35,12 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from otembed.runtime.progress import Progress
-    from otembed.tasks.heads.run import HeadRun
 
     Labels = NDArray[np.int64]
 
 logger = logging.getLogger(__name__)
 
 ENGLISH = "en"
-DEV_SHARE, MOST_DEV = 10, 2_000
 Place = NliSet | str | Path
 
 
@@ -157,19 +158,15 @@ def _check_request(
     for language in trained:
         if language not in tests:
             raise ConfigError(f"trained language {language!r} is not tested", did_you_mean(language, tests))
-    if isinstance(config, ProbeConfig) and (run is not None or resume or overwrite):
-        raise ConfigError(
-            "run, resume and overwrite do not apply to a probe", "Remove them, or use --protocol finetune."
-        )
-    if run is None and (resume or overwrite):
-        raise ConfigError("resume and overwrite require a run folder", "Add run (--run FOLDER).")
-    if run is not None:
-        _head_run(run).refuse_taken(resume=resume, overwrite=overwrite)
+    check_run(
+        None if run is None else _head_run(run),
+        trained=not isinstance(config, ProbeConfig),
+        resume=resume,
+        overwrite=overwrite,
+    )
 
 
 def _head_run(folder: str | Path, *, lasting: bool = True) -> HeadRun:
-    from otembed.tasks.heads.run import HeadRun
-
     return HeadRun(
         expand(folder), kind="classifier of sentence pairs", command="otembed eval xnli", lasting=lasting
     )
@@ -187,16 +184,8 @@ def _training(
     if dev is None and train == "mnli":
         dev = "xnli@validation"
     if dev is None:
-        size = min(len(whole) // DEV_SHARE, MOST_DEV)
-        if size < 1:
-            raise DataError(
-                f"{len(whole)} training pairs are too few to split off development pairs",
-                "Set dev (--dev PLACE).",
-                path=whole.where,
-            )
-        held = whole.sample(size, config.seed)
-        rest = whole.without(held)
-        dev_where = f"{size} of the training pairs"
+        held, rest = hold_out(whole, config.seed, what="pairs")
+        dev_where = f"{len(held)} of the training pairs"
     else:
         held, rest = _read(dev, ENGLISH), whole
         dev_where = held.where
@@ -250,6 +239,8 @@ def _probe(
         max_iter=config.max_iter,
         progress=progress,
     )
+    for strength, accuracy in zip(sorted(config.strengths), probe.dev_accuracies, strict=True):
+        logger.info("C = %g: development accuracy %.1f%%", strength, 100 * accuracy)
     found = {
         language: probe.predict(pair_features(each[::2], each[1::2]))
         for language, each in zip(tests, vectors[2:], strict=True)

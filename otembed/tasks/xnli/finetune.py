@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from sentence_transformers.cross_encoder import CrossEncoder, CrossEncoderTrainer, CrossEncoderTrainingArguments
 from sentence_transformers.cross_encoder.evaluation import CrossEncoderClassificationEvaluator
 from sentence_transformers.cross_encoder.losses import CrossEntropyLoss
-from transformers import PrinterCallback, set_seed
+from transformers import set_seed
 
 from otembed.config.xnli import FinetuneConfig
 from otembed.embeddings.encode import default_tokens, token_batches
@@ -25,7 +25,13 @@ from otembed.models.architecture import position_limit, transformer_of
 from otembed.results import writing
 from otembed.results.temporary import temporary_folder
 from otembed.runtime.run_state import train_from
-from otembed.runtime.trainer import on_one_device, resolve_precision, trainer_arguments
+from otembed.runtime.trainer import (
+    arrange_callbacks,
+    build_arguments,
+    check_fields,
+    resolve_precision,
+    trainer_arguments,
+)
 from otembed.tasks.heads.training import LOG_EVERY, POOLER, HeadWatch, free_memory
 from otembed.tasks.xnli.formats import LABELS
 
@@ -122,6 +128,7 @@ def finetune(
     NumericsError
         The loss becomes NaN or infinite; the last checkpoint is kept.
     """
+    check_fields(CrossEncoderTrainingArguments, config.trainer, FinetuneConfig)
     model = load()
     device = model.device
     config = resolve_precision(config, device)
@@ -220,13 +227,13 @@ def _train(
     classifier.model_card_data.generate_widget_examples = False
     trainer = CrossEncoderTrainer(
         model=classifier,
-        args=_arguments(config, run, classifier.device, len(train)),
+        args=_arguments(config, run, classifier, len(train)),
         train_dataset=Dataset.from_dict(columns),
         loss=CrossEntropyLoss(classifier),
         evaluator=evaluator,
         callbacks=[_Watch(progress)],
     )
-    trainer.remove_callback(PrinterCallback)
+    arrange_callbacks(trainer, run.path if run.lasting else None)
     checkpoint = run.last_checkpoint()
     if checkpoint is not None:
         logger.info("resuming from %s", checkpoint.name)
@@ -241,13 +248,13 @@ def _train(
 
 
 def _arguments(
-    config: FinetuneConfig, run: HeadRun, device: torch.device, pairs: int
+    config: FinetuneConfig, run: HeadRun, classifier: CrossEncoder, pairs: int
 ) -> CrossEncoderTrainingArguments:
     batches = math.ceil(pairs / config.per_device_train_batch_size)
     per_epoch = math.ceil(batches / config.gradient_accumulation_steps)
     steps = config.max_steps or math.ceil(per_epoch * config.num_train_epochs)
     every = max(math.ceil(steps / config.evaluations), 1)
-    arguments = CrossEncoderTrainingArguments(
+    ours = dict(
         output_dir=str(run.checkpoints),
         eval_strategy="steps",
         eval_steps=every,
@@ -257,9 +264,9 @@ def _arguments(
         metric_for_best_model=METRIC,
         greater_is_better=True,
         logging_steps=LOG_EVERY,
-        **trainer_arguments(config, device),
+        **trainer_arguments(config, classifier.device),
     )
-    return on_one_device(arguments)
+    return build_arguments(CrossEncoderTrainingArguments, ours, config.trainer, FinetuneConfig, classifier)
 
 
 class _Watch(HeadWatch):

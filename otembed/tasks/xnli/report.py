@@ -9,9 +9,7 @@ from typing import Any, ClassVar, Self
 from otembed.errors import DataError
 from otembed.results import Outcomes, Result, Table
 from otembed.results.format import change, percent
-from otembed.tasks.report import Report
-
-STAND_IN = "stand-in"
+from otembed.tasks.report import STAND_IN, Report
 
 
 @dataclass(frozen=True)

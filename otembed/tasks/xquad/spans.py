@@ -15,29 +15,23 @@ from pydantic import TypeAdapter
 from transformers import (
     AutoModelForQuestionAnswering,
     DataCollatorWithPadding,
-    PrinterCallback,
-    Trainer,
     TrainingArguments,
-    set_seed,
 )
 
 from otembed.config.xquad import SpanConfig
 from otembed.data.places import Place
 from otembed.embeddings.encode import default_tokens, token_batches
 from otembed.embeddings.fingerprint import model_fingerprint
-from otembed.errors import ConfigError, DataError, ModelError, NumericsError, check_count
-from otembed.models.architecture import position_limit, transformer_of
-from otembed.models.freeze import freeze
-from otembed.models.slices import sliced
+from otembed.errors import ConfigError, DataError, NumericsError, check_count
 from otembed.results import Outcomes, write_text
 from otembed.results.outcomes import digest_of
 from otembed.results.paths import expand
 from otembed.results.temporary import temporary_folder
 from otembed.runtime.progress import counting, silent
-from otembed.runtime.run_state import train_from
-from otembed.runtime.trainer import on_one_device, resolve_precision, trainer_arguments
-from otembed.tasks.heads.run import HeadRun
-from otembed.tasks.heads.training import LOG_EVERY, POOLER, HeadWatch
+from otembed.runtime.trainer import build_arguments, check_fields, resolve_precision, trainer_arguments
+from otembed.tasks.heads.model import with_head
+from otembed.tasks.heads.run import HeadRun, check_run
+from otembed.tasks.heads.training import LOG_EVERY, HeadWatch, train_head
 from otembed.tasks.xquad.data import QuestionSet
 from otembed.tasks.xquad.files import answer_file, place_name, read_questions
 from otembed.tasks.xquad.report import FULL_TRAINING, SpanReport, SpanScores
@@ -119,14 +113,12 @@ def evaluate_xquad_span(
     config = config or SpanConfig()
     if not data:
         raise DataError("no test questions", "Pass questions of at least one language.")
-    if run is None and (resume or overwrite):
-        raise ConfigError("resume and overwrite require a run folder", "Add run (--run FOLDER).")
     folder = None if run is None else HeadRun(expand(run), "span head", "otembed eval xquad --protocol span")
-    if folder:
-        folder.refuse_taken(resume=resume, overwrite=overwrite)
+    check_run(folder, trained=True, resume=resume, overwrite=overwrite)
     for code in data if predictions is not None else ():
         if code in ("", ".", "..") or re.search(r"[/\\\0]", code):
             raise ConfigError(f"language {code!r} cannot name a file of answers", "Use a language code such as ar.")
+    check_fields(TrainingArguments, config.trainer, SpanConfig)
     rules = {code: normalizer(config.normalization, code) for code in data}
     for what, number in (("limit", limit), ("train_limit", train_limit)):
         if number is not None:
@@ -296,30 +288,14 @@ def span_model(model: SentenceTransformer, config: SpanConfig) -> PreTrainedMode
     ModelError
         The architecture has no span head in transformers, or a frozen part is unknown.
     """
-    encoder = transformer_of(model)
-    limit = position_limit(encoder)
-    if limit is not None and config.max_length > limit:
-        raise ConfigError(
-            f"max_length {config.max_length} exceeds the {limit} positions of the encoder", "Lower max_length."
-        )
-    set_seed(config.seed)
-    try:
-        made: Any = AutoModelForQuestionAnswering.from_config(encoder.config, dtype=torch.float32)  # type: ignore[no-untyped-call]
-    except ValueError as error:
-        raise ModelError(
-            f"transformers has no span head for {type(encoder).__name__}", "Choose a BERT-like encoder."
-        ) from error
-    inner = getattr(made, made.base_model_prefix)
-    missing, unexpected = inner.load_state_dict(encoder.state_dict(), strict=False)
-    strange = [*missing, *(name for name in unexpected if not name.startswith(POOLER))]
-    if strange:
-        raise ModelError(
-            f"the weights of {type(encoder).__name__} do not match {type(made).__name__}: {strange[0]}",
-            "Choose a BERT-like encoder.",
-        )
-    freeze(made, config.freeze)
-    placed: PreTrainedModel = made.to(model.device)
-    return placed
+    return with_head(
+        model,
+        AutoModelForQuestionAnswering,
+        head="span head",
+        max_length=config.max_length,
+        seed=config.seed,
+        frozen=config.freeze,
+    )
 
 
 def training_windows(
@@ -369,7 +345,7 @@ def train_spans(
     examples = training_windows(data, tokenizer, config, type_count(made))
     with ExitStack() as stack:
         folder = run.checkpoints if run else stack.enter_context(temporary_folder())
-        arguments = TrainingArguments(
+        ours = dict(
             output_dir=str(folder),
             save_strategy="steps" if run else "no",
             save_steps=config.save_steps,
@@ -377,19 +353,17 @@ def train_spans(
             logging_steps=LOG_EVERY,
             **trainer_arguments(config, model.device),
         )
-        trainer = Trainer(
-            model=made,
-            args=on_one_device(arguments),
-            train_dataset=examples,
-            data_collator=DataCollatorWithPadding(tokenizer),
-            callbacks=[HeadWatch(progress)],
+        state = train_head(
+            made,
+            examples,
+            DataCollatorWithPadding(tokenizer),
+            build_arguments(TrainingArguments, ours, config.trainer, SpanConfig, made),
+            HeadWatch(progress),
+            folder=run.path if run else None,
+            checkpoint=run.last_checkpoint() if run else None,
         )
-        trainer.remove_callback(PrinterCallback)
-        with sliced(made):
-            train_from(trainer, run.last_checkpoint() if run else None)
-        state = trainer.state
     losses = {str(entry["step"]): float(entry["loss"]) for entry in state.log_history if "loss" in entry}
-    return Trained(made.eval(), len(examples), int(state.global_step), losses)
+    return Trained(made, len(examples), int(state.global_step), losses)
 
 
 def type_count(model: PreTrainedModel) -> int:

@@ -17,6 +17,7 @@ from otembed.errors import ConfigError, DataError, NumericsError
 from otembed.mining.search import blocks, kernels
 from otembed.mining.search.exact import Tiling, exact_neighbors
 from otembed.mining.search.neighbors import Neighbors
+from otembed.mining.search.screening import SCREENS
 from otembed.runtime.executors import LocalExecutor
 from otembed.runtime.processors import available_workers
 
@@ -41,11 +42,12 @@ def as_read(side):
     return side.read(0, len(side))
 
 
+@pytest.mark.parametrize("screen", SCREENS)
 @pytest.mark.parametrize(("n", "m", "d", "k"), [(300, 500, 24, 4), (1, 1, 8, 4), (3, 200, 5, 7), (130, 2, 384, 1)])
-def test_neighbors_match_faiss_and_brute_force(stored, n, m, d, k):
+def test_neighbors_match_faiss_and_brute_force(stored, n, m, d, k, screen):
     source, target = (scan(stored(unit(rows, d, rows), str(rows) + name))[0] for rows, name in ((n, "x"), (m, "y")))
     x, y = as_read(source), as_read(target)
-    both = exact_neighbors(source, target, k, tiling=Tiling(64, 128, 256))
+    both = exact_neighbors(source, target, k, tiling=Tiling(64, 128, 256), screen=screen)
     for found, (queries, base) in zip(both, ((x, y), (y, x)), strict=True):
         kept = min(k, len(base))
         scores, ids = faiss.knn(queries, base, kept, metric=faiss.METRIC_INNER_PRODUCT)
@@ -54,10 +56,11 @@ def test_neighbors_match_faiss_and_brute_force(stored, n, m, d, k):
         np.testing.assert_array_equal(found.ids, reference(queries, base, kept)[1])
 
 
-def test_ties_go_to_the_lowest_id_as_in_brute_force(stored):
+@pytest.mark.parametrize("screen", SCREENS)
+def test_ties_go_to_the_lowest_id_as_in_brute_force(stored, screen):
     values = np.repeat(np.eye(6, 9, dtype=np.float32), 5, axis=0)[np.random.default_rng(0).permutation(30)]
     source, target = scan(stored(values))[0], scan(stored(values[::-1].copy(), "y"))[0]
-    both = exact_neighbors(source, target, 7, tiling=Tiling(4, 8, 8), executor=LocalExecutor(2))
+    both = exact_neighbors(source, target, 7, tiling=Tiling(4, 8, 8), executor=LocalExecutor(2), screen=screen)
     x, y = as_read(source), as_read(target)
     for found, (queries, base) in zip(both, ((x, y), (y, x)), strict=True):
         scores, ids = reference(queries, base, 7)
@@ -67,8 +70,10 @@ def test_ties_go_to_the_lowest_id_as_in_brute_force(stored):
         np.testing.assert_allclose(found.scores, from_faiss, atol=1e-6)
 
 
-@pytest.mark.parametrize("precision", ["<f4", "<f2"])
-def test_shards_tiles_blocks_workers_and_restarts_do_not_change_bytes(tmp_path, stored, precision, monkeypatch):
+@pytest.mark.parametrize(("precision", "screen"), [("<f4", "float32"), ("<f2", "float32"), ("<f4", "int8")])
+def test_shards_tiles_blocks_workers_and_restarts_do_not_change_bytes(
+    tmp_path, stored, precision, screen, monkeypatch
+):
     """Every way to cut the work gives the same bytes, with repeated rows so that ties occur."""
     x, y = (unit(rows, 12, rows)[np.r_[0:rows, 0:9]].astype(precision) for rows in (101, 77))
     whole = [replace(scan(stored(values, name))[0], centered=True) for values, name in ((x, "x"), (y, "y"))]
@@ -86,7 +91,12 @@ def test_shards_tiles_blocks_workers_and_restarts_do_not_change_bytes(tmp_path, 
                 parts.append(Part(path, len(rows), rows.dtype))
             sides.append(replace(scan(Vectors(name, parts, 12))[0], centered=True))
         assert [side.digest for side in sides] == [side.digest for side in whole]
-        options = {"tiling": tiling, "executor": LocalExecutor(workers), "block_rows": block_rows}
+        options = {
+            "tiling": tiling,
+            "executor": LocalExecutor(workers),
+            "block_rows": block_rows,
+            "screen": screen,
+        }
         options["state_file"] = tmp_path / f"state-{number}.npz"
         calls = []
 
@@ -159,7 +169,9 @@ def test_rounding_of_the_screening_product_loses_no_neighbor():
     slack = 20 * 2.0**-24
     found = Neighbors.none(60, 3), Neighbors.none(90, 3)
     noise = np.random.default_rng(0).choice([-0.99, 0.99], (60, 90)).astype(np.float32) * np.float32(slack / 2)
-    kernels.screen(x @ y.T + noise, x, y, slack, found[0].scores, found[0].ids, found[1].scores, found[1].ids, 0, 0)
+    kernels.screen(
+        x @ y.T + noise, x, y, slack, 1.0, found[0].scores, found[0].ids, found[1].scores, found[1].ids, 0, 0
+    )
     np.testing.assert_array_equal(found[0].ids, reference(x, y, 3)[1])
     np.testing.assert_array_equal(found[1].ids, reference(y, x, 3)[1])
 

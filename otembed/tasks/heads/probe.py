@@ -1,4 +1,4 @@
-"""A linear probe: multinomial logistic regression on two frozen sentence embeddings."""
+"""A linear probe: multinomial logistic regression on frozen vectors, which XNLI and tagging share."""
 
 from __future__ import annotations
 
@@ -22,22 +22,6 @@ if TYPE_CHECKING:
     Labels = NDArray[np.int64]
 
 logger = logging.getLogger(__name__)
-
-
-def pair_features(premises: Floats, hypotheses: Floats) -> Floats:
-    """Return u, v, |u - v| and u * v side by side: (n, d) twice gives (n, 4 d).
-
-    References
-    ----------
-    Conneau et al. (2017), Supervised Learning of Universal Sentence Representations from Natural Language Inference
-    Data, EMNLP.
-
-    Examples
-    --------
-    >>> pair_features(np.array([[1.0, 2.0]], np.float32), np.array([[3.0, -1.0]], np.float32)).tolist()
-    [[1.0, 2.0, 3.0, -1.0, 2.0, 3.0, 3.0, -2.0]]
-    """
-    return np.concatenate([premises, hypotheses, np.abs(premises - hypotheses), premises * hypotheses], axis=1)
 
 
 @dataclass(frozen=True)
@@ -75,6 +59,7 @@ def fit_probe(
     strengths: Sequence[float],
     max_iter: int,
     progress: Progress,
+    what: str = "sentence",
 ) -> Probe:
     r"""Fit the regression for each strength and select the one with the best development accuracy.
 
@@ -87,7 +72,7 @@ def fit_probe(
     Parameters
     ----------
     features, labels
-        (n, m) float32 and (n,) training rows; every class occurs.
+        (n, m) float32 and (n,) training rows of at least two classes. A class that does not occur is never predicted.
     dev_features, dev_labels
         Rows that choose C.
     strengths
@@ -96,6 +81,8 @@ def fit_probe(
         Maximum number of L-BFGS iterations.
     progress
         Called after each fit.
+    what
+        What a row is, for messages.
 
     Raises
     ------
@@ -105,7 +92,7 @@ def fit_probe(
     for name, values in (("training", features), ("development", dev_features)):
         if not np.isfinite(values).all():
             raise NumericsError(
-                f"the model returns NaN or infinity for a {name} sentence", "Check the model's weights."
+                f"the model returns NaN or infinity for a {name} {what}", "Check the model's weights."
             )
     mean = features.mean(axis=0, dtype=np.float64)
     scale = features.std(axis=0, dtype=np.float64)
@@ -118,7 +105,6 @@ def fit_probe(
         classifier.fit(rows, labels)
         accuracy = float(np.mean(classifier.predict(dev_rows) == dev_labels))
         fitted.append((accuracy, classifier))
-        logger.info("C = %g: development accuracy %.1f%%", strength, 100 * accuracy)
         progress("fitting", number, len(ordered))
     accuracies = tuple(accuracy for accuracy, _ in fitted)
     best = int(np.argmax(accuracies))

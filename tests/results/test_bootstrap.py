@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from otembed.comparison.bootstrap import differences, differing, holm, interval, resampled_figures, two_sided_p
 from otembed.errors import DataError, NumericsError
+from otembed.results.bootstrap import differences, differing, holm, interval, resampled_figures, two_sided_p
 from otembed.results.outcomes import Outcomes
 
 
@@ -65,7 +65,7 @@ def test_tasks_are_resampled_independently_and_blocks_keep_the_distribution(monk
     first, second = outcomes(range(50)), outcomes(range(50), task="ar")
     drawn = [resampled_figures([each], resamples=4000)[0] for each in (first, second)]
     assert abs(np.corrcoef(*drawn)[0, 1]) < 0.05
-    monkeypatch.setattr("otembed.comparison.bootstrap.MOST_CELLS", 500)
+    monkeypatch.setattr("otembed.results.bootstrap.MOST_CELLS", 500)
     blocked = resampled_figures([first], resamples=4000)[0]
     assert blocked.std() == pytest.approx(drawn[0].std(), rel=0.08)
 

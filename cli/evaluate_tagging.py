@@ -1,0 +1,172 @@
+"""``otembed eval tagging``: zero-shot part-of-speech tagging in other languages after training on English."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from otembed.errors import ConfigError
+from otembed.tasks.registry import TASKS
+
+from .console import say
+from .options import (
+    Device,
+    Force,
+    JsonDocument,
+    ModelArgument,
+    ReportFile,
+    check_choice,
+    named_pairs,
+    refuse_taken,
+    resume_head,
+)
+from .stages import StageProgress
+
+if TYPE_CHECKING:
+    from otembed.config.tagging import TaggingFinetuneConfig, TaggingProbeConfig
+
+HELP = """Train a part-of-speech tagger on English sentences and test it in other languages (XTREME's udpos).
+
+--protocol probe (minutes on a CPU) fits a logistic regression on frozen word vectors: of the layer that is best in
+development (--layer auto), of one layer, or of every layer in one pass over the text (--layer all). --protocol
+finetune, used for published figures, fine-tunes the whole encoder.
+
+Files are treebanks in CoNLL-U, plain or compressed. The score is the accuracy of the universal tags; macro F1 is the
+mean over tags. A word without a prediction is an error.
+
+Figures of a tagger that was not trained on XTREME's English part are labeled stand-in.
+"""
+PROTOCOLS = ("probe", "finetune")
+LAYERS = ("auto", "all")
+
+
+def tagging_command(
+    model: ModelArgument,
+    test: Annotated[
+        list[str], typer.Option("--test", metavar="XX=FILE", help="Test sentences of a language; repeat for more.")
+    ],
+    train: Annotated[str, typer.Option(metavar="FILE", help="English training sentences.")],
+    dev: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="English development sentences. [default: a tenth of --train]"),
+    ] = None,
+    protocol: Annotated[str, typer.Option(metavar="NAME", help="probe or finetune.")] = "probe",
+    layer: Annotated[
+        str | None,
+        typer.Option(metavar="N|auto|all", help="Probe: hidden layer, 0 the embeddings. [default: auto]"),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Test on N sentences of each language, evenly spaced.")
+    ] = None,
+    train_limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Train on N sentences, sampled by the seed. [default: 2,000 for a probe, else all]",
+        ),
+    ] = None,
+    max_steps: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Fine-tuning: steps; replaces --epochs.")
+    ] = None,
+    epochs: Annotated[
+        float | None, typer.Option(help="Fine-tuning: passes over the sentences. [default: 10]")
+    ] = None,
+    freeze: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PART", help="Fine-tuning: part to freeze, embeddings or layers:N; repeat for more."),
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Fine-tuning: run folder for checkpoints and model. [default: temporary]"),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Resume the run in --run, or test it if finished.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --run.")] = False,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed. [default: 42 for a probe, else 1]")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as dev_limit=500 or train_limit=null."),
+    ] = None,
+    device: Device = None,
+    as_json: JsonDocument = False,
+    output: ReportFile = None,
+    force: Force = False,
+) -> None:
+    """Parse the options, evaluate, print."""
+    check_choice(protocol, PROTOCOLS, "--protocol")
+    places = TASKS["tagging"].parse(named_pairs(test, "--test", "language", "sw=FILE"), "--test")
+    _check_training(train, dev)
+    if output is not None:
+        refuse_taken(output, force=force)
+    flags: dict[str, Any] = {
+        "layer": None if layer is None else _layer(layer),
+        "limit": limit,
+        "train_limit": train_limit,
+        "max_steps": max_steps,
+        "num_train_epochs": epochs,
+        "freeze": freeze,
+        "seed": seed,
+    }
+    config = _config(protocol, settings or [], {name: value for name, value in flags.items() if value is not None})
+    from .console import data_console, error_console, set_up_logging
+
+    set_up_logging(error_console())
+    if protocol == "finetune":
+        resume_head(run, resume=resume, overwrite=overwrite)
+    from otembed.results.table import stacked
+    from otembed.tasks.tagging import evaluate_tagging
+
+    report = evaluate_tagging(
+        model,
+        places,
+        train=train,
+        dev=dev,
+        config=config,
+        run=run,
+        resume=resume,
+        overwrite=overwrite,
+        device=device,
+        progress=StageProgress(),
+    )
+    document = report.to_json(output)
+    missing = sum(each.missing for each in report.of_layer(report.layer))
+    if missing:
+        say(f"{missing:,} test words have no prediction, because the tokenizer drops them; they count as errors")
+    if as_json:
+        typer.echo(document, nl=False)
+    else:
+        data_console().print(stacked(report.tables()))
+
+
+def _config(
+    protocol: str, settings: list[str], flags: dict[str, Any]
+) -> TaggingProbeConfig | TaggingFinetuneConfig:
+    from otembed.config.io import build, parse_assignments
+    from otembed.config.tagging import TaggingFinetuneConfig, TaggingProbeConfig
+
+    values = parse_assignments(settings) | flags
+    if protocol == "probe":
+        return build(TaggingProbeConfig, values, "a probe")
+    return build(TaggingFinetuneConfig, values, "fine-tuning")
+
+
+def _layer(value: str) -> int | str:
+    if value in LAYERS:
+        return value
+    try:
+        return int(value)
+    except ValueError:
+        raise ConfigError(f"--layer {value!r} is not a layer", "Use a number, auto or all.") from None
+
+
+def _check_training(*places: str | None) -> None:
+    """Reject training or development files that do not exist, before any slow work."""
+    from otembed.tasks.tagging.conllu import check_treebank
+
+    for place in places:
+        if place is not None:
+            check_treebank(place)

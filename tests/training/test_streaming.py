@@ -1,0 +1,58 @@
+"""Training on a stream, from end to end."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import otembed
+from otembed.errors import ConfigError
+from otembed.training import dry_run
+from tests.training.test_train import Crash, assert_same_release, records
+
+STREAM = {"data": {"streaming": True, "shuffle_buffer": 20}, "optimization": {"max_steps": 9}}
+
+
+def test_stream_trains_and_an_interrupted_run_ends_the_same(configure):
+    config = configure(**STREAM)
+    straight = otembed.train(replace(config, output=str(Path(config.output).parent / "straight" / "run")))
+    assert straight.steps == 9
+    assert [each["step"] for each in records(straight.run) if "loss" in each][-1] == 9
+    assert straight.after.scores[0].sentences == 12
+    with pytest.raises(RuntimeError, match="power cut"):
+        otembed.train(config, callbacks=[Crash(7)])
+    assert_same_release(straight.run, otembed.train(resume=config.output).run)
+
+
+def test_language_pairs_take_turns(configure, text_path):
+    config = configure(
+        data={"streaming": True, "sampling": "round_robin"},
+        pairs={"en-nl": str(text_path)},
+        held_out={"size": 0},
+        optimization={"max_steps": 2},
+    )
+    result = otembed.train(config)
+    assert result.pairs.keys() == {"en-de", "en-nl"}
+    assert json.loads(Path(result.run, "results.json").read_text())["steps"] == 2
+
+
+def test_dry_run_reads_only_what_it_needs(configure):
+    found = dry_run(configure(**STREAM))
+    assert (found.steps, found.pairs["en-de"]["read"]) == (9, 72)
+
+
+@pytest.mark.parametrize(
+    ("changes", "hint"),
+    [
+        ({"optimization": {"max_steps": None}}, "steps"),
+        ({"pairs": {"en-nl": "x.tsv"}}, "round_robin"),
+        ({"loss": {"sentence": "mse", "teacher": "x"}}, "gist"),
+    ],
+)
+def test_settings_that_a_stream_cannot_serve_are_rejected(configure, changes, hint):
+    with pytest.raises(ConfigError) as caught:
+        configure(**({**STREAM, **changes}))
+    assert hint in caught.value.hint
