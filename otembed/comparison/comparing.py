@@ -64,9 +64,9 @@ def compare(
         :data:`otembed.tasks.registry.TASKS`. ``retrieval`` maps a language pair to its source and target
         sentences, ``mining`` to source, target and known pairs, ``alignment`` maps a name to a gold set
         (:func:`otembed.tasks.word_alignment.read_gold_set`), ``documents`` a name to
-        :class:`otembed.tasks.documents.GoldDocuments`, ``xnli`` a language to test pairs (by a probe), ``xquad`` a
-        language to questions (retrieval), ``tagging`` a language to test sentences (by a probe). Without suites, a run
-        folder provides its figures after training.
+        :class:`otembed.tasks.documents.GoldDocuments`, ``xnli`` a language to test pairs (by a probe),
+        ``xquad`` a language to questions (retrieval), ``tagging`` a language to test sentences (by a probe). Without
+        suites, a run folder provides its figures after training.
     only
         Compare only these suites.
     resamples, confidence, seed
