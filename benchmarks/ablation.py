@@ -295,8 +295,8 @@ def figures_of(each: dict[str, Any], trained: Sequence[str]) -> dict[str, float]
             found[f"words {layer}"] = 100 * value
     if each.get("tags"):
         depth = max(map(int, each["tags"]))
-        for name, layer in (("middle", min(MIDDLE, depth - 1)), ("last", depth)):
-            found[f"tags {name}"] = 100 * each["tags"][str(layer)]
+        for name, number in (("middle", min(MIDDLE, depth - 1)), ("last", depth)):
+            found[f"tags {name}"] = 100 * each["tags"][str(number)]
     others = [value for language, value in each["questions"].items() if language != "en"]
     if others:
         found["question xx→en paragraph"] = 100 * statistics.mean(others)

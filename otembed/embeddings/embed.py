@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from otembed.embeddings.cache import cache_home, cache_lock, make_cache_folder
 from otembed.embeddings.embed_work import EmbedTask, EmbedWork, Encoding, Schedule
@@ -52,13 +52,14 @@ class EmbeddingKey:
     arithmetic: Arithmetic = "float32"
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """The key as the manifest stores it: without the arithmetic float32, the only one of earlier caches."""
+        return {name: value for name, value in asdict(self).items() if (name, value) != ("arithmetic", "float32")}
+
+    @property
     def digest(self) -> str:
         """Return the name of the cache folder."""
-        # Vectors of caches from before there was a choice are found again.
-        settings = {
-            name: value for name, value in asdict(self).items() if (name, value) != ("arithmetic", "float32")
-        }
-        document = json.dumps(settings, sort_keys=True)
+        document = json.dumps(self.settings, sort_keys=True)
         return blake2b(document.encode(), digest_size=DIGEST_BYTES).hexdigest()
 
 
@@ -197,7 +198,7 @@ def shard_folder(key: EmbeddingKey, lines: TextRows, cache: str | Path | None) -
     """Return the cached shards for a key; writes nothing."""
     return ShardFolder(
         cache_home(cache) / "embeddings" / key.digest,
-        asdict(key),
+        key.settings,
         rows=len(lines),
         dimension=key.dimension,
         precision=key.precision,

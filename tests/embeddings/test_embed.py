@@ -47,6 +47,8 @@ def test_vectors_match_encode(run, sentences, tiny_model, tmp_path):
 
 def test_arithmetic_is_autocast_and_has_vectors_of_its_own(run, sentences, tiny_model, tmp_path, monkeypatch):
     exact = run(tiny_model, tmp_path).read(0, 99)
+    # What caches had before there was a choice is found again.
+    assert "arithmetic" not in json.loads((folder(tmp_path) / "manifest.json").read_text())
     with torch.autocast("cpu", torch.bfloat16):
         expected = tiny_model.encode(sentences(70), prompt="query: ", normalize_embeddings=True)
     rounded = run(tiny_model, tmp_path, prompt_name="query", arithmetic="bf16").read(0, 99)
