@@ -27,11 +27,24 @@ from otembed.training.environment import environment
 PARTS = ("kills", "disk", "fuzz", "environment")
 
 
+# Faults of many inputs, which the table sums up: the first words of their names, and what the table calls them.
+SUMMED = {"mutated ": "mutated inputs of {} readers", "no file of ": "places that are no files, for {} readers"}
+
+
 def table(document: dict[str, Any]) -> str:
-    """Return the trials as Markdown, failures below."""
+    """Return the trials as Markdown, those of the readers summed up, failures below."""
     trials = [Trial(**each) for part in document["parts"].values() for each in part["trials"]]
     lines = ["| fault | expectation | held |", "| --- | --- | ---: |"]
-    lines += [f"| {each.fault} | {each.expected} | {each.held} of {each.tries} |" for each in trials]
+    for start, name in SUMMED.items():
+        some = [each for each in trials if each.fault.startswith(start)]
+        if some:
+            held, tries = sum(each.held for each in some), sum(each.tries for each in some)
+            lines.append(f"| {name.format(len(some))} | {some[0].expected} | {held:,} of {tries:,} |")
+    lines += [
+        f"| {each.fault} | {each.expected} | {each.held} of {each.tries} |"
+        for each in trials
+        if not each.fault.startswith(tuple(SUMMED))
+    ]
     failures = [f"- {each.fault}: {failure}" for each in trials for failure in each.failures]
     return "\n".join([*lines, "", *failures]).rstrip() + "\n"
 

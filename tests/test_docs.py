@@ -97,6 +97,7 @@ def paths(tree, head=""):
         ("ablation", "ablation_low_resource", "recipes.md"),
         ("transport", "transport", "log.md"),
         ("training", "training", "log.md"),
+        ("reliability", "reliability", "log.md"),
         ("document_matching", "document_matching", "documents.md"),
         ("documents", "documents", "documents.md"),
     ],

@@ -45,6 +45,8 @@ MARK = "OTEMBED_TRIAL"
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 # Figures that differ between two runs: they are times, or say where a run was.
 TIMES = re.compile(rb'("[a-z_]*seconds"|"read"|"embed"|"scan"|"search"|"pair"): [\d.e-]+')
+# A run that is resumed before it has written its environment records the command that resumed it.
+COMMAND = re.compile(rb'"command": \[[^]]*\]')
 CARD_TIMES = re.compile(rb"(?m)^.*\d (?:seconds|minutes|hours).*$")
 TEMPORARY = re.compile(r"\.tmp$|\.old$|^otembed-")
 
@@ -222,6 +224,8 @@ class Job:
                     pattern = CARD_TIMES if path.name == "README.md" else TIMES
                     binary = path.suffix in (".safetensors", ".bin")
                     content = path.read_bytes()
+                    if path.name == "environment.json":
+                        content = COMMAND.sub(b"", content)
                     found[str(path.relative_to(folder))] = content if binary else pattern.sub(b"", content)
         return found
 
@@ -243,6 +247,8 @@ class Job:
 
 def run(smoke: bool, seed: int) -> Iterator[Trial]:
     """Kill and interrupt each command several times."""
+    # A shell ignores SIGINT for what it runs in the background, and so would the commands.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     kills, signals = (SMOKE_KILLS, SMOKE_SIGNALS) if smoke else (KILLS, SIGNALS)
     home = Path(tempfile.mkdtemp(prefix="kills-"))
     server = Server()

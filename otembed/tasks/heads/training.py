@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedModel, TrainerControl, TrainerState, TrainingArguments
 
+    from otembed.config.trainer import TrainerConfig
     from otembed.runtime.progress import Progress
+
+logger = logging.getLogger(__name__)
 
 STAGE = "fine-tuning"
 LOG_EVERY = 10
@@ -66,6 +70,50 @@ class HeadWatch(SamplerEpochs):
         loss = (logs or {}).get("loss", 0.0)
         if not math.isfinite(loss):
             raise NumericsError(f"the loss is {loss} at step {state.global_step}", "Lower learning_rate.")
+
+
+class SelectingWatch(HeadWatch):
+    """Also report the accuracy on the development examples, the figure ``metric`` of the log."""
+
+    def __init__(self, progress: Progress, metric: str) -> None:
+        super().__init__(progress)
+        self.metric = metric
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Check the loss and report the accuracy."""
+        values = logs or {}
+        if self.metric in values:
+            accuracy = 100 * values[self.metric]
+            logger.info("step %d of %d: development accuracy %.1f%%", state.global_step, state.max_steps, accuracy)
+        super().on_log(args, state, control, logs, **kwargs)
+
+
+def selecting_arguments(
+    config: TrainerConfig, checkpoints: Path, metric: str, examples: int, evaluations: int
+) -> dict[str, Any]:
+    """Return the Trainer's arguments for evenly spaced evaluations, of which the one with the best ``metric`` is kept."""
+    batches = math.ceil(examples / config.per_device_train_batch_size)
+    per_epoch = math.ceil(batches / config.gradient_accumulation_steps)
+    steps = config.max_steps or math.ceil(per_epoch * config.num_train_epochs)
+    every = max(math.ceil(steps / evaluations), 1)
+    return {
+        "output_dir": str(checkpoints),
+        "eval_strategy": "steps",
+        "eval_steps": every,
+        "save_strategy": "steps",
+        "save_steps": every,
+        "load_best_model_at_end": True,
+        "metric_for_best_model": metric,
+        "greater_is_better": True,
+        "logging_steps": LOG_EVERY,
+    }
 
 
 def train_head(

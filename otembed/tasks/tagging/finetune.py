@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from otembed.errors import ModelError, NumericsError
 from otembed.models.architecture import position_limit, transformer_of
 from otembed.runtime.trainer import build_arguments, check_fields, resolve_precision, trainer_arguments
 from otembed.tasks.heads.model import with_head
-from otembed.tasks.heads.training import LOG_EVERY, HeadWatch, free_memory, train_head
+from otembed.tasks.heads.training import SelectingWatch, free_memory, selecting_arguments, train_head
 from otembed.tasks.tagging.conllu import TAGS
 from otembed.tasks.tagging.pieces import TaggedInput, tagged_inputs
 from otembed.tasks.tagging.scores import MISSING
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
-    from transformers import PreTrainedModel, TrainerControl, TrainerState
+    from transformers import PreTrainedModel
 
     from otembed.runtime.progress import Progress
     from otembed.tasks.heads.run import HeadRun
@@ -210,7 +209,7 @@ def _train(
         examples,
         DataCollatorForTokenClassification(tagger.tokenizer, label_pad_token_id=IGNORED),
         _arguments(config, run, tagger.model, len(examples)),
-        _Watch(progress),
+        SelectingWatch(progress, METRIC),
         folder=run.path if run.lasting else None,
         checkpoint=run.last_checkpoint(),
         eval_dataset=held,
@@ -234,45 +233,10 @@ def _best_tags(logits: Any, labels: torch.Tensor) -> torch.Tensor:
 def _arguments(
     config: TaggingFinetuneConfig, run: HeadRun, model: PreTrainedModel, examples: int
 ) -> TrainingArguments:
-    batches = math.ceil(examples / config.per_device_train_batch_size)
-    per_epoch = math.ceil(batches / config.gradient_accumulation_steps)
-    steps = config.max_steps or math.ceil(per_epoch * config.num_train_epochs)
-    every = max(math.ceil(steps / config.evaluations), 1)
     ours = dict(
-        output_dir=str(run.checkpoints),
-        eval_strategy="steps",
-        eval_steps=every,
         per_device_eval_batch_size=config.per_device_train_batch_size,
-        save_strategy="steps",
-        save_steps=every,
-        load_best_model_at_end=True,
-        metric_for_best_model=METRIC,
-        greater_is_better=True,
         remove_unused_columns=False,
-        logging_steps=LOG_EVERY,
+        **selecting_arguments(config, run.checkpoints, METRIC, examples, config.evaluations),
         **trainer_arguments(config, model.device),
     )
     return build_arguments(TrainingArguments, ours, config.trainer, TaggingFinetuneConfig, model)
-
-
-class _Watch(HeadWatch):
-    """Also report the accuracy on the development sentences."""
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Check the loss and report the accuracy."""
-        values = logs or {}
-        if METRIC in values:
-            logger.info(
-                "step %d of %d: development accuracy %.1f%%",
-                state.global_step,
-                state.max_steps,
-                100 * values[METRIC],
-            )
-        super().on_log(args, state, control, logs, **kwargs)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +31,7 @@ from otembed.runtime.trainer import (
     resolve_precision,
     trainer_arguments,
 )
-from otembed.tasks.heads.training import LOG_EVERY, POOLER, HeadWatch, free_memory
+from otembed.tasks.heads.training import POOLER, SelectingWatch, free_memory, selecting_arguments
 from otembed.tasks.xnli.formats import LABELS
 
 if TYPE_CHECKING:
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
-    from transformers import TrainerControl, TrainerState, TrainingArguments
 
     from otembed.runtime.progress import Progress
     from otembed.tasks.heads.run import HeadRun
@@ -231,7 +229,7 @@ def _train(
         train_dataset=Dataset.from_dict(columns),
         loss=CrossEntropyLoss(classifier),
         evaluator=evaluator,
-        callbacks=[_Watch(progress)],
+        callbacks=[SelectingWatch(progress, METRIC)],
     )
     arrange_callbacks(trainer, run.path if run.lasting else None)
     checkpoint = run.last_checkpoint()
@@ -250,43 +248,8 @@ def _train(
 def _arguments(
     config: FinetuneConfig, run: HeadRun, classifier: CrossEncoder, pairs: int
 ) -> CrossEncoderTrainingArguments:
-    batches = math.ceil(pairs / config.per_device_train_batch_size)
-    per_epoch = math.ceil(batches / config.gradient_accumulation_steps)
-    steps = config.max_steps or math.ceil(per_epoch * config.num_train_epochs)
-    every = max(math.ceil(steps / config.evaluations), 1)
     ours = dict(
-        output_dir=str(run.checkpoints),
-        eval_strategy="steps",
-        eval_steps=every,
-        save_strategy="steps",
-        save_steps=every,
-        load_best_model_at_end=True,
-        metric_for_best_model=METRIC,
-        greater_is_better=True,
-        logging_steps=LOG_EVERY,
+        **selecting_arguments(config, run.checkpoints, METRIC, pairs, config.evaluations),
         **trainer_arguments(config, classifier.device),
     )
     return build_arguments(CrossEncoderTrainingArguments, ours, config.trainer, FinetuneConfig, classifier)
-
-
-class _Watch(HeadWatch):
-    """Also report the accuracy on the development pairs."""
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Check the loss and report the accuracy."""
-        values = logs or {}
-        if METRIC in values:
-            logger.info(
-                "step %d of %d: development accuracy %.1f%%",
-                state.global_step,
-                state.max_steps,
-                100 * values[METRIC],
-            )
-        super().on_log(args, state, control, logs, **kwargs)
