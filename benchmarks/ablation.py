@@ -255,6 +255,8 @@ def claimed(lock: Path) -> bool:
 def collect(options: argparse.Namespace) -> dict[str, Any]:
     """Join the runs of the folder into one document."""
     runs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(options.runs.glob("*.json"))]
+    for each in runs:
+        each["retrieval"].pop("outcomes", None)  # of every sentence; they stay in the folder
     order = ["untrained", *OBJECTIVES]
     return {
         "claim": str(__doc__).splitlines()[0].removeprefix("Claim: "),
@@ -270,6 +272,9 @@ def collect(options: argparse.Namespace) -> dict[str, Any]:
                 "limit",
                 "max_seq_length",
                 "held_out_limit",
+                "gold_limit",
+                "tagging_train_limit",
+                "tagging_limit",
                 "bf16",
             )
         }

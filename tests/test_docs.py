@@ -95,6 +95,7 @@ def paths(tree, head=""):
         ("ablation", "ablation", "recipes.md"),
         ("ablation", "ablation_words", "recipes.md"),
         ("ablation", "ablation_low_resource", "recipes.md"),
+        ("ablation", "ablation_words400", "log.md"),
         ("transport", "transport", "log.md"),
         ("training", "training", "log.md"),
         ("reliability", "reliability", "log.md"),
