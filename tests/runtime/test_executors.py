@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
@@ -289,7 +290,10 @@ def test_processes_end_with_their_parent(tmp_path, number, code):
 
 
 def workers_of_this_process():
-    names = {each: " ".join(each.cmdline()) for each in psutil.Process().children(recursive=True)}
+    names = {}
+    for each in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # a child of an earlier test that has ended, or is ending
+            names[each] = " ".join(each.cmdline())
     return [each for each, name in names.items() if "ray::_Worker" in name or "spawn_main" in name]
 
 
