@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from otembed.errors import ConfigError
-
 from .console import say
 from .mining_options import (
     DEFAULT_MODEL,
@@ -22,14 +20,16 @@ from .mining_options import (
     Model,
     Output,
     Workers,
+    check_output_file,
     merged_settings,
+    settings_option,
     start_logging,
 )
-from .options import Device, Force, language_pair, number_or_none, refuse_taken
+from .options import Device, Force, language_pair, number_or_none
 from .stages import StageProgress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from otembed.config import DocumentsConfig
 
@@ -86,52 +86,16 @@ def _group() -> None:
 class DocumentsCommand(MiningCommand):
     """A command that suggests ``--set`` for settings of alignment without an option."""
 
-    @staticmethod
-    def setting_names() -> list[str]:
-        """Return the names of the settings."""
-        return _setting_names("DocumentsConfig")
+    config = "DocumentsConfig"
 
 
 class MatchCommand(MiningCommand):
     """A command that suggests ``--set`` for settings of matching without an option."""
 
-    @staticmethod
-    def setting_names() -> list[str]:
-        """Return the names of the settings."""
-        return _setting_names("MatchConfig")
+    config = "MatchConfig"
 
 
-def _setting_names(config: str) -> list[str]:
-    from dataclasses import fields
-
-    from otembed import config as every
-
-    return [each.name for each in fields(getattr(every, config))]
-
-
-def _values(config: str) -> Callable[[str], list[str]]:
-    """Return a completion of the settings, each followed by ``=``."""
-    return lambda incomplete: [f"{name}=" for name in _setting_names(config) if name.startswith(incomplete)]
-
-
-DocumentsSettings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Any setting, such as max_sentences=4; repeatable.",
-        autocompletion=_values("DocumentsConfig"),
-    ),
-]
-MatchSettings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Any setting, such as k=4; repeatable.",
-        autocompletion=_values("MatchConfig"),
-    ),
-]
+DocumentsSettings = Annotated[list[str] | None, settings_option("DocumentsConfig", "max_sentences=4")]
 Threshold = Annotated[
     str | None, typer.Option(metavar="SCORE", help="Minimum score of a link: a number or none. [default: none]")
 ]
@@ -172,11 +136,7 @@ def align_command(
     """Parse the options, align, write or print."""
     checked = documents_config(config, settings, threshold=threshold, engine=engine, workers=workers)
     pair = language_pair(languages, "--languages")
-    _check_output(output, as_json=as_json, force=force)
-    if output is not None:
-        from otembed.documents.output import check_links_output
-
-        check_links_output(output, pair)
+    _check_links_output(output, pair, as_json=as_json, force=force)
     from otembed.documents.read import check_places, open_pairs
 
     check_places(source, target)
@@ -204,7 +164,7 @@ def match_command(
     output: Output = None,
     model: Model = DEFAULT_MODEL,
     config: ConfigFile = None,
-    settings: MatchSettings = None,
+    settings: Annotated[list[str] | None, settings_option("MatchConfig", "k=4")] = None,
     threshold: Annotated[
         str | None, typer.Option(metavar="SCORE", help="Minimum score of a pair: a number or none. [default: none]")
     ] = None,
@@ -218,11 +178,9 @@ def match_command(
 
     given = {} if threshold is None else {"threshold": number_or_none(threshold, "--threshold")}
     checked = merged_settings(MatchConfig, config, settings, given)
-    _check_output(output, as_json=as_json, force=force)
-    if output is not None:
-        from otembed.documents.output import check_match_output
+    from otembed.documents.output import check_match_output
 
-        check_match_output(output)
+    check_output_file(output, check_match_output, as_json=as_json, force=force)
     from .console import SEARCH, SOLVER
 
     start_logging(modules=(*SEARCH, *SOLVER))
@@ -272,11 +230,7 @@ def mine_command(
     defaults = {"align": {"threshold": MINED_THRESHOLD}}
     checked = merged_settings(DocumentMiningConfig, config, settings, given, defaults)
     pair = language_pair(languages, "--languages")
-    _check_output(output, as_json=as_json and not dry_run, force=force)
-    if output is not None:
-        from otembed.documents.output import check_links_output
-
-        check_links_output(output, pair)
+    _check_links_output(output, pair, as_json=as_json and not dry_run, force=force)
     from .console import DOCUMENTS, SEARCH
 
     start_logging(modules=(*SEARCH, *DOCUMENTS))
@@ -322,13 +276,12 @@ def _match_summary(report: Any) -> str:
     )
 
 
-def _check_output(output: Path | None, *, as_json: bool, force: bool) -> None:
-    """Reject an output that could not be written at the end."""
-    if output is None:
-        if as_json:
-            raise ConfigError("--json requires --output, because results are printed to stdout", "Add -o FILE.")
-        return
-    refuse_taken(output, force=force)
+def _check_links_output(
+    output: Path | None, languages: tuple[str, str] | None, *, as_json: bool, force: bool
+) -> None:
+    from otembed.documents.output import check_links_output
+
+    check_output_file(output, lambda path: check_links_output(path, languages), as_json=as_json, force=force)
 
 
 def _summary(report: Any) -> str:

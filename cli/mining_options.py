@@ -16,7 +16,7 @@ from .console import say
 from .options import named_pairs, number_or_none, refuse_taken
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from otembed.config.mining import MiningConfig
     from otembed.data import PairSpec
@@ -28,9 +28,24 @@ DEFAULT_MODEL = OFFLINE_MODEL
 THRESHOLD_WORDS = ("default", "auto")
 
 
-def setting_values(incomplete: str) -> list[str]:
-    """Return the settings of mining, each followed by ``=``."""
-    return [f"{name}=" for name in _setting_names() if name.startswith(incomplete)]
+def setting_names(config: str) -> list[str]:
+    """Return the settings of a class of :mod:`otembed.config`."""
+    from dataclasses import fields
+
+    from otembed import config as every
+
+    return [each.name for each in fields(getattr(every, config))]
+
+
+def settings_option(config: str, example: str) -> Any:
+    """Return ``--set`` for a class of :mod:`otembed.config`, completed by its settings, each followed by ``=``."""
+
+    def values(incomplete: str) -> list[str]:
+        return [f"{name}=" for name in setting_names(config) if name.startswith(incomplete)]
+
+    return typer.Option(
+        "--set", metavar="KEY=VALUE", help=f"Any setting, such as {example}; repeatable.", autocompletion=values
+    )
 
 
 Model = Annotated[
@@ -40,15 +55,7 @@ Model = Annotated[
     ),
 ]
 ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="YAML file of settings.")]
-MiningSettings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Any setting, such as k=8 or prompt_name=query; repeatable.",
-        autocompletion=setting_values,
-    ),
-]
+MiningSettings = Annotated[list[str] | None, settings_option("MiningConfig", "k=8 or prompt_name=query")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="File to write.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as one JSON document; requires --output.")]
 Cache = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the cache. [default: per user]")]
@@ -89,12 +96,9 @@ Precision = Annotated[
 
 
 class MiningCommand(TyperCommand):
-    """A command that suggests ``--set`` for settings without an option."""
+    """A command that suggests ``--set`` for settings of ``config``, in :mod:`otembed.config`, without an option."""
 
-    @staticmethod
-    def setting_names() -> list[str]:
-        """Return the names of the settings."""
-        return _setting_names()
+    config = "MiningConfig"
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Reject an option that has the name of a setting, before the general error for unknown options."""
@@ -102,17 +106,9 @@ class MiningCommand(TyperCommand):
         for argument in args:
             option = argument.partition("=")[0]
             name = option.removeprefix("--").removeprefix("no-").replace("-", "_")
-            if option.startswith("--") and option not in known and name in self.setting_names():
+            if option.startswith("--") and option not in known and name in setting_names(self.config):
                 raise ConfigError(f"{option} is not an option", f"Write --set {name}=VALUE.")
         return super().parse_args(ctx, args)
-
-
-def _setting_names() -> list[str]:
-    from dataclasses import fields
-
-    from otembed.config.mining import MiningConfig
-
-    return [each.name for each in fields(MiningConfig)]
 
 
 def mining_config(
@@ -165,14 +161,23 @@ def dev_pairs(value: str | None) -> PairSpec | None:
 def check_pairs_output(
     output: Path | None, languages: tuple[str, str] | None, *, as_json: bool, force: bool
 ) -> None:
-    """Reject an output that could not be written at the end."""
+    """Reject an output of pairs that could not be written at the end."""
+
+    def check(path: Path) -> None:
+        from otembed.mining.output import check_output
+
+        check_output(path, languages)
+
+    check_output_file(output, check, as_json=as_json, force=force)
+
+
+def check_output_file(output: Path | None, check: Callable[[Path], object], *, as_json: bool, force: bool) -> None:
+    """Reject an output that could not be written at the end; ``check`` rejects one of another format."""
     if output is None:
         if as_json:
             raise ConfigError("--json requires --output, because pairs are printed to stdout", "Add -o FILE.")
         return
-    from otembed.mining.output import check_output
-
-    check_output(output, languages)
+    check(output)
     refuse_taken(output, force=force)
 
 

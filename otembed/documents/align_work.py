@@ -15,7 +15,7 @@ from otembed.documents.monotone import align_monotone, prepare, unit, unlinked
 from otembed.documents.moved import align_reordered
 from otembed.documents.read import Document, DocumentPair
 from otembed.embeddings.cache import KEPT, OPTION
-from otembed.embeddings.embed_work import worker_model
+from otembed.embeddings.embed_work import EncoderWork
 from otembed.embeddings.texts import embed_sides
 from otembed.errors import NumericsError
 from otembed.results import write_text, writing
@@ -80,15 +80,13 @@ def groups(pairs: Iterator[DocumentPair]) -> Iterator[list[DocumentPair]]:
 
 
 @dataclass(frozen=True, eq=False)
-class AlignWork:
+class AlignWork(EncoderWork):
     """The alignment tasks of a run.
 
     Parameters
     ----------
-    model, device
-        A name, loaded by each worker on that device, or the encoder itself.
-    fingerprint
-        The fingerprint that the loaded model must have.
+    model, device, fingerprint
+        As for :class:`otembed.embeddings.embed_work.EncoderWork`.
     prompt
         Text to prepend to every run of sentences.
     config
@@ -97,24 +95,13 @@ class AlignWork:
         Folder of the cache of embeddings.
     """
 
-    model: SentenceTransformer | str
-    device: str | None
-    fingerprint: str
     prompt: str
     config: DocumentsConfig
     cache: Path
 
-    # An encoder uses several threads itself.
-    threaded = False
-
-    @property
-    def gpu(self) -> bool:
-        """Whether a worker should get a GPU; true unless another device is set."""
-        return self.device is None or self.device.startswith("cuda")
-
     def open(self, threads: int | None, advance: Advance | None = None) -> Callable[[AlignTask], AlignTask]:
         """Load the model."""
-        return partial(self._align, worker_model(self.model, self.device, self.fingerprint, threads), advance)
+        return partial(self._align, self.encoder(threads), advance)
 
     def units(self, answer: AlignTask) -> int:
         """Return the sentences of a task."""

@@ -101,8 +101,8 @@ class EmbeddedShard:
 
 
 @dataclass(frozen=True, eq=False)
-class EmbedWork:
-    """The embedding tasks of one text.
+class EncoderWork:
+    """What all work that runs the encoder shares.
 
     Parameters
     ----------
@@ -110,19 +110,11 @@ class EmbedWork:
         A name, loaded by each worker on that device, or the encoder itself.
     fingerprint
         The fingerprint that the loaded model must have.
-    encoding, window
-        Settings, and the lines encoded in one call.
-    folder, precision
-        Folder and precision of the shards.
     """
 
     model: SentenceTransformer | str
     device: str | None
     fingerprint: str
-    encoding: Encoding
-    window: int
-    folder: Path
-    precision: str
 
     # An encoder uses several threads itself.
     threaded = False
@@ -132,10 +124,53 @@ class EmbedWork:
         """Whether a worker should get a GPU; true unless another device is set."""
         return self.device is None or self.device.startswith("cuda")
 
+    def encoder(self, threads: int | None) -> SentenceTransformer:
+        """Return the model, loaded by name if necessary; ModelError if it is not the one of the run.
+
+        ``threads`` limits the threads of a worker process; None in the main process.
+        """
+        import torch
+        from transformers.utils.logging import disable_progress_bar
+
+        from otembed.models import load_model
+
+        if threads is not None:
+            torch.set_num_threads(threads)
+            # The progress bars of a worker would interfere with the main process's.
+            disable_progress_bar()  # type: ignore[no-untyped-call]
+        if not isinstance(self.model, str):
+            return self.model
+        loaded = load_model(self.model, device=self.device)
+        if model_fingerprint(loaded) != self.fingerprint:
+            raise ModelError(
+                f"{self.model} on a worker is not the model with which the run started",
+                "Use a folder shared by all machines, or update their copies.",
+            )
+        return loaded
+
+
+@dataclass(frozen=True, eq=False)
+class EmbedWork(EncoderWork):
+    """The embedding tasks of one text.
+
+    Parameters
+    ----------
+    model, device, fingerprint
+        As for :class:`EncoderWork`.
+    encoding, window
+        Settings, and the lines encoded in one call.
+    folder, precision
+        Folder and precision of the shards.
+    """
+
+    encoding: Encoding
+    window: int
+    folder: Path
+    precision: str
+
     def open(self, threads: int | None, advance: Advance | None = None) -> Callable[[EmbedTask], EmbeddedShard]:
         """Load the model."""
-        model = worker_model(self.model, self.device, self.fingerprint, threads)
-        return partial(self._embed, model, advance)
+        return partial(self._embed, self.encoder(threads), advance)
 
     def units(self, answer: EmbeddedShard) -> int:
         """Return the lines of a shard."""
@@ -151,33 +186,6 @@ class EmbedWork:
         ]
         shard = write_shard(self.folder, task.start, np.concatenate(parts), self.precision)
         return EmbeddedShard(shard, monotonic() - began)
-
-
-def worker_model(
-    model: SentenceTransformer | str, device: str | None, fingerprint: str, threads: int | None
-) -> SentenceTransformer:
-    """Return the model of a worker, loaded by name if necessary; ModelError if it is not the one of the run.
-
-    ``threads`` limits the threads of a worker process; None in the main process.
-    """
-    import torch
-    from transformers.utils.logging import disable_progress_bar
-
-    from otembed.models import load_model
-
-    if threads is not None:
-        torch.set_num_threads(threads)
-        # The progress bars of a worker would interfere with the main process's.
-        disable_progress_bar()  # type: ignore[no-untyped-call]
-    if not isinstance(model, str):
-        return model
-    loaded = load_model(model, device=device)
-    if model_fingerprint(loaded) != fingerprint:
-        raise ModelError(
-            f"{model} on a worker is not the model with which the run started",
-            "Use a folder shared by all machines, or update their copies.",
-        )
-    return loaded
 
 
 class Schedule:
