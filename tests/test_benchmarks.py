@@ -334,6 +334,11 @@ def test_encoding_benchmark_runs_and_renders(run, benchmark_script, tmp_path, ti
     assert text["quality"]["otembed, float32"] == pytest.approx(
         [100 * report.scores[0].accuracy_target_to_source, 100 * report.scores[0].accuracy_source_to_target]
     )
+    only = tmp_path / "float32.json"
+    run("encoding", "--smoke", "--no-bf16", "--rounds", 1, "--model", tiny_model_path, "-o", only, "--limit", 12)
+    (text,) = json.loads(only.read_text())["texts"]
+    assert set(text["ratios"]) == set(benchmark.ARMS) - {"otembed, bf16"}
+    assert "quality" not in text
 
 
 @pytest.mark.slow
