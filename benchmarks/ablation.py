@@ -217,12 +217,25 @@ def load(options: argparse.Namespace, weights: Path, share: float) -> tuple[Sent
         return model.eval(), float(file.metadata()["cpu_seconds"])
 
 
-def run(options: argparse.Namespace) -> None:
+def weights_of(options: argparse.Namespace, name: str, seed: int) -> Path:
+    """Return the file of the weights that an objective and a seed train."""
+    place: Path = options.runs / f"{re.sub(r'[^a-z0-9]+', '-', name.lower())}-{seed}.safetensors"
+    return place
+
+
+def result_of(options: argparse.Namespace, name: str, seed: int, share: float) -> Path:
+    """Return the file of the figures of a share of the way to those weights."""
+    place = weights_of(options, name, seed)
+    return place.with_name(f"{place.stem}-{share:g}.json")
+
+
+def run(options: argparse.Namespace, *, untrained: bool = True) -> None:
     """Train and measure what is missing from the folder, except what another process has started."""
     options.runs.mkdir(parents=True, exist_ok=True)
-    wanted = [("untrained", 0), *((name, seed) for seed in options.seeds for name in options.objectives)]
+    wanted = [("untrained", 0)] if untrained else []
+    wanted += [(name, seed) for seed in options.seeds for name in options.objectives]
     for name, seed in wanted:
-        place = options.runs / f"{re.sub(r'[^a-z0-9]+', '-', name.lower())}-{seed}.safetensors"
+        place = weights_of(options, name, seed)
         if name != "untrained" and not place.exists():
             if not claimed(place.with_suffix(".lock")):
                 continue
@@ -231,14 +244,14 @@ def run(options: argparse.Namespace) -> None:
         if options.train_only:
             continue
         for share in options.shares if name != "untrained" else [0.0]:
-            result = place.with_name(f"{place.stem}-{share:g}.json")
+            result = result_of(options, name, seed, share)
             if result.exists() or not claimed(result.with_suffix(".lock")):
                 continue
             if name == "untrained":
                 model, seconds = otembed.load_model(options.model), 0.0
             else:
                 model, seconds = load(options, place, share)
-            found = {"objective": name, "seed": seed, "share": share, "cpu_seconds": seconds}
+            found = {"objective": name, "seed": seed, "share": share, "bf16": options.bf16, "cpu_seconds": seconds}
             write_text(result, json.dumps(found | measure(model, options), indent=1) + "\n")
             result.with_suffix(".lock").unlink()
 
@@ -310,13 +323,18 @@ def figures_of(each: dict[str, Any], trained: Sequence[str]) -> dict[str, float]
     return found
 
 
+def row_name(run: dict[str, Any]) -> str:
+    """Return the name of the row of a run: the objective, and a share of the way unless it is all."""
+    part = f", {run['share']:g} of the way" if 0 < run.get("share", 1) < 1 else ""
+    return f"{run['objective']}{part}"
+
+
 def table(document: dict[str, Any]) -> str:
     """Render means (with the standard deviation over seeds) as Markdown; accuracy and AER in percent."""
     trained = document["settings"]["trained"]
     rows: dict[str, list[dict[str, float]]] = {}
     for each in document["runs"]:
-        part = f", {each['share']:g} of the way" if 0 < each.get("share", 1) < 1 else ""
-        rows.setdefault(each["objective"] + part, []).append(figures_of(each, trained))
+        rows.setdefault(row_name(each), []).append(figures_of(each, trained))
     columns = list(next(iter(rows.values()))[0])
     lines = [
         "| objective | seeds | " + " | ".join(columns) + " |",
@@ -333,8 +351,8 @@ def table(document: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    """Parse the command line."""
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", action="append", default=[], metavar="XX-YY=FILE")
     parser.add_argument("--held-out", action="append", default=[], metavar="XX-YY=FILE")
@@ -361,7 +379,12 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/ablation"), help="folder of the runs")
     parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/results/ablation.json"))
     parser.add_argument("--table", type=Path, help="render this document and stop")
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Run what the command line asks for and print the table."""
+    options = parser().parse_args()
     if options.table:
         document = json.loads(options.table.read_text(encoding="utf-8"))
     else:

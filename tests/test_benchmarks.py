@@ -254,6 +254,42 @@ def test_ablation_runs_shares_its_work_and_renders(run, benchmark_script, monkey
         moved = max(moved, float((end[name] - start[name]).detach().abs().max()))
     assert moved > 1e-6
 
+    # The same row again, from the document alone: every figure is in its range, until the published one is changed.
+    reproduce = benchmark_script("reproduce")
+    monkeypatch.setattr(reproduce.ablation, "MIDDLE", 2)
+    monkeypatch.setattr(reproduce, "RESULTS", tmp_path)
+    again = ["reproduce", "ablation", "--row", "mse distillation, 0.5 of the way", "--data", tmp_path]
+    printed = run(*again, "--runs", tmp_path / "again")
+    assert "\n0 of " in printed
+    document["runs"][2]["mean_cosine"] += 0.11  # one seed: twice the allowance is .1
+    (tmp_path / "ablation.json").write_text(json.dumps(document))
+    printed = run(*again, "--runs", tmp_path / "again")
+    assert "\n1 of " in printed
+    assert printed.count("OUTSIDE") == 1
+
+
+def test_expected_range_is_the_prediction_interval_of_the_seeds(benchmark_script, monkeypatch):
+    """Values 1, 2, 6: mean 3, standard deviation sqrt(7); 4.3027 is Student's t for 2 degrees of freedom."""
+    reproduce = benchmark_script("reproduce")
+    monkeypatch.setattr(reproduce.ablation, "figures_of", lambda each, trained: {"AER last": each})
+    document = {"settings": {"trained": []}}
+    mean, width = reproduce.expected(document, [1.0, 2.0, 6.0])["AER last"]
+    assert (mean, width) == pytest.approx((3, 4.3027 * 7**0.5 * (4 / 3) ** 0.5), rel=1e-4)
+    assert reproduce.expected(document, [1.0])["AER last"] == (1, 2)
+    assert reproduce.expected(document, [1.0, 1.0])["AER last"] == (1, 1)
+
+
+def test_files_of_a_recorded_command_are_found_by_name(benchmark_script, tmp_path):
+    located = benchmark_script("reproduce").located
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "twice").touch()
+    (tmp_path / "a" / "once").touch()
+    assert located("en-sw=once,once", tmp_path) == f"en-sw={tmp_path / 'a' / 'once'},{tmp_path / 'a' / 'once'}"
+    assert located("en-sw=starter:en-sw", tmp_path) == "en-sw=starter:en-sw"
+    with pytest.raises(SystemExit, match="2 files"):
+        located("en-sw=twice", tmp_path)
+
 
 def test_otsu_threshold_matches_a_search_over_all_splits(benchmark_script):
     benchmark = benchmark_script("calibration")
