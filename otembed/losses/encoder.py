@@ -12,8 +12,9 @@ from sentence_transformers.base.losses import column_merging_disabled
 from sentence_transformers.multi_vector_encoder.modules import BaseTokenPooling
 from torch import Tensor, nn
 
-from otembed.errors import ConfigError, ModelError
+from otembed.errors import ModelError
 from otembed.models import sliced
+from otembed.models.architecture import depth_of, layer_index
 from otembed.models.flat import is_flat, padded, padded_text
 
 if TYPE_CHECKING:
@@ -84,24 +85,14 @@ class EncoderTap:
     """
 
     def __init__(self, model: Encoder, layer: int) -> None:
-        config = getattr(getattr(model[0], "model", None), "config", None)
-        depth = getattr(config, "num_hidden_layers", None) or getattr(config, "n_layers", None)
-        if depth is None:
-            raise ModelError(
-                f"the model's first module, {type(model[0]).__name__}, is not a transformer that exposes token embeddings",
-                "Use a transformer encoder.",
-            )
-        if not -depth - 1 <= layer <= depth:
-            raise ConfigError(
-                f"layer = {layer}: the model has layers 0 to {depth}", f"Choose between {-depth - 1} and {depth}."
-            )
+        depth = depth_of(model)
+        self.layer = layer_index(layer, depth)
         self._multi_vector = isinstance(model, MultiVectorEncoder)
         if any(isinstance(module, BaseTokenPooling) for module in model):
             raise ModelError(
                 "the model pools its token vectors, so they do not correspond to tokens",
                 "Train without token pooling, and apply it at encoding time.",
             )
-        self.layer = layer if layer >= 0 else depth + 1 + layer
         self._last = layer == -1 if self._multi_vector else self.layer == depth
         special = {model.tokenizer.cls_token_id, model.tokenizer.sep_token_id, model.tokenizer.bos_token_id}
         special |= {model.tokenizer.eos_token_id, model.tokenizer.pad_token_id}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from torch import nn
 from transformers import PreTrainedModel
 
-from otembed.errors import ModelError
+from otembed.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     from sentence_transformers.base import BaseModel
@@ -65,6 +65,40 @@ def find_layers(transformer: nn.Module) -> nn.ModuleList | None:
         if isinstance(module, nn.ModuleList) and len(module) == count and len({*map(type, module)}) == 1:
             return module
     return None
+
+
+def depth_of(model: BaseModel) -> int:
+    """Return the number of layers of the transformer that is the model's first module.
+
+    Raises
+    ------
+    ModelError
+        The first module is not a transformer with hidden layers.
+    """
+    first: Any = cast("Any", model)[0]
+    config = getattr(getattr(first, "model", None), "config", None)
+    depth = getattr(config, "num_hidden_layers", None) or getattr(config, "n_layers", None)
+    if depth is None:
+        raise ModelError(
+            f"the model's first module, {type(first).__name__}, is not a transformer with hidden layers",
+            "Use a transformer encoder.",
+        )
+    return int(depth)
+
+
+def layer_index(layer: int, depth: int) -> int:
+    """Return the index of a layer in ``hidden_states``, where 0 is the embeddings; negative numbers count from the end.
+
+    Raises
+    ------
+    ConfigError
+        There is no such layer.
+    """
+    if not -depth - 1 <= layer <= depth:
+        raise ConfigError(
+            f"layer = {layer}: the model has layers 0 to {depth}", f"Choose between {-depth - 1} and {depth}."
+        )
+    return layer if layer >= 0 else depth + 1 + layer
 
 
 def position_limit(transformer: PreTrainedModel) -> int | None:

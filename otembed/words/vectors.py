@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from otembed.errors import ConfigError, ModelError, NumericsError
-from otembed.models.architecture import find_layers
+from otembed.models.architecture import depth_of, find_layers, layer_index
 from otembed.words.segment import WordText, word_of_tokens
 from otembed.words.units import Pooling, pool_units
 
@@ -61,14 +61,7 @@ class WordEncoder:
         self.model = model
         self._pooling = pooling
         self._transformer: Any = getattr(cast("Any", model)[0], "model", None)
-        config = getattr(self._transformer, "config", None)
-        depth = getattr(config, "num_hidden_layers", None) or getattr(config, "n_layers", None)
-        if depth is None:
-            raise ModelError(
-                f"the model's first module, {type(cast('Any', model)[0]).__name__}, is not a transformer with hidden layers",
-                "Use a transformer encoder.",
-            )
-        self.depth = int(depth)
+        self.depth = depth_of(model)
         self._stack = find_layers(cast("nn.Module", self._transformer))
         if not getattr(model.tokenizer, "is_fast", False):
             raise ModelError(
@@ -84,12 +77,7 @@ class WordEncoder:
         ConfigError
             The model does not have this layer.
         """
-        if not -self.depth - 1 <= number <= self.depth:
-            raise ConfigError(
-                f"layer = {number}: the model has layers 0 to {self.depth}",
-                f"Choose between {-self.depth - 1} and {self.depth}.",
-            )
-        return number if number >= 0 else self.depth + 1 + number
+        return layer_index(number, self.depth)
 
     @torch.no_grad()
     def encode(

@@ -8,8 +8,15 @@ from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from torch import nn
 from transformers import AlbertConfig, DistilBertConfig, ModernBertConfig, T5Config, XLMRobertaConfig
 
-from otembed.errors import ModelError
-from otembed.models.architecture import find_embeddings, find_layers, position_limit, transformer_of
+from otembed.errors import ConfigError, ModelError
+from otembed.models.architecture import (
+    depth_of,
+    find_embeddings,
+    find_layers,
+    layer_index,
+    position_limit,
+    transformer_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,3 +82,14 @@ def test_model_without_transformer_is_rejected(tiny_model: SentenceTransformer) 
     )
     with pytest.raises(ModelError, match=r"StaticEmbedding\n.*offline:"):
         transformer_of(static)
+    with pytest.raises(ModelError, match=r"StaticEmbedding"):
+        depth_of(static)
+
+
+def test_layers_count_from_either_end(tiny_model: SentenceTransformer) -> None:
+    depth = depth_of(tiny_model)
+    assert depth == tiny_model[0].model.config.num_hidden_layers
+    assert [layer_index(layer, 3) for layer in (0, 3, -1, -4)] == [0, 3, 3, 0]
+    for layer in (4, -5):
+        with pytest.raises(ConfigError, match=f"layer = {layer}"):
+            layer_index(layer, 3)
