@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,9 +24,17 @@ from .mining_options import (
 from .options import Device, Force, PromptName, refuse_taken
 from .stages import StageProgress
 
+if TYPE_CHECKING:
+    from otembed.embeddings.rows import UnitRows
+    from otembed.embeddings.vectors import Vectors
+
 HELP = """Embed the lines of a file: one unit vector per line, and a zero row for each line without usable text.
 
 The suffix of -o chooses the format: .npy, or .f32 or .f16, LASER's layout without a header.
+
+With --offset own, the mean of the unit vectors of all distinct lines is subtracted, and the result is scaled to unit
+length again. In an index of several languages, embed each language separately with its own offset; embed queries with the
+offset of a sample of their language (--write-offset, then --offset FILE).
 
 Settings: defaults < --config < --set < the other options. The settings of otembed mine for lines and embeddings apply.
 """
@@ -40,6 +48,16 @@ def embed_command(
     settings: MiningSettings = None,
     prompt_name: PromptName = None,
     precision: Precision = None,
+    offset: Annotated[
+        str | None,
+        typer.Option(
+            "--offset", metavar="own|FILE", help="Mean vector to subtract: of these lines, or a .npy file."
+        ),
+    ] = None,
+    write_offset: Annotated[
+        Path | None,
+        typer.Option("--write-offset", metavar="FILE", help="With --offset own: also write the mean (.npy)."),
+    ] = None,
     engine: Engine = None,
     workers: Workers = None,
     device: Device = None,
@@ -54,6 +72,12 @@ def embed_command(
     from otembed.embeddings.export import check_vector_output, write_vectors
 
     check_vector_output(output, checked.precision)
+    from otembed.embeddings.offset import OWN, check_offset, own_offset, read_offset, save_offset, shifted
+
+    check_offset(offset, write_offset)
+    given = None if offset in (None, OWN) else read_offset(str(offset))
+    if write_offset is not None:
+        refuse_taken(write_offset, force=force, flag="--write-offset")
     start_logging()
     from otembed.embeddings.lines import read_side
     from otembed.mining.side import Side, load_encoder
@@ -73,5 +97,12 @@ def embed_command(
             progress=StageProgress(),
         ).known_vectors
     say_counts(side.counts)
-    write_vectors(lines, vectors, output, precision=checked.precision)
+    rows: Vectors | UnitRows = vectors
+    if offset is not None:
+        mean = own_offset(vectors) if given is None else given
+        rows = shifted(vectors, mean)
+        if write_offset is not None:
+            save_offset(mean, write_offset)
+            say(f"{write_offset}: the mean of {len(vectors)} distinct lines")
+    write_vectors(lines, rows, output, precision=checked.precision)
     say(f"{output}: {lines.counts.read} rows of {vectors.dimension} {checked.precision}")

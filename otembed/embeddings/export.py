@@ -13,6 +13,7 @@ from otembed.results import whole_file
 
 if TYPE_CHECKING:
     from otembed.embeddings.lines import Lines
+    from otembed.embeddings.rows import UnitRows
     from otembed.embeddings.vectors import Vectors
 
 ROWS = 4096
@@ -28,13 +29,15 @@ def check_vector_output(path: Path, precision: str) -> None:
         raise ConfigError(f"{path}: {suffix} is not {precision}", f"Pass --precision {HEADERLESS[suffix]}.")
 
 
-def write_vectors(lines: Lines, vectors: Vectors, path: str | Path, *, precision: str = "float32") -> Path:
+def write_vectors(
+    lines: Lines, vectors: Vectors | UnitRows, path: str | Path, *, precision: str = "float32"
+) -> Path:
     """Write one row for each line of a file, atomically.
 
     Parameters
     ----------
     lines, vectors
-        The distinct usable lines and their vectors. A repeated line gets the row of its first occurrence, a line
+        The distinct usable lines and their vectors, or unit rows of these. A repeated line gets the row of its first occurrence, a line
         without usable text a row of zeros.
     path
         ``.npy``, or ``.f32`` or ``.f16`` for LASER's layout without a header.
@@ -50,13 +53,14 @@ def write_vectors(lines: Lines, vectors: Vectors, path: str | Path, *, precision
     check_vector_output(path, precision)
     rows = lines.rows_by_number()
     dtype = DTYPES[precision]
+    dimension = vectors.dimension
     with whole_file(path) as file:
         if path.suffix.lower() == ".npy":
-            head = {"descr": dtype.str, "fortran_order": False, "shape": (len(rows), vectors.dimension)}
+            head = {"descr": dtype.str, "fortran_order": False, "shape": (len(rows), dimension)}
             np.lib.format.write_array_header_1_0(file, head)
         for start in range(0, len(rows), ROWS):
             chosen = rows[start : start + ROWS]
-            block = np.zeros((len(chosen), vectors.dimension), np.float32)
+            block = np.zeros((len(chosen), dimension), np.float32)
             block[chosen >= 0] = vectors.gather(chosen[chosen >= 0])
             file.write(block.astype(dtype).data)
     return path

@@ -47,6 +47,11 @@ class UnitRows:
         """Return the number of rows."""
         return len(self.vectors)
 
+    @property
+    def dimension(self) -> int:
+        """Number of columns."""
+        return self.vectors.dimension
+
     def read(self, start: int, stop: int) -> Floats:
         """Return the rows from ``start`` to before ``stop``, ready to be multiplied."""
         return self._ready(self.vectors.read(start, stop))

@@ -160,6 +160,24 @@ def test_stdin_dry_run_and_vector_files(places: list[str], options: list[str], t
     assert (tmp_path / "vectors.tsv").read_bytes() == (tmp_path / "text.tsv").read_bytes()
 
 
+def test_embed_subtracts_an_offset(places: list[str], options: list[str], tmp_path: Path) -> None:
+    run("embed", places[0], "-o", tmp_path / "plain.npy", *options)
+    flags = ["--offset", "own", "--write-offset", tmp_path / "mean.npy"]
+    told = run("embed", places[0], "-o", tmp_path / "own.npy", *options, *flags).stderr
+    plain, own, mean = (np.load(tmp_path / f"{name}.npy") for name in ("plain", "own", "mean"))
+    filled = np.abs(plain).sum(1) > 0
+    distinct = np.unique(plain[filled], axis=0)
+    assert f"the mean of {len(distinct)} distinct lines" in told
+    np.testing.assert_allclose(mean[0], distinct.mean(0), atol=1e-6)
+    expected = plain[filled] - mean
+    np.testing.assert_allclose(own[filled], expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-5)
+    assert not own[~filled].any()
+    run("embed", places[0], "-o", tmp_path / "file.npy", *options, "--offset", tmp_path / "mean.npy")
+    np.testing.assert_allclose(np.load(tmp_path / "file.npy"), own, atol=1e-6)
+    with pytest.raises(ConfigError, match="--force"):
+        run("embed", places[0], "-o", tmp_path / "again.npy", *options, *flags)
+
+
 def test_rescore_option_compares_words(places: list[str], options: list[str], tmp_path: Path) -> None:
     flags = [*places, *options, "--rescore", "ot", "--threshold", "none"]
     plan = run("mine", *flags, "--dry-run").stdout

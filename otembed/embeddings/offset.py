@@ -1,0 +1,78 @@
+"""The mean vector of a collection, subtracted from the vectors that other programs index."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from otembed.embeddings.rows import UnitRows, scan
+from otembed.embeddings.vectors import open_vectors
+from otembed.errors import ConfigError, DataError
+from otembed.results import whole_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from otembed.embeddings.vectors import Vectors
+
+OWN = "own"
+SUFFIX = ".npy"
+
+
+def check_offset(offset: str | None, written: Path | None) -> None:
+    """Reject an offset that is neither ``own`` nor a ``.npy`` file, and a mean to write where none is computed."""
+    if offset not in (None, OWN) and not str(offset).lower().endswith(SUFFIX):
+        raise ConfigError(f"--offset is {offset!r}", f"Pass {OWN}, or a {SUFFIX} file written by --write-offset.")
+    if written is not None and offset != OWN:
+        raise ConfigError("--write-offset requires --offset own", "Add --offset own, or drop --write-offset.")
+    if written is not None and written.suffix.lower() != SUFFIX:
+        raise ConfigError(f"--write-offset {written} is not a {SUFFIX} file", f"Use the suffix {SUFFIX}.")
+
+
+def own_offset(vectors: Vectors) -> NDArray[np.float64]:
+    """Return the (d,) mean of the unit rows of a collection, each distinct line counted once.
+
+    Raises
+    ------
+    DataError
+        There is one line, which equals its own mean.
+    """
+    if len(vectors) < 2:
+        raise DataError(f"{vectors.name}: the mean of one line is that line", "Pass an offset of more lines.")
+    return scan(vectors)[0].mean
+
+
+def read_offset(path: str | Path) -> NDArray[np.float64]:
+    """Read a mean vector, a matrix (1, d); DataError if the file is not one finite row."""
+    vectors = open_vectors(path)
+    if len(vectors) != 1:
+        raise DataError(f"{path}: {len(vectors)} rows, expected one mean vector", "Write it with --write-offset.")
+    row = vectors.read(0, 1)
+    if not np.isfinite(row).all():
+        raise DataError(f"{path}: the mean is not finite", "Write it again with --write-offset.")
+    return row[0].astype(np.float64)
+
+
+def save_offset(mean: NDArray[np.float64], path: Path) -> None:
+    """Write a mean vector as a float32 matrix (1, d), atomically."""
+    with whole_file(path) as file:
+        np.save(file, mean[None].astype(np.float32), allow_pickle=False)
+
+
+def shifted(vectors: Vectors, mean: NDArray[np.float64]) -> UnitRows:
+    """Return the unit rows minus the mean, scaled to unit length again; a row that equals the mean becomes zero.
+
+    Raises
+    ------
+    DataError
+        The mean has another dimension than the rows.
+    """
+    if mean.shape != (vectors.dimension,):
+        raise DataError(
+            f"the offset has {mean.size} dimensions, vectors of {vectors.name} have {vectors.dimension}",
+            "Write the offset with the same model.",
+        )
+    return UnitRows(vectors, mean, digest="", centered=True)
