@@ -17,7 +17,6 @@ import re
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +48,6 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
         "alignment": {"weight": 1.0, "layer": -1, "debiased": True},
     },
 }
-HEADLINES = ("mnrl", "ot+anchor", "mnrl+ot, weight 1", "mnrl+ot, weight .1", "mnrl+ot, layer 7, relaxation .2")
 MAX_SEQ_LENGTH = 64
 # The pairs name English first.
 DIRECTIONS = ("accuracy_target_to_source", "accuracy_source_to_target")
@@ -131,12 +129,11 @@ def train_once(options: argparse.Namespace, name: str, seed: int, texts: Any) ->
         return result, evaluate_retrieval(model, texts, centered=True, name=name)
 
 
-def table(document: dict[str, Any], objectives: Sequence[str] = ()) -> str:
-    """Render mean accuracy in percent (with the standard deviation over seeds) as Markdown, all rows or some."""
+def table(document: dict[str, Any]) -> str:
+    """Render mean accuracy in percent (with the standard deviation over seeds) as Markdown."""
     before = document["before"]["scores"]
     pairs = [each["pair"] for each in before]
-    run = dict.fromkeys(each["objective"] for each in document["runs"])
-    names = [name for name in run if not objectives or name in objectives]
+    names = dict.fromkeys(each["objective"] for each in document["runs"])
     lines = [
         "| objective | seeds | " + " | ".join(f"{pair} xx→en | {pair} en→xx" for pair in pairs) + " | seconds |",
         "| --- |" + " ---: |" * (2 + 2 * len(pairs)),

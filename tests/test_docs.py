@@ -92,9 +92,9 @@ def paths(tree, head=""):
 @pytest.mark.parametrize(
     ("script", "name", "place"),
     [
-        ("ablation", "ablation", "recipes.md"),
-        ("ablation", "ablation_words", "recipes.md"),
-        ("ablation", "ablation_low_resource", "recipes.md"),
+        ("ablation", "ablation", "log.md"),
+        ("ablation", "ablation_words", "log.md"),
+        ("ablation", "ablation_low_resource", "log.md"),
         ("ablation", "ablation_words400", "log.md"),
         ("transport", "transport", "log.md"),
         ("training", "training", "log.md"),
@@ -117,8 +117,47 @@ def test_tables_of_the_log_are_rendered_from_the_measurements(name, benchmark_sc
     benchmark = benchmark_script(script)
     document = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
     assert benchmark.table(document) in (ROOT / "docs" / "log.md").read_text(encoding="utf-8")
-    if name == "recipes":
-        assert benchmark.table(document, benchmark.HEADLINES) in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+# Lines of the tables by goal, and the row of the measurement that each of them quotes.
+QUOTED = {
+    "README.md": {
+        "the encoder as it is": "untrained",
+        "the default": "contrastive ot + sentence cosine",
+        "MNRL, the usual": "mnrl",
+        "MNRL with OT as a cost": "mnrl+ot, middle, unbalanced",
+    },
+    "docs/recipes.md": {
+        "no training": "untrained",
+        "retrieval, search, mining": "contrastive ot + sentence cosine",
+        "the same, with a plain loss": "mnrl",
+        "as many languages": "mnrl, 0.75 of the way",
+        "words of the last layer": "mnrl+ot, middle, unbalanced",
+        "words of a middle layer": "mnrl + contrastive ot, middle",
+    },
+}
+
+
+@pytest.mark.parametrize("place", QUOTED)
+def test_figures_by_goal_are_those_of_the_measurement(place, benchmark_script):
+    ablation = benchmark_script("ablation")
+    document = json.loads((ROOT / "benchmarks/results/ablation_words400.json").read_text(encoding="utf-8"))
+    figures = {
+        ablation.row_name(each): ablation.figures_of(each, document["settings"]["trained"])
+        for each in document["runs"]
+    }
+    lines = (ROOT / place).read_text(encoding="utf-8").splitlines()
+    for start, row in QUOTED[place].items():
+        (line,) = (each for each in lines if each.startswith(f"| {start}"))
+        found = figures[row]
+        pairs = [
+            f"{found[f'{group} xx→en']:.1f} / {found[f'{group} en→xx']:.1f}" for group in ("trained", "untrained")
+        ]
+        assert [cell.strip() for cell in line.split("|")[-5:-1]] == [
+            *pairs,
+            f"{found['words last']:.1f}",
+            f"{found['tags last']:.1f}",
+        ]
 
 
 def test_tables_of_rescoring_are_rendered_from_the_measurement(benchmark_script):

@@ -53,9 +53,9 @@ def test_values_match_training_and_origins_name_the_layer(path):
 def test_section_disabled_and_enabled_again_starts_from_defaults(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text("loss: {sentence: mnrl, alignment: null, contrastive: null}\n")
-    found = resolve_settings(path, preset="word-alignment", assignments=["loss.alignment.weight=2"])
-    assert found.settings["loss"]["alignment"]["layer"] == -1
-    assert found.origins["loss.alignment.layer"] == "default"
+    found = resolve_settings(path, preset="paper-literal", assignments=["loss.alignment.weight=2"])
+    assert found.settings["loss"]["alignment"]["cost"] == "cosine"
+    assert found.origins["loss.alignment.cost"] == "default"
     assert found.origins["loss.alignment.weight"] == "--set"
 
 
