@@ -154,11 +154,22 @@ class RayCluster:
 
 @contextmanager
 def _own_termination() -> Iterator[None]:
-    """Keep this process's handler of SIGTERM, which Ray replaces when it is imported and initialized."""
+    """Keep this process's handler of SIGTERM, which Ray replaces when it is imported and initialized.
+
+    A signal that Ray's handler receives meanwhile is sent again to the former one.
+    """
     before = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
+
+    def restore() -> None:
         # Ray replaces it in the main thread only, and a handler from outside Python cannot be set.
         if before is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)
+
+    try:
+        yield
+    except SystemExit:  # from Ray's handler
+        restore()
+        signal.raise_signal(signal.SIGTERM)
+        raise
+    finally:
+        restore()

@@ -479,3 +479,32 @@ def test_threads_run_tasks_and_stop_together(works, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         list(LocalExecutor(2).run(Counting(), range(4), interrupt))
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: otembed[ray]")
+@pytest.mark.parametrize("code", [1, signal.SIGTERM])
+def test_a_signal_that_arrives_while_ray_starts_reaches_our_handler(code, monkeypatch):
+    """Ray replaces the handler of SIGTERM, and its own handlers exit."""
+    import ray
+
+    class ReceivedError(Exception):
+        pass
+
+    def received(number, frame):
+        raise ReceivedError(number)
+
+    def init(*_, **__):
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(code))
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(ray, "init", init)
+    before = signal.signal(signal.SIGTERM, received)
+    try:
+        with (
+            pytest.raises(ReceivedError, match=str(int(signal.SIGTERM))),
+            open_executor(MiningConfig(engine="ray", workers=1)),
+        ):
+            pass
+        assert signal.getsignal(signal.SIGTERM) is received
+    finally:
+        signal.signal(signal.SIGTERM, before)
