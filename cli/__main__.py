@@ -1,5 +1,5 @@
 """``python -m otembed.cli``, which ``torchrun -m`` starts in every process."""
 
-from .main import main
+from .start import main
 
 main()

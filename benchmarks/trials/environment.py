@@ -164,7 +164,9 @@ def outputs(place: Place, command: str) -> dict[str, str]:
             if file.suffix == ".json":
                 document = {key: value for key, value in json.loads(content).items() if key not in VOLATILE}
                 text = json.dumps(document, sort_keys=True, ensure_ascii=False)
-                content = text.replace(json.dumps(str(place.text), ensure_ascii=False)[1:-1], "TEXT").encode()
+                content = text.replace(json.dumps(str(place.text), ensure_ascii=False)[1:-1], "TEXT").encode(
+                    errors="surrogatepass"
+                )
             if file.suffix != ".html":  # names its command, and with it the folder
                 found[str(file.relative_to(place.out))] = hashlib.sha256(content).hexdigest()
             else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from contextlib import redirect_stdout
@@ -62,3 +63,18 @@ def test_closed_streams_take_no_file(tmp_path):
     command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", CODE, str(tmp_path / "file")]
     assert subprocess.run(command, check=False).returncode == 0
     assert (tmp_path / "file").read_text() == "kept"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows gives arguments in Unicode")
+def test_arguments_are_utf8_in_a_locale_of_ascii(tmp_path):
+    """Python's own correction of the C locale is off, so arguments arrive as bytes."""
+    off = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONIOENCODING"} | off
+    place = tmp_path / "猫.yaml"
+    place.write_text("pairs: {en-de: Öl.tsv}\n", encoding="utf-8")
+    command = [sys.executable, "-m", "otembed.cli", "config", "show", str(place), "--set", "model.name=猫"]
+    done = subprocess.run(command, env=variables, capture_output=True, check=False)
+    shown = done.stdout.decode("ascii")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert "name: \\u732b" in shown
+    assert "\\udc" not in shown
