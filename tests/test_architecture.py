@@ -18,6 +18,7 @@ ROOMS = (
     "_lazy",
     "_version",
     "results",
+    "page",
     "config",
     "runtime",
     "transport",
@@ -29,12 +30,12 @@ ROOMS = (
     "mining",
     "documents",
     "tasks",
-    "training",
     "comparison",
+    "training",
     "diagnostics",
     "__main__",
 )
-LIGHT = ("errors", "_lazy", "_version", "results", "config")
+LIGHT = ("errors", "_lazy", "_version", "results", "page", "config")
 LIGHT_FILES = ("report.py", "table.py", "tables.py", "summary.py", "card_section.py", "plot.py")
 HEAVY = {"torch", "transformers", "sentence_transformers"}
 

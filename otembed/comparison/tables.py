@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from otembed.page.marks import letter
 from otembed.results import Table
 from otembed.results.format import percent, points, printable
 from otembed.results.table import markdown_escaped
@@ -26,15 +27,6 @@ def metric_name(metric: str) -> str:
     ('AER', 'exact match')
     """
     return METRICS.get(metric, metric.replace("_", " "))
-
-
-def letter(index: int) -> str:
-    """Return the letter of a model in the tables.
-
-    >>> letter(0), letter(25), letter(26)
-    ('A', 'Z', 'A1')
-    """
-    return chr(ord("A") + index % 26) + (str(index // 26) if index >= 26 else "")
 
 
 def comparison_rows(found: Comparison, *, every: bool = False) -> list[list[str]]:

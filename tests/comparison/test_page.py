@@ -11,8 +11,8 @@ import pytest
 from otembed.comparison import compare
 from otembed.comparison.page import comparison_page
 from otembed.comparison.page.heat import matrix_maps
-from otembed.comparison.page.marks import rounded_up
 from otembed.comparison.report import Shape, WordMap
+from otembed.page.marks import rounded_up
 from otembed.results.format import percent, points
 from otembed.results.outcomes import Outcomes
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from otembed.comparison.page.curves import curve_panels
-from otembed.comparison.page.heat import direction_map, matrix_maps, word_figure
-from otembed.comparison.page.marks import bar_table, dot
-from otembed.comparison.page.style import STYLE
-from otembed.comparison.tables import letter, metric_name
+from otembed.comparison.page.heat import direction_map, matrix_maps
+from otembed.comparison.tables import metric_name
+from otembed.page.document import html_page
+from otembed.page.marks import bar_table, dot, letter
+from otembed.page.words import word_figure
 from otembed.tasks.registry import TASKS
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     Document = dict[str, Any]
 
-# The page loads and runs nothing, regardless of the names in the document.
-POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 NOTES = ("Note on ", "Not compared")
 
 
@@ -43,16 +41,7 @@ def comparison_page(found: Document) -> str:
         _not_compared(found),
         _made(found),
     ]
-    # Only "<" can end a script element early; JSON allows it as an escape anywhere.
-    data = json.dumps(found, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n<body><main>\n"
-        + "\n".join(each for each in parts if each)
-        + f'\n</main>\n<script type="application/json" id="comparison">{data}</script>\n</body></html>\n'
-    )
+    return html_page(title, parts, name="comparison", data=found)
 
 
 def _answer(found: Document) -> str:
@@ -121,13 +110,18 @@ def _words(found: Document, names: Sequence[str]) -> str:
         return ""
     blocks = "".join(
         f"<h3>{escape(task)}, pair {row}</h3><div class=panels>"
-        f"{''.join(word_figure(each, names[each['model']]) for each in group)}</div>"
+        f"{''.join(_word_map(each, names[each['model']]) for each in group)}</div>"
         for (task, row), group in groups.items()
     )
     return (
         "<section><h2>Word links in example sentences</h2><p class=soft>Stronger colors are more probable links;"
         f" predicted links are framed. The examples are long sentences of at most 12 words from the start of each text.</p>{blocks}</section>"
     )
+
+
+def _word_map(each: Document, name: str) -> str:
+    heading = f"{dot(each['model'])}{letter(each['model'])} {escape(name)}, layer {each['layer']}"
+    return word_figure(heading, each["source"], each["target"], each["probabilities"], each["links"])
 
 
 def _curves(found: Document) -> str:

@@ -1,4 +1,4 @@
-"""Heat maps as tables: cells of a matrix of figures, and probabilities of word links."""
+"""Heat maps of the cells of a matrix of figures, as tables."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import re
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from otembed.comparison.page.marks import dot
-from otembed.comparison.tables import letter
+from otembed.page.marks import dot, letter
 from otembed.results.format import percent, points
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 CELL = re.compile(r"(\w+)-(\w+)")
 PALEST, DARKEST = 0.05, 0.6
 """Opacity of cells that contain a figure; the figure remains readable."""
-WORD_DARKEST = 0.85
 TINY = 1e-9
 DIRECTIONS = {"accuracy_source_to_target": "→", "accuracy_target_to_source": "←"}
 
@@ -104,29 +102,4 @@ def _matrix(
     return (
         f"<figure><h4>{heading}</h4><div class=scroll><table class=heat>"
         f"<thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table></div></figure>"
-    )
-
-
-def word_figure(entry: Document, name: str) -> str:
-    """Return one sentence pair by one model: source words in rows, target words in columns, links framed."""
-    links = {tuple(each) for each in entry["links"]}
-
-    def cell(row: int, column: int, probability: float) -> str:
-        framed = ' class="link"' if (row, column) in links else ""
-        says = f"{probability:.2f}{', linked' if framed else ''}"
-        return (
-            f'<td{framed} title="{says}" style="background:rgb(var(--heat) / {WORD_DARKEST * probability:.3f})">'
-            f'<span class="hidden">{says}</span></td>'
-        )
-
-    head = "".join(f'<th scope=col><span dir="auto">{escape(word)}</span></th>' for word in entry["target"])
-    body = "".join(
-        f'<tr><th scope=row dir="auto">{escape(word)}</th>'
-        f"{''.join(cell(row, column, each) for column, each in enumerate(entry['probabilities'][row]))}</tr>"
-        for row, word in enumerate(entry["source"])
-    )
-    return (
-        f"<figure><h4>{dot(entry['model'])}{letter(entry['model'])} {escape(name)}, layer {entry['layer']}</h4>"
-        f"<div class=scroll><table class=words><thead><tr><td></td>{head}</tr></thead>"
-        f"<tbody>{body}</tbody></table></div></figure>"
     )

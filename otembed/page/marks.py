@@ -1,4 +1,4 @@
-"""Bars and differences with their intervals, as tables with the numbers as text."""
+"""Colors and letters of models; bars and differences with their intervals, as tables with the numbers as text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from otembed.comparison.tables import letter
 from otembed.results.format import percent, points
 
 if TYPE_CHECKING:
@@ -20,6 +19,15 @@ COLORS = 6
 BAR, GAP = 9, 4
 REACH = 14
 """How far the zero line extends beyond the marks of a row, to join the line of the next row."""
+
+
+def letter(index: int) -> str:
+    """Return the letter of a model in the tables.
+
+    >>> letter(0), letter(25), letter(26)
+    ('A', 'Z', 'A1')
+    """
+    return chr(ord("A") + index % 26) + (str(index // 26) if index >= 26 else "")
 
 
 def color(index: int) -> str:
