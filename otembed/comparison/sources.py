@@ -96,7 +96,7 @@ def _add(source: Source, place: str, *, evaluated: bool) -> str:
         return FILE
     if (path / RESULTS).is_file():
         source.curve = read_curve(path / METRICS)
-        source.commands += _command_of(path / ENVIRONMENT)
+        source.commands += command_of(path / ENVIRONMENT)
         if evaluated:
             _set_model(source, str(path / MODEL))
         else:
@@ -209,8 +209,8 @@ def _is_number(value: Any) -> bool:
         return False
 
 
-def _command_of(path: Path) -> list[str]:
-    """Return the command that started a run, if recorded."""
+def command_of(path: Path) -> list[str]:
+    """Return the command that started a run, from its environment file; empty if it is not recorded."""
     try:
         command = read_json(path, "Train again.")["command"]
         return [shlex.join(["otembed", *command[1:]])]

@@ -12,7 +12,7 @@ from otembed.comparison.report import Shape, WordMap
 from otembed.embeddings.texts import checked_sides, embed_sides
 from otembed.errors import ModelError
 from otembed.tasks.retrieval import effective_rank, mean_cosine
-from otembed.words import WordAligner
+from otembed.words.examples import linked_examples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,6 @@ logger = logging.getLogger(__name__)
 
 SHAPE_ROWS = 200
 WINDOW = 100
-FEWEST_WORDS, MOST_WORDS = 4, 12
 Sides = tuple[Sequence[Any], Sequence[Any]]
 
 
@@ -77,32 +76,20 @@ def word_maps(
     found = []
     for task, (source, target) in texts.items():
         try:
-            aligner = WordAligner(model)
-            aligned = list(aligner.align(zip(source[:WINDOW], target[:WINDOW], strict=True), batch_size=batch_size))
+            examples = linked_examples(
+                model,
+                source[:WINDOW],
+                target[:WINDOW],
+                count=count,
+                rows=chosen.get(task),
+                batch_size=batch_size,
+            )
         except ModelError as error:
             logger.warning("word alignment is not shown: %s", error.message)
             return ()
-        assert aligner.choice is not None, "sentences were aligned, so a layer was chosen"
-        if task not in chosen:
-            fits = [
-                row
-                for row, each in enumerate(aligned)
-                if all(FEWEST_WORDS <= len(side) <= MOST_WORDS for side in (each.source_words, each.target_words))
-            ]
-            fits.sort(key=lambda row: -len(aligned[row].source_words) - len(aligned[row].target_words))
-            chosen[task] = sorted(fits[:count])
-        for row in chosen[task]:
-            each = aligned[row]
-            found.append(
-                WordMap(
-                    task,
-                    row + 1,
-                    place,
-                    aligner.choice.layer,
-                    each.source_words,
-                    each.target_words,
-                    tuple(tuple(line) for line in np.round(each.probabilities, 4).tolist()),
-                    tuple((link.source, link.target) for link in each.links),
-                )
-            )
+        chosen[task] = [each.row for each in examples]
+        found += [
+            WordMap(task, each.row + 1, place, each.layer, each.source, each.target, each.probabilities, each.links)
+            for each in examples
+        ]
     return tuple(found)

@@ -41,10 +41,10 @@ class Resolved(Result):
         for key, value in tree.items():
             path = f"{head}{key}"
             if isinstance(value, dict) and value:
-                yield f"{indent}{_scalar(key)}:"
+                yield f"{indent}{scalar_text(key)}:"
                 yield from self._lines(value, f"{path}.")
             else:
-                yield f"{indent}{_scalar(key)}: {_scalar(value)}  # {self.origins[path]}"
+                yield f"{indent}{scalar_text(key)}: {scalar_text(value)}  # {self.origins[path]}"
 
 
 def resolve_settings(
@@ -79,7 +79,8 @@ def resolve_settings(
     return Resolved(settings=settings, origins={leaf: _origin(origins, leaf) for leaf in _leaves(settings)})
 
 
-def _scalar(value: Any) -> str:
+def scalar_text(value: Any) -> str:
+    """Return a value as YAML in one line."""
     text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6)
     return text.removesuffix("...\n").strip()
 

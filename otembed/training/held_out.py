@@ -95,10 +95,10 @@ class HeldOutEvaluator(SequentialEvaluator):
         )
         return Evaluation(steps, float(score), vectors, metrics, perf_counter() - started)
 
-    def start(self, model: SentenceTransformer) -> RetrievalReport:
+    def start(self, model: SentenceTransformer) -> Evaluation:
         """Evaluate the starting model, and keep the evaluation as that of step 0."""
         self._start = self.evaluate(model, steps=0)
-        return self.report_of(self._start, "before")
+        return self._start
 
     def report(self, model: SentenceTransformer, name: str) -> RetrievalReport:
         """Evaluate ``model``, plain and centered; ``name`` is its name in the report."""

@@ -41,12 +41,14 @@ from otembed.training.environment import environment
 from otembed.training.held_out import HeldOutEvaluator
 from otembed.training.interpolation import interpolates
 from otembed.training.objective import build_loss, refuse_idle_terms
+from otembed.training.page import write_report
 from otembed.training.preparation import Material, limit_length, load_encoder, load_material, prompt_of
-from otembed.training.release import prepare_release
+from otembed.training.release import Released, prepare_release
 from otembed.training.result import TrainResult
 from otembed.training.run_folder import RunFolder
 from otembed.training.run_log import RunLog
 from otembed.training.teacher import drop_projection, load_teacher, with_teacher
+from otembed.training.views import add_view
 from otembed.training.word_layer import store_alignment_layer
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
     from transformers import TrainerCallback
 
     from otembed.config.train import TrainConfig
+    from otembed.words.layer_choice import LayerChoice
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +144,7 @@ def train(
         state.wait_for_everyone()
         evaluator = HeldOutEvaluator(material.held_out) if material.held_out else None
         start = trained_weights(model) if interpolates(config.release) and state.is_main_process else {}
-        before = _before(folder, model, evaluator, state)
+        before = _before(folder, model, evaluator, material, state)
         trainer = build_trainer(config, folder, model, material, loss, arguments, callbacks, evaluator=evaluator)
         describe_in_card(model, config)
         training_seconds = run_trainer(trainer, folder, state)
@@ -168,9 +171,12 @@ def train(
                 pairs=material.counts,
                 last_log=folder.last_training_record(),
                 before=before,
-                **vars(released),
+                after=released.after,
+                interpolation=released.interpolation,
+                mean_lengths=released.mean_lengths,
             )
             complete_card(folder.model, result, config, choice)
+            _report(folder, result, model, material, released, choice)
             result.to_json(folder.results)
             if not config.optimization.keep_checkpoints:
                 folder.drop_checkpoints()
@@ -292,13 +298,38 @@ def _release(model: SentenceTransformer, own_length: int | None, folder: RunFold
 
 
 def _before(
-    folder: RunFolder, model: SentenceTransformer, evaluator: HeldOutEvaluator | None, state: PartialState
+    folder: RunFolder,
+    model: SentenceTransformer,
+    evaluator: HeldOutEvaluator | None,
+    material: Material,
+    state: PartialState,
 ) -> RetrievalReport | None:
     """Evaluate the starting model once; a resumed run reads the stored report."""
     if evaluator is not None and state.is_main_process and not folder.before.exists():
         logger.info("evaluating the starting model")
-        evaluator.start(model).to_json(folder.before)
+        found = evaluator.start(model)
+        # The view first: a run that has the report does not evaluate its starting model again.
+        add_view(folder.views, "before", model, material.held_out, found)
+        evaluator.report_of(found, "before").to_json(folder.before)
     state.wait_for_everyone()
     if not folder.before.exists():
         return None
     return RetrievalReport.read(folder.before)
+
+
+def _report(
+    folder: RunFolder,
+    result: TrainResult,
+    model: SentenceTransformer,
+    material: Material,
+    released: Released,
+    choice: LayerChoice | None,
+) -> None:
+    """Write ``report.html``; a failure is a warning, because the run is done and ``otembed report`` can render it again."""
+    try:
+        if released.evaluation is not None:
+            layer = None if choice is None else choice.layer
+            add_view(folder.views, "after", model, material.held_out, released.evaluation, layer)
+        write_report(folder.path, result)
+    except Exception as error:
+        logger.warning("report.html was not written: %s (otembed report %s writes it)", error, folder.path)

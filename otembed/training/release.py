@@ -18,16 +18,21 @@ if TYPE_CHECKING:
     from otembed.config.train import ReleaseConfig
     from otembed.tasks.retrieval.report import RetrievalReport
     from otembed.training.curve import InterpolationCurve
+    from otembed.training.held_out import Evaluation
     from otembed.training.preparation import Material
 
 
 @dataclass(frozen=True)
 class Released:
-    """What is reported of the released model; see :class:`otembed.training.result.TrainResult`."""
+    """What is reported of the released model; see :class:`otembed.training.result.TrainResult`.
+
+    ``evaluation`` is the one that ``after`` reports.
+    """
 
     after: RetrievalReport | None
     interpolation: InterpolationCurve | None
     mean_lengths: dict[str, float] | None
+    evaluation: Evaluation | None
 
 
 def prepare_release(
@@ -66,4 +71,4 @@ def prepare_release(
     if config.center != "none":
         means, found = center_release(model, config, material, evaluator, found)
     after = None if evaluator is None or found is None else evaluator.release(model, found, name)
-    return Released(after, curve, None if means is None else means.lengths())
+    return Released(after, curve, None if means is None else means.lengths(), found)

@@ -28,7 +28,8 @@ class RunFolder(TrainerFolder):
 
     ``config.yaml`` (resolved, a valid input), ``environment.json``, ``before.json`` (the evaluation
     before training), ``metrics.jsonl`` (one record per log line), ``tensorboard/`` (if asked for), ``checkpoints/``, ``model/`` (loads with
-    plain ``SentenceTransformer(path)``) and, written last, ``results.json``, which marks a finished run.
+    plain ``SentenceTransformer(path)``), ``views.json`` and ``report.html`` (see :mod:`otembed.training.page`) and, written last,
+    ``results.json``, which marks a finished run.
     """
 
     entries: ClassVar[frozenset[str]] = frozenset(
@@ -41,6 +42,8 @@ class RunFolder(TrainerFolder):
             "checkpoints",
             "adapter",
             "model",
+            "views.json",
+            "report.html",
             "results.json",
             LOCK,
         }
@@ -70,6 +73,16 @@ class RunFolder(TrainerFolder):
     def adapter(self) -> Path:
         """The adapter in PEFT's format, with ``model.lora.keep_adapter``."""
         return self.path / "adapter"
+
+    @property
+    def views(self) -> Path:
+        """What the report shows that no other file has; see :class:`otembed.training.views.Views`."""
+        return self.path / "views.json"
+
+    @property
+    def report(self) -> Path:
+        """The report as a page."""
+        return self.path / "report.html"
 
     @property
     def results(self) -> Path:
