@@ -13,7 +13,22 @@ import typer
 from otembed import __version__
 from otembed.errors import OtembedError
 
-from . import align, compare, config, documents, embed, evaluate, export, info, merge, mine, presets, score, train
+from . import (
+    align,
+    compare,
+    config,
+    documents,
+    embed,
+    evaluate,
+    export,
+    info,
+    merge,
+    mine,
+    presets,
+    report,
+    score,
+    train,
+)
 from .completion import complete
 from .ending import EXIT_CLOSED_PIPE, ClosedPipe, Commands, interruptions, leave_closed_pipes
 from .mining_options import MiningCommand
@@ -32,6 +47,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("train", help=train.HELP)(train.train_command)
+app.command("report", help=report.HELP, no_args_is_help=True)(report.report_command)
 app.command("align", help=align.HELP, no_args_is_help=True)(align.align_command)
 app.add_typer(evaluate.app, name="eval", help="Evaluate any model that SentenceTransformer loads.")
 app.command("compare", help=compare.HELP, no_args_is_help=True)(compare.compare_command)

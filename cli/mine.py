@@ -19,8 +19,10 @@ from .mining_options import (
     MiningSettings,
     Model,
     Output,
+    Page,
     Rescore,
     Workers,
+    check_page_output,
     check_pairs_output,
     dev_pairs,
     mining_config,
@@ -48,6 +50,9 @@ seconds. The exact search returns the same bytes for any number of threads, memo
 The default threshold was near the best F1 for one encoder on one collection. With known pairs of the same kind of
 text, --threshold auto --calibrate sw-en=DEV.tsv chooses the threshold with the best expected F1, or the lowest one with
 --set min_precision=0.9, and reports the expected precision and recall; the known pairs are never written.
+
+--html writes one page for reading: the distribution of the scores, what each threshold keeps, the pairs around the
+threshold and random pairs of each score, with their linked words.
 """
 
 
@@ -81,6 +86,7 @@ def mine_command(
     ] = None,
     rescore: Rescore = None,
     languages: Languages = None,
+    html: Page = None,
     engine: Engine = None,
     workers: Workers = None,
     device: Device = None,
@@ -98,10 +104,12 @@ def mine_command(
         rescore=rescore,
         engine=engine,
         workers=workers,
+        html=html,
     )
     development = dev_pairs(calibrate)
     pair = language_pair(languages, "--languages")
     check_pairs_output(output, pair, as_json=as_json and not dry_run, force=force)
+    check_page_output(checked.html, {"--output": output, "SOURCE": source, "TARGET": target}, force=force)
     start_logging(checked)
     from otembed.mining.calibration.dev_pairs import check_calibration, open_dev_pairs
     from otembed.mining.mine import mine_bitext

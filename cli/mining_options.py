@@ -70,6 +70,12 @@ Languages = Annotated[
     str | None,
     typer.Option(metavar="XX-YY", help="Languages of the sides, for .tmx.", autocompletion=language_values),
 ]
+Page = Annotated[
+    str | None,
+    typer.Option(
+        "--html", metavar="FILE", help="Write one page: scores, pairs around the threshold, linked words."
+    ),
+]
 Rescore = Annotated[
     str | None,
     typer.Option(
@@ -179,6 +185,18 @@ def check_output_file(output: Path | None, check: Callable[[Path], object], *, a
         return
     check(output)
     refuse_taken(output, force=force)
+
+
+def check_page_output(html: str | None, others: Mapping[str, Path | str | None], *, force: bool) -> None:
+    """Reject a page that could not be written at the end, or that would replace another file of the command."""
+    if html is None:
+        return
+    from otembed.results.paths import expand
+
+    for flag, other in others.items():
+        if other is not None and expand(other).resolve() == expand(html).resolve():
+            raise ConfigError(f"--html {html} is also {flag}", "Choose another name.")
+    refuse_taken(Path(html), force=force, flag="--html")
 
 
 def start_logging(config: MiningConfig | None = None, *, modules: tuple[str, ...] = ()) -> None:

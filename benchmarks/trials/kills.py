@@ -54,7 +54,7 @@ SERVER = """
 import atexit, gc, json, os, sys
 from importlib import import_module
 for name in (
-    "otembed.cli.main", "otembed.training", "otembed.training.summary", "otembed.mining.mine", "otembed.mining.output",
+    "otembed.cli.main", "otembed.training.recipe", "otembed.training.summary", "otembed.mining.mine", "otembed.mining.output",
     "otembed.tasks.xnli.finetune", "otembed.tasks.xnli", "otembed.tasks.xquad.spans",
 ):
     import_module(name)

@@ -100,6 +100,11 @@ class MiningConfig(EncodingConfig):
     memory_gb: Annotated[float, Field(gt=0)] | None = Field(
         default=None, description="Memory limit of the search, in 1e9 bytes. null: no limit."
     )
+    html: str | None = Field(
+        default=None,
+        min_length=1,
+        description="File of a page with the scores, pairs around the threshold and pairs of each score. null: none.",
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> MiningConfig:
@@ -114,6 +119,11 @@ class MiningConfig(EncodingConfig):
                 "Set threshold: auto, and pass development pairs.",
             )
         return self
+
+    def refuse_page(self) -> None:
+        """Raise ConfigError if a page is asked for; only mining writes it."""
+        if self.html is not None:
+            raise ConfigError("html works only in otembed mine", "Leave html out.")
 
     def lowest_score(self, *, centered: bool) -> float | None:
         """Return the threshold as a number, or None; ConfigError for ``auto``, which needs development pairs."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from otembed.config.train import PairChecks
 from otembed.errors import ConfigError
 from otembed.mining.calibration.dev_pairs import DevPlace, calibrate_run, check_calibration, open_dev_pairs
 from otembed.mining.mined import MinedPairs, MiningReport
+from otembed.mining.page.write import check_page, write_page
 from otembed.mining.pairing.lengths import length_filter
 from otembed.mining.pairing.pairing import pair_up
 from otembed.mining.rescoring.rescore import open_rescorer
@@ -100,6 +102,8 @@ def mine_bitext(
     """
     config = make_config(config, settings)
     check_calibration(config, calibrate)
+    if config.html is not None:
+        check_page(config.html)
     clock = _Clock()
     with clock("read"):
         sides = open_sides(source, target, source_vectors, target_vectors, config)
@@ -138,15 +142,18 @@ def mine_bitext(
         ratio = config.max_length_ratio
         keep = None if ratio is None else length_filter(left, right, ratio, PairChecks().ratio_from_characters)
         threshold = None if calibrate is not None else config.lowest_score(centered=centered)
-        pairs, candidates = pair_up(*lists, config, threshold=threshold, keep=keep, cosines=cosines)
-    calibration = None
+        # A page shows pairs below the threshold, too. The best candidate comes first, so a threshold changes no pair above it.
+        first = None if config.html is not None else threshold
+        pairs, candidates = pair_up(*lists, config, threshold=first, keep=keep, cosines=cosines)
+    calibration, every_pair = None, pairs
     if development is not None:
         with clock("calibrate"):
             calibration = calibrate_run(
                 pairs, (left, right), lists, (planted[0], planted[1]), development.counts, config
             )
             threshold = calibration.threshold
-            pairs = pairs.take(pairs.score >= threshold)
+    if threshold is not None:
+        pairs = pairs.take(pairs.score >= threshold)
     report = MiningReport(
         model=None if encoder is None else name_of(model),
         source=left.counts,
@@ -164,7 +171,10 @@ def mine_bitext(
         rescore=config.rescore,
         calibration=calibration,
     )
-    return MinedPairs(pairs, left, right, report)
+    mined = MinedPairs(pairs, left, right, report)
+    if config.html is not None:
+        write_page(config.html, replace(mined, pairs=every_pair), encoder, config)
+    return mined
 
 
 def name_of(model: Any) -> str | None:

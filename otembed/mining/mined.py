@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
 
 from otembed.mining.calibration.calibrate import Calibration
 from otembed.mining.output import MinedPair, write_pairs
@@ -73,7 +75,13 @@ class MinedPairs:
 
     def __iter__(self) -> Iterator[MinedPair]:
         """Yield the pairs, best first."""
-        found = self.pairs
+        return self._rows(self.pairs)
+
+    def at(self, places: Sequence[int]) -> list[MinedPair]:
+        """Return the pairs with these indices, 0 the best."""
+        return list(self._rows(self.pairs.take(np.asarray(places, np.int64))))
+
+    def _rows(self, found: Candidates) -> Iterator[MinedPair]:
         for score, cosine, source, target in zip(
             found.score.tolist(), found.cosine.tolist(), found.source.tolist(), found.target.tolist(), strict=True
         ):

@@ -116,6 +116,7 @@ def score_bitext(
     narrow bitext the neighbors are distant, and scores are higher than in a large one.
     """
     config = make_config(config, settings)
+    config.refuse_page()
     if isinstance(pairs, PairSpec):
         spec = pairs
         name = spec.where

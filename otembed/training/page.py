@@ -14,7 +14,7 @@ from otembed.page.words import word_figure
 from otembed.results import write_text
 from otembed.results.format import percent, points
 from otembed.training.curve import InterpolationCurve
-from otembed.training.report import run_report
+from otembed.training.report import REPORT, run_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,7 +41,7 @@ MOST_LINES = 6
 
 def write_report(folder: Path, result: TrainResult | None = None) -> Path:
     """Write ``report.html`` of a run folder; parameters and errors as of :func:`otembed.training.report.run_report`."""
-    return write_text(folder / "report.html", run_page(run_report(folder, result)))
+    return write_text(folder / REPORT, run_page(run_report(folder, result)))
 
 
 def run_page(found: Document) -> str:

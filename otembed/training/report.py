@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     Document = dict[str, Any]
 
+REPORT = "report.html"
 RESAMPLES, CONFIDENCE, SEED = 10_000, 0.95, 0
 # Two runs with the same result have the same report.
 LEFT_OUT = {"seconds"}

@@ -67,7 +67,7 @@ def test_evaluation_has_the_same_bits_while_training_computes_in_slices(tiny_mod
 
 def test_first_best_and_last_evaluation_are_kept(tiny_model, pairs, encoded):
     evaluator = HeldOutEvaluator(pairs)
-    before = evaluator.start(tiny_model)
+    before = evaluator.report_of(evaluator.start(tiny_model), "before")
     first = evaluator(tiny_model, steps=1)
     worse = copy.deepcopy(tiny_model)
     worse[0].model.embeddings.word_embeddings.weight.data[10:60] = 0

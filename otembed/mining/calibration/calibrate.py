@@ -26,6 +26,8 @@ SEPARATION_BOUND, MISFIT_BOUND = 1.63, 1.36
 WORST_MISFIT = 0.2
 # A share is unknown if fewer planted pairs are above it.
 FEWEST_ABOVE = 5
+# Thresholds of the curve in a report.
+CURVE = 25
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class Calibration(Result):
     between the shares of planted pairs and of planted orphans above a score. ``misfit`` is the largest difference
     between the counted and the expected number of pairs above a score, as a share of the lines of a side; above
     ``misfit_bound`` the planted pairs differ from the collections. ``left_out`` counts the development pairs that were
-    not planted, by reason.
+    not planted, by reason. ``curve`` has (threshold, precision, recall) of up to 25 thresholds, evenly spaced among those
+    with enough planted pairs above them.
     """
 
     planted: int
@@ -56,6 +59,7 @@ class Calibration(Result):
     misfit: float
     misfit_bound: float
     left_out: dict[str, int]
+    curve: tuple[tuple[float, float, float], ...] = ()
 
 
 def calibrate(
@@ -168,7 +172,15 @@ def calibrate(
         misfit=fit.misfit,
         misfit_bound=float(MISFIT_BOUND / np.sqrt(count)),
         left_out=dict(left_out or {}),
+        curve=tuple((float(grid[row]), float(precision[row]), float(recall[row])) for row in _spread(grid)),
     )
+
+
+def _spread(grid: Doubles) -> list[int]:
+    """Return the thresholds of the curve, by index: the nearest to evenly spaced ones, each once."""
+    wanted = np.linspace(grid[0], grid[-1], CURVE)
+    rows: list[int] = np.unique(np.searchsorted(grid, wanted).clip(0, len(grid) - 1)).tolist()
+    return rows
 
 
 def _check(scores: Doubles, planted: Planted, min_precision: float | None) -> None:
