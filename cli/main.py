@@ -33,6 +33,7 @@ from .completion import complete
 from .ending import EXIT_CLOSED_PIPE, ClosedPipe, Commands, interruptions, leave_closed_pipes
 from .mining_options import MiningCommand
 from .streams import prepare_streams
+from .terminal_help import with_terminal_help
 
 EXIT_BAD_INPUT = 2
 
@@ -85,14 +86,14 @@ def main() -> NoReturn:
     """
     prepare_streams()
     if os.environ.get("OTEMBED_DEBUG") == "1":
-        complete(app)
+        complete(with_terminal_help(app))
         sys.exit(0)
     # A command that is done and whose process is ending dies of Ctrl-C without a traceback.
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with interruptions():
         try:
             try:
-                complete(app)
+                complete(with_terminal_help(app))
             finally:
                 if sys.stdout is not None:
                     sys.stdout.flush()  # a full disk behind stdout is an error here, not a traceback at exit

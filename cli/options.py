@@ -38,7 +38,7 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps. [default: th
 PromptName = Annotated[str | None, typer.Option(help="Name of the model's prompt to prepend, such as query.")]
 JsonDocument = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 ReportFile = Annotated[Path | None, typer.Option("--output", "-o", help="Write the report to this file as JSON.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace the file of --output.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace existing output files.")]
 SentencesAtATime = Annotated[
     int, typer.Option("--batch-size", min=1, help="Maximum number of sentences per encoded batch.")
 ]

@@ -45,8 +45,9 @@ MARK = "OTEMBED_TRIAL"
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 # Figures that differ between two runs: they are times, or say where a run was.
 TIMES = re.compile(rb'("[a-z_]*seconds"|"read"|"embed"|"scan"|"search"|"pair"): [\d.e-]+')
-# A run that is resumed before it has written its environment records the command that resumed it.
-COMMAND = re.compile(rb'"command": \[[^]]*\]')
+# A run that is resumed before it has written its environment records the command that resumed it, and its report shows it.
+COMMAND = re.compile(rb'"command": \[[^]]*\]|<pre id="command">[^<]*</pre>')
+SHOW_COMMAND = ("environment.json", "report.html")
 CARD_TIMES = re.compile(rb"(?m)^.*\d (?:seconds|minutes|hours).*$")
 TEMPORARY = re.compile(r"\.tmp$|\.old$|^otembed-")
 
@@ -224,7 +225,7 @@ class Job:
                     pattern = CARD_TIMES if path.name == "README.md" else TIMES
                     binary = path.suffix in (".safetensors", ".bin")
                     content = path.read_bytes()
-                    if path.name == "environment.json":
+                    if path.name in SHOW_COMMAND:
                         content = COMMAND.sub(b"", content)
                     found[str(path.relative_to(folder))] = content if binary else pattern.sub(b"", content)
         return found

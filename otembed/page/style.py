@@ -88,7 +88,9 @@ a:focus-visible, summary:focus-visible { outline: 2px solid var(--m1); outline-o
 @media (max-width: 46rem) {
   main { padding: 1.5rem 1rem 3rem; }
   h1 { font-size: 1.35rem; }
-    .bars, .bars tbody { display: block; }
+  .words, .words thead th { font-size: .75rem; }
+  .words td { width: 1.3rem; min-width: 1.3rem; height: 1.5rem; }
+  .bars, .bars tbody { display: block; }
   .bars caption { display: block; position: static; width: auto; height: auto; clip-path: none; }
   .bars thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   .bars tr { display: grid; grid-template-columns: minmax(0, 1fr) 10.5rem; column-gap: 1rem; padding: .6rem .5rem; }

@@ -87,7 +87,7 @@ def _answer(found: Document) -> str:
         if found["best_step"] is None
         else f"; the released model is from step {found['best_step']}, the best evaluation"
     )
-    lines.append(f"{found['steps']:,} steps, {found['epochs']:g} epochs{kept}.")
+    lines.append(f"{found['steps']:,} steps, {found['epochs']:.3g} epochs{kept}.")
     lines.append(f"{trained} of {every} million parameters of {found['model']} were trained.")
     if found["converged"] is not None:
         lines.append(f"{found['converged']:.1%} of the OT plans of the last log interval converged.")

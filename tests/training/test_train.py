@@ -18,6 +18,7 @@ import otembed
 from otembed.config.io import merge, read_yaml, train_config
 from otembed.errors import ConfigError, NumericsError, OtembedError, OutputError
 from otembed.training import RunFolder, dry_run
+from otembed.training.report import run_report
 from otembed.training.result import TrainResult
 from tests.training.conftest import small_settings
 
@@ -58,13 +59,16 @@ def assert_same_release(one, other):
         if report is not None:
             del report["model"], report["seconds"]
     assert first == second
+    reports = [run_report(run) for run in (one, other)]
+    for name in ("views", "curve", "retrieval"):
+        assert reports[0][name] == reports[1][name], name
 
 
 def test_run_folder_contains_all_files(trained):
     folder = RunFolder(Path(trained.run))
     assert folder.finished
     assert {each.name for each in folder.path.iterdir()} == {
-        "before.json", "config.yaml", "environment.json", "metrics.jsonl", "model", "results.json",
+        "before.json", "config.yaml", "environment.json", "metrics.jsonl", "model", "report.html", "results.json", "views.json",
     }  # fmt: skip
     assert TrainResult.from_json(folder.results.read_text()) == trained
     assert train_config(read_yaml(folder.config)).optimization.max_steps == trained.steps == 9

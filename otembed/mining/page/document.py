@@ -122,8 +122,10 @@ def _scores(found: Document) -> str:
         f'<input type="range" id="slider" min="0" max="{len(stops) - 1}" value="{now}">'
         '<output id="kept" for="slider"></output></div>'
     )
-    note = "How many pairs have which score. Pairs below the line are not kept; a good threshold is in the valley between"
-    note += " two hills, if there are two."
+    note = (
+        "The number of pairs by score; gray bars are below the threshold. Where true pairs and chance pairs form two hills, the"
+        " threshold belongs between them."
+    )
     return section("Scores", _histogram(found), slider, _kept(found), name="scores", note=note)
 
 

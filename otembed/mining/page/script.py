@@ -1,7 +1,7 @@
 """Styles and script of the page of mined pairs: the slider and the search. Without the script, all else is there."""
 
 STYLE = """
-.tools { display: grid; gap: .5rem; margin: 1rem 0 0; max-width: 58rem; }
+.tools { display: grid; gap: .5rem; margin: 1rem 0 0; }
 .tools[hidden], .pair[hidden] { display: none; }
 .tools label { color: var(--soft); font-size: .875rem; }
 .tools input { width: 100%; font: inherit; color: inherit; accent-color: var(--m1); }
@@ -11,7 +11,7 @@ STYLE = """
 .chart.tall svg { height: 12rem; overflow: hidden; }
 .pairs { list-style: none; margin: 0; padding: 0; }
 .pair { display: grid; grid-template-columns: 5.5rem minmax(0, 1fr); column-gap: 1rem; padding: .6rem 0; border-top: 1px solid var(--line); }
-.pair p { margin: 0; max-width: none; overflow-wrap: anywhere; grid-column: 2; }
+.pair p { margin: 0 0 .15rem; max-width: none; overflow-wrap: anywhere; grid-column: 2; }
 .pair .score { grid-column: 1; grid-row: 1 / span 3; font-size: .875rem; }
 .pair .ids { display: block; color: var(--soft); font-size: .75rem; overflow-wrap: anywhere; }
 .pair.out { opacity: .5; }
