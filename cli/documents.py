@@ -19,8 +19,10 @@ from .mining_options import (
     MiningCommand,
     Model,
     Output,
+    Page,
     Workers,
     check_output_file,
+    check_page_output,
     merged_settings,
     settings_option,
     start_logging,
@@ -71,6 +73,9 @@ below 0.3 are dropped unless --threshold sets another minimum.
 
 Settings have two sections, match and align: --set match.k=4 --set align.max_sentences=4. otembed config init --for
 documents-mine prints all of them. Defaults < --config < --set < the other options.
+
+--html writes one page for reading: the distribution of the scores, links around the threshold and random links of each
+score, with their linked words.
 
 Embeddings and links are cached: an interrupted run resumes.
 """
@@ -216,6 +221,7 @@ def mine_command(
         str | None, typer.Option(metavar="SCORE", help="Minimum score of a link: a number or none. [default: 0.3]")
     ] = None,
     languages: Languages = None,
+    html: Page = None,
     device: Device = None,
     cache: Cache = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the planned work; write nothing.")] = False,
@@ -226,11 +232,14 @@ def mine_command(
     from otembed.config import DocumentMiningConfig
     from otembed.config.documents import MINED_THRESHOLD
 
-    given = {} if threshold is None else {"align": {"threshold": number_or_none(threshold, "--threshold")}}
+    given: dict[str, Any] = {} if html is None else {"html": html}
+    if threshold is not None:
+        given["align"] = {"threshold": number_or_none(threshold, "--threshold")}
     defaults = {"align": {"threshold": MINED_THRESHOLD}}
     checked = merged_settings(DocumentMiningConfig, config, settings, given, defaults)
     pair = language_pair(languages, "--languages")
     _check_links_output(output, pair, as_json=as_json and not dry_run, force=force)
+    check_page_output(checked.html, {"--output": output, "SOURCES": sources, "TARGETS": targets}, force=force)
     from .console import DOCUMENTS, SEARCH
 
     start_logging(modules=(*SEARCH, *DOCUMENTS))

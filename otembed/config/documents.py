@@ -90,3 +90,8 @@ class DocumentMiningConfig:
         default_factory=lambda: DocumentsConfig(threshold=MINED_THRESHOLD),
         description="Alignment of the sentences of each pair.",
     )
+    html: str | None = Field(
+        default=None,
+        min_length=1,
+        description="File of a page with the scores, links around the threshold and links of each score. null: none.",
+    )

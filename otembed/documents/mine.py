@@ -10,11 +10,13 @@ from otembed.config.documents import DocumentMiningConfig
 from otembed.documents.align import align_collection
 from otembed.documents.aligned import AlignedDocuments
 from otembed.documents.match import MatchReport, match_documents, read_sides, vector_bytes
+from otembed.documents.page import write_page
 from otembed.documents.read import DocumentPair
 from otembed.embeddings.embed import embedding_key, shard_folder
 from otembed.embeddings.encode import resolve_prompt
 from otembed.embeddings.listed import ListedTexts
 from otembed.errors import DataError
+from otembed.mining.page.write import check_page
 from otembed.results import Result
 from otembed.runtime.progress import Progress, silent
 
@@ -101,6 +103,8 @@ def mine_documents(
         As for both stages.
     """
     config = DocumentMiningConfig() if config is None else config
+    if config.html is not None:
+        check_page(config.html)
     encoder = _loaded(model, device)
     matched = match_documents(source, target, encoder, config=config.match, cache=cache, progress=progress)
     if not matched.pairs:
@@ -108,6 +112,8 @@ def mine_documents(
     # A source document is in one pair, so its name is unique.
     pairs = [DocumentPair(pair.source.name, pair.source, pair.target) for pair in matched]
     aligned = align_collection(pairs, encoder, config=config.align, cache=cache, device=device, progress=progress)
+    if config.html is not None:
+        write_page(config.html, aligned, matched.report, encoder, config)
     return MinedDocuments(aligned, matched.report)
 
 

@@ -61,6 +61,25 @@ def test_default_threshold_is_reported_with_its_reliability(places: list[str], o
     assert "default threshold" not in run("mine", *places, *options, "--threshold", "0.05").stderr
 
 
+def test_page_is_checked_as_other_outputs_are(places: list[str], options: list[str], tmp_path: Path) -> None:
+    page, pairs = tmp_path / "page.html", tmp_path / "pairs.tsv"
+    plan = [*places, *options, "--dry-run"]
+    assert run("mine", *plan, "--html", page).exit_code == 0
+    assert not page.exists()
+    assert run("mine", *places, *options, "-o", pairs, "--html", page, "--threshold", "none").exit_code == 0
+    data = json.loads(page.read_text(encoding="utf-8").split('id="mining">')[1].split("</script>")[0])
+    assert data["kept"] == len(pairs.read_text().splitlines())
+    for refused, hint in ((page, "--force"), (tmp_path, "folder"), (places[0], "SOURCE")):
+        for dry in ([], ["--dry-run"]):
+            with pytest.raises(ConfigError, match=hint):
+                run("mine", *places, *options, "--html", refused, *dry)
+    with pytest.raises(ConfigError, match="--output"):
+        run("mine", *places, *options, "--html", pairs, "-o", pairs, "--force")
+    with pytest.raises(ConfigError, match="--force"):
+        run("mine", *places, *options, "--set", f"html={page}")
+    assert run("mine", *places, *options, "--html", page, "--force").exit_code == 0
+
+
 def test_settings_merge_file_set_and_options(places: list[str], options: list[str], tmp_path: Path) -> None:
     file = tmp_path / "mining.yaml"
     file.write_text("k: 2\nmargin: ratio\nthreshold: null\n", encoding="utf-8")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 
 from otembed.config import DocumentMiningConfig, DocumentsConfig, MatchConfig
@@ -45,6 +48,22 @@ def test_settings_of_both_stages(tiny_model, tmp_path, sides):
     with pytest.raises(ConfigError, match="memory_gb"):
         mine_documents(
             *sides, tiny_model, config=DocumentMiningConfig(match=MatchConfig(memory_gb=1e-6)), cache=tmp_path
+        )
+
+
+def test_page_shows_links_below_the_threshold_too(tiny_model, tmp_path, sides):
+    place = tmp_path / "page.html"
+    config = DocumentMiningConfig(align=DocumentsConfig(threshold=0.9), html=str(place))
+    found = mine_documents(*sides, tiny_model, config=config, cache=tmp_path / "cache")
+    data = json.loads(re.search(r'id="mining">(.*?)</script>', place.read_text(encoding="utf-8"))[1])
+    every = [pair for each in found.aligned for pair in each.pairs()]
+    assert (data["kept"], data["total"]) == (found.aligned.report.links, len(every))
+    known = {(pair.source_id, pair.target_id): pair.score for pair in every}
+    assert all(known[each["source_id"], each["target_id"]] == each["score"] for each in data["pairs"])
+    assert data["no_links"] is None
+    with pytest.raises(ConfigError, match="folder"):
+        mine_documents(
+            *sides, tiny_model, config=DocumentMiningConfig(html=str(tmp_path)), cache=tmp_path / "cache"
         )
 
 
