@@ -33,15 +33,15 @@ def report_command(
     from otembed.results import write_text
     from otembed.results.format import printable
     from otembed.results.paths import expand
-    from otembed.training.page import run_page
-    from otembed.training.report import REPORT, run_report
+    from otembed.training.page import render_report
+    from otembed.training.report import REPORT
 
     folder = expand(run)
     place = folder / REPORT if output is None else output
     if output is not None:
         refuse_taken(output, force=force)
-    found = run_report(folder)
-    write_text(place, run_page(found))
+    found, page = render_report(folder)
+    write_text(place, page)
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
     else:

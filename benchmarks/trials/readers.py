@@ -365,18 +365,23 @@ def _run(folder: Path) -> list[Path]:
         1.0,
         10,
         10,
-        {"en-sw": {"read": 4}},
+        {"en-sw": {"read": 4, "kept": 4, "dropped": {"empty": 0}, "trained": 4}},
         {"loss": 1.0},
         before=report,
         after=report,
     )
     document = result.to_dict()
-    document["after"]["outcomes"] = _report()["outcomes"]
+    for name in ("before", "after"):
+        document[name]["outcomes"] = _report()["outcomes"]
+    links = {"row": 0, "layer": 1, "source": ["a"], "target": ["b"], "probabilities": [[0.5]], "links": [[0, 0]]}
+    view = {"metrics": {"en-sw_mean_cosine": 0.5}, "links": {"en-sw": [links]}, "reason": None}
+    views = {"schema": 1, "kind": "Views", "before": view, "after": view}
     files = {
         "config.yaml": to_yaml(config),
         "environment.json": json.dumps({"command": ["otembed", "train", "config.yaml"]}),
         "before.json": report.to_json(),
         "metrics.jsonl": _json_lines({"step": step, "loss": 1.5, "seconds": 0.1} for step in range(4)),
+        "views.json": json.dumps(views),
         "results.json": json.dumps(document),
     }
     for name, text in files.items():
@@ -388,6 +393,7 @@ def _run(folder: Path) -> list[Path]:
 def _read_run(folder: Path) -> object:
     from otembed.comparison.comparing import compare
     from otembed.tasks.retrieval.report import RetrievalReport
+    from otembed.training.page import render_report
     from otembed.training.result import TrainResult
     from otembed.training.run_folder import RunFolder
 
@@ -397,6 +403,7 @@ def _read_run(folder: Path) -> object:
     run.last_training_record()
     RetrievalReport.read(run.before).table()
     TrainResult.read(run.results)
+    render_report(run.path)
     return compare(run.path, folder / "b.json", resamples=100).to_json()
 
 

@@ -7,6 +7,7 @@ from html import escape
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from otembed.errors import DataError, OtembedError
 from otembed.page.curves import curve_panel, panels, three_digits
 from otembed.page.document import html_page, plain_table, section
 from otembed.page.marks import bar_table, dot, letter
@@ -40,8 +41,19 @@ MOST_LINES = 6
 
 
 def write_report(folder: Path, result: TrainResult | None = None) -> Path:
-    """Write ``report.html`` of a run folder; parameters and errors as of :func:`otembed.training.report.run_report`."""
-    return write_text(folder / REPORT, run_page(run_report(folder, result)))
+    """Write ``report.html`` of a run folder; parameters and errors as of :func:`render_report`."""
+    return write_text(folder / REPORT, render_report(folder, result)[1])
+
+
+def render_report(folder: str | Path, result: TrainResult | None = None) -> tuple[Document, str]:
+    """Return the figures of a run and their page; parameters and errors as of :func:`otembed.training.report.run_report`."""
+    try:
+        found = run_report(folder, result)
+        return found, run_page(found)
+    except (KeyError, TypeError, AttributeError, ValueError, IndexError, ArithmeticError) as error:
+        if isinstance(error, OtembedError):
+            raise
+        raise DataError(f"a file of the run is damaged: {error!r}", "Train again.", path=folder) from error
 
 
 def run_page(found: Document) -> str:
