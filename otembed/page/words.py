@@ -90,7 +90,8 @@ def _groups(links: Iterable[Sequence[int]]) -> tuple[dict[int, int], dict[int, i
 
 
 def _numbered(text: str, words: Sequence[str], numbers: dict[int, int]) -> str:
-    parts, end = [], 0
+    parts: list[str] = []
+    end = 0
     for index, word in enumerate(words):
         start = text.find(word, end)
         if start < 0:

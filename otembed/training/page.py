@@ -79,7 +79,8 @@ def run_page(found: Document) -> str:
 
 
 def _answer(found: Document) -> str:
-    heading, lines = f"Training run {found['name']}: {found['steps']:,} steps", []
+    heading = f"Training run {found['name']}: {found['steps']:,} steps"
+    lines = []
     decisive = _decisive(found["retrieval"])
     if decisive is not None:
         before, after = decisive["figures"]

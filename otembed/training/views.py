@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from otembed.errors import DataError, OtembedError
@@ -39,7 +39,7 @@ class Views(Result):
     """The starting and the released model; None without held-out pairs, or before the model exists."""
 
     before: ModelView | None = None
-    after: ModelView | None = field(default=None)
+    after: ModelView | None = None
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -60,6 +60,11 @@ class Calibration(Result):
     misfit_bound: float
     left_out: dict[str, int]
     curve: tuple[tuple[float, float, float], ...] = ()
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> Self:
+        """Build the result; lists of JSON become tuples."""
+        return super().from_dict({**document, "curve": tuple(tuple(each) for each in document.get("curve", ()))})
 
 
 def calibrate(

@@ -74,9 +74,8 @@ def score_view(scores: Doubles, threshold: float | None) -> ScoreView:
     digits = max(0, -math.floor(math.log10(step)))
     edges = [round(index * step, digits + 1) for index in range(first, last + 1)]
     kept = [_count_from(ascending, edge) for edge in edges]
-    counts = [len(scores) - kept[1], *(a - b for a, b in itertools.pairwise(kept[1:]))]
-    if len(edges) > 2:
-        counts[-1] = kept[-2]
+    # The outer bins also hold the scores beyond them.
+    counts = [a - b for a, b in itertools.pairwise([len(scores), *kept[1:-1], 0])]
     # The lowest score and the threshold are no edges; a slider stops there, too.
     stops = {edge: count for edge, count in zip(edges, kept, strict=True) if count}
     stops[float(ascending[0])] = len(scores)
