@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otembed import mine_bitext, score_bitext
@@ -72,6 +72,7 @@ def check(page):
     return data
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.floats(-2, 2, allow_subnormal=False), max_size=60),
     st.none() | st.floats(-2, 2, allow_subnormal=False),
@@ -100,6 +101,7 @@ def test_counts_are_those_of_the_scores(values, threshold):
         assert list(view.below) == ordered[len(above) :][:AROUND]
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=50))
 def test_inner_bins_hold_the_scores_between_their_edges(values):
     scores = np.array(values)

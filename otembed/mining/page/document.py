@@ -189,7 +189,7 @@ def _around(found: Document) -> str:
     links = (
         f"No word links: {found['no_links']}."
         if found["no_links"]
-        else "Words with the same number are linked by the model; a pair with few links is suspicious."
+        else "Words with the same number are linked by the model; look closely at pairs with few links."
     )
     note = f"Score, line ids and texts; long texts are cut. {links}"
     if found["threshold"] is None:
