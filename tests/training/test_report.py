@@ -73,8 +73,8 @@ def test_report_shows_what_the_files_of_the_run_say(trained):
     folder = RunFolder(Path(trained.run))
     page = folder.report.read_text(encoding="utf-8")
     data = check(page)
-    assert data["retrieval"]["tasks"][0]["figures"][0]["value"] == trained.before.scores[0].accuracy
-    assert data["retrieval"]["tasks"][0]["figures"][1]["value"] == trained.after.scores[0].accuracy
+    assert data["retrieval"]["tasks"][0]["figures"][0]["value"] == pytest.approx(trained.before.scores[0].accuracy)
+    assert data["retrieval"]["tasks"][0]["figures"][1]["value"] == pytest.approx(trained.after.scores[0].accuracy)
     records = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
     assert [{**each, "seconds": 0} for each in data["curve"]] == [{**each, "seconds": 0} for each in records]
     evaluated = next(
