@@ -21,7 +21,7 @@ from typing import Any
 
 import ablation
 import torch
-from scipy.stats import t as student
+from scipy import stats
 
 from otembed.results import write_text
 from otembed.runtime.arithmetic import bf16_speedup
@@ -62,7 +62,7 @@ def expected(document: dict[str, Any], runs: list[dict[str, Any]]) -> dict[str, 
             width = 2 * allowance
         else:
             spread = statistics.stdev(values) * (1 + 1 / len(values)) ** 0.5
-            width = max(allowance, float(student.ppf(0.975, len(values) - 1)) * spread)
+            width = max(allowance, float(stats.t.ppf(0.975, len(values) - 1)) * spread)
         ranges[column] = (statistics.mean(values), width)
     return ranges
 

@@ -53,7 +53,8 @@ def read_offset(path: str | Path) -> NDArray[np.float64]:
     row = vectors.read(0, 1)
     if not np.isfinite(row).all():
         raise DataError(f"{path}: the mean is not finite", "Write it again with --write-offset.")
-    return row[0].astype(np.float64)
+    mean: NDArray[np.float64] = row[0].astype(np.float64)
+    return mean
 
 
 def save_offset(mean: NDArray[np.float64], path: Path) -> None:

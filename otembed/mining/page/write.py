@@ -94,7 +94,7 @@ def _lines(mined: MinedPairs) -> tuple[str, tuple[str, ...], list[tuple[str, ...
 
 def _candidates(mined: MinedPairs) -> tuple[str, tuple[str, ...], list[tuple[str, ...]]]:
     report = mined.report
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (f"candidates: the {report.k} nearest lines of each line", f"{report.candidates:,}"),
         ("each line in at most one pair, after the filters", f"{len(mined.pairs):,}"),
         (
