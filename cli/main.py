@@ -13,7 +13,7 @@ import typer
 from otembed import __version__
 from otembed.errors import OtembedError
 
-from . import align, compare, config, documents, embed, evaluate, export, info, merge, mine, presets, score, train
+from . import align, compare, config, documents, embed, evaluate, export, info, merge, mine, presets, push, score, train
 from .completion import complete
 from .ending import EXIT_CLOSED_PIPE, ClosedPipe, Commands, interruptions, leave_closed_pipes
 from .mining_options import MiningCommand
@@ -43,6 +43,7 @@ app.command("presets", help=presets.HELP)(presets.presets_command)
 app.add_typer(config.app, name="config", help="Write, show and describe the settings of otembed train.")
 app.command("export", help=export.HELP, no_args_is_help=True)(export.export_command)
 app.command("merge", help=merge.HELP, no_args_is_help=True)(merge.merge_command)
+app.command("push", help=push.HELP, no_args_is_help=True)(push.push_command)
 app.command("info", help=info.HELP)(info.info_command)
 
 

@@ -42,6 +42,7 @@ from otembed.training.held_out import HeldOutEvaluator
 from otembed.training.interpolation import interpolates
 from otembed.training.objective import build_loss, refuse_idle_terms
 from otembed.training.preparation import Material, limit_length, load_encoder, load_material, prompt_of
+from otembed.training.push import check_push, push_finished
 from otembed.training.release import prepare_release
 from otembed.training.result import TrainResult
 from otembed.training.run_folder import RunFolder
@@ -94,6 +95,9 @@ def train(
         Before training starts.
     NumericsError
         The loss becomes NaN or infinite; the last checkpoint is kept.
+    HubError
+        Before training, if the login does not allow ``hub.push``; at the end, if the push fails. The run is then complete:
+        ``train(resume=...)`` pushes again and returns its result.
 
     Notes
     -----
@@ -113,8 +117,11 @@ def train(
         logger.info("%s: already finished", folder.path)
         if state.is_main_process:
             folder.tidy_finished(keep_checkpoints=config.optimization.keep_checkpoints)
+            push_finished(folder, config)
         earlier = TrainResult.read(folder.results)
         return replace(earlier, run=str(folder.path), model=str(folder.model))
+    if state.is_main_process:
+        check_push(config)
     begun = time.monotonic()
 
     with state.main_process_first():
@@ -175,6 +182,9 @@ def train(
             if not config.optimization.keep_checkpoints:
                 folder.drop_checkpoints()
         state.wait_for_everyone()
+    # Last and outside of the run: nothing that happens here can harm it.
+    if state.is_main_process:
+        push_finished(folder, config)
     return TrainResult.read(folder.results)
 
 

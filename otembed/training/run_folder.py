@@ -28,7 +28,8 @@ class RunFolder(TrainerFolder):
 
     ``config.yaml`` (resolved, a valid input), ``environment.json``, ``before.json`` (the evaluation
     before training), ``metrics.jsonl`` (one record per log line), ``tensorboard/`` (if asked for), ``checkpoints/``, ``model/`` (loads with
-    plain ``SentenceTransformer(path)``) and, written last, ``results.json``, which marks a finished run.
+    plain ``SentenceTransformer(path)``) and, written last, ``results.json``, which marks a finished run. A push to the hub
+    adds ``pushed.json``.
     """
 
     entries: ClassVar[frozenset[str]] = frozenset(
@@ -42,6 +43,7 @@ class RunFolder(TrainerFolder):
             "adapter",
             "model",
             "results.json",
+            "pushed.json",
             LOCK,
         }
     )
@@ -75,6 +77,11 @@ class RunFolder(TrainerFolder):
     def results(self) -> Path:
         """Result of the finished run."""
         return self.path / "results.json"
+
+    @property
+    def pushed(self) -> Path:
+        """Report of the last push to the hub."""
+        return self.path / "pushed.json"
 
     @property
     def finished(self) -> bool:
