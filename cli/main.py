@@ -13,7 +13,22 @@ import typer
 from otembed import __version__
 from otembed.errors import OtembedError
 
-from . import align, compare, config, documents, embed, evaluate, export, info, merge, mine, presets, push, score, train
+from . import (
+    align,
+    compare,
+    config,
+    documents,
+    embed,
+    evaluate,
+    export,
+    info,
+    merge,
+    mine,
+    presets,
+    push,
+    score,
+    train,
+)
 from .completion import complete
 from .ending import EXIT_CLOSED_PIPE, ClosedPipe, Commands, interruptions, leave_closed_pipes
 from .mining_options import MiningCommand

@@ -21,9 +21,7 @@ def push_command(
     ],
     repository: Annotated[
         str | None,
-        typer.Argument(
-            metavar="OWNER/NAME", help="Repository. [default: hub.push of the run]", show_default=False
-        ),
+        typer.Argument(metavar="OWNER/NAME", help="Repository. [default: hub.push of the run]", show_default=False),
     ] = None,
     private: Annotated[
         bool,

@@ -168,7 +168,9 @@ class _Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         self.path, self.query = unquote(url.path), parse_qs(url.query)
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.hub.requests.append((self.command, self.path, {key.lower(): text for key, text in self.headers.items()}))
+        self.hub.requests.append(
+            (self.command, self.path, {key.lower(): text for key, text in self.headers.items()})
+        )
         try:
             self._sign_in()
             for methods, pattern, action in ROUTES:

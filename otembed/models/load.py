@@ -94,7 +94,9 @@ def load_model(
 
 def is_hub_name(name: str) -> bool:
     """Return whether :func:`load_model` looks for ``name`` on the hub."""
-    return not name.startswith(OFFLINE_PREFIX) and not expand(name).exists() and HUB_NAME.fullmatch(name) is not None
+    return (
+        not name.startswith(OFFLINE_PREFIX) and not expand(name).exists() and HUB_NAME.fullmatch(name) is not None
+    )
 
 
 def _local_folder(name: str) -> Path | None:
