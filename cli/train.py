@@ -165,8 +165,8 @@ def _run(
 
     compile_beside(*SOLVER)
     set_up_logging(console)
-    from otembed.training import dry_run as estimate
     from otembed.training import TrainResult, train
+    from otembed.training import dry_run as estimate
     from otembed.training.push import UnpushedError
     from otembed.training.summary import dry_run_table, train_summary
 

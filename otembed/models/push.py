@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -157,7 +156,7 @@ def _stage(source: Path, staged: Path, repository: str) -> tuple[int, int]:
             card = path.read_text(encoding="utf-8")
             place.write_text(card.replace(f'"{PLACEHOLDER}"', f'"{repository}"'), encoding="utf-8")
         else:
-            os.symlink(path.resolve(), place)
+            place.symlink_to(path.resolve())
         files, size = files + 1, size + place.stat().st_size
     return files, size
 
