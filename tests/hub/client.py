@@ -77,7 +77,7 @@ def with_token(token: str | None, call: Callable[[], Any]) -> dict[str, Any]:
 
 def used(work: Path) -> dict[str, Any]:
     """Models and datasets by name, a streamed run that is pushed, and what is pushed by the command."""
-    run, tiny = work / "run", work / "tiny"
+    run, tiny = work / "runs" / "mine", work / "tiny"
     seen: dict[str, Any] = {
         "local": plain(str(tiny), local_files_only=True),
         "loaded": load("me/tiny"),
@@ -92,7 +92,9 @@ def used(work: Path) -> dict[str, Any]:
         "unchanged": outcome(lambda: push(run).to_dict()),
         "folder": command("push", tiny, "me/folder"),
     }
-    return seen
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        exec(os.environ["EXAMPLE"], {})
+    return {**seen, "example": out.getvalue()}
 
 
 def refused(work: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,7 +33,7 @@ configs:
 ROWS = [dict(zip(("en", "de"), line.split("\t"), strict=True)) for line in rows()]
 RUN = {
     "pairs": {"en-de": "hub:me/pairs:en-de"},
-    "output": "run",
+    "output": "runs/mine",
     "model": {"name": "me/tiny", "freeze": [], "device": "cpu"},
     "data": {"streaming": True, "shuffle_buffer": 16},
     "loss": {"sentence": "mnrl", "contrastive": None},
@@ -40,6 +41,10 @@ RUN = {
     "optimization": {"max_steps": 3, "per_device_train_batch_size": 8, "learning_rate": 1e-3},
     "hub": {"push": "me/trained", "benchmarks": {"en-de": "me/pairs:retrieval"}},
 }
+
+
+GUIDE = Path(__file__).parents[2] / "docs" / "hub.md"
+EXAMPLE = re.search(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)[1]
 
 
 def lines(entries: list[dict[str, str]]) -> bytes:
@@ -74,7 +79,7 @@ def test_the_real_client_with_a_hub(tiny_model_path, tmp_path):
             "HF_TOKEN": "hf_write",
             "HF_HUB_DISABLE_XET": "1",
             "NO_PROXY": "*",
-            "TMPDIR": str(tmp_path),
+            "EXAMPLE": EXAMPLE,
         }
         done = subprocess.run(
             [sys.executable, "-m", "tests.hub.client", str(tmp_path)],
@@ -119,9 +124,12 @@ def check_use(used: dict[str, Any], hub: HubServer, work: Path) -> None:
     assert used["public"]["code"] == 2
     assert "public" in used["public"]["err"]
     assert used["unchanged"]["value"]["repository"] == "me/trained"
-    assert json.loads((work / "run" / "pushed.json").read_text())["repository"] == "me/trained"
+    assert json.loads((work / "runs" / "mine" / "pushed.json").read_text())["repository"] == "me/trained"
     assert used["folder"]["code"] == 0
     assert hub.endpoint in used["folder"]["out"]
+    mine = hub.repositories["model", "me/mine"]
+    assert used["example"] == f"{hub.endpoint}/me/mine {mine.branches['main']}\n"
+    assert mine.private
 
 
 def check_card(trained: Repository, used: dict[str, Any]) -> None:
@@ -203,5 +211,5 @@ def check_without_hub(gone: dict[str, Any], local: Any) -> None:
 def check_secrets(work: Path, output: str, hub: HubServer) -> None:
     assert any(headers.get("authorization") == "Bearer hf_write" for _, _, headers in hub.requests)
     assert "hf_write" not in output
-    for path in [*(work / "run").rglob("*"), *(work / "unpushed").rglob("*")]:
+    for path in [*(work / "runs").rglob("*"), *(work / "unpushed").rglob("*")]:
         assert not path.is_file() or b"hf_write" not in path.read_bytes(), path
