@@ -46,11 +46,11 @@ def describe_in_card(model: SentenceTransformer, config: TrainConfig) -> None:
     card.tags = [tag for tag in card.tags if tag != "loss:NoneType"]
     card.model_id = config.hub.push
     base, license = _origin(config)
-    # Set here, or the library would ask the hub for a model with the name of a local folder.
-    card.base_model = base
-    card.license = config.hub.license or license
+    # Set here, or the library would ask the hub for them in the middle of the training.
+    card.base_model, card.license = base, config.hub.license or license
     if base == config.model.name:
-        card.base_model_revision = config.model.revision
+        loaded = getattr(model.transformers_model, "config", None)
+        card.base_model_revision = config.model.revision or getattr(loaded, "_commit_hash", None)
     if config.examples_in_card:
         return
     card.widget = []
