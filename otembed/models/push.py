@@ -115,19 +115,20 @@ def push_model(
     return report
 
 
-def check_login(repository: str) -> None:
+def check_push(repository: str, license: str | None = None) -> None:
     """Find out before a long run whether its model can be pushed; a hub out of reach is only reported.
 
     Raises
     ------
     HubError
-        There is no token, or the hub does not accept it, or it only allows reading.
+        There is no token, or the hub does not accept it, or it only allows reading, or the hub does not know the license.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
     try:
         login = HfApi(library_name="otembed").whoami()
+        objection = None if license is None else _objection(license)
     except Exception as error:  # as in push_model
         answered = isinstance(error, LocalTokenNotFoundError) or (
             isinstance(error, HfHubHTTPError) and error.response.status_code < 500
@@ -141,6 +142,22 @@ def check_login(repository: str) -> None:
             f"cannot push to {repository}: the token only allows reading",
             "Log in with a token that allows writing: hf auth login, or HF_TOKEN.",
         )
+    if objection is not None:
+        raise HubError(
+            f"hub.license = {license!r}: the hub refuses it: {objection}",
+            "Use an identifier of the hub, such as mit, apache-2.0, cc-by-4.0 or other.",
+        )
+
+
+def _objection(license: str) -> str | None:
+    """Return what the hub has against a license, None if nothing."""
+    from huggingface_hub import ModelCard, ModelCardData
+
+    try:
+        ModelCard(f"---\n{ModelCardData(license=license).to_yaml()}\n---\n").validate(repo_type="model")
+    except ValueError as error:
+        return " ".join(str(error).split())
+    return None
 
 
 def _stage(source: Path, staged: Path, repository: str) -> tuple[int, int]:

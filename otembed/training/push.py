@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from otembed.config.hub import HubConfig
 from otembed.config.io import build, read_yaml
 from otembed.errors import ConfigError, HubError
-from otembed.models.push import PushReport, check_login, push_model
+from otembed.models.push import PushReport, push_model
+from otembed.models.push import check_push as check_hub
 from otembed.results.paths import expand
 from otembed.training.run_folder import RunFolder
 
@@ -75,7 +76,7 @@ def push(
 def check_push(config: TrainConfig) -> None:
     """Find out before training whether the model can be pushed, if it is to be; HubError if not."""
     if config.hub.push is not None:
-        check_login(config.hub.push)
+        check_hub(config.hub.push, config.hub.license)
 
 
 def push_finished(run: RunFolder, config: TrainConfig) -> None:

@@ -117,15 +117,16 @@ def refused(work: Path) -> dict[str, Any]:
         "push without token": with_token(None, lambda: push(tiny, "me/x")),
         "push to others": outcome(lambda: push(tiny, "other/name")),
         "read token": with_token("hf_read", lambda: otembed.train(settings(work, work / "read"))),
+        "license": outcome(lambda: otembed.train(settings(work, work / "read", license="free"))),
         "no name": outcome(lambda: push(tiny)),
         "unpushed": command("train", work / "run.yaml", *unnamed),
     }
 
 
-def settings(work: Path, output: Path) -> Any:
+def settings(work: Path, output: Path, **hub: str) -> Any:
     from otembed.config.io import read_yaml, train_config
 
-    return train_config(read_yaml(work / "run.yaml"), {"output": str(output)})
+    return train_config(read_yaml(work / "run.yaml"), {"output": str(output), "hub": hub})
 
 
 def gone(work: Path) -> dict[str, Any]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Files = dict[str, bytes]
 STORED_LARGE = (".safetensors", ".parquet", ".bin")
 KIND = r"/api/(?P<kind>model|dataset)s/(?P<name>[^/]+/[^/]+)"
+LICENSES = ("mit", "apache-2.0", "other", "unknown")
 WHEN = "2026-01-01T00:00:00.000Z"
 
 
@@ -135,8 +136,8 @@ def metadata_errors(content: str) -> Iterator[str]:
     except yaml.YAMLError as error:
         yield f"not YAML: {error}"
         return
-    if "license" in metadata and not isinstance(metadata["license"], str):
-        yield '"license" must be a string'
+    if metadata.get("license", "unknown") not in LICENSES:
+        yield f'"license" must be one of {LICENSES}'
     for model in metadata.get("model-index", []):
         if not isinstance(model.get("name"), str):
             yield '"model-index[0].name" is required'

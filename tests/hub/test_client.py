@@ -171,6 +171,7 @@ def check_refusals(refused: dict[str, Any], local: Any, hub: HubServer, work: Pa
         "push without token": ("HubError", "me/x", "HF_TOKEN"),
         "push to others": ("HubError", "other/name", "hf auth login"),
         "read token": ("HubError", "reading", "writing"),
+        "license": ("HubError", "'free'", "mit"),
         "no name": ("ConfigError", "tiny", "OWNER/NAME"),
     }
     for name, (kind, message, hint) in kinds.items():
