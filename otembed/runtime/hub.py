@@ -75,12 +75,13 @@ def _of_answer(error: BaseException) -> Refusal | None:
     )
 
     if isinstance(error, LocalTokenNotFoundError):
-        return Refusal("there is no token for the hub", f"{LOG_IN.capitalize()}.")
+        return Refusal("there is no token for the hub", f"{LOG_IN[0].upper()}{LOG_IN[1:]}.")
     # datasets raises it without its cause.
     if type(error).__name__ == "DatasetNotFoundError":
         hint = "request access on its page" if "gated" in str(error) else "check the name"
         return Refusal(_first_line(error), f"{hint.capitalize()}, and {LOG_IN}.")
-    if not isinstance(error, HfHubHTTPError):
+    # Clients look for files that a repository may lack: another error says what that means.
+    if not isinstance(error, HfHubHTTPError) or isinstance(error, RemoteEntryNotFoundError):
         return None
     status = error.response.status_code
     said = error.server_message or ""
@@ -97,8 +98,6 @@ def _of_answer(error: BaseException) -> Refusal | None:
         )
     if isinstance(error, RevisionNotFoundError):
         return Refusal("the hub has no such revision of it", "Use a branch, tag or commit that exists.")
-    if isinstance(error, RemoteEntryNotFoundError):
-        return Refusal(_first_line(error), "The repository lacks a file: use another one, or another revision.")
     if status in {401, 403}:
         return Refusal(
             f"the hub refuses it with {status}{said and f': {said}'}",
