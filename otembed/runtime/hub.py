@@ -90,7 +90,7 @@ def _of_answer(error: BaseException) -> Refusal | None:
             "its owner grants access on request, and this login has none",
             f"Request access on its page, and {LOG_IN}.",
         )
-    if status == 401 and "credentials" in said:
+    if status == 401 and ("Invalid credentials" in said or "Invalid user token" in str(error)):
         return Refusal("the hub does not know the token", f"The token is wrong or has expired: {LOG_IN} again.")
     if isinstance(error, RepositoryNotFoundError):
         return Refusal(
@@ -98,10 +98,12 @@ def _of_answer(error: BaseException) -> Refusal | None:
         )
     if isinstance(error, RevisionNotFoundError):
         return Refusal("the hub has no such revision of it", "Use a branch, tag or commit that exists.")
-    if status in {401, 403}:
+    if status == 401:
+        return Refusal("the hub requires a login", f"{LOG_IN[0].upper()}{LOG_IN[1:]}.")
+    if status == 403:
         return Refusal(
-            f"the hub refuses it with {status}{said and f': {said}'}",
-            f"Use a token with the permission, and a name of your own: {LOG_IN}.",
+            f"the hub refuses it{said and f': {said}'}",
+            f"Use a name of your own and a token that allows it: {LOG_IN}.",
         )
     if status == 429 or status >= 500:
         return Refusal(f"the hub answers {status}{said and f': {said}'}", "Try again later.")
