@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import httpx2
+from types import SimpleNamespace
+
 import pytest
 from huggingface_hub.errors import (
     GatedRepoError,
@@ -18,8 +19,15 @@ from huggingface_hub.errors import (
 from otembed.runtime.hub import refusal
 
 
+class ConnectError(Exception):
+    """As the HTTP library of the hub's client raises it."""
+
+
+ConnectError.__module__ = "httpx"
+
+
 def answer(kind, status, said=None):
-    response = httpx2.Response(status, request=httpx2.Request("GET", "http://hub/api"))
+    response = SimpleNamespace(status_code=status, headers={}, request=None)
     return kind("Client error", response=response, server_message=said)
 
 
@@ -37,7 +45,7 @@ def answer(kind, status, said=None):
         (answer(HfHubHTTPError, 409, "taken"), "409: taken", "names"),
         (LocalTokenNotFoundError("no token"), "token", "HF_TOKEN"),
         (OfflineModeIsEnabled("offline"), "HF_HUB_OFFLINE", "HF_HUB_OFFLINE"),
-        (httpx2.ConnectError("no route"), "ConnectError: no route", "network"),
+        (ConnectError("no route"), "ConnectError: no route", "network"),
     ],
 )
 def test_refusals_say_why_and_what_to_do(error, reason, hint):
@@ -47,13 +55,9 @@ def test_refusals_say_why_and_what_to_do(error, reason, hint):
 
 
 def test_the_cause_counts_whatever_a_library_wraps_around_it():
-    try:
-        try:
-            raise answer(RepositoryNotFoundError, 404)
-        except RepositoryNotFoundError as error:
-            raise OSError("not a local folder and not a valid identifier") from error
-    except OSError as outer:
-        assert "does not exist" in refusal(outer).reason
+    outer = OSError("not a local folder and not a valid identifier")
+    outer.__cause__ = answer(RepositoryNotFoundError, 404)
+    assert "does not exist" in refusal(outer).reason
 
 
 @pytest.mark.parametrize(
