@@ -73,7 +73,7 @@ def test_settings_named_in_the_training_guide_exist():
         settings = {"pairs": {"en-sw": "x"}, "loss": loss, "model": {"lora": {}}}
         known |= set(paths(to_plain(build(TrainConfig, settings))))
     text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"`((?:loss|model|data|held_out|optimization)\.[a-z_.]+)", text))
+    named = set(re.findall(r"`((?:loss|model|data|held_out|optimization|hub)\.[a-z_.]+)", text))
     assert named
     assert named <= known
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,9 @@ def card_metadata(name: str, revision: str | None = None) -> dict[str, Any]:
 
     place: str | PathLike[str] | object | None = expand(name) / "README.md"
     if is_hub_name(name):
-        place = try_to_load_from_cache(name, "README.md", revision=revision)
+        place = try_to_load_from_cache(
+            name, "README.md", cache_dir=os.environ.get("SENTENCE_TRANSFORMERS_HOME"), revision=revision
+        )
     if not isinstance(place, str | Path) or not Path(place).is_file():
         return {}
     try:

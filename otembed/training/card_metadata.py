@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 TASK = "sentence-similarity"
 LOCAL = "parallel-text"
 FIGURES = {
-    "accuracy": "Accuracy, mean of both directions",
-    "f1": "Weighted F1, mean of both directions",
+    "accuracy": "top-1 accuracy, mean of both directions",
+    "f1": "weighted F1, mean of both directions",
     "xsim": "xSIM error rate, mean of both directions",
 }
 # What the hub requires of a license that is not in its list.
@@ -40,13 +40,14 @@ def with_metadata(card: str, result: TrainResult, config: TrainConfig, license: 
         More fields of the license.
     """
     found = ModelCard(card)
+    data: Any = found.data
     scores = () if result.after is None else result.after.scores
-    found.data.eval_results = [each for one in scores for each in _results(one, config)] or None
-    found.data.metrics = list(FIGURES) if scores else None
+    data.eval_results = [each for one in scores for each in _results(one, config)] or None
+    data.metrics = list(FIGURES) if scores else None
     names = [parse_pair_spec(pair, place).hub for pair, place in config.pairs.items() if place.startswith("hub:")]
-    found.data.datasets = sorted({name for name in names if name}) or None
+    data.datasets = sorted({name for name in names if name}) or None
     for field, value in license.items():
-        setattr(found.data, field, value)
+        setattr(data, field, value)
     return str(found)
 
 
@@ -59,10 +60,11 @@ def _results(scores: RetrievalScores, config: TrainConfig) -> Iterator[EvalResul
             task_name="Bitext retrieval",
             dataset_type=LOCAL if spec is None or spec.hub is None else spec.hub,
             dataset_name=f"{scores.pair}, {scores.sentences} held-out pairs of {printable(place)}",
-            dataset_config=None if spec is None else spec.config,
+            # Results of one type, configuration and split are merged: local text is told apart by its language pair.
+            dataset_config=scores.pair if spec is None else spec.config,
             dataset_split=None if spec is None else spec.split,
             metric_type=metric,
-            metric_name=name,
+            metric_name=f"{scores.pair}: {name}",
             metric_value=getattr(scores, metric),
         )
 

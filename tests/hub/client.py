@@ -10,6 +10,7 @@ import io
 import json
 import os
 import sys
+import time
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,7 +107,7 @@ def refused(work: Path) -> dict[str, Any]:
         "no revision": outcome(lambda: load("me/tiny", revision="v9")),
         "gated": outcome(lambda: load("me/gated")),
         "gated, no token": with_token(None, lambda: load("me/gated")),
-        "wrong token": with_token("hf_wrong", lambda: load("me/tiny")),
+        "wrong token": with_token("hf_wrong", lambda: load("me/cut")),
         "cut": outcome(lambda: load("me/cut")),
         "broken": outcome(lambda: load("me/broken")),
         "broken, again": outcome(lambda: load("me/broken")),
@@ -133,6 +134,10 @@ def gone(work: Path) -> dict[str, Any]:
     """What works without the hub."""
     request = urllib.request.Request(f"{os.environ['HF_ENDPOINT']}/stop", method="POST")
     urllib.request.urlopen(request).close()
+    with contextlib.suppress(OSError):
+        while True:
+            urllib.request.urlopen(os.environ["HF_ENDPOINT"]).close()
+            time.sleep(0.02)
     return {
         "cached": outcome(lambda: load("me/tiny")),
         "not cached": outcome(lambda: load("me/other")),
