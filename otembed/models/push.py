@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -155,7 +156,9 @@ def _objection(license: str) -> str | None:
 
     try:
         ModelCard(f"---\n{ModelCardData(license=license).to_yaml()}\n---\n").validate(repo_type="model")
-    except ValueError as error:
+    except ValueError as error:  # the answer of the hub, a JSON document
+        with suppress(ValueError, TypeError, KeyError):
+            return "; ".join(str(each["message"]) for each in json.loads(str(error))["errors"])
         return " ".join(str(error).split())
     return None
 

@@ -43,6 +43,7 @@ def with_metadata(card: str, result: TrainResult, config: TrainConfig, license: 
     data: Any = found.data
     scores = () if result.after is None else result.after.scores
     data.eval_results = [each for one in scores for each in _results(one, config)] or None
+    data.model_name = data.model_name or config.output  # required with results
     data.metrics = list(FIGURES) if scores else None
     names = [parse_pair_spec(pair, place).hub for pair, place in config.pairs.items() if place.startswith("hub:")]
     data.datasets = sorted({name for name in names if name}) or None
