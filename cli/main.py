@@ -25,6 +25,7 @@ from . import (
     merge,
     mine,
     presets,
+    push,
     report,
     score,
     train,
@@ -60,6 +61,7 @@ app.command("presets", help=presets.HELP)(presets.presets_command)
 app.add_typer(config.app, name="config", help="Write, show and describe the settings of otembed train.")
 app.command("export", help=export.HELP, no_args_is_help=True)(export.export_command)
 app.command("merge", help=merge.HELP, no_args_is_help=True)(merge.merge_command)
+app.command("push", help=push.HELP, no_args_is_help=True)(push.push_command)
 app.command("info", help=info.HELP)(info.info_command)
 
 

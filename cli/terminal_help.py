@@ -16,7 +16,7 @@ COMMANDS = {
     "Train": ("train", "report", "presets", "config"),
     "Align and mine": ("align", "mine", "documents", "score", "embed"),
     "Evaluate": ("eval", "compare"),
-    "Models and installation": ("export", "merge", "info"),
+    "Models and installation": ("export", "merge", "push", "info"),
 }
 """Panel to commands."""
 OPTIONS = {

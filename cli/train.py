@@ -155,9 +155,9 @@ def _run(
 
     checked = None if resume else train_config(*layers, origin=origin)
     console = error_console()
-    if checked is not None and not dry_run:
-        from otembed.training.run_folder import RunFolder
+    from otembed.training.run_folder import RunFolder
 
+    if checked is not None and not dry_run:
         folder = RunFolder(Path(checked.output))
         folder.refuse_taken(overwrite=overwrite)
         resume_by(folder.resume_with, once_written=folder.config)
@@ -165,17 +165,23 @@ def _run(
 
     compile_beside(*SOLVER)
     set_up_logging(console)
+    from otembed.training import TrainResult, train
     from otembed.training import dry_run as estimate
-    from otembed.training import train
+    from otembed.training.upload import UnpushedError
     from otembed.training.summary import dry_run_table, train_summary
 
     result: Any
+    unpushed: UnpushedError | None = None
     if dry_run and checked is not None:
         result = estimate(checked)
         shown: Any = dry_run_table(result)
     else:
-        with _progress(console) as callbacks:
-            result = train(checked, resume=resume, overwrite=overwrite, callbacks=callbacks)
+        try:
+            with _progress(console) as callbacks:
+                result = train(checked, resume=resume, overwrite=overwrite, callbacks=callbacks)
+        except UnpushedError as error:
+            unpushed = error
+            result = TrainResult.read(RunFolder(error.run).results)
         shown = train_summary(result)
     if os.environ.get("RANK", "0") != "0":
         return
@@ -183,6 +189,8 @@ def _run(
         typer.echo(result.to_json(), nl=False)
     else:
         data_console().print(shown)
+    if unpushed is not None:
+        raise unpushed
 
 
 @contextmanager

@@ -74,6 +74,10 @@ class ModelError(OtembedError):
     """A model cannot be found, loaded, or used as requested."""
 
 
+class HubError(OtembedError):
+    """The Hugging Face hub refuses a request, or cannot be reached."""
+
+
 class NumericsError(OtembedError, ValueError):
     """Values are NaN or infinite, or do not satisfy a numerical requirement such as equal total masses."""
 

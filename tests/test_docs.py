@@ -55,7 +55,7 @@ def test_options_in_the_documents_exist(path):
     known = {"--master-port", "--nproc-per-node", "--no-python"}
     known |= set(re.findall(r"--[a-z][a-z-]*", (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")))
     for line in re.findall(
-        r"otembed (?:train|align|eval|compare|presets|mine|documents|embed|score|config|export|info)[^\n`]*",
+        r"otembed (?:train|align|eval|compare|presets|mine|documents|embed|score|config|export|push|info)[^\n`]*",
         path.read_text(encoding="utf-8"),
     ):
         assert set(re.findall(r"(?<!\S)--[a-z][a-z-]*", line)) <= known, line
@@ -73,7 +73,7 @@ def test_settings_named_in_the_training_guide_exist():
         settings = {"pairs": {"en-sw": "x"}, "loss": loss, "model": {"lora": {}}}
         known |= set(paths(to_plain(build(TrainConfig, settings))))
     text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"`((?:loss|model|data|held_out|optimization)\.[a-z_.]+)", text))
+    named = set(re.findall(r"`((?:loss|model|data|held_out|optimization|hub)\.[a-z_.]+)", text))
     assert named
     assert named <= known
 

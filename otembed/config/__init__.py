@@ -1,6 +1,7 @@
 """All settings, and settings as documents: YAML, JSON Schema, a template, the origin of each value. Torch-free."""
 
 from otembed.config.documents import DocumentMiningConfig, DocumentsConfig, MatchConfig
+from otembed.config.hub import HubConfig
 from otembed.config.io import (
     build,
     merge,
@@ -42,6 +43,7 @@ __all__ = [
     "DocumentsConfig",
     "FinetuneConfig",
     "HeldOutConfig",
+    "HubConfig",
     "LossConfig",
     "MatchConfig",
     "MiningConfig",

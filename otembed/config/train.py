@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Discriminator, Field, PositiveFloat, Tag, m
 from pydantic_core import ArgsKwargs
 
 from otembed.config.base import Count, config_dataclass, expand_home, union_tag
+from otembed.config.hub import HubConfig
 from otembed.config.loss import AlignmentConfig, ContrastiveConfig
 from otembed.config.trainer import TrainerConfig, TrainerFields
 from otembed.errors import ConfigError
@@ -337,6 +338,7 @@ class TrainConfig:
     held_out: HeldOutConfig = field(default_factory=HeldOutConfig)
     optimization: OptimizationConfig = field(default_factory=OptimizationConfig)
     release: ReleaseConfig = field(default_factory=ReleaseConfig)
+    hub: HubConfig = field(default_factory=HubConfig)
     trainer: TrainerFields = field(default_factory=dict)
     examples_in_card: bool = Field(default=False, description="Include a few training sentences in the model card.")
 
@@ -376,6 +378,16 @@ class TrainConfig:
                 f"release.interpolate = {self.release.interpolate} cannot be combined with model.lora",
                 "Leave it out, and merge the released model with the starting model by otembed merge.",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _reports_what_it_measures(self) -> TrainConfig:
+        for pair in self.hub.benchmarks:
+            if pair not in self.held_out.pairs:
+                raise ConfigError(
+                    f"hub.benchmarks.{pair}: {pair} is not in held_out.pairs",
+                    "Set held_out.pairs to the text of the benchmark.",
+                )
         return self
 
     @model_validator(mode="after")

@@ -17,7 +17,7 @@ from otembed.data.compression import OPENERS, decode_lines, read_lines, split_su
 from otembed.data.places import DEFAULT_SPLIT
 from otembed.errors import DataError, did_you_mean
 from otembed.results.reading import parse_json, require_file, require_files
-from otembed.runtime.hub import reachable_hub
+from otembed.runtime.hub import reachable_hub, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -509,6 +509,9 @@ def _hub_errors(where: str, failure: str | None = None) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # the hub clients raise dozens of unrelated types
+        refused = refusal(error) if failure is None else None
+        if refused is not None:
+            raise DataError(f"cannot read {where}: {refused.reason}", refused.hint) from error
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         if failure is not None:
             reason = f"{reason}; the hub cannot be reached: {failure}"

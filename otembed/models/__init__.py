@@ -7,6 +7,7 @@ from otembed.models.load import load_model
 from otembed.models.lora import add_lora, has_adapter, load_adapter_checkpoint, merge_adapter, save_adapter
 from otembed.models.merge import MergeReport, merge_models
 from otembed.models.offline.encoder import OFFLINE_MODELS, offline_model_path
+from otembed.models.push import PushReport, push_model
 from otembed.models.save import check_saveable, save_model
 from otembed.models.slices import sliced, unsliced
 
@@ -16,6 +17,7 @@ __all__ = [
     "FreezeSummary",
     "MergeReport",
     "ModelDescription",
+    "PushReport",
     "add_lora",
     "check_saveable",
     "check_trainable",
@@ -29,6 +31,7 @@ __all__ = [
     "merge_adapter",
     "merge_models",
     "offline_model_path",
+    "push_model",
     "save_adapter",
     "save_model",
     "sliced",

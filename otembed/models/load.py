@@ -16,7 +16,7 @@ from otembed.models.offline.encoder import OFFLINE_MODELS, OFFLINE_PREFIX, offli
 from otembed.models.soundness import require_length, require_plausible, require_sound
 from otembed.results import writing
 from otembed.results.paths import expand
-from otembed.runtime.hub import hub_failure
+from otembed.runtime.hub import hub_failure, refusal
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +92,13 @@ def load_model(
     return model
 
 
+def is_hub_name(name: str) -> bool:
+    """Return whether :func:`load_model` looks for ``name`` on the hub."""
+    return (
+        not name.startswith(OFFLINE_PREFIX) and not expand(name).exists() and HUB_NAME.fullmatch(name) is not None
+    )
+
+
 def _local_folder(name: str) -> Path | None:
     """Return the folder that ``name`` refers to, checked, or None for a hub name."""
     folder = expand(name)
@@ -147,6 +154,12 @@ def _load(
                 f"cannot load {source!r}: there is no such folder, no such model was downloaded, and the model hub "
                 f"cannot be reached: {unreachable}",
                 hint,
+            ) from error
+        refused = None if local_files_only else refusal(error)
+        if refused is not None:
+            at = "" if revision is None else f" at revision {revision!r}"
+            raise ModelError(
+                f"cannot load {source!r}{at} from the model hub: {refused.reason}", refused.hint
             ) from error
         where = "from downloaded models" if local_files_only else "from the model hub"
         raise ModelError(f"cannot load {source!r} {where}: {detail}", hint) from error

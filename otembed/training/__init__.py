@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from otembed.training.recipe import train
     from otembed.training.result import DryRun, TrainResult
     from otembed.training.run_folder import RunFolder
+    from otembed.training.upload import push
 
-__all__ = ["DryRun", "RunFolder", "TrainConfig", "TrainResult", "dry_run", "train"]
+__all__ = ["DryRun", "RunFolder", "TrainConfig", "TrainResult", "dry_run", "push", "train"]
 
 _MODULES = {
     "DryRun": "result",
@@ -21,6 +22,7 @@ _MODULES = {
     "TrainConfig": "otembed.config",
     "TrainResult": "result",
     "dry_run": "estimate",
+    "push": "upload",
     "train": "recipe",
 }
 

@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from otembed._version import __version__
 from otembed.config.io import to_yaml
+from otembed.models.card import card_metadata
 from otembed.models.describe import public_name
+from otembed.models.load import is_hub_name
+from otembed.models.push import RESULTS, RESULTS_FILE
 from otembed.results import write_text
+from otembed.training.card_metadata import LICENSE_FIELDS, benchmark_results, with_metadata
 from otembed.training.card_section import card_section, with_section
 
 if TYPE_CHECKING:
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from otembed.training.result import TrainResult
     from otembed.words.layer_choice import LayerChoice
 
+UNKNOWN = "unknown"
 # Base model and license of the offline encoders.
 OFFLINE_ORIGINS = {"offline:multilingual-e5-small": ("intfloat/multilingual-e5-small", "mit")}
 
@@ -32,22 +37,37 @@ def keep_examples_out(model: SentenceTransformer, config: TrainConfig) -> None:
 
 
 def describe_in_card(model: SentenceTransformer, config: TrainConfig) -> None:
-    """Set languages, tags and, for an offline encoder, base model and license; remove training sentences unless ``examples_in_card``."""
+    """Set languages, tags, base model, license and the name on the hub; remove training sentences unless ``examples_in_card``."""
     card = model.model_card_data
     codes = sorted({code.split("_")[0] for pair in config.pairs for code in pair.split("-")})
     card.language = codes
     card.add_tags(["otembed", "bitext-mining"])
     # sentence-transformers reports a loss without a wrapped loss as wrapping NoneType.
     card.tags = [tag for tag in card.tags if tag != "loss:NoneType"]
-    origin = OFFLINE_ORIGINS.get(config.model.name)
-    if origin is not None:
-        card.base_model, card.license = origin
+    card.model_id = config.hub.push
+    base, license = _origin(config)
+    # Set here, or the library would ask the hub for them in the middle of the training.
+    card.base_model, card.license = base, config.hub.license or license
+    if base == config.model.name:
+        loaded = getattr(model.transformers_model, "config", None)
+        card.base_model_revision = config.model.revision or getattr(loaded, "_commit_hash", None)
     if config.examples_in_card:
         return
     card.widget = []
     for dataset in card.train_datasets:
         dataset.pop("examples", None)
         dataset["examples_table"] = ""
+
+
+def _origin(config: TrainConfig) -> tuple[str | None, str]:
+    """Return the base model, as a name on the hub, and its license, from its own card."""
+    name = config.model.name
+    if name in OFFLINE_ORIGINS:
+        return OFFLINE_ORIGINS[name]
+    metadata = card_metadata(name, config.model.revision)
+    license = metadata.get("license")
+    base = name if is_hub_name(name) else metadata.get("base_model")
+    return (base if isinstance(base, str) else None), (license if isinstance(license, str) else UNKNOWN)
 
 
 def restate_log(model: SentenceTransformer, history: list[dict[str, Any]], evaluator: Any) -> None:
@@ -70,11 +90,23 @@ def restate_log(model: SentenceTransformer, history: list[dict[str, Any]], evalu
 
 
 def complete_card(folder: Path, result: TrainResult, config: TrainConfig, choice: LayerChoice | None) -> None:
-    """Add the scores before and after, the word alignment layer and the settings to the saved model's card."""
+    """Add the scores before and after, the word alignment layer and the settings to the saved model's card.
+
+    The metadata gets the scores as ``model-index``, and ``.eval_results`` those of benchmarks.
+    """
     path = folder / "README.md"
     layer, scores = (None, ()) if choice is None else (choice.layer, choice.scores)
     section = card_section(result, to_yaml(publishable(config)), __version__, layer, scores)
-    write_text(path, with_section(path.read_text(encoding="utf-8"), section))
+    license = {}
+    if config.hub.license is None and config.model.name not in OFFLINE_ORIGINS:
+        found = card_metadata(config.model.name, config.model.revision)
+        license = {field: found[field] for field in LICENSE_FIELDS if field in found}
+    card = with_section(path.read_text(encoding="utf-8"), section)
+    write_text(path, with_metadata(card, result, publishable(config), license))
+    entries = benchmark_results(result, config, __version__)
+    if entries:
+        (folder / RESULTS).mkdir(exist_ok=True)
+        write_text(folder / RESULTS / RESULTS_FILE, to_yaml(entries))
 
 
 def publishable(config: TrainConfig) -> TrainConfig:
@@ -87,6 +119,7 @@ def publishable(config: TrainConfig) -> TrainConfig:
         loss=replace(config.loss, teacher=config.loss.teacher and public_name(config.loss.teacher)),
         trainer=_field_without_folders(config.trainer),
         held_out=replace(config.held_out, pairs=_without_folders(config.held_out.pairs)),
+        hub=replace(config.hub, push=None, revision=None),
         release=replace(config.release, other_pairs=_without_folders(config.release.other_pairs)),
     )
 

@@ -47,6 +47,7 @@ from otembed.training.release import Released, prepare_release
 from otembed.training.result import TrainResult
 from otembed.training.run_folder import RunFolder
 from otembed.training.run_log import RunLog
+from otembed.training.upload import check_push, push_finished
 from otembed.training.teacher import drop_projection, load_teacher, with_teacher
 from otembed.training.views import add_view
 from otembed.training.word_layer import store_alignment_layer
@@ -97,6 +98,9 @@ def train(
         Before training starts.
     NumericsError
         The loss becomes NaN or infinite; the last checkpoint is kept.
+    HubError
+        Before training, if the login does not allow ``hub.push``; at the end, if the push fails. The run is then complete:
+        ``train(resume=...)`` pushes again and returns its result.
 
     Notes
     -----
@@ -116,8 +120,11 @@ def train(
         logger.info("%s: already finished", folder.path)
         if state.is_main_process:
             folder.tidy_finished(keep_checkpoints=config.optimization.keep_checkpoints)
+            push_finished(folder, config)
         earlier = TrainResult.read(folder.results)
         return replace(earlier, run=str(folder.path), model=str(folder.model))
+    if state.is_main_process:
+        check_push(config)
     begun = time.monotonic()
 
     with state.main_process_first():
@@ -181,6 +188,9 @@ def train(
             if not config.optimization.keep_checkpoints:
                 folder.drop_checkpoints()
         state.wait_for_everyone()
+    # Last and outside of the run: nothing that happens here can harm it.
+    if state.is_main_process:
+        push_finished(folder, config)
     return TrainResult.read(folder.results)
 
 

@@ -29,7 +29,8 @@ class RunFolder(TrainerFolder):
     ``config.yaml`` (resolved, a valid input), ``environment.json``, ``before.json`` (the evaluation
     before training), ``metrics.jsonl`` (one record per log line), ``tensorboard/`` (if asked for), ``checkpoints/``, ``model/`` (loads with
     plain ``SentenceTransformer(path)``), ``views.json`` and ``report.html`` (see :mod:`otembed.training.page`) and, written last,
-    ``results.json``, which marks a finished run.
+    ``results.json``, which marks a finished run. A push to the hub
+    adds ``pushed.json``.
     """
 
     entries: ClassVar[frozenset[str]] = frozenset(
@@ -45,6 +46,7 @@ class RunFolder(TrainerFolder):
             "views.json",
             "report.html",
             "results.json",
+            "pushed.json",
             LOCK,
         }
     )
@@ -88,6 +90,11 @@ class RunFolder(TrainerFolder):
     def results(self) -> Path:
         """Result of the finished run."""
         return self.path / "results.json"
+
+    @property
+    def pushed(self) -> Path:
+        """Report of the last push to the hub."""
+        return self.path / "pushed.json"
 
     @property
     def finished(self) -> bool:

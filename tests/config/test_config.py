@@ -252,3 +252,22 @@ def test_alignment_section_replaces_the_contrastive_term():
 def test_adapters_are_not_interpolated(share):
     with pytest.raises(ConfigError, match="otembed merge"):
         build(TrainConfig, {"pairs": {"en-sw": "x"}, "model": {"lora": {}}, "release": {"interpolate": share}})
+
+
+@pytest.mark.parametrize(
+    ("hub", "key", "hint"),
+    [
+        ({"push": "name"}, "hub.push", "hub.push"),
+        ({"push": "a/b/c"}, "hub.push", "hub.push"),
+        ({"push": "a/--b"}, "hub.push", "hub.push"),
+        ({"pusch": "a/b"}, "hub.pusch", "push"),
+        ({"token": "secret"}, "hub.token", "push"),
+        ({"benchmarks": {"en-sw": "a/b:c"}}, "en-sw", "held_out.pairs"),
+        ({"benchmarks": {"en-sw": "a/b"}}, "hub.benchmarks.en-sw", "hub.benchmarks.en-sw"),
+    ],
+)
+def test_settings_of_the_hub_are_checked(hub, key, hint):
+    with pytest.raises(ConfigError) as caught:
+        build(TrainConfig, {"pairs": {"en-sw": "x"}, "hub": hub})
+    assert key in caught.value.message
+    assert hint in caught.value.hint

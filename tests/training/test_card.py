@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from huggingface_hub import ModelCard, parse_eval_result_entries
 
 import otembed
 from otembed.config.io import train_config
 from otembed.models import OFFLINE_MODELS
+from otembed.tasks.retrieval.report import RetrievalReport, RetrievalScores
 from otembed.training.card import OFFLINE_ORIGINS, describe_in_card, publishable
+from otembed.training.card_metadata import benchmark_results, with_metadata
+from otembed.training.result import TrainResult
 
 
 def test_every_offline_encoder_has_an_origin():
@@ -73,3 +77,81 @@ def test_paths_of_a_teacher_and_of_the_trainer_are_reduced_too(configure):
 def test_hub_model_keeps_its_name(configure, name, shown):
     config = configure()
     assert publishable(replace(config, model=replace(config.model, name=name))).model.name == shown
+
+
+CARD = "---\nlicense: {license}\nbase_model: owner/base\n---\n# A model\n"
+
+
+@pytest.mark.parametrize(
+    ("card", "given", "expected"),
+    [
+        (None, None, ("unknown", None)),
+        (CARD.format(license="cc-by-4.0"), None, ("cc-by-4.0", "owner/base")),
+        (CARD.format(license="cc-by-4.0"), "mit", ("mit", "owner/base")),
+        (CARD.format(license="[mit, apache-2.0]"), None, ("unknown", "owner/base")),
+        ("---\n{broken\n---\n", None, ("unknown", None)),
+        ("no metadata", None, ("unknown", None)),
+    ],
+)
+def test_license_and_base_model_come_from_the_card_of_the_start(
+    card, given, expected, configure, tiny_model, tmp_path
+):
+    (tmp_path / "start").mkdir()
+    if card is not None:
+        (tmp_path / "start" / "README.md").write_text(card, encoding="utf-8")
+    config = configure(hub={"license": given})
+    describe_in_card(tiny_model, replace(config, model=replace(config.model, name=str(tmp_path / "start"))))
+    assert (tiny_model.model_card_data.license, tiny_model.model_card_data.base_model) == expected
+
+
+def scores(pair, accuracy):
+    shares = dict.fromkeys(("accuracy", "f1", "xsim"), accuracy)
+    both = {
+        f"{name}_{way}": each for name, each in shares.items() for way in ("source_to_target", "target_to_source")
+    }
+    return RetrievalScores(pair=pair, sentences=12, **both)
+
+
+def result(*found):
+    report = RetrievalReport("m", found, 1.0)
+    return TrainResult("r", "m", 1, 1.0, None, 1.0, 1.0, 2, 1, {}, {}, after=report if found else None)
+
+
+def test_metadata_survives_names_with_markup(configure):
+    config = publishable(configure(held_out={"pairs": {"en-de": '/home/me/a: [b] | "c" #d.tsv'}}))
+    text = with_metadata(
+        "---\ntags: [a]\n---\n# A\n", result(scores("en-de", 0.25)), config, {"license_name": "x: y"}
+    )
+    data = ModelCard(text).data
+    assert data.license_name == "x: y"
+    assert {each.metric_type: each.metric_value for each in data.eval_results} == dict.fromkeys(
+        ("accuracy", "f1", "xsim"), 0.25
+    )
+    assert data.eval_results[0].dataset_name.endswith('a: [b] | "c" #d.tsv')
+    assert "/home" not in text
+
+
+def test_language_pairs_are_kept_apart_in_the_metadata(configure):
+    config = configure(held_out={"pairs": {"en-de": "a.tsv", "en-sw": "b.tsv"}})
+    text = with_metadata("---\ntags: [a]\n---\n", result(scores("en-de", 0.25), scores("en-sw", 0.5)), config, {})
+    found = ModelCard(text).data.eval_results
+    values = {(each.dataset_config, each.metric_type): each.metric_value for each in found}
+    assert (values["en-de", "accuracy"], values["en-sw", "accuracy"]) == (0.25, 0.5)
+    assert len(ModelCard(text).data.to_dict()["model-index"][0]["results"]) == 2
+
+
+def test_without_held_out_pairs_there_is_no_model_index(configure):
+    text = with_metadata("---\ntags: [a]\n---\n# A\n", result(), configure(), {})
+    assert "model-index" not in text
+    assert "metrics" not in text
+
+
+def test_benchmarks_are_written_as_the_hub_reads_them(configure):
+    config = configure(
+        held_out={"pairs": {"en-de": "a.tsv", "en-sw": "b.tsv"}}, hub={"benchmarks": {"en-sw": "owner/set:task"}}
+    )
+    (entry,) = parse_eval_result_entries(
+        benchmark_results(result(scores("en-de", 0.25), scores("en-sw", 0.5)), config, "1.0")
+    )
+    assert (entry.dataset_id, entry.task_id, entry.value) == ("owner/set", "task", 0.5)
+    assert benchmark_results(result(scores("en-de", 0.25)), config, "1.0") == []
