@@ -97,7 +97,9 @@ def choose_negatives(candidates: Candidates, positives: Floats, config: Negative
         left &= np.cumsum(left, axis=1) > config.range_min
         # Columns of the negatives, ascending and so best first; the columns of rows with too few are cut below.
         order = draw.random(left.shape) if config.sampling_strategy == "random" else np.arange(left.shape[1])
-        columns = np.sort(np.argsort(np.where(left, order, np.inf), axis=1, kind="stable")[:, : config.num_negatives])
+        columns = np.sort(
+            np.argsort(np.where(left, order, np.inf), axis=1, kind="stable")[:, : config.num_negatives]
+        )
         there = np.take_along_axis(left, columns, 1)
         here = slice(0, columns.shape[1])
         ids[part, here] = np.where(there, np.take_along_axis(found, columns, 1), -1)

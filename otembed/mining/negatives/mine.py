@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from otembed.config.negatives import NegativesConfig
 from otembed.data import PairCounts, PairSpec, Row, clean_pairs, load_pairs
 from otembed.data.load import store_rows
-from otembed.embeddings.lines import read_side
+from otembed.embeddings.lines import Lines, read_side
 from otembed.embeddings.rows import paired_cosines
 from otembed.embeddings.vectors import DTYPES
 from otembed.errors import DataError
@@ -86,8 +86,7 @@ class HardNegatives:
 
     def __iter__(self) -> Iterator[NegativesRow]:
         """Yield the rows."""
-        source, target = (side.lines for side in self._text.sides)
-        assert source is not None and target is not None, "the sides are texts"
+        source, target = self._text.lines
         for pair in self._kept.tolist():
             row, column = int(self._text.rows[pair]), int(self._text.columns[pair])
             found = self._chosen.ids[row].tolist()
@@ -259,12 +258,17 @@ class _Bitext:
     """Distinct lines of both sides, the rows and columns (p,) of the pairs, and the groups of translations."""
 
     name: str
-    sides: tuple[Side, Side]
+    lines: tuple[Lines, Lines]
     rows: Ids
     columns: Ids
     groups: tuple[Ids, Ids]
     counts: dict[str, Any]
     languages: tuple[str | None, str | None]
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        """Both sides, before embedding."""
+        return Side(self.lines[0]), Side(self.lines[1])
 
     def reach(self, config: NegativesConfig) -> dict[str, int]:
         """Return the side or sides to search, and the number of neighbors."""
@@ -297,13 +301,10 @@ def _read(pairs: Pairs, config: NegativesConfig) -> _Bitext:
         raise DataError(
             f"{len(dataset)} pairs: {counts.summary()}", "Pass at least two, or relax the checks.", path=name
         )
-    lines = [
-        read_side(dataset[side], name=f"{name} ({side})", max_characters=None) for side in SIDES
-    ]
-    rows_, columns = (each.rows_by_number() for each in lines)
-    groups = translation_groups(*(each.texts(0, len(each)) for each in lines), rows_, columns)
-    sides = (Side(lines[0]), Side(lines[1]))
-    return _Bitext(name, sides, rows_, columns, groups, counts.as_dict(), languages)
+    source, target = (read_side(dataset[side], name=f"{name} ({side})", max_characters=None) for side in SIDES)
+    places, columns = source.rows_by_number(), target.rows_by_number()
+    groups = translation_groups(source.texts(0, len(source)), target.texts(0, len(target)), places, columns)
+    return _Bitext(name, (source, target), places, columns, groups, counts.as_dict(), languages)
 
 
 def _two(pair: tuple[str, str], number: int) -> tuple[str, str]:
@@ -326,8 +327,8 @@ def _merged(found: list[Candidates]) -> Candidates:
     if len(found) == 1:
         return found[0]
     ids, scores, translations = (
-        np.concatenate([getattr(each, name) for each in found], axis=1) for name in ("ids", "scores", "translations")
+        np.concatenate([getattr(each, name) for each in found], axis=1)
+        for name in ("ids", "scores", "translations")
     )
     order = np.argsort(np.where(ids < 0, np.inf, -scores), axis=1, kind="stable")
     return Candidates(*(np.take_along_axis(each, order, 1) for each in (ids, scores, translations)))
-
