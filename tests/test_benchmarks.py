@@ -502,4 +502,6 @@ def test_onnx_export_runs_and_compares_with_torch(run, benchmark_script, tmp_pat
     assert (document["sentences"], figures["torch"]["times_torch"]) == (24, 1)
     module = benchmark_script("onnx_export")
     assert module.ratio([1.0, 2.0, 1.0], [2.0, 2.0, 3.0]) == 2
-    assert module.verdict({**figures, module.FLOAT: {"largest_difference": 1e-3, "times_torch": 2}}) == "does not hold"
+    assert (
+        module.verdict({**figures, module.FLOAT: {"largest_difference": 1e-3, "times_torch": 2}}) == "does not hold"
+    )

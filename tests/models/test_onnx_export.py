@@ -20,7 +20,12 @@ from otembed.errors import ConfigError, ModelError, NumericsError
 from otembed.models.center import center
 from otembed.models.onnx_export import SENTENCES, OnnxReport, export_onnx
 
-TEXTS = ["cat", "the cat sat on the mat", "die Katze saß auf der Matte und der Hund schlief im Haus " * 9, "猫 睡 在"]
+TEXTS = [
+    "cat",
+    "the cat sat on the mat",
+    "die Katze saß auf der Matte und der Hund schlief im Haus " * 9,
+    "猫 睡 在",
+]
 # The only packages of the example are in the standard library, or numpy, onnxruntime and tokenizers.
 BLOCKED = """
 import sys
