@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 MODEL_FILE, TOKENIZER_FILE, SETTINGS_FILE = "model.onnx", "tokenizer.json", "encoder.json"
+# Before quantization.
+FLOAT_FILE = "float.onnx"
 INPUTS, OUTPUT = ("input_ids", "attention_mask"), "sentence_embedding"
 # Largest difference of a component from torch that a float export may have.
 TOLERANCE = 1e-4
@@ -121,9 +123,9 @@ def export_onnx(
     tokenizer = _tokenizer(model)
     prompt = (model.prompts.get(model.default_prompt_name) or "") if model.default_prompt_name else ""
     with whole_folder(target, needed=2 * weight_bytes(model)) as fresh:
-        _write_graph(model, fresh / MODEL_FILE, task)
+        _write_graph(model, fresh / (FLOAT_FILE if int8 else MODEL_FILE), task)
         if int8:
-            _quantize(fresh / MODEL_FILE)
+            _quantize(fresh / FLOAT_FILE, fresh / MODEL_FILE, external=weight_bytes(model) > ONE_FILE)
         tokenizer.save(str(fresh / TOKENIZER_FILE))
         write_text(
             fresh / SETTINGS_FILE,
@@ -202,12 +204,10 @@ def _write_graph(model: SentenceTransformer, path: Path, task: str | None) -> No
         ) from error
 
 
-def _quantize(path: Path) -> None:
-    """Replace the graph by one with 8-bit weights."""
+def _quantize(floats: Path, path: Path, *, external: bool) -> None:
+    """Write the graph with 8-bit weights, and delete the one with floats."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    floats = path.with_name("float.onnx")
-    path.rename(floats)
     with _quiet():
         # 7 bits of each weight: products of 8 bits overflow on processors without VNNI.
         quantize_dynamic(
@@ -216,19 +216,10 @@ def _quantize(path: Path) -> None:
             weight_type=QuantType.QInt8,
             per_channel=True,
             reduce_range=True,
-            use_external_data_format=floats.stat().st_size > ONE_FILE or any(path.parent.glob("*.data")),
+            use_external_data_format=external,
         )
-    floats.unlink()
-    for data in path.parent.glob(f"{MODEL_FILE}.data"):
-        if data.name not in _external_files(path):
-            data.unlink()
-
-
-def _external_files(path: Path) -> set[str]:
-    import onnx
-
-    graph = onnx.load(str(path), load_external_data=False).graph
-    return {entry.value for each in graph.initializer for entry in each.external_data if entry.key == "location"}
+    for part in floats.parent.glob(f"{floats.name}*"):
+        part.unlink()
 
 
 def _check_pipeline(model: SentenceTransformer, task: str | None) -> None:

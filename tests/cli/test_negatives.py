@@ -10,7 +10,11 @@ import pytest
 @pytest.fixture
 def text(tmp_path, sentences):
     path = tmp_path / "en-de.tsv"
-    sides = zip(sentences(30, seed=0), [f"{line} Hund" for line in sentences(30, seed=1)], strict=True)
+    sides = zip(
+        [f"the cat {line}" for line in sentences(30, seed=0)],
+        [f"die Katze {line}" for line in sentences(30, seed=1)],
+        strict=True,
+    )
     path.write_text("".join("\t".join(pair) + "\n" for pair in sides), encoding="utf-8")
     return path
 

@@ -20,10 +20,18 @@ OFF = {"relative_margin": None}
 @pytest.fixture
 def pairs(sentences):
     """40 pairs; two sources share a translation, one source has two, one target is a copy in capitals."""
-    sources, targets = sentences(40, seed=0), [f"{text} Hund" for text in sentences(40, seed=1)]
+    sources, targets = sides_of(sentences, 40)
     targets[3] = targets[7]
     targets[11] = f"{targets[12].upper()}!"
     return [*zip(sources, targets, strict=True), (sources[20], "die Katze saß auf der Matte")]
+
+
+def sides_of(sentences, count):
+    """Sides that pass the checks of lengths."""
+    return [
+        [f"{head} {text}" for text in sentences(count, seed=seed)]
+        for seed, head in enumerate(("the cat", "die Katze"))
+    ]
 
 
 def embedded(model, texts, center):
@@ -34,7 +42,7 @@ def embedded(model, texts, center):
 
 
 def by_loops(model, pairs, config, *, center):
-    """Every rule, one source and one candidate at a time."""
+    """Every rule, one source and one candidate at a time: pairs with all candidates that are left, best first."""
     sides = [list(dict.fromkeys(each)) for each in zip(*pairs, strict=True)]
     vectors = [embedded(model, each, center) for each in sides]
     known = {text_key(text): {text_key(text)} for side in sides for text in side}
@@ -60,8 +68,8 @@ def by_loops(model, pairs, config, *, center):
             pool = [each for each in pool if each[0] <= config.max_score]
         if config.min_score is not None:
             pool = [each for each in pool if each[0] >= config.min_score]
-        pool = pool[config.range_min : config.range_min + config.num_negatives]
-        if len(pool) == config.num_negatives:
+        pool = pool[config.range_min :]
+        if len(pool) >= config.num_negatives:
             found.append((source, target, tuple(text for _, text in pool), [score for score, _ in pool]))
     return found
 
@@ -80,7 +88,10 @@ def by_loops(model, pairs, config, *, center):
 def test_negatives_are_those_of_a_loop_over_all_pairs(pairs, tiny_model, tmp_path, settings):
     config = NegativesConfig(**settings)
     found = mine_negatives(pairs, tiny_model, config=config, cache=tmp_path)
-    expected = by_loops(tiny_model, pairs, config, center=config.center is not False)
+    expected = [
+        (source, target, texts[: config.num_negatives], scores[: config.num_negatives])
+        for source, target, texts, scores in by_loops(tiny_model, pairs, config, center=config.center is not False)
+    ]
     rows = list(found)
     assert [row[:3] for row in rows] == [each[:3] for each in expected]
     assert len(rows) > 10
@@ -94,7 +105,7 @@ def test_negatives_are_those_of_a_loop_over_all_pairs(pairs, tiny_model, tmp_pat
 @pytest.mark.parametrize("margin", [{"absolute_margin": 0.02}, {"relative_margin": 0.05}, {"max_score": 0.8}])
 def test_negatives_are_those_of_sentence_transformers(sentences, tiny_model, tmp_path, margin, capsys):
     tiny_model.prompts = {}
-    pairs = list(zip(sentences(40, seed=0), [f"{text} Hund" for text in sentences(40, seed=1)], strict=True))
+    pairs = list(zip(*sides_of(sentences, 40), strict=True))
     dataset = Dataset.from_dict({"source": [s for s, _ in pairs], "target": [t for _, t in pairs]})
     shared = {"num_negatives": 3, "range_min": 1, "range_max": 60, **margin}
     theirs = mine_hard_negatives(dataset, tiny_model, output_format="n-tuple", verbose=False, **shared)
@@ -104,20 +115,20 @@ def test_negatives_are_those_of_sentence_transformers(sentences, tiny_model, tmp
 
 
 def test_random_negatives_follow_the_rules_and_the_seed(pairs, tiny_model, tmp_path):
-    def mined(**settings):
-        return [row.negatives for row in mine_negatives(pairs, tiny_model, cache=tmp_path, **settings)]
+    def mined(seed):
+        settings = {"sampling_strategy": "random", "num_negatives": 2, "range_max": 15, "seed": seed}
+        return list(mine_negatives(pairs, tiny_model, cache=tmp_path, **settings))
 
-    allowed = by_loops(tiny_model, pairs, NegativesConfig(num_negatives=1), center=True)
-    drawn = mined(sampling_strategy="random", num_negatives=1, range_max=10, seed=1)
-    assert drawn == mined(sampling_strategy="random", num_negatives=1, range_max=10, seed=1)
-    assert drawn != mined(sampling_strategy="random", num_negatives=1, range_max=10, seed=2)
-    assert len(drawn) == len(allowed)
-    for (source, *_), negatives in zip(allowed, drawn, strict=True):
-        wide = NegativesConfig(num_negatives=1, range_max=10)
-        ranked = [by_loops(tiny_model, pairs, NegativesConfig(num_negatives=1, range_min=rank, range_max=10), center=True)
-                  for rank in range(wide.candidates)] if source == pairs[0][0] else []  # fmt: skip
-        choices = {row[2] for each in ranked for row in each if row[0] == source}
-        assert not choices or negatives in choices
+    allowed = by_loops(tiny_model, pairs, NegativesConfig(num_negatives=2, range_max=15), center=True)
+    drawn = mined(1)
+    assert drawn == mined(1)
+    assert drawn != mined(2)
+    assert [row[:2] for row in drawn] == [row[:2] for row in allowed]
+    for row, (_, _, choices, _) in zip(drawn, allowed, strict=True):
+        assert len(set(row.negatives)) == 2
+        assert set(row.negatives) <= set(choices)
+        assert row.negative_scores[0] >= row.negative_scores[1]
+    assert any(row.negatives != choices[:2] for row, (_, _, choices, _) in zip(drawn, allowed, strict=True))
 
 
 def test_translations_and_copies_are_no_negatives(pairs, tiny_model, tmp_path):
