@@ -25,7 +25,7 @@ def mteb_command(
     languages: Annotated[
         list[str] | None,
         typer.Option(
-            "--languages", metavar="CODE", help="Only these languages (ISO 639-3, such as swa); repeatable."
+            "--languages", metavar="CODE", help="Only these languages (ISO 639-3, such as swh); repeatable."
         ),
     ] = None,
     batch_size: SentencesAtATime = 32,
