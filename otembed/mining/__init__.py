@@ -27,14 +27,14 @@ __all__ = [
 ]
 
 _MODULES = {
-    "HardNegatives": "negatives.mine",
+    "HardNegatives": "otembed.mining.negatives.mine",
     "MinedPair": "output",
     "MinedPairs": "mined",
     "MiningConfig": "otembed.config",
     "NegativesConfig": "otembed.config",
     "ScoredPairs": "score",
     "mine_bitext": "mine",
-    "mine_negatives": "negatives.mine",
+    "mine_negatives": "otembed.mining.negatives.mine",
     "score_bitext": "score",
 }
 
