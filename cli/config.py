@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 INIT_HELP = """Write a YAML file of all settings of a command, with descriptions, allowed values and defaults.
 
 Without FILE, it is printed to stdout. Change settings as needed and delete the rest. The file for train is a valid
-CONFIG once your parallel text stands under pairs; the files for align, mine, documents (documents align), match
-(documents match) and documents-mine (documents mine) are given to their commands in the same way (CONFIG, --config). embed, score and eval mining share the
-settings of mine.
+CONFIG once your parallel text stands under pairs; the files for align, mine, negatives, documents (documents align),
+match (documents match) and documents-mine (documents mine) are given to their commands in the same way (CONFIG,
+--config). embed, score and eval mining share the settings of mine.
 """
 SHOW_HELP = """Print the settings as otembed train merges them, each with its origin.
 
@@ -33,13 +33,15 @@ With the YAML language server: otembed config schema > otembed.schema.json, and 
 # yaml-language-server: $schema=otembed.schema.json
 """
 
-COMMANDS = ("train", "align", "mine", "documents", "match", "documents-mine")
+COMMANDS = ("train", "align", "mine", "negatives", "documents", "match", "documents-mine")
+# Commands whose settings file is an option, not an argument.
+BY_OPTION = ("mine", "negatives", "documents", "match", "documents-mine")
 Command = Annotated[
     str,
     typer.Option(
         "--for",
         metavar="COMMAND",
-        help="train, align, mine, documents, match or documents-mine.",
+        help="train, align, mine, negatives, documents, match or documents-mine.",
         autocompletion=lambda: list(COMMANDS),
     ),
 ]
@@ -84,7 +86,7 @@ def init_command(
         typer.echo(text, nl=False)
     else:
         write_text(file, text)
-        usage = f"--config {file}" if command in ("mine", "documents", "match", "documents-mine") else str(file)
+        usage = f"--config {file}" if command in BY_OPTION else str(file)
         name = {"documents": "documents align", "match": "documents match", "documents-mine": "documents mine"}.get(
             command, command
         )
@@ -98,6 +100,7 @@ def _kind(command: str) -> Callable[[], Any]:
         DocumentsConfig,
         MatchConfig,
         MiningConfig,
+        NegativesConfig,
         TrainConfig,
         WordAlignmentConfig,
     )
@@ -106,6 +109,7 @@ def _kind(command: str) -> Callable[[], Any]:
         "train": TrainConfig,
         "align": WordAlignmentConfig,
         "mine": MiningConfig,
+        "negatives": NegativesConfig,
         "documents": DocumentsConfig,
         "match": MatchConfig,
         "documents-mine": DocumentMiningConfig,

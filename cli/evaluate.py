@@ -8,6 +8,8 @@ import typer
 
 from otembed.tasks.registry import TASKS
 
+from . import evaluate_mteb
+
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -22,3 +24,4 @@ for _task in TASKS:
     # A task may bring a command class, such as one that names --set for settings without an option.
     _kind = getattr(_module, "COMMAND", None)
     app.command(_task, cls=_kind, help=_module.HELP, no_args_is_help=True)(getattr(_module, f"{_task}_command"))
+app.command("mteb", help=evaluate_mteb.HELP, no_args_is_help=True)(evaluate_mteb.mteb_command)

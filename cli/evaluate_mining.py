@@ -21,6 +21,7 @@ from .mining_options import (
     mining_config,
     start_logging,
 )
+from .mteb_results import MtebFolder, check_mteb, write_mteb
 from .options import Device, JsonDocument, refuse_taken
 from .stages import StageProgress
 
@@ -59,12 +60,16 @@ def mining_command(
     ] = None,
     as_json: JsonDocument = False,
     output: Output = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the files of --output and --plot.")] = False,
+    mteb: MtebFolder = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the files of --output, --plot and --mteb.")
+    ] = False,
 ) -> None:
     """Parse the options, mine, score, print."""
     checked = mining_config(config, settings, margin=margin, threshold=threshold, rescore=rescore)
     if output is not None:
         refuse_taken(output, force=force)
+    check_mteb(mteb, ("OtembedMining",), force=force)
     if plot is not None:
         refuse_taken(plot, force=force, flag="--plot")
         from otembed.results.plot import check_plot
@@ -88,6 +93,7 @@ def mining_command(
         progress=StageProgress(),
     )
     document = scores.to_json(output)
+    write_mteb(scores, mteb, force=force)
     if plot is not None:
         from otembed.tasks.mining.plot import plot_mining
 

@@ -10,6 +10,7 @@ import typer
 from otembed.tasks.registry import TASKS
 
 from .completion import pair_values
+from .mteb_results import MtebFolder, check_mteb, write_mteb
 from .options import Device, Force, JsonDocument, ModelArgument, PromptName, ReportFile, named_pairs, refuse_taken
 
 HELP = """Find translations: top-1 accuracy, weighted F1 and xSIM in both directions.
@@ -44,6 +45,7 @@ def retrieval_command(
     device: Device = None,
     as_json: JsonDocument = False,
     output: ReportFile = None,
+    mteb: MtebFolder = None,
     force: Force = False,
 ) -> None:
     """Parse the options, evaluate, print."""
@@ -51,6 +53,7 @@ def retrieval_command(
     places = task.parse(named_pairs(pairs, "--pairs"), "--pairs")
     if output is not None:
         refuse_taken(output, force=force)
+    check_mteb(mteb, ("OtembedRetrieval", *(("OtembedRetrievalCentered",) if center else ())), force=force)
     from .console import data_console, error_console, set_up_logging
 
     set_up_logging(error_console())
@@ -71,6 +74,7 @@ def retrieval_command(
         name=model,
     )
     document = report.to_json(output)
+    write_mteb(report, mteb, force=force)
     if as_json:
         typer.echo(document, nl=False)
     else:

@@ -11,6 +11,7 @@ from otembed.errors import ConfigError
 from otembed.tasks.registry import TASKS
 
 from .console import say
+from .mteb_results import MtebFolder, check_mteb, write_mteb
 from .options import (
     Device,
     Force,
@@ -106,6 +107,7 @@ def xnli_command(
     device: Device = None,
     as_json: JsonDocument = False,
     output: ReportFile = None,
+    mteb: MtebFolder = None,
     force: Force = False,
 ) -> None:
     """Parse the options, evaluate, print."""
@@ -115,6 +117,7 @@ def xnli_command(
     _check_training(train, dev)
     if output is not None:
         refuse_taken(output, force=force)
+    check_mteb(mteb, ("OtembedXNLI",), force=force)
     if protocol == "finetune" and (cache is not None or no_cache):
         raise ConfigError("--protocol finetune does not cache embeddings", "Remove --cache and --no-cache.")
     if cache is not None and no_cache:
@@ -153,6 +156,7 @@ def xnli_command(
         progress=StageProgress(),
     )
     document = report.to_json(output)
+    write_mteb(report, mteb, force=force)
     dropped = ", ".join(f"{reason} {count:,}" for reason, count in report.training["dropped"].items())
     if dropped:
         say(f"dropped training pairs: {dropped}")

@@ -24,6 +24,7 @@ from . import (
     info,
     merge,
     mine,
+    negatives,
     presets,
     push,
     report,
@@ -33,6 +34,7 @@ from . import (
 from .completion import complete
 from .ending import EXIT_CLOSED_PIPE, ClosedPipe, Commands, interruptions, leave_closed_pipes
 from .mining_options import MiningCommand
+from .negatives import NegativesCommand
 from .streams import prepare_streams
 from .terminal_help import with_terminal_help
 
@@ -57,6 +59,9 @@ app.command("mine", cls=MiningCommand, help=mine.HELP, no_args_is_help=True)(min
 app.add_typer(documents.app, name="documents", help=documents.HELP)
 app.command("embed", cls=MiningCommand, help=embed.HELP, no_args_is_help=True)(embed.embed_command)
 app.command("score", cls=MiningCommand, help=score.HELP, no_args_is_help=True)(score.score_command)
+app.command("negatives", cls=NegativesCommand, help=negatives.HELP, no_args_is_help=True)(
+    negatives.negatives_command
+)
 app.command("presets", help=presets.HELP)(presets.presets_command)
 app.add_typer(config.app, name="config", help="Write, show and describe the settings of otembed train.")
 app.command("export", help=export.HELP, no_args_is_help=True)(export.export_command)

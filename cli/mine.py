@@ -26,6 +26,7 @@ from .mining_options import (
     check_pairs_output,
     dev_pairs,
     mining_config,
+    plan_text,
     put_pairs,
     say_counts,
     start_logging,
@@ -122,7 +123,7 @@ def mine_command(
         sides = open_sides(source, target, source_vectors, target_vectors, checked)
         planted = () if development is None else open_dev_pairs(development, sides, checked).sides
         plan = plan_mining(sides, model, checked, planted=planted, cache=cache, device=device)
-        typer.echo(plan.to_json() if as_json else printable_lines(_plan_text(plan)), nl=False)
+        typer.echo(plan.to_json() if as_json else printable_lines(plan_text(plan)), nl=False)
         return
     mined = mine_bitext(
         source,
@@ -183,27 +184,3 @@ def _expected(chosen: Any) -> str:
         f"lines with a translation on the other side: about {chosen.translations:,.0f} ± "
         f"{chosen.translations_error:,.0f}"
     )
-
-
-def _plan_text(plan: Any) -> str:
-    lines = []
-    for side in (plan.source, plan.target):
-        dropped = "".join(f", {reason} {count:,}" for reason, count in side["dropped"].items())
-        lines.append(f"{side['name']}: {side['read']:,} read, {side['kept']:,} used{dropped}")
-    lines += [
-        f"to embed: {plan.lines_to_embed:,} lines, {plan.dimension} dimensions",
-        f"cache grows by: {plan.disk_bytes / 1e6:,.1f} MB",
-        f"search: {plan.tiles:,} tiles of {plan.tile_rows} x {plan.tile_columns}, {plan.workers} workers"
-        if plan.search == "exact"
-        else f"search: {plan.search}, {plan.indexes} indexes, {plan.workers} workers",
-        *(
-            ()
-            if plan.rescore == "none"
-            else (
-                f"words: {plan.words:,}; {plan.words_to_encode:,} lines to encode a second time; "
-                f"at most {plan.transport_problems:,} pairs compared",
-            )
-        ),
-        f"memory: {plan.memory_bytes / 1e6:,.0f} MB, without the libraries and the model",
-    ]
-    return "\n".join(lines) + "\n"

@@ -229,3 +229,28 @@ def say_counts(counts: dict[str, Any]) -> None:
     dropped = ", ".join(f"{reason} {count:,}" for reason, count in counts["dropped"].items())
     rest = f", dropped: {dropped}" if dropped else ""
     say(f"{counts['name']}: {counts['read']:,} read, {counts['kept']:,} used{rest}")
+
+
+def plan_text(plan: Any) -> str:
+    """Return the planned work, for ``--dry-run``."""
+    lines = []
+    for side in (plan.source, plan.target):
+        dropped = "".join(f", {reason} {count:,}" for reason, count in side["dropped"].items())
+        lines.append(f"{side['name']}: {side['read']:,} read, {side['kept']:,} used{dropped}")
+    lines += [
+        f"to embed: {plan.lines_to_embed:,} lines, {plan.dimension} dimensions",
+        f"cache grows by: {plan.disk_bytes / 1e6:,.1f} MB",
+        f"search: {plan.tiles:,} tiles of {plan.tile_rows} x {plan.tile_columns}, {plan.workers} workers"
+        if plan.search == "exact"
+        else f"search: {plan.search}, {plan.indexes} indexes, {plan.workers} workers",
+        *(
+            ()
+            if plan.rescore == "none"
+            else (
+                f"words: {plan.words:,}; {plan.words_to_encode:,} lines to encode a second time; "
+                f"at most {plan.transport_problems:,} pairs compared",
+            )
+        ),
+        f"memory: {plan.memory_bytes / 1e6:,.0f} MB, without the libraries and the model",
+    ]
+    return "\n".join(lines) + "\n"

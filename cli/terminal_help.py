@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 WIDEST = 100
 COMMANDS = {
     "Train": ("train", "report", "presets", "config"),
-    "Align and mine": ("align", "mine", "documents", "score", "embed"),
+    "Align and mine": ("align", "mine", "documents", "score", "negatives", "embed"),
     "Evaluate": ("eval", "compare"),
     "Models and installation": ("export", "merge", "push", "info"),
 }

@@ -167,8 +167,8 @@ def _run(
     set_up_logging(console)
     from otembed.training import TrainResult, train
     from otembed.training import dry_run as estimate
-    from otembed.training.upload import UnpushedError
     from otembed.training.summary import dry_run_table, train_summary
+    from otembed.training.upload import UnpushedError
 
     result: Any
     unpushed: UnpushedError | None = None

@@ -338,10 +338,10 @@ def write(tmp_path):
 
 @pytest.fixture
 def read():
-    """Read a value as en-sw (or another key) and return the rows as plain tuples."""
+    """Read a value as en-sw (or another key) and return source, target and line of each row."""
 
     def read(value, key="en-sw", counts=None):
-        return [tuple(row) for row in read_pairs(parse_pair_spec(key, str(value)), counts)]
+        return [tuple(row[:3]) for row in read_pairs(parse_pair_spec(key, str(value)), counts)]
 
     return read
 

@@ -488,3 +488,20 @@ def test_document_matching_runs_and_renders(run, benchmark_script, tmp_path, tin
     benchmark = benchmark_script("document_matching")
     assert benchmark.table(document) in printed
     assert [each["method"] for each in document["languages"]["sw"]["figures"]] == list(benchmark.METHODS)
+
+
+@pytest.mark.slow
+def test_onnx_export_runs_and_compares_with_torch(run, benchmark_script, tmp_path, tiny_model_path):
+    output = tmp_path / "onnx.json"
+    shown = run("onnx_export", "--smoke", "--model", tiny_model_path, "-o", output)
+    document = json.loads(output.read_text())
+    assert shown == run("onnx_export", "--table", output)
+    figures = document["figures"]
+    assert figures["onnxruntime, float32"]["largest_difference"] < 1e-4
+    assert 0.9 < figures["onnxruntime, int8"]["lowest_cosine"] <= figures["onnxruntime, int8"]["mean_cosine"] < 1
+    assert (document["sentences"], figures["torch"]["times_torch"]) == (24, 1)
+    module = benchmark_script("onnx_export")
+    assert module.ratio([1.0, 2.0, 1.0], [2.0, 2.0, 3.0]) == 2
+    assert (
+        module.verdict({**figures, module.FLOAT: {"largest_difference": 1e-3, "times_torch": 2}}) == "does not hold"
+    )

@@ -55,7 +55,7 @@ def test_options_in_the_documents_exist(path):
     known = {"--master-port", "--nproc-per-node", "--no-python"}
     known |= set(re.findall(r"--[a-z][a-z-]*", (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")))
     for line in re.findall(
-        r"otembed (?:train|align|eval|compare|presets|mine|documents|embed|score|config|export|push|info)[^\n`]*",
+        r"otembed (?:train|align|eval|compare|presets|mine|negatives|documents|embed|score|config|export|push|info)[^\n`]*",
         path.read_text(encoding="utf-8"),
     ):
         assert set(re.findall(r"(?<!\S)--[a-z][a-z-]*", line)) <= known, line

@@ -15,6 +15,7 @@ from otembed.config.io import (
 )
 from otembed.config.loss import AlignmentConfig, AnchorConfig, ContrastiveConfig
 from otembed.config.mining import MiningConfig
+from otembed.config.negatives import NegativesConfig
 from otembed.config.origins import Resolved, resolve_settings
 from otembed.config.plan import PlanConfig
 from otembed.config.schema import settings_schema
@@ -48,6 +49,7 @@ __all__ = [
     "MatchConfig",
     "MiningConfig",
     "ModelConfig",
+    "NegativesConfig",
     "OptimizationConfig",
     "PairChecks",
     "PlanConfig",

@@ -1,8 +1,8 @@
-"""Settings of encoding shared by mining and documents: the texts' vectors, and where the work runs; torch-free."""
+"""Settings of encoding and searching that several commands share; torch-free."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,7 @@ from otembed.config.base import Count, config_dataclass
 from otembed.errors import ConfigError
 
 Engine = Literal["local", "processes", "ray"]
+Search = Literal["auto", "exact", "hnsw", "pq"]
 
 
 @config_dataclass
@@ -60,3 +61,23 @@ class EncodingConfig(EncoderConfig):
         if self.ray_address is not None and self.engine != "ray":
             raise ConfigError(f"ray_address is {self.ray_address}, but engine is {self.engine}", "Set engine: ray.")
         return self
+
+
+@config_dataclass
+class SearchConfig(EncodingConfig):
+    """Settings of the encoder, and of the search for neighbors."""
+
+    center: bool | None = Field(
+        default=None, description="Subtract each side's mean embedding. null: if both sides have at least 10 lines."
+    )
+    search: Search = Field(
+        default="auto",
+        description="exact, or a FAISS index: hnsw, pq. auto: exact up to 200k lines per side, pq up to a million, hnsw"
+        " above.",
+    )
+    min_recall: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.95, description="Warn if an approximate search finds a smaller share of the true neighbors."
+    )
+    memory_gb: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="Memory limit of the search, in 1e9 bytes. null: no limit."
+    )

@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from otembed.config.base import Count, config_dataclass
-from otembed.config.encoding import EncodingConfig
 from otembed.config.encoding import Engine as Engine
+from otembed.config.encoding import Search as Search
+from otembed.config.encoding import SearchConfig
 from otembed.errors import ConfigError
 
 Margin = Literal["ratio", "distance", "absolute"]
-Search = Literal["auto", "exact", "hnsw", "pq"]
 Rescore = Literal["none", "ot"]
 
 # Near the best F1 of the offline encoder on Tatoeba with half of the lines orphaned. With raw vectors they depend
@@ -31,7 +31,7 @@ CENTER_FROM = 10
 
 
 @config_dataclass
-class MiningConfig(EncodingConfig):
+class MiningConfig(SearchConfig):
     """Settings of mining: from two collections of lines to pairs."""
 
     max_characters: Count | None = Field(
@@ -52,19 +52,8 @@ class MiningConfig(EncodingConfig):
     min_language_probability: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.01, description="Lines with a lower probability of being in their language are dropped."
     )
-    center: bool | None = Field(
-        default=None, description="Subtract each side's mean embedding. null: if both sides have at least 10 lines."
-    )
     k: Count = Field(
         default=4, description="Neighbors per line: the candidates, and the neighborhood of the margin."
-    )
-    search: Search = Field(
-        default="auto",
-        description="exact, or a FAISS index: hnsw, pq. auto: exact up to 200k lines per side, pq up to a million, hnsw"
-        " above.",
-    )
-    min_recall: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0.95, description="Warn if an approximate search finds a smaller share of the true neighbors."
     )
     margin: Margin = Field(default="distance", description="How pairs are scored against their neighborhoods.")
     min_cosine: Annotated[float, Field(ge=-1, le=1)] | None = Field(
@@ -96,9 +85,6 @@ class MiningConfig(EncodingConfig):
     min_precision: Annotated[float, Field(gt=0, le=1)] | None = Field(
         default=None,
         description="With threshold auto: the lowest threshold with this expected precision. null: best expected F1.",
-    )
-    memory_gb: Annotated[float, Field(gt=0)] | None = Field(
-        default=None, description="Memory limit of the search, in 1e9 bytes. null: no limit."
     )
     html: str | None = Field(
         default=None,

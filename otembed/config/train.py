@@ -224,6 +224,11 @@ class DataConfig:
         default="en", description="Language on the target side, the one that the anchor term keeps in place."
     )
     limit: Count | None = Field(default=None, description="Maximum number of pairs per file. null: all.")
+    num_negatives: Size | None = Field(
+        default=None,
+        description="Hard negatives of each pair, from the columns negative_1, negative_2, ... (otembed negatives). null: all"
+        " that the file has; 0: none.",
+    )
     checks: PairChecks = field(default_factory=PairChecks)
     streaming: bool = Field(
         default=False,

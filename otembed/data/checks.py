@@ -77,7 +77,8 @@ def clean_pairs(
     """Yield the rows that pass, with text cleaned by :func:`clean_text`; count the others by their first reason.
 
     Reasons in order of testing: ``control_characters``, ``empty``, ``identical``, ``too_short``,
-    ``too_long``, ``length_ratio``, ``held_out``, ``duplicate``.
+    ``too_long``, ``length_ratio``, ``false_negative``, ``held_out``, ``duplicate``. Hard negatives must not be empty, too long or
+    equal to a side of their pair (``false_negative``).
 
     Parameters
     ----------
@@ -88,8 +89,8 @@ def clean_pairs(
     counts
         Updated while rows are drawn.
     exclude
-        Digests by :func:`text_digest` of held-out sentences: a row with one of them on either side is
-        dropped as ``held_out``.
+        Digests by :func:`text_digest` of held-out sentences: a row with one of them on either side, or as a hard
+        negative, is dropped as ``held_out``.
 
     Notes
     -----
@@ -100,16 +101,17 @@ def clean_pairs(
     for row in rows:
         source = clean_text(row.source, nfc=checks.normalize_nfc)
         target = clean_text(row.target, nfc=checks.normalize_nfc)
-        reason = _fault(source, target, checks)
-        if reason is None and exclude and not exclude.isdisjoint((text_digest(source), text_digest(target))):
+        negatives = tuple(clean_text(each, nfc=checks.normalize_nfc) for each in row.negatives)
+        reason = _fault(source, target, checks) or _negative_fault(source, target, negatives, checks)
+        if reason is None and exclude and not exclude.isdisjoint(map(text_digest, (source, target, *negatives))):
             reason = "held_out"
         if reason is None and checks.drop_duplicates:
-            digest = text_digest(source, target)
+            digest = text_digest(source, target, *negatives)
             reason = "duplicate" if digest in seen else None
             seen.add(digest)
         if reason is None:
             counts.keep()
-            yield Row(source, target, row.line)
+            yield Row(source, target, row.line, negatives)
         else:
             counts.drop(reason, row.line)
 
@@ -134,4 +136,19 @@ def _fault(source: str, target: str, checks: PairChecks) -> str | None:
         and long > checks.max_length_ratio * short
     ):
         return "length_ratio"
+    return None
+
+
+def _negative_fault(source: str, target: str, negatives: tuple[str, ...], checks: PairChecks) -> str | None:
+    """Return the first reason to drop a pair for its hard negatives."""
+    broken = CONTROL if checks.drop_control_characters else SURROGATE
+    for text in negatives:
+        if broken.search(text):
+            return "control_characters"
+        if not text:
+            return "empty"
+        if checks.max_characters is not None and len(text) > checks.max_characters:
+            return "too_long"
+        if text in (source, target):
+            return "false_negative"
     return None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from otembed.config.train import PairChecks
 from otembed.data.checks import clean_pairs
-from otembed.data.reading import read_pairs
+from otembed.data.reading import NEGATIVE, read_pairs
 from otembed.data.rows import PairCounts, Row
 from otembed.data.sampling import draw
 from otembed.data.spec import PairSpec, parse_pair_spec
@@ -42,7 +42,8 @@ class ParallelText:
     source_language, target_language
         Language codes of the dataset's two columns.
     dataset
-        Columns ``source`` and ``target``, both strings, in the order of the file; memory-mapped.
+        Columns ``source`` and ``target``, both strings, in the order of the file; memory-mapped. Hard negatives, if the
+        spec asks for them, follow as ``negative_1``, ``negative_2``, ...
     counts
         Counts of pairs read, kept and dropped.
     path
@@ -60,15 +61,33 @@ class ParallelText:
         """Return the number of sentence pairs."""
         return len(self.dataset)
 
+    @property
+    def negatives(self) -> list[str]:
+        """The columns of hard negatives."""
+        return self.dataset.column_names[2:]
+
     def with_pivot(self, pivot: str | None) -> ParallelText:
         """Return the same pairs with the pivot language as the target, if it is one of the two.
 
         Nothing is copied. ``None``, a third language, and a pivot that is already the target have no effect. A code
         without a script or region also matches variants of the language: ``en`` matches ``en_GB``, unless both
         languages are variants of it.
+
+        Raises
+        ------
+        ConfigError
+            The sides would change, and there are hard negatives, which replace the target.
         """
         if not is_pivot(self.source_language, self.target_language, pivot):
             return self
+        if self.negatives:
+            key = f"{self.target_language}-{self.source_language}"
+            raise ConfigError(
+                f"{self.pair}: the hard negatives replace {self.target_language}, but the pivot {self.source_language} "
+                "becomes the target",
+                f"If the file is by otembed negatives, its source column is {self.target_language}: write {key}=FILE. "
+                f"Else set data.pivot to {self.target_language}.",
+            )
         swapped = self.dataset.rename_columns({"source": "target", "target": "source"})
         return replace(
             self,
@@ -117,7 +136,7 @@ def load_pairs(
     spec = parse_pair_spec(spec) if isinstance(spec, str) else spec
     counts = PairCounts()
     rows = clean_pairs(read_pairs(spec, counts), checks or PairChecks(), counts, exclude=exclude)
-    dataset = _store(rows if seed is not None else islice(rows, limit))
+    dataset = store_rows(rows if seed is not None else islice(rows, limit))
     if not len(dataset):
         raise DataError(
             f"no sentence pair passes the checks: {counts.summary()}",
@@ -137,17 +156,21 @@ def is_pivot(code: str, other: str, pivot: str | None) -> bool:
     return primary[0] == pivot != primary[1]
 
 
-def _store(rows: Iterator[Row]) -> Dataset:
+def store_rows(rows: Iterator[Row]) -> Dataset:
+    """Write rows with equal numbers of hard negatives to an Arrow file of this process, and map it."""
     import pyarrow as pa  # type: ignore[import-untyped]
     from datasets.arrow_dataset import Dataset
 
-    schema = pa.schema([("source", pa.string()), ("target", pa.string())])
+    batch = list(islice(rows, BATCH_ROWS))
+    names = [f"{NEGATIVE}_{number}" for number in range(1, len(batch[0].negatives) + 1)] if batch else []
+    schema = pa.schema([(name, pa.string()) for name in ("source", "target", *names)])
     handle, name = tempfile.mkstemp(dir=_session_folder(), suffix=".arrow")
     os.close(handle)
     with writing(name, option="TMPDIR=FOLDER"), pa.ipc.new_stream(name, schema) as writer:
-        while batch := list(islice(rows, BATCH_ROWS)):
-            sides = [[row.source for row in batch], [row.target for row in batch]]
-            writer.write_batch(pa.record_batch(sides, schema=schema))
+        while batch:
+            columns = zip(*((row.source, row.target, *row.negatives) for row in batch), strict=True)
+            writer.write_batch(pa.record_batch(list(map(list, columns)), schema=schema))
+            batch = list(islice(rows, BATCH_ROWS))
     return Dataset.from_file(name)
 
 

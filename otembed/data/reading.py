@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import count, takewhile, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 NESTED = "translation"
 USUAL_NAMES = (("source", "target"), ("sentence1", "sentence2"), ("src", "tgt"))
+NEGATIVE = "negative"
 COLUMN_HINT = "Specify the columns of the sentences: ?source=COLUMN&target=COLUMN."
 NAMED = frozenset({"source", "target"})
 
@@ -118,15 +119,41 @@ def _read_records(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
         by_number = is_table and (_by_number(spec) or not named)
         sides = _numbered(names, spec, line) if by_number else find_columns(names, spec, line)
         columns.update(source=sides[0], target=sides[1])
+        columns.update((name, name) for name in find_negatives(names, spec, line))
         return columns
 
     for line, record in records(place, choose, header=header):
-        source, target = record["source"], record["target"]
-        if not isinstance(source, str) or not isinstance(target, str):
-            source, target = (
-                as_text(record[side], name, where, line, COLUMN_HINT) for side, name in columns.items()
-            )
-        yield Row(source, target, line)
+        texts = [record[key] for key in columns]
+        if not all(isinstance(text, str) for text in texts):
+            texts = [
+                as_text(text, name, where, line, COLUMN_HINT)
+                for text, name in zip(texts, columns.values(), strict=True)
+            ]
+        source, target, *negatives = texts
+        yield Row(source, target, line, tuple(negatives))
+
+
+def find_negatives(names: Sequence[str], spec: PairSpec, line: int | None = None) -> list[str]:
+    """Return the names of the fields of hard negatives: ``negative_1``, ``negative_2``, ..., else ``negative``.
+
+    Raises
+    ------
+    DataError
+        There are fewer than ``spec.num_negatives``.
+    """
+    if spec.num_negatives == 0:
+        return []
+    found = list(takewhile(set(names).__contains__, (f"{NEGATIVE}_{number}" for number in count(1))))
+    found = found or [name for name in (NEGATIVE,) if name in names]
+    if spec.num_negatives is not None and len(found) < spec.num_negatives:
+        raise DataError(
+            f"{len(found)} columns of hard negatives, but num_negatives is {spec.num_negatives}; the columns are: "
+            f"{', '.join(names)}",
+            f"Name them {NEGATIVE}_1, {NEGATIVE}_2, ..., or lower num_negatives.",
+            path=spec.where,
+            line=line,
+        )
+    return found[: spec.num_negatives]
 
 
 def find_columns(names: Sequence[str], spec: PairSpec, line: int | None = None) -> tuple[str, str]:

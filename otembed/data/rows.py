@@ -12,12 +12,14 @@ class Row(NamedTuple):
     """A sentence pair, unchanged from the file.
 
     ``source`` is text in the first language of the pair's key, ``target`` in the second. ``line`` counts
-    from 1: the line where the pair begins, or the record's number in formats without lines.
+    from 1: the line where the pair begins, or the record's number in formats without lines. ``negatives`` are the hard
+    negatives of the pair, if they are read.
     """
 
     source: str
     target: str
     line: int
+    negatives: tuple[str, ...] = ()
 
 
 @dataclass

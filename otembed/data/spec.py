@@ -42,6 +42,9 @@ class PairSpec:
         Column index (TSV and CSV, from 0) or name; ``None``: the default columns.
     header
         Whether a TSV or CSV file starts with column names; ``None``: only if columns are chosen by name.
+    num_negatives
+        Hard negatives of each pair to read, from the columns ``negative_1``, ``negative_2``, ... or the column ``negative``;
+        ``None``: all there are.
 
     Raises
     ------
@@ -58,6 +61,7 @@ class PairSpec:
     source_column: str | None = None
     target_column: str | None = None
     header: bool | None = None
+    num_negatives: int | None = 0
 
     def __post_init__(self) -> None:
         for code in (self.source_language, self.target_language):

@@ -20,7 +20,7 @@ def split_held_out(text: ParallelText, size: int, seed: int) -> tuple[ParallelTe
     """Split a parallel text into a training part and a held-out part that do not share any sentence.
 
     ``size`` pairs are drawn at random; pairs that share a source or a target sentence with one of them
-    are in neither part. Both parts keep the order of the file and map the same Arrow file.
+    are in neither part, as hard negatives included. Both parts keep the order of the file and map the same Arrow file.
 
     Parameters
     ----------
@@ -58,9 +58,9 @@ def split_held_out(text: ParallelText, size: int, seed: int) -> tuple[ParallelTe
     }
     clear = np.fromiter(
         (
-            text_digest(source) not in digests and text_digest(target) not in digests
+            digests.isdisjoint(map(text_digest, texts))
             for batch in text.dataset.iter(BATCH_ROWS)
-            for source, target in zip(batch["source"], batch["target"], strict=True)
+            for texts in zip(*(batch[column] for column in text.dataset.column_names), strict=True)
         ),
         dtype=bool,
         count=len(text),

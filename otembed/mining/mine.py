@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from otembed.config.mining import MiningConfig
 from otembed.config.train import PairChecks
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sentence_transformers import SentenceTransformer
+
+T = TypeVar("T")
 
 
 def mine_bitext(
@@ -193,10 +195,10 @@ class _Clock:
         self.seconds[stage] = round(perf_counter() - started, 3)
 
 
-def make_config(config: MiningConfig | None, settings: dict[str, Any]) -> MiningConfig:
-    """Return the settings, passed as a config or as keywords."""
+def make_config(config: T | None, settings: dict[str, Any], kind: type[T] = MiningConfig) -> T:  # type: ignore[assignment]
+    """Return the settings, passed as a config of a kind or as keywords."""
     if config is None:
-        return MiningConfig(**settings)
+        return kind(**settings)
     if settings:
         raise ConfigError(
             f"config and keyword settings are mutually exclusive: {', '.join(settings)}",

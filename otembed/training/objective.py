@@ -64,7 +64,7 @@ def refuse_idle_terms(model: SentenceTransformer, loss: nn.Module, dataset: Data
     if isinstance(loss, GradCacheLoss):
         loss = loss.loss
     rows = dataset[:2]
-    columns = [model.preprocess(rows[side], prompt=prompt) for side in ("source", "target")]
+    columns = [model.preprocess(texts, prompt=prompt) for name, texts in rows.items() if name != LABEL]
     labels = torch.tensor(rows[LABEL], device=model.device) if LABEL in rows else None
     value = loss([{key: _to(each, model.device) for key, each in column.items()} for column in columns], labels)
     terms = value if isinstance(value, dict) else {"sentence": value}

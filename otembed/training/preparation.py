@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from transformers import set_seed
@@ -79,7 +79,7 @@ def load_material(config: TrainConfig) -> Material:
     train: dict[str, ParallelText] = {}
     for name, value in config.pairs.items():
         text = load_pairs(
-            parse_pair_spec(name, value),
+            replace(parse_pair_spec(name, value), num_negatives=config.data.num_negatives),
             config.data.checks,
             min(config.data.limit or HEAD, HEAD) if config.data.streaming else config.data.limit,
             exclude=given,
@@ -88,6 +88,7 @@ def load_material(config: TrainConfig) -> Material:
         if size >= FEWEST_HELD_OUT:
             text, held_out[name] = split_held_out(text, size, seed=config.optimization.seed)
         train[name] = text.with_pivot(config.data.pivot)
+        check_negatives(config, name, len(text.negatives))
     if not held_out and (config.release.interpolate == "auto" or others):
         setting = "interpolate = auto" if config.release.interpolate == "auto" else "other_pairs"
         raise ConfigError(
@@ -128,6 +129,29 @@ def _stream(config: TrainConfig, held_out: set[int]) -> IterableDataset:
         buffer=config.data.shuffle_buffer,
         seed=config.optimization.seed,
     )
+
+
+def check_negatives(config: TrainConfig, name: str, count: int) -> None:
+    """Reject ``count`` hard negatives of a language pair that the objective does not rank.
+
+    Raises
+    ------
+    ConfigError
+        The loss does not support them, or the text is streamed.
+    """
+    if not count:
+        return
+    loss = config.loss
+    hint = "Set data.num_negatives to 0, or train with loss.sentence = mnrl or loss.contrastive."
+    if config.data.streaming:
+        reason, hint = "data.streaming reads sources and targets only", "Set data.num_negatives to 0."
+    elif loss.sentence in {"mse", "distill"} or (loss.sentence == "none" and loss.contrastive is None):
+        reason = f"loss.sentence = {loss.sentence} does not rank them"
+    elif loss.sentence == "gist" and count > 1:
+        reason, hint = "loss.sentence = gist ranks one at most", "Set data.num_negatives to 1."
+    else:
+        return
+    raise ConfigError(f"{name}: the text has {count} hard negatives for each pair, but {reason}", hint)
 
 
 def load_encoder(config: ModelConfig, seed: int) -> SentenceTransformer:
@@ -221,11 +245,9 @@ def _digests(texts: Iterable[ParallelText]) -> set[int]:
 
 
 def _without(text: ParallelText, digests: set[int]) -> Dataset:
-    """Remove pairs with a side in ``digests``."""
-    sides = zip(text.dataset["source"], text.dataset["target"], strict=True)
-    kept = [
-        row for row, pair in enumerate(sides) if digests.isdisjoint((text_digest(pair[0]), text_digest(pair[1])))
-    ]
+    """Remove pairs with a side or a hard negative in ``digests``."""
+    rows = zip(*(text.dataset[column] for column in text.dataset.column_names), strict=True)
+    kept = [row for row, texts in enumerate(rows) if digests.isdisjoint(map(text_digest, texts))]
     if not kept:
         raise DataError(
             f"{text.pair}: all training pairs are held out for evaluation",

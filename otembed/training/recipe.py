@@ -47,8 +47,8 @@ from otembed.training.release import Released, prepare_release
 from otembed.training.result import TrainResult
 from otembed.training.run_folder import RunFolder
 from otembed.training.run_log import RunLog
-from otembed.training.upload import check_push, push_finished
 from otembed.training.teacher import drop_projection, load_teacher, with_teacher
+from otembed.training.upload import check_push, push_finished
 from otembed.training.views import add_view
 from otembed.training.word_layer import store_alignment_layer
 

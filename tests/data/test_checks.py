@@ -20,7 +20,7 @@ OFF = PairChecks(
 def clean(pairs, checks=None, **options):
     counts = PairCounts()
     rows = [Row(*pair, line) for line, pair in enumerate(pairs, start=1)]
-    kept = [tuple(row) for row in clean_pairs(rows, checks or PairChecks(), counts, **options)]
+    kept = [tuple(row[:3]) for row in clean_pairs(rows, checks or PairChecks(), counts, **options)]
     return kept, counts
 
 

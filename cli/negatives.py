@@ -1,0 +1,145 @@
+"""``otembed negatives``: hard negatives for a bitext."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .completion import choice_values
+from .console import SEARCH, say
+from .mining_options import (
+    DEFAULT_MODEL,
+    Cache,
+    ConfigFile,
+    Json,
+    MiningCommand,
+    Model,
+    Output,
+    check_output_file,
+    merged_settings,
+    plan_text,
+    settings_option,
+    start_logging,
+)
+from .options import Device, Force, named_pairs
+from .stages import StageProgress
+
+HELP = """Find hard negatives for the pairs of a bitext: near sentences that are no translations.
+
+For each source, the nearest target sentences of the bitext are candidates; with --side source, the nearest sentences in
+the language of the source; with both, all of them. Left out are translations as far as the bitext tells (sentences with
+the same translation, their translations, copies), and candidates that score too close to the pair: by default, above
+95 % of its score (relative_margin). Pairs with too few negatives are left out and counted.
+
+The file has the columns source, target and negative_1, negative_2, ...; its suffix chooses the format: .jsonl, .parquet
+or .tsv (with a header). Without -o it is printed as TSV. otembed train reads the negatives of such files. English
+(--set pivot=XX) is on the target side, as in training.
+
+Settings: defaults < --config < --set < the other options. otembed config init --for negatives prints all of them.
+Vectors are cached and shared with otembed mine, score and eval.
+"""
+SIDES = ("target", "source", "both")
+
+
+class NegativesCommand(MiningCommand):
+    """A command that suggests ``--set`` for settings of :class:`otembed.config.NegativesConfig`."""
+
+    config = "NegativesConfig"
+
+
+def negatives_command(
+    pairs: Annotated[
+        str,
+        typer.Argument(
+            metavar="XX-YY=FILE", help="A bitext, given as for otembed train --pairs.", show_default=False
+        ),
+    ],
+    output: Output = None,
+    model: Model = DEFAULT_MODEL,
+    config: ConfigFile = None,
+    settings: Annotated[
+        list[str] | None, settings_option("NegativesConfig", "range_min=5 or sampling_strategy=random")
+    ] = None,
+    side: Annotated[
+        str | None,
+        typer.Option(
+            help="Where negatives come from: target, source or both. [default: target]",
+            autocompletion=choice_values(*SIDES),
+        ),
+    ] = None,
+    num_negatives: Annotated[
+        int | None, typer.Option("--num-negatives", "-n", help="Negatives of each pair. [default: 3]")
+    ] = None,
+    device: Device = None,
+    cache: Cache = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the planned work; write nothing.")] = False,
+    as_json: Json = False,
+    force: Force = False,
+) -> None:
+    """Parse the options, mine, write or print."""
+    from otembed.config import NegativesConfig
+    from otembed.data import parse_pair_spec
+
+    given = {"side": side, "num_negatives": num_negatives}
+    checked = merged_settings(
+        NegativesConfig, config, settings, {name: value for name, value in given.items() if value is not None}
+    )
+    ((key, place),) = named_pairs([pairs], "PAIRS").items()
+    spec = parse_pair_spec(key, place)
+
+    def check(path: Path) -> None:
+        from otembed.mining.negatives.output import check_output
+
+        check_output(path)
+
+    check_output_file(output, check, as_json=as_json and not dry_run, force=force)
+    start_logging(modules=SEARCH)
+    from otembed.mining.negatives.mine import mine_negatives, plan_negatives
+    from otembed.results.format import printable_lines
+
+    if dry_run:
+        plan = plan_negatives(spec, model, config=checked, cache=cache, device=device)
+        typer.echo(plan.to_json() if as_json else printable_lines(plan_text(plan)), nl=False)
+        return
+    found = mine_negatives(spec, model, config=checked, cache=cache, device=device, progress=StageProgress())
+    if output is None:
+        _print(found, scores=checked.output_scores)
+    else:
+        found.write(output, scores=checked.output_scores)
+    say(_summary(found.report))
+    if output is not None:
+        say(_usage(found.report, output))
+    if as_json:
+        typer.echo(found.report.to_json(), nl=False)
+
+
+def _print(found: Any, *, scores: bool) -> None:
+    from otembed.mining.negatives.output import column_names, row_values, tsv_line
+
+    out = sys.stdout.buffer
+    out.write(tsv_line(column_names(found.report.num_negatives, scores=scores)).encode())
+    for row in found:
+        out.write(tsv_line(row_values(row, scores=scores)).encode())
+    out.flush()
+
+
+def _summary(report: Any) -> str:
+    skipped = "".join(f", {reason} {count:,}" for reason, count in report.skipped.items())
+    left_out = report.pairs - report.written
+    lines = [
+        f"{report.written:,} pairs with {report.num_negatives} negatives; {left_out:,} pairs have fewer and are left out",
+        f"{report.considered:,} candidates; skipped: {skipped.removeprefix(', ') or 'none'}",
+        f"mean score: pairs {report.mean_score:.3f}, negatives {report.mean_negative_score:.3f}",
+    ]
+    if report.recall is not None:
+        lines.insert(0, f"{report.search}: recall {report.recall:.3f} of the true neighbors")
+    return "\n".join(lines)
+
+
+def _usage(report: Any, output: Path) -> str:
+    header = "?header=1" if output.suffix.lower() == ".tsv" else ""
+    pair = f"{report.source_language}-{report.target_language}"
+    return f"to train with them: otembed train --pairs '{pair}={output}{header}'"

@@ -1,0 +1,1 @@
+"""Hard negatives of parallel text: candidates, which of them are negatives, and files for training."""
