@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from otembed.config.base import Count, config_dataclass
-from otembed.config.encoding import EncoderConfig, EncodingConfig
+from otembed.config.encoding import EncodingConfig
 from otembed.config.mining import Margin
+from otembed.errors import ConfigError
 
 Runs = Literal["text", "mean"]
 # Minimum score of the links of otembed documents mine, unless another one is set.
@@ -16,7 +17,19 @@ MINED_THRESHOLD = 0.3
 
 
 @config_dataclass
-class DocumentsConfig(EncodingConfig):
+class ReadingConfig(EncodingConfig):
+    """Settings of reading documents, and of encoding them."""
+
+    split_source: str | None = Field(
+        default=None,
+        description="Language of the source, such as de: its text is split into sentences (requires sentencex). null: a"
+        " sentence a line.",
+    )
+    split_target: str | None = Field(default=None, description="The same for the target.")
+
+
+@config_dataclass
+class DocumentsConfig(ReadingConfig):
     """Settings of sentence alignment: from two documents that translate each other to links between sentences."""
 
     max_sentences: Annotated[int, Field(ge=2, le=12, strict=True)] = Field(
@@ -55,7 +68,7 @@ class DocumentsConfig(EncodingConfig):
 
 
 @config_dataclass
-class MatchConfig(EncoderConfig):
+class MatchConfig(ReadingConfig):
     """Settings of matching documents: from two collections to pairs of documents."""
 
     center: bool | None = Field(
@@ -90,3 +103,12 @@ class DocumentMiningConfig:
         default_factory=lambda: DocumentsConfig(threshold=MINED_THRESHOLD),
         description="Alignment of the sentences of each pair.",
     )
+
+    @model_validator(mode="after")
+    def _split_once(self) -> DocumentMiningConfig:
+        for name in ("split_source", "split_target"):
+            if (value := getattr(self.align, name)) is not None:
+                raise ConfigError(
+                    f"align.{name} is {value}, but documents are split before they are matched", f"Set match.{name}."
+                )
+        return self

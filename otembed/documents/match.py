@@ -13,6 +13,7 @@ from otembed.config.documents import MatchConfig
 from otembed.config.mining import MiningConfig
 from otembed.documents.clouds import Clouds, clouds_of, transport_similarity
 from otembed.documents.read import Document, read_documents
+from otembed.documents.split import splitters_of
 from otembed.embeddings.cache import cache_home
 from otembed.embeddings.encode import resolve_prompt
 from otembed.embeddings.fingerprint import model_fingerprint
@@ -124,7 +125,7 @@ def match_documents(
     checked = MatchConfig(**settings) if config is None else config
     seconds: dict[str, float] = {}
     begun = perf_counter()
-    sides, full = read_sides(source, target)
+    sides, full = read_sides(source, target, checked)
     seconds["read"] = round(perf_counter() - begun, 3)
     begun = perf_counter()
     left, right = embedded(full, model, checked, cache=cache, device=device, progress=progress)
@@ -164,11 +165,12 @@ def match_documents(
 
 
 def read_sides(
-    source: str | Path | Iterable[Document], target: str | Path | Iterable[Document]
+    source: str | Path | Iterable[Document], target: str | Path | Iterable[Document], config: MatchConfig
 ) -> tuple[list[list[Document]], list[list[Document]]]:
     """Return the documents of both sides, all of them and those with sentences; errors as for :func:`match_documents`."""
     sides = [
-        list(read_documents(place)) if isinstance(place, str | Path) else list(place) for place in (source, target)
+        list(read_documents(place, split)) if isinstance(place, str | Path) else list(place)
+        for place, split in zip((source, target), splitters_of(config), strict=True)
     ]
     names = ("source", "target")
     return sides, [_with_sentences(documents, name) for documents, name in zip(sides, names, strict=True)]

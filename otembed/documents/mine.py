@@ -122,7 +122,7 @@ def plan_document_mining(
 ) -> DocumentMiningPlan:
     """Return the work of :func:`mine_documents`; nothing is encoded and nothing is written."""
     chosen = (DocumentMiningConfig() if config is None else config).match
-    every, full = read_sides(source, target)
+    every, full = read_sides(source, target, chosen)
     encoder = _loaded(model, device)
     prompt = resolve_prompt(encoder, chosen.prompt, chosen.prompt_name)
     missing, dimension = 0, 0
