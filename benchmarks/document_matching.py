@@ -329,7 +329,8 @@ def distractor_table(document: dict[str, Any]) -> str:
         rows = [(name, each) for name, each in every if each["method"] == method]
         cells = [fmean(each["recall"] for _, each in rows if each["distractors"] == count) for count in DISTRACTORS]
         cells += [
-            fmean(each["recall"] for of, each in rows if of == name and each["distractors"] == most) for name in names
+            fmean(each["recall"] for of, each in rows if of == name and each["distractors"] == most)
+            for name in names
         ]
         spent = 1000 * sum(each["cpu_seconds"] for _, each in rows) / sum(each["compared"] for _, each in rows)
         lines.append(f"| {method} | {' | '.join(f'{each:.3f}' for each in cells)} | {spent:.3f} |")

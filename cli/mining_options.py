@@ -211,3 +211,23 @@ def say_counts(counts: dict[str, Any]) -> None:
     dropped = ", ".join(f"{reason} {count:,}" for reason, count in counts["dropped"].items())
     rest = f", dropped: {dropped}" if dropped else ""
     say(f"{counts['name']}: {counts['read']:,} read, {counts['kept']:,} used{rest}")
+
+
+def expected(chosen: Any, units: str = "lines") -> str:
+    """Return the threshold chosen from planted pairs, and the figures expected at it, as text."""
+    left_out = "".join(f", {reason.replace('_', ' ')} {count:,}" for reason, count in chosen.left_out.items())
+    rule = (
+        "best expected F1"
+        if chosen.min_precision is None
+        else f"expected precision of {chosen.min_precision:g} or more"
+    )
+    figures = ", ".join(
+        f"{label} {getattr(chosen, name):.3f} ± {getattr(chosen, f'{name}_error'):.3f}"
+        for name, label in (("precision", "precision"), ("recall", "recall"), ("f1", "F1"))
+    )
+    return (
+        f"threshold {chosen.threshold:.5f}: {rule}, from {chosen.planted:,} planted pairs{left_out}\n"
+        f"expected: {figures}; {chosen.found:,} pairs\n"
+        f"{units} with a translation on the other side: about {chosen.translations:,.0f} ± "
+        f"{chosen.translations_error:,.0f}"
+    )

@@ -91,7 +91,23 @@ class MatchConfig(ReadingConfig):
         default=None, description="Memory limit of the vectors of all sentences, in 1e9 bytes. null: no limit."
     )
     margin: Margin = Field(default="distance", description="How pairs are scored against their neighborhoods.")
-    threshold: float | None = Field(default=None, description="Minimum score of a pair. null: keep every pair.")
+    threshold: float | Literal["auto"] | None = Field(
+        default=None,
+        description="Minimum score of a pair. auto: chosen from known pairs of documents; null: keep every pair.",
+    )
+    min_precision: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None,
+        description="With threshold auto: the lowest threshold with this expected precision. null: best expected F1.",
+    )
+
+    @model_validator(mode="after")
+    def _precision_has_its_threshold(self) -> MatchConfig:
+        if self.min_precision is not None and self.threshold != "auto":
+            raise ConfigError(
+                f"min_precision is {self.min_precision}, but threshold is {self.threshold}",
+                "Set threshold: auto, and pass known pairs of documents.",
+            )
+        return self
 
 
 @config_dataclass
@@ -109,6 +125,7 @@ class DocumentMiningConfig:
         for name in ("split_source", "split_target"):
             if (value := getattr(self.align, name)) is not None:
                 raise ConfigError(
-                    f"align.{name} is {value}, but documents are split before they are matched", f"Set match.{name}."
+                    f"align.{name} is {value}, but documents are split before they are matched",
+                    f"Set match.{name}.",
                 )
         return self

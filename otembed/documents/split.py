@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from otembed.data.checks import SURROGATE, is_blank
 from otembed.data.spec import LANGUAGE_CODE
 from otembed.errors import ConfigError, DataError
-from otembed.words.vocabulary import is_unspaced
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -121,6 +120,8 @@ def paragraphs(lines: Iterable[str]) -> list[str]:
 
 
 def _joined(lines: list[str]) -> str:
+    from otembed.words.vocabulary import is_unspaced  # its package imports torch
+
     parts = [lines[0]]
     for before, line in pairwise(lines):
         parts.append(line if is_unspaced(before[-1]) and is_unspaced(line[0]) else f" {line}")
@@ -138,5 +139,7 @@ def split_text(text: str, language: str) -> list[str]:
 
 def splitters_of(config: ReadingConfig) -> Splitters:
     """Return the splitters of both sides; errors as for :class:`Splitter`."""
-    source, target = (None if each is None else Splitter(each) for each in (config.split_source, config.split_target))
+    source, target = (
+        None if each is None else Splitter(each) for each in (config.split_source, config.split_target)
+    )
     return source, target
