@@ -143,7 +143,7 @@ def test_known_pairs_that_cannot_be_planted_are_counted(documents):
 def test_settings_that_need_each_other(tiny_model, documents):
     with pytest.raises(ConfigError, match="no known pairs"):
         match_documents(documents, documents, tiny_model, threshold="auto")
-    with pytest.raises(ConfigError, match="threshold is 0.5"):
+    with pytest.raises(ConfigError, match=r"threshold is 0\.5"):
         match_documents(documents, documents, tiny_model, threshold=0.5, calibrate=pairs_of(documents))
     with pytest.raises(ConfigError, match="min_precision"):
         MatchConfig(min_precision=0.9)

@@ -69,7 +69,7 @@ def test_no_character_is_lost(text, language):
 
 @pytest.mark.parametrize("language", ["th", "tha", "lo", "km", "bo"])
 def test_languages_without_rules_are_refused(language):
-    with pytest.raises(ConfigError, match="no rule(.|\n)*split_source"):
+    with pytest.raises(ConfigError, match=r"no rule(.|\n)*split_source"):
         Splitter(language)
 
 
