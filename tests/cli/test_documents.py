@@ -169,18 +169,20 @@ def test_split_of_plain_text(ended, write, common):
 
 
 def test_threshold_from_known_pairs(ended, write, common, tmp_path, sentences):
-    texts = [sentences(5, seed=number) for number in range(110)]
-    rows = [{"id": f"d{number}", "text": each} for number, each in enumerate(texts[:50])]
-    path = write("l.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    pairs = [{"source": each, "target": each[1:]} for each in texts[50:]]
+    texts = [sentences(5, seed=number) for number in range(160)]
+    path, other = (
+        write(name, "".join(json.dumps({"text": each}) + "\n" for each in side))
+        for name, side in (("l.jsonl", texts[:60]), ("m.jsonl", [each[1:] for each in texts[20:80]]))
+    )
+    pairs = [{"source": each, "target": each[1:]} for each in texts[80:]]
     known = write("known.jsonl", "".join(json.dumps(row) + "\n" for row in pairs))
-    arguments = ["documents", "match", path, path, *common]
+    arguments = ["documents", "match", path, other, *common]
     code, out, err = ended(
         *arguments, "--threshold", "auto", "--calibrate", known, "-o", tmp_path / "p.tsv", "--json"
     )
     report = json.loads(out)
-    assert (code, report["calibration"]["planted"], report["calibration"]["found"]) == (0, 60, report["pairs"])
-    assert "60 planted pairs" in err
+    assert (code, report["calibration"]["planted"], report["calibration"]["found"]) == (0, 80, report["pairs"])
+    assert "80 planted pairs" in err
     assert "documents with a translation" in err
     for more, value in (
         (["--threshold", "auto"], "--calibrate"),
@@ -190,6 +192,6 @@ def test_threshold_from_known_pairs(ended, write, common, tmp_path, sentences):
     ):
         code, _, err = ended(*arguments, *more)
         assert (code, value in err) == (2, True)
-    plan = ["documents", "mine", path, path, *common, "--dry-run", "--json", "--set", "match.threshold=auto"]
+    plan = ["documents", "mine", path, other, *common, "--dry-run", "--json", "--set", "match.threshold=auto"]
     code, out, _ = ended(*plan, "--calibrate", known)
-    assert (code, json.loads(out)["sentences"]) == (0, 500)
+    assert (code, json.loads(out)["sentences"]) == (0, 540)
