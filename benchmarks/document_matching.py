@@ -10,7 +10,7 @@ for all candidates, compiled code for each method.
 
 The same with distractors: documents are cut into pieces of up to four lines; on each draw, as many pieces as possible at 20
 distractors for each are the sources, and the targets are their translations (30 % of them halved) among 1, 5 or 20 times as
-many other pieces, most of them from the same articles.
+many other pieces.
 
     python benchmarks/document_matching.py --ids DOCUMENT_IDS.tsv --lines de=FILE.en,FILE.de \
         -o benchmarks/results/document_matching.json
