@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict
 from itertools import chain, islice
 from pathlib import Path
@@ -155,6 +156,9 @@ def align_collection(
         empty += sum(not (pair.source and pair.target) for pair in group)
         if task.done:
             resumed += len(group)
+            # Left by a run that was killed before it could remove it.
+            with suppress(OSError):
+                task.pairs.unlink()
         else:
             task.write(group)
             todo.append(task)
