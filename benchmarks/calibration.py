@@ -130,7 +130,7 @@ def mine(collection: Collection) -> tuple[NDArray[np.float64], NDArray[np.bool_]
         Side(None, array_vectors(rows, "known pairs")).scanned().centered(side.rows.mean)
         for side, rows in zip((left, right), known, strict=True)
     )
-    planted = plant(*mined_sides(pairs, (left, right), found), (first, second), CONFIG)
+    planted = plant((left, right), mined_sides(pairs, found), (first, second), CONFIG)
     return pairs.score, (pairs.source == pairs.target) & (pairs.source < translations), planted
 
 

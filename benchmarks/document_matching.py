@@ -8,6 +8,10 @@ descriptions: the cosine of mean vectors weighted by length; BiMax, the mean of 
 directions; greedy mover's distance (El-Kishky and Guzman 2020), with masses by length. Times are CPU seconds of one thread
 for all candidates, compiled code for each method.
 
+The same with distractors: documents are cut into pieces of up to four lines; on each draw, as many pieces as possible at 20
+distractors for each are the sources, and the targets are their translations (30 % of them halved) among 1, 5 or 20 times as
+many other pieces.
+
     python benchmarks/document_matching.py --ids DOCUMENT_IDS.tsv --lines de=FILE.en,FILE.de \
         -o benchmarks/results/document_matching.json
     python benchmarks/document_matching.py --table benchmarks/results/document_matching.json
@@ -48,6 +52,9 @@ DEFAULTS = MatchConfig()
 DRAWS = 5
 ALONE, CUT, JOINED = 0.2, 0.3, 0.1
 RELAXATIONS = (0.1, 0.3)
+DISTRACTORS = (1, 5, 20)
+PIECE = 4
+DISTRACTED_DRAWS = 10
 MEAN, BIMAX, GREEDY, BALANCED = "mean vectors", "BiMax", "greedy mover's distance", "transport, balanced"
 
 
@@ -79,6 +86,34 @@ def draw_collections(documents: list[list[int]], seed: int) -> Drawn:
     row = {place: number for number, place in enumerate(names)}
     gold = {(number, row[place]) for number, place in enumerate(sources) if place in set(both)}
     return Drawn([documents[place] for place in sources], [targets[place] for place in names], gold)
+
+
+def pieces_of(documents: list[list[int]], size: int = PIECE) -> list[list[int]]:
+    """Return consecutive lines of the documents, at most ``size`` in a piece.
+
+    >>> pieces_of([[0, 1, 2, 3, 4], [5]], 2)
+    [[0, 1], [2, 3], [4], [5]]
+    """
+    return [each[start : start + size] for each in documents for start in range(0, len(each), size)]
+
+
+def draw_distracted(pieces: list[list[int]], distractors: int, seed: int) -> Drawn:
+    """Return sources, and their translations among ``distractors`` times as many other pieces.
+
+    The sources of a seed are the same for any number of distractors.
+    """
+    draw = np.random.default_rng(seed)
+    order = draw.permutation(len(pieces)).tolist()
+    count = len(pieces) // (1 + max(DISTRACTORS))
+    sources, others = order[:count], order[count : (1 + distractors) * count]
+    cut = set(sources[: round(CUT * count)])
+    targets = {place: pieces[place] for place in (*sources, *others)}
+    for place in cut:
+        targets[place] = targets[place][: (len(targets[place]) + 1) // 2]
+    names = draw.permutation(list(targets)).tolist()
+    row = {place: number for number, place in enumerate(names)}
+    gold = {(number, row[place]) for number, place in enumerate(sources)}
+    return Drawn([pieces[place] for place in sources], [targets[place] for place in names], gold)
 
 
 @jit()
@@ -183,6 +218,17 @@ def compare(
     return found
 
 
+def compare_lines(
+    drawn: Drawn, lines: tuple[list[str], list[str]], vectors: tuple[Floats, Floats]
+) -> list[dict[str, Any]]:
+    """Return the figures of every method on one draw from parallel lines and their vectors."""
+    one, other = (
+        [document_of([side[line] for line in each], str(number)) for number, each in enumerate(places)]
+        for side, places in zip(lines, drawn[:2], strict=True)
+    )
+    return compare(drawn, vectors, (one, other))
+
+
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure every language that is missing from the output file, and write it after each."""
     draws = 1 if options.smoke else DRAWS
@@ -192,6 +238,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "environment": {key: value for key, value in environment().items() if key != "command"},
         "settings": settings,
         "languages": {},
+        "distractors": {},
     }
     if options.output.exists():
         document = json.loads(options.output.read_text(encoding="utf-8"))
@@ -224,22 +271,23 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
                 show_progress_bar=False,
                 cache=options.cache or Path(folder),
             )
-            found = []
+            found: list[dict[str, Any]] = []
             for seed in range(draws):
                 drawn = draw_collections(documents, seed)
-                docs = tuple(
-                    [document_of([side[line] for line in each], str(number)) for number, each in enumerate(places)]
-                    for side, places in zip(lines, drawn[:2], strict=True)
-                )
-                found += [
-                    {"seed": seed, **each} for each in compare(drawn, (vectors[0], vectors[1]), (docs[0], docs[1]))
-                ]
+                found += [{"seed": seed, **each} for each in compare_lines(drawn, lines, (vectors[0], vectors[1]))]
             document["languages"][name] = {
                 "sources": len(drawn.source),
                 "targets": len(drawn.target),
                 "gold": len(drawn.gold),
                 "figures": found,
             }
+            document["distractors"][name] = [
+                {"seed": seed, "distractors": count, "sources": len(drawn.source), **each}
+                for seed in range(1 if options.smoke else DISTRACTED_DRAWS)
+                for count in DISTRACTORS
+                for drawn in [draw_distracted(pieces_of(documents), count, seed)]
+                for each in compare_lines(drawn, lines, (vectors[0], vectors[1]))
+            ]
             write_text(options.output, json.dumps(document, indent=1) + "\n")
     return document
 
@@ -267,6 +315,28 @@ def table(document: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def distractor_table(document: dict[str, Any]) -> str:
+    """Render the accuracy with distractors: the share of sources paired with their translation, means over draws."""
+    names = list(document["distractors"])
+    every = [(name, each) for name in names for each in document["distractors"][name]]
+    most = max(DISTRACTORS)
+    heads = [*(f"{count}" for count in DISTRACTORS), *(f"{most}: {name}" for name in names)]
+    lines = [
+        f"| accuracy at distractors | {' | '.join(heads)} | ms for each pair |",
+        f"| --- | {' | '.join('---:' for _ in heads)} | ---: |",
+    ]
+    for method in METHODS:
+        rows = [(name, each) for name, each in every if each["method"] == method]
+        cells = [fmean(each["recall"] for _, each in rows if each["distractors"] == count) for count in DISTRACTORS]
+        cells += [
+            fmean(each["recall"] for of, each in rows if of == name and each["distractors"] == most)
+            for name in names
+        ]
+        spent = 1000 * sum(each["cpu_seconds"] for _, each in rows) / sum(each["compared"] for _, each in rows)
+        lines.append(f"| {method} | {' | '.join(f'{each:.3f}' for each in cells)} | {spent:.3f} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -287,7 +357,7 @@ def main() -> None:
             parser.error("--ids and --lines are required")
         document = run(options)
         write_text(options.output, json.dumps(document, indent=1) + "\n")
-    print(table(document))  # noqa: T201
+    print(table(document), distractor_table(document), sep="\n")  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .completion import language_values
 from .console import say
 from .mining_options import (
     DEFAULT_MODEL,
@@ -23,6 +24,7 @@ from .mining_options import (
     Workers,
     check_output_file,
     check_page_output,
+    expected,
     merged_settings,
     settings_option,
     start_logging,
@@ -39,7 +41,8 @@ HELP = "From documents to sentence pairs: find documents that translate each oth
 ALIGN_HELP = """Align the sentences of documents that translate each other.
 
 SOURCE and TARGET are plain text, one sentence per line, each plain or .gz .bz2 .xz .zst. Blank lines are no sentences,
-but count in the sentence numbers. Alternatively, SOURCE alone is a list of pairs of documents: .jsonl or .parquet with
+but count in the sentence numbers. With --split de-fr, they are any plain text in these languages: blank lines, or
+without blank lines all line breaks, end paragraphs, and sentences are numbered as they come. Alternatively, SOURCE alone is a list of pairs of documents: .jsonl or .parquet with
 the fields id, source and target (a list of sentences, or a text with a sentence a line), or source_file and target_file
 (paths, relative to the list); or .tsv with id, source file and target file.
 
@@ -55,11 +58,14 @@ Embeddings and links are cached: an interrupted run resumes.
 MATCH_HELP = """Find the documents of two collections that translate each other.
 
 SOURCES and TARGETS are folders of plain text files, one sentence per line, or .jsonl or .parquet lists with the fields
-id and text (a list of sentences, or a text with a sentence a line).
+id and text (a list of sentences, or a text with a sentence a line). --split de-fr splits texts into sentences first.
 
 Candidates are the nearest documents by mean vector; they are compared by optimal transport between their sentences.
 Each document is in at most one pair. The suffix of -o chooses the format: .tsv (score, source id, target id), or .jsonl
 with the texts, the input of otembed documents align. Without -o, pairs are printed as TSV.
+
+With known pairs of the same kind of documents, --threshold auto --calibrate PAIRS.jsonl chooses the threshold with the best
+expected F1, or the lowest one with --set min_precision=0.9, and reports the expected precision and recall.
 
 Settings: defaults < --config < --set < the other options. otembed config init --for match prints all of them.
 
@@ -69,7 +75,8 @@ Embeddings are cached: an interrupted run resumes.
 MINE_HELP = """Find sentence pairs in two collections of documents: match documents, align sentences, drop low scores.
 
 SOURCES and TARGETS are as for otembed documents match, the output as for otembed documents align. Links with a score
-below 0.3 are dropped unless --threshold sets another minimum.
+below 0.3 are dropped unless --threshold sets another minimum. With known pairs of documents, --set match.threshold=auto
+--calibrate PAIRS.jsonl drops pairs of documents, as otembed documents match does.
 
 Settings have two sections, match and align: --set match.k=4 --set align.max_sentences=4. otembed config init --for
 documents-mine prints all of them. Defaults < --config < --set < the other options.
@@ -106,6 +113,30 @@ Threshold = Annotated[
 ]
 
 
+Calibrate = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PAIRS",
+        help="Known pairs of documents, a list as for documents align: at least 50, preferably 200.",
+    ),
+]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        metavar="XX-YY",
+        help="Split plain text of these languages into sentences. [default: a sentence a line]",
+        autocompletion=language_values,
+    ),
+]
+
+
+def _given(split: str | None, **flags: Any) -> dict[str, Any]:
+    """Return the settings of the options that were given."""
+    languages = language_pair(split, "--split") or (None, None)
+    flags |= {"split_source": languages[0], "split_target": languages[1]}
+    return {name: value for name, value in flags.items() if value is not None}
+
+
 def documents_config(
     file: Path | None, assignments: list[str] | None, *, threshold: str | None = None, **flags: Any
 ) -> DocumentsConfig:
@@ -131,6 +162,7 @@ def align_command(
         bool, typer.Option("--unaligned", help="Also write sentences without a link, with an empty other side.")
     ] = False,
     languages: Languages = None,
+    split: Split = None,
     engine: Engine = None,
     workers: Workers = None,
     device: Device = None,
@@ -139,19 +171,28 @@ def align_command(
     force: Force = False,
 ) -> None:
     """Parse the options, align, write or print."""
-    checked = documents_config(config, settings, threshold=threshold, engine=engine, workers=workers)
+    checked = documents_config(
+        config, settings, threshold=threshold, **_given(split, engine=engine, workers=workers)
+    )
     pair = language_pair(languages, "--languages")
     _check_links_output(output, pair, as_json=as_json, force=force)
     from otembed.documents.read import check_places, open_pairs
+    from otembed.documents.split import splitters_of
 
     check_places(source, target)
+    splitters = splitters_of(checked)
     from .console import DOCUMENTS
 
     start_logging(modules=DOCUMENTS)
     from otembed.documents.align import align_collection
 
     found = align_collection(
-        open_pairs(source, target), model, config=checked, cache=cache, device=device, progress=StageProgress()
+        open_pairs(source, target, splitters),
+        model,
+        config=checked,
+        cache=cache,
+        device=device,
+        progress=StageProgress(),
     )
     if output is not None:
         found.write(output, languages=pair, unaligned=unaligned)
@@ -171,8 +212,16 @@ def match_command(
     config: ConfigFile = None,
     settings: Annotated[list[str] | None, settings_option("MatchConfig", "k=4")] = None,
     threshold: Annotated[
-        str | None, typer.Option(metavar="SCORE", help="Minimum score of a pair: a number or none. [default: none]")
+        str | None,
+        typer.Option(
+            metavar="SCORE",
+            help="Minimum score of a pair: a number, none or auto (chosen with --calibrate). [default: none]",
+        ),
     ] = None,
+    calibrate: Calibrate = None,
+    split: Split = None,
+    engine: Engine = None,
+    workers: Workers = None,
     device: Device = None,
     cache: Cache = None,
     as_json: Json = False,
@@ -181,7 +230,9 @@ def match_command(
     """Parse the options, match, write or print."""
     from otembed.config import MatchConfig
 
-    given = {} if threshold is None else {"threshold": number_or_none(threshold, "--threshold")}
+    given = _given(split, engine=engine, workers=workers)
+    if threshold is not None:
+        given["threshold"] = "auto" if threshold == "auto" else number_or_none(threshold, "--threshold")
     checked = merged_settings(MatchConfig, config, settings, given)
     from otembed.documents.output import check_match_output
 
@@ -193,7 +244,14 @@ def match_command(
     from otembed.documents.output import match_line, write_matches
 
     found = match_documents(
-        sources, targets, model, config=checked, cache=cache, device=device, progress=StageProgress()
+        sources,
+        targets,
+        model,
+        config=checked,
+        cache=cache,
+        device=device,
+        calibrate=calibrate,
+        progress=StageProgress(),
     )
     if output is not None:
         write_matches(found, output)
@@ -220,8 +278,12 @@ def mine_command(
     threshold: Annotated[
         str | None, typer.Option(metavar="SCORE", help="Minimum score of a link: a number or none. [default: 0.3]")
     ] = None,
+    calibrate: Calibrate = None,
     languages: Languages = None,
     html: Page = None,
+    split: Split = None,
+    engine: Engine = None,
+    workers: Workers = None,
     device: Device = None,
     cache: Cache = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the planned work; write nothing.")] = False,
@@ -232,9 +294,12 @@ def mine_command(
     from otembed.config import DocumentMiningConfig
     from otembed.config.documents import MINED_THRESHOLD
 
-    given: dict[str, Any] = {} if html is None else {"html": html}
+    runs = _given(None, engine=engine, workers=workers)
+    given: dict[str, Any] = {"match": _given(split) | runs, "align": runs}
+    if html is not None:
+        given["html"] = html
     if threshold is not None:
-        given["align"] = {"threshold": number_or_none(threshold, "--threshold")}
+        given["align"] = runs | {"threshold": number_or_none(threshold, "--threshold")}
     defaults = {"align": {"threshold": MINED_THRESHOLD}}
     checked = merged_settings(DocumentMiningConfig, config, settings, given, defaults)
     pair = language_pair(languages, "--languages")
@@ -246,11 +311,20 @@ def mine_command(
     from otembed.documents.mine import mine_documents, plan_document_mining
 
     if dry_run:
-        plan = plan_document_mining(sources, targets, model, config=checked, cache=cache, device=device)
+        plan = plan_document_mining(
+            sources, targets, model, config=checked, cache=cache, device=device, calibrate=calibrate
+        )
         typer.echo(plan.to_json() if as_json else _plan_text(plan), nl=False)
         return
     found = mine_documents(
-        sources, targets, model, config=checked, cache=cache, device=device, progress=StageProgress()
+        sources,
+        targets,
+        model,
+        config=checked,
+        cache=cache,
+        device=device,
+        calibrate=calibrate,
+        progress=StageProgress(),
     )
     if output is not None:
         found.aligned.write(output, languages=pair)
@@ -282,6 +356,7 @@ def _match_summary(report: Any) -> str:
     return (
         f"{report.sources:,} and {report.targets:,} documents, {report.empty:,} without sentences: {report.pairs:,} pairs"
         f" of {report.candidates:,} candidates"
+        + ("" if report.calibration is None else f"\n{expected(report.calibration, 'documents')}")
     )
 
 

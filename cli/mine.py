@@ -25,6 +25,7 @@ from .mining_options import (
     check_page_output,
     check_pairs_output,
     dev_pairs,
+    expected,
     mining_config,
     plan_text,
     put_pairs,
@@ -153,7 +154,7 @@ def _summary(report: Any, *, is_default: bool) -> str:
         return f"{text}, no threshold"
     text += f" at {report.margin} {report.threshold:g} or above"
     if report.calibration is not None:
-        return f"{text}\n{_expected(report.calibration)}"
+        return f"{text}\n{expected(report.calibration)}"
     if is_default:
         text += (
             "\nthis is the default threshold, "
@@ -165,22 +166,3 @@ def _summary(report: Any, *, is_default: bool) -> str:
             + "; choose one with known pairs (--threshold auto), or by reading pairs around it"
         )
     return text
-
-
-def _expected(chosen: Any) -> str:
-    left_out = "".join(f", {reason.replace('_', ' ')} {count:,}" for reason, count in chosen.left_out.items())
-    rule = (
-        "best expected F1"
-        if chosen.min_precision is None
-        else f"expected precision of {chosen.min_precision:g} or more"
-    )
-    figures = ", ".join(
-        f"{label} {getattr(chosen, name):.3f} ± {getattr(chosen, f'{name}_error'):.3f}"
-        for name, label in (("precision", "precision"), ("recall", "recall"), ("f1", "F1"))
-    )
-    return (
-        f"threshold {chosen.threshold:.5f}: {rule}, from {chosen.planted:,} planted pairs{left_out}\n"
-        f"expected: {figures}; {chosen.found:,} pairs\n"
-        f"lines with a translation on the other side: about {chosen.translations:,.0f} ± "
-        f"{chosen.translations_error:,.0f}"
-    )

@@ -254,3 +254,23 @@ def plan_text(plan: Any) -> str:
         f"memory: {plan.memory_bytes / 1e6:,.0f} MB, without the libraries and the model",
     ]
     return "\n".join(lines) + "\n"
+
+
+def expected(chosen: Any, units: str = "lines") -> str:
+    """Return the threshold chosen from planted pairs, and the figures expected at it, as text."""
+    left_out = "".join(f", {reason.replace('_', ' ')} {count:,}" for reason, count in chosen.left_out.items())
+    rule = (
+        "best expected F1"
+        if chosen.min_precision is None
+        else f"expected precision of {chosen.min_precision:g} or more"
+    )
+    figures = ", ".join(
+        f"{label} {getattr(chosen, name):.3f} ± {getattr(chosen, f'{name}_error'):.3f}"
+        for name, label in (("precision", "precision"), ("recall", "recall"), ("f1", "F1"))
+    )
+    return (
+        f"threshold {chosen.threshold:.5f}: {rule}, from {chosen.planted:,} planted pairs{left_out}\n"
+        f"expected: {figures}; {chosen.found:,} pairs\n"
+        f"{units} with a translation on the other side: about {chosen.translations:,.0f} ± "
+        f"{chosen.translations_error:,.0f}"
+    )

@@ -235,7 +235,7 @@ def xquad_files(tmp_path: Path) -> dict[str, Path]:
 
 @pytest.fixture
 def published() -> Path:
-    """Folder with ``xquad/`` and ``xquad-r/``, the published files, as OTEMBED_TEST_DATA names it."""
+    """Folder with ``xquad/``, ``xquad-r/`` and ``documents/``, the published files, as OTEMBED_TEST_DATA names it."""
     folder = os.environ.get("OTEMBED_TEST_DATA")
     if not folder:
         pytest.skip("the published files are not here: name their folder in OTEMBED_TEST_DATA")

@@ -481,6 +481,25 @@ def test_drawn_collections_match_their_description(benchmark_script):
 
 
 @pytest.mark.slow
+def test_distractors_are_pieces_of_other_documents(benchmark_script):
+    benchmark = benchmark_script("document_matching")
+    documents = [list(range(10 * number, 10 * number + 10)) for number in range(70)]
+    pieces = benchmark.pieces_of(documents)
+    assert [each for each in pieces if each[0] < 10] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    drawn = {count: benchmark.draw_distracted(pieces, count, 3) for count in benchmark.DISTRACTORS}
+    for count, each in drawn.items():
+        assert len(each.source) == len(each.gold) == 10
+        assert len(each.target) == 10 * (1 + count)
+        assert each.source == drawn[1].source
+        halved = 0
+        for row, column in each.gold:
+            assert set(each.target[column]) <= set(each.source[row])
+            halved += len(each.target[column]) < len(each.source[row])
+        assert halved == 3
+        lines = [line for target in each.target for line in target]
+        assert len(lines) == len(set(lines))
+
+
 def test_document_matching_runs_and_renders(run, benchmark_script, tmp_path, tiny_model_path):
     output = tmp_path / "matching.json"
     printed = run("document_matching", "--smoke", "--model", tiny_model_path, "-o", output)
@@ -488,6 +507,7 @@ def test_document_matching_runs_and_renders(run, benchmark_script, tmp_path, tin
     benchmark = benchmark_script("document_matching")
     assert benchmark.table(document) in printed
     assert [each["method"] for each in document["languages"]["sw"]["figures"]] == list(benchmark.METHODS)
+    assert benchmark.distractor_table(document) in printed
 
 
 @pytest.mark.slow

@@ -160,6 +160,12 @@ def test_figures_by_goal_are_those_of_the_measurement(place, benchmark_script):
         ]
 
 
+def test_table_of_distractors_is_rendered_from_the_measurement(benchmark_script):
+    path = ROOT / "benchmarks" / "results" / "document_matching.json"
+    table = benchmark_script("document_matching").distractor_table(json.loads(path.read_text(encoding="utf-8")))
+    assert table in (ROOT / "docs" / "documents.md").read_text(encoding="utf-8")
+
+
 def test_tables_of_rescoring_are_rendered_from_the_measurement(benchmark_script):
     benchmark = benchmark_script("rescore")
     document = json.loads((ROOT / "benchmarks" / "results" / "rescore.json").read_text(encoding="utf-8"))

@@ -56,7 +56,7 @@ import atexit, gc, json, os, sys
 from importlib import import_module
 for name in (
     "otembed.cli.main", "otembed.training.recipe", "otembed.training.summary", "otembed.mining.mine", "otembed.mining.output",
-    "otembed.tasks.xnli.finetune", "otembed.tasks.xnli", "otembed.tasks.xquad.spans",
+    "otembed.documents.mine", "otembed.tasks.xnli.finetune", "otembed.tasks.xnli", "otembed.tasks.xquad.spans",
 ):
     import_module(name)
 gc.freeze()
@@ -368,6 +368,12 @@ def _material(home: Path) -> Path:
     lines = [" ".join([*draw.choice(words, 6), str(number)]) for number in range(4000)]
     write_text(material / "a.txt", "".join(f"{line}\n" for line in lines[:3000]))
     write_text(material / "b.txt", "".join(f"{line}\n" for line in lines[1000:]))
+    for name, first in (("sources", 0), ("targets", 300)):
+        rows = [
+            {"id": f"d{number}", "text": lines[start : start + 20]}
+            for number, start in enumerate(range(first, 1500, 20))
+        ]
+        write_text(material / f"{name}.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     for name, count in (("train", 240), ("test", 60)):
         rows = [
             (lines[each], lines[each + each % 3], ("entailment", "neutral", "contradiction")[each % 3])
@@ -406,6 +412,11 @@ def _jobs(material: Path) -> list[Job]:
         "mine", f"{material}/a.txt", f"{material}/b.txt", "--model", model, "-o", "out/pairs.tsv", "--cache", "cache", "--json",
         "--device", "cpu",
     ]  # fmt: skip
+    places = [f"{material}/sources.jsonl", f"{material}/targets.jsonl"]
+    # Their reports say what was resumed, and by which engine.
+    common = ["--model", model, "--cache", "cache", "--device", "cpu"]
+    match = ["documents", "match", *places, "-o", "out/pairs.jsonl", *common]
+    documents = ["documents", "mine", *places, "-o", "out/pairs.tsv", *common]
     nli = [
         "eval", "xnli", model, "--protocol", "finetune", "--train", f"{material}/train.tsv", "--dev", f"{material}/test.tsv",
         "--test", f"de={material}/test.tsv", "--run", "run", "-o", "report.json", *steps,
@@ -428,6 +439,14 @@ def _jobs(material: Path) -> list[Job]:
                 ends,
             )
             for engine, ends in (("processes", WORKERS_END_WITHIN), ("ray", RAY_ENDS_WITHIN))
+        ),
+        Job("otembed documents match", match, [[*match, "--force"]], ("out",)),
+        Job("otembed documents mine", documents, [[*documents, "--force"]], ("out",)),
+        Job(
+            "otembed documents mine --engine processes",
+            [*documents, "--engine", "processes", "--workers", "2"],
+            [[*documents, "--engine", "processes", "--workers", "2", "--force"], [*documents, "--force"]],
+            ("out",),
         ),
         Job("otembed eval xnli --protocol finetune", nli, [[*nli, *resumed]], ("run", "report.json")),
         Job("otembed eval xquad --protocol span", squad, [[*squad, *resumed]], ("run", "report.json", "answers")),

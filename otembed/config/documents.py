@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from otembed.config.base import Count, config_dataclass
-from otembed.config.encoding import EncoderConfig, EncodingConfig
+from otembed.config.encoding import EncodingConfig
 from otembed.config.mining import Margin
+from otembed.errors import ConfigError
 
 Runs = Literal["text", "mean"]
 # Minimum score of the links of otembed documents mine, unless another one is set.
@@ -16,7 +17,19 @@ MINED_THRESHOLD = 0.3
 
 
 @config_dataclass
-class DocumentsConfig(EncodingConfig):
+class ReadingConfig(EncodingConfig):
+    """Settings of reading documents, and of encoding them."""
+
+    split_source: str | None = Field(
+        default=None,
+        description="Language of the source, such as de: its text is split into sentences (requires sentencex). null: a"
+        " sentence a line.",
+    )
+    split_target: str | None = Field(default=None, description="The same for the target.")
+
+
+@config_dataclass
+class DocumentsConfig(ReadingConfig):
     """Settings of sentence alignment: from two documents that translate each other to links between sentences."""
 
     max_sentences: Annotated[int, Field(ge=2, le=12, strict=True)] = Field(
@@ -55,7 +68,7 @@ class DocumentsConfig(EncodingConfig):
 
 
 @config_dataclass
-class MatchConfig(EncoderConfig):
+class MatchConfig(ReadingConfig):
     """Settings of matching documents: from two collections to pairs of documents."""
 
     center: bool | None = Field(
@@ -78,7 +91,23 @@ class MatchConfig(EncoderConfig):
         default=None, description="Memory limit of the vectors of all sentences, in 1e9 bytes. null: no limit."
     )
     margin: Margin = Field(default="distance", description="How pairs are scored against their neighborhoods.")
-    threshold: float | None = Field(default=None, description="Minimum score of a pair. null: keep every pair.")
+    threshold: float | Literal["auto"] | None = Field(
+        default=None,
+        description="Minimum score of a pair. auto: chosen from known pairs of documents; null: keep every pair.",
+    )
+    min_precision: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None,
+        description="With threshold auto: the lowest threshold with this expected precision. null: best expected F1.",
+    )
+
+    @model_validator(mode="after")
+    def _precision_has_its_threshold(self) -> MatchConfig:
+        if self.min_precision is not None and self.threshold != "auto":
+            raise ConfigError(
+                f"min_precision is {self.min_precision}, but threshold is {self.threshold}",
+                "Set threshold: auto, and pass known pairs of documents.",
+            )
+        return self
 
 
 @config_dataclass
@@ -95,3 +124,13 @@ class DocumentMiningConfig:
         min_length=1,
         description="File of a page with the scores, links around the threshold and links of each score. null: none.",
     )
+
+    @model_validator(mode="after")
+    def _split_once(self) -> DocumentMiningConfig:
+        for name in ("split_source", "split_target"):
+            if (value := getattr(self.align, name)) is not None:
+                raise ConfigError(
+                    f"align.{name} is {value}, but documents are split before they are matched",
+                    f"Set match.{name}.",
+                )
+        return self

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from otembed.documents.match import MatchedDocuments, MatchedPair, match_documents
     from otembed.documents.mine import MinedDocuments, mine_documents
     from otembed.documents.read import Document, DocumentPair, read_document, read_documents, read_pairs
+    from otembed.documents.split import Splitter, split_text
 
 __all__ = [
     "AlignedDocuments",
@@ -26,6 +27,7 @@ __all__ = [
     "MatchedDocuments",
     "MatchedPair",
     "MinedDocuments",
+    "Splitter",
     "align_collection",
     "align_documents",
     "match_documents",
@@ -33,6 +35,7 @@ __all__ = [
     "read_document",
     "read_documents",
     "read_pairs",
+    "split_text",
 ]
 
 _MODULES = {
@@ -46,6 +49,7 @@ _MODULES = {
     "MatchedDocuments": "match",
     "MatchedPair": "match",
     "MinedDocuments": "mine",
+    "Splitter": "split",
     "align_collection": "align",
     "align_documents": "align",
     "match_documents": "match",
@@ -53,6 +57,7 @@ _MODULES = {
     "read_document": "read",
     "read_documents": "read",
     "read_pairs": "read",
+    "split_text": "split",
 }
 
 __getattr__, __dir__ = lazy_exports(__name__, _MODULES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict
 from itertools import chain, islice
 from pathlib import Path
@@ -16,6 +17,7 @@ from otembed.documents.align_work import AlignTask, AlignWork, groups, read_link
 from otembed.documents.aligned import AlignedDocuments, DocumentsReport
 from otembed.documents.links import AlignedPair, kinds_of
 from otembed.documents.read import DocumentPair, document_of, open_pairs, read_document
+from otembed.documents.split import splitters_of
 from otembed.embeddings.cache import cache_home, make_cache_folder
 from otembed.embeddings.encode import resolve_prompt
 from otembed.embeddings.fingerprint import model_fingerprint
@@ -32,8 +34,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FOLDER = "documents"
-# Where the work runs, and what is done with its result, change nothing about the links.
-NOT_IN_KEY = ("engine", "ray_address", "workers", "batch_size", "threshold", "prompt", "prompt_name")
+# Where the work runs, what its texts were, and what is done with its result, change nothing about the links.
+NOT_IN_KEY = (
+    "engine", "ray_address", "workers", "batch_size", "threshold", "prompt", "prompt_name", "split_source", "split_target",
+)  # fmt: skip
 
 
 def align_documents(
@@ -53,7 +57,8 @@ def align_documents(
     ----------
     source, target
         A plain text file with a sentence a line, or the sentences. Blank lines are no sentences, but count in the
-        numbers of the links.
+        numbers of the links. With ``split_source`` or ``split_target``, a file is any plain text of that language, and
+        links have the numbers of its sentences; see :class:`otembed.documents.split.Splitter`.
     model
         A sentence-transformers encoder, or any argument of :func:`otembed.load_model`.
     config
@@ -84,12 +89,13 @@ def align_documents(
     -----
     See :func:`otembed.documents.monotone.align_monotone` for the method.
     """
+    checked = make_documents_config(config, settings)
     sides = [
-        read_document(place) if isinstance(place, str | Path) else document_of(place, name)
-        for place, name in ((source, "source"), (target, "target"))
+        read_document(place, split) if isinstance(place, str | Path) else document_of(place, name)
+        for place, name, split in zip((source, target), ("source", "target"), splitters_of(checked), strict=True)
     ]
     found = align_collection(
-        [DocumentPair("1", *sides)], model, config=config, cache=cache, device=device, progress=progress, **settings
+        [DocumentPair("1", *sides)], model, config=checked, cache=cache, device=device, progress=progress
     )
     return next(iter(found))
 
@@ -125,7 +131,8 @@ def align_collection(
     """
     begun = perf_counter()
     checked = make_documents_config(config, settings)
-    read = groups(open_pairs(pairs) if isinstance(pairs, str | Path) else iter(pairs))
+    split = splitters_of(checked)
+    read = groups(open_pairs(pairs, split=split) if isinstance(pairs, str | Path) else iter(pairs))
     # Before the model is loaded: what is wrong with the first documents is reported at once.
     first = list(islice(read, 1))
     if not first:
@@ -149,6 +156,9 @@ def align_collection(
         empty += sum(not (pair.source and pair.target) for pair in group)
         if task.done:
             resumed += len(group)
+            # Left by a run that was killed before it could remove it.
+            with suppress(OSError):
+                task.pairs.unlink()
         else:
             task.write(group)
             todo.append(task)

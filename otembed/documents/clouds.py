@@ -37,11 +37,14 @@ class Clouds:
         (n,) shares of the characters of a document; they sum to 1 in each.
     bounds
         (documents + 1,) first sentence of each document, and n.
+    mean
+        (d,) vector that was subtracted; None: none.
     """
 
     vectors: Floats
     masses: Floats
     bounds: Ids
+    mean: Floats | None = None
 
     def __len__(self) -> int:
         """Return the number of documents."""
@@ -69,7 +72,9 @@ class Clouds:
         return torch.from_numpy(vectors), torch.from_numpy(masses)
 
 
-def clouds_of(documents: Sequence[Document], vectors: Floats, *, center: bool | None = None) -> Clouds:
+def clouds_of(
+    documents: Sequence[Document], vectors: Floats, *, center: bool | None = None, mean: Floats | None = None
+) -> Clouds:
     """Return the clouds of documents with at least one sentence each.
 
     Parameters
@@ -80,14 +85,18 @@ def clouds_of(documents: Sequence[Document], vectors: Floats, *, center: bool | 
         (n, d) unit vectors of their sentences, document after document.
     center
         Subtract the mean of all sentences of the side; None: if there are at least 10.
+    mean
+        Subtract this vector (d,) instead.
     """
     lengths = np.array([len(text) for document in documents for text in document.sentences], np.float64)
     bounds = np.concatenate([[0], np.cumsum([len(document) for document in documents])]).astype(np.int64)
     totals = np.add.reduceat(lengths, bounds[:-1])
     masses = (lengths / np.repeat(totals, np.diff(bounds))).astype(np.float32)
-    if center or (center is None and len(vectors) >= CENTER_FROM):
-        vectors = unit(vectors - vectors.mean(0, dtype=np.float64).astype(np.float32))
-    return Clouds(vectors, masses, bounds)
+    if mean is None and (center or (center is None and len(vectors) >= CENTER_FROM)):
+        mean = vectors.mean(0, dtype=np.float64).astype(np.float32)
+    if mean is not None:
+        vectors = unit(vectors - mean)
+    return Clouds(vectors, masses, bounds, mean)
 
 
 def transport_similarity(

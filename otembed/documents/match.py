@@ -11,25 +11,30 @@ import numpy as np
 
 from otembed.config.documents import MatchConfig
 from otembed.config.mining import MiningConfig
+from otembed.documents.calibrate import calibrate_matches, check_calibration, open_known_pairs, pooled_rows
 from otembed.documents.clouds import Clouds, clouds_of, transport_similarity
 from otembed.documents.read import Document, read_documents
+from otembed.documents.split import splitters_of
 from otembed.embeddings.cache import cache_home
 from otembed.embeddings.encode import resolve_prompt
 from otembed.embeddings.fingerprint import model_fingerprint
-from otembed.embeddings.rows import scan
 from otembed.embeddings.texts import embed_sides
-from otembed.embeddings.vectors import array_vectors
 from otembed.errors import ConfigError, DataError
+from otembed.mining.calibration.calibrate import CalibratedReport, Calibration
 from otembed.mining.pairing.pairing import pair_up
 from otembed.mining.search.neighbors import Neighbors
 from otembed.mining.search.search import search
-from otembed.results import Result
+from otembed.runtime.executors import open_executor
 from otembed.runtime.progress import Progress, counting, silent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
+
+    from otembed.documents.read import DocumentPair
+    from otembed.runtime.work import Executor
 
 
 @dataclass(frozen=True)
@@ -43,10 +48,13 @@ class MatchedPair:
 
 
 @dataclass(frozen=True)
-class MatchReport(Result):
-    """The report of a run: documents of both sides, those without sentences, candidates compared, pairs."""
+class MatchReport(CalibratedReport):
+    """The report of a run: documents of both sides, those without sentences, candidates compared, pairs.
 
-    schema: ClassVar[int] = 1
+    ``calibration`` describes how known pairs determined the threshold.
+    """
+
+    schema: ClassVar[int] = 2
 
     model: str
     sources: int
@@ -55,6 +63,8 @@ class MatchReport(Result):
     sentences: int
     candidates: int
     pairs: int
+    threshold: float | None
+    calibration: Calibration | None
     settings: dict[str, Any]
     seconds: dict[str, float]
 
@@ -83,6 +93,7 @@ def match_documents(
     config: MatchConfig | None = None,
     cache: str | Path | None = None,
     device: str | None = None,
+    calibrate: str | Path | Iterable[DocumentPair] | None = None,
     progress: Progress = silent,
     **settings: Any,
 ) -> MatchedDocuments:
@@ -97,6 +108,9 @@ def match_documents(
         As for :func:`otembed.documents.align_documents`.
     config
         Settings; alternatively, pass individual settings as keywords, such as ``k=4``.
+    calibrate
+        Known pairs from which ``threshold="auto"`` chooses the threshold: a list, see
+        :func:`otembed.documents.read.read_pairs`, or the pairs. They are never part of the result.
 
     Returns
     -------
@@ -106,7 +120,8 @@ def match_documents(
     Raises
     ------
     DataError
-        A place cannot be read, a name is given twice, or a side has no document with sentences.
+        A place cannot be read, a name is given twice, a side has no document with sentences, or no threshold can be
+        chosen; see :func:`otembed.mining.calibration.calibrate.calibrate`.
     ConfigError, ModelError, NumericsError, OutputError
         As for :func:`otembed.documents.align_documents`.
 
@@ -122,12 +137,19 @@ def match_documents(
             "Set them in config, or omit config.",
         )
     checked = MatchConfig(**settings) if config is None else config
+    check_calibration(checked, calibrate)
     seconds: dict[str, float] = {}
     begun = perf_counter()
-    sides, full = read_sides(source, target)
+    sides, full = read_sides(source, target, checked)
+    known = None if calibrate is None else open_known_pairs(calibrate, full, checked)
     seconds["read"] = round(perf_counter() - begun, 3)
     begun = perf_counter()
-    left, right = embedded(full, model, checked, cache=cache, device=device, progress=progress)
+    with open_executor(checked) as executor:
+        every = full if known is None else [*full, *known.sides]
+        vectors = embedded(every, model, checked, cache=cache, executor=executor, device=device, progress=progress)
+    left, right = (
+        clouds_of(side, rows, center=checked.center) for side, rows in zip(full, vectors[:2], strict=True)
+    )
     seconds["embed"] = round(perf_counter() - begun, 3)
     begun = perf_counter()
     lists = candidates(left, right, checked, cache=cache)
@@ -137,9 +159,15 @@ def match_documents(
     found, _ = pair_up(
         *compared,
         MiningConfig(margin=checked.margin, k=checked.k),
-        threshold=checked.threshold,
+        threshold=None if checked.threshold == "auto" else checked.threshold,
         cosines=(compared[0].scores, compared[1].scores),
     )
+    calibration = None
+    if known is not None:
+        calibration = calibrate_matches(
+            found, (left, right), lists, compared, known, (vectors[2], vectors[3]), checked
+        )
+        found = found.take(found.score >= calibration.threshold)
     seconds["compare"] = round(perf_counter() - begun, 3)
     pairs = tuple(
         MatchedPair(round(score, 6), round(similarity, 6), full[0][i], full[1][j])
@@ -157,6 +185,8 @@ def match_documents(
             sentences=sum(len(document) for side in full for document in side),
             candidates=count,
             pairs=len(pairs),
+            threshold=checked.threshold if calibration is None else calibration.threshold,
+            calibration=calibration,
             settings=asdict(checked),
             seconds=seconds,
         ),
@@ -164,11 +194,12 @@ def match_documents(
 
 
 def read_sides(
-    source: str | Path | Iterable[Document], target: str | Path | Iterable[Document]
+    source: str | Path | Iterable[Document], target: str | Path | Iterable[Document], config: MatchConfig
 ) -> tuple[list[list[Document]], list[list[Document]]]:
     """Return the documents of both sides, all of them and those with sentences; errors as for :func:`match_documents`."""
     sides = [
-        list(read_documents(place)) if isinstance(place, str | Path) else list(place) for place in (source, target)
+        list(read_documents(place, split)) if isinstance(place, str | Path) else list(place)
+        for place, split in zip((source, target), splitters_of(config), strict=True)
     ]
     names = ("source", "target")
     return sides, [_with_sentences(documents, name) for documents, name in zip(sides, names, strict=True)]
@@ -199,15 +230,16 @@ def embedded(
     config: MatchConfig,
     *,
     cache: str | Path | None,
+    executor: Executor,
     device: str | None,
     progress: Progress,
-) -> tuple[Clouds, Clouds]:
-    """Return the clouds of both sides."""
+) -> list[NDArray[np.float32]]:
+    """Return the unit vectors (n, d) of the sentences of each side, document after document."""
     encoder = model
     if isinstance(encoder, str):
         from otembed.models import load_model
 
-        encoder = load_model(encoder, device=device)
+        encoder = load_model(encoder, device="cpu" if executor.remote else device)
     dimension = config.truncate_dim or encoder.get_embedding_dimension() or 0
     needed = vector_bytes(sides, dimension)
     if config.memory_gb is not None and needed > config.memory_gb * 1e9:
@@ -215,7 +247,7 @@ def embedded(
             f"the vectors of all sentences need {needed / 1e9:.3g} GB, but memory_gb is {config.memory_gb:g}",
             "Raise memory_gb, lower truncate_dim, or match parts of the collections.",
         )
-    found = embed_sides(
+    return embed_sides(
         encoder,
         [[text for document in side for text in document.sentences] for side in sides],
         batch_size=config.batch_size,
@@ -224,25 +256,23 @@ def embedded(
         truncate_dim=config.truncate_dim,
         show_progress_bar=False,
         cache=cache_home(cache),
-        names=("source", "target"),
+        names=("source", "target", "known source", "known target")[: len(sides)],
         precision=config.precision,
         arithmetic=config.arithmetic,
         fingerprint=model_fingerprint(encoder),
+        executor=executor,
+        load_as=model if isinstance(model, str) else None,
+        device=device,
         progress=progress,
     )
-    left, right = (clouds_of(side, rows, center=config.center) for side, rows in zip(sides, found, strict=True))
-    return left, right
 
 
 def candidates(
     left: Clouds, right: Clouds, config: MatchConfig, *, cache: str | Path | None
 ) -> tuple[Neighbors, Neighbors]:
     """Return the nearest documents of each document by mean vector, in both directions."""
-    source, target = (
-        scan(array_vectors(each.pooled(), name), drop_repeated=False)[0]
-        for each, name in ((left, "source"), (right, "target"))
-    )
-    found = search(source, target, MiningConfig(k=config.k), cache=cache)
+    source, target = (pooled_rows(each, name) for each, name in ((left, "source"), (right, "target")))
+    found = search(source, target, MiningConfig(k=config.k, workers=config.workers), cache=cache)
     return found.forward, found.backward
 
 

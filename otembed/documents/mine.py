@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from otembed.config.documents import DocumentMiningConfig
 from otembed.documents.align import align_collection
 from otembed.documents.aligned import AlignedDocuments
+from otembed.documents.calibrate import check_calibration, open_known_pairs
 from otembed.documents.match import MatchReport, match_documents, read_sides, vector_bytes
 from otembed.documents.page import write_page
 from otembed.documents.read import DocumentPair
@@ -55,7 +56,7 @@ class MinedDocuments:
 class DocumentMiningPlan(Result):
     """The work of a run, for ``--dry-run``.
 
-    ``sentences_to_embed`` are the distinct sentences that are not in the cache, for matching; the runs of several
+    ``sentences_to_embed`` are the distinct sentences that are not in the cache, for matching, known pairs included; the runs of several
     sentences, which are encoded for alignment, depend on the pairs that are found. ``candidates`` is the maximum number of
     pairs of documents that are compared, ``memory_bytes`` the memory of the vectors of all sentences.
     """
@@ -79,13 +80,14 @@ def mine_documents(
     config: DocumentMiningConfig | None = None,
     cache: str | Path | None = None,
     device: str | None = None,
+    calibrate: str | Path | Iterable[DocumentPair] | None = None,
     progress: Progress = silent,
 ) -> MinedDocuments:
     """Find sentence pairs in two collections of documents.
 
     Parameters
     ----------
-    source, target, model, cache, device, progress
+    source, target, model, cache, device, calibrate, progress
         As for :func:`otembed.documents.match_documents`.
     config
         Settings of both stages; links below ``align.threshold``, 0.3 by default, are dropped.
@@ -105,8 +107,19 @@ def mine_documents(
     config = DocumentMiningConfig() if config is None else config
     if config.html is not None:
         check_page(config.html)
-    encoder = _loaded(model, device)
-    matched = match_documents(source, target, encoder, config=config.match, cache=cache, progress=progress)
+    # Loaded once for both stages, except where workers load it themselves by its name.
+    remote = "local" not in (config.match.engine, config.align.engine)
+    encoder = model if remote else _loaded(model, device)
+    matched = match_documents(
+        source,
+        target,
+        encoder,
+        config=config.match,
+        cache=cache,
+        device=device,
+        calibrate=calibrate,
+        progress=progress,
+    )
     if not matched.pairs:
         raise DataError("no documents match", "Lower match.threshold.")
     # A source document is in one pair, so its name is unique.
@@ -125,15 +138,18 @@ def plan_document_mining(
     config: DocumentMiningConfig | None = None,
     cache: str | Path | None = None,
     device: str | None = None,
+    calibrate: str | Path | Iterable[DocumentPair] | None = None,
 ) -> DocumentMiningPlan:
     """Return the work of :func:`mine_documents`; nothing is encoded and nothing is written."""
     chosen = (DocumentMiningConfig() if config is None else config).match
-    every, full = read_sides(source, target)
+    every, full = read_sides(source, target, chosen)
+    check_calibration(chosen, calibrate)
+    known = [] if calibrate is None else open_known_pairs(calibrate, full, chosen).sides
     encoder = _loaded(model, device)
     prompt = resolve_prompt(encoder, chosen.prompt, chosen.prompt_name)
     missing, dimension = 0, 0
     seen: set[str] = set()
-    for side in full:
+    for side in (*full, *known):
         # As the vectors are stored: a sentence of both sides is an entry of the source.
         texts = [text for document in side for text in document.sentences if text not in seen]
         seen.update(texts)
@@ -151,7 +167,7 @@ def plan_document_mining(
         sentences=sum(len(document) for side in full for document in side),
         sentences_to_embed=missing,
         candidates=sizes[0] * min(chosen.k, sizes[1]) + sizes[1] * min(chosen.k, sizes[0]),
-        memory_bytes=vector_bytes(full, dimension),
+        memory_bytes=vector_bytes([*full, *known], dimension),
     )
 
 

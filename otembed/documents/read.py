@@ -17,6 +17,9 @@ from otembed.results.reading import require_file
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from otembed.documents.split import Splitter, Splitters
+
+UNSPLIT: Splitters = (None, None)
 LISTS = (".jsonl", ".tsv", ".csv", ".parquet")
 FIELDS = ("id", "source", "target", "source_file", "target_file")
 COLLECTION_HINT = "Pass a folder of text files, or .jsonl or .parquet with the fields id and text."
@@ -28,9 +31,10 @@ LIST_HINT = (
 
 @dataclass(frozen=True)
 class Document:
-    """The sentences of a document, and the line of each, from 0.
+    """The sentences of a document, and the number of each, from 0.
 
-    Blank lines are no sentences, but they count in the numbers, as in published gold alignments.
+    With a sentence a line, numbers are those of lines: blank lines are no sentences, but they count, as in published gold
+    alignments. Sentences that were split are numbered consecutively.
     """
 
     name: str
@@ -78,21 +82,25 @@ def document_of(texts: Iterable[str], name: str) -> Document:
     return Document(name, tuple(sentences), tuple(numbers))
 
 
-def read_document(path: str | Path) -> Document:
-    """Read a plain text file with a sentence a line, also compressed.
+def read_document(path: str | Path, split: Splitter | None = None) -> Document:
+    """Read a plain text file, also compressed, with a sentence a line or in sentences by ``split``.
 
     Raises
     ------
     DataError
         The file is missing, is not UTF-8, or has no sentences.
     """
-    found = _read_file(Path(path))
+    found = _read_file(Path(path), split)
     if not found.sentences:
         raise DataError("the document has no sentences", "Write one sentence per line.", path=path)
     return found
 
 
-def _read_file(path: Path) -> Document:
+def _lines_of(texts: Iterable[str], name: str, split: Splitter | None) -> Document:
+    return document_of(texts if split is None else split(texts, name), name)
+
+
+def _read_file(path: Path, split: Splitter | None) -> Document:
     suffix, _ = split_suffix(path)
     if suffix in LISTS:
         raise DataError(
@@ -100,10 +108,10 @@ def _read_file(path: Path) -> Document:
             "Use plain text with a sentence a line, or pass a list of pairs alone.",
             path=path,
         )
-    return document_of((line for _, line in read_lines(path)), str(path))
+    return _lines_of((line for _, line in read_lines(path)), str(path), split)
 
 
-def read_pairs(place: str | Path) -> Iterator[DocumentPair]:
+def read_pairs(place: str | Path, split: Splitters = UNSPLIT) -> Iterator[DocumentPair]:
     r"""Yield the pairs of a list, one in memory.
 
     Parameters
@@ -114,6 +122,8 @@ def read_pairs(place: str | Path) -> Iterator[DocumentPair]:
         ``id``; or ``.tsv`` or ``.csv`` with columns of these names, or without a header and with two or three columns:
         both paths, after an id. Lists may be compressed. Paths are relative to the folder of the list. Without an id,
         the number of the pair counts from 1.
+    split
+        What splits the texts of both sides into sentences; lists of sentences stay. None: a sentence a line.
 
     Raises
     ------
@@ -145,9 +155,9 @@ def read_pairs(place: str | Path) -> Iterator[DocumentPair]:
             )
         seen[label] = line
         sides = []
-        for side in ("source", "target"):
+        for side, splitter in zip(("source", "target"), split, strict=True):
             as_path = table or chosen[side].endswith("_file")
-            sides.append(_side(record[side], f"{label} {side}", where, line, as_path=as_path))
+            sides.append(_side(record[side], f"{label} {side}", where, line, splitter, as_path=as_path))
         yield DocumentPair(label, *sides)
 
 
@@ -181,13 +191,13 @@ def _label(value: object, where: Place, line: int) -> str:
     return str(value)
 
 
-def _side(value: Any, name: str, where: Place, line: int, *, as_path: bool) -> Document:
+def _side(value: Any, name: str, where: Place, line: int, split: Splitter | None, *, as_path: bool) -> Document:
     try:
         if as_path and isinstance(value, str) and value:
             folder = Path() if where.path is None or where.is_stdin else where.path.parent
-            return _read_file(folder / value)
+            return _read_file(folder / value, split)
         if not as_path and isinstance(value, str):
-            return document_of(value.split("\n"), name)
+            return _lines_of(value.split("\n"), name, split)
         if not as_path and isinstance(value, Sequence):
             return document_of(value, name)
     except DataError as error:
@@ -196,7 +206,7 @@ def _side(value: Any, name: str, where: Place, line: int, *, as_path: bool) -> D
     raise DataError(f"{name} is {value!r}", LIST_HINT, path=where.where, line=line)
 
 
-def read_documents(place: str | Path) -> Iterator[Document]:
+def read_documents(place: str | Path, split: Splitter | None = None) -> Iterator[Document]:
     """Yield the documents of one side of a matching run, named by their ids.
 
     Parameters
@@ -205,6 +215,8 @@ def read_documents(place: str | Path) -> Iterator[Document]:
         A folder, whose plain text files are the documents, named by their paths in it (hidden files are skipped); or a
         ``.jsonl`` or ``.parquet`` list with the fields ``text``, a list of sentences or a text with a sentence a line,
         and ``id``, else the number of the record; ``?text=FIELD&id=FIELD`` names other fields.
+    split
+        What splits texts into sentences; lists of sentences stay. None: a sentence a line.
 
     Raises
     ------
@@ -217,7 +229,7 @@ def read_documents(place: str | Path) -> Iterator[Document]:
         for path in files:
             name = path.relative_to(where.path).as_posix()
             if not any(part.startswith(".") for part in Path(name).parts):
-                found = _read_file(path)
+                found = _read_file(path, split)
                 yield Document(name, found.sentences, found.numbers)
         return
     if where.path is not None and split_suffix(where.path)[0] not in (".jsonl", ".parquet"):
@@ -238,7 +250,7 @@ def read_documents(place: str | Path) -> Iterator[Document]:
 
     for number, (line, record) in enumerate(records(where, choose), start=1):
         label = str(number) if record.get("id") is None else _label(record["id"], where, line)
-        yield _side(record["text"], label, where, line, as_path=False)
+        yield _side(record["text"], label, where, line, split, as_path=False)
 
 
 def check_places(source: str | Path, target: str | Path | None) -> None:
@@ -260,10 +272,12 @@ def check_places(source: str | Path, target: str | Path | None) -> None:
         require_file(where.path)
 
 
-def open_pairs(source: str | Path, target: str | Path | None = None) -> Iterator[DocumentPair]:
+def open_pairs(
+    source: str | Path, target: str | Path | None = None, split: Splitters = UNSPLIT
+) -> Iterator[DocumentPair]:
     """Yield the pair of two files, or the pairs of a list; errors as for :func:`read_document`, :func:`read_pairs`."""
     check_places(source, target)
     if target is None:
-        yield from read_pairs(source)
+        yield from read_pairs(source, split)
     else:
-        yield DocumentPair("1", read_document(source), read_document(target))
+        yield DocumentPair("1", read_document(source, split[0]), read_document(target, split[1]))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from otembed.runtime.progress import Progress
+    from otembed.runtime.work import Executor
 
 
 def checked_sides(source: Iterable[str], target: Iterable[str], *, pair: str) -> tuple[list[str], list[str]]:
@@ -71,6 +72,9 @@ def embed_sides(
     precision: str = "float32",
     arithmetic: str = "float32",
     fingerprint: str | None = None,
+    executor: Executor | None = None,
+    load_as: str | None = None,
+    device: str | None = None,
     progress: Progress = silent,
 ) -> list[NDArray[np.float32]]:
     """Return one (n, d) array of unit vectors for each side; repeated sentences are encoded once.
@@ -91,7 +95,7 @@ def embed_sides(
         contains the sentences that do not occur on an earlier side.
     names
         Names of the sides in messages and progress.
-    precision, arithmetic, fingerprint
+    precision, arithmetic, fingerprint, executor, load_as, device
         With a cache: as in :func:`otembed.embeddings.embed.embed_lines`.
     progress
         Called with the stage, the finished sentences and the total.
@@ -134,6 +138,9 @@ def embed_sides(
             precision=precision,
             arithmetic=arithmetic,
             fingerprint=known,
+            executor=executor,
+            load_as=load_as,
+            device=device,
             progress=progress,
         )
         block = np.empty((len(part), found.dimension), np.float32)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from otembed.mining.calibration.calibrate import Calibration
+from otembed.mining.calibration.calibrate import CalibratedReport, Calibration
 from otembed.mining.output import MinedPair, write_pairs
-from otembed.results import Result
 
 if TYPE_CHECKING:
     from otembed.mining.pairing.pairing import Candidates
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class MiningReport(Result):
+class MiningReport(CalibratedReport):
     """The report of a mining run.
 
     ``source`` and ``target`` count the lines that were read and left out, ``candidates`` the distinct candidates of
@@ -45,16 +44,6 @@ class MiningReport(Result):
     recall: float | None = None
     rescore: str = "none"
     calibration: Calibration | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain Python values, with the calibration as a nested document."""
-        return {**super().to_dict(), "calibration": self.calibration and self.calibration.to_dict()}
-
-    @classmethod
-    def from_dict(cls, document: dict[str, Any]) -> Self:
-        """Build the report and its calibration."""
-        inner = document.get("calibration")
-        return super().from_dict({**document, "calibration": inner and Calibration.from_dict(inner)})
 
 
 @dataclass(frozen=True, eq=False)

@@ -150,3 +150,48 @@ def test_mine_writes_pairs_and_plans(ended, write, common, tmp_path, sentences):
     assert (code, len(out.splitlines())) == (0, 30)
     code, _, err = ended("documents", "mine", path, path, *common, "--set", "k=2")
     assert (code, "k" in err) == (2, True)
+
+
+def test_split_of_plain_text(ended, write, common):
+    pytest.importorskip("sentencex", reason="sentencex is not installed: otembed[split]")
+    path = write("w.txt", "The cat sat. The dog\nslept.\n\nIt rained.\n")
+    code, out, err = ended("documents", "align", path, path, *common, "--split", "en-de")
+    assert (code, "6 sentences: 3 links" in err) == (0, True)
+    assert [line.split("\t")[1] for line in out.splitlines()] == ["The cat sat.", "The dog slept.", "It rained."]
+    rows = write("l.jsonl", json.dumps({"text": "The cat sat. The dog slept."}) + "\n")
+    code, out, _ = ended("documents", "match", rows, rows, *common, "--split", "en-en")
+    assert (code, len(out.splitlines())) == (0, 1)
+    code, out, _ = ended("documents", "mine", rows, rows, *common, "--split", "en-en", "--dry-run", "--json")
+    assert json.loads(out)["sentences"] == 4
+    for value, told in (("en", "--split"), ("en-th", "split_source"), ("en-x", "--split")):
+        code, _, err = ended("documents", "align", path, path, "--model", "nowhere", "--split", value)
+        assert (code, told in err, "Traceback" in err) == (2, True, False)
+
+
+def test_threshold_from_known_pairs(ended, write, common, tmp_path, sentences):
+    texts = [sentences(5, seed=number) for number in range(160)]
+    path, other = (
+        write(name, "".join(json.dumps({"text": each}) + "\n" for each in side))
+        for name, side in (("l.jsonl", texts[:60]), ("m.jsonl", [each[1:] for each in texts[20:80]]))
+    )
+    pairs = [{"source": each, "target": each[1:]} for each in texts[80:]]
+    known = write("known.jsonl", "".join(json.dumps(row) + "\n" for row in pairs))
+    arguments = ["documents", "match", path, other, *common]
+    code, out, err = ended(
+        *arguments, "--threshold", "auto", "--calibrate", known, "-o", tmp_path / "p.tsv", "--json"
+    )
+    report = json.loads(out)
+    assert (code, report["calibration"]["planted"], report["calibration"]["found"]) == (0, 80, report["pairs"])
+    assert "80 planted pairs" in err
+    assert "documents with a translation" in err
+    for more, value in (
+        (["--threshold", "auto"], "--calibrate"),
+        (["--calibrate", known], "auto"),
+        (["--threshold", "auto", "--calibrate", "nowhere.jsonl"], "nowhere.jsonl"),
+        (["--threshold", "auto", "--calibrate", path], "source"),
+    ):
+        code, _, err = ended(*arguments, *more)
+        assert (code, value in err) == (2, True)
+    plan = ["documents", "mine", path, other, *common, "--dry-run", "--json", "--set", "match.threshold=auto"]
+    code, out, _ = ended(*plan, "--calibrate", known)
+    assert (code, json.loads(out)["sentences"]) == (0, 540)

@@ -67,6 +67,22 @@ class Calibration(Result):
         return super().from_dict({**document, "curve": tuple(tuple(each) for each in document.get("curve", ()))})
 
 
+@dataclass(frozen=True)
+class CalibratedReport(Result):
+    """Base of the report of a run whose field ``calibration`` is a :class:`Calibration`, or None."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain Python values, with the calibration as a nested document."""
+        inner: Calibration | None = vars(self)["calibration"]
+        return {**super().to_dict(), "calibration": inner and inner.to_dict()}
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> Self:
+        """Build the report and its calibration."""
+        inner = document.get("calibration")
+        return super().from_dict({**document, "calibration": inner and Calibration.from_dict(inner)})
+
+
 def calibrate(
     scores: Doubles,
     planted: Planted,

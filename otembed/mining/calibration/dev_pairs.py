@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T", str, bytes)
+T = TypeVar("T", bound=Hashable)
 DevPlace = PairSpec | Sequence[tuple[str, str]] | tuple[np.ndarray, np.ndarray]
 # More pairs would take longer without a better estimate: the error of a share of 2,000 pairs is .01.
 MOST_PAIRS = 2000
@@ -101,7 +101,7 @@ def open_dev_pairs(place: DevPlace, collections: Sequence[Side], config: MiningC
         _held(set(side), (each.lines[row] for row in range(len(each.lines)))) if each.lines is not None else set()
         for side, each in zip(sides, collections, strict=True)
     ]
-    chosen = _choose(sides, held, counts)
+    chosen = choose_pairs(sides, held, counts)
     made = tuple(
         Side(read_side([side[row] for row in chosen], name=name, max_characters=None))
         for side, name in zip(sides, _names(), strict=True)
@@ -150,7 +150,8 @@ def calibrate_run(
         for own, side in zip(planted, collections, strict=True)
     ]
     where = plant(
-        *mined_sides(pairs, collections, found),
+        collections,
+        mined_sides(pairs, found),
         (joined[0], joined[1]),
         config,
         fits=None
@@ -168,6 +169,12 @@ def calibrate_run(
         min_precision=config.min_precision,
         left_out=dict(counts.dropped),
     )
+    warn_of_misfit(result)
+    return result
+
+
+def warn_of_misfit(result: Calibration) -> None:
+    """Log a warning if the development pairs differ from the collections."""
     if result.misfit > result.misfit_bound:
         logger.warning(
             "calibration: the development pairs differ from the collections, so the figures may be wrong "
@@ -175,7 +182,6 @@ def calibrate_run(
             result.misfit,
             result.misfit_bound,
         )
-    return result
 
 
 def _names() -> tuple[str, str]:
@@ -208,7 +214,7 @@ def _open_vectors(place: tuple[np.ndarray, np.ndarray], collections: Sequence[Si
         _held(set(side), _row_bytes(each.vectors)) if each.lines is None and each.vectors is not None else set()
         for side, each in zip(rows, collections, strict=True)
     ]
-    chosen = np.array(_choose(rows, held, counts), np.int64)
+    chosen = np.array(choose_pairs(rows, held, counts), np.int64)
     made = tuple(Side(None, each.choose(chosen)) for each in matrices)
     return DevPairs((made[0], made[1]), counts)
 
@@ -223,8 +229,8 @@ def _held(wanted: set[T], lines: Iterable[T]) -> set[T]:
     return {line for line in lines if line in wanted}
 
 
-def _choose(sides: Sequence[Sequence[T]], held: Sequence[set[T]], counts: PairCounts) -> list[int]:
-    """Return the indices of the pairs to plant; the others are removed from the counts."""
+def choose_pairs(sides: Sequence[Sequence[T]], held: Sequence[set[T]], counts: PairCounts) -> list[int]:
+    """Return the indices of the pairs to plant; the others are removed from the counts; DataError if fewer than 50 stay."""
     seen: tuple[set[T], set[T]] = (set(), set())
     chosen, dropped = [], Counter[str]()
     for place, pair in enumerate(zip(*sides, strict=True)):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from otembed.documents.align import align_collection, make_documents_config
 from otembed.documents.read import Document, DocumentPair, read_document
-from otembed.errors import DataError
+from otembed.errors import ConfigError, DataError
 from otembed.results import Outcomes
 from otembed.runtime.progress import Progress, silent
 from otembed.tasks.documents.gold import GoldLink, read_gold
@@ -84,6 +84,11 @@ def evaluate_documents(
         raise DataError("no gold documents to evaluate on", "Pass at least one set.")
     begun = perf_counter()
     checked = make_documents_config(config, settings)
+    if split := checked.split_source or checked.split_target:
+        raise ConfigError(
+            f"documents are split into sentences ({split}), but gold links have the numbers of lines",
+            "Remove split_source and split_target.",
+        )
     pairs = [DocumentPair(key, each.source, each.target) for key, each in sets.items()]
     found = align_collection(pairs, model, config=checked, cache=cache, device=device, progress=progress)
     scores: list[DocumentScores] = []

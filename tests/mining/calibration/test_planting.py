@@ -46,7 +46,7 @@ def plant_in(x, y, a, b, config, lengths=(None,) * 4, **options):
     )
     found = exact_neighbors(*(side.rows for side in sides), config.k, executor=LocalExecutor(1))
     pairs, _ = pair_up(*found, config)
-    return plant(*mined_sides(pairs, sides, found), (first, second), config, **options)
+    return plant(sides, mined_sides(pairs, found), (first, second), config, **options)
 
 
 def really(x, y, config, source=None, target=None):
