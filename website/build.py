@@ -1,0 +1,112 @@
+"""Build the site: stage its pages in build/pages, build build/site, and check every link of the result.
+
+    python website/build.py
+
+Pages are those of ``docs/``, the notebooks of ``docs/tutorials/``, ``CONTRIBUTING.md`` and ``CHANGELOG.md``. Relative
+links between them work in the repository and on the site alike. A page under ``api/`` in the navigation of
+``mkdocs.yml`` is made here: the reference of the package it is named after.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import yaml
+from lxml import html
+from notebooks import page, read_notebook
+
+ROOT = Path(__file__).parent.parent
+PAGES, SITE = ROOT / "build" / "pages", ROOT / "build" / "site"
+# Files of the root that are pages, too.
+ROOT_PAGES = ("CHANGELOG.md", "CONTRIBUTING.md")
+
+
+def navigation() -> list[str]:
+    """Return the pages that ``mkdocs.yml`` lists, in order."""
+
+    def pages(entry: object) -> list[str]:
+        if isinstance(entry, str):
+            return [entry]
+        children = entry.values() if isinstance(entry, dict) else entry
+        return [name for child in children for name in pages(child)]  # type: ignore[attr-defined]
+
+    return pages(yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"])
+
+
+def stage() -> None:
+    """Write the pages and their files to ``build/pages``."""
+    shutil.rmtree(PAGES, ignore_errors=True)
+    shutil.copytree(ROOT / "docs", PAGES, ignore=shutil.ignore_patterns(".*", "*.ipynb"))
+    shutil.copy(ROOT / "website" / "style.css", PAGES)
+    for path in PAGES.rglob("*.md"):
+        path.write_text(_staged(path.read_text(encoding="utf-8")), encoding="utf-8")
+    for path in (ROOT / "docs" / "tutorials").glob("*.ipynb"):
+        place = PAGES / "tutorials" / f"{path.stem}.md"
+        place.write_text(_staged(page(read_notebook(path))), encoding="utf-8")
+    for name in ROOT_PAGES:
+        text = (ROOT / name).read_text(encoding="utf-8")
+        (PAGES / name).write_text(text.replace("](docs/", "]("), encoding="utf-8")
+    for name in navigation():
+        if name.startswith("api/"):
+            package = name.removeprefix("api/").removesuffix(".md")
+            (PAGES / "api").mkdir(exist_ok=True)
+            (PAGES / name).write_text(f"::: {package}\n", encoding="utf-8")
+
+
+def _staged(text: str) -> str:
+    """Return the text of a page with links and inclusions as the site needs them."""
+    for name in ROOT_PAGES:
+        text = re.sub(rf"\]\(((?:\.\./)*)\.\./{name}", rf"](\g<1>{name}", text)
+    text = re.sub(r"(\]\([\w./-]+)\.ipynb\b", r"\1.md", text)
+    return re.sub(r"^<!-- README\.md: (.+) -->$", lambda match: _section(match[1]), text, flags=re.MULTILINE)
+
+
+def _section(heading: str) -> str:
+    """Return the section of the README under a heading, without the heading."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = re.search(rf"^## {re.escape(heading)}\n+(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    if found is None:
+        raise SystemExit(f"README.md has no section {heading!r}")
+    return found[1].rstrip().replace("](docs/", "](")
+
+
+def broken_links(site: Path) -> list[str]:
+    """Return the links and files of a site that lead nowhere, and everything that a page would load from elsewhere."""
+    pages = {path: html.parse(path).getroot() for path in sorted(site.rglob("*.html"))}
+    anchors = {path: set(root.xpath("//@id | //a/@name")) for path, root in pages.items()}
+    found = []
+    for path, root in pages.items():
+        if path.name == "404.html":  # its links start at the root of a server
+            continue
+        for kind, link in [(each.getparent().tag, each) for each in root.xpath("//@href | //@src")]:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc:
+                if kind != "a" and parts.scheme != "data":
+                    found.append(f"{path.relative_to(site)}: loads {link}")
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            target = target / "index.html" if target.is_dir() else target
+            missing_anchor = parts.fragment and unquote(parts.fragment) not in anchors.get(target, {parts.fragment})
+            if not target.is_file() or missing_anchor:
+                found.append(f"{path.relative_to(site)}: {link}")
+    return found
+
+
+def main() -> None:
+    """Stage, build and check; exit 1 on a warning or a broken link."""
+    stage()
+    command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict", "--config-file", ROOT / "mkdocs.yml"]
+    if subprocess.run(command, check=False, cwd=ROOT).returncode:
+        raise SystemExit(1)
+    if broken := broken_links(SITE):
+        raise SystemExit("\n".join(["broken links:", *broken]))
+    print(SITE / "index.html")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
