@@ -13,7 +13,9 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import yaml
@@ -26,14 +28,14 @@ PAGES, SITE = ROOT / "build" / "pages", ROOT / "build" / "site"
 ROOT_PAGES = ("CHANGELOG.md", "CONTRIBUTING.md")
 
 
-def navigation() -> list[str]:
-    """Return the pages that ``mkdocs.yml`` lists, in order."""
+def navigation() -> dict[str, str]:
+    """Return the pages that ``mkdocs.yml`` lists, in order, with their titles there (or their names)."""
 
-    def pages(entry: object) -> list[str]:
+    def pages(entry: Any, title: str | None = None) -> dict[str, str]:
         if isinstance(entry, str):
-            return [entry]
-        children = entry.values() if isinstance(entry, dict) else entry
-        return [name for child in children for name in pages(child)]  # type: ignore[attr-defined]
+            return {entry: title or entry}
+        children = entry.items() if isinstance(entry, dict) else ((None, child) for child in entry)
+        return {name: found for title, child in children for name, found in pages(child, title).items()}
 
     return pages(yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"])
 
@@ -43,27 +45,35 @@ def stage() -> None:
     shutil.rmtree(PAGES, ignore_errors=True)
     shutil.copytree(ROOT / "docs", PAGES, ignore=shutil.ignore_patterns(".*", "*.ipynb"))
     shutil.copy(ROOT / "website" / "style.css", PAGES)
+    titles = navigation()
     for path in PAGES.rglob("*.md"):
-        path.write_text(_staged(path.read_text(encoding="utf-8")), encoding="utf-8")
+        path.write_text(_staged(path.read_text(encoding="utf-8"), titles), encoding="utf-8")
     for path in (ROOT / "docs" / "tutorials").glob("*.ipynb"):
         place = PAGES / "tutorials" / f"{path.stem}.md"
-        place.write_text(_staged(page(read_notebook(path))), encoding="utf-8")
+        place.write_text(_staged(page(read_notebook(path)), titles), encoding="utf-8")
     for name in ROOT_PAGES:
         text = (ROOT / name).read_text(encoding="utf-8")
-        (PAGES / name).write_text(text.replace("](docs/", "]("), encoding="utf-8")
-    for name in navigation():
+        (PAGES / name).write_text(_staged(_from_docs(text), titles), encoding="utf-8")
+    for name in titles:
         if name.startswith("api/"):
             package = name.removeprefix("api/").removesuffix(".md")
             (PAGES / "api").mkdir(exist_ok=True)
             (PAGES / name).write_text(f"::: {package}\n", encoding="utf-8")
 
 
-def _staged(text: str) -> str:
-    """Return the text of a page with links and inclusions as the site needs them."""
+def _staged(text: str, titles: Mapping[str, str]) -> str:
+    """Return the text of a page with inclusions and links as the site needs them."""
+    text = re.sub(r"^<!-- README\.md: (.+) -->$", lambda match: _section(match[1]), text, flags=re.MULTILINE)
     for name in ROOT_PAGES:
         text = re.sub(rf"\]\(((?:\.\./)*)\.\./{name}", rf"](\g<1>{name}", text)
     text = re.sub(r"(\]\([\w./-]+)\.ipynb\b", r"\1.md", text)
-    return re.sub(r"^<!-- README\.md: (.+) -->$", lambda match: _section(match[1]), text, flags=re.MULTILINE)
+    # A link by the name of a file, which is what helps in the repository, becomes one by the title of the page in the navigation.
+    return re.sub(r"\[([\w-]+\.md)\](?=\()", lambda name: f"[{titles.get(name[1], name[1])}]", text)
+
+
+def _from_docs(text: str) -> str:
+    """Return text of the root with links as from ``docs/``."""
+    return re.sub(r"\[docs/([\w-]+\.md)\]", r"[\1]", text).replace("](docs/", "](")
 
 
 def _section(heading: str) -> str:
@@ -72,7 +82,7 @@ def _section(heading: str) -> str:
     found = re.search(rf"^## {re.escape(heading)}\n+(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     if found is None:
         raise SystemExit(f"README.md has no section {heading!r}")
-    return found[1].rstrip().replace("](docs/", "](")
+    return _from_docs(found[1].rstrip())
 
 
 def broken_links(site: Path) -> list[str]:
