@@ -1,6 +1,6 @@
 """Build the site: stage its pages in build/pages, build build/site, and check every link of the result.
 
-    python website/build.py
+    python website/build_site.py
 
 Pages are those of ``docs/``, the notebooks of ``docs/tutorials/``, ``CONTRIBUTING.md`` and ``CHANGELOG.md``. Relative
 links between them work in the repository and on the site alike. A page under ``api/`` in the navigation of
