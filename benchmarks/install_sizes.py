@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import sys
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -97,12 +98,12 @@ def main() -> None:
     parser.add_argument("--table", type=Path, metavar="FILE")
     options = parser.parse_args()
     if options.table is not None:
-        print(table(json.loads(options.table.read_text(encoding="utf-8"))), end="")
+        sys.stdout.write(table(json.loads(options.table.read_text(encoding="utf-8"))))
         return
     document = measure()
     if options.output is not None:
         write_text(options.output, json.dumps(document, indent=2) + "\n")
-    print(table(document), end="")
+    sys.stdout.write(table(document))
 
 
 if __name__ == "__main__":

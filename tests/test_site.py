@@ -147,7 +147,9 @@ def test_picture_of_the_start_page_is_the_plan_of_the_offline_encoder(website):
         if found.probabilities[row, column] >= picture.LEAST
     }
     assert drawn.keys() == expected.keys()
-    np.testing.assert_allclose([float(each) for each in drawn.values()], [expected[each] for each in drawn], atol=0.02)
+    np.testing.assert_allclose(
+        [float(each) for each in drawn.values()], [expected[each] for each in drawn], atol=0.02
+    )
 
 
 def test_only_the_publishing_job_may_get_a_token_and_it_runs_after_the_check():

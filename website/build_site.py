@@ -110,12 +110,21 @@ def broken_links(site: Path) -> list[str]:
 def main() -> None:
     """Stage, build and check; exit 1 on a warning or a broken link."""
     stage()
-    command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict", "--config-file", ROOT / "mkdocs.yml"]
+    command = [
+        sys.executable,
+        "-m",
+        "zensical",
+        "build",
+        "--clean",
+        "--strict",
+        "--config-file",
+        ROOT / "mkdocs.yml",
+    ]
     if subprocess.run(command, check=False, cwd=ROOT).returncode:
         raise SystemExit(1)
     if broken := broken_links(SITE):
         raise SystemExit("\n".join(["broken links:", *broken]))
-    print(SITE / "index.html")  # noqa: T201
+    print(SITE / "index.html")
 
 
 if __name__ == "__main__":

@@ -63,7 +63,9 @@ def _run_cell(source: str, namespace: dict[str, Any], name: str, count: int) -> 
         outputs.append(new_output("stream", name="stdout", text=printed.getvalue()))
     if value is not None:
         data = {"text/plain": repr(value)}
-        data |= {kind: getattr(value, method)() for kind, method in REPRESENTATIONS.items() if hasattr(value, method)}
+        data |= {
+            kind: getattr(value, method)() for kind, method in REPRESENTATIONS.items() if hasattr(value, method)
+        }
         outputs.append(new_output("execute_result", data, execution_count=count))
     return outputs
 
@@ -90,7 +92,7 @@ def _output(output: NotebookNode) -> str:
 
 
 def _block(text: str) -> str:
-    return f'```{{.text .output}}\n{text.rstrip()}\n```'
+    return f"```{{.text .output}}\n{text.rstrip()}\n```"
 
 
 def main() -> None:
@@ -99,7 +101,7 @@ def main() -> None:
         notebook = read_notebook(path)
         run_notebook(notebook, path.name)
         nbformat.write(notebook, path)
-        print(path)  # noqa: T201
+        print(path)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Draw the picture of the start page: the transport plan of a sentence pair under the offline encoder.
 
-    python website/plan_picture.py    # docs/images/plan.svg
+python website/plan_picture.py    # docs/images/plan.svg
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def svg(alignment: SentenceAlignment) -> str:
         x, y, middle = upper[row], lower[column], (TOP + BOTTOM) / 2
         words = f"{alignment.source_words[row]} – {alignment.target_words[column]}: {probability:.2f}"
         bands.append(
-            f'<path{" class=" + chr(34) + "link" + chr(34) if (row, column) in links else ""}'
+            f"<path{' class=' + chr(34) + 'link' + chr(34) if (row, column) in links else ''}"
             f' stroke-width="{12 * probability:.1f}" stroke-opacity="{0.35 + 0.5 * probability:.2f}"'
             f' d="M{x:.0f} {TOP + 10}C{x:.0f} {middle:.0f} {y:.0f} {middle:.0f} {y:.0f} {BOTTOM - 20}">'
             f"<title>{escape(words)}</title></path>"
@@ -77,7 +77,11 @@ def svg(alignment: SentenceAlignment) -> str:
 
 def _cells(alignment: SentenceAlignment) -> list[tuple[tuple[int, int], float]]:
     rows, columns = alignment.probabilities.shape
-    cells = [((row, column), float(alignment.probabilities[row, column])) for row in range(rows) for column in range(columns)]
+    cells = [
+        ((row, column), float(alignment.probabilities[row, column]))
+        for row in range(rows)
+        for column in range(columns)
+    ]
     return [cell for cell in cells if cell[1] >= LEAST]
 
 
@@ -91,7 +95,7 @@ def _centers(words: Sequence[str]) -> list[float]:
 def main() -> None:
     """Write the picture."""
     write_text(PLACE, svg(plan(otembed.load_model("offline:multilingual-e5-small"))))
-    print(PLACE)  # noqa: T201
+    print(PLACE)
 
 
 if __name__ == "__main__":
