@@ -1,6 +1,6 @@
 """Draw the picture of the start page: the transport plan of a sentence pair under the offline encoder.
 
-python website/plan_picture.py    # docs/images/plan.svg
+python website/plan_picture.py
 """
 
 from __future__ import annotations
