@@ -1,6 +1,6 @@
 """Draw the picture of the start page: the transport plan of a sentence pair under the offline encoder.
 
-python website/plan_picture.py
+``python website/plan_picture.py`` writes ``docs/images/plan.svg``.
 """
 
 from __future__ import annotations
