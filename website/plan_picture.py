@@ -24,11 +24,11 @@ SENTENCES = (
     "Yesterday the black cat slept in my new chair",
     "Gestern schlief die schwarze Katze in meinem neuen Stuhl",
 )
-WIDTH, HEIGHT, MARGIN, TOP, BOTTOM = 720, 250, 30, 52, 200
+WIDTH, HEIGHT, MARGIN, TOP, BOTTOM = 720, 226, 20, 46, 194
 # Weaker cells would be thinner than half a pixel.
 LEAST = 0.05
 STYLE = """
-.card { fill: #fff; stroke: #ddd; } text { fill: #222; font: 17px system-ui, sans-serif; text-anchor: middle; }
+.card { fill: #fff; stroke: #ddd; } text { fill: #222; font: 20px system-ui, sans-serif; text-anchor: middle; }
 path { fill: none; stroke: #9aa; } path.link { stroke: #3f51b5; }
 @media (prefers-color-scheme: dark) {
 .card { fill: #1e2129; stroke: #444; } text { fill: #e6e6e6; } path { stroke: #778; } path.link { stroke: #8c9eff; } }
