@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -67,8 +68,16 @@ def _staged(text: str, titles: Mapping[str, str]) -> str:
     for name in ROOT_PAGES:
         text = re.sub(rf"\]\(((?:\.\./)*)\.\./{name}", rf"](\g<1>{name}", text)
     text = re.sub(r"(\]\([\w./-]+)\.ipynb\b", r"\1.md", text)
+    text = re.sub(
+        r"^\|.*", lambda row: re.sub(r"`([^`]*\\\|[^`]*)`", _code_with_bars, row[0]), text, flags=re.MULTILINE
+    )
     # A link by the name of a file, which is what helps in the repository, becomes one by the title of the page in the navigation.
     return re.sub(r"\[([\w-]+\.md)\](?=\()", lambda name: f"[{titles.get(name[1], name[1])}]", text)
+
+
+def _code_with_bars(code: re.Match[str]) -> str:
+    """Return code in a cell of a table with its bars; Python-Markdown would show the backslashes before them."""
+    return f"<code>{escape(code[1].replace(chr(92) + '|', '|')).replace('|', '&#124;')}</code>"
 
 
 def _from_docs(text: str) -> str:
