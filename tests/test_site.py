@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 import otembed
+from otembed.config import MiningConfig
 
 ROOT = Path(__file__).parent.parent
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.ipynb"))
@@ -160,3 +161,15 @@ def test_only_the_publishing_job_may_get_a_token_and_it_runs_after_the_check():
     assert publish["needs"] == "build"
     commands = "\n".join(step.get("run", "") for step in build["steps"])
     assert commands.index("build") < commands.index("twine check --strict dist/*")
+
+
+def test_settings_are_documented_by_their_descriptions(website):
+    from griffe import load, load_extensions
+
+    extensions = load_extensions(str(ROOT / "website" / "docstrings.py"))
+    config = load("otembed", search_paths=[str(ROOT)], extensions=extensions, submodules=True)["config"]
+    k, groups = config["mining.MiningConfig.k"], config["train.TrainConfig.loss"]
+    field = MiningConfig.__dataclass_fields__["k"].default
+    assert (str(k.value), k.docstring.value) == (str(field.default), field.description)
+    assert groups.docstring.value == "Settings of [`LossConfig`][otembed.config.LossConfig]."
+    assert groups.value is None

@@ -35,14 +35,16 @@ class Docstrings(Extension):
             self._rewrite(module, public)
 
     def on_attribute_instance(self, *, attr: Attribute, **_: Any) -> None:
-        """Take the default and the description of a setting from its ``Field``."""
-        field = attr.value
-        if not (isinstance(field, ExprCall) and str(field.function) == "Field"):
+        """Take the default and the description of a setting from its ``Field``; a group of settings names its class."""
+        made = attr.value
+        if not isinstance(made, ExprCall) or str(made.function) not in {"Field", "field"}:
             return
-        given = {each.name: each.value for each in field.arguments if isinstance(each, ExprKeyword)}
-        attr.value = given.get("default", given.get("default_factory"))
+        given = {each.name: each.value for each in made.arguments if isinstance(each, ExprKeyword)}
+        attr.value = given.get("default")
         if "description" in given and attr.docstring is None:
             attr.docstring = Docstring(_text(given["description"]), parent=attr)
+        elif str(attr.annotation).endswith("Config") and attr.docstring is None:
+            attr.docstring = Docstring(f"Settings of :class:`{attr.annotation}`.", parent=attr)
 
     def _rewrite(self, place: Object, public: set[str]) -> None:
         if place.docstring is not None:
