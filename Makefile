@@ -8,7 +8,7 @@ WORKERS ?= auto
 PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo docs test test-fast lint format types check clean
+.PHONY: help install demo docs site notebooks test test-fast lint format types check clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +34,13 @@ docs: $(VENV)/.user ## Write docs/cli.md from the help texts of all commands
 	$(BIN)/python -m otembed.cli.reference > docs/cli.md.new
 	mv docs/cli.md.new docs/cli.md
 
+site: $(VENV)/.dev ## Build the documentation as a site in build/site, strictly
+	$(BIN)/python website/build_site.py
+
+notebooks: $(VENV)/.dev ## Run the tutorials and store their outputs; draw the picture of the start page
+	$(BIN)/python website/notebooks.py
+	$(BIN)/python website/plan_picture.py
+
 test: $(VENV)/.dev ## Run all tests
 	$(PYTEST)
 
@@ -54,4 +61,4 @@ types: $(VENV)/.dev ## Check types
 check: lint types test ## Lint, types and tests
 
 clean: ## Remove .venv, build outputs and caches; keep runs
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build dist
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache *.egg-info build dist

@@ -23,6 +23,8 @@ class OtembedError(Exception):
     hint
         One sentence on how to fix it.
 
+    Notes
+    -----
     Both are limited to :data:`LONGEST` characters: the middle of a longer text is left out.
     """
 

@@ -55,6 +55,27 @@ def test_recipes_run_resume_and_render(run, tmp_path, tiny_model_path):
     assert f"| mnrl | 2 | {sum(cell) / 2:.1f}% ± " in table
 
 
+def test_sizes_of_an_installation_count_requirements_and_files_once(benchmark_script, tmp_path, monkeypatch):
+    requires = {
+        "a": ["b>=1", "c ; extra == 'x'", "d[y]", "gone ; python_version < '3'"],
+        "b": ["D"], "c": ["a[x]"], "d": ["e ; extra == 'y'"], "e": [],
+    }  # fmt: skip
+    for name, needed in requires.items():
+        folder = tmp_path / f"{name}-1.0.dist-info"
+        folder.mkdir()
+        lines = ["Metadata-Version: 2.1", f"Name: {name}", "Version: 1.0", "Provides-Extra: x", "Provides-Extra: y"]
+        (folder / "METADATA").write_text("\n".join([*lines, *(f"Requires-Dist: {each}" for each in needed), ""]))
+        (tmp_path / f"{name}.py").write_bytes(b"#" * 10)
+        (folder / "RECORD").write_text(f"{name}.py,,10\n{name}.py,,10\n{name}-gone.py,,5\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    sizes = benchmark_script("install_sizes")
+    assert sizes.closure("a") == {"a", "b", "d", "e"}
+    assert sizes.closure("a[x]") == {"a", "b", "c", "d", "e"}
+    assert sizes.size("a") == 10
+    document = {"core": {"a": 2_000_000, "b": 1_500_000}, "extras": {"x": {"c": 400_000}}}
+    assert sizes.table(document).splitlines()[2:] == ["| otembed | 2 | 4 | a 2, b 2 |", "| + x | 1 | 0 | c 0 |"]
+
+
 def test_gold_links_start_at_1_and_possible_links_include_sure_links(benchmark_script, tmp_path):
     (tmp_path / "text").write_text("a b ||| x y\n")
     (tmp_path / "links").write_text("1-1 2p1\n")

@@ -14,7 +14,7 @@ from otembed.config.io import build, read_preset, to_yaml
 from otembed.tasks.xnli.report import XnliReport
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def blocks(path, language):
@@ -101,6 +101,7 @@ def paths(tree, head=""):
         ("reliability", "reliability", "log.md"),
         ("document_matching", "document_matching", "documents.md"),
         ("documents", "documents", "documents.md"),
+        ("install_sizes", "install_sizes", "install.md"),
     ],
 )
 def test_tables_of_the_documents_are_rendered_from_the_measurements(script, name, place, benchmark_script):

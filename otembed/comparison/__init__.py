@@ -2,6 +2,7 @@
 
 from otembed.comparison.comparing import compare
 from otembed.comparison.report import Comparison, Difference, Figure, TaskComparison
+from otembed.comparison.tables import comparison_table
 from otembed.results.bootstrap import resampled_figures
 
 __all__ = [
@@ -10,5 +11,6 @@ __all__ = [
     "Figure",
     "TaskComparison",
     "compare",
+    "comparison_table",
     "resampled_figures",
 ]

@@ -124,6 +124,10 @@ class Table:
         lines = [[markdown_escaped(cell) for cell in row] for row in (heading, *self.rows)]
         return "".join(f"| {' | '.join(row)} |\n" for row in (lines[0], rule, *lines[1:]))
 
+    def _repr_markdown_(self) -> str:
+        """Return the table as a notebook shows it."""
+        return self.markdown()
+
     def latex(self, *, grouped: bool = False) -> str:
         r"""Return a ``tabular`` with booktabs rules; the preamble needs ``\usepackage{booktabs}``.
 
