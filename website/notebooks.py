@@ -29,7 +29,7 @@ REPRESENTATIONS = {"image/svg+xml": "_repr_svg_", "text/markdown": "_repr_markdo
 
 def read_notebook(path: Path) -> NotebookNode:
     """Return a notebook that is valid in format 4; nbformat raises ``ValidationError`` otherwise."""
-    notebook = nbformat.read(path, as_version=4)
+    notebook: NotebookNode = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     return notebook
 
@@ -51,12 +51,14 @@ def run_notebook(notebook: NotebookNode, name: str) -> None:
 
 def _run_cell(source: str, namespace: dict[str, Any], name: str, count: int) -> list[NotebookNode]:
     tree = ast.parse(source, name)
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    last = tree.body[-1] if tree.body else None
+    if isinstance(last, ast.Expr):
+        tree.body.pop()
     printed = io.StringIO()
     value = None
     with contextlib.redirect_stdout(printed):
         exec(compile(tree, name, "exec", dont_inherit=True), namespace)
-        if last is not None:
+        if isinstance(last, ast.Expr):
             value = eval(compile(ast.Expression(last.value), name, "eval", dont_inherit=True), namespace)
     outputs = []
     if printed.getvalue():
@@ -97,7 +99,7 @@ def _block(text: str) -> str:
 
 def main() -> None:
     """Run the notebooks and store their outputs."""
-    for path in map(Path, sys.argv[1:] or sorted(TUTORIALS.glob("*.ipynb"))):
+    for path in [Path(each) for each in sys.argv[1:]] or sorted(TUTORIALS.glob("*.ipynb")):
         notebook = read_notebook(path)
         run_notebook(notebook, path.name)
         nbformat.write(notebook, path)

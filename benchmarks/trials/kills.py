@@ -369,11 +369,11 @@ def _material(home: Path) -> Path:
     write_text(material / "a.txt", "".join(f"{line}\n" for line in lines[:3000]))
     write_text(material / "b.txt", "".join(f"{line}\n" for line in lines[1000:]))
     for name, first in (("sources", 0), ("targets", 300)):
-        rows = [
+        documents = [
             {"id": f"d{number}", "text": lines[start : start + 20]}
             for number, start in enumerate(range(first, 1500, 20))
         ]
-        write_text(material / f"{name}.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+        write_text(material / f"{name}.jsonl", "".join(json.dumps(row) + "\n" for row in documents))
     for name, count in (("train", 240), ("test", 60)):
         rows = [
             (lines[each], lines[each + each % 3], ("entailment", "neutral", "contradiction")[each % 3])

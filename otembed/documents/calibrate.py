@@ -171,7 +171,9 @@ def planted_documents(
     )
     order = np.arange(len(joined[0]))
     mates = (
-        transport_similarity(*joined, order, order, epsilon=config.epsilon, relaxation=config.relaxation),
+        transport_similarity(
+            joined[0], joined[1], order, order, epsilon=config.epsilon, relaxation=config.relaxation
+        ),
         paired_cosines(own[0], own[1], order, order),
     )
     return planted_scores(

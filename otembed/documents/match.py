@@ -155,11 +155,12 @@ def match_documents(
     lists = candidates(left, right, checked, cache=cache)
     seconds["search"] = round(perf_counter() - begun, 3)
     begun = perf_counter()
+    threshold = None if isinstance(checked.threshold, str) else checked.threshold
     compared, count = transported(lists, left, right, checked, progress=progress)
     found, _ = pair_up(
         *compared,
         MiningConfig(margin=checked.margin, k=checked.k),
-        threshold=None if checked.threshold == "auto" else checked.threshold,
+        threshold=threshold,
         cosines=(compared[0].scores, compared[1].scores),
     )
     calibration = None
@@ -167,7 +168,8 @@ def match_documents(
         calibration = calibrate_matches(
             found, (left, right), lists, compared, known, (vectors[2], vectors[3]), checked
         )
-        found = found.take(found.score >= calibration.threshold)
+        threshold = calibration.threshold
+        found = found.take(found.score >= threshold)
     seconds["compare"] = round(perf_counter() - begun, 3)
     pairs = tuple(
         MatchedPair(round(score, 6), round(similarity, 6), full[0][i], full[1][j])
@@ -185,7 +187,7 @@ def match_documents(
             sentences=sum(len(document) for side in full for document in side),
             candidates=count,
             pairs=len(pairs),
-            threshold=checked.threshold if calibration is None else calibration.threshold,
+            threshold=threshold,
             calibration=calibration,
             settings=asdict(checked),
             seconds=seconds,

@@ -126,7 +126,7 @@ def mine_documents(
     pairs = [DocumentPair(pair.source.name, pair.source, pair.target) for pair in matched]
     aligned = align_collection(pairs, encoder, config=config.align, cache=cache, device=device, progress=progress)
     if config.html is not None:
-        write_page(config.html, aligned, matched.report, encoder, config)
+        write_page(config.html, aligned, matched.report, _loaded(encoder, device), config)
     return MinedDocuments(aligned, matched.report)
 
 

@@ -272,7 +272,7 @@ def _settings(model: SentenceTransformer, prompt: str, int8: bool, task: str | N
 
 
 def _encode(model: SentenceTransformer, texts: Sequence[str], task: str | None) -> NDArray[np.float32]:
-    options = {} if task is None else {"task": task}
+    options: dict[str, Any] = {} if task is None else {"task": task}
     vectors: NDArray[np.float32] = model.encode(list(texts), show_progress_bar=False, **options)
     return vectors
 

@@ -31,6 +31,7 @@ from otembed.runtime.progress import Progress, silent
 
 if TYPE_CHECKING:
     from datasets.arrow_dataset import Dataset
+    from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
     from otembed.embeddings.vectors import Floats, Ids
@@ -190,7 +191,8 @@ def mine_negatives(
     np.minimum.at(positives, text.rows, scores)
     candidates = [_candidates(name, each.ids, each.scores, text) for name, each in found]
     chosen = choose_negatives(_merged(candidates), positives, config)
-    kept = np.flatnonzero((chosen.ids >= 0).all(axis=1)[text.rows])
+    complete: NDArray[np.bool_] = np.logical_and.reduce(chosen.ids >= 0, axis=1)
+    kept = np.flatnonzero(complete[text.rows])
     if not len(kept):
         raise DataError(
             f"no pair has {config.num_negatives} hard negatives: {chosen.considered:,} candidates, skipped: "
