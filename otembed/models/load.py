@@ -16,7 +16,7 @@ from otembed.models.offline.encoder import OFFLINE_MODELS, OFFLINE_PREFIX, offli
 from otembed.models.soundness import require_length, require_plausible, require_sound
 from otembed.results import writing
 from otembed.results.paths import expand
-from otembed.runtime.hub import hub_failure, refusal
+from otembed.runtime.hub import hub_failure, refusal, without_hub
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ def _load(
 ) -> SentenceTransformer:
     """Load from a folder or the hub and turn every failure into a ModelError; ``unreachable`` says why without hub."""
     try:
-        with writing(cache_dir or HF_HUB_CACHE, option="HF_HOME=FOLDER"):
+        with writing(cache_dir or HF_HUB_CACHE, option="HF_HOME=FOLDER"), without_hub(local_files_only):
             return SentenceTransformer(
                 source,
                 device=None if device is None else str(device),

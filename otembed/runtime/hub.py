@@ -42,12 +42,23 @@ def hub_failure() -> str | None:
 @contextmanager
 def reachable_hub() -> Iterator[str | None]:
     """Yield :func:`hub_failure`; if the hub fails, its clients use downloaded files only, without retries."""
+    failure = hub_failure()
+    with without_hub(failure is not None):
+        yield failure
+
+
+@contextmanager
+def without_hub(offline: bool = True) -> Iterator[None]:
+    """Keep the hub's clients off the network inside the block, unless ``offline`` is False.
+
+    ``local_files_only`` does not reach every request of the libraries that load a model.
+    """
     from huggingface_hub import constants
 
-    failure, before = hub_failure(), constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = before or failure is not None
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or offline
     try:
-        yield failure
+        yield
     finally:
         constants.HF_HUB_OFFLINE = before
 
