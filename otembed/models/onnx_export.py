@@ -124,6 +124,7 @@ def export_onnx(
     prompt = (model.prompts.get(model.default_prompt_name) or "") if model.default_prompt_name else ""
     with whole_folder(target, needed=2 * weight_bytes(model)) as fresh:
         _write_graph(model, fresh / (FLOAT_FILE if int8 else MODEL_FILE), task)
+        _strip(fresh / (FLOAT_FILE if int8 else MODEL_FILE))
         if int8:
             _quantize(fresh / FLOAT_FILE, fresh / MODEL_FILE, external=weight_bytes(model) > ONE_FILE)
         tokenizer.save(str(fresh / TOKENIZER_FILE))
@@ -204,6 +205,19 @@ def _write_graph(model: SentenceTransformer, path: Path, task: str | None) -> No
         ) from error
 
 
+def _strip(path: Path) -> None:
+    """Remove what the exporter notes about each node: the source lines, with paths of this machine."""
+    import onnx
+
+    found = onnx.load(str(path), load_external_data=False)
+    found.doc_string = ""
+    for each in (found, found.graph, *found.graph.node, *found.graph.value_info, *found.graph.initializer):
+        each.ClearField("metadata_props")
+    for each in (found.graph, *found.graph.node):
+        each.ClearField("doc_string")
+    path.write_bytes(found.SerializeToString())
+
+
 def _quantize(floats: Path, path: Path, *, external: bool) -> None:
     """Write the graph with 8-bit weights, and delete the one with floats."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -279,8 +293,9 @@ def _encode(model: SentenceTransformer, texts: Sequence[str], task: str | None) 
 
 def _compare(expected: NDArray[np.float32], folder: Path, texts: Sequence[str]) -> tuple[float, float]:
     """Return the largest difference and the lowest cosine, of all texts in one batch and of each alone."""
-    from onnxruntime import InferenceSession
+    from onnxruntime import InferenceSession, disable_telemetry_events
 
+    disable_telemetry_events()
     tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
     session = InferenceSession(str(folder / MODEL_FILE), providers=["CPUExecutionProvider"])
 

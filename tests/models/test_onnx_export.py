@@ -75,6 +75,8 @@ def test_vectors_equal_those_of_torch_for_any_batch_and_length(exported, tiny_mo
 def test_the_folder_has_the_tokenizer_and_the_prompts(exported):
     folder, _ = exported
     assert sorted(each.name for each in folder.iterdir()) == ["encoder.json", "model.onnx", "tokenizer.json"]
+    # No source lines and paths of the machine that exported it.
+    assert b".py" not in (folder / "model.onnx").read_bytes()
     assert json.loads((folder / "encoder.json").read_text()) == {
         "prompt": "",
         "prompts": {"query": "query: ", "document": ""},
