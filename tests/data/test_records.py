@@ -411,6 +411,6 @@ def test_interrupted_hub_stream_is_reported(monkeypatch):
 
     monkeypatch.setattr("datasets.load.load_dataset", lambda *_, **__: rows())
     read = read_pairs(parse_pair_spec("en-sw", "hub:a/b"))
-    assert next(read) == ("Yes", "Ndiyo", 1)
+    assert next(read)[:3] == ("Yes", "Ndiyo", 1)
     with pytest.raises(DataError, match="hub:a/b@train: RuntimeError"):
         next(read)

@@ -139,7 +139,7 @@ def test_slices_change_neither_outputs_nor_gradients(tiny_model, targets):
     # The pooler on the first token is not used.
     adapters = [name for name, _ in tiny_model.named_parameters() if "lora_" in name and "pooler" not in name]
     assert len(found[0][1]) == len(adapters)
-    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(*found, rtol=1e-3, atol=1e-4)
 
 
 def test_unknown_modules_and_a_missing_package_are_rejected(tiny_model, monkeypatch):
