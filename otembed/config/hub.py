@@ -12,7 +12,7 @@ from otembed.config.base import config_dataclass
 def repository_name(value: str) -> str:
     """Return ``value`` if it is OWNER/NAME as the hub accepts it; ValueError otherwise."""
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
     if value.count("/") != 1:
         raise ValueError("must be OWNER/NAME")
