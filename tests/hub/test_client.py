@@ -136,7 +136,8 @@ def check_use(used: dict[str, Any], hub: HubServer, work: Path) -> None:
     assert used["public"]["code"] == 2
     assert "public" in used["public"]["err"]
     assert used["unchanged"]["value"]["repository"] == "me/trained"
-    assert json.loads((work / "runs" / "mine" / "pushed.json").read_text())["repository"] == "me/trained"
+    # The last push of the run is that of the example.
+    assert json.loads((work / "runs" / "mine" / "pushed.json").read_text())["repository"] == "me/mine"
     assert used["folder"]["code"] == 0
     assert hub.endpoint in used["folder"]["out"]
     mine = hub.repositories["model", "me/mine"]
