@@ -29,7 +29,7 @@ from .mining_options import (
     settings_option,
     start_logging,
 )
-from .options import Device, Force, language_pair, number_or_none
+from .options import Device, Force, language_pair, number_or_none, only_given
 from .stages import StageProgress
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _given(split: str | None, **flags: Any) -> dict[str, Any]:
     """Return the settings of the options that were given."""
     languages = language_pair(split, "--split") or (None, None)
     flags |= {"split_source": languages[0], "split_target": languages[1]}
-    return {name: value for name, value in flags.items() if value is not None}
+    return only_given(flags)
 
 
 def documents_config(
@@ -143,7 +143,7 @@ def documents_config(
     """Return the checked settings: defaults < ``--config`` < ``--set`` < the other options, None if not given."""
     from otembed.config import DocumentsConfig
 
-    given = {name: value for name, value in flags.items() if value is not None}
+    given = only_given(flags)
     if threshold is not None:
         given["threshold"] = number_or_none(threshold, "--threshold")
     return merged_settings(DocumentsConfig, file, assignments, given)

@@ -19,6 +19,7 @@ from .options import (
     ReportFile,
     check_choice,
     named_pairs,
+    only_given,
     refuse_taken,
     resume_head,
 )
@@ -111,7 +112,7 @@ def tagging_command(
         "freeze": freeze,
         "seed": seed,
     }
-    config = _config(protocol, settings or [], {name: value for name, value in flags.items() if value is not None})
+    config = _config(protocol, settings or [], only_given(flags))
     from .console import data_console, error_console, set_up_logging
 
     set_up_logging(error_console())

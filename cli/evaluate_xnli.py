@@ -20,6 +20,7 @@ from .options import (
     ReportFile,
     check_choice,
     named_pairs,
+    only_given,
     refuse_taken,
     resume_head,
 )
@@ -132,7 +133,7 @@ def xnli_command(
         "freeze": freeze,
         "seed": seed,
     }
-    config = _config(protocol, settings or [], {name: value for name, value in flags.items() if value is not None})
+    config = _config(protocol, settings or [], only_given(flags))
     from .console import data_console, error_console, set_up_logging
 
     set_up_logging(error_console())

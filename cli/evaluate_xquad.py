@@ -10,7 +10,16 @@ import typer
 from otembed.errors import ConfigError
 
 from .console import say
-from .options import Device, JsonDocument, ModelArgument, ReportFile, check_choice, refuse_taken, resume_head
+from .options import (
+    Device,
+    JsonDocument,
+    ModelArgument,
+    ReportFile,
+    check_choice,
+    only_given,
+    refuse_taken,
+    resume_head,
+)
 
 if TYPE_CHECKING:
     from otembed.data import Place
@@ -159,7 +168,7 @@ def xquad_command(
             "freeze": freeze or None,
             "normalization": normalization,
         }
-        given = {name: value for name, value in flags.items() if value is not None}
+        given = only_given(flags)
         config = _span_config(settings or [], given)
         resume_head(run, resume=resume, overwrite=overwrite)
         _start_logging()

@@ -13,7 +13,7 @@ from otembed.errors import ConfigError
 
 from .completion import OFFLINE_MODEL, choice_values, language_values, mining_values, model_values
 from .console import say
-from .options import named_pairs, number_or_none, refuse_taken
+from .options import named_pairs, number_or_none, only_given, refuse_taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -131,7 +131,7 @@ def mining_config(
     """
     from otembed.config.mining import MiningConfig
 
-    given = {name: value for name, value in flags.items() if value is not None}
+    given = only_given(flags)
     if threshold is not None:
         words = threshold in THRESHOLD_WORDS
         given["threshold"] = threshold if words else number_or_none(threshold, "--threshold")

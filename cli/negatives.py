@@ -24,7 +24,7 @@ from .mining_options import (
     settings_option,
     start_logging,
 )
-from .options import Device, Force, named_pairs
+from .options import Device, Force, named_pairs, only_given
 from .stages import StageProgress
 
 HELP = """Find hard negatives for the pairs of a bitext: near sentences that are no translations.
@@ -84,9 +84,7 @@ def negatives_command(
     from otembed.data import parse_pair_spec
 
     given = {"side": side, "num_negatives": num_negatives}
-    checked = merged_settings(
-        NegativesConfig, config, settings, {name: value for name, value in given.items() if value is not None}
-    )
+    checked = merged_settings(NegativesConfig, config, settings, only_given(given))
     ((key, place),) = named_pairs([pairs], "PAIRS").items()
     spec = parse_pair_spec(key, place)
 

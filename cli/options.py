@@ -15,6 +15,8 @@ from .completion import choice_values, model_values, preset_values, setting_valu
 from .ending import AGAIN, resume_by
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from otembed.config import WordAlignmentConfig
 
 ALIGNMENT_UNITS = ("word", "token")
@@ -83,6 +85,11 @@ def named_pairs(
     return named
 
 
+def only_given(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that were given: those that are not None."""
+    return {name: value for name, value in flags.items() if value is not None}
+
+
 def refuse_taken(output: Path, *, force: bool, flag: str = "--output") -> None:
     """Reject a folder, an existing file without ``--force``, and a path that is not writable.
 
@@ -141,7 +148,7 @@ def alignment_config(
     from otembed.config.io import build, parse_assignments
 
     flags: dict[str, Any] = {"layer": number, "unit": unit, "decoding": decoding, "threshold": threshold}
-    given = {name: value for name, value in flags.items() if value is not None}
+    given = only_given(flags)
     return build(WordAlignmentConfig, parse_assignments(settings) | given, "command line")
 
 
