@@ -70,7 +70,8 @@ def encode_by_length(
     batch_size
         Maximum number of texts in a batch; ``None``: no limit.
     arithmetic
-        ``bf16`` runs the encoder under autocast; the mean over tokens and the norm stay in float32.
+        ``bf16`` runs the encoder under autocast; the mean over tokens and the norm stay in float32. ``float32`` computes
+        linear layers as :func:`otembed.models.fast_linear` does.
     progress
         Called after each batch with the number of texts in it.
 
@@ -91,9 +92,11 @@ def encode_by_length(
             raise ConfigError(f"{name} is {value}", "Use an integer >= 1.")
     import torch
 
+    from otembed.models.onednn import fast_linear
+
     vectors: NDArray[np.float32] | None = None
     for rows in token_batches(token_counts(model, texts, prompt), batch_tokens, batch_size):
-        with torch.autocast(model.device.type, torch.bfloat16, enabled=arithmetic == "bf16"):
+        with fast_linear(model), torch.autocast(model.device.type, torch.bfloat16, enabled=arithmetic == "bf16"):
             encoded = model.encode(
                 [texts[row] for row in rows],
                 prompt=prompt,

@@ -7,6 +7,7 @@ from otembed.models.load import load_model
 from otembed.models.lora import add_lora, has_adapter, load_adapter_checkpoint, merge_adapter, save_adapter
 from otembed.models.merge import MergeReport, merge_models
 from otembed.models.offline.encoder import OFFLINE_MODELS, offline_model_path
+from otembed.models.onednn import fast_linear
 from otembed.models.push import PushReport, push_model
 from otembed.models.save import check_saveable, save_model
 from otembed.models.slices import sliced, unsliced
@@ -23,6 +24,7 @@ __all__ = [
     "check_trainable",
     "describe_model",
     "export_model",
+    "fast_linear",
     "freeze",
     "frozen_copy",
     "has_adapter",

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from otembed.models.onednn import fast_linear
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -40,7 +42,7 @@ def sliced(model: BaseModel | PreTrainedModel) -> Iterator[None]:
     A batch is sorted by length and cut where that saves more padding than another slice costs; the outputs are put
     together in the order of the batch. Token embeddings, hidden layers, pooled outputs and gradients are those of the
     padded call up to rounding. States at padding have no meaning, as in the padded call, and dropout draws other
-    numbers.
+    numbers. Linear layers are computed as :func:`fast_linear` does.
 
     Calls that cannot be cut are run as they are: inputs other than ids with a two-dimensional mask, requested
     attention maps, a key-value cache, flattened batches, and compiled models.
@@ -53,15 +55,16 @@ def sliced(model: BaseModel | PreTrainedModel) -> Iterator[None]:
     """
     inner = model if isinstance(model, PreTrainedModel) else model.transformers_model
     transformer = None if inner is None else cast("Any", inner).base_model
-    if transformer is None or "forward" in vars(transformer):  # sliced already, or replaced by someone else
-        yield
-        return
-    tokenizer = getattr(model, "tokenizer", None) or transformer.config
-    transformer.forward = _Sliced(transformer, tokenizer.pad_token_id)
-    try:
-        yield
-    finally:
-        del transformer.forward
+    with fast_linear(model):
+        if transformer is None or "forward" in vars(transformer):  # sliced already, or replaced by someone else
+            yield
+            return
+        tokenizer = getattr(model, "tokenizer", None) or transformer.config
+        transformer.forward = _Sliced(transformer, tokenizer.pad_token_id)
+        try:
+            yield
+        finally:
+            del transformer.forward
 
 
 @contextmanager

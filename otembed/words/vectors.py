@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from otembed.errors import ConfigError, ModelError, NumericsError
 from otembed.models.architecture import depth_of, find_layers, layer_index
+from otembed.models.onednn import fast_linear
 from otembed.words.segment import WordText, word_of_tokens
 from otembed.words.units import Pooling, pool_units
 
@@ -135,7 +136,8 @@ class WordEncoder:
             padding_side="right",
             return_tensors="pt",
         )
-        hidden = self._states({name: tensor.to(self.model.device) for name, tensor in inputs.items()}, layers)
+        with fast_linear(self._transformer):
+            hidden = self._states({name: tensor.to(self.model.device) for name, tensor in inputs.items()}, layers)
         pooled = {layer: pool_units(hidden[layer], unit_ids, self._pooling) for layer in layers}
         if not all(bool(units.isfinite().all()) for units, _ in pooled.values()):
             raise NumericsError("the model returns NaN or infinity for some words", "Check the model's weights.")

@@ -16,7 +16,8 @@ CPU = torch.device("cpu")
 
 def test_probe_divides_the_times(monkeypatch):
     seconds = {torch.float32: 0.006, torch.bfloat16: 0.002}
-    monkeypatch.setattr(arithmetic, "_product_seconds", lambda rows, width, dtype, device: seconds[dtype])
+    monkeypatch.setattr(arithmetic, "onednn_is_faster", lambda: False)
+    monkeypatch.setattr(arithmetic, "_product_seconds", lambda rows, width, dtype, *others: seconds[dtype])
     assert arithmetic.bf16_speedup(CPU) == pytest.approx(3.0)
 
 
@@ -25,7 +26,7 @@ def test_probe_runs_on_this_processor():
 
 
 def test_device_without_bfloat16_has_no_speedup(monkeypatch):
-    def missing(rows, width, dtype, device):
+    def missing(rows, width, dtype, *others):
         raise RuntimeError("not implemented for 'BFloat16'")
 
     monkeypatch.setattr(arithmetic, "_product_seconds", missing)
@@ -59,3 +60,41 @@ def test_unknown_arithmetic_is_an_error():
 def test_fp16_requires_a_gpu():
     with pytest.raises(ConfigError, match="fp16"):
         trainer.resolve_precision(OptimizationConfig(precision="fp16"), CPU)
+
+
+@pytest.fixture
+def fresh_probe():
+    arithmetic.onednn_is_faster.cache_clear()
+    yield
+    arithmetic.onednn_is_faster.cache_clear()
+
+
+@pytest.mark.parametrize(("seconds", "chosen"), [(0.002, True), (0.005, False)])
+@pytest.mark.usefixtures("fresh_probe")
+def test_float32_products_by_the_faster_library(monkeypatch, caplog, seconds, chosen):
+    def probe(rows, width, dtype, device, product):
+        return seconds if product is arithmetic.onednn_linear else 0.006
+
+    monkeypatch.setattr(arithmetic, "_product_seconds", probe)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    with caplog.at_level(logging.INFO):
+        assert arithmetic.onednn_is_faster() is chosen
+    assert ("oneDNN" in caplog.text) is chosen
+    assert arithmetic.onednn_speedup() == pytest.approx(0.006 / seconds)
+
+
+@pytest.mark.usefixtures("fresh_probe")
+def test_bf16_is_compared_with_the_faster_float32(monkeypatch):
+    def probe(rows, width, dtype, device, product=torch.nn.functional.linear):
+        if dtype == torch.bfloat16:
+            return 0.001
+        return 0.002 if product is arithmetic.onednn_linear else 0.006
+
+    monkeypatch.setattr(arithmetic, "_product_seconds", probe)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    assert arithmetic.bf16_speedup(CPU) == pytest.approx(2.0)
+
+
+def test_pytorch_without_onednn_uses_its_default(monkeypatch):
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert arithmetic.onednn_speedup() == 0

@@ -15,6 +15,7 @@ from otembed.embeddings.encode import default_tokens, token_batches
 from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.errors import ModelError, NumericsError
 from otembed.models.architecture import position_limit, transformer_of
+from otembed.models.onednn import fast_linear
 from otembed.runtime.trainer import build_arguments, check_fields, resolve_precision, trainer_arguments
 from otembed.tasks.heads.model import with_head
 from otembed.tasks.heads.training import SelectingWatch, free_memory, selecting_arguments, train_head
@@ -87,7 +88,7 @@ class Tagger:
         for rows in token_batches(lengths, default_tokens(self.model.device)):
             chosen = [pieces[row] for row in rows]
             padded = self.tokenizer.pad([each.inputs for each in chosen], padding_side="right", return_tensors="pt")
-            with torch.inference_mode():
+            with fast_linear(self.model), torch.inference_mode():
                 output: Any = self.model(**{name: value.to(self.model.device) for name, value in padded.items()})
             logits = output.logits.float().cpu().numpy()
             if not all(np.isfinite(logits[row, : lengths[rows[row]]]).all() for row in range(len(rows))):

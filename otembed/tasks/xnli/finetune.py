@@ -19,7 +19,7 @@ from otembed.config.xnli import FinetuneConfig
 from otembed.embeddings.encode import default_tokens, token_batches
 from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.errors import ModelError, NumericsError
-from otembed.models import freeze, sliced
+from otembed.models import fast_linear, freeze, sliced
 from otembed.models.architecture import position_limit, transformer_of
 from otembed.results import writing
 from otembed.results.temporary import temporary_folder
@@ -167,7 +167,8 @@ def classify(
     found = np.empty(len(texts), dtype=np.int64)
     for rows in token_batches(_token_counts(classifier, texts), default_tokens(classifier.device)):
         chosen = [texts[row] for row in rows]
-        scores: Any = classifier.predict(chosen, batch_size=len(chosen), show_progress_bar=False)
+        with fast_linear(classifier):
+            scores: Any = classifier.predict(chosen, batch_size=len(chosen), show_progress_bar=False)
         bad = ~np.isfinite(scores).all(axis=1)
         if bad.any():
             line = pairs.examples[int(rows[bad].min())].line

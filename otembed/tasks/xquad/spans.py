@@ -23,6 +23,7 @@ from otembed.data.places import Place
 from otembed.embeddings.encode import default_tokens, token_batches
 from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.errors import ConfigError, DataError, NumericsError, check_count
+from otembed.models.onednn import fast_linear
 from otembed.results import Outcomes, write_text
 from otembed.results.outcomes import digest_of
 from otembed.results.paths import expand
@@ -254,7 +255,7 @@ def predict_answers(
 
 def _logits(model: PreTrainedModel, tokenizer: Any, chosen: list[Window]) -> tuple[Any, Any, Any]:
     padded = tokenizer.pad([window.inputs for window in chosen], return_tensors="pt")
-    with torch.inference_mode():
+    with fast_linear(model), torch.inference_mode():
         output: Any = model(**{name: values.to(model.device) for name, values in padded.items()})
     start, end = (each.float().cpu().numpy() for each in (output.start_logits, output.end_logits))
     usable = np.zeros(start.shape, dtype=bool)
