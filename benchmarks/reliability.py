@@ -29,7 +29,10 @@ PARTS = ("kills", "disk", "fuzz", "environment")
 
 
 # Faults of many inputs, which the table sums up: the first words of their names, and what the table calls them.
-SUMMED = {"mutated ": "mutated inputs of {} readers", "no file of ": "places that are no files, for {} readers"}
+SUMMED = {
+    "mutated ": "mutated inputs of {} readers",
+    "no file of ": "paths that are not regular files, for {} readers",
+}
 
 
 def table(document: dict[str, Any]) -> str:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 HELP = "From documents to sentence pairs: find documents that translate each other, and align their sentences."
 ALIGN_HELP = """Align the sentences of documents that translate each other.
 
-SOURCE and TARGET are plain text, one sentence per line, each plain or .gz .bz2 .xz .zst. Blank lines are no sentences,
+SOURCE and TARGET are plain text, one sentence per line, each plain or .gz .bz2 .xz .zst. Blank lines are not sentences,
 but count in the sentence numbers. With --split de-fr, they are any plain text in these languages: blank lines, or
 without blank lines all line breaks, end paragraphs, and sentences are numbered as they come. Alternatively, SOURCE alone is a list of pairs of documents: .jsonl or .parquet with
 the fields id, source and target (a list of sentences, or a text with a sentence a line), or source_file and target_file

@@ -38,8 +38,8 @@ from .stages import StageProgress
 HELP = """Find translation pairs in two collections of lines.
 
 SOURCE and TARGET are plain text (one sentence per line), .jsonl or .parquet (FILE?text=FIELD&id=FIELD), .tsv
-(FILE?text=1&id=0), each plain or .gz .bz2 .xz .zst, or - for stdin; a dataset of the Hugging Face hub
-(hub:OWNER/NAME[:CONFIG][@SPLIT]?text=FIELD) or a folder of save_to_disk; or vectors without text in .npy. The suffix of
+(FILE?text=1&id=0), each plain or .gz .bz2 .xz .zst, or - for stdin; a dataset on the Hugging Face Hub
+(hub:OWNER/NAME[:CONFIG][@SPLIT]?text=FIELD) or a folder written by save_to_disk; or vectors without text in .npy. The suffix of
 -o chooses the format of the pairs: .tsv (score, source, target), .jsonl, .parquet or .tmx. Without -o they are printed
 as TSV.
 

@@ -33,7 +33,7 @@ LIST_HINT = (
 class Document:
     """The sentences of a document, and the number of each, from 0.
 
-    With a sentence a line, numbers are those of lines: blank lines are no sentences, but they count, as in published gold
+    With a sentence a line, numbers are those of lines: blank lines are not sentences, but they count, as in published gold
     alignments. Sentences that were split are numbered consecutively.
     """
 

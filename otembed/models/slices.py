@@ -44,7 +44,7 @@ def sliced(model: BaseModel | PreTrainedModel) -> Iterator[None]:
     padded call up to rounding. States at padding have no meaning, as in the padded call, and dropout draws other
     numbers. Linear layers are computed as :func:`fast_linear` does.
 
-    Calls that cannot be cut are run as they are: inputs other than ids with a two-dimensional mask, requested
+    Calls that cannot be cut run unchanged: inputs other than ids with a two-dimensional mask, requested
     attention maps, a key-value cache, flattened batches, and compiled models.
 
     Parameters

@@ -81,7 +81,8 @@ def onednn_speedup() -> float:
 
     The default is MKL on x86 processors, which uses AVX-512 on Intel's processors only. Measured as :func:`bf16_speedup`.
     """
-    if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+    available = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if not available or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         return 0.0
     device = torch.device("cpu")
     try:

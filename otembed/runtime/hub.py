@@ -15,7 +15,7 @@ LOG_IN = "log in with hf auth login, or set HF_TOKEN"
 
 
 class Refusal(NamedTuple):
-    """Why the hub did not do what was asked, and one sentence on how to fix it."""
+    """Why the hub refused a request, and one sentence on how to fix it."""
 
     reason: str
     hint: str

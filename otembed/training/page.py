@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Line = list[tuple[float, float]]
 
 MODELS = ("before training", "after training")
-# Figures of the log that are no terms of the loss, with their headings.
+# Figures of the log that are not terms of the loss, with their headings.
 OTHERS = {
     "converged": "Converged OT plans, %",
     "iterations": "Iterations of the OT solver",

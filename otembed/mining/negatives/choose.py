@@ -65,7 +65,7 @@ def choose_negatives(candidates: Candidates, positives: Floats, config: Negative
 
     With :math:`s_+` the lowest score of the translations of a source, a candidate of score :math:`s` is ruled out if
     :math:`s + m_a > s_+` (``absolute_margin``), :math:`s > s_+ - m_r |s_+|` (``relative_margin``),
-    :math:`s` is above ``max_score`` or below ``min_score``. Of the first ``range_max`` candidates that are no translations,
+    :math:`s` is above ``max_score`` or below ``min_score``. Of the first ``range_max`` candidates that are not translations,
     the nearest that are left after ``range_min`` are negatives, or a random choice of them.
 
     Parameters
@@ -108,7 +108,7 @@ def choose_negatives(candidates: Candidates, positives: Floats, config: Negative
 
 
 def _within(there: Mask, translations: Mask, most: int) -> Mask:
-    """Return the candidates up to number ``most`` of those that are no translations, translations among them included."""
+    """Return the candidates up to number ``most`` of those that are not translations, translations among them included."""
     return there & (np.cumsum(there & ~translations, axis=1) - (there & ~translations) < most)
 
 

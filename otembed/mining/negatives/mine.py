@@ -121,7 +121,7 @@ def mine_negatives(
     progress: Progress = silent,
     **settings: Any,
 ) -> HardNegatives:
-    """Find hard negatives for the pairs of a bitext: near sentences that are no translations.
+    """Find hard negatives for the pairs of a bitext: similar sentences that are not translations.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def mine_negatives(
     -----
     Scores are cosines, of vectors centered on each side by default. Settings have the names and, unless said otherwise, the
     meaning of those of ``mine_hard_negatives`` of sentence-transformers. In addition, sentences with the same translation,
-    their other translations and copies that differ in case or punctuation only are no negatives, candidates of the source's
+    their other translations and copies that differ in case or punctuation only are not negatives, candidates of the source's
     own language are possible, and vectors are cached under the weights of the model. Memory holds 12 bytes for each
     candidate of each source.
 

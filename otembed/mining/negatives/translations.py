@@ -31,7 +31,7 @@ def text_key(text: str) -> str:
 def translation_groups(
     sources: Sequence[str], targets: Sequence[str], rows: Ids, columns: Ids
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the group of each source and of each target; texts of one group are no negatives of each other.
+    """Return the group of each source and of each target; texts of one group are not negatives of each other.
 
     A pair puts its two texts into one group, and so do equal texts (:func:`text_key`), on either side. So a group holds
     the translations of a text, other sentences with the same translation, and theirs.

@@ -76,7 +76,7 @@ def score_view(scores: Doubles, threshold: float | None) -> ScoreView:
     kept = [_count_from(ascending, edge) for edge in edges]
     # The outer bins also hold the scores beyond them.
     counts = [a - b for a, b in itertools.pairwise([len(scores), *kept[1:-1], 0])]
-    # The lowest score and the threshold are no edges; a slider stops there, too.
+    # The lowest score and the threshold are not edges of bins, but the slider also stops there.
     stops = {edge: count for edge, count in zip(edges, kept, strict=True) if count}
     stops[float(ascending[0])] = len(scores)
     if threshold is not None:
