@@ -55,9 +55,11 @@ def installation() -> Installation:
 
 
 def devices() -> dict[str, Any]:
-    """Return processor, cores, memory and accelerators."""
+    """Return processor, cores, memory and accelerators, and how fast the processor multiplies matrices in otembed's ways."""
     import psutil
     import torch
+
+    from otembed.runtime.arithmetic import bf16_speedup, onednn_is_faster, onednn_speedup
 
     memory = psutil.virtual_memory()
     return {
@@ -78,6 +80,9 @@ def devices() -> dict[str, Any]:
             for each in map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
         ],
         "mps": torch.backends.mps.is_available(),
+        "onednn": onednn_is_faster(),
+        "onednn_speedup": round(onednn_speedup(), 2),
+        "bf16_speedup": round(bf16_speedup(torch.device("cpu")), 2),
     }
 
 

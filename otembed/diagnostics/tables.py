@@ -46,6 +46,11 @@ def _devices(found: dict[str, Any]) -> Rows:
     none = "no GPU is visible" if found["cuda"] else "torch was built without CUDA"
     return [
         ("processor", f"{found['cpu']} ({found['instructions']})"),
+        (
+            "float32 products",
+            f"oneDNN is {found['onednn_speedup']:g} times as fast as PyTorch's default, and is {'' if found['onednn'] else 'not '}used",
+        ),
+        ("bf16 products", f"{found['bf16_speedup']:g} times as fast as float32"),
         ("cores", count if usable in (None, found["processors"]) else f"{count}, {usable} usable by this process"),
         ("memory", f"{found['memory_gb']:g} GB, {found['available_gb']:g} GB available"),
         *(gpus or [("CUDA", none)]),

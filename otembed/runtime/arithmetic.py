@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from functools import cache
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Literal
 
 import torch
@@ -49,7 +50,7 @@ def bf16_speedup(device: torch.device) -> float:
     """Return the time of a float32 product over the time of the same product in bfloat16; 0 if unsupported.
 
     Processors without instructions for bfloat16 emulate it and are slower than in float32. The result is the ratio of
-    the shortest of five times each, with the threads in use; float32 by the library that otembed uses for it.
+    the shortest of five times each, on one thread; float32 by the library that otembed uses for it.
     """
     on_cpu = device.type == "cpu"
     rows, width = (ROWS_ON_CPU, WIDTH_ON_CPU) if on_cpu else (ROWS_ELSEWHERE, WIDTH_ELSEWHERE)
@@ -98,14 +99,21 @@ def onednn_speedup() -> float:
 def _product_seconds(
     rows: int, width: int, dtype: torch.dtype, device: torch.device, product: Product = torch.nn.functional.linear
 ) -> float:
+    # On a CPU, one thread and its own time, so that other processes do not decide; Windows counts it in steps of 16 ms.
+    clock = thread_time if device.type == "cpu" and sys.platform != "win32" else perf_counter
     x, weight = (
         torch.ones(rows, width, dtype=dtype, device=device),
         torch.ones(width, width, dtype=dtype, device=device),
     )
     seconds = []
-    with torch.inference_mode():
-        for _ in range(REPEATS + 1):
-            begun = perf_counter()
-            float(product(x, weight, None)[-1, -1])  # waits for the device
-            seconds.append(perf_counter() - begun)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            for _ in range(REPEATS + 1):
+                begun = clock()
+                float(product(x, weight, None)[-1, -1])  # waits for the device
+                seconds.append(clock() - begun)
+    finally:
+        torch.set_num_threads(threads)
     return min(seconds[1:])

@@ -41,7 +41,7 @@ def test_version_mismatches_are_shown():
         extras={"x": ["c>=1"], "y": []}, threads={"torch": 1, "torch_interop": 1, "numba": 1, "pools": {}, "environment": {}},
         devices={
             "cpu": "c|d", "instructions": "AVX2", "cores": 2, "processors": 4, "usable_processors": 1, "memory_gb": 8.0,
-            "available_gb": 4.0, "cuda": "12", "mps": True, "gpus": [{"name": "G", "memory_gb": 80.0, "capability": "9.0"}],
+            "available_gb": 4.0, "cuda": "12", "mps": True, "onednn": True, "onednn_speedup": 2.25, "bf16_speedup": 0.0, "gpus": [{"name": "G", "memory_gb": 80.0, "capability": "9.0"}],
         },
         caches={"otembed": {"path": "/c", "bytes": None, "files": None}}, encoders=[],
     )  # fmt: skip
@@ -53,6 +53,8 @@ def test_version_mismatches_are_shown():
     assert rows["otembed"] == "not found, /c"
     assert rows["offline encoders"] == "none converted yet"
     assert rows["MPS"] == "available"
+    assert rows["float32 products"] == "oneDNN is 2.25 times as fast as PyTorch's default, and is used"
+    assert rows["bf16 products"] == "0 times as fast as float32"
 
 
 def test_missing_gpu_is_explained():

@@ -6,6 +6,7 @@ import psutil
 import torch
 
 from otembed.diagnostics.installation import Installation, caches, devices, installation, threads
+from otembed.runtime.arithmetic import onednn_is_faster
 
 
 def test_devices_match_torch_and_psutil():
@@ -14,6 +15,8 @@ def test_devices_match_torch_and_psutil():
     assert found["memory_gb"] == round(psutil.virtual_memory().total / 1e9, 1)
     assert len(found["gpus"]) == torch.cuda.device_count()
     assert found["cpu"]
+    assert found["onednn"] is onednn_is_faster()
+    assert min(found["onednn_speedup"], found["bf16_speedup"]) >= 0
 
 
 def test_threads_follow_torch_and_the_environment(monkeypatch):
