@@ -546,3 +546,35 @@ def test_onnx_export_runs_and_compares_with_torch(run, benchmark_script, tmp_pat
     assert (
         module.verdict({**figures, module.FLOAT: {"largest_difference": 1e-3, "times_torch": 2}}) == "does not hold"
     )
+
+
+@pytest.mark.slow
+def test_streamed_text_is_measured_against_stored_text(run, benchmark_script, tmp_path):
+    output = tmp_path / "streaming.json"
+    printed = run("streaming", "--lines", 400, "-o", output)
+    document = json.loads(output.read_text())
+    benchmark = benchmark_script("streaming")
+    assert benchmark.table(document) in printed
+    rows = {each["arm"]: each for each in document["rows"]}
+    assert rows.keys() == benchmark.ARMS.keys()
+    # Lines 1, 101, 201, 301 are copies, lines 2, 102, 202, 302 have an empty side.
+    assert {each["kept"] for each in rows.values()} == {392}
+    assert rows["streamed"]["pairs"] == rows["stored first"]["pairs"] == 384
+    assert rows["streamed"]["disk_mb"] == 0 < rows["stored first"]["disk_mb"]
+
+
+@pytest.mark.slow
+def test_adapters_are_measured_against_full_training(run, benchmark_script, tmp_path, tiny_model_path):
+    output = tmp_path / "lora.json"
+    arguments = [
+        "--pairs", "en-sw=starter:en-sw", "--held-out", "en-sw=starter:en-sw@test", "--held-out-limit", 16,
+        "--model", tiny_model_path, "--steps", 2, "--batch-size", 8, "--precision", "float32", "-o", output,
+    ]  # fmt: skip
+    printed = run("lora", *arguments, "--arms", "full", "4")
+    document = json.loads(output.read_text())
+    benchmark = benchmark_script("lora")
+    assert benchmark.table(document) in printed
+    assert set(document["arms"]) == {"full", "4"}
+    # Query and value of three layers: two factors of 4 x 32 each.
+    assert document["arms"]["4"]["trained_parameters"] == 3 * 2 * 2 * 4 * 32
+    assert document["arms"]["4"]["checkpoint_mb"] < document["arms"]["full"]["checkpoint_mb"]

@@ -99,6 +99,7 @@ def paths(tree, head=""):
         ("transport", "transport", "log.md"),
         ("training", "training", "log.md"),
         ("reliability", "reliability", "log.md"),
+        ("streaming", "streaming", "log.md"),
         ("document_matching", "document_matching", "documents.md"),
         ("documents", "documents", "documents.md"),
         ("install_sizes", "install_sizes", "install.md"),

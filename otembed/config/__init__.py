@@ -24,10 +24,12 @@ from otembed.config.template import settings_template
 from otembed.config.train import (
     DataConfig,
     HeldOutConfig,
+    LoraConfig,
     LossConfig,
     ModelConfig,
     OptimizationConfig,
     PairChecks,
+    ReleaseConfig,
     TrainConfig,
 )
 from otembed.config.trainer import TrainerConfig
@@ -45,6 +47,7 @@ __all__ = [
     "FinetuneConfig",
     "HeldOutConfig",
     "HubConfig",
+    "LoraConfig",
     "LossConfig",
     "MatchConfig",
     "MiningConfig",
@@ -54,6 +57,7 @@ __all__ = [
     "PairChecks",
     "PlanConfig",
     "ProbeConfig",
+    "ReleaseConfig",
     "Resolved",
     "SpanConfig",
     "TaggingFinetuneConfig",
