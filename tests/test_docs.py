@@ -100,6 +100,7 @@ def paths(tree, head=""):
         ("training", "training", "log.md"),
         ("reliability", "reliability", "log.md"),
         ("streaming", "streaming", "log.md"),
+        ("encoding", "encoding", "log.md"),
         ("document_matching", "document_matching", "documents.md"),
         ("documents", "documents", "documents.md"),
         ("install_sizes", "install_sizes", "install.md"),
