@@ -36,8 +36,8 @@ published figures, fine-tunes the whole encoder on both sentences together.
 
 --test sw=PLACE gives the pairs of one language. Without a language, PLACE is read for each of --languages, and {}
 in it is replaced by the language: --test 'xnli.test.{}.tsv', --test xnli.test.tsv (with a language column), --test
-xnli (the hub). PLACE is a TSV, CSV or JSONL file, compressed or not, hub:OWNER/NAME[:CONFIG][@SPLIT], or a folder of
-save_to_disk.
+xnli (the hub). PLACE is a TSV, CSV or JSONL file, compressed or not, hub:OWNER/NAME[:CONFIG][@SPLIT], or a folder
+written by save_to_disk.
 
 Figures of a head that was not trained on MultiNLI are labeled stand-in. MTEB's XNLI is a different task.
 """
