@@ -329,12 +329,23 @@ def row_name(run: dict[str, Any]) -> str:
     return f"{run['objective']}{part}"
 
 
-def table(document: dict[str, Any]) -> str:
-    """Render means (with the standard deviation over seeds) as Markdown; accuracy and AER in percent."""
-    trained = document["settings"]["trained"]
+def figures_by_row(document: dict[str, Any]) -> dict[str, list[dict[str, float]]]:
+    """Return the columns of each run of a row, by the name of the row."""
     rows: dict[str, list[dict[str, float]]] = {}
     for each in document["runs"]:
-        rows.setdefault(row_name(each), []).append(figures_of(each, trained))
+        rows.setdefault(row_name(each), []).append(figures_of(each, document["settings"]["trained"]))
+    return rows
+
+
+def mean_figures(document: dict[str, Any], row: str) -> dict[str, float]:
+    """Return the columns of a row, means over its seeds."""
+    figures = figures_by_row(document)[row]
+    return {column: statistics.mean(each[column] for each in figures) for column in figures[0]}
+
+
+def table(document: dict[str, Any]) -> str:
+    """Render means (with the standard deviation over seeds) as Markdown; accuracy and AER in percent."""
+    rows = figures_by_row(document)
     columns = list(next(iter(rows.values()))[0])
     lines = [
         "| objective | seeds | " + " | ".join(columns) + " |",

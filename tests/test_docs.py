@@ -145,14 +145,10 @@ QUOTED = {
 def test_figures_by_goal_are_those_of_the_measurement(place, benchmark_script):
     ablation = benchmark_script("ablation")
     document = json.loads((ROOT / "benchmarks/results/ablation_words400.json").read_text(encoding="utf-8"))
-    figures = {
-        ablation.row_name(each): ablation.figures_of(each, document["settings"]["trained"])
-        for each in document["runs"]
-    }
     lines = (ROOT / place).read_text(encoding="utf-8").splitlines()
     for start, row in QUOTED[place].items():
         (line,) = (each for each in lines if each.startswith(f"| {start}"))
-        found = figures[row]
+        found = ablation.mean_figures(document, row)
         pairs = [
             f"{found[f'{group} xx→en']:.1f} / {found[f'{group} en→xx']:.1f}" for group in ("trained", "untrained")
         ]
