@@ -236,8 +236,10 @@ def _report(
     resumed: int,
     begun: float,
 ) -> DocumentsReport:
-    calibration = _calibration(tasks, config.min_precision) if config.threshold == "auto" else None
-    threshold = config.threshold if calibration is None else calibration.threshold
+    threshold, calibration = config.threshold, None
+    if isinstance(threshold, str):
+        calibration = _calibration(tasks, config.min_precision)
+        threshold = calibration.threshold
     kinds: Counter[str] = Counter()
     links = 0
     linked = 0

@@ -122,7 +122,7 @@ class AlignWork(EncoderWork):
             aligned.append(AlignedPair(pair.id, pair.source, pair.target, links_of(pair, steps, x, y)))
             if self.config.threshold == "auto" and sides is not None:
                 solved.append((sides, steps))
-        planted = plant(*zip(*solved, strict=True), partial(program, self.config)) if solved else []
+        planted = plant(solved, partial(program, self.config))
         document = json.dumps(
             {"pairs": [asdict(each) for each in aligned], "planted": planted},
             allow_nan=False,

@@ -169,7 +169,7 @@ def _errors(scores: Doubles, wrong: list[Doubles], threshold: float) -> Doubles:
         drawn = np.concatenate([wrong[place] for place in draw.integers(len(wrong), size=len(wrong))])
         if len(drawn):
             total = _wrong_links(scores, drawn, float(below))
-            kept = draw.poisson(total * _share_from(drawn, mark))
+            kept = draw.poisson(total * _share_from(drawn, mark)).astype(np.float64)
             rows.append([total, *(float(each[0]) for each in _figures(total, len(scores), found, kept))])
     errors: Doubles = np.std(rows, axis=0)
     return errors

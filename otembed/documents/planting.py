@@ -28,13 +28,13 @@ AROUND = 20
 APART = 60
 
 
-def plant(sides: Sequence[Sides], steps: Sequence[list[Step]], program: Program, *, seed: int = 0) -> list[Scores]:
+def plant(aligned: Sequence[tuple[Sides, list[Step]]], program: Program, *, seed: int = 0) -> list[Scores]:
     """Replace stretches of the targets by sentences of other documents, one at a time, and align their surroundings again.
 
     Parameters
     ----------
-    sides, steps
-        Pairs of documents, and their alignments.
+    aligned
+        Pairs of documents, each with its alignment.
     program
         The alignment.
     seed
@@ -48,10 +48,11 @@ def plant(sides: Sequence[Sides], steps: Sequence[list[Step]], program: Program,
         are those of another pair, of a distant part of the same document if there is no other pair.
     """
     draw = np.random.default_rng(seed)
+    sides = [each for each, _ in aligned]
     usable = [place for place, each in enumerate(sides) if min(each.shape) >= CENTER_FROM]
     found = []
     for place in usable:
-        own, length = steps[place], min(STRETCH, sides[place].shape[0] // 3)
+        own, length = aligned[place][1], min(STRETCH, sides[place].shape[0] // 3)
         starts = np.cumsum([0, *(step.source[1] - step.source[0] for step in own)])
         offset = int(draw.integers(0, min(SPACING, sides[place].shape[0] - length + 1)))
         for first in range(offset, starts[-1], SPACING):

@@ -54,7 +54,7 @@ def test_a_stretch_of_the_target_is_replaced_by_another_document():
             Step((first, first + 1), (0, 0), 0.0),
         ]
 
-    found = plant(sides, [one_to_one(12)] * 2, answer)
+    found = plant([(each, one_to_one(12)) for each in sides], answer)
     assert found == [(0.8, 0.7)] * 2
     for own, other, changed in zip(sides, sides[::-1], seen, strict=True):
         np.testing.assert_array_equal(changed.x, own.x)
@@ -78,7 +78,7 @@ def test_long_documents_are_aligned_around_their_stretches():
         return []
 
     # With one document, a distant part replaces the stretch.
-    assert plant(sides, [one_to_one(300)], answer) == [()] * len(seen)
+    assert plant([(sides[0], one_to_one(300))], answer) == [()] * len(seen)
     assert len(seen) in (9, 10)
     assert {side for each in seen for side in each.shape} <= set(range(26, 47))
     assert seen[5].shape == (46, 46)
@@ -87,8 +87,8 @@ def test_long_documents_are_aligned_around_their_stretches():
         places = np.array([rows[row.tobytes()] for row in each.y[0]])
         jumps = np.flatnonzero(np.diff(places) != 1)
         assert np.abs(np.diff(places)[jumps]).min() >= 60
-    assert plant([sides_of(*draw.normal(size=(2, 40, 16)))], [one_to_one(40)], answer) == []
-    assert plant([sides_of(*draw.normal(size=(2, 9, 16)))] * 2, [one_to_one(9)] * 2, answer) == []
+    assert plant([(sides_of(*draw.normal(size=(2, 40, 16))), one_to_one(40))], answer) == []
+    assert plant([(sides_of(*draw.normal(size=(2, 9, 16))), one_to_one(9))] * 2, answer) == []
 
 
 @pytest.mark.parametrize("min_precision", [None, 0.9, 0.99])
@@ -127,7 +127,7 @@ def test_expected_wrong_links_by_hand():
 
 def test_links_of_changed_documents_are_wrong_as_often_as_expected():
     draw = np.random.default_rng(3)
-    sides, steps, wrong, scores = [], [], [], []
+    aligned, wrong, scores = [], [], []
     for _ in range(80):
         source = draw.normal(size=(20, 32)) + 0.5 * draw.normal(size=32)
         target = source + 0.8 * draw.normal(size=(20, 32))
@@ -136,15 +136,15 @@ def test_links_of_changed_documents_are_wrong_as_often_as_expected():
             if draw.random() < 0.2:
                 target[start : start + 4] = draw.normal(size=(4, 32))
                 gold[start : start + 4] = -1
-        sides.append(sides_of(source, target))
-        steps.append(program(sides[-1]))
-        for step in steps[-1]:
+        sides = sides_of(source, target)
+        aligned.append((sides, program(sides)))
+        for step in aligned[-1][1]:
             if step.is_link:
                 scores.append(1 - step.cost)
                 wrong.append(not set(gold[slice(*step.target)]) & set(range(*step.source)))
     scores, wrong = np.array(scores), np.array(wrong)
     for min_precision in (None, 0.9, 0.95):
-        found = calibrate_links(scores, plant(sides, steps, program), min_precision=min_precision)
+        found = calibrate_links(scores, plant(aligned, program), min_precision=min_precision)
         kept = scores >= found.threshold
         assert abs(found.precision - (1 - wrong[kept].mean())) < 3 * found.precision_error + 0.02
         assert abs(found.recall - (kept & ~wrong).sum() / (~wrong).sum()) < 3 * found.recall_error + 0.02
