@@ -25,7 +25,9 @@ from .mining_options import (
     check_output_file,
     check_page_output,
     expected,
+    figures_of,
     merged_settings,
+    rule_of,
     settings_option,
     start_logging,
 )
@@ -49,6 +51,9 @@ the fields id, source and target (a list of sentences, or a text with a sentence
 A link joins one or more sentences of each side. The suffix of -o chooses the format: .tsv (score, source, target),
 .jsonl, .parquet or .tmx for texts, .links for sentence numbers from 0, as in [0, 1]:[0]:0.75. Without -o, links are
 printed as TSV. A score of 0 is that of random sentences of both documents, 1 that of equal meaning.
+
+--threshold auto replaces stretches of the documents by others and sees how the wrong links score. It chooses the threshold
+with the best expected F1, or the lowest one with --set min_precision=0.95, and reports the expected precision and recall.
 
 Settings: defaults < --config < --set < the other options. otembed config init --for documents prints all of them.
 
@@ -75,8 +80,8 @@ Embeddings are cached: an interrupted run resumes.
 MINE_HELP = """Find sentence pairs in two collections of documents: match documents, align sentences, drop low scores.
 
 SOURCES and TARGETS are as for otembed documents match, the output as for otembed documents align. Links with a score
-below 0.3 are dropped unless --threshold sets another minimum. With known pairs of documents, --set match.threshold=auto
---calibrate PAIRS.jsonl drops pairs of documents, as otembed documents match does.
+below 0.3 are dropped unless --threshold sets another minimum, or auto, as for otembed documents align. With known pairs
+of documents, --set match.threshold=auto --calibrate PAIRS.jsonl drops pairs of documents, as otembed documents match does.
 
 Settings have two sections, match and align: --set match.k=4 --set align.max_sentences=4. otembed config init --for
 documents-mine prints all of them. Defaults < --config < --set < the other options.
@@ -109,7 +114,8 @@ class MatchCommand(MiningCommand):
 
 DocumentsSettings = Annotated[list[str] | None, settings_option("DocumentsConfig", "max_sentences=4")]
 Threshold = Annotated[
-    str | None, typer.Option(metavar="SCORE", help="Minimum score of a link: a number or none. [default: none]")
+    str | None,
+    typer.Option(metavar="SCORE", help="Minimum score of a link: a number, none or auto. [default: none]"),
 ]
 
 
@@ -137,6 +143,11 @@ def _given(split: str | None, **flags: Any) -> dict[str, Any]:
     return only_given(flags)
 
 
+def _threshold(value: str) -> float | str | None:
+    """Read a number, ``none`` or ``auto``."""
+    return value if value == "auto" else number_or_none(value, "--threshold")
+
+
 def documents_config(
     file: Path | None, assignments: list[str] | None, *, threshold: str | None = None, **flags: Any
 ) -> DocumentsConfig:
@@ -145,7 +156,7 @@ def documents_config(
 
     given = only_given(flags)
     if threshold is not None:
-        given["threshold"] = number_or_none(threshold, "--threshold")
+        given["threshold"] = _threshold(threshold)
     return merged_settings(DocumentsConfig, file, assignments, given)
 
 
@@ -232,7 +243,7 @@ def match_command(
 
     given = _given(split, engine=engine, workers=workers)
     if threshold is not None:
-        given["threshold"] = "auto" if threshold == "auto" else number_or_none(threshold, "--threshold")
+        given["threshold"] = _threshold(threshold)
     checked = merged_settings(MatchConfig, config, settings, given)
     from otembed.documents.output import check_match_output
 
@@ -276,7 +287,8 @@ def mine_command(
         typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as match.k=4; repeatable."),
     ] = None,
     threshold: Annotated[
-        str | None, typer.Option(metavar="SCORE", help="Minimum score of a link: a number or none. [default: 0.3]")
+        str | None,
+        typer.Option(metavar="SCORE", help="Minimum score of a link: a number, none or auto. [default: 0.3]"),
     ] = None,
     calibrate: Calibrate = None,
     languages: Languages = None,
@@ -299,7 +311,7 @@ def mine_command(
     if html is not None:
         given["html"] = html
     if threshold is not None:
-        given["align"] = runs | {"threshold": number_or_none(threshold, "--threshold")}
+        given["align"] = runs | {"threshold": _threshold(threshold)}
     defaults = {"align": {"threshold": MINED_THRESHOLD}}
     checked = merged_settings(DocumentMiningConfig, config, settings, given, defaults)
     pair = language_pair(languages, "--languages")
@@ -376,4 +388,12 @@ def _summary(report: Any) -> str:
         f"{pairs}{report.sentences:,} sentences: {report.links:,} links{above}"
         + (f" ({kinds})" if kinds else "")
         + f", {report.unaligned:,} sentences without a link"
+        + ("" if report.calibration is None else f"\n{_expected_links(report.calibration)}")
+    )
+
+
+def _expected_links(chosen: Any) -> str:
+    return (
+        f"threshold {chosen.threshold:.5f}: {rule_of(chosen)}, from {chosen.planted_wrong:,} wrong links of {chosen.planted:,} "
+        f"replaced stretches\nexpected: {figures_of(chosen)}; {chosen.found:,} links"
     )

@@ -256,21 +256,27 @@ def plan_text(plan: Any) -> str:
     return "\n".join(lines) + "\n"
 
 
-def expected(chosen: Any, units: str = "lines") -> str:
-    """Return the threshold chosen from planted pairs, and the figures expected at it, as text."""
-    left_out = "".join(f", {reason.replace('_', ' ')} {count:,}" for reason, count in chosen.left_out.items())
-    rule = (
-        "best expected F1"
-        if chosen.min_precision is None
-        else f"expected precision of {chosen.min_precision:g} or more"
-    )
-    figures = ", ".join(
+def rule_of(chosen: Any) -> str:
+    """Return how a threshold was chosen from expected figures."""
+    if chosen.min_precision is None:
+        return "best expected F1"
+    return f"expected precision of {chosen.min_precision:g} or more"
+
+
+def figures_of(chosen: Any) -> str:
+    """Return expected figures with their standard errors."""
+    return ", ".join(
         f"{label} {getattr(chosen, name):.3f} ± {getattr(chosen, f'{name}_error'):.3f}"
         for name, label in (("precision", "precision"), ("recall", "recall"), ("f1", "F1"))
     )
+
+
+def expected(chosen: Any, units: str = "lines") -> str:
+    """Return the threshold chosen from planted pairs, and the figures expected at it, as text."""
+    left_out = "".join(f", {reason.replace('_', ' ')} {count:,}" for reason, count in chosen.left_out.items())
     return (
-        f"threshold {chosen.threshold:.5f}: {rule}, from {chosen.planted:,} planted pairs{left_out}\n"
-        f"expected: {figures}; {chosen.found:,} pairs\n"
+        f"threshold {chosen.threshold:.5f}: {rule_of(chosen)}, from {chosen.planted:,} planted pairs{left_out}\n"
+        f"expected: {figures_of(chosen)}; {chosen.found:,} pairs\n"
         f"{units} with a translation on the other side: about {chosen.translations:,.0f} ± "
         f"{chosen.translations_error:,.0f}"
     )

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from otembed.config.base import Count, config_dataclass
 from otembed.config.encoding import EncodingConfig
-from otembed.config.mining import Margin
+from otembed.config.mining import MIN_PRECISION, Margin, MinPrecision, check_min_precision
 from otembed.errors import ConfigError
 
 Runs = Literal["text", "mean"]
@@ -62,9 +62,17 @@ class DocumentsConfig(ReadingConfig):
         default=10,
         description="The finest pass searches this many sentences around the path of the coarser one.",
     )
-    threshold: Annotated[float, Field(le=1)] | None = Field(
-        default=None, description="Minimum score of a link. null: keep every link."
+    threshold: Annotated[float, Field(le=1)] | Literal["auto"] | None = Field(
+        default=None,
+        description="Minimum score of a link. auto: chosen from planted stretches without a translation; null: keep every"
+        " link.",
     )
+    min_precision: MinPrecision = Field(default=None, description=MIN_PRECISION)
+
+    @model_validator(mode="after")
+    def _precision_has_its_threshold(self) -> DocumentsConfig:
+        check_min_precision(self.min_precision, self.threshold, "Set threshold: auto.")
+        return self
 
 
 @config_dataclass
@@ -95,18 +103,13 @@ class MatchConfig(ReadingConfig):
         default=None,
         description="Minimum score of a pair. auto: chosen from known pairs of documents; null: keep every pair.",
     )
-    min_precision: Annotated[float, Field(gt=0, le=1)] | None = Field(
-        default=None,
-        description="With threshold auto: the lowest threshold with this expected precision. null: best expected F1.",
-    )
+    min_precision: MinPrecision = Field(default=None, description=MIN_PRECISION)
 
     @model_validator(mode="after")
     def _precision_has_its_threshold(self) -> MatchConfig:
-        if self.min_precision is not None and self.threshold != "auto":
-            raise ConfigError(
-                f"min_precision is {self.min_precision}, but threshold is {self.threshold}",
-                "Set threshold: auto, and pass known pairs of documents.",
-            )
+        check_min_precision(
+            self.min_precision, self.threshold, "Set threshold: auto, and pass known pairs of documents."
+        )
         return self
 
 

@@ -14,6 +14,8 @@ from otembed.errors import ConfigError
 
 Margin = Literal["ratio", "distance", "absolute"]
 Rescore = Literal["none", "ot"]
+MinPrecision = Annotated[float, Field(gt=0, le=1)] | None
+MIN_PRECISION = "With threshold auto: the lowest threshold with this expected precision. null: best expected F1."
 
 # Near the best F1 of the offline encoder on Tatoeba with half of the lines orphaned. With raw vectors they depend
 # strongly on the encoder, with centered ones much less.
@@ -28,6 +30,12 @@ RESCORED_THRESHOLDS: dict[bool, dict[str, float]] = {
 }
 # With fewer lines, the mean of a side is dominated by each line itself.
 CENTER_FROM = 10
+
+
+def check_min_precision(min_precision: float | None, threshold: float | str | None, hint: str) -> None:
+    """Reject a minimum of the expected precision without the threshold ``auto``."""
+    if min_precision is not None and threshold != "auto":
+        raise ConfigError(f"min_precision is {min_precision}, but threshold is {threshold}", hint)
 
 
 @config_dataclass
@@ -82,10 +90,7 @@ class MiningConfig(SearchConfig):
         default="default",
         description="Minimum score of a pair. default: by margin; auto: chosen from development pairs; null: none.",
     )
-    min_precision: Annotated[float, Field(gt=0, le=1)] | None = Field(
-        default=None,
-        description="With threshold auto: the lowest threshold with this expected precision. null: best expected F1.",
-    )
+    min_precision: MinPrecision = Field(default=None, description=MIN_PRECISION)
     html: str | None = Field(
         default=None,
         min_length=1,
@@ -99,11 +104,7 @@ class MiningConfig(SearchConfig):
                 f"threshold auto cannot be combined with rescore {self.rescore}",
                 "Set rescore: none, or set threshold to a number.",
             )
-        if self.min_precision is not None and self.threshold != "auto":
-            raise ConfigError(
-                f"min_precision is {self.min_precision}, but threshold is {self.threshold}",
-                "Set threshold: auto, and pass development pairs.",
-            )
+        check_min_precision(self.min_precision, self.threshold, "Set threshold: auto, and pass development pairs.")
         return self
 
     def refuse_page(self) -> None:

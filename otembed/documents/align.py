@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from array import array
 from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict
@@ -12,9 +13,12 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from otembed.config.documents import DocumentsConfig
-from otembed.documents.align_work import AlignTask, AlignWork, groups, read_links
+from otembed.documents.align_work import AlignTask, AlignWork, groups, read_links, read_planted
 from otembed.documents.aligned import AlignedDocuments, DocumentsReport
+from otembed.documents.link_threshold import LinkCalibration, calibrate_links
 from otembed.documents.links import AlignedPair, kinds_of
 from otembed.documents.read import DocumentPair, document_of, open_pairs, read_document
 from otembed.documents.split import splitters_of
@@ -36,8 +40,11 @@ logger = logging.getLogger(__name__)
 FOLDER = "documents"
 # Where the work runs, what its texts were, and what is done with its result, change nothing about the links.
 NOT_IN_KEY = (
-    "engine", "ray_address", "workers", "batch_size", "threshold", "prompt", "prompt_name", "split_source", "split_target",
+    "engine", "ray_address", "workers", "batch_size", "threshold", "min_precision", "prompt", "prompt_name",
+    "split_source", "split_target",
 )  # fmt: skip
+# Version of the files of links.
+LINKS_SCHEMA = 2
 
 
 def align_documents(
@@ -90,6 +97,11 @@ def align_documents(
     See :func:`otembed.documents.monotone.align_monotone` for the method.
     """
     checked = make_documents_config(config, settings)
+    if checked.threshold == "auto":
+        raise ConfigError(
+            "threshold auto works only for collections of documents",
+            "Use align_collection, or set threshold to a number.",
+        )
     sides = [
         read_document(place, split) if isinstance(place, str | Path) else document_of(place, name)
         for place, name, split in zip((source, target), ("source", "target"), splitters_of(checked), strict=True)
@@ -127,7 +139,8 @@ def align_collection(
     Raises
     ------
     DataError
-        There are no pairs, and as for :func:`align_documents`.
+        There are no pairs, the threshold cannot be chosen, see
+        :func:`otembed.documents.link_threshold.calibrate_links`, and as for :func:`align_documents`.
     """
     begun = perf_counter()
     checked = make_documents_config(config, settings)
@@ -177,11 +190,8 @@ def align_collection(
         advance = counting(progress, "aligning", total, total - left)
         for done in executor.run(work, todo, advance):
             done.pairs.unlink(missing_ok=True)
-    aligned = AlignedDocuments(
-        _report(tasks, checked, _name_of(model), documents, empty, resumed, begun),
-        checked.threshold,
-        lambda: _read(tasks),
-    )
+    report = _report(tasks, checked, _name_of(model), documents, empty, resumed, begun)
+    aligned = AlignedDocuments(report, report.threshold, lambda: _read(tasks))
     if empty:
         logger.warning("%d of %d pairs have a document without sentences; they have no links", empty, documents)
     return aligned
@@ -202,12 +212,19 @@ def make_documents_config(config: DocumentsConfig | None, settings: dict[str, An
 def run_key(config: DocumentsConfig, fingerprint: str, prompt: str, arithmetic: str) -> str:
     """Return everything but the documents that the links depend on, as text."""
     chosen = {name: value for name, value in asdict(config).items() if name not in NOT_IN_KEY}
+    chosen |= {"links": LINKS_SCHEMA, "planted": config.threshold == "auto"}
     return json.dumps({**chosen, "model": fingerprint, "prompt": prompt, "arithmetic": arithmetic}, sort_keys=True)
 
 
 def _read(tasks: list[AlignTask]) -> Iterator[AlignedPair]:
     for task in tasks:
         yield from read_links(task.links)
+
+
+def _calibration(tasks: list[AlignTask], min_precision: float | None) -> LinkCalibration:
+    scores = np.array(array("d", (link.score for pair in _read(tasks) for link in pair)))
+    planted = list(chain.from_iterable(read_planted(task.links) for task in tasks))
+    return calibrate_links(scores, planted, min_precision=min_precision)
 
 
 def _report(
@@ -219,11 +236,15 @@ def _report(
     resumed: int,
     begun: float,
 ) -> DocumentsReport:
+    threshold, calibration = config.threshold, None
+    if isinstance(threshold, str):
+        calibration = _calibration(tasks, config.min_precision)
+        threshold = calibration.threshold
     kinds: Counter[str] = Counter()
     links = 0
     linked = 0
     for pair in _read(tasks):
-        chosen = list(pair.chosen(threshold=config.threshold))
+        chosen = list(pair.chosen(threshold=threshold))
         kinds += kinds_of(chosen)
         links += len(chosen)
         linked += sum(len(each.source) + len(each.target) for each in chosen)
@@ -237,7 +258,8 @@ def _report(
         empty=empty,
         resumed=resumed,
         kinds=dict(sorted(kinds.items(), key=lambda item: (-item[1], item[0]))),
-        threshold=config.threshold,
+        threshold=threshold,
+        calibration=calibration,
         settings=asdict(config),
         seconds=round(perf_counter() - begun, 3),
     )

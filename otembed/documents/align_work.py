@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from otembed.documents.links import AlignedPair, Link
-from otembed.documents.monotone import align_monotone, prepare, unit, unlinked
+from otembed.documents.monotone import Sides, Step, align_monotone, prepare, unit, unlinked
 from otembed.documents.moved import align_reordered
+from otembed.documents.planting import plant, score_of
 from otembed.documents.read import Document, DocumentPair
 from otembed.embeddings.cache import KEPT, OPTION
 from otembed.embeddings.embed_work import EncoderWork
@@ -114,11 +115,18 @@ class AlignWork(EncoderWork):
         vectors = run_vectors(
             self, model, [side for pair in pairs for side in (pair.source, pair.target)], progress
         )
-        aligned = [
-            aligned_pair(pair, x, y, self.config)
-            for pair, x, y in zip(pairs, vectors[::2], vectors[1::2], strict=True)
-        ]
-        document = json.dumps([asdict(each) for each in aligned], allow_nan=False)
+        aligned, solved = [], []
+        for pair, x, y in zip(pairs, vectors[::2], vectors[1::2], strict=True):
+            check_finite(pair, x, y)
+            sides, steps = solve_pair(pair, x, y, self.config)
+            aligned.append(AlignedPair(pair.id, pair.source, pair.target, links_of(pair, steps, x, y)))
+            if self.config.threshold == "auto" and sides is not None:
+                solved.append((sides, steps))
+        planted = plant(solved, partial(program, self.config))
+        document = json.dumps(
+            {"pairs": [asdict(each) for each in aligned], "planted": planted},
+            allow_nan=False,
+        )
         write_sealed(task.links, lambda path: path.write_text(document, encoding="utf-8"), option=OPTION, kept=KEPT)
         progress.finish()
         return task
@@ -210,33 +218,39 @@ def runs_of(document: Document, length: int) -> list[str]:
     return [" ".join(sentences[start : start + length]) for start in range(len(sentences) - length + 1)]
 
 
-def aligned_pair(pair: DocumentPair, x: Floats, y: Floats, config: DocumentsConfig) -> AlignedPair:
-    """Align two documents by the vectors of their runs (A, N, D) and (A, M, D).
-
-    Raises
-    ------
-    NumericsError
-        A vector holds NaN or infinity.
-    """
+def check_finite(pair: DocumentPair, x: Floats, y: Floats) -> None:
+    """Reject vectors with NaN or infinity; NumericsError names the document."""
     for document, vectors in ((pair.source, x), (pair.target, y)):
         if not np.isfinite(vectors).all():
             raise NumericsError(f"{document.name}: a vector holds NaN or infinity", "Check the model's weights.")
-    if pair.source and pair.target:
-        lengths = (
-            np.array([len(text) for text in side.sentences], np.float64) for side in (pair.source, pair.target)
-        )
-        sides = prepare(
-            x,
-            y,
-            *lengths,
-            deletion_quantile=config.deletion_quantile,
-            length_weight=config.length_weight,
-            center=config.center,
-        )
-        program = align_reordered if config.reorder else align_monotone
-        steps = program(sides, max_sentences=config.max_sentences, band=config.band)
-    else:
-        steps = unlinked(len(pair.source), len(pair.target))
+
+
+def solve_pair(
+    pair: DocumentPair, x: Floats, y: Floats, config: DocumentsConfig
+) -> tuple[Sides | None, list[Step]]:
+    """Align two documents by the vectors of their runs (A, N, D) and (A, M, D); no sides if a document is empty."""
+    if not (pair.source and pair.target):
+        return None, unlinked(len(pair.source), len(pair.target))
+    lengths = (np.array([len(text) for text in side.sentences], np.float64) for side in (pair.source, pair.target))
+    sides = prepare(
+        x,
+        y,
+        *lengths,
+        deletion_quantile=config.deletion_quantile,
+        length_weight=config.length_weight,
+        center=config.center,
+    )
+    return sides, program(config, sides)
+
+
+def program(config: DocumentsConfig, sides: Sides) -> list[Step]:
+    """Return the alignment of two documents with the settings of a run."""
+    align = align_reordered if config.reorder else align_monotone
+    return align(sides, max_sentences=config.max_sentences, band=config.band)
+
+
+def links_of(pair: DocumentPair, steps: list[Step], x: Floats, y: Floats) -> tuple[Link, ...]:
+    """Return the steps of an alignment as links of numbered sentences."""
     links = []
     for step in steps:
         (i, end), (j, stop) = step.source, step.target
@@ -245,20 +259,30 @@ def aligned_pair(pair: DocumentPair, x: Floats, y: Floats, config: DocumentsConf
             links.append(Link(*numbers, 0.0, 0.0))
             continue
         cosine = float(x[end - i - 1, i].astype(np.float64) @ y[stop - j - 1, j].astype(np.float64))
-        links.append(Link(*numbers, round(1.0 - step.cost, 6), round(cosine, 6)))
-    return AlignedPair(pair.id, pair.source, pair.target, tuple(links))
+        links.append(Link(*numbers, score_of(step), round(cosine, 6)))
+    return tuple(links)
 
 
 def read_links(path: Path) -> Iterator[AlignedPair]:
     """Yield the pairs of a file of links that :class:`AlignWork` wrote."""
-    raw = path.read_bytes()[:-DIGEST_BYTES]
-    for each in json.loads(raw):
+    for each in _document(path)["pairs"]:
         pair = read_pair(each)
         links = tuple(
             Link(tuple(link["source"]), tuple(link["target"]), link["score"], link["cosine"])
             for link in each["links"]
         )
         yield AlignedPair(pair.id, pair.source, pair.target, links)
+
+
+def read_planted(path: Path) -> list[list[float]]:
+    """Return the scores of the wrong links of each planted stretch; there are some only with the threshold ``auto``."""
+    planted: list[list[float]] = _document(path)["planted"]
+    return planted
+
+
+def _document(path: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(path.read_bytes()[:-DIGEST_BYTES])
+    return document
 
 
 def read_pair(document: dict[str, Any]) -> DocumentPair:

@@ -8,22 +8,26 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
+from otembed.documents.link_threshold import LinkCalibration
 from otembed.documents.links import AlignedPair
 from otembed.documents.output import Languages, write_links
+from otembed.mining.calibration.calibrate import CalibratedReport
 from otembed.mining.output import MinedPair
 from otembed.results import Result
 
 
 @dataclass(frozen=True)
-class DocumentsReport(Result):
+class DocumentsReport(CalibratedReport):
     """The report of a run.
 
     ``sentences`` counts both sides, blank lines excluded; ``links`` those with both sides and at least the threshold,
     ``unaligned`` the sentences in none of them; ``kinds`` counts the links by their numbers of sentences, such as
     ``"1-2"``; ``empty`` counts pairs with a document without sentences, ``resumed`` those whose links were in the cache.
+    ``calibration`` describes how the threshold ``auto`` was chosen.
     """
 
-    schema: ClassVar[int] = 1
+    schema: ClassVar[int] = 2
+    calibrated: ClassVar[type[Result]] = LinkCalibration
 
     model: str
     documents: int
@@ -34,6 +38,7 @@ class DocumentsReport(Result):
     resumed: int
     kinds: dict[str, int]
     threshold: float | None
+    calibration: LinkCalibration | None
     settings: dict[str, Any]
     seconds: float
 

@@ -71,7 +71,7 @@ def write_page(
         score="score",
         facts=facts,
         left_out=[("From documents to links", ("step", "number"), steps)],
-        calibration=None,
+        calibration=report.calibration and {**report.calibration.to_dict(), "from": "replaced stretches"},
         settings=[each for each in changed_settings(config) if each[0] != "html"],
     )
     return write_text(place, mining_page(document))

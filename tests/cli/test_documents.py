@@ -195,3 +195,35 @@ def test_threshold_from_known_pairs(ended, write, common, tmp_path, sentences):
     plan = ["documents", "mine", path, other, *common, "--dry-run", "--json", "--set", "match.threshold=auto"]
     code, out, _ = ended(*plan, "--calibrate", known)
     assert (code, json.loads(out)["sentences"]) == (0, 540)
+
+
+def test_threshold_of_links_from_planted_stretches(ended, write, common, sentences):
+    texts = [sentences(18, seed=number) for number in range(24)]
+    rows = [{"source": each[:12], "target": [*each[:6], *each[12:15], *each[9:12]]} for each in texts]
+    pairs = write("pairs.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    arguments = [
+        "documents",
+        "align",
+        pairs,
+        *common,
+        "--set",
+        "deletion_quantile=0.5",
+        "--threshold",
+        "auto",
+        "--json",
+    ]
+    code, out, err = ended(*arguments, "-o", pairs.parent / "links.tsv", "--set", "min_precision=0.9")
+    report = json.loads(out)
+    assert (code, report["calibration"]["planted"], report["calibration"]["found"]) == (0, 24, report["links"])
+    assert report["threshold"] == report["calibration"]["threshold"]
+    assert len((pairs.parent / "links.tsv").read_text(encoding="utf-8").splitlines()) == report["links"]
+    assert "24 replaced stretches" in err
+    assert "expected precision of 0.9 or more" in err
+    few = write("few.jsonl", "".join(json.dumps(row) + "\n" for row in rows[:3]))
+    for more, value in (
+        (["documents", "align", few, *common, "--threshold", "auto"], "3"),
+        (["documents", "align", few, *common, "--set", "min_precision=0.9"], "auto"),
+        (["documents", "align", few, *common, "--threshold", "automatic"], "automatic"),
+    ):
+        code, _, err = ended(*more)
+        assert (code, value in err) == (2, True)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import psutil
 import pytest
@@ -89,6 +90,19 @@ def test_killed_worker_of_processes(tiny_model_path, tmp_path, places, monkeypat
     assert killed
     assert written(found, tmp_path) == written(whole, tmp_path)
     assert links(tmp_path / "a") == links(tmp_path / "b")
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: otembed[ray]")
+def test_ray_gives_the_bytes_of_one_process(tiny_model_path, tmp_path, places, monkeypatch):
+    monkeypatch.setattr(align_work, "GROUP_SENTENCES", 40)
+    found = [
+        mine_documents(
+            *places, str(tiny_model_path), config=config_of(**engine), cache=tmp_path / name, device="cpu"
+        )
+        for name, engine in (("local", {}), ("ray", {"engine": "ray", "workers": 2}))
+    ]
+    assert written(found[0], tmp_path) == written(found[1], tmp_path)
+    assert links(tmp_path / "local") == links(tmp_path / "ray")
 
 
 def test_killed_runs_resume_with_the_same_bytes(tiny_model_path, tmp_path, places, monkeypatch):

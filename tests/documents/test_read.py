@@ -136,3 +136,30 @@ def test_any_bytes_give_a_document_or_an_error(tmp_path_factory, content):
     else:
         assert found.numbers == tuple(sorted(set(found.numbers)))
         assert all(found.sentences)
+
+
+TEXTS = st.lists(st.text(max_size=6), max_size=3) | st.text(max_size=12)
+VALUES = TEXTS | st.none() | st.integers() | st.just("nowhere.txt")
+NAMES = ("id", "source", "target", "source_file", "target_file", "other")
+ROWS = st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=4)
+GOOD = st.fixed_dictionaries({"id": st.integers(0, 3), "source": TEXTS, "target": TEXTS})
+LINES = st.binary(max_size=40) | (ROWS | GOOD).map(lambda row: json.dumps(row).encode())
+
+
+@given(
+    st.lists(LINES, min_size=1, max_size=4), st.sampled_from([".jsonl", ".tsv", ".csv", ".jsonl.gz", ".parquet"])
+)
+@settings(max_examples=100, deadline=None)
+def test_any_list_gives_pairs_or_an_error(tmp_path_factory, lines, suffix):
+    path = tmp_path_factory.getbasetemp() / f"any{suffix}"
+    path.write_bytes(b"\n".join(lines))
+    try:
+        found = list(open_pairs(str(path)))
+    except OtembedError as error:
+        found, place = [], str(error)
+    else:
+        place = path.name
+    assert path.name in place or "nowhere.txt" in place
+    assert len({pair.id for pair in found}) == len(found)
+    for pair in found:
+        assert all(each.strip() for side in (pair.source, pair.target) for each in side.sentences)

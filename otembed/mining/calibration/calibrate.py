@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -31,7 +31,17 @@ CURVE = 25
 
 
 @dataclass(frozen=True)
-class Calibration(Result):
+class WithCurve(Result):
+    """Base of results whose field ``curve`` holds (threshold, precision, recall)."""
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> Self:
+        """Build the result; lists of JSON become tuples."""
+        return super().from_dict({**document, "curve": tuple(tuple(each) for each in document.get("curve", ()))})
+
+
+@dataclass(frozen=True)
+class Calibration(WithCurve):
     """The chosen threshold, and the expected precision, recall and F1 of the pairs at or above it.
 
     Each ``*_error`` is a standard error. ``translations`` is the expected number of lines with a translation on the
@@ -61,26 +71,23 @@ class Calibration(Result):
     left_out: dict[str, int]
     curve: tuple[tuple[float, float, float], ...] = ()
 
-    @classmethod
-    def from_dict(cls, document: dict[str, Any]) -> Self:
-        """Build the result; lists of JSON become tuples."""
-        return super().from_dict({**document, "curve": tuple(tuple(each) for each in document.get("curve", ()))})
-
 
 @dataclass(frozen=True)
 class CalibratedReport(Result):
-    """Base of the report of a run whose field ``calibration`` is a :class:`Calibration`, or None."""
+    """Base of the report of a run whose field ``calibration`` is a result of the class ``calibrated``, or None."""
+
+    calibrated: ClassVar[type[Result]] = Calibration
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain Python values, with the calibration as a nested document."""
-        inner: Calibration | None = vars(self)["calibration"]
+        inner: Result | None = vars(self)["calibration"]
         return {**super().to_dict(), "calibration": inner and inner.to_dict()}
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> Self:
         """Build the report and its calibration."""
         inner = document.get("calibration")
-        return super().from_dict({**document, "calibration": inner and Calibration.from_dict(inner)})
+        return super().from_dict({**document, "calibration": inner and cls.calibrated.from_dict(inner)})
 
 
 def calibrate(
@@ -157,7 +164,7 @@ def calibrate(
             f"{WORST_MISFIT:g}",
             "Pass development pairs of the same kind of text, or set threshold to a number.",
         )
-    grid = _grid(scores, planted.pair)
+    grid = threshold_grid(scores, planted.pair)
     found = count_from(scores, grid)
     recall = _share_from(planted.pair, grid)
     sure = (recall * count >= FEWEST_ABOVE) & (found > 0)
@@ -193,11 +200,11 @@ def calibrate(
         misfit=fit.misfit,
         misfit_bound=float(MISFIT_BOUND / np.sqrt(count)),
         left_out=dict(left_out or {}),
-        curve=tuple((float(grid[row]), float(precision[row]), float(recall[row])) for row in _spread(grid)),
+        curve=tuple((float(grid[row]), float(precision[row]), float(recall[row])) for row in curve_rows(grid)),
     )
 
 
-def _spread(grid: Doubles) -> list[int]:
+def curve_rows(grid: Doubles) -> list[int]:
     """Return the thresholds of the curve, by index: the nearest to evenly spaced ones, each once."""
     wanted = np.linspace(grid[0], grid[-1], CURVE)
     rows: list[int] = np.unique(np.searchsorted(grid, wanted).clip(0, len(grid) - 1)).tolist()
@@ -235,9 +242,9 @@ def require_pairs(count: int, reasons: str = "") -> None:
         )
 
 
-def _grid(scores: Doubles, paired: Doubles) -> Doubles:
+def threshold_grid(scores: Doubles, planted: Doubles) -> Doubles:
     """Return the thresholds to try, ascending."""
-    both = np.concatenate([scores, paired[np.isfinite(paired)]])
+    both = np.concatenate([scores, planted[np.isfinite(planted)]])
     grid: Doubles = np.unique(np.floor(both * 10**DECIMALS)) / 10**DECIMALS
     return grid
 

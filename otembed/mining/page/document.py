@@ -49,7 +49,7 @@ def page_document(
         The model that links words; None if vectors were given.
     rest
         ``score``, the name of the score; ``facts``, sentences; ``left_out``, tables of counts as header and rows;
-        ``calibration`` as a document or None; ``settings``, as :func:`otembed.config.changes.changed_settings`.
+        ``calibration`` as a document or None, with ``from`` if other things than known pairs were planted; ``settings``, as :func:`otembed.config.changes.changed_settings`.
     """
     view = score_view(scores, threshold)
     chosen = list(dict.fromkeys([*view.above, *view.below, *(each for band in view.bands for each in band.shown)]))
@@ -107,7 +107,7 @@ def _answer(found: Document) -> str:
     chosen = found["calibration"]
     if chosen is not None:
         figures = ", ".join(f"{name} {chosen[name]:.3f} ± {chosen[f'{name}_error']:.3f}" for name in COLUMNS)
-        lines.append(f"Expected from {chosen['planted']:,} known pairs: {figures}.")
+        lines.append(f"Expected from {chosen['planted']:,} {chosen.get('from', 'known pairs')}: {figures}.")
     items = "".join(f"<li>{escape(each)}</li>" for each in lines)
     return f'<h1>{escape(_heading(found))}</h1><ul class="answer">{items}</ul>'
 

@@ -95,7 +95,7 @@ def evaluate_documents(
     outcomes: list[Outcomes] = []
     for pair in found:
         gold = sets[pair.id]
-        links = [(each.source, each.target) for each in pair.chosen(unaligned=True, threshold=checked.threshold)]
+        links = [(each.source, each.target) for each in pair.chosen(unaligned=True, threshold=found.threshold)]
         scores.append(link_scores(links, gold.links, name=pair.id))
         texts = [*gold.source.sentences, "", *gold.target.sentences]
         lines = max(gold.source.numbers, default=-1) + 1
