@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from otembed.errors import ConfigError
 from otembed.results import writing
@@ -15,6 +16,9 @@ from otembed.results.paths import expand
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+logger = logging.getLogger(__name__)
 
 
 def default_cache_dir() -> Path:
@@ -45,7 +49,11 @@ def entry_lock(folder: Path, name: str, *, option: str) -> Iterator[None]:
     lock = FileLock(folder / f".{name}.lock")
     with writing(folder, option=option):
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            logger.info("another process writes %s: waiting for it", folder / name)
+            lock.acquire()
     try:
         yield
     finally:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from otembed.embeddings.cache import make_cache_folder
+from otembed.embeddings.cache import cache_lock, make_cache_folder
+from otembed.errors import OutputError
 from otembed.mining.search.approximate import approximate_neighbors, choose_method
 from otembed.mining.search.exact import exact_neighbors
 from otembed.mining.search.index import METHODS
@@ -17,6 +19,7 @@ from otembed.runtime.processors import available_workers
 from otembed.runtime.progress import Progress, silent
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from otembed.config.mining import MiningConfig
@@ -27,6 +30,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 STATE_SCHEMA = 4
+
+
+@contextmanager
+def _alone(state_file: Path | None) -> Iterator[None]:
+    """Wait for another process that runs the same search, which removes its files when it is done; then its result is read."""
+    with ExitStack() as stack:
+        if state_file is not None:
+            with suppress(OutputError):  # a finished search can be read from a cache that cannot be written
+                stack.enter_context(cache_lock(state_file.parent, state_file.stem))
+        yield
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,28 +88,29 @@ def search(
         state_file = make_cache_folder(cache, "searches") / f"{name}.npz"
         index_folder = None if method == "exact" else make_cache_folder(cache, "indexes")
     chosen = remote or LocalExecutor(plan.workers)
-    if method == "exact":
-        forward, backward = exact_neighbors(
+    with _alone(state_file):
+        if method == "exact":
+            forward, backward = exact_neighbors(
+                source,
+                target,
+                config.k,
+                executor=chosen,
+                tiling=plan.tiling,
+                state_file=state_file,
+                progress=progress,
+            )
+            return Found(forward, backward, method, None)
+        forward, backward, recall = approximate_neighbors(
             source,
             target,
             config.k,
+            method,
             executor=chosen,
-            tiling=plan.tiling,
+            shard_rows=plan.shard_rows,
+            cache=index_folder,
             state_file=state_file,
             progress=progress,
         )
-        return Found(forward, backward, method, None)
-    forward, backward, recall = approximate_neighbors(
-        source,
-        target,
-        config.k,
-        method,
-        executor=chosen,
-        shard_rows=plan.shard_rows,
-        cache=index_folder,
-        state_file=state_file,
-        progress=progress,
-    )
     if recall < config.min_recall:
         logger.warning(
             "recall %.3f is below %.3f: pairs may be missed and margins are inaccurate; set search: exact, or another index",
