@@ -93,7 +93,7 @@ def test_interrupted_runs_average_the_same_checkpoints(configured, monkeypatch):
         patch.setattr(recipe, "prepare_release", fail)
         with pytest.raises(RuntimeError, match="power cut"):
             otembed.train(cut)
-    after = Path(cut.output).with_name("after")
+    after = Path(cut.output).parent.with_name("after") / "run"
     shutil.copytree(cut.output, after)
     for each in checkpoints_in(Path(cut.output) / "checkpoints")[-1:]:
         shutil.rmtree(each)
@@ -121,6 +121,8 @@ def test_a_short_run_averages_what_it_has(tiny_model, tmp_path, caplog):
         folder = tmp_path / f"checkpoint-{step}"
         tiny_model.save(str(folder), create_model_card=False)
         (folder / "trainer_state.json").write_text("{}")
+        for name in ("optimizer.pt", "scheduler.pt"):
+            torch.save({}, folder / name)
     (tmp_path / "checkpoint-11").mkdir()  # incomplete
     load = lambda path: tiny_model.load_state_dict(loaded(path))  # noqa: E731
     assert average_checkpoints(tiny_model, load, tmp_path, 5) == (9, 10)

@@ -113,7 +113,8 @@ def test_words_of_held_out_text_are_retrieved_before_and_after(trained, tiny_mod
     held_out = load_material(config).held_out
     found = []
     for place in (tiny_model_path, trained.model):
-        (each,) = text_word_retrieval(otembed.load_model(str(place), device="cpu"), held_out)
+        model = otembed.load_model(str(place), device="cpu", max_seq_length=config.model.max_seq_length)
+        (each,) = text_word_retrieval(model, held_out)
         found.append(each)
     assert found[0].links == found[1].links > 0
     expected = WordFigures(("en-de",), found[0].links, *(each.centered_accuracy for each in found))
