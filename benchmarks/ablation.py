@@ -6,6 +6,8 @@ untrained languages, plain and centered; the alignment error rate on gold links,
 retrieval of the words of one-to-one gold links, centered; part-of-speech tags by a probe on frozen words; XQuAD
 questions to English paragraphs; mean cosine and effective rank. The folder has the weights of each trained model
 and one JSON file per measured one, so that an interrupted measurement resumes and several processes can share the work.
+``--noise misaligned=0.3,truncated=0.2`` spoils shares of the training pairs after they were checked, the same pairs for
+every objective and seed.
 
     python benchmarks/ablation.py --pairs en-sw=FILE --held-out en-sw=A,B --gold roen=LINKS,TEXT \
         --xquad en=FILE --xquad ar=FILE --runs runs/ablation -o benchmarks/results/ablation.json
@@ -55,7 +57,8 @@ from otembed.tasks.xquad import evaluate_xquad
 from otembed.training.environment import environment
 
 sys.path.insert(0, str(Path(__file__).parent))
-from baselines import DistillationLoss, LinkedWordsLoss
+from baselines import DistillationLoss, LinkedWordsLoss, PartialTransportLoss, WeightedRankingLoss
+from noise import parse_noise, with_noise
 
 Loss = Callable[[SentenceTransformer], nn.Module]
 MIDDLE = 7
@@ -93,6 +96,9 @@ OBJECTIVES: dict[str, Loss] = {
         model, sentence_weight=1.0, layer=MIDDLE
     ),
     "mnrl + contrastive ot, middle": lambda model: otembed.OTContrastiveLoss(model, ranking(model), layer=MIDDLE),
+    "mnrl+ot, middle, partial": lambda model: PartialTransportLoss(model, ranking(model), layer=MIDDLE),
+    "mnrl, weighted by ot cost": WeightedRankingLoss,
+    "mnrl, weighted by partial ot cost": lambda model: WeightedRankingLoss(model, share=0.6),
 }
 
 
@@ -167,14 +173,23 @@ def aligner_config(layer: int, fixed: dict[str, Any]) -> Any:
     return WordAlignmentConfig(layer=layer, **fixed)
 
 
+def training_pairs(pair: str, value: str, limit: int, noise: dict[str, float]) -> Dataset:
+    """Return the pairs to train on, English on the target side; the name of the pair is the seed of their noise."""
+    dataset = load_pairs(parse_pair_spec(pair, value), PairChecks(), limit).with_pivot("en").dataset
+    if not noise:
+        return dataset
+    noisy = with_noise(dataset["source"], dataset["target"], noise, pair)
+    return Dataset.from_dict({"source": noisy.source, "target": noisy.target})
+
+
 def train(options: argparse.Namespace, name: str, seed: int, place: Path) -> None:
     """Train one objective with one seed, from its last checkpoint if there is one, and keep what it changed."""
     set_seed(seed)
     model = otembed.load_model(options.model, max_seq_length=options.max_seq_length)
     freeze(model, ("embeddings",))
-    datasets: dict[str, Dataset] = {
-        pair: load_pairs(parse_pair_spec(pair, place), PairChecks(), options.limit).with_pivot("en").dataset
-        for pair, place in named(options.pairs).items()
+    datasets = {
+        pair: training_pairs(pair, value, options.limit, options.noise)
+        for pair, value in named(options.pairs).items()
     }
     checkpoints = place.with_suffix(".checkpoints")
     arguments = SentenceTransformerTrainingArguments(
@@ -252,6 +267,8 @@ def run(options: argparse.Namespace, *, untrained: bool = True) -> None:
             else:
                 model, seconds = load(options, place, share)
             found = {"objective": name, "seed": seed, "share": share, "bf16": options.bf16, "cpu_seconds": seconds}
+            if options.noise and name != "untrained":
+                found["noise"] = options.noise
             write_text(result, json.dumps(found | measure(model, options), indent=1) + "\n")
             result.with_suffix(".lock").unlink()
 
@@ -269,6 +286,10 @@ def collect(options: argparse.Namespace) -> dict[str, Any]:
     """Join the runs of the folder into one document."""
     runs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(options.runs.glob("*.json"))]
     for each in runs:
+        if each["objective"] != "untrained" and each.get("noise", {}) != options.noise:
+            raise SystemExit(
+                f"{options.runs} has runs with other noise than {options.noise}: give each noise a folder"
+            )
         each["retrieval"].pop("outcomes", None)  # of every sentence; they stay in the folder
     order = ["untrained", *OBJECTIVES]
     return {
@@ -289,6 +310,7 @@ def collect(options: argparse.Namespace) -> dict[str, Any]:
                 "tagging_train_limit",
                 "tagging_limit",
                 "bf16",
+                "noise",
             )
         }
         | {"trained": list(named(options.pairs))},
@@ -383,6 +405,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--learning-rate", type=float, default=3e-5)
     parser.add_argument("--max-seq-length", type=int, default=64)
     parser.add_argument("--limit", type=int, default=10_000)
+    parser.add_argument(
+        "--noise", type=parse_noise, default={}, metavar="KIND=SHARE,...", help="of the training pairs"
+    )
     parser.add_argument("--bf16", action="store_true", help="train under bfloat16 autocast")
     parser.add_argument("--shares", nargs="+", type=float, default=[1.0], help="of the way to the trained weights")
     parser.add_argument("--train-only", action="store_true", help="measure later")

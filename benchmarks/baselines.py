@@ -1,4 +1,4 @@
-"""Baseline objectives that are not part of the library: distances to linked words, and distillation of sentences.
+"""Baseline objectives that are not part of the library: linked words, distillation, and two against noise in the pairs.
 
 Axes: B sentence pairs, N source units, M target units, D dimension.
 """
@@ -13,8 +13,9 @@ from sentence_transformers.sentence_transformer.losses import MSELoss
 from torch import Tensor, nn
 
 from otembed.losses.encoder import EncoderTap
+from otembed.losses.units import UnitReader, Units
 from otembed.models import frozen_copy
-from otembed.transport import center
+from otembed.transport import TransportPlan, TransportStatus, center, pairwise_cost, solve
 from otembed.words import WordSegmenter, pool_units
 
 
@@ -90,3 +91,90 @@ class DistillationLoss(nn.Module):
         # The mean over 384 components of unit vectors is too small for AdamW's epsilon and the digits of the log.
         error: Tensor = self._loss(columns, wanted) * wanted.shape[1]
         return error
+
+
+def transported(source: Units, target: Units, share: float | None) -> tuple[Tensor, TransportPlan]:
+    """Return costs (B, N, M) between the centered units of each pair, and their plans; balanced, or partial by ``share``."""
+    both = ((source.masses.sum(1) > 0) & (target.masses.sum(1) > 0))[:, None]
+    a, b = torch.where(both, source.masses, 0), torch.where(both, target.masses, 0)
+    cost = pairwise_cost(center(source.vectors, a > 0), center(target.vectors, b > 0), metric="cosine")
+    return cost, solve(cost, a, b, epsilon=0.05, share=share)
+
+
+class PartialTransportLoss(nn.Module):
+    """Another loss plus the cost of partial transport between the words of each pair, from the same encoder pass.
+
+    As :class:`otembed.OTAlignmentLoss`, except that only ``share`` of the mass must find a counterpart.
+    """
+
+    def __init__(self, model: SentenceTransformer, loss: nn.Module, layer: int = -1, share: float = 0.6) -> None:
+        super().__init__()
+        self.model, self.loss, self.share = model, loss, share
+        self._reader = UnitReader(model, unit="word", word_pooling="mean", layer=layer)
+
+    def forward(self, sentence_features: Any, labels: Tensor | None = None) -> dict[str, Tensor]:
+        """Return the terms ``sentence`` and ``alignment``."""
+        columns = list(sentence_features)
+        with self._reader.recording(self.model) as passes:
+            sentence = self.loss(columns, labels)
+        source, target = (self._reader.units(columns[side], passes, side) for side in (0, 1))
+        with torch.autocast(source.vectors.device.type, enabled=False):
+            _, plan = transported(source, target, self.share)
+            filled = (plan.status != TransportStatus.EMPTY).sum().clamp_min(1)
+            return {"sentence": sentence, "alignment": plan.value.sum() / (self.share * filled)}
+
+
+class WeightedRankingLoss(nn.Module):
+    r"""MNRL in both directions, where a pair whose words are costly to transport counts less.
+
+    .. math:: L = \frac{\sum_i w_i \ell_i}{\sum_i w_i}, \qquad w_i = \sigma\big((\operatorname{median}_j c_j - c_i) / t\big)
+
+    :math:`\ell_i` is the term of pair i in :class:`MultipleNegativesRankingLoss`, and :math:`c_i` the cost of its plan per
+    unit of mass under the current model, without gradient. Every pair keeps its sides as negatives of the others.
+
+    Parameters
+    ----------
+    layer
+        Hidden layer of the words.
+    share
+        Share of the mass that is transported, so that a side that was cut off in part does not cost more; ``None``: all.
+    temperature
+        t, in units of the cost (1 - cosine).
+    scale
+        Factor of the cosines between sentences, as in MNRL.
+    """
+
+    def __init__(
+        self,
+        model: SentenceTransformer,
+        layer: int = -1,
+        share: float | None = None,
+        temperature: float = 0.1,
+        scale: float = 20.0,
+    ) -> None:
+        super().__init__()
+        self.model, self.share, self.temperature, self.scale = model, share, temperature, scale
+        self._reader = UnitReader(model, unit="word", word_pooling="mean", layer=layer)
+
+    def forward(self, sentence_features: Any, labels: Tensor | None = None) -> Tensor:
+        """Return the weighted mean over the pairs."""
+        columns = list(sentence_features)
+        with self._reader.recording(self.model) as passes:
+            x, y = (nn.functional.normalize(self.model(each)["sentence_embedding"], dim=1) for each in columns)
+        weights = self.weights(*(self._reader.units(columns[side], passes, side) for side in (0, 1)))
+        scores = self.scale * (x @ y.T).float()
+        places = torch.arange(len(scores), device=scores.device)
+        terms = [nn.functional.cross_entropy(each, places, reduction="none") for each in (scores, scores.T)]
+        return (weights * (terms[0] + terms[1]) / 2).sum() / weights.sum()
+
+    @torch.no_grad()
+    def weights(self, source: Units, target: Units) -> Tensor:
+        """Return the weights (B,) of the pairs; .5 at the median, and for a pair with an empty side."""
+        with torch.autocast(source.vectors.device.type, enabled=False):
+            cost, plan = transported(source, target, self.share)
+            costs = (plan.plan * cost).sum((1, 2)) / (self.share or 1.0)
+            filled = plan.status != TransportStatus.EMPTY
+            if not filled.any():
+                return torch.full_like(costs, 0.5)
+            median = costs[filled].quantile(0.5)
+            return torch.sigmoid((median - torch.where(filled, costs, median)) / self.temperature)

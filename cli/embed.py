@@ -46,6 +46,10 @@ def embed_command(
     model: Model = DEFAULT_MODEL,
     config: ConfigFile = None,
     settings: MiningSettings = None,
+    language: Annotated[
+        str | None,
+        typer.Option(metavar="XX", help="Language of the lines, for a model centered by language."),
+    ] = None,
     prompt_name: PromptName = None,
     precision: Precision = None,
     offset: Annotated[
@@ -84,7 +88,7 @@ def embed_command(
     from otembed.runtime.executors import open_executor
 
     lines = read_side(source, max_characters=checked.max_characters)
-    side = Side(lines)
+    side = Side(lines, language=language)
     with open_executor(checked) as executor:
         encoder = load_encoder(model, [side], "cpu" if executor.remote else device)
         vectors = side.embedded(

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .completion import language_values
 from .console import say
 from .mining_options import (
     DEFAULT_MODEL,
@@ -14,7 +15,6 @@ from .mining_options import (
     ConfigFile,
     Engine,
     Json,
-    Languages,
     Margin,
     MiningSettings,
     Model,
@@ -87,7 +87,14 @@ def mine_command(
         typer.Option(metavar="XX-YY=FILE", help="Known pairs, source language first: at least 50, preferably 200."),
     ] = None,
     rescore: Rescore = None,
-    languages: Languages = None,
+    languages: Annotated[
+        str | None,
+        typer.Option(
+            metavar="XX-YY",
+            help="Languages of the sides, for .tmx and for a model centered by language.",
+            autocompletion=language_values,
+        ),
+    ] = None,
     html: Page = None,
     engine: Engine = None,
     workers: Workers = None,
@@ -107,9 +114,10 @@ def mine_command(
         engine=engine,
         workers=workers,
         html=html,
+        languages=language_pair(languages, "--languages"),
     )
     development = dev_pairs(calibrate)
-    pair = language_pair(languages, "--languages")
+    pair = None if checked.languages is None else language_pair("-".join(checked.languages), "languages")
     check_pairs_output(output, pair, as_json=as_json and not dry_run, force=force)
     check_page_output(checked.html, {"--output": output, "SOURCE": source, "TARGET": target}, force=force)
     start_logging(checked)

@@ -252,11 +252,15 @@ def test_ablation_runs_shares_its_work_and_renders(run, benchmark_script, monkey
         "ablation", "--pairs", "en-sw=starter:en-sw", "--held-out", "en-sw=starter:en-sw@test", "--held-out-limit", 16,
         "--gold", f"toy={gold[1]},{gold[0]}", "--xquad", f"en={tmp_path / 'en.json'}", "--model", tiny_model_path,
         "--steps", 2, "--batch-size", 8, "--objectives", "mse distillation", "linked words (L2)", "--shares", 1, 0.5,
+        "--noise", "misaligned=0.3,truncated=0.2",
         "--runs", tmp_path / "runs", "-o", tmp_path / "ablation.json",
     )  # fmt: skip
     document = json.loads((tmp_path / "ablation.json").read_text())
     found = [(each["objective"], each["share"]) for each in document["runs"]]
     assert found == [("untrained", 0), ("mse distillation", 1), ("mse distillation", 0.5)]
+    noise = {"misaligned": 0.3, "truncated": 0.2}
+    assert document["settings"]["noise"] == noise
+    assert [each.get("noise") for each in document["runs"]] == [None, noise, noise]
     trained = document["runs"][1]
     assert trained["questions"] == {"en": 1.0}
     scores = trained["retrieval"]["scores"]
@@ -287,6 +291,141 @@ def test_ablation_runs_shares_its_work_and_renders(run, benchmark_script, monkey
     printed = run(*again, "--runs", tmp_path / "again")
     assert "\n1 of " in printed
     assert printed.count("OUTSIDE") == 1
+
+
+def test_noise_is_planted_in_the_stated_shares_of_different_pairs(benchmark_script):
+    """10 pairs: 3 exchange their targets, 2 others lose half of a side, 5 stay; 'c d' is the second half of a side."""
+    benchmark = benchmark_script("noise")
+    source = [f"{row} a b c d" for row in range(10)]
+    target = [f"{row} v w x y" for row in range(10)]
+    noise = {"misaligned": 0.3, "truncated": 0.2}
+    found = benchmark.with_noise(source, target, noise, "en-sw")
+    assert (len(found.misaligned), len(found.truncated)) == (3, 2)
+    assert not set(found.misaligned) & set(found.truncated)
+    assert sorted(found.target[row][0] for row in found.misaligned) == sorted(map(str, found.misaligned))
+    for row in range(10):
+        sides = found.source[row], found.target[row]
+        if row in found.misaligned:
+            assert sides[0] == source[row]
+            assert sides[1] != target[row]
+            assert sides[1] in target
+        elif row in found.truncated:
+            assert sides in ((f"{row} a b", target[row]), (source[row], f"{row} v w"))
+        else:
+            assert sides == (source[row], target[row])
+    assert benchmark.with_noise(source, target, noise, "en-sw") == found
+    assert benchmark.with_noise(source, target, noise, "en-ar") != found
+
+
+def test_misaligned_pairs_have_another_text_although_targets_repeat(benchmark_script):
+    """Two of four targets are equal: three can be exchanged, four cannot; one pair alone has no other to exchange with."""
+    noisy = benchmark_script("noise").with_noise
+    source, target = ["a", "b", "c", "d"], ["v", "v", "x", "y"]
+    for seed in "abcdefgh":
+        found = noisy(source, target, {"misaligned": 0.75}, seed)
+        assert found.misaligned == [0, 2, 3]
+        assert found.target[1] == "v"
+        assert all(found.target[row] != target[row] for row in found.misaligned)
+    with pytest.raises(ValueError, match="only 3"):
+        noisy(source, target, {"misaligned": 1.0}, "a")
+    with pytest.raises(ValueError, match="one pair"):
+        noisy(source, target, {"misaligned": 0.25}, "a")
+    with pytest.raises(ValueError, match="only 0"):
+        noisy(source, target, {"truncated": 0.5}, "a")
+
+
+def test_half_of_a_text_ends_at_the_space_nearest_to_its_middle(benchmark_script):
+    half = benchmark_script("noise").first_half
+    texts = ["one two three four", "แมวนอน", "ab", "a bcdefgh", "Donaudampfschiff fährt"]
+    assert [half(text) for text in texts] == ["one two", "แมว", "a", "a", "Donaudampfschiff"]
+
+
+@pytest.mark.parametrize("text", ["misaligned=0.7,truncated=0.4", "shuffled=0.1", "misaligned=-0.1", "truncated"])
+def test_impossible_noise_is_refused(benchmark_script, text):
+    with pytest.raises((argparse.ArgumentTypeError, ValueError), match=r"share|float"):
+        benchmark_script("noise").parse_noise(text)
+
+
+def test_runs_with_different_noise_are_not_joined(benchmark_script, tmp_path):
+    ablation = benchmark_script("ablation")
+    for seed, noise in ((1, {}), (2, {"noise": {"misaligned": 0.3}})):
+        (tmp_path / f"mnrl-{seed}.json").write_text(json.dumps({"objective": "mnrl", "seed": seed} | noise))
+    options = ablation.parser().parse_args(["--runs", str(tmp_path), "--noise", "misaligned=0.3"])
+    with pytest.raises(SystemExit, match="other noise"):
+        ablation.collect(options)
+
+
+RIGHT = [
+    ("the cat sat on the mat", "the cat sat on the mat"),
+    ("der Hund schlief im Haus", "der Hund schlief im Haus"),
+    ("el gato duerme en la casa", "el gato duerme en la casa"),
+    ("кошка спит в доме", "кошка спит в доме"),
+]
+
+
+def columns_of(model, pairs):
+    return [model.preprocess([pair[side] for pair in pairs]) for side in (0, 1)]
+
+
+@pytest.mark.parametrize("share", [None, 0.6])
+def test_ranking_weighted_by_transport_trusts_wrong_pairs_less(benchmark_script, tiny_model, share):
+    """Two pairs exchange their targets; equal sentences transport at no cost, and have cosine 1."""
+    loss = benchmark_script("baselines").WeightedRankingLoss(tiny_model.eval(), share=share)
+    pairs = [RIGHT[0], (RIGHT[1][0], RIGHT[2][1]), (RIGHT[2][0], RIGHT[1][1]), RIGHT[3], ("the dog", "the dog")]
+    columns = columns_of(tiny_model, pairs)
+    with loss._reader.recording(tiny_model) as passes, torch.no_grad():
+        for each in columns:
+            tiny_model(each)
+    units = [loss._reader.units(columns[side], passes, side) for side in (0, 1)]
+    weights = loss.weights(*units)
+    assert not weights.requires_grad
+    assert weights[[1, 2]].max() < weights[[0, 3, 4]].min() - 0.1
+    loss(columns, None).backward()
+    moved = [each.grad for each in tiny_model.parameters() if each.grad is not None]
+    assert all(torch.isfinite(each).all() for each in moved)
+    assert max(float(each.abs().max()) for each in moved) > 0
+
+
+def test_ranking_with_equal_weights_is_that_of_sentence_transformers(benchmark_script, tiny_model, monkeypatch):
+    baselines = benchmark_script("baselines")
+    tiny_model.eval()
+    loss = baselines.WeightedRankingLoss(tiny_model)
+    plain = benchmark_script("ablation").ranking(tiny_model)
+    pairs = [(first[0], second[1]) for first, second in zip(RIGHT, [*RIGHT[1:], RIGHT[0]], strict=True)]
+    monkeypatch.setattr(loss, "weights", lambda source, target: torch.full((len(pairs),), 0.3))
+    found = loss(columns_of(tiny_model, pairs), None)
+    torch.testing.assert_close(found, plain(columns_of(tiny_model, pairs), None))
+    # With weights 1, 0, 0, 0, the loss is the term of the first pair.
+    monkeypatch.setattr(loss, "weights", lambda source, target: torch.eye(len(pairs))[0])
+    x, y = (torch.tensor(tiny_model.encode([pair[side] for pair in pairs])) for side in (0, 1))
+    scores = 20 * x @ y.T
+    terms = scores.logsumexp(1)[0] + scores.logsumexp(0)[0] - 2 * scores[0, 0]
+    torch.testing.assert_close(loss(columns_of(tiny_model, pairs), None), terms / 2, rtol=1e-4, atol=1e-4)
+
+
+def test_weights_are_a_sigmoid_of_the_distance_from_the_median(benchmark_script, tiny_model, monkeypatch):
+    """Costs .2, .3, .5 and an empty pair: the median is .3, and the weights sigmoid(1), sigmoid(0), sigmoid(-2), .5."""
+    baselines = benchmark_script("baselines")
+    loss = baselines.WeightedRankingLoss(tiny_model)
+    plan = argparse.Namespace(plan=torch.ones(4, 1, 1), status=torch.tensor([0, 0, 0, 2]))
+    cost = torch.tensor([0.2, 0.3, 0.5, 0.0]).reshape(4, 1, 1)
+    monkeypatch.setattr(baselines, "transported", lambda source, target, share: (cost, plan))
+    units = argparse.Namespace(vectors=torch.zeros(4, 1, 1))
+    torch.testing.assert_close(loss.weights(units, units), torch.tensor([1.0, 0.0, -2.0, 0.0]).sigmoid())
+
+
+def test_partial_transport_beside_a_loss_trains_and_is_free_for_equal_sides(benchmark_script, tiny_model):
+    """The exact partial plan of equal clouds costs 0; the entropic value is above it by less than its entropy term."""
+    ranking = benchmark_script("ablation").ranking(tiny_model.eval())
+    loss = benchmark_script("baselines").PartialTransportLoss(tiny_model, ranking, layer=2)
+    wrong = [(first[0], second[1]) for first, second in zip(RIGHT, [*RIGHT[1:], RIGHT[0]], strict=True)]
+    values = [loss(columns_of(tiny_model, pairs), None) for pairs in (RIGHT, wrong)]
+    assert values[0].keys() == {"sentence", "alignment"}
+    assert values[0]["alignment"] < 0.05 * (np.log(6) + 1)
+    assert values[1]["alignment"] > values[0]["alignment"] + 0.1
+    values[1]["alignment"].backward()
+    gradients = [each.grad for each in tiny_model.parameters() if each.grad is not None]
+    assert max(float(each.abs().max()) for each in gradients) > 0
 
 
 def test_expected_range_is_the_prediction_interval_of_the_seeds(benchmark_script, monkeypatch):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from otembed.comparison.report import Shape, WordMap
+from otembed.embeddings.routes import pair_languages
 from otembed.embeddings.texts import checked_sides, embed_sides
 from otembed.errors import ModelError
 from otembed.tasks.retrieval import effective_rank, mean_cosine
@@ -38,6 +39,8 @@ def space_shapes(model: SentenceTransformer, pairs: Mapping[str, Any], *, batch_
         prompt_name=None,
         truncate_dim=None,
         show_progress_bar=False,
+        names=[f"{name}, {side}" for name in listed for side in ("source", "target")],
+        languages=[language for name in listed for language in pair_languages(name) or (None, None)],
     )
     both = [np.concatenate(two) for two in zip(vectors[::2], vectors[1::2], strict=True)]
     return tuple(

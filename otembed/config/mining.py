@@ -51,6 +51,11 @@ class MiningConfig(SearchConfig):
     vector_dtype: Literal["float32", "float16"] | None = Field(
         default=None, description="Data type of the vectors in headerless files. null: by suffix, .f32 or .f16."
     )
+    languages: tuple[str, str] | None = Field(
+        default=None,
+        description="Languages of source and target, such as [sw, en], for a model centered by language. null:"
+        " source_language and target_language.",
+    )
     source_language: str | None = Field(
         default=None, description="Drop source lines in other languages (requires py3langid). null: keep all."
     )
@@ -106,6 +111,11 @@ class MiningConfig(SearchConfig):
             )
         check_min_precision(self.min_precision, self.threshold, "Set threshold: auto, and pass development pairs.")
         return self
+
+    @property
+    def side_languages(self) -> tuple[str | None, str | None]:
+        """The languages of source and target; None where unknown."""
+        return self.languages or (self.source_language, self.target_language)
 
     def refuse_page(self) -> None:
         """Raise ConfigError if a page is asked for; only mining writes it."""

@@ -307,6 +307,11 @@ class OptimizationConfig(TrainerConfig):
 class ReleaseConfig:
     """What becomes of the trained weights before they are saved."""
 
+    average_checkpoints: Count = Field(
+        default=1,
+        description="Mean of the weights of the last checkpoints, so many of them, in place of the best or the last one; before"
+        " interpolate. 1: off.",
+    )
     interpolate: Interpolation = Field(
         default=1.0,
         description="Released weights: start + interpolate * (trained - start). auto: the best of shares that keeps held-out"
@@ -377,11 +382,27 @@ class TrainConfig:
 
     @model_validator(mode="after")
     def _interpolates_weights(self) -> TrainConfig:
-        # Half of both factors of an adapter is a quarter of what it adds.
+        # Half of both factors of an adapter is a quarter of what it adds, and the product of means is not the mean of products.
+        if self.model.lora is not None and self.release.average_checkpoints > 1:
+            raise ConfigError(
+                f"release.average_checkpoints = {self.release.average_checkpoints} cannot be combined with model.lora",
+                "Leave it out: checkpoints of an adapter have no mean.",
+            )
         if self.model.lora is not None and self.release.interpolate != 1:
             raise ConfigError(
                 f"release.interpolate = {self.release.interpolate} cannot be combined with model.lora",
                 "Leave it out, and merge the released model with the starting model by otembed merge.",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _keeps_what_it_averages(self) -> TrainConfig:
+        count, limit = self.release.average_checkpoints, self.trainer.get("save_total_limit")
+        if count > 1 and isinstance(limit, int) and limit <= count:
+            raise ConfigError(
+                f"trainer.save_total_limit = {limit} does not keep the {count} checkpoints of release.average_checkpoints and the"
+                " best one",
+                "Leave trainer.save_total_limit out.",
             )
         return self
 

@@ -50,11 +50,13 @@ class EmbeddingKey:
     precision: str
     text: str
     arithmetic: Arithmetic = "float32"
+    task: str | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The key as the manifest stores it: without the arithmetic float32, the only one of earlier caches."""
-        return {name: value for name, value in asdict(self).items() if (name, value) != ("arithmetic", "float32")}
+        """The key as the manifest stores it: without the arithmetic float32 and no task, the only ones of earlier caches."""
+        usual = {"arithmetic": "float32", "task": None}
+        return {name: value for name, value in asdict(self).items() if name not in usual or value != usual[name]}
 
     @property
     def digest(self) -> str:
@@ -70,6 +72,7 @@ def embed_lines(
     cache: str | Path | None = None,
     prompt: str | None = None,
     prompt_name: str | None = None,
+    task: str | None = None,
     truncate_dim: int | None = None,
     precision: str = "float32",
     arithmetic: str = "float32",
@@ -94,6 +97,8 @@ def embed_lines(
         Folder of the cache; by default ``mining`` in :func:`otembed.runtime.cache.default_cache_dir`.
     prompt, prompt_name
         Text to prepend to every line, or its name in ``model.prompts``; ``None``: the model's default.
+    task
+        Route of a model with a Router; see :func:`otembed.embeddings.routes.language_task`.
     truncate_dim
         Keep this many leading dimensions, for models trained with truncated dimensions.
     precision
@@ -133,7 +138,7 @@ def embed_lines(
     """
     executor = executor or LocalExecutor(1)
     text = resolve_prompt(model, prompt, prompt_name)
-    key = embedding_key(lines, model, text, truncate_dim, precision, arithmetic, fingerprint)
+    key = embedding_key(lines, model, text, truncate_dim, precision, arithmetic, fingerprint, task)
     folder = shard_folder(key, lines, cache)
     if not any(folder.missing(folder.rows)):
         # Complete vectors can be read from a cache that cannot be written.
@@ -155,7 +160,7 @@ def embed_lines(
             model=load_as or model if executor.remote else model,
             device=device,
             fingerprint=key.model,
-            encoding=Encoding(lines.name, text, batch_size, batch_tokens, truncate_dim, key.arithmetic),
+            encoding=Encoding(lines.name, text, batch_size, batch_tokens, truncate_dim, key.arithmetic, key.task),
             window=WINDOW,
             folder=folder.path.absolute(),
             precision=precision,
@@ -180,6 +185,7 @@ def embedding_key(
     precision: str,
     arithmetic: str = "float32",
     fingerprint: str | None = None,
+    task: str | None = None,
 ) -> EmbeddingKey:
     """Return the key of the vectors; ConfigError if a setting is out of range."""
     if precision not in DTYPES:
@@ -191,7 +197,7 @@ def embedding_key(
         )
     known = fingerprint or model_fingerprint(model)
     chosen = resolve_arithmetic(arithmetic, model.device)
-    return EmbeddingKey(known, prompt, truncate_dim or dimension, precision, lines.digest(), chosen)
+    return EmbeddingKey(known, prompt, truncate_dim or dimension, precision, lines.digest(), chosen, task)
 
 
 def shard_folder(key: EmbeddingKey, lines: TextRows, cache: str | Path | None) -> ShardFolder:

@@ -40,6 +40,7 @@ class Encoding:
     batch_tokens: int | None
     truncate_dim: int | None
     arithmetic: Arithmetic
+    task: str | None = None
 
     def __call__(
         self,
@@ -56,6 +57,7 @@ class Encoding:
             model,
             texts,
             prompt=self.prompt,
+            task=self.task,
             truncate_dim=self.truncate_dim,
             batch_tokens=self.batch_tokens,
             batch_size=self.batch_size,

@@ -43,6 +43,7 @@ def encode_by_length(
     texts: Sequence[str],
     *,
     prompt: str = "",
+    task: str | None = None,
     truncate_dim: int | None = None,
     batch_tokens: int | None = None,
     batch_size: int | None = None,
@@ -62,6 +63,8 @@ def encode_by_length(
         At least one text; duplicates are encoded separately.
     prompt
         Text to prepend to every text; see :func:`resolve_prompt`.
+    task
+        Route of a model with a Router; see :func:`otembed.embeddings.routes.language_task`.
     truncate_dim
         Keep this many leading dimensions; ``None``: the model's default.
     batch_tokens
@@ -100,6 +103,7 @@ def encode_by_length(
             encoded = model.encode(
                 [texts[row] for row in rows],
                 prompt=prompt,
+                task=task,
                 batch_size=len(rows),
                 truncate_dim=truncate_dim,
                 normalize_embeddings=True,

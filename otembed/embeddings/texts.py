@@ -12,6 +12,7 @@ from otembed.embeddings.embed import embed_lines
 from otembed.embeddings.encode import encode_by_length, resolve_prompt
 from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.embeddings.listed import ListedTexts
+from otembed.embeddings.routes import language_task
 from otembed.errors import ConfigError, DataError, check_count
 from otembed.runtime.progress import counting, silent
 
@@ -69,6 +70,7 @@ def embed_sides(
     batch_tokens: int | None = None,
     cache: str | Path | None = None,
     names: Sequence[str] = (),
+    languages: Sequence[str | None] = (),
     precision: str = "float32",
     arithmetic: str = "float32",
     fingerprint: str | None = None,
@@ -77,7 +79,7 @@ def embed_sides(
     device: str | None = None,
     progress: Progress = silent,
 ) -> list[NDArray[np.float32]]:
-    """Return one (n, d) array of unit vectors for each side; repeated sentences are encoded once.
+    """Return one (n, d) array of unit vectors for each side; repeated sentences of a language are encoded once.
 
     Parameters
     ----------
@@ -92,9 +94,11 @@ def embed_sides(
         Show a progress bar on stderr; for use without a cache.
     cache
         Folder in which vectors are stored and reused, as in mining; ``None``: nothing is stored. The entry of a side
-        contains the sentences that do not occur on an earlier side.
+        contains the sentences that do not occur on an earlier side of the same task.
     names
         Names of the sides in messages and progress.
+    languages
+        Languages of the sides, for a model with a route for each language; without them, all are unknown.
     precision, arithmetic, fingerprint, executor, load_as, device
         With a cache: as in :func:`otembed.embeddings.embed.embed_lines`.
     progress
@@ -110,10 +114,13 @@ def embed_sides(
     if batch_size is not None:
         check_count("batch_size", batch_size)
     text = resolve_prompt(model, prompt, prompt_name)
-    row: dict[str, int] = {}
+    names = names or [f"side {number}" for number in range(1, len(sides) + 1)]
+    spoken = languages or [None] * len(sides)
+    tasks = [language_task(model, language, name) for language, name in zip(spoken, names, strict=True)]
+    row: dict[tuple[str | None, str], int] = {}
     bounds, rows = [0], []
-    for side in sides:
-        rows.append(np.array([row.setdefault(sentence, len(row)) for sentence in side]))
+    for side, task in zip(sides, tasks, strict=True):
+        rows.append(np.array([row.setdefault((task, sentence), len(row)) for sentence in side]))
         bounds.append(len(row))
     sentences = list(row)
     if cache is None:
@@ -122,16 +129,16 @@ def embed_sides(
         )
         return [vectors[chosen] for chosen in rows]
     parts, known = [], fingerprint or model_fingerprint(model)
-    for number, (start, stop) in enumerate(pairwise(bounds)):
+    for name, task, (start, stop) in zip(names, tasks, pairwise(bounds), strict=True):
         if start == stop:
             continue
-        part = sentences[start:stop]
-        listed = ListedTexts(names[number] if names else f"side {number + 1}", part)
+        listed = ListedTexts(name, [sentence for _, sentence in sentences[start:stop]])
         found = embed_lines(
             listed,
             model,
             cache=cache,
             prompt=text,
+            task=task,
             truncate_dim=truncate_dim,
             batch_size=batch_size,
             batch_tokens=batch_tokens,
@@ -143,8 +150,8 @@ def embed_sides(
             device=device,
             progress=progress,
         )
-        block = np.empty((len(part), found.dimension), np.float32)
-        block[listed.ids - 1] = found.read(0, len(part))
+        block = np.empty((stop - start, found.dimension), np.float32)
+        block[listed.ids - 1] = found.read(0, stop - start)
         parts.append(block)
     everything = np.concatenate(parts)
     return [everything[chosen] for chosen in rows]
@@ -152,7 +159,7 @@ def embed_sides(
 
 def _encode(
     model: SentenceTransformer,
-    sentences: list[str],
+    sentences: list[tuple[str | None, str]],
     prompt: str,
     truncate_dim: int | None,
     batch_tokens: int | None,
@@ -167,12 +174,24 @@ def _encode(
             bar.update(count)
             told(count)
 
-        return encode_by_length(
-            model,
-            sentences,
-            prompt=prompt,
-            truncate_dim=truncate_dim,
-            batch_tokens=batch_tokens,
-            batch_size=batch_size,
-            progress=advance,
-        )
+        parts, order = [], []
+        for task in dict.fromkeys(task for task, _ in sentences):
+            chosen = [place for place, (other, _) in enumerate(sentences) if other == task]
+            order += chosen
+            parts.append(
+                encode_by_length(
+                    model,
+                    [sentences[place][1] for place in chosen],
+                    prompt=prompt,
+                    task=task,
+                    truncate_dim=truncate_dim,
+                    batch_tokens=batch_tokens,
+                    batch_size=batch_size,
+                    progress=advance,
+                )
+            )
+    if len(parts) == 1:
+        return parts[0]
+    vectors = np.concatenate(parts)
+    vectors[order] = vectors.copy()
+    return vectors

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from otembed.embeddings.embed import embedding_key, shard_folder
 from otembed.embeddings.encode import resolve_prompt
+from otembed.embeddings.routes import language_task
 from otembed.embeddings.vectors import DTYPES
 from otembed.mining.rescoring.rescore import open_rescorer
 from otembed.mining.search.approximate import MIN_ROWS, choose_method
@@ -91,7 +92,13 @@ def plan_mining(
         if each.vectors is None and each.lines is not None and encoder is not None:
             prompt = resolve_prompt(encoder, config.prompt, config.prompt_name)
             key = embedding_key(
-                each.lines, encoder, prompt, config.truncate_dim, config.precision, config.arithmetic
+                each.lines,
+                encoder,
+                prompt,
+                config.truncate_dim,
+                config.precision,
+                config.arithmetic,
+                task=language_task(encoder, each.language, each.name),
             )
             dimension = key.dimension
             left = kept - shard_folder(key, each.lines, cache).finished

@@ -120,13 +120,14 @@ def score_bitext(
     if isinstance(pairs, PairSpec):
         spec = pairs
         name = spec.where
+        languages: tuple[str | None, str | None] = (spec.source_language, spec.target_language)
 
         def rows() -> Iterator[Row]:
             return read_pairs(spec)
 
     else:
         listed = [_row(pair, number) for number, pair in enumerate(pairs, start=1)]
-        name = "pairs"
+        name, languages = "pairs", config.side_languages
 
         def rows() -> Iterator[Row]:
             return iter(listed)
@@ -136,7 +137,7 @@ def score_bitext(
         read_side(side, name=f"{name} ({label})", max_characters=config.max_characters)
         for side, label in zip(texts, ("source", "target"), strict=True)
     ]
-    sides = [Side(each) for each in lines]
+    sides = [Side(each, language=language) for each, language in zip(lines, languages, strict=True)]
     with open_executor(config) as executor:
         encoder = load_encoder(model, sides, "cpu" if executor.remote else device)
         rescorer = open_rescorer(sides, encoder, config, cache=cache)

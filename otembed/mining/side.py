@@ -14,6 +14,7 @@ from otembed.config.mining import CENTER_FROM, MiningConfig
 from otembed.data.language import LanguageFilter
 from otembed.embeddings.embed import embed_lines
 from otembed.embeddings.lines import Lines, check_two_sides, read_side
+from otembed.embeddings.routes import language_task
 from otembed.embeddings.rows import UnitRows, scan
 from otembed.embeddings.vectors import Vectors, array_vectors, open_vectors
 from otembed.errors import ConfigError, DataError
@@ -44,6 +45,8 @@ class Side:
         Its distinct usable lines; None for vectors without text.
     vectors
         One vector for each line; None until the lines are embedded.
+    language
+        Language of the lines, for models that encode languages differently; None: unknown.
     left_out
         Rows of vectors without text that are left out, by reason.
 
@@ -52,6 +55,7 @@ class Side:
 
     lines: Lines | None
     vectors: Vectors | None = None
+    language: str | None = None
     left_out: dict[str, int] = field(default_factory=dict)
     unit_rows: UnitRows | None = None
 
@@ -120,6 +124,7 @@ class Side:
             cache=cache,
             prompt=config.prompt,
             prompt_name=config.prompt_name,
+            task=language_task(encoder, self.language, self.name),
             truncate_dim=config.truncate_dim,
             precision=config.precision,
             arithmetic=config.arithmetic,
@@ -171,10 +176,12 @@ def open_sides(
         None if code is None else LanguageFilter(code, config.min_language_probability)
         for code in (config.source_language, config.target_language)
     ]
-    return (
+    opened = (
         _open(source, source_vectors, "source", config, filters[0]),
         _open(target, target_vectors, "target", config, filters[1]),
     )
+    left, right = config.side_languages
+    return replace(opened[0], language=left), replace(opened[1], language=right)
 
 
 def _open(

@@ -89,6 +89,17 @@ def uncenter(model: SentenceTransformer) -> bool:
     return True
 
 
+def routes_of(model: SentenceTransformer) -> list[str]:
+    """Return the names of all routes of the model's Routers: the values of ``task`` that ``model.encode`` accepts."""
+    return [name for module in model.children() if isinstance(module, Router) for name in module.sub_modules]
+
+
+def language_routes(model: SentenceTransformer) -> list[str]:
+    """Return the routes that :func:`center` made for languages; empty for a model whose Router does something else."""
+    routes = routes_of(model)
+    return [name for name in routes if name not in (OVERALL, *USUAL_TASKS)] if OVERALL in routes else []
+
+
 def check_centerable(model: SentenceTransformer) -> None:
     """Reject a model whose lengths of vectors have a meaning; call it before training, too."""
     measure = model.similarity_fn_name

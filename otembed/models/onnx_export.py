@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
-from sentence_transformers.base.modules import Router
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
 from tokenizers import Tokenizer
 
 from otembed.errors import ConfigError, ModelError, NumericsError, did_you_mean
 from otembed.models.architecture import position_limit, transformer_of
+from otembed.models.center import routes_of
 from otembed.models.export import check_target
 from otembed.models.folders import whole_folder
 from otembed.models.load import load_model
@@ -244,7 +244,7 @@ def _check_pipeline(model: SentenceTransformer, task: str | None) -> None:
                 "the model's pooling leaves out the tokens of the prompt, whose number the graph does not know",
                 "Use the model with sentence-transformers.",
             )
-    routes = [name for module in model.children() if isinstance(module, Router) for name in module.sub_modules]
+    routes = routes_of(model)
     if task is not None and task not in routes:
         raise ConfigError(
             f"task {task!r} is not a route of the model",

@@ -86,8 +86,8 @@ _REFUSED = {
 _PACKAGES = {"azure_ml": "azureml-mlflow", "comet_ml": "comet-ml", "flyte": "flytekit", "kubeflow": "kubeflow"}
 
 
-def trainer_arguments(config: TrainerConfig, device: torch.device) -> dict[str, Any]:
-    """Return the Trainer's arguments for the shared settings, and the arguments common to all runs."""
+def trainer_arguments(config: TrainerConfig, device: torch.device, checkpoints: int = 2) -> dict[str, Any]:
+    """Return the Trainer's arguments for the shared settings, and those common to all runs, which keep ``checkpoints``."""
     return {
         "num_train_epochs": config.num_train_epochs,
         "max_steps": config.max_steps or -1,
@@ -100,7 +100,7 @@ def trainer_arguments(config: TrainerConfig, device: torch.device) -> dict[str, 
         "fp16": config.precision == "fp16",
         "seed": config.seed,
         "data_seed": config.seed,
-        "save_total_limit": 2,
+        "save_total_limit": checkpoints,
         "logging_first_step": True,
         "logging_nan_inf_filter": False,
         "disable_tqdm": True,

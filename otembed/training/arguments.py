@@ -11,6 +11,7 @@ from sentence_transformers.sentence_transformer.training_args import SentenceTra
 
 from otembed.config.train import TrainConfig
 from otembed.runtime.trainer import build_arguments, check_fields, trainer_arguments
+from otembed.training.averaging import checkpoints_kept
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -67,6 +68,6 @@ def training_arguments(
         restore_callback_states_from_checkpoint=config.held_out.early_stopping_patience is not None,
         logging_steps=settings.logging_steps,
         ddp_backend="gloo" if device.type == "cpu" and PartialState().num_processes > 1 else None,
-        **trainer_arguments(settings, device),
+        **trainer_arguments(settings, device, checkpoints_kept(config.release.average_checkpoints)),
     )
     return build_arguments(SentenceTransformerTrainingArguments, ours, config.trainer, TrainConfig, model)

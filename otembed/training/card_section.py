@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from otembed.models.center import OVERALL
 from otembed.results import Table
 from otembed.results.table import markdown_escaped
+from otembed.training.result import weights_from
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,11 +43,7 @@ def card_section(
     parts = [
         HEADING,
         f"Fine-tuned on parallel text with otembed {version}: {result.steps} steps, {result.epochs:g} epochs"
-        + (
-            "."
-            if result.best_step is None
-            else f"; the released model is from step {result.best_step}, the best evaluation."
-        ),
+        f"{weights_from(result.best_step, result.averaged_steps)}.",
         *_retrieval(result),
         *_interpolation(result),
         *_centering(result),

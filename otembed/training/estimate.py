@@ -87,10 +87,12 @@ def dry_run(config: TrainConfig) -> DryRun:
     every = config.held_out.eval_steps or math.ceil(steps / QUARTER_EVALUATIONS)
     # The released model was evaluated before, unless it is that of a last step between two evaluations.
     last = 0 if config.held_out.load_best_model_at_end and steps >= every else bool(steps % every)
-    rounds = 1 + steps // every + last
+    averages = config.release.average_checkpoints > 1
     shares = len(evaluated_shares(config.release)) if interpolates(config.release) else 0
-    # Both ends of the curve, the starting and the trained weights, were evaluated before.
-    seconds = (rounds + max(shares - 2, 0)) * evaluation + shares * _evaluation_seconds(model, material.others)
+    rounds = 1 + steps // every + (shares == 0 if averages else last)
+    # Both ends of the curve, the starting and the trained weights, were evaluated before, but not a mean of checkpoints.
+    known = 1 if averages else 2
+    seconds = (rounds + max(shares - known, 0)) * evaluation + shares * _evaluation_seconds(model, material.others)
     size = describe_model(model)
     return DryRun(
         pairs=material.counts,

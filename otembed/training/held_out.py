@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from otembed.training.preparation import Sentences
 
 BATCH_SIZE = 32
+# The step of weights that no step of training had.
+NO_STEP = -1
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class HeldOutEvaluator(SequentialEvaluator):
         self,
         model: SentenceTransformer,
         epoch: int = -1,
-        steps: int = -1,
+        steps: int = NO_STEP,
         vectors: list[NDArray[np.float32]] | None = None,
     ) -> Evaluation:
         """Encode the held-out sentences, unless ``vectors`` are given, and compute and store the metrics of every pair."""
@@ -111,11 +113,10 @@ class HeldOutEvaluator(SequentialEvaluator):
         report = score_vectors(self.pairs, found.vectors, centered=True, name=name)
         return replace(report, seconds=found.seconds + report.seconds)
 
-    def known(self, step: int) -> Evaluation | None:
-        """Return the first, the best or the last evaluation of this process if it is that of ``step``."""
-        return next(
-            (each for each in (self._start, self._best, self._last) if each is not None and each.step == step), None
-        )
+    def known(self, step: int | None) -> Evaluation | None:
+        """Return the first, the best or the last evaluation of this process if it is that of ``step``, None: of no step."""
+        kept = (self._start, self._best, self._last)
+        return next((each for each in kept if each is not None and each.step == step), None)
 
     def release(self, model: SentenceTransformer, found: Evaluation, name: str) -> RetrievalReport:
         """Return the report of the released model, and put the same figures into its card."""

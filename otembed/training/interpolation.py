@@ -54,7 +54,7 @@ def interpolate(
     config: ReleaseConfig,
     evaluator: HeldOutEvaluator | None,
     others: HeldOutEvaluator | None,
-    step: int,
+    step: int | None,
 ) -> tuple[InterpolationCurve | None, Evaluation | None]:
     """Set the weights of ``model`` to those between ``start`` and its own, and return the curve and the evaluation there.
 
@@ -69,7 +69,7 @@ def interpolate(
     evaluator, others
         Held-out pairs, and pairs of other languages. Without held-out pairs there is no curve, only the given share.
     step
-        The step of the trained weights.
+        The step of the trained weights, None for a mean of several steps.
     """
     trained = trained_weights(model)
     if evaluator is None:

@@ -16,6 +16,7 @@ from otembed.results import write_text
 from otembed.results.format import percent, points
 from otembed.training.curve import InterpolationCurve
 from otembed.training.report import REPORT, run_report
+from otembed.training.result import weights_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -95,11 +96,7 @@ def _answer(found: Document) -> str:
     else:
         lines.append("No pairs were held out, so there are no figures before and after.")
     trained, every = (f"{found[name] / 1e6:,.1f}" for name in ("trained_parameters", "parameters"))
-    kept = (
-        ""
-        if found["best_step"] is None
-        else f"; the released model is from step {found['best_step']}, the best evaluation"
-    )
+    kept = weights_from(found["best_step"], found["averaged_steps"])
     lines.append(f"{found['steps']:,} steps, {found['epochs']:.3g} epochs{kept}.")
     lines.append(f"{trained} of {every} million parameters of {found['model']} were trained.")
     if found["converged"] is not None:

@@ -35,6 +35,7 @@ from otembed.runtime.run_state import train_from
 from otembed.runtime.trainer import arrange_callbacks, resolve_precision
 from otembed.tasks.retrieval.report import RetrievalReport
 from otembed.training.arguments import check_trainer, training_arguments
+from otembed.training.averaging import average_checkpoints
 from otembed.training.card import complete_card, describe_in_card, keep_examples_out, restate_log
 from otembed.training.centering import check_center
 from otembed.training.environment import environment
@@ -49,7 +50,7 @@ from otembed.training.run_folder import RunFolder
 from otembed.training.run_log import RunLog
 from otembed.training.teacher import drop_projection, load_teacher, with_teacher
 from otembed.training.upload import check_push, push_finished
-from otembed.training.views import add_view
+from otembed.training.views import Views, add_view
 from otembed.training.word_layer import store_alignment_layer
 
 if TYPE_CHECKING:
@@ -155,11 +156,17 @@ def train(
         trainer = build_trainer(config, folder, model, material, loss, arguments, callbacks, evaluator=evaluator)
         describe_in_card(model, config)
         training_seconds = run_trainer(trainer, folder, state)
+        # Each process writes its part of the last checkpoint.
+        state.wait_for_everyone()
 
         if state.is_main_process:
             progress = trainer.state
             best = progress.best_global_step if progress.best_model_checkpoint else None
-            step = progress.global_step if best is None else best
+            averaged = None
+            if config.release.average_checkpoints > 1:
+                best, load = None, trainer._load_from_checkpoint
+                averaged = average_checkpoints(model, load, folder.checkpoints, config.release.average_checkpoints)
+            step = None if averaged else best or progress.global_step
             trained_parameters = describe_model(model).trainable_parameters
             released = prepare_release(model, start, config.release, material, evaluator, step, str(folder.model))
             restate_log(model, progress.log_history, evaluator)
@@ -171,6 +178,7 @@ def train(
                 steps=progress.global_step,
                 epochs=round(float(progress.epoch or 0), 4),
                 best_step=best,
+                averaged_steps=averaged,
                 seconds=round(time.monotonic() - begun, 1),
                 training_seconds=round(training_seconds, 1),
                 parameters=describe_model(model).parameters,
@@ -183,7 +191,7 @@ def train(
                 mean_lengths=released.mean_lengths,
             )
             complete_card(folder.model, result, config, choice)
-            _report(folder, result, model, material, released, choice)
+            result = _report(folder, result, model, material, released, choice)
             result.to_json(folder.results)
             if not config.optimization.keep_checkpoints:
                 folder.drop_checkpoints()
@@ -334,12 +342,17 @@ def _report(
     material: Material,
     released: Released,
     choice: LayerChoice | None,
-) -> None:
-    """Write ``report.html``; a failure is a warning, because the run is done and ``otembed report`` can render it again."""
+) -> TrainResult:
+    """Write ``report.html``, and return the result with the figures of words that the views of both models give.
+
+    A failure is a warning, because the run is done and ``otembed report`` can render it again.
+    """
     try:
         if released.evaluation is not None:
             layer = None if choice is None else choice.layer
             add_view(folder.views, "after", model, material.held_out, released.evaluation, layer)
+            result = replace(result, words=Views.known(folder.views).word_figures())
         write_report(folder.path, result)
     except Exception as error:
         logger.warning("report.html was not written: %s (otembed report %s writes it)", error, folder.path)
+    return result

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from otembed.training.centering import center_release
-from otembed.training.held_out import HeldOutEvaluator
+from otembed.training.held_out import NO_STEP, HeldOutEvaluator
 from otembed.training.interpolation import interpolate
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def prepare_release(
     config: ReleaseConfig,
     material: Material,
     evaluator: HeldOutEvaluator | None,
-    step: int,
+    step: int | None,
     name: str,
 ) -> Released:
     """Turn the trained model into the released one, in place, and put its figures into its card.
@@ -51,7 +51,7 @@ def prepare_release(
     Parameters
     ----------
     model
-        The trained model with the weights of ``step``.
+        The trained model with the weights of ``step``, None for a mean of several steps.
     start
         The trained parameters as they were before training; empty if they are not needed.
     config, material
@@ -66,7 +66,7 @@ def prepare_release(
         others = HeldOutEvaluator(material.others) if material.others else None
         curve, found = interpolate(model, start, config, evaluator, others, step)
     if evaluator is not None:
-        found = found or evaluator.known(step) or evaluator.evaluate(model, steps=step)
+        found = found or evaluator.known(step) or evaluator.evaluate(model, steps=NO_STEP if step is None else step)
     means = None
     if config.center != "none":
         means, found = center_release(model, config, material, evaluator, found)

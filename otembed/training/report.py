@@ -66,7 +66,15 @@ def run_report(folder: str | Path, result: TrainResult | None = None) -> Documen
         "model": config.model.name,
         **{
             name: getattr(result, name)
-            for name in ("steps", "epochs", "best_step", "parameters", "trained_parameters", "pairs")
+            for name in (
+                "steps",
+                "epochs",
+                "best_step",
+                "averaged_steps",
+                "parameters",
+                "trained_parameters",
+                "pairs",
+            )
         },
         "converged": result.last_log.get("converged"),
         "retrieval": _retrieval(result),

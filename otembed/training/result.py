@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from otembed.results import Result
 from otembed.tasks.retrieval.report import RetrievalReport
 from otembed.training.curve import InterpolationCurve
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True)
+class WordFigures:
+    """Contextual retrieval of words on held-out text, before and after training.
+
+    A word finds the nearest word of the other language by the centered cosine on the last layer, and is correct if that is
+    its translation. ``links`` counts the translations, which the text itself gives
+    (:func:`otembed.tasks.word_alignment.occurrence_links`); ``before`` and ``after`` are accuracies, means over ``pairs`` and
+    both directions.
+    """
+
+    pairs: tuple[str, ...]
+    links: int
+    before: float
+    after: float
 
 
 @dataclass(frozen=True)
@@ -15,10 +34,12 @@ class TrainResult(Result):
     """Outcome of a training run.
 
     ``best_step`` is the step of the best evaluation, whose model was saved, ``None`` if the last model was
-    saved. ``interpolation`` has the figures by share of the way from the starting weights, ``None`` if the trained weights
+    saved. ``averaged_steps`` are the steps of the checkpoints whose mean the released weights are, ``None`` if there is only one.
+    ``interpolation`` has the figures by share of the way from the starting weights, ``None`` if the trained weights
     were released as they are, or nothing was held out. ``mean_lengths`` has the lengths of the mean vectors that the released
     model subtracts, ``None`` without centering. ``pairs`` holds the counts of the data checks, ``last_log`` the means of the last log interval
-    (the loss and its terms, share of converged plans). Times are in seconds.
+    (the loss and its terms, share of converged plans). ``words`` are figures of words, None if there are no held-out pairs or
+    the model has no hidden layers. Times are in seconds.
     """
 
     run: str
@@ -36,6 +57,8 @@ class TrainResult(Result):
     after: RetrievalReport | None = None
     interpolation: InterpolationCurve | None = None
     mean_lengths: dict[str, float] | None = None
+    averaged_steps: tuple[int, ...] | None = None
+    words: WordFigures | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain Python values, with each report as a nested document."""
@@ -53,7 +76,22 @@ class TrainResult(Result):
         reports: dict[str, Any] = {
             key: None if document.get(key) is None else kind.from_dict(document[key]) for key, kind in kinds.items()
         }
-        return super().from_dict({**document, **reports})
+        averaged = document.get("averaged_steps")
+        steps = None if averaged is None else tuple(map(int, averaged))
+        found = document.get("words")
+        words = None if found is None else WordFigures(**{**found, "pairs": tuple(found["pairs"])})
+        return super().from_dict({**document, **reports, "averaged_steps": steps, "words": words})
+
+
+def weights_from(best_step: int | None, averaged_steps: Sequence[int] | None) -> str:
+    """Return the step of the trained weights as the end of a sentence; empty if it is the last one.
+
+    >>> weights_from(9, None), weights_from(None, (6, 9))
+    ('; the released model is from step 9, the best evaluation', '; the trained weights are the mean of those of steps 6, 9')
+    """
+    if averaged_steps:
+        return f"; the trained weights are the mean of those of steps {', '.join(map(str, averaged_steps))}"
+    return "" if best_step is None else f"; the released model is from step {best_step}, the best evaluation"
 
 
 @dataclass(frozen=True)

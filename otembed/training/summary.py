@@ -21,6 +21,7 @@ def train_summary(result: TrainResult) -> RenderableType:
     lines = [
         f"steps      {result.steps} ({result.epochs:g} epochs"
         + (f"; model from step {result.best_step})" if result.best_step is not None else ")"),
+        *([f"averaged   steps {', '.join(map(str, result.averaged_steps))}"] if result.averaged_steps else []),
         f"time       {format_seconds(result.seconds)} (training: {format_seconds(result.training_seconds)})",
         f"trained    {result.trained_parameters / 1e6:.1f} of {result.parameters / 1e6:.1f} million parameters",
     ]
@@ -38,6 +39,13 @@ def train_summary(result: TrainResult) -> RenderableType:
             0,
             f"centered    mean accuracy {percent(centered[0].accuracy)} before, {percent(centered[1].accuracy)} after"
             f" (not centered: {percent(plain[0].accuracy)}, {percent(plain[1].accuracy)})",
+        )
+    if result.words is not None:
+        found = result.words
+        lines.insert(
+            0,
+            f"words       nearest word is the translation: {percent(found.before)} before, {percent(found.after)} after\n"
+            f"            ({found.links} words linked by the text; {', '.join(found.pairs)}; centered)",
         )
     tables = [result.before.table(result.after)]
     if result.interpolation is not None:

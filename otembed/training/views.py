@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from otembed.errors import DataError, OtembedError
 from otembed.results import Result
+from otembed.training.result import WordFigures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 MOST_PAIRS, ALIGNED, SHOWN = 3, 50, 2
 """Language pairs with word links, sentences of each that are aligned, and those that are shown."""
+RETRIEVED = 100
+"""Sentences of these pairs whose words are retrieved."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +31,13 @@ class ModelView:
 
     ``metrics`` are those of the evaluation on held-out pairs, under the names of the training log. ``links`` maps a language
     pair to its examples, as :class:`otembed.words.examples.LinkedExample`; where there are none, ``reason`` says why.
+    ``words`` are the figures of :func:`otembed.tasks.word_alignment.text_word_retrieval` on the last layer by language pair.
     """
 
     metrics: dict[str, float]
     links: dict[str, list[dict[str, Any]]]
     reason: str | None = None
+    words: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,19 @@ class Views(Result):
         """Build both views."""
         views = {name: document.get(name) and ModelView(**document[name]) for name in ("before", "after")}
         return super().from_dict({**document, **views})
+
+    def word_figures(self) -> WordFigures | None:
+        """Return retrieval of words before and after, in the mean of language pairs; None if it was not measured."""
+        if self.before is None or self.after is None:
+            return None
+        pairs = [pair for pair, each in self.before.words.items() if each["links"] and pair in self.after.words]
+        if not pairs:
+            return None
+        before, after = (
+            fmean(one.words[pair]["figures"]["centered_accuracy"] for pair in pairs)
+            for one in (self.before, self.after)
+        )
+        return WordFigures(tuple(pairs), sum(self.before.words[pair]["links"] for pair in pairs), before, after)
 
     @classmethod
     def known(cls, path: Path) -> Self:
@@ -83,7 +102,22 @@ def add_view(
     metrics = {key: value for each in evaluation.metrics for key, value in each.items()}
     earlier = {} if views.before is None or name == "before" else views.before.links
     links, reason = _links(model, held_out, earlier, layer)
-    replace(views, **{name: ModelView(metrics, links, reason)}).to_json(path)
+    words = _words(model, held_out)
+    replace(views, **{name: ModelView(metrics, links, reason, words)}).to_json(path)
+
+
+def _words(model: SentenceTransformer, held_out: Mapping[str, Sentences]) -> dict[str, dict[str, Any]]:
+    """Return retrieval of the words that the text links; empty for a model without hidden layers."""
+    from otembed.tasks.word_alignment import text_word_retrieval
+
+    pairs = {
+        pair: (source[:RETRIEVED], target[:RETRIEVED])
+        for pair, (source, target) in list(held_out.items())[:MOST_PAIRS]
+    }
+    try:
+        return {each.name: each.to_dict() for each in text_word_retrieval(model, pairs)}
+    except OtembedError:
+        return {}
 
 
 def _links(

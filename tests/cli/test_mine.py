@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 from otembed.errors import ConfigError, DataError, OtembedError
 from otembed.mining.mined import MiningReport
+from otembed.models.center import center
 
 SOURCE = ["the cat sat on the mat", "the dog slept in the house", "the cat", "", "a mat", "the cat", "in the house"]
 TARGET = ["a mat", "in the house", "the cat sat on the mat", "the dog slept in the house", "no"]
@@ -51,6 +52,30 @@ def test_pairs_go_to_stdout_as_tsv_and_messages_to_stderr(places: list[str], opt
     assert "a.txt: 7 read, 5 used, dropped: empty 1, repeated 1" in result.stderr
     assert f"{len(FOUND)} pairs of " in result.stderr
     assert "no threshold" in result.stderr
+
+
+def test_languages_choose_the_routes_of_a_model(
+    places: list[str], options: list[str], tmp_path: Path, tiny_model: Any
+) -> None:
+    """After ``mine --languages``, nothing is left to embed for the same languages, and all lines for others."""
+    center(tiny_model, np.full(32, 0.1), {"en": np.linspace(0, 0.1, 32), "sw": np.linspace(0.1, 0, 32)})
+    tiny_model.save(str(tmp_path / "centered"), create_model_card=False)
+    options[1] = str(tmp_path / "centered")
+    assert run("mine", *places, *options, "--languages", "en-sw").exit_code == 0
+    plan = ["mine", *places, *options, "--dry-run", "--json"]
+    left = [
+        json.loads(run(*plan, *more).stdout)["lines_to_embed"]
+        for more in (["--languages", "en-sw"], ["--set", "languages=[en, sw]"], ["--languages", "sw-en"], [])
+    ]
+    assert left == [0, 0, 10, 10]
+    for language in ("sw", None):
+        named = [] if language is None else ["--language", language]
+        written = tmp_path / f"{language}.npy"
+        assert run("embed", places[0], *options, *named, "-o", written).exit_code == 0
+        expected = tiny_model.encode(SOURCE[:3], task=language, normalize_embeddings=True)
+        np.testing.assert_allclose(np.load(written)[:3], expected, atol=2e-6)
+    with pytest.raises(ConfigError, match="--languages"):
+        run("mine", *places, *options, "--languages", "sw")
 
 
 def test_default_threshold_is_reported_with_its_reliability(places: list[str], options: list[str]) -> None:

@@ -1,5 +1,6 @@
 """The report of a run: its figures are those of the run's files, it loses no run, and a browser shows it."""
 
+import io
 import json
 import logging
 import re
@@ -8,15 +9,20 @@ from pathlib import Path
 
 import pytest
 from otembed.cli.main import app
+from rich.console import Console
 from typer.testing import CliRunner
 
 import otembed
 from otembed.errors import ConfigError, DataError, ModelError
 from otembed.results.format import percent, points
+from otembed.tasks.word_alignment import text_word_retrieval
 from otembed.training import RunFolder
 from otembed.training.page import run_page, write_report
+from otembed.training.preparation import load_material
 from otembed.training.report import run_report
-from otembed.training.views import Views
+from otembed.training.result import TrainResult, WordFigures
+from otembed.training.summary import train_summary
+from otembed.training.views import ModelView, Views
 from tests.browser import CHROMIUM, REASON, browser
 
 NASTY = "</script><script>alert(1)</script><img src=x> & \"'"
@@ -100,6 +106,28 @@ def test_same_files_give_the_same_page(trained, finished):
     assert RunFolder(finished).report.read_bytes() == stored
     write_report(finished)
     assert RunFolder(finished).report.read_bytes() == stored
+
+
+def test_words_of_held_out_text_are_retrieved_before_and_after(trained, tiny_model_path):
+    config = RunFolder.read_config(trained.run)
+    held_out = load_material(config).held_out
+    found = []
+    for place in (tiny_model_path, trained.model):
+        model = otembed.load_model(str(place), device="cpu", max_seq_length=config.model.max_seq_length)
+        (each,) = text_word_retrieval(model, held_out)
+        found.append(each)
+    assert found[0].links == found[1].links > 0
+    expected = WordFigures(("en-de",), found[0].links, *(each.centered_accuracy for each in found))
+    assert trained.words == expected
+    assert TrainResult.read(RunFolder(Path(trained.run)).results).words == expected
+    console = Console(width=100, file=io.StringIO())
+    console.print(train_summary(trained))
+    shown = " ".join(console.file.getvalue().split())
+    assert f"{100 * expected.before:.1f} before, {100 * expected.after:.1f} after ({expected.links} words" in shown
+    # Runs of earlier versions, and damaged files, have no figures.
+    assert Views().word_figures() is None
+    empty = ModelView({}, {}, words={"en-de": {**found[0].to_dict(), "links": 0}})
+    assert Views(empty, empty).word_figures() is None
 
 
 def test_texts_of_a_run_are_escaped(trained):

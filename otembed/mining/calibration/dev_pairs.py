@@ -103,8 +103,8 @@ def open_dev_pairs(place: DevPlace, collections: Sequence[Side], config: MiningC
     ]
     chosen = choose_pairs(sides, held, counts)
     made = tuple(
-        Side(read_side([side[row] for row in chosen], name=name, max_characters=None))
-        for side, name in zip(sides, _names(), strict=True)
+        Side(read_side([side[row] for row in chosen], name=name, max_characters=None), language=each.language)
+        for side, name, each in zip(sides, _names(), collections, strict=True)
     )
     return DevPairs((made[0], made[1]), counts)
 

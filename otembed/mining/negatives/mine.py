@@ -270,7 +270,10 @@ class _Bitext:
     @property
     def sides(self) -> tuple[Side, Side]:
         """Both sides, before embedding."""
-        return Side(self.lines[0]), Side(self.lines[1])
+        left, right = (
+            Side(lines, language=language) for lines, language in zip(self.lines, self.languages, strict=True)
+        )
+        return left, right
 
     def reach(self, config: NegativesConfig) -> dict[str, int]:
         """Return the side or sides to search, and the number of neighbors."""

@@ -102,6 +102,8 @@ class MiningEvaluator(BaseEvaluator):
             prompt_name=self.prompt_name,
             truncate_dim=self.truncate_dim,
             show_progress_bar=self.show_progress_bar,
+            names=("source", "target"),
+            languages=self.config.side_languages,
         )
         scores = evaluate_mining(
             *self.sides,

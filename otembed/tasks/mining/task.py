@@ -54,9 +54,14 @@ class MiningTask(Task):
         self, model: SentenceTransformer, data: Mapping[str, Any], options: TaskOptions
     ) -> tuple[MiningScores, ...]:
         """Mine each language pair; one report each."""
+        from otembed.config.mining import MiningConfig
+        from otembed.embeddings.routes import pair_languages
         from otembed.tasks.mining.evaluate import evaluate_mining
 
-        return tuple(
-            evaluate_mining(source, target, gold, model, name=name, cache=options.cache)
-            for name, (source, target, gold) in data.items()
-        )
+        found = []
+        for name, (source, target, gold) in data.items():
+            config = MiningConfig(languages=pair_languages(name))
+            found.append(
+                evaluate_mining(source, target, gold, model, config=config, name=name, cache=options.cache)
+            )
+        return tuple(found)

@@ -12,6 +12,7 @@ import numpy as np
 from sentence_transformers.base.evaluation import BaseEvaluator
 
 from otembed.embeddings.arrays import centered_vectors
+from otembed.embeddings.routes import pair_languages
 from otembed.embeddings.texts import check_one_prompt, checked_sides, embed_sides
 from otembed.errors import DataError, check_count
 from otembed.results.outcomes import Outcomes, digest_of
@@ -45,7 +46,8 @@ def evaluate_retrieval(
 ) -> RetrievalReport:
     """Score a model's bitext retrieval on several language pairs; see :func:`bitext_scores` for the figures.
 
-    Each distinct sentence is encoded once; English sentences often occur in several pairs.
+    Each distinct sentence of a language is encoded once; English sentences often occur in several pairs. A model that is
+    centered by language subtracts the mean of the language that the name of the pair says.
 
     Parameters
     ----------
@@ -96,6 +98,7 @@ def evaluate_retrieval(
         show_progress_bar=show_progress_bar,
         cache=cache,
         names=[f"{pair}, {side}" for pair in pairs for side in ("source", "target")],
+        languages=[language for pair in pairs for language in pair_languages(pair) or (None, None)],
     )
     report = score_vectors(
         {pair: (sides[2 * row], sides[2 * row + 1]) for row, pair in enumerate(pairs)},
@@ -235,6 +238,8 @@ class BitextRetrievalEvaluator(BaseEvaluator):
             prompt_name=self.prompt_name,
             truncate_dim=self.truncate_dim,
             show_progress_bar=self.show_progress_bar,
+            names=[f"{self.name}, {side}" for side in ("source", "target")],
+            languages=pair_languages(self.name) or (),
         )
         return self.score(model, source, target, output_path, epoch, steps)
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from otembed.config import WordAlignmentConfig
     from otembed.tasks.word_alignment.evaluate import WordAlignmentEvaluator, evaluate_alignment
     from otembed.tasks.word_alignment.gold import GoldSentence, GoldSet, read_gold, read_gold_set
+    from otembed.tasks.word_alignment.occurrence import occurrence_links, text_word_retrieval
     from otembed.tasks.word_alignment.report import AlignmentReport
     from otembed.tasks.word_alignment.scores import AlignmentScores, WordRetrievalScores, alignment_scores
     from otembed.tasks.word_alignment.word_retrieval import score_word_retrieval
@@ -24,9 +25,11 @@ __all__ = [
     "WordRetrievalScores",
     "alignment_scores",
     "evaluate_alignment",
+    "occurrence_links",
     "read_gold",
     "read_gold_set",
     "score_word_retrieval",
+    "text_word_retrieval",
 ]
 
 _MODULES = {
@@ -39,9 +42,11 @@ _MODULES = {
     "WordRetrievalScores": "scores",
     "alignment_scores": "scores",
     "evaluate_alignment": "evaluate",
+    "occurrence_links": "occurrence",
     "read_gold": "gold",
     "read_gold_set": "gold",
     "score_word_retrieval": "word_retrieval",
+    "text_word_retrieval": "occurrence",
 }
 
 __getattr__, __dir__ = lazy_exports(__name__, _MODULES)

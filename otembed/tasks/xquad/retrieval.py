@@ -115,7 +115,7 @@ def evaluate_xquad(
     )
     started = perf_counter()
 
-    def embed(sides: list[list[str]], prompt: str, names: list[str]) -> list[Vectors]:
+    def embed(sides: list[list[str]], prompt: str, names: list[str], codes: list[str]) -> list[Vectors]:
         return embed_sides(
             model,
             sides,
@@ -126,15 +126,17 @@ def evaluate_xquad(
             show_progress_bar=False,
             cache=cache,
             names=names,
+            languages=codes,
             progress=progress,
         )
 
     asked = [[each.text for each in one.asked.questions] for one in languages]
-    questions = embed(asked, prompts[0], [f"questions {one.code}" for one in languages])
+    codes = [one.code for one in languages]
+    questions = embed(asked, prompts[0], [f"questions {code}" for code in codes], codes)
     places = [(one.code, kind) for one in languages for kind in one.texts]
     sides = [side for one in languages for side in one.texts.values()]
     names = [f"{kind}s {code}" for code, kind in places]
-    texts = dict(zip(places, embed(sides, prompts[1], names), strict=True))
+    texts = dict(zip(places, embed(sides, prompts[1], names, [code for code, _ in places]), strict=True))
     encoded = perf_counter()
     scores, answers, outcomes = [], [], []
     for task in chosen:
