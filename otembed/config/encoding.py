@@ -72,7 +72,7 @@ class SearchConfig(EncodingConfig):
     )
     search: Search = Field(
         default="auto",
-        description="exact, or a FAISS index: hnsw, pq. auto: exact up to 200k lines per side, pq up to a million, hnsw"
+        description="exact, or a FAISS index: hnsw, pq. auto: exact up to 500k lines per side, pq up to a million, hnsw"
         " above.",
     )
     min_recall: Annotated[float, Field(ge=0, le=1)] = Field(

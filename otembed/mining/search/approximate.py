@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Up to this many cells of the similarity matrix, exact search takes minutes and finds everything.
-EXACT_CELLS = 200_000**2
+# Up to this many cells of the similarity matrix, exact search finds everything in minutes with int8 products, where it is
+# faster than pq (2.0 times at 300,000 lines), and in half an hour of one processor without.
+EXACT_CELLS = 500_000**2
 PQ_CELLS = 1_000_000**2
 # An index over fewer rows saves no time, and pq cannot be trained on a few rows.
 MIN_ROWS = 1000
