@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,9 +13,13 @@ from .console import say
 from .options import (
     Device,
     Force,
+    Frozen,
+    HeadFolder,
     JsonDocument,
     ModelArgument,
+    OverwriteHead,
     ReportFile,
+    ResumeHead,
     check_choice,
     named_pairs,
     only_given,
@@ -75,18 +78,10 @@ def tagging_command(
     epochs: Annotated[
         float | None, typer.Option(help="Fine-tuning: passes over the sentences. [default: 10]")
     ] = None,
-    freeze: Annotated[
-        list[str] | None,
-        typer.Option(metavar="PART", help="Fine-tuning: part to freeze, embeddings or layers:N; repeat for more."),
-    ] = None,
-    run: Annotated[
-        Path | None,
-        typer.Option(metavar="RUN", help="Fine-tuning: run folder for checkpoints and model. [default: temporary]"),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Resume the run in --run, or test it if finished.")
-    ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --run.")] = False,
+    freeze: Frozen = None,
+    run: HeadFolder = None,
+    resume: ResumeHead = False,
+    overwrite: OverwriteHead = False,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed. [default: 42 for a probe, else 1]")] = None,
     settings: Annotated[
         list[str] | None,

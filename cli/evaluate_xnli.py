@@ -15,9 +15,13 @@ from .mteb_results import MtebFolder, check_mteb, write_mteb
 from .options import (
     Device,
     Force,
+    Frozen,
+    HeadFolder,
     JsonDocument,
     ModelArgument,
+    OverwriteHead,
     ReportFile,
+    ResumeHead,
     check_choice,
     named_pairs,
     only_given,
@@ -88,18 +92,10 @@ def xnli_command(
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Probe: do not cache embeddings.")] = False,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Fine-tuning: steps; replaces --epochs.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Fine-tuning: passes over the pairs. [default: 5]")] = None,
-    freeze: Annotated[
-        list[str] | None,
-        typer.Option(metavar="PART", help="Fine-tuning: part to freeze, embeddings or layers:N; repeat for more."),
-    ] = None,
-    run: Annotated[
-        Path | None,
-        typer.Option(metavar="RUN", help="Fine-tuning: run folder for checkpoints and model. [default: temporary]"),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Resume the run in --run, or test it if finished.")
-    ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --run.")] = False,
+    freeze: Frozen = None,
+    run: HeadFolder = None,
+    resume: ResumeHead = False,
+    overwrite: OverwriteHead = False,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed. [default: 42]")] = None,
     settings: Annotated[
         list[str] | None,

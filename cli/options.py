@@ -45,6 +45,18 @@ SentencesAtATime = Annotated[
     int, typer.Option("--batch-size", min=1, help="Maximum number of sentences per encoded batch.")
 ]
 
+# Shared by commands that fine-tune a head or fit a probe.
+Frozen = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PART", help="Fine-tuning: part to freeze, embeddings or layers:N; repeat for more."),
+]
+HeadFolder = Annotated[
+    Path | None,
+    typer.Option(metavar="RUN", help="Fine-tuning: run folder for checkpoints and model. [default: temporary]"),
+]
+ResumeHead = Annotated[bool, typer.Option("--resume", help="Resume the run in --run, or test it if finished.")]
+OverwriteHead = Annotated[bool, typer.Option("--overwrite", help="Replace the run in --run.")]
+
 # Shared by commands that align words.
 Layer = Annotated[
     str | None,

@@ -1,4 +1,4 @@
-"""Imports point one way and never in a circle, at the level of rooms and of modules; light rooms load no torch."""
+"""Imports point one way and never in a circle, between rooms, parts of rooms and modules; light rooms load no torch."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ def module_of(path: Path) -> str:
 
 
 MODULES = {module_of(path): path for path in LIBRARY}
+PACKAGES = [name for name, path in MODULES.items() if path.name == "__init__.py" and name != "otembed"]
 
 
 def imports(path: Path) -> set[str]:
@@ -67,6 +68,30 @@ def within(path: Path) -> set[str]:
 
 def room(module: str) -> str:
     return module.split(".")[1]
+
+
+def imported_commands(path: Path) -> set[str]:
+    """Names of the modules of the command line that one of them imports, all by relative imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            found |= {node.module} if node.module else {alias.name for alias in node.names}
+    return found & {each.stem for each in COMMANDS}
+
+
+def parts_of(package: str) -> dict[str, set[str]]:
+    """Return the modules and sub-packages of a package, and which of them each one imports, at any depth."""
+    depth = package.count(".") + 2
+
+    def part(module: str) -> str:
+        return ".".join(module.split(".")[:depth])
+
+    graph: dict[str, set[str]] = {}
+    for name, path in MODULES.items():
+        if name.startswith(f"{package}."):
+            used = {part(each) for each in within(path) if each.startswith(f"{package}.")}
+            graph.setdefault(part(name), set()).update(used - {part(name)})
+    return graph
 
 
 def circle(graph: dict[str, set[str]]) -> list[str]:
@@ -100,6 +125,24 @@ def test_rooms_import_only_lower_rooms(name):
 def test_module_imports_have_no_cycle():
     # A package's own __init__ collects exports and is read by none of its modules.
     graph = {name: within(path) - {name} for name, path in MODULES.items() if name != "otembed"}
+    assert circle(graph) == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_parts_of_a_package_form_no_cycle(package):
+    assert circle(parts_of(package)) == []
+
+
+def test_parts_of_a_package_are_its_modules_and_packages():
+    graph = parts_of("otembed.mining")
+    assert "otembed.mining.search" in graph["otembed.mining.pairing"]
+    assert "otembed.mining.search" in graph["otembed.mining.mine"]
+    assert not any(name.count(".") > 2 for name in graph)
+
+
+def test_commands_form_no_cycle():
+    graph = {path.stem: imported_commands(path) for path in COMMANDS}
+    assert "options" in graph["mine"]
     assert circle(graph) == []
 
 

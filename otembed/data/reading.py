@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import count, takewhile, zip_longest
+from itertools import count, islice, takewhile, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ USUAL_NAMES = (("source", "target"), ("sentence1", "sentence2"), ("src", "tgt"))
 NEGATIVE = "negative"
 COLUMN_HINT = "Specify the columns of the sentences: ?source=COLUMN&target=COLUMN."
 NAMED = frozenset({"source", "target"})
+# So many rows show whether column 0 holds numbers; a bitext has another sentence among them.
+EARLY_ROWS = 20
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def _format(spec: PairSpec) -> Format:
 def _read_records(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
     where, place = spec.where, spec.place
     is_table = place.hub is None and record_format(place) in TABLES
-    named, first_line = not is_table, 0
+    named, first_line, may_be_score = not is_table, 0, False
     columns: dict[str, str] = {}
 
     def header(fields: list[str], line: int) -> bool:
@@ -114,23 +117,65 @@ def _read_records(spec: PairSpec, counts: PairCounts) -> Iterator[Row]:
         return named
 
     def choose(names: list[str], line: int | None) -> dict[str, str]:
+        nonlocal may_be_score
         # The names of a table's columns are in its first line, before the first record.
         line = first_line if is_table else line
         by_number = is_table and (_by_number(spec) or not named)
         sides = _numbered(names, spec, line) if by_number else find_columns(names, spec, line)
+        may_be_score = by_number and spec.source_column is None and len(names) > 2
         columns.update(source=sides[0], target=sides[1])
         columns.update((name, name) for name in find_negatives(names, spec, line))
         return columns
 
-    for line, record in records(place, choose, header=header):
-        texts = [record[key] for key in columns]
-        if not all(isinstance(text, str) for text in texts):
-            texts = [
-                as_text(text, name, where, line, COLUMN_HINT)
-                for text, name in zip(texts, columns.values(), strict=True)
-            ]
-        source, target, *negatives = texts
-        yield Row(source, target, line, tuple(negatives))
+    def rows() -> Iterator[Row]:
+        for line, record in records(place, choose, header=header):
+            texts = [record[key] for key in columns]
+            if not all(isinstance(text, str) for text in texts):
+                texts = [
+                    as_text(text, name, where, line, COLUMN_HINT)
+                    for text, name in zip(texts, columns.values(), strict=True)
+                ]
+            source, target, *negatives = texts
+            yield Row(source, target, line, tuple(negatives))
+
+    read = rows()
+    early = list(islice(read, 1))
+    if may_be_score:
+        while len(early) < EARLY_ROWS and _number(early[-1].source) is not None:
+            following = next(read, None)
+            if following is None:
+                break
+            early.append(following)
+        _refuse_numbers(early, where)
+    yield from early
+    yield from read
+
+
+def _refuse_numbers(early: Sequence[Row], where: str) -> None:
+    """Raise DataError if the sources are numbers and the targets are not the same numbers.
+
+    Mined pairs begin with a score, other tables with a number of the row. There is no minimum of rows: a file with
+    one mined pair would be read wrongly as well. A bitext of numbers passes, because translation keeps most of them.
+    """
+    numbers = [_number(row.source) for row in early]
+    same = sum(number == _number(row.target) for number, row in zip(numbers, early, strict=True))
+    if None not in numbers and 2 * same < len(early):
+        raise DataError(
+            f"column 0 holds numbers, not sentences: {early[0].source!r}",
+            "If it holds scores or ids, choose the columns of the sentences, such as ?source=1&target=2; if it holds "
+            "sentences, ?source=0&target=1.",
+            path=where,
+            line=early[0].line,
+        )
+
+
+def _number(text: str) -> float | None:
+    """Return the finite number that a text is, else None."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def find_negatives(names: Sequence[str], spec: PairSpec, line: int | None = None) -> list[str]:

@@ -6,7 +6,6 @@ Axes: B sentence pairs, T tokens, N source units, M target units, D dimension.
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -14,11 +13,10 @@ from torch import Tensor, nn
 
 from otembed.config.keywords import config_or_keywords
 from otembed.config.loss import AlignmentConfig, AnchorConfig
-from otembed.losses.citations import citations_of
 from otembed.losses.encoder import Encoder, Features
-from otembed.losses.parts import PlanCounts, pair_columns, refuse_cached, wrapped_terms
+from otembed.losses.parts import PlanLoss, pair_columns, wrapped_terms
 from otembed.losses.transport import UnitTransport
-from otembed.losses.units import UnitReader, Units
+from otembed.losses.units import Units
 from otembed.transport import CostScale, Metric, Relaxation, TransportStatus
 
 if TYPE_CHECKING:
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class OTAlignmentLoss(nn.Module):
+class OTAlignmentLoss(PlanLoss):
     r"""Align the two columns of parallel sentences unit by unit through an optimal-transport plan.
 
     .. math:: w \cdot \frac{1}{B} \sum_i OT_\varepsilon(\mu_i, \nu_i)
@@ -134,6 +132,8 @@ class OTAlignmentLoss(nn.Module):
         trainer = SentenceTransformerTrainer(model, train_dataset=pairs, loss=loss)
     """
 
+    config: AlignmentConfig
+
     @config_or_keywords(AlignmentConfig)
     def __init__(
         self,
@@ -157,19 +157,11 @@ class OTAlignmentLoss(nn.Module):
         max_iter: int = 2000,
         anchor: AnchorConfig | dict[str, Any] | None = None,
     ) -> None:
-        super().__init__()
         assert config is not None  # config_or_keywords passes it
-        self.config = config
-        refuse_cached(loss)
-        self.model = model
-        self.loss = loss
+        super().__init__(model, loss, config)
         self._transport = UnitTransport(self.config)
-        self._reader = UnitReader(
-            model, unit=self.config.unit, word_pooling=self.config.word_pooling, layer=self.config.layer
-        )
         # In a list, so that its weights are not parameters or state of this module.
         self._reference = [self._reader.frozen(model)] if self.config.anchor else []
-        self._counts = PlanCounts()
         if loss is None and self.config.anchor is None:
             logger.warning(
                 "Alignment alone, without an anchor, can collapse the space: wrap a loss or set `anchor`."
@@ -189,19 +181,6 @@ class OTAlignmentLoss(nn.Module):
             terms["anchor"] = self._anchored(self.config.anchor, columns[1], target)
         self._counts.add(plan.status, plan.iterations)
         return terms
-
-    def pop_statistics(self) -> dict[str, float]:
-        """Return and reset the statistics of the plans; see :meth:`otembed.losses.parts.PlanCounts.pop`."""
-        return self._counts.pop()
-
-    def get_config_dict(self) -> dict[str, Any]:
-        """Return the settings and the wrapped loss for the model card."""
-        return {**asdict(self.config), "loss": self.loss}
-
-    @property
-    def citation(self) -> str:
-        """BibTeX entries of the method and of the solvers in use."""
-        return citations_of(self.config)
 
     def _anchored(self, anchor: AnchorConfig, features: Features, target: Units) -> Tensor:
         """Return the weighted squared distance of the target units to those of the starting model."""

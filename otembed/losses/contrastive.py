@@ -7,8 +7,7 @@ D dimension.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +16,9 @@ from torch.nn.functional import cosine_similarity, cross_entropy, pad
 from otembed.config.keywords import config_or_keywords
 from otembed.config.loss import ContrastiveConfig
 from otembed.errors import ModelError
-from otembed.losses.citations import citations_of
 from otembed.losses.gather import gathered, mean_of_all, processes
-from otembed.losses.parts import PlanCounts, pair_columns, refuse_cached, wrapped_terms
-from otembed.losses.units import UnitReader, Units
+from otembed.losses.parts import PlanLoss, pair_columns, wrapped_terms
+from otembed.losses.units import Units
 from otembed.transport import Metric, Relaxation, TransportStatus, all_pairs, center
 
 if TYPE_CHECKING:
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
     from otembed.losses.encoder import Encoder, Features
 
 
-class OTContrastiveLoss(nn.Module):
+class OTContrastiveLoss(PlanLoss):
     r"""Rank the translation of each sentence first in the batch, by the transport cost between their words.
 
     .. math:: s_{ij} = -OT_\varepsilon(\mu_i, \nu_j) \; [+\; w_s \cos(e_i, e_j)]
@@ -132,6 +130,8 @@ class OTContrastiveLoss(nn.Module):
         trainer = SentenceTransformerTrainer(model, train_dataset=pairs, loss=loss)
     """
 
+    config: ContrastiveConfig
+
     @config_or_keywords(ContrastiveConfig)
     def __init__(
         self,
@@ -154,16 +154,8 @@ class OTContrastiveLoss(nn.Module):
         tol: float = 1e-4,
         max_iter: int = 2000,
     ) -> None:
-        super().__init__()
         assert config is not None  # config_or_keywords passes it
-        self.config = config
-        refuse_cached(loss)
-        self.model = model
-        self.loss = loss
-        self._reader = UnitReader(
-            model, unit=self.config.unit, word_pooling=self.config.word_pooling, layer=self.config.layer
-        )
-        self._counts = PlanCounts()
+        super().__init__(model, loss, config)
 
     def forward(self, sentence_features: Iterable[Features], labels: Tensor | None = None) -> dict[str, Tensor]:
         """Compute the loss of one batch: a dict of weighted scalars."""
@@ -181,19 +173,6 @@ class OTContrastiveLoss(nn.Module):
                 scores, missing = gathered(scores), ~gathered(~missing)
             terms["contrastive"] = self.config.weight * _ranking(scores / self.config.temperature, missing)
         return terms
-
-    def pop_statistics(self) -> dict[str, float]:
-        """Return and reset the statistics of the plans; see :meth:`otembed.losses.parts.PlanCounts.pop`."""
-        return self._counts.pop()
-
-    def get_config_dict(self) -> dict[str, Any]:
-        """Return the settings and the wrapped loss for the model card."""
-        return {**asdict(self.config), "loss": self.loss}
-
-    @property
-    def citation(self) -> str:
-        """BibTeX entries of the method and of the solvers in use."""
-        return citations_of(self.config)
 
     def _scores(self, units: Sequence[Units], spread: bool) -> tuple[Tensor, Tensor]:
         """Return scores (B, K), and a bool (B, K) that is True where a side has no units.

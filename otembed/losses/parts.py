@@ -1,20 +1,24 @@
-"""Shared parts of the losses on transport plans: checks, the wrapped loss, and plan statistics."""
+"""What the losses on transport plans have in common: their base, checks, the wrapped loss, and plan statistics."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from sentence_transformers.base.losses.gradcache import uses_gradient_cache
 from torch import Tensor, nn
 
 from otembed.errors import ConfigError
+from otembed.losses.citations import citations_of
 from otembed.losses.encoder import apart, run
+from otembed.losses.units import UnitReader
 from otembed.transport import TransportStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from otembed.losses.encoder import Features
+    from otembed.config.loss import AlignmentConfig, ContrastiveConfig
+    from otembed.losses.encoder import Encoder, Features
 
 
 def pair_columns(sentence_features: Iterable[Features]) -> list[Features]:
@@ -96,3 +100,46 @@ class PlanCounts:
             "converged": counts["converged"] / plans,
             "iterations": counts["iterations"] / plans,
         }
+
+
+class PlanLoss(nn.Module):
+    """Base of the losses on transport plans: units of the encoder, a wrapped loss, statistics of the plans.
+
+    Parameters
+    ----------
+    model
+        The encoder.
+    loss
+        The wrapped loss, or None.
+    config
+        The settings.
+
+    Raises
+    ------
+    ConfigError
+        ``loss`` caches gradients, or the model does not have the layer.
+    """
+
+    config: AlignmentConfig | ContrastiveConfig
+
+    def __init__(self, model: Encoder, loss: nn.Module | None, config: AlignmentConfig | ContrastiveConfig) -> None:
+        super().__init__()
+        refuse_cached(loss)
+        self.config = config
+        self.model = model
+        self.loss = loss
+        self._reader = UnitReader(model, unit=config.unit, word_pooling=config.word_pooling, layer=config.layer)
+        self._counts = PlanCounts()
+
+    def pop_statistics(self) -> dict[str, float]:
+        """Return and reset the statistics of the plans; see :meth:`otembed.losses.parts.PlanCounts.pop`."""
+        return self._counts.pop()
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """Return the settings and the wrapped loss for the model card."""
+        return {**asdict(self.config), "loss": self.loss}
+
+    @property
+    def citation(self) -> str:
+        """BibTeX entries of the method and of the solvers in use."""
+        return citations_of(self.config)

@@ -8,6 +8,8 @@ import pytest
 
 from otembed.config import DocumentsConfig
 from otembed.config.io import build, read_yaml
+from otembed.data import read_pairs
+from otembed.errors import DataError
 
 TEXT = "the cat sat on the mat\n\nthe dog slept in the house\nthe cat slept\n"
 
@@ -145,6 +147,13 @@ def test_mine_writes_pairs_and_plans(ended, write, common, tmp_path, sentences):
     assert (code, report["align"]["links"], report["align"]["threshold"]) == (0, 30, 0.3)
     assert (report["match"]["settings"]["k"], report["align"]["settings"]["band"]) == (2, 7)
     assert len(output.read_text(encoding="utf-8").splitlines()) == 30
+    with pytest.raises(DataError) as caught:
+        list(read_pairs(f"en-de={output}"))
+    assert (caught.value.path, caught.value.line) == (str(output), 1)
+    texts = sorted(text for row in rows for text in row["text"])
+    assert sorted(row[:2] for row in read_pairs(f"en-de={output}?source=1&target=2")) == [
+        (text, text) for text in texts
+    ]
     assert "5 pairs" in err
     code, out, _ = ended("documents", "mine", path, path, *common, "--threshold", "none")
     assert (code, len(out.splitlines())) == (0, 30)

@@ -20,6 +20,7 @@ from otembed.cli.options import language_pair, number_or_none
 from otembed.cli.stages import StageProgress
 from typer.testing import CliRunner
 
+from otembed.data import read_pairs
 from otembed.errors import ConfigError, DataError, OtembedError
 from otembed.mining.mined import MiningReport
 from otembed.models.center import center
@@ -299,6 +300,23 @@ def test_score_keeps_order_and_filters(options: list[str], tmp_path: Path) -> No
     report = json.loads(run("score", f"en-de={path}", *options, "-o", output, "--json").stdout)
     assert (report["pairs"], report["unusable"]) == (8, 1)
     assert len(output.read_text().splitlines()) == 7
+
+
+def test_written_pairs_are_input_once_their_columns_are_chosen(
+    places: list[str], options: list[str], tmp_path: Path
+) -> None:
+    mined, scored = tmp_path / "mined.tsv", tmp_path / "scored.tsv"
+    run("mine", *places, *options, "--threshold", "none", "--set", "min_cosine=0.999", "-o", mined)
+    with pytest.raises(DataError) as caught:
+        run("score", f"en-de={mined}", *options, "-o", scored)
+    assert (caught.value.path, caught.value.line) == (str(mined), 1)
+    assert "?source=1&target=2" in caught.value.hint
+    run("score", f"en-de={mined}?source=1&target=2", *options, "-o", scored)
+    for path in (mined, scored):
+        with pytest.raises(DataError):
+            list(read_pairs(f"en-de={path}"))
+        found = {row[:2] for row in read_pairs(f"en-de={path}?source=1&target=2")}
+        assert found == {(SOURCE[a - 1], TARGET[b - 1]) for a, b in FOUND}
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,47 @@ def test_malformed_lines_are_rejected(write, refused, name, content, line, value
     assert hint in error.hint
 
 
+@pytest.mark.parametrize("name", ["x.tsv", "x.csv", "x.tsv.gz"])
+@pytest.mark.parametrize("query", ["", "?header=0"])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [("1.250000", "paka", "a cat")],
+        [("1.35", "2003", "2003"), ("1.3", "7", "7"), ("-2e-1", "mbwa", "a dog")],
+        [("0.000000", "", "a cat")],
+        [("41", "paka", "77", "a cat")],
+        [(str(number), "paka", "a cat") for number in range(20)] + [("paka", "a cat", "x")],
+    ],
+)
+def test_numbers_in_place_of_sentences_are_rejected(write, read, refused, name, query, rows):
+    separator = "," if ".csv" in name else "\t"
+    path = write(name, "".join(separator.join(row) + "\n" for row in rows))
+    error = refused(f"{path}{query}")
+    assert isinstance(error, DataError)
+    assert error.message.startswith(f"{path}:1: ")
+    assert repr(rows[0][0]) in error.message
+    assert "?source=1&target=2" in error.hint
+    for first, second in ((1, 2), (0, 1)):
+        assert read(f"{path}?source={first}&target={second}") == [
+            (row[first], row[second], line) for line, row in enumerate(rows, start=1)
+        ]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [("12", "12"), ("1.5", "kumi")],
+        [("12", "12", "a"), ("1990", "1990", "b"), ("7", "saba", "c")],
+        [("nan", "x", "a")],
+        [("inf", "x", "a")],
+        [(str(number), "paka", "x") for number in range(19)] + [("paka", "a cat", "x")],
+    ],
+)
+def test_bitexts_that_begin_with_numbers_are_read(write, read, rows):
+    path = write("x.tsv", "".join("\t".join(row) + "\n" for row in rows))
+    assert [row[:2] for row in read(path)] == [row[:2] for row in rows]
+
+
 @pytest.mark.parametrize("name", ["x.tsv", "x.csv", "x.jsonl", "x.tsv.gz", "x.tmx.xz", "x.po", "x.mo", "x.mo.gz"])
 def test_empty_files_are_rejected(write, refused, name):
     error = refused(write(name, ""))

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from otembed.data import parse_pair_spec, read_pairs
-from otembed.errors import ConfigError, OutputError
+from otembed.errors import ConfigError, DataError, OutputError
 from otembed.mining.output import NOT_XML, WRITERS, MinedPair, check_output, tsv_line, write_pairs
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
+LETTERS = st.text(st.characters(categories=["L"]), min_size=1, max_size=9)
 PAIRS = st.lists(
     st.builds(
         MinedPair,
@@ -63,6 +64,17 @@ def test_readers_of_otembed_read_the_output(tmp_path):
         rows = list(read_pairs(parse_pair_spec("sw-en", str(tmp_path / name))))
         assert [row[:2] for row in rows] == [pair[4:] for pair in pairs]
     assert pq.read_table(tmp_path / "x.parquet")["source_id"].to_pylist() == ["k1", "k3"]
+
+
+@given(st.lists(st.tuples(st.floats(-2, 9), LETTERS, LETTERS), min_size=1, max_size=25))
+@settings(max_examples=30, deadline=None)
+def test_scores_are_never_read_as_sentences(tmp_path_factory, rows):
+    pairs = [MinedPair(score, 0.5, 1, 2, source, target) for score, source, target in rows]
+    path = write_pairs(pairs, tmp_path_factory.mktemp("pairs") / "x.tsv")
+    with pytest.raises(DataError) as caught:
+        list(read_pairs(f"sw-en={path}"))
+    assert (caught.value.path, caught.value.line) == (str(path), 1)
+    assert "?source=1&target=2" in caught.value.hint
 
 
 def test_tsv_shows_ids_where_there_is_no_text():

@@ -14,6 +14,7 @@ from otembed.config.mining import MiningConfig
 from otembed.errors import ConfigError, ModelError, OutputError
 from otembed.mining.output import MinedPair
 from otembed.mining.page.document import mining_page, page_document
+from otembed.mining.page.links import shortened
 from otembed.mining.page.scores import AROUND, SAMPLE, score_view
 from otembed.tasks.mining import evaluate_mining
 from tests.browser import CHROMIUM, REASON, browser
@@ -143,6 +144,52 @@ def test_a_million_pairs_take_less_than_two_megabytes():
     assert [tag for tag, _ in tags].count("script") == 2
     names = {name for _, attributes in tags for name in attributes}
     assert not {name for name in names if name.startswith("on")} | names & {"src", "href"}
+
+
+def test_histogram_by_hand():
+    # Two bins of equal width, bars 92 % as wide; the highest bar has 96 of 100 units, a third of its pairs 32.
+    histogram = {"edges": [0.0, 0.1, 0.2], "counts": [1, 3]}
+    page = mining_page(document(8, 0.1) | {"histogram": histogram})
+    bars = re.findall(r'<rect x="(\S+)" width="(\S+)" y="(\S+)" height="(\S+)" fill="var\((\S+)\)"', page)
+    assert bars == [
+        ("0.000", "46.000", "68.000", "32.000", "--m0"),
+        ("50.000", "46.000", "4.000", "96.000", "--m1"),
+    ]
+    assert re.findall(r'id="mark" x1="(\S+)" x2="(\S+)"', page) == [("50.000", "50.000")]
+    assert "<title>0.1 to 0.2: 3 pairs</title>" in page
+
+
+def test_kept_pairs_and_expected_figures_by_hand():
+    scores = np.array([0.3, 0.2, 0.1, 0.05])
+    page = mining_page(
+        page_document(
+            scores,
+            0.1,
+            lambda places: [MinedPair(float(scores[each]), 0.5, each, each, "a", "b") for each in places],
+            None,
+            score="distance",
+            facts=[],
+            left_out=[],
+            calibration=CALIBRATION,
+            settings=[],
+        )
+    )
+    assert "<h1>3 pairs with a distance of 0.1 or above</h1>" in page
+    assert "75.0 % of 4 pairs" in page
+    assert "<th scope=row>0.1, in use</th><td class=num>3</td><td class=num>75.0</td>" in page
+    assert "<th scope=row>0.06</th><td class=num>0.800</td><td class=num>0.700</td>" in page
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a" * 300, "a" * 300),
+        ("a" * 290 + " " + "b" * 20, "a" * 290 + " …"),
+        ("a" * 250 + " " + "b" * 100, "a" * 250 + " " + "b" * 49 + " …"),
+    ],
+)
+def test_long_texts_are_cut_at_a_space_near_the_end(text, shown):
+    assert shortened(text) == shown
 
 
 def test_page_is_that_of_the_run_with_linked_words(tiny_model, tmp_path, sentences):

@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from otembed.embeddings.embed import WINDOW
-from otembed.mining.pairing.pairing import CANDIDATE
 from otembed.mining.search.blocks import BLOCK_ROWS
 from otembed.mining.search.exact import Tiling
 from otembed.mining.search.index import METHODS
-from otembed.mining.search.neighbors import NEIGHBOR
+from otembed.mining.search.neighbors import CANDIDATE, NEIGHBOR
 from otembed.mining.search.plan import search_memory
 
 GUIDE = re.sub(r"\s+", " ", (Path(__file__).parents[2] / "docs" / "scale.md").read_text(encoding="utf-8"))

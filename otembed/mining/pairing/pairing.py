@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     Scores = NDArray[np.float32]
     Keep = Callable[["Candidates"], NDArray[np.bool_]]
 
-# Maximum bytes for each candidate while pairs are chosen, copies and sorting included; a test measures it.
-CANDIDATE = 100
-
 
 @dataclass(frozen=True, eq=False)
 class Candidates:

@@ -17,11 +17,10 @@ from otembed.embeddings.cache import make_cache_folder
 from otembed.embeddings.embed import DIGEST_BYTES
 from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.errors import ConfigError
-from otembed.mining.pairing.pairing import CANDIDATE
 from otembed.mining.rescoring.word_scores import BLOCK, CELLS, WORDS, batch_bytes, word_similarity
 from otembed.mining.rescoring.words import WordStore, center_words
 from otembed.mining.search import blocks
-from otembed.mining.search.neighbors import NEIGHBOR, Neighbors
+from otembed.mining.search.neighbors import CANDIDATE, NEIGHBOR, Neighbors
 from otembed.mining.search.state import SearchState
 from otembed.runtime.progress import Progress, silent
 from otembed.words.layer_choice import SHARE_OF_DEPTH, stored_layer

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from otembed.errors import ConfigError
-from otembed.mining.pairing.pairing import CANDIDATE
 from otembed.mining.search.blocks import BLOCK_ROWS
 from otembed.mining.search.exact import Tiling
 from otembed.mining.search.index import METHODS, TRAIN_ROWS, cut_shards, index_bytes
 from otembed.mining.search.index_work import QUERIES
-from otembed.mining.search.neighbors import NEIGHBOR
+from otembed.mining.search.neighbors import CANDIDATE, NEIGHBOR
 
 SMALLEST = Tiling(rows=128, columns=128, stripe=512)
 SMALLEST_SHARD = 1 << 15

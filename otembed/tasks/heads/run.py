@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Kept = TypeVar("Kept")
+    Made = TypeVar("Made")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,39 @@ class HeadRun(TrainerFolder):
                 f"{self.path}: the run to resume differs: {', '.join(differ)}",
                 "Use the same model, data and settings, or start again with --overwrite.",
             )
+
+    def trained(
+        self,
+        train: Callable[[], tuple[Made, dict[str, Any]]],
+        save: Callable[[Made, Path], None],
+        load: Callable[[Path, dict[str, Any]], Made],
+    ) -> tuple[Made, dict[str, Any]]:
+        """Return the trained model of an open folder and the summary of its training; a finished run is not repeated.
+
+        Parameters
+        ----------
+        train
+            Trains from the last checkpoint to the end and returns the model and its summary, as JSON values.
+        save
+            Writes the model to a folder.
+        load
+            Returns the model that ``save`` wrote; it gets the folder and the summary.
+
+        Raises
+        ------
+        ConfigError
+            Another process holds the lock, or the model or the summary of the finished run is corrupt.
+        OutputError
+            The folder is not writable.
+        """
+        with self.locked():
+            if self.finished:
+                logger.info("%s: already trained", self.path)
+                return self.kept(lambda folder, summary: (load(folder, summary), summary))
+            self.drop_half_written()
+            made, summary = train()
+            self.finish(lambda folder: save(made, folder), summary)
+        return made, summary
 
     def kept(self, load: Callable[[Path, dict[str, Any]], Kept]) -> Kept:
         """Return the result of ``load`` for the model folder and the summary; what a killed process left is removed.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
@@ -15,7 +14,6 @@ from otembed.errors import ConfigError
 from otembed.models import load_model
 from otembed.results.outcomes import Outcomes
 from otembed.results.paths import expand
-from otembed.results.temporary import temporary_folder
 from otembed.runtime.progress import counting, silent
 from otembed.tasks.heads.run import HeadRun, check_run
 from otembed.tasks.heads.training_set import hold_out
@@ -210,27 +208,22 @@ def _finetuned(
     overwrite: bool,
     progress: Progress,
 ) -> tuple[dict[str, Labels], float, dict[str, Any]]:
-    from otembed.tasks.heads.training import free_memory
-    from otembed.tasks.tagging.finetune import finetune_tagger
+    from otembed.tasks.heads.finetuning import finetuned
+    from otembed.tasks.tagging.finetune import Tagger, finetune_tagger
 
-    with temporary_folder() if run is None else nullcontext(Path(run)) as folder:
-        tagger, outcome = finetune_tagger(
-            load,
-            train,
-            dev,
-            config,
-            _head_run(folder, lasting=run is not None),
-            resume=resume,
-            overwrite=overwrite,
-            progress=progress,
+    def train_in(folder: HeadRun) -> tuple[Tagger, dict[str, Any]]:
+        return finetune_tagger(
+            load, train, dev, config, folder, resume=resume, overwrite=overwrite, progress=progress
         )
-    found = {}
-    for language, test in tests.items():
-        inputs = tagger.inputs(test)
-        found[language] = tagger.predict(test, inputs, counting(progress, f"tagging {language}", len(inputs)))
-    del tagger
-    free_memory()
-    return found, outcome.pop("dev_accuracy"), outcome
+
+    def predictions(tagger: Tagger) -> dict[str, Labels]:
+        found = {}
+        for language, test in tests.items():
+            inputs = tagger.inputs(test)
+            found[language] = tagger.predict(test, inputs, counting(progress, f"tagging {language}", len(inputs)))
+        return found
+
+    return finetuned(None if run is None else Path(run), _head_run, train_in, predictions)
 
 
 def _score(language: str, layer: int | None, test: TaggedSet, tags: Labels) -> TaggingScore:

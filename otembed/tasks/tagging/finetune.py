@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from pydantic import TypeAdapter
 from transformers import AutoModelForTokenClassification, DataCollatorForTokenClassification, TrainingArguments
 
 from otembed.config.tagging import TaggingFinetuneConfig
 from otembed.embeddings.encode import default_tokens, token_batches
-from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.errors import ModelError, NumericsError
-from otembed.models.architecture import position_limit, transformer_of
+from otembed.models.architecture import count_parameters, position_limit, transformer_of
 from otembed.models.onednn import fast_linear
-from otembed.runtime.trainer import build_arguments, check_fields, resolve_precision, trainer_arguments
+from otembed.runtime.trainer import build_arguments, trainer_arguments
+from otembed.tasks.heads.finetuning import Head, finetune_head
 from otembed.tasks.heads.model import with_head
-from otembed.tasks.heads.training import SelectingWatch, free_memory, selecting_arguments, train_head
+from otembed.tasks.heads.training import SelectingWatch, selecting_arguments, train_head
 from otembed.tasks.tagging.conllu import TAGS
 from otembed.tasks.tagging.pieces import TaggedInput, tagged_inputs
 from otembed.tasks.tagging.scores import MISSING
@@ -35,12 +33,8 @@ if TYPE_CHECKING:
     from otembed.tasks.heads.run import HeadRun
     from otembed.tasks.tagging.data import TaggedSet
 
-logger = logging.getLogger(__name__)
-
 METRIC = "eval_accuracy"
 IGNORED = -100
-# The summary of a finished training run.
-OUTCOME = ("steps", "best_step", "dev_accuracy", "trained_parameters", "max_length_used")
 # Settings that do not affect training: a finished run can be tested again with other values.
 AFTERWARDS = ("limit",)
 
@@ -116,60 +110,51 @@ def finetune_tagger(
 ) -> tuple[Tagger, dict[str, Any]]:
     """Fine-tune in a run folder; return the tagger that is best on the development sentences, and a summary.
 
-    ``load`` returns the encoder, which is released once its copy with the new head is built.
+    See :func:`otembed.tasks.heads.finetuning.finetune_head` for ``load``, the summary and the errors.
 
     Raises
     ------
-    ConfigError
-        The folder is in use or contains a run with different settings, or the precision is fp16 on a CPU.
     ModelError
         The architecture has no token classifier, or the tokenizer is slow.
-    NumericsError
-        The loss becomes NaN or infinite; the last checkpoint is kept.
     """
-    check_fields(TrainingArguments, config.trainer, TaggingFinetuneConfig)
-    model = load()
-    device = model.device
-    config = resolve_precision(config, device)
-    tokenizer: Any = model.tokenizer
-    if not getattr(tokenizer, "is_fast", False):
-        raise ModelError(
-            f"the tokenizer, {type(tokenizer).__name__}, does not provide character offsets",
-            "Save the model with a fast tokenizer.",
-        )
-    settings = TypeAdapter(TaggingFinetuneConfig).dump_python(config, mode="json")
-    run.open(
-        {name: value for name, value in settings.items() if name not in AFTERWARDS},
-        {
-            "encoder": model_fingerprint(model),
-            "training data": train.digest(),
-            "development data": dev.digest(),
-        },
+
+    def encoder() -> SentenceTransformer:
+        model = load()
+        if not getattr(model.tokenizer, "is_fast", False):
+            raise ModelError(
+                f"the tokenizer, {type(model.tokenizer).__name__}, does not provide character offsets",
+                "Save the model with a fast tokenizer.",
+            )
+        return model
+
+    def trained(tagger: Tagger, config: TaggingFinetuneConfig) -> dict[str, Any]:
+        return _train(tagger, train, dev, config, run, progress)
+
+    return finetune_head(
+        Head(TrainingArguments, _build, trained, _save, _load),
+        encoder,
+        config,
+        run,
+        {"training data": train.digest(), "development data": dev.digest()},
         resume=resume,
         overwrite=overwrite,
+        afterwards=AFTERWARDS,
     )
-    with run.locked():
-        if run.finished:
-            logger.info("%s: already trained", run.path)
-            return _load(run, tokenizer, device)
-        run.drop_half_written()
-        limit = position_limit(transformer_of(model))
-        length = config.max_length if limit is None else min(config.max_length, limit)
-        made = with_head(
-            model,
-            AutoModelForTokenClassification,
-            head="token classifier",
-            max_length=length,
-            seed=config.seed,
-            frozen=config.freeze,
-            labels=TAGS,
-        )
-        del model
-        free_memory()
-        tagger = Tagger(made, tokenizer, length)
-        outcome = _train(tagger, train, dev, config, run, progress)
-        run.finish(lambda folder: _save(tagger, folder), outcome)
-    return tagger, outcome
+
+
+def _build(model: SentenceTransformer, config: TaggingFinetuneConfig) -> Tagger:
+    limit = position_limit(transformer_of(model))
+    length = config.max_length if limit is None else min(config.max_length, limit)
+    made = with_head(
+        model,
+        AutoModelForTokenClassification,
+        head="token classifier",
+        max_length=length,
+        seed=config.seed,
+        frozen=config.freeze,
+        labels=TAGS,
+    )
+    return Tagger(made, model.tokenizer, length)
 
 
 def _save(tagger: Tagger, folder: Path) -> None:
@@ -177,15 +162,9 @@ def _save(tagger: Tagger, folder: Path) -> None:
     tagger.tokenizer.save_pretrained(folder)
 
 
-def _load(run: HeadRun, tokenizer: Any, device: torch.device) -> tuple[Tagger, dict[str, Any]]:
-    def load(place: Path, summary: dict[str, Any]) -> tuple[Tagger, dict[str, Any]]:
-        made: Any = AutoModelForTokenClassification.from_pretrained(
-            place, local_files_only=True, dtype=torch.float32
-        )
-        outcome = {name: summary[name] for name in OUTCOME}
-        return Tagger(made.to(device).eval(), tokenizer, int(outcome["max_length_used"])), outcome
-
-    return run.kept(load)
+def _load(folder: Path, summary: dict[str, Any], model: SentenceTransformer) -> Tagger:
+    made: Any = AutoModelForTokenClassification.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+    return Tagger(made.to(model.device).eval(), model.tokenizer, int(summary["max_length_used"]))
 
 
 def _train(
@@ -221,7 +200,7 @@ def _train(
         "steps": int(state.global_step),
         "best_step": state.best_global_step,
         "dev_accuracy": state.best_metric,
-        "trained_parameters": sum(each.numel() for each in tagger.model.parameters() if each.requires_grad),
+        "trained_parameters": count_parameters(tagger.model, trainable_only=True),
         "max_length_used": tagger.max_length,
     }
 

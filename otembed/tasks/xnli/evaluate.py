@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
@@ -18,7 +17,6 @@ from otembed.errors import ConfigError, DataError, did_you_mean
 from otembed.models import load_model
 from otembed.results.outcomes import Outcomes
 from otembed.results.paths import expand
-from otembed.results.temporary import temporary_folder
 from otembed.runtime.progress import counting, silent
 from otembed.tasks.heads.probe import fit_probe
 from otembed.tasks.heads.run import HeadRun, check_run
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
+    from sentence_transformers.cross_encoder import CrossEncoder
 
     from otembed.runtime.progress import Progress
 
@@ -265,22 +264,14 @@ def _finetuned(
     overwrite: bool,
     progress: Progress,
 ) -> tuple[dict[str, Labels], float, dict[str, Any]]:
-    from otembed.tasks.heads.training import free_memory
+    from otembed.tasks.heads.finetuning import finetuned
     from otembed.tasks.xnli.finetune import classify, finetune
 
-    with temporary_folder() if run is None else nullcontext(Path(run)) as folder:
-        classifier, outcome = finetune(
-            load,
-            train,
-            dev,
-            config,
-            _head_run(folder, lasting=run is not None),
-            resume=resume,
-            overwrite=overwrite,
-            progress=progress,
-        )
+    def train_in(folder: HeadRun) -> tuple[CrossEncoder, dict[str, Any]]:
+        return finetune(load, train, dev, config, folder, resume=resume, overwrite=overwrite, progress=progress)
+
+    def predictions(classifier: CrossEncoder) -> dict[str, Labels]:
         advance = counting(progress, "testing", sum(map(len, tests.values())))
-        found = {language: classify(classifier, pairs, advance) for language, pairs in tests.items()}
-    del classifier
-    free_memory()
-    return found, outcome.pop("dev_accuracy"), outcome
+        return {language: classify(classifier, pairs, advance) for language, pairs in tests.items()}
+
+    return finetuned(None if run is None else Path(run), _head_run, train_in, predictions)

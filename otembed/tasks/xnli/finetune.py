@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from datasets.arrow_dataset import Dataset
-from pydantic import TypeAdapter
 from sentence_transformers.cross_encoder import CrossEncoder, CrossEncoderTrainer, CrossEncoderTrainingArguments
 from sentence_transformers.cross_encoder.evaluation import CrossEncoderClassificationEvaluator
 from sentence_transformers.cross_encoder.losses import CrossEntropyLoss
@@ -17,20 +16,14 @@ from transformers import set_seed
 
 from otembed.config.xnli import FinetuneConfig
 from otembed.embeddings.encode import default_tokens, token_batches
-from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.errors import ModelError, NumericsError
 from otembed.models import fast_linear, freeze, sliced
-from otembed.models.architecture import position_limit, transformer_of
+from otembed.models.architecture import count_parameters, position_limit, transformer_of
 from otembed.results import writing
 from otembed.results.temporary import temporary_folder
 from otembed.runtime.run_state import train_from
-from otembed.runtime.trainer import (
-    arrange_callbacks,
-    build_arguments,
-    check_fields,
-    resolve_precision,
-    trainer_arguments,
-)
+from otembed.runtime.trainer import arrange_callbacks, build_arguments, trainer_arguments
+from otembed.tasks.heads.finetuning import Head, finetune_head
 from otembed.tasks.heads.training import POOLER, SelectingWatch, free_memory, selecting_arguments
 from otembed.tasks.xnli.formats import LABELS
 
@@ -49,8 +42,6 @@ logger = logging.getLogger(__name__)
 
 # The library's evaluator has no accuracy; with one label per pair, micro F1 is equal to accuracy.
 METRIC = "eval_dev_f1_micro"
-# The summary of a finished training run.
-OUTCOME = ("steps", "best_step", "dev_accuracy", "trained_parameters", "max_length_used")
 
 
 def build_classifier(model: SentenceTransformer, max_length: int, seed: int) -> CrossEncoder:
@@ -117,42 +108,38 @@ def finetune(
 ) -> tuple[CrossEncoder, dict[str, Any]]:
     """Fine-tune in a run folder; return the classifier that is best on the development pairs, and a summary.
 
-    ``load`` returns the encoder, which is released once its classifier is built.
-
-    Raises
-    ------
-    ConfigError
-        The folder is in use or contains a run with different settings, or the precision is fp16 on a CPU.
-    NumericsError
-        The loss becomes NaN or infinite; the last checkpoint is kept.
+    See :func:`otembed.tasks.heads.finetuning.finetune_head` for ``load``, the summary and the errors.
     """
-    check_fields(CrossEncoderTrainingArguments, config.trainer, FinetuneConfig)
-    model = load()
-    device = model.device
-    config = resolve_precision(config, device)
-    run.open(
-        TypeAdapter(FinetuneConfig).dump_python(config, mode="json"),
-        {
-            "encoder": model_fingerprint(model),
-            "training data": train.digest(),
-            "development data": dev.digest(),
-        },
+
+    def trained(classifier: CrossEncoder, config: FinetuneConfig) -> dict[str, Any]:
+        return _train(classifier, train, dev, config, run, progress)
+
+    return finetune_head(
+        Head(CrossEncoderTrainingArguments, _build, trained, _save, _load),
+        load,
+        config,
+        run,
+        {"training data": train.digest(), "development data": dev.digest()},
         resume=resume,
         overwrite=overwrite,
     )
-    with run.locked():
-        if run.finished:
-            logger.info("%s: already trained", run.path)
-            return _load(run, device)
-        run.drop_half_written()
-        classifier = build_classifier(model, config.max_length, config.seed)
-        del model
-        free_memory()
-        summary = freeze(classifier, config.freeze)
-        outcome = _train(classifier, train, dev, config, run, progress)
-        outcome |= {"trained_parameters": summary.trained, "max_length_used": classifier.max_seq_length}
-        run.finish(lambda folder: _save(classifier, folder), outcome)
-    return classifier, outcome
+
+
+def _build(model: SentenceTransformer, config: FinetuneConfig) -> CrossEncoder:
+    classifier = build_classifier(model, config.max_length, config.seed)
+    freeze(classifier, config.freeze)
+    return classifier
+
+
+def _save(classifier: CrossEncoder, folder: Path) -> None:
+    classifier.save_pretrained(str(folder), create_model_card=False)
+
+
+def _load(folder: Path, summary: dict[str, Any], model: SentenceTransformer) -> CrossEncoder:
+    classifier: CrossEncoder = CrossEncoder(
+        str(folder), device=str(model.device), local_files_only=True, model_kwargs={"dtype": torch.float32}
+    )
+    return classifier
 
 
 def classify(
@@ -192,20 +179,6 @@ def _texts(pairs: NliSet) -> list[tuple[str, str]]:
     return [(each.premise, each.hypothesis) for each in pairs.examples]
 
 
-def _save(classifier: CrossEncoder, folder: Path) -> None:
-    classifier.save_pretrained(str(folder), create_model_card=False)
-
-
-def _load(run: HeadRun, device: torch.device) -> tuple[CrossEncoder, dict[str, Any]]:
-    def load(place: Path, summary: dict[str, Any]) -> tuple[CrossEncoder, dict[str, Any]]:
-        classifier: CrossEncoder = CrossEncoder(
-            str(place), device=str(device), local_files_only=True, model_kwargs={"dtype": torch.float32}
-        )
-        return classifier, {name: summary[name] for name in OUTCOME}
-
-    return run.kept(load)
-
-
 def _train(
     classifier: CrossEncoder,
     train: NliSet,
@@ -239,11 +212,15 @@ def _train(
     with sliced(classifier):
         train_from(trainer, checkpoint)
     state = trainer.state
-    outcome: dict[str, Any] = {"steps": state.global_step, "best_step": state.best_global_step}
-    outcome["dev_accuracy"] = state.best_metric
     del trainer
     free_memory()
-    return outcome
+    return {
+        "steps": state.global_step,
+        "best_step": state.best_global_step,
+        "dev_accuracy": state.best_metric,
+        "trained_parameters": count_parameters(classifier, trainable_only=True),
+        "max_length_used": classifier.max_seq_length,
+    }
 
 
 def _arguments(

@@ -133,10 +133,11 @@ def evaluate_xquad_span(
         trained = train_spans(model, learnt, config, run=None, progress=progress)
     else:
         folder.open(_lasting(settings), _inputs(model, learnt), resume=resume, overwrite=overwrite)
-        with folder.locked():
-            trained = (
-                _kept(folder, model) if folder.finished else _train_in(folder, model, learnt, config, progress)
-            )
+        trained, _ = folder.trained(
+            lambda: _train_in(folder, model, learnt, config, progress),
+            lambda made, place: _save(made.model, model, place),
+            lambda place, summary: _load(place, summary, model),
+        )
     trained_at = perf_counter()
     scores: list[SpanScores] = []
     outcomes: list[Outcomes] = []
@@ -189,24 +190,19 @@ def _inputs(model: SentenceTransformer, train: QuestionSet) -> dict[str, str]:
 
 def _train_in(
     folder: HeadRun, model: SentenceTransformer, train: QuestionSet, config: SpanConfig, progress: Progress
-) -> Trained:
-    folder.drop_half_written()
+) -> tuple[Trained, dict[str, Any]]:
     trained = train_spans(model, train, config, run=folder, progress=progress)
-
-    def save(place: Path) -> None:
-        trained.model.save_pretrained(place)
-        model.tokenizer.save_pretrained(place)
-
-    folder.finish(save, {"windows": trained.windows, "steps": trained.steps, "losses": trained.losses})
-    return trained
+    return trained, {"windows": trained.windows, "steps": trained.steps, "losses": trained.losses}
 
 
-def _kept(folder: HeadRun, model: SentenceTransformer) -> Trained:
-    def load(place: Path, summary: dict[str, Any]) -> Trained:
-        made: Any = AutoModelForQuestionAnswering.from_pretrained(place, local_files_only=True, dtype=torch.float32)
-        return Trained(made.to(model.device).eval(), **summary)
+def _save(made: PreTrainedModel, model: SentenceTransformer, folder: Path) -> None:
+    made.save_pretrained(folder)
+    model.tokenizer.save_pretrained(folder)
 
-    return folder.kept(load)
+
+def _load(folder: Path, summary: dict[str, Any], model: SentenceTransformer) -> Trained:
+    made: Any = AutoModelForQuestionAnswering.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+    return Trained(made.to(model.device).eval(), **summary)
 
 
 def training_label(data: QuestionSet) -> str:

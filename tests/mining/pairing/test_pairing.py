@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from otembed.config.mining import DEFAULT_THRESHOLDS, MiningConfig
 from otembed.errors import ConfigError
 from otembed.mining.pairing.margin import SMALLEST_BASE, margin_scores, mean_similarity
-from otembed.mining.pairing.pairing import CANDIDATE, pair_up
-from otembed.mining.search.neighbors import Neighbors
+from otembed.mining.pairing.pairing import pair_up
+from otembed.mining.search.neighbors import CANDIDATE, Neighbors
 
 
 def neighbors(similarity, k):
