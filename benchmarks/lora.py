@@ -18,7 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 from time import process_time
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from memory import growth
@@ -33,9 +33,10 @@ FULL = "full"
 
 
 def recipe(options: argparse.Namespace, arm: str, output: str) -> TrainConfig:
-    """Return the settings of an arm: ``full``, or ``RANK:MODULES``."""
-    rank, _, modules = arm.partition(":")
-    lora = None if arm == FULL else LoraConfig(r=int(rank), alpha=2 * int(rank), target_modules=modules or None)
+    """Return the settings of an arm: ``full``, ``RANK`` or ``RANK:all-linear``."""
+    rank, _, everywhere = arm.partition(":")
+    modules: Literal["all-linear"] | None = "all-linear" if everywhere else None
+    lora = None if arm == FULL else LoraConfig(r=int(rank), alpha=2 * int(rank), target_modules=modules)
     return TrainConfig(
         pairs=dict(each.split("=", 1) for each in options.pairs),
         model=ModelConfig(name=options.model, max_seq_length=options.max_seq_length, lora=lora),
@@ -135,7 +136,7 @@ def main() -> None:
     parser.add_argument("--pairs", action="append", default=[], metavar="XX-YY=FILE")
     parser.add_argument("--held-out", action="append", default=[], metavar="XX-YY=FILE")
     parser.add_argument("--held-out-limit", type=int, default=390)
-    parser.add_argument("--arms", nargs="+", default=[FULL, "16", "16:all-linear"], metavar="full|RANK[:MODULES]")
+    parser.add_argument("--arms", nargs="+", default=[FULL, "16", "16:all-linear"], metavar="full|RANK[:all-linear]")
     parser.add_argument("--model", default="offline:multilingual-e5-small")
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--batch-size", type=int, default=32)

@@ -160,7 +160,8 @@ def main() -> None:
     parser.add_argument("--table", type=Path, help="render this document and stop")
     options = parser.parse_args()
     if options.arm:
-        print_arm(*options.arm[:3], int(options.arm[3]))
+        arm, warm, place, batches = options.arm
+        print_arm(arm, warm, place, int(batches))
         return
     document = json.loads(options.table.read_text(encoding="utf-8")) if options.table else run(options)
     sys.stdout.write(table(document))
