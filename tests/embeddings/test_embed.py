@@ -68,7 +68,7 @@ def test_arithmetic_is_autocast_and_has_vectors_of_its_own(run, sentences, tiny_
 
 
 def test_complete_vectors_need_no_lock(run, tiny_model, tmp_path, monkeypatch):
-    def read_only(self):
+    def read_only(self, timeout=None):
         raise OSError(errno.EROFS, "Read-only file system", self.lock_file)
 
     written = run(tiny_model, tmp_path)
