@@ -98,6 +98,7 @@ def paths(tree, head=""):
         ("ablation", "ablation_words400", "log.md"),
         ("transport", "transport", "log.md"),
         ("training", "training", "log.md"),
+        ("training", "training_bf16", "log.md"),
         ("reliability", "reliability", "log.md"),
         ("streaming", "streaming", "log.md"),
         ("encoding", "encoding", "log.md"),
