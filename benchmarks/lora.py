@@ -136,7 +136,9 @@ def main() -> None:
     parser.add_argument("--pairs", action="append", default=[], metavar="XX-YY=FILE")
     parser.add_argument("--held-out", action="append", default=[], metavar="XX-YY=FILE")
     parser.add_argument("--held-out-limit", type=int, default=390)
-    parser.add_argument("--arms", nargs="+", default=[FULL, "16", "16:all-linear"], metavar="full|RANK[:all-linear]")
+    parser.add_argument(
+        "--arms", nargs="+", default=[FULL, "16", "16:all-linear"], metavar="full|RANK[:all-linear]"
+    )
     parser.add_argument("--model", default="offline:multilingual-e5-small")
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--batch-size", type=int, default=32)

@@ -124,14 +124,22 @@ class ShardFolder:
         return shards
 
     def _is_sound(self, shard: Shard) -> bool:
+        if not isinstance(shard.start, int) or shard.file != _file_name(shard.start, self.precision):
+            logger.warning("%s: the manifest is corrupt; the shard at row %s is recomputed", self.path, shard.start)
+            return False
         path = self.path / shard.file
         if not path.is_file():
             logger.warning("%s: the shard is missing and is recomputed", path)
             return False
-        if file_digest(path) != shard.digest:
+        size = self.dimension * np.dtype(DTYPES[self.precision]).itemsize
+        if path.stat().st_size != shard.rows * size or file_digest(path) != shard.digest:
             logger.warning("%s: the shard is corrupt or truncated and is recomputed", path)
             return False
         return True
+
+
+def _file_name(start: int, precision: str) -> str:
+    return f"rows-{start:012d}.{precision}"
 
 
 def write_shard(folder: Path, start: int, values: NDArray[np.floating[Any]], precision: str) -> Shard:
@@ -144,7 +152,7 @@ def write_shard(folder: Path, start: int, values: NDArray[np.floating[Any]], pre
     """
     data = np.ascontiguousarray(values, DTYPES[precision])
     digest = blake2b(data.data, digest_size=DIGEST_BYTES).hexdigest()
-    name = f"rows-{start:012d}.{precision}"
+    name = _file_name(start, precision)
     # A unique name: a worker presumed dead may still be writing the same rows.
     temporary = folder / f"{name}.{uuid4().hex}.tmp"
     with writing(folder / name, needed=data.nbytes, option=OPTION, kept=KEPT):

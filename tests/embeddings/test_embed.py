@@ -143,7 +143,7 @@ def test_killed_process_leaves_only_complete_shards(run, sentences, tiny_model, 
     assert run(tiny_model, tmp_path / "cut").read(0, 99).tobytes() == whole.tobytes()
 
 
-@pytest.mark.parametrize("damage", ["cut", "changed", "missing", "manifest", "temporary"])
+@pytest.mark.parametrize("damage", ["cut", "changed", "missing", "manifest", "rows", "start", "temporary"])
 def test_corrupt_shards_are_detected_and_recomputed(run, tiny_model, tmp_path, caplog, damage):
     whole = run(tiny_model, tmp_path, shard_rows=16).read(0, 99)
     place = folder(tmp_path)
@@ -157,6 +157,10 @@ def test_corrupt_shards_are_detected_and_recomputed(run, tiny_model, tmp_path, c
         shard.unlink()
     elif damage == "manifest":
         (place / "manifest.json").write_text("{")
+    elif damage in {"rows", "start"}:  # of one shard: the document is still valid
+        document = json.loads((place / "manifest.json").read_text())
+        document["shards"][1][damage] += 1
+        (place / "manifest.json").write_text(json.dumps(document))
     else:
         (place / "rows-000000000016.float32.tmp").write_bytes(b"half")
     again = []
