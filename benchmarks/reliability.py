@@ -70,7 +70,7 @@ def main() -> int:
         "--command",
         action="append",
         metavar="NAME",
-        help="of the part kills, only the trials of this command, such as 'otembed train'; its other trials in the output"
+        help="of the part kills or disk, only the trials of this command, such as 'otembed train'; its other trials in the output"
         " are kept; repeatable",
     )
     parser.add_argument("--smoke", action="store_true", help="a few attempts of each trial")
@@ -84,8 +84,8 @@ def main() -> int:
     document: dict[str, Any] = {"claim": (__doc__ or "").splitlines()[0], "parts": {}}
     if arguments.output is not None and arguments.output.exists():
         document = json.loads(arguments.output.read_text(encoding="utf-8"))
-    if arguments.command and arguments.part != ["kills"]:
-        parser.error("--command requires --part kills")
+    if arguments.command and arguments.part not in (["kills"], ["disk"]):
+        parser.error("--command requires --part kills or --part disk")
     for part in arguments.part or PARTS:
         start = time.perf_counter()
         earlier = document["parts"].get(part, {"trials": [], "seconds": 0.0}) if arguments.command else {}

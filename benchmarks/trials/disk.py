@@ -11,7 +11,7 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -108,15 +108,17 @@ class Command:
         return path.read_text() == EARLIER if self.earlier else not path.exists()
 
 
-def run(smoke: bool, seed: int) -> Iterator[Trial]:
-    """Run the trials; with ``smoke``, one level of each."""
+def run(smoke: bool, seed: int, commands: Sequence[str] = ()) -> Iterator[Trial]:
+    """Run the trials, or those of the named commands; with ``smoke``, one level of each."""
     draw = np.random.default_rng(seed)
     levels = 1 if smoke else 6
     with TemporaryDirectory(prefix="otembed-disk-") as name:
         home = Path(name)
-        commands = _commands(home, smoke=smoke)
+        chosen = [
+            each for each in _commands(home, smoke=smoke) if not commands or f"otembed {each.name}" in commands
+        ]
         mounting = can_mount(home / "probe")
-        for command in commands:
+        for command in chosen:
             yield _read_only(command, home, mounting=mounting)
             if not command.share:
                 continue
@@ -128,7 +130,8 @@ def run(smoke: bool, seed: int) -> Iterator[Trial]:
             yield _limited(command, home, expected, command.peak * max(sizes), shares)
             if command.races:
                 yield _two_at_once(command, home, expected)
-        yield _damaged(home, draw, 2 if smoke else 20)
+        if not commands or "otembed mine" in commands:
+            yield _damaged(home, draw, 2 if smoke else 20)
     if not mounting:
         sys.stderr.write("mounting is not permitted here: no full tmpfs; read-only means below a regular file\n")
 
