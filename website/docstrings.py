@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import ast
 import re
+from importlib import import_module
 from typing import Any
 
-from griffe import Attribute, Docstring, Expr, ExprCall, ExprKeyword, Extension, Module, Object
+from griffe import Attribute, Docstring, Expr, ExprCall, ExprKeyword, ExprName, Extension, Module, Object
 
 ROLE = re.compile(r":([a-z]+):`~?([^`]+)`")
 DISPLAY = re.compile(r"^\.\. math::(.*(?:\n+[ ]{2,}.*)*)", re.MULTILINE)
@@ -42,7 +43,7 @@ class Docstrings(Extension):
         given = {each.name: each.value for each in made.arguments if isinstance(each, ExprKeyword)}
         attr.value = given.get("default")
         if "description" in given and attr.docstring is None:
-            attr.docstring = Docstring(_text(given["description"]), parent=attr)
+            attr.docstring = Docstring(_text(given["description"], attr.module.path), parent=attr)
         elif str(attr.annotation).endswith("Config") and attr.docstring is None:
             attr.docstring = Docstring(f"Settings of :class:`{attr.annotation}`.", parent=attr)
 
@@ -81,8 +82,10 @@ def _announcement(line: re.Match[str]) -> str:
     return {":": ""}.get(line[1], line[0].replace("::", ":"))
 
 
-def _text(value: str | Expr) -> str:
-    """Return the text of a literal, which may be several literals in a row."""
+def _text(value: str | Expr, module: str) -> str:
+    """Return the text of a literal, which may be several literals in a row, or of a constant of a module."""
+    if isinstance(value, ExprName):
+        return str(getattr(import_module(module), value.name))
     return str(ast.literal_eval(str(value)))
 
 
