@@ -129,6 +129,7 @@ QUOTED = {
         "the encoder as it is": "untrained",
         "the default": "contrastive ot + sentence cosine",
         "MNRL, the usual": "mnrl",
+        "`--preset words`": "mnrl+ot, middle, unbalanced, 0.75 of the way",
         "MNRL with OT as a cost": "mnrl+ot, middle, unbalanced",
     },
     "docs/recipes.md": {
@@ -136,6 +137,7 @@ QUOTED = {
         "retrieval, search, mining": "contrastive ot + sentence cosine",
         "the same, with a plain loss": "mnrl",
         "as many languages": "mnrl, 0.75 of the way",
+        "words and sentences": "mnrl+ot, middle, unbalanced, 0.75 of the way",
         "words of the last layer": "mnrl+ot, middle, unbalanced",
         "words of a middle layer": "mnrl + contrastive ot, middle",
     },
