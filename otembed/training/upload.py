@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from otembed.config.hub import HubConfig
 from otembed.config.io import build, read_yaml
-from otembed.errors import ConfigError, HubError
+from otembed.errors import ConfigError, HubError, ModelError
 from otembed.models.push import PushReport, push_model
 from otembed.models.push import check_push as check_hub
 from otembed.results.paths import expand
@@ -49,9 +49,13 @@ def push(
     ConfigError
         No name is given, or the run is not finished.
     ModelError, HubError
-        As :func:`otembed.models.push_model`.
+        The folder does not exist, or as :func:`otembed.models.push_model`.
     """
     path = expand(place)
+    if not path.is_dir():
+        raise ModelError(
+            f"{path}: there is no such folder", "Use a run folder, or a folder written by SentenceTransformer.save."
+        )
     run = RunFolder(path)
     is_run = run.config.is_file()
     settings = HubConfig()
