@@ -140,7 +140,7 @@ def test_low_recall_is_reported_with_a_warning(sides, tmp_path, caplog):
 
 
 def test_method_is_chosen_by_size_or_by_name():
-    sizes = ((10, 10), (200_000, 200_000), (200_000, 200_001), (10**6, 10**6), (10**6, 10**6 + 1))
+    sizes = ((10, 10), (500_000, 500_000), (500_000, 500_001), (10**6, 10**6), (10**6, 10**6 + 1))
     assert [choose_method("auto", *each) for each in sizes] == ["exact", "exact", "pq", "pq", "hnsw"]
     assert choose_method("pq", 1, 1) == "pq"
     with pytest.raises(ConfigError, match="'faiss'"):
