@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import re
 import sys
 import time
 from dataclasses import asdict
@@ -90,7 +91,8 @@ def main() -> int:
         start = time.perf_counter()
         earlier = document["parts"].get(part, {"trials": [], "seconds": 0.0}) if arguments.command else {}
         found: dict[str, Any] = {
-            "environment": environment(),
+            # File names without the folders of this machine.
+            "environment": environment() | {"command": [re.sub(r"[^=,]*/", "", each) for each in sys.argv]},
             "settings": {"smoke": arguments.smoke, "seed": arguments.seed},
             "trials": earlier.get("trials", []),
         }
