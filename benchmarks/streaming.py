@@ -16,6 +16,7 @@ import gzip
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -112,7 +113,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure both arms at every size."""
     document: dict[str, Any] = {
         "claim": str(__doc__).splitlines()[0].removeprefix("Claim: "),
-        "environment": environment(),
+        # File names without the folders of this machine.
+        "environment": environment() | {"command": [re.sub(r"[^=,]*/", "", each) for each in sys.argv]},
         "settings": {"batch": BATCH, "shuffle_buffer": BUFFER, "words": WORDS},
         "rows": [],
     }
