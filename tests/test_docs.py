@@ -101,6 +101,7 @@ def paths(tree, head=""):
         ("training", "training_bf16", "log.md"),
         ("reliability", "reliability", "log.md"),
         ("streaming", "streaming", "log.md"),
+        ("onnx_export", "onnx_export", "log.md"),
         ("encoding", "encoding", "log.md"),
         ("document_matching", "document_matching", "documents.md"),
         ("documents", "documents", "documents.md"),
