@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from otembed.errors import DataError
-from otembed.mining.calibration.calibrate import WithCurve, curve_rows, threshold_grid
+from otembed.mining.calibration.calibrate import WithCurve, best_row, curve_of, threshold_grid
 from otembed.mining.calibration.mixture import count_from
 
 if TYPE_CHECKING:
@@ -103,17 +103,7 @@ def calibrate_links(
     grid, found = grid[found > 0], found[found > 0]
     total = _wrong_links(scores, every)
     precision, recall, f1 = _figures(total, len(scores), found, total * _share_from(every, grid))
-    if min_precision is None:
-        best = int(f1.argmax())
-    else:
-        enough = np.flatnonzero(precision >= min_precision)
-        if not len(enough):
-            raise DataError(
-                f"no threshold has an expected precision of {min_precision:g}; the highest is {precision.max():.3f} at "
-                f"{grid[precision.argmax()]:g}",
-                "Lower min_precision, or use a better encoder.",
-            )
-        best = int(enough[0])
+    best = best_row(grid, precision, f1, min_precision)
     errors = _errors(scores, wrong, float(grid[best]))
     return LinkCalibration(
         planted=len(planted),
@@ -129,7 +119,7 @@ def calibrate_links(
         recall_error=errors[2],
         f1=float(f1[best]),
         f1_error=errors[3],
-        curve=tuple((float(grid[row]), float(precision[row]), float(recall[row])) for row in curve_rows(grid)),
+        curve=curve_of(grid, precision, recall),
     )
 
 

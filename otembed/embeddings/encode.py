@@ -98,23 +98,24 @@ def encode_by_length(
     from otembed.models.onednn import fast_linear
 
     vectors: NDArray[np.float32] | None = None
-    for rows in token_batches(token_counts(model, texts, prompt), batch_tokens, batch_size):
-        with fast_linear(model), torch.autocast(model.device.type, torch.bfloat16, enabled=arithmetic == "bf16"):
-            encoded = model.encode(
-                [texts[row] for row in rows],
-                prompt=prompt,
-                task=task,
-                batch_size=len(rows),
-                truncate_dim=truncate_dim,
-                normalize_embeddings=True,
-                convert_to_numpy=True,
-                show_progress_bar=False,
-            )
-        if vectors is None:
-            vectors = np.empty((len(texts), encoded.shape[1]), np.float32)
-        vectors[rows] = encoded
-        if progress is not None:
-            progress(len(rows))
+    with fast_linear(model):
+        for rows in token_batches(token_counts(model, texts, prompt), batch_tokens, batch_size):
+            with torch.autocast(model.device.type, torch.bfloat16, enabled=arithmetic == "bf16"):
+                encoded = model.encode(
+                    [texts[row] for row in rows],
+                    prompt=prompt,
+                    task=task,
+                    batch_size=len(rows),
+                    truncate_dim=truncate_dim,
+                    normalize_embeddings=True,
+                    convert_to_numpy=True,
+                    show_progress_bar=False,
+                )
+            if vectors is None:
+                vectors = np.empty((len(texts), encoded.shape[1]), np.float32)
+            vectors[rows] = encoded
+            if progress is not None:
+                progress(len(rows))
     assert vectors is not None, "callers pass at least one text"
     return vectors
 

@@ -104,12 +104,13 @@ class WordEncoder:
         order = sorted(range(len(texts)), key=lambda row: (-len(tokens[row]["input_ids"]), row))
         found: dict[int, WordVectors] = {}
         most = TOKENS_ON_CPU if self.model.device.type == "cpu" else TOKENS_ELSEWHERE
-        while order:
-            longest = max(len(tokens[order[0]]["input_ids"]), 1)
-            rows = order[: max(min(batch_size, most // longest), 1)]
-            del order[: len(rows)]
-            batch = self._batch([texts[row] for row in rows], [tokens[row] for row in rows], wanted)
-            found |= zip(rows, batch, strict=True)
+        with fast_linear(self._transformer):
+            while order:
+                longest = max(len(tokens[order[0]]["input_ids"]), 1)
+                rows = order[: max(min(batch_size, most // longest), 1)]
+                del order[: len(rows)]
+                batch = self._batch([texts[row] for row in rows], [tokens[row] for row in rows], wanted)
+                found |= zip(rows, batch, strict=True)
         return [found[row] for row in range(len(texts))]
 
     def _tokenized(self, text: WordText) -> dict[str, list[Any]]:
@@ -136,8 +137,7 @@ class WordEncoder:
             padding_side="right",
             return_tensors="pt",
         )
-        with fast_linear(self._transformer):
-            hidden = self._states({name: tensor.to(self.model.device) for name, tensor in inputs.items()}, layers)
+        hidden = self._states({name: tensor.to(self.model.device) for name, tensor in inputs.items()}, layers)
         pooled = {layer: pool_units(hidden[layer], unit_ids, self._pooling) for layer in layers}
         if not all(bool(units.isfinite().all()) for units, _ in pooled.values()):
             raise NumericsError("the model returns NaN or infinity for some words", "Check the model's weights.")

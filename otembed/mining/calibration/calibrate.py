@@ -171,17 +171,7 @@ def calibrate(
     grid, found, recall = grid[sure], found[sure], recall[sure]
     right = np.minimum(total * recall, found)
     precision, f1 = right / found, 2 * right / (total + found)
-    if min_precision is None:
-        best = int(f1.argmax())
-    else:
-        enough = np.flatnonzero(precision >= min_precision)
-        if not len(enough):
-            raise DataError(
-                f"no threshold has an expected precision of {min_precision:g}; the highest is "
-                f"{precision.max():.3f} at {grid[precision.argmax()]:.{DECIMALS}f}",
-                "Lower min_precision, or use a better encoder.",
-            )
-        best = int(enough[0])
+    best = best_row(grid, precision, f1, min_precision)
     errors = fit.errors(float(grid[best]), int(found[best]), float(recall[best]))
     return Calibration(
         planted=count,
@@ -200,15 +190,35 @@ def calibrate(
         misfit=fit.misfit,
         misfit_bound=float(MISFIT_BOUND / np.sqrt(count)),
         left_out=dict(left_out or {}),
-        curve=tuple((float(grid[row]), float(precision[row]), float(recall[row])) for row in curve_rows(grid)),
+        curve=curve_of(grid, precision, recall),
     )
 
 
-def curve_rows(grid: Doubles) -> list[int]:
-    """Return the thresholds of the curve, by index: the nearest to evenly spaced ones, each once."""
+def best_row(grid: Doubles, precision: Doubles, f1: Doubles, min_precision: float | None) -> int:
+    """Return the index of the threshold with the best expected F1, or of the lowest with an expected precision.
+
+    Raises
+    ------
+    DataError
+        No threshold has that precision.
+    """
+    if min_precision is None:
+        return int(f1.argmax())
+    enough = np.flatnonzero(precision >= min_precision)
+    if not len(enough):
+        raise DataError(
+            f"no threshold has an expected precision of {min_precision:g}; the highest is "
+            f"{precision.max():.3f} at {grid[precision.argmax()]:.{DECIMALS}f}",
+            "Lower min_precision, or use a better encoder.",
+        )
+    return int(enough[0])
+
+
+def curve_of(grid: Doubles, precision: Doubles, recall: Doubles) -> tuple[tuple[float, float, float], ...]:
+    """Return (threshold, precision, recall) at the thresholds nearest to evenly spaced ones, each once."""
     wanted = np.linspace(grid[0], grid[-1], CURVE)
-    rows: list[int] = np.unique(np.searchsorted(grid, wanted).clip(0, len(grid) - 1)).tolist()
-    return rows
+    rows = np.unique(np.searchsorted(grid, wanted).clip(0, len(grid) - 1)).tolist()
+    return tuple((float(grid[row]), float(precision[row]), float(recall[row])) for row in rows)
 
 
 def _check(scores: Doubles, planted: Planted, min_precision: float | None) -> None:
