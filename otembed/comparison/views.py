@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from otembed.comparison.report import Shape, WordMap
-from otembed.embeddings.routes import pair_languages
+from otembed.data.spec import pair_languages
 from otembed.embeddings.texts import checked_sides, embed_sides
 from otembed.errors import ModelError
 from otembed.tasks.retrieval import effective_rank, mean_cosine

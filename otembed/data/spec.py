@@ -129,15 +129,25 @@ def parse_pair_spec(key: str, value: str | None = None) -> PairSpec:
     return PairSpec(source, target, paths=_paths(key, source, target, place), **options)
 
 
-def _languages(key: str) -> tuple[str, str]:
-    codes = key.split("-")
+def pair_languages(name: str) -> tuple[str, str] | None:
+    """Return the languages of a pair by its name; None for another name.
+
+    >>> pair_languages("en-zh_Hans"), pair_languages("news, part 2")
+    (('en', 'zh_Hans'), None)
+    """
+    codes = name.split("-")
     if len(codes) == 2 and all(LANGUAGE_CODE.fullmatch(code) for code in codes):
         return codes[0], codes[1]
-    lowered = key.lower()
-    plain = lowered.split("-")
+    return None
+
+
+def _languages(key: str) -> tuple[str, str]:
+    found = pair_languages(key)
+    if found is not None:
+        return found
     hint = KEY_HINT
-    if lowered != key and len(plain) == 2 and all(LANGUAGE_CODE.fullmatch(code) for code in plain):
-        hint = f"Did you mean {lowered!r}?"
+    if pair_languages(key.lower()) is not None:
+        hint = f"Did you mean {key.lower()!r}?"
     raise ConfigError(f"{key!r} is not a pair of language codes", hint)
 
 

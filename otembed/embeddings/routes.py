@@ -40,17 +40,3 @@ def language_task(model: SentenceTransformer, language: str | None, name: str = 
             "the language is not given" if language is None else f"none for {language}",
         )
     return task
-
-
-def pair_languages(name: str) -> tuple[str, str] | None:
-    """Return the languages of a pair by its name; None for another name.
-
-    >>> pair_languages("en-zh_Hans"), pair_languages("news, part 2")
-    (('en', 'zh_Hans'), None)
-    """
-    from otembed.data.spec import LANGUAGE_CODE
-
-    codes = name.split("-")
-    if len(codes) == 2 and all(LANGUAGE_CODE.fullmatch(code) for code in codes):
-        return codes[0], codes[1]
-    return None

@@ -36,7 +36,12 @@ TENSORBOARD = "tensorboard"
 def checkpoints_in(folder: Path) -> list[Path]:
     """Return the checkpoints in a folder, oldest first."""
     found = [each for each in folder.glob("checkpoint-*") if each.name.split("-")[1].isdigit()]
-    return sorted(found, key=lambda each: int(each.name.split("-")[1]))
+    return sorted(found, key=step_of)
+
+
+def step_of(checkpoint: Path) -> int:
+    """Return the step after which a checkpoint was saved."""
+    return int(checkpoint.name.split("-")[1])
 
 
 def damaged_file(checkpoint: Path) -> str | None:

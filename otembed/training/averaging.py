@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from otembed.models.merge import set_weights, trained_weights, weights_between
-from otembed.runtime.run_state import checkpoints_in, damaged_file
+from otembed.runtime.run_state import checkpoints_in, damaged_file, step_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,6 +60,6 @@ def average_checkpoints(
     set_weights(model, mean, mean, 0)
     # The table of the card would name the best evaluation as the saved checkpoint.
     model.model_card_data.best_model_step = None
-    steps = tuple(int(each.name.split("-")[1]) for each in chosen)
+    steps = tuple(step_of(each) for each in chosen)
     logger.info("averaging the weights of steps %s", ", ".join(map(str, steps)))
     return steps

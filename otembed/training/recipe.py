@@ -31,7 +31,7 @@ from otembed.models import (
 from otembed.models.merge import trained_weights
 from otembed.results import write_text
 from otembed.results.reading import read_json
-from otembed.runtime.run_state import train_from
+from otembed.runtime.run_state import step_of, train_from
 from otembed.runtime.trainer import arrange_callbacks, resolve_precision
 from otembed.tasks.retrieval.report import RetrievalReport
 from otembed.training.arguments import check_trainer, training_arguments
@@ -221,7 +221,7 @@ def run_trainer(trainer: SentenceTransformerTrainer, folder: RunFolder, state: P
         )
     checkpoint = folder.last_checkpoint()
     if state.is_main_process:
-        folder.keep_metrics_up_to(int(checkpoint.name.split("-")[1]) if checkpoint else -1)
+        folder.keep_metrics_up_to(step_of(checkpoint) if checkpoint else -1)
     logger.info("training from %s", checkpoint.name if checkpoint else "the start")
     with sliced(trainer.model):
         return train_from(trainer, checkpoint)

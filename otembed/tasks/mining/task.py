@@ -55,7 +55,7 @@ class MiningTask(Task):
     ) -> tuple[MiningScores, ...]:
         """Mine each language pair; one report each."""
         from otembed.config.mining import MiningConfig
-        from otembed.embeddings.routes import pair_languages
+        from otembed.data.spec import pair_languages
         from otembed.tasks.mining.evaluate import evaluate_mining
 
         found = []

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sentence_transformers.base.evaluation import BaseEvaluator
 
+from otembed.data.spec import pair_languages
 from otembed.embeddings.arrays import centered_vectors
-from otembed.embeddings.routes import pair_languages
 from otembed.embeddings.texts import check_one_prompt, checked_sides, embed_sides
 from otembed.errors import DataError, check_count
 from otembed.results.outcomes import Outcomes, digest_of
