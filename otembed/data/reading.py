@@ -15,15 +15,17 @@ from otembed.data.compression import OPENERS, read_lines, split_suffix
 from otembed.data.records import as_text, check_field, find_name, record_format, records
 from otembed.data.rows import PairCounts, Row
 from otembed.data.spec import QUERY_KEYS, PairSpec, parse_pair_spec
+from otembed.data.tags import english_names
 from otembed.data.tmx import read_tmx
 from otembed.errors import ConfigError, DataError
 from otembed.results.reading import require_file
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 NESTED = "translation"
 USUAL_NAMES = (("source", "target"), ("sentence1", "sentence2"), ("src", "tgt"))
+ENGLISH_NAME = re.compile("[A-Za-z]{2,20}")
 NEGATIVE = "negative"
 COLUMN_HINT = "Specify the columns of the sentences: ?source=COLUMN&target=COLUMN."
 NAMED = frozenset({"source", "target"})
@@ -205,8 +207,8 @@ def find_columns(names: Sequence[str], spec: PairSpec, line: int | None = None) 
     """Return the names of the fields that hold the source and the target.
 
     Without named columns, these are tried in order, in upper or lower case: the two language codes,
-    ``source``/``target``, ``sentence1``/``sentence2``, ``src``/``tgt``, and a ``translation`` field with one text per
-    code, as in translation datasets on the Hugging Face hub.
+    ``source``/``target``, ``sentence1``/``sentence2``, ``src``/``tgt``, a ``translation`` field with one text per
+    code, as in translation datasets on the Hugging Face hub, and the English names of the languages.
 
     Raises
     ------
@@ -218,17 +220,31 @@ def find_columns(names: Sequence[str], spec: PairSpec, line: int | None = None) 
         return check_field(chosen[0], names, spec.where, line), check_field(chosen[1], names, spec.where, line)
     codes = (spec.source_language, spec.target_language)
     for pair in (codes, *USUAL_NAMES):
-        source, target = (find_name(names, [name]) for name in pair)
-        if source is not None and target is not None:
-            return source, target
+        if (found := _find_both(names, [[name] for name in pair])) is not None:
+            return found
     if NESTED in names:
         return f"{NESTED}.{codes[0]}", f"{NESTED}.{codes[1]}"
+    if (found := _find_languages(names, codes)) is not None:
+        return found
     raise DataError(
         f"no columns for {codes[0]} and {codes[1]}; the columns are: {', '.join(names)}",
         COLUMN_HINT,
         path=spec.where,
         line=line,
     )
+
+
+def _find_both(names: Sequence[str], sides: Iterable[Sequence[str]]) -> tuple[str, str] | None:
+    """Return the names of the fields of both sides, given the possible names of each."""
+    source, target = (find_name(names, wanted) for wanted in sides)
+    return None if source is None or target is None else (source, target)
+
+
+def _find_languages(names: Sequence[str], codes: tuple[str, str]) -> tuple[str, str] | None:
+    """Return the fields that are named after the languages in English, as in ``English``, ``German``."""
+    if sum(ENGLISH_NAME.fullmatch(name.strip()) is not None for name in names) < 2:
+        return None
+    return _find_both(names, map(english_names, codes))
 
 
 def _by_number(spec: PairSpec) -> bool:
@@ -263,7 +279,8 @@ def _has_header(spec: PairSpec, first: list[str], line: int) -> bool:
     if spec.header is not None:
         return spec.header
     codes = (spec.source_language, spec.target_language)
-    if any(all(find_name(first, [name]) is not None for name in pair) for pair in (codes, *USUAL_NAMES)):
+    usual = any(_find_both(first, [[name] for name in pair]) is not None for pair in (codes, *USUAL_NAMES))
+    if usual or _find_languages(first, codes) is not None:
         raise DataError(
             f"the first line looks like a header: {', '.join(first)}",
             "Add ?header=1 if it contains column names, ?header=0 if it contains sentences.",

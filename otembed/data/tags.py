@@ -80,6 +80,19 @@ def parse_tag(text: str) -> Tag:
     return Tag(language, MODIFIER_SCRIPTS.get(modifier.lower(), script), region)
 
 
+def english_names(code: str) -> list[str]:
+    """Return the English names of a language in lower case, as listed by transformers; empty for unknown languages.
+
+    >>> english_names("zh_Hant"), english_names("tlh")
+    (['chinese', 'mandarin'], [])
+    """
+    # Imports torch and transformers, which takes seconds.
+    from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
+
+    language = parse_tag(code).language
+    return [name for name, known in TO_LANGUAGE_CODE.items() if known == language]
+
+
 def match_languages(code: str, tags: Iterable[str]) -> list[str]:
     """Return the tags that match ``code`` best, several if they match equally well; empty if no tag matches.
 

@@ -101,10 +101,19 @@ def test_tsv_columns_are_selected(write, read, query):
     assert read(f"{path}{query}") == expected
 
 
-@pytest.mark.parametrize("names", ["en,sw", "source,target", "sentence1,sentence2", "src,tgt"])
+@pytest.mark.parametrize("names", ["en,sw", "source,target", "sentence1,sentence2", "src,tgt", "English,Swahili"])
 def test_common_csv_column_names_are_recognized(write, read, names):
     path = write("x.csv", f"id,{names}\n1,hello,habari\n")
     assert read(f"{path}?header=1") == [("hello", "habari", 2)]
+
+
+@pytest.mark.parametrize("first", ["Cancel\tGhairi", "English\tKiingereza", "English words\tSwahili words", "en\tSwahili"])
+def test_sentences_of_one_word_are_not_a_header(write, read, first):
+    assert read(write("x.tsv", f"{first}\nhello\thabari\n"))[0] == (*first.split("\t"), 1)
+
+
+def test_jsonl_fields_may_be_named_after_the_languages(write, read):
+    assert read(write("x.jsonl", '{"Swahili": "habari", "English": "hello"}\n')) == [("hello", "habari", 1)]
 
 
 def test_csv_line_numbers_count_quoted_line_breaks(write, read, refused):
@@ -140,6 +149,8 @@ def test_jsonl_translation_objects_and_null(write, read):
         ("x.tsv", "en\tsw\nhello\thabari\n", 1, "en, sw", "?header=1"),
         ("x.csv", "EN,SW\nhello,habari\n", 1, "EN, SW", "?header=1"),
         ("x.csv", "id,source,target\n", 1, "id, source, target", "?header=0"),
+        ("x.tsv", "English\tSwahili\nhello\thabari\n", 1, "English, Swahili", "?header=1"),
+        ("x.csv", "id,swahili,english\n1,habari,hello\n", 1, "id, swahili, english", "?header=1"),
         ("x.jsonl", '{"en": "a", "sw": "b"}\n{"en": "a",\n', 2, "JSON", "JSON object"),
         ("x.jsonl", '{"en": "a", "sw": "b"}\n\n', 2, "JSON", "empty lines"),
         ("x.jsonl", "[" * 100_000, 1, "JSON", "JSON object"),
