@@ -107,7 +107,9 @@ def test_common_csv_column_names_are_recognized(write, read, names):
     assert read(f"{path}?header=1") == [("hello", "habari", 2)]
 
 
-@pytest.mark.parametrize("first", ["Cancel\tGhairi", "English\tKiingereza", "English words\tSwahili words", "en\tSwahili"])
+@pytest.mark.parametrize(
+    "first", ["Cancel\tGhairi", "English\tKiingereza", "English words\tSwahili words", "en\tSwahili"]
+)
 def test_sentences_of_one_word_are_not_a_header(write, read, first):
     assert read(write("x.tsv", f"{first}\nhello\thabari\n"))[0] == (*first.split("\t"), 1)
 
