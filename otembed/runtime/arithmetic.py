@@ -99,21 +99,29 @@ def onednn_speedup() -> float:
 def _product_seconds(
     rows: int, width: int, dtype: torch.dtype, device: torch.device, product: Product = torch.nn.functional.linear
 ) -> float:
-    # On a CPU, one thread and its own time, so that other processes do not decide; Windows counts it in steps of 16 ms.
-    clock = thread_time if device.type == "cpu" and sys.platform != "win32" else perf_counter
     x, weight = (
         torch.ones(rows, width, dtype=dtype, device=device),
         torch.ones(width, width, dtype=dtype, device=device),
     )
+    with torch.inference_mode():
+        return shortest(lambda: float(product(x, weight, None)[-1, -1]), device)  # waits for the device
+
+
+def shortest(compute: Callable[[], object], device: torch.device) -> float:
+    """Return the shortest of five times of ``compute``, in seconds.
+
+    On a CPU, with one thread of torch and its own time, so that other processes do not decide; Windows counts it in
+    steps of 16 ms.
+    """
+    clock = thread_time if device.type == "cpu" and sys.platform != "win32" else perf_counter
     seconds = []
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with torch.inference_mode():
-            for _ in range(REPEATS + 1):
-                begun = clock()
-                float(product(x, weight, None)[-1, -1])  # waits for the device
-                seconds.append(clock() - begun)
+        for _ in range(REPEATS + 1):
+            begun = clock()
+            compute()
+            seconds.append(clock() - begun)
     finally:
         torch.set_num_threads(threads)
     return min(seconds[1:])

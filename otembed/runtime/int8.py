@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import logging
 from functools import cache
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from otembed.runtime.arithmetic import LEAST_SPEEDUP, REPEATS
+from otembed.runtime.arithmetic import LEAST_SPEEDUP, shortest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
 
 # Where there are no instructions for it, a product of this size takes a few hundredths of a second.
 ROWS, COLUMNS = 128, 512
+CPU = torch.device("cpu")
 
 
 def multiply_int8(x: NDArray[np.int8], y: NDArray[np.int8], out: NDArray[np.int32]) -> None:
@@ -37,7 +36,7 @@ def int8_is_faster(dimension: int) -> bool:
 
     Instructions for pairs of products may saturate at the int16 range where there are none for sums of four. The
     probe therefore multiplies values of -127 and 127, in random order and in rows of one sign, and compares every sum
-    with the float64 product. The times are the shortest of five each, with the threads in use.
+    with the float64 product. The times are the shortest of five each, on one thread.
     """
     draw = np.random.default_rng(0)
     x, y = (draw.choice(np.array([-127, 127], np.int8), (count, dimension)) for count in (ROWS, COLUMNS))
@@ -45,7 +44,7 @@ def int8_is_faster(dimension: int) -> bool:
         side[::2] = side[::2, :1]
     found = np.empty((ROWS, COLUMNS), np.int32)
     try:
-        bytewise = _shortest(lambda: multiply_int8(x, y, found))
+        bytewise = shortest(lambda: multiply_int8(x, y, found), CPU)
     except (AttributeError, RuntimeError, TypeError) as error:  # not in this torch, or not for this processor
         logger.debug("no int8 product: %s", error)
         return False
@@ -53,15 +52,7 @@ def int8_is_faster(dimension: int) -> bool:
         logger.debug("the int8 product is not exact on this processor")
         return False
     left, right, out = x.astype(np.float32), y.astype(np.float32).T, np.empty((ROWS, COLUMNS), np.float32)
-    speedup = _shortest(lambda: np.matmul(left, right, out=out)) / bytewise
+    with threadpool_limits(1, user_api="blas"):
+        speedup = shortest(lambda: np.matmul(left, right, out=out), CPU) / bytewise
     logger.debug("int8 products take %.2f of the time of float32", 1 / speedup)
     return speedup >= LEAST_SPEEDUP
-
-
-def _shortest(compute: Callable[[], object]) -> float:
-    seconds = []
-    for _ in range(REPEATS + 1):
-        begun = perf_counter()
-        compute()
-        seconds.append(perf_counter() - begun)
-    return min(seconds[1:])

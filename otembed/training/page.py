@@ -71,6 +71,7 @@ def run_page(found: Document) -> str:
         _accuracy(found),
         _curves(found["curve"], found["views"]["before"]),
         _space(found["views"]),
+        _words(found["views"]),
         _links(found["views"]),
         _interpolation(found["interpolation"]),
         _text(found["pairs"]),
@@ -222,6 +223,30 @@ def _space(views: Document) -> str:
         "Does the embedding space collapse?",
         plain_table(("pair", *heads), rows, numbers=range(1, 1 + len(heads))),
         name="space",
+        note=note,
+    )
+
+
+def _words(views: Document) -> str:
+    """Return retrieval of words by language pair; empty if it was not measured for both models."""
+    both = [views[name]["words"] if views[name] else {} for name in ("before", "after")]
+    rows = [
+        (pair, f"{each['links']:,}", *(percent(one[pair]["figures"]["centered_accuracy"]) for one in both))
+        for pair, each in both[0].items()
+        if each["links"] and pair in both[1]
+    ]
+    if not rows:
+        return ""
+    note = (
+        "The share of words whose nearest word of the other language, by the centered cosine on the last layer, is their"
+        " translation in the same sentence. Translations are words that occur in the same held-out sentence pairs, at least"
+        " two, and share them with no other word."
+    )
+    heads = ("pair", "linked words", "before, %", "after, %")
+    return section(
+        "Does a word find its translation?",
+        plain_table(heads, rows, numbers=range(1, len(heads))),
+        name="word-retrieval",
         note=note,
     )
 

@@ -66,6 +66,10 @@ def check(page):
         for key, value in view["metrics"].items() if view else ():
             if key.endswith(("_mean_cosine", "_effective_rank")):
                 assert (f"{value:.3f}" if key.endswith("cosine") else f"{value:.1f}") in text
+    words = [view["words"] if view else {} for view in (data["views"]["before"], data["views"]["after"])]
+    for pair in words[0].keys() & words[1].keys():
+        figures = [percent(each[pair]["figures"]["centered_accuracy"]) for each in words]
+        assert f"{pair} {words[0][pair]['links']:,} {figures[0]} {figures[1]}" in text
     for key in ("loss", "sentence", "alignment", "contrastive", "anchor"):
         line = [each[key] for each in data["curve"] if key in each]
         if len(line) > 1:
