@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,15 @@ def test_figures_by_goal_are_those_of_the_measurement(place, benchmark_script):
             f"{found['words last']:.1f}",
             f"{found['tags last']:.1f}",
         ]
+
+
+def test_every_extra_has_its_purpose_and_its_size():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"].keys() - {"dev"}
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == extras
+    sizes = json.loads((ROOT / "benchmarks" / "results" / "install_sizes.json").read_text(encoding="utf-8"))
+    assert sizes["extras"].keys() == extras
 
 
 def test_table_of_distractors_is_rendered_from_the_measurement(benchmark_script):

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from otembed._lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from otembed.config import DocumentsConfig, MatchConfig
+    from otembed.config import DocumentMiningConfig, DocumentsConfig, MatchConfig
     from otembed.documents.align import align_collection, align_documents
     from otembed.documents.aligned import AlignedDocuments
     from otembed.documents.links import AlignedPair, Link
     from otembed.documents.match import MatchedDocuments, MatchedPair, match_documents
-    from otembed.documents.mine import MinedDocuments, mine_documents
+    from otembed.documents.mine import DocumentMiningPlan, MinedDocuments, mine_documents, plan_document_mining
     from otembed.documents.read import Document, DocumentPair, read_document, read_documents, read_pairs
     from otembed.documents.split import Splitter, split_text
 
@@ -20,6 +20,8 @@ __all__ = [
     "AlignedDocuments",
     "AlignedPair",
     "Document",
+    "DocumentMiningConfig",
+    "DocumentMiningPlan",
     "DocumentPair",
     "DocumentsConfig",
     "Link",
@@ -32,6 +34,7 @@ __all__ = [
     "align_documents",
     "match_documents",
     "mine_documents",
+    "plan_document_mining",
     "read_document",
     "read_documents",
     "read_pairs",
@@ -42,6 +45,8 @@ _MODULES = {
     "AlignedDocuments": "aligned",
     "AlignedPair": "links",
     "Document": "read",
+    "DocumentMiningConfig": "otembed.config",
+    "DocumentMiningPlan": "mine",
     "DocumentPair": "read",
     "DocumentsConfig": "otembed.config",
     "Link": "links",
@@ -54,6 +59,7 @@ _MODULES = {
     "align_documents": "align",
     "match_documents": "match",
     "mine_documents": "mine",
+    "plan_document_mining": "mine",
     "read_document": "read",
     "read_documents": "read",
     "read_pairs": "read",

@@ -8,6 +8,7 @@ from otembed.models.lora import add_lora, has_adapter, load_adapter_checkpoint, 
 from otembed.models.merge import MergeReport, merge_models
 from otembed.models.offline.encoder import OFFLINE_MODELS, offline_model_path
 from otembed.models.onednn import fast_linear
+from otembed.models.onnx_export import OnnxReport, export_onnx
 from otembed.models.push import PushReport, push_model
 from otembed.models.save import check_saveable, save_model
 from otembed.models.slices import sliced, unsliced
@@ -18,12 +19,14 @@ __all__ = [
     "FreezeSummary",
     "MergeReport",
     "ModelDescription",
+    "OnnxReport",
     "PushReport",
     "add_lora",
     "check_saveable",
     "check_trainable",
     "describe_model",
     "export_model",
+    "export_onnx",
     "fast_linear",
     "freeze",
     "frozen_copy",

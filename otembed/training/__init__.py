@@ -10,11 +10,12 @@ if TYPE_CHECKING:
     from otembed.config.train import TrainConfig
     from otembed.training.estimate import dry_run
     from otembed.training.recipe import train
+    from otembed.training.report import run_report
     from otembed.training.result import DryRun, TrainResult
     from otembed.training.run_folder import RunFolder
     from otembed.training.upload import push
 
-__all__ = ["DryRun", "RunFolder", "TrainConfig", "TrainResult", "dry_run", "push", "train"]
+__all__ = ["DryRun", "RunFolder", "TrainConfig", "TrainResult", "dry_run", "push", "run_report", "train"]
 
 _MODULES = {
     "DryRun": "result",
@@ -23,6 +24,7 @@ _MODULES = {
     "TrainResult": "result",
     "dry_run": "estimate",
     "push": "upload",
+    "run_report": "report",
     "train": "recipe",
 }
 

@@ -82,6 +82,47 @@ def test_wandb_has_them_too(reporting, tmp_path, monkeypatch):
     assert list(tmp_path.glob("wandb/offline-run-*"))
 
 
+def test_mlflow_has_them_under_the_names_of_the_log(reporting, tmp_path, monkeypatch):
+    mlflow = pytest.importorskip("mlflow")
+    place = (tmp_path / "mlruns").as_uri()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", place)
+    # Its stores in files need no database; MLflow 3 asks for a word of agreement.
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    try:
+        result = otembed.train(reporting("mlflow"))
+    finally:
+        mlflow.end_run()
+    client = mlflow.MlflowClient(place)
+    (run,) = client.search_runs([each.experiment_id for each in client.search_experiments()])
+    found = {
+        (name, each.step): each.value
+        for name in run.data.metrics
+        for each in client.get_metric_history(run.info.run_id, name)
+    }
+    expected = {
+        (name.removeprefix("train/").replace("eval/", "eval_"), step): value
+        for (name, step), value in logged(result.run).items()
+    }
+    assert {("converged", 4), ("anchor", 6), ("eval_en-de_accuracy", 3)} <= expected.keys()
+    assert {key: found[key] for key in expected} == pytest.approx(expected)
+
+
+def test_trackio_has_them_too(reporting, tmp_path, monkeypatch):
+    # Read when trackio is imported.
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
+    pytest.importorskip("trackio")
+    from trackio.sqlite_storage import SQLiteStorage
+
+    result = otembed.train(reporting("trackio"))
+    found = {
+        (name, each["train/global_step"]): value
+        for each in SQLiteStorage.get_logs("huggingface", "run")
+        for name, value in each.items()
+    }
+    expected = logged(result.run)
+    assert {key: found[key] for key in expected} == pytest.approx(expected)
+
+
 def test_default_reports_nowhere(trained):
     assert not (Path(trained.run) / "tensorboard").exists()
 
