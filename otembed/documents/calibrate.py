@@ -156,9 +156,6 @@ def planted_documents(
     )
     rows = [pooled_rows(each, "documents") for each in sides]
     own = [pooled_rows(each, "known pairs") for each in joined]
-    for each, side in zip(own, joined, strict=True):
-        if len(each) != len(side):
-            raise DataError("a document of the known pairs has a zero vector", "Remove the pair.")
     met = tuple(
         _compared(
             meet(own[each], rows[1 - each], nearest[1 - each], config.k),
@@ -186,8 +183,15 @@ def planted_documents(
 
 
 def pooled_rows(clouds: Clouds, name: str) -> UnitRows:
-    """Return the mean vectors of documents, ready for a search."""
-    return scan(array_vectors(clouds.pooled(), name), drop_repeated=False)[0]
+    """Return the mean vectors of documents, ready for a search; DataError if one is zero."""
+    vectors = clouds.pooled()
+    zero = np.flatnonzero(~vectors.any(axis=1))
+    if len(zero):
+        raise DataError(
+            f"{name}: {len(zero)} of {len(vectors)} documents have the mean vector zero, the first is number {zero[0] + 1}",
+            "Set center to false, or remove these documents.",
+        )
+    return scan(array_vectors(vectors, name), drop_repeated=False)[0]
 
 
 def _compared(met: Met, own: Clouds, there: Clouds, config: MatchConfig, side: int) -> Met:

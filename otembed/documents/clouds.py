@@ -84,7 +84,7 @@ def clouds_of(
     vectors
         (n, d) unit vectors of their sentences, document after document.
     center
-        Subtract the mean of all sentences of the side; None: if there are at least 10.
+        Subtract the mean of all sentences of the side; None: if there are at least 10, and no document vanishes.
     mean
         Subtract this vector (d,) instead.
     """
@@ -92,11 +92,15 @@ def clouds_of(
     bounds = np.concatenate([[0], np.cumsum([len(document) for document in documents])]).astype(np.int64)
     totals = np.add.reduceat(lengths, bounds[:-1])
     masses = (lengths / np.repeat(totals, np.diff(bounds))).astype(np.float32)
-    if mean is None and (center or (center is None and len(vectors) >= CENTER_FROM)):
+    plain = Clouds(vectors, masses, bounds, None)
+    choose = mean is None and center is None and len(vectors) >= CENTER_FROM
+    if mean is None and (center or choose):
         mean = vectors.mean(0, dtype=np.float64).astype(np.float32)
-    if mean is not None:
-        vectors = unit(vectors - mean)
-    return Clouds(vectors, masses, bounds, mean)
+    if mean is None:
+        return plain
+    centered = Clouds(unit(vectors - mean), masses, bounds, mean)
+    # Nothing is left of a side with one sentence again and again.
+    return plain if choose and not centered.pooled().any(axis=1).all() else centered
 
 
 def transport_similarity(

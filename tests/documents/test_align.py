@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import otembed
@@ -236,7 +236,10 @@ def test_worker_processes_give_the_same_bytes(tiny_model_path, tmp_path, sentenc
 
 
 @given(st.lists(st.text(max_size=12), max_size=6), st.lists(st.text(max_size=12), max_size=6), st.integers(2, 4))
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(["a"], ["b"] * 300, 4)
+@example(["a b"] * 40, ["a b"] * 40, 4)
+@example([], ["a"], 2)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_texts_give_links_or_an_error(align, source, target, max_sentences):
     if SURROGATE.search("".join(source + target)):
         with pytest.raises(DataError, match="surrogate"):

@@ -7,11 +7,12 @@ import json
 import numpy as np
 import ot
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from otembed.config import MatchConfig
 from otembed.documents import align_collection, match_documents, read_documents
+from otembed.documents.calibrate import pooled_rows
 from otembed.documents.clouds import clouds_of, transport_similarity
 from otembed.documents.match import candidates
 from otembed.documents.output import check_match_output, write_matches
@@ -57,6 +58,38 @@ def test_similarity_is_one_minus_exact_transport(left, right, seed):
 @pytest.fixture
 def documents(sentences):
     return [document_of(sentences(5, seed=number), f"d{number}") for number in range(12)]
+
+
+def test_documents_without_a_direction_are_an_error_or_not_centered():
+    documents = [document_of(["a", "b"], "x"), document_of(["c"], "y")]
+    opposite = clouds_of(documents, np.array([[1, 0], [-1, 0], [0, 1]], np.float32))
+    with pytest.raises(DataError, match=r"source: 1 of 2 documents .* number 1") as caught:
+        pooled_rows(opposite, "source")
+    assert "center" in caught.value.hint
+    same = [document_of(["a"] * 12, "x"), document_of(["a"], "y")]
+    vectors = np.tile(np.array([0.6, 0.8], np.float32), (13, 1))
+    assert clouds_of(same, vectors).mean is None
+    with pytest.raises(DataError, match="2 of 2 documents"):
+        pooled_rows(clouds_of(same, vectors, center=True), "target")
+
+
+ANY_DOCUMENTS = st.lists(st.lists(st.text(max_size=12), max_size=4), max_size=5)
+
+
+@given(ANY_DOCUMENTS, ANY_DOCUMENTS, st.integers(1, 3))
+@example([["a"]] * 3, [["a"]] * 3, 2)
+@example([["a", "b"], []], [["b"] * 300], 1)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_documents_give_pairs_or_an_error(tiny_model, tmp_path, source, target, k):
+    sides = [[document_of(texts, str(number)) for number, texts in enumerate(side)] for side in (source, target)]
+    if not all(any(each.sentences for each in side) for side in sides):
+        with pytest.raises(DataError, match="no document with sentences"):
+            match_documents(*sides, tiny_model, cache=tmp_path, k=k)
+        return
+    found = match_documents(*sides, tiny_model, cache=tmp_path, k=k)
+    for names in ([pair.source.name for pair in found], [pair.target.name for pair in found]):
+        assert len(set(names)) == len(names)
+    assert np.isfinite([(pair.score, pair.similarity) for pair in found]).all()
 
 
 def test_each_document_finds_its_copy(tiny_model, tmp_path, documents):
