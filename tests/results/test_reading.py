@@ -72,7 +72,7 @@ def test_bytes_that_are_not_utf8_have_a_line(tmp_path):
 @pytest.mark.parametrize(
     ("text", "problem", "line"),
     [
-        ('{"a":\n 1,}', "column 4", 2),
+        ('{"a":\n 1 2}', "column 4", 2),
         ("[" * 100_000, "levels", None),
         ("1" * 5000, "5000 digits", None),
     ],
