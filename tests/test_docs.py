@@ -102,6 +102,7 @@ def paths(tree, head=""):
         ("training", "training_bf16", "log.md"),
         ("reliability", "reliability", "log.md"),
         ("streaming", "streaming", "log.md"),
+        ("lora", "lora", "log.md"),
         ("onnx_export", "onnx_export", "log.md"),
         ("encoding", "encoding", "log.md"),
         ("document_matching", "document_matching", "documents.md"),
