@@ -235,9 +235,9 @@ def find_columns(names: Sequence[str], spec: PairSpec, line: int | None = None) 
 
 
 def _find_both(names: Sequence[str], sides: Iterable[Sequence[str]]) -> tuple[str, str] | None:
-    """Return the names of the fields of both sides, given the possible names of each."""
+    """Return the names of the fields of both sides, given the possible names of each; None unless there are two."""
     source, target = (find_name(names, wanted) for wanted in sides)
-    return None if source is None or target is None else (source, target)
+    return None if source is None or target is None or source == target else (source, target)
 
 
 def _find_languages(names: Sequence[str], codes: tuple[str, str]) -> tuple[str, str] | None:

@@ -118,6 +118,12 @@ def test_jsonl_fields_may_be_named_after_the_languages(write, read):
     assert read(write("x.jsonl", '{"Swahili": "habari", "English": "hello"}\n')) == [("hello", "habari", 1)]
 
 
+def test_two_regions_of_a_language_do_not_share_a_field(write):
+    place = write("x.jsonl", '{"English": "hello", "note": "greeting"}\n')
+    with pytest.raises(DataError, match="English, note"):
+        load_pairs(f"en_GB-en_US={place}")
+
+
 def test_csv_line_numbers_count_quoted_line_breaks(write, read, refused):
     path = write("x.csv", '"two\nlines",b\nc,d\n')
     assert read(path) == [("two\nlines", "b", 1), ("c", "d", 3)]
