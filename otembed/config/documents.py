@@ -96,7 +96,9 @@ class MatchConfig(ReadingConfig):
         description="Penalty for sentences without a counterpart, in units of the cost. null: all must have one.",
     )
     memory_gb: Annotated[float, Field(gt=0)] | None = Field(
-        default=None, description="Memory limit of the vectors of all sentences, in 1e9 bytes. null: no limit."
+        default=None,
+        description="Memory limit of matching, in 1e9 bytes: the vectors of all sentences, and the comparison of the longest"
+        " two documents. null: no limit.",
     )
     margin: Margin = Field(default="distance", description="How pairs are scored against their neighborhoods.")
     threshold: float | Literal["auto"] | None = Field(

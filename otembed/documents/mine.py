@@ -10,7 +10,7 @@ from otembed.config.documents import DocumentMiningConfig
 from otembed.documents.align import align_collection
 from otembed.documents.aligned import AlignedDocuments
 from otembed.documents.calibrate import check_calibration, open_known_pairs
-from otembed.documents.match import MatchReport, match_documents, read_sides, vector_bytes
+from otembed.documents.match import MatchReport, match_documents, matching_bytes, read_sides
 from otembed.documents.page import write_page
 from otembed.documents.read import DocumentPair
 from otembed.embeddings.embed import embedding_key, shard_folder
@@ -58,7 +58,8 @@ class DocumentMiningPlan(Result):
 
     ``sentences_to_embed`` are the distinct sentences that are not in the cache, for matching, known pairs included; the runs of several
     sentences, which are encoded for alignment, depend on the pairs that are found. ``candidates`` is the maximum number of
-    pairs of documents that are compared, ``memory_bytes`` the memory of the vectors of all sentences.
+    pairs of documents that are compared, ``memory_bytes`` the memory of matching, see
+    :func:`otembed.documents.match.matching_bytes`.
     """
 
     schema: ClassVar[int] = 1
@@ -167,7 +168,7 @@ def plan_document_mining(
         sentences=sum(len(document) for side in full for document in side),
         sentences_to_embed=missing,
         candidates=sizes[0] * min(chosen.k, sizes[1]) + sizes[1] * min(chosen.k, sizes[0]),
-        memory_bytes=vector_bytes([*full, *known], dimension),
+        memory_bytes=matching_bytes([*full, *known], dimension),
     )
 
 

@@ -74,7 +74,8 @@ def test_plan_is_the_work_and_writes_nothing(tiny_model, tmp_path, sides):
     assert (plan.sources, plan.targets, plan.empty, plan.sentences) == (8, 8, 0, 104)
     assert plan.sentences_to_embed == len(texts)
     assert plan.candidates == 2 * 8 * 8
-    assert plan.memory_bytes == 2 * 4 * 32 * 104
+    longest = [max(map(len, side)) for side in sides]
+    assert plan.memory_bytes == 2 * 4 * 32 * 104 + 28 * longest[0] * longest[1]
     assert DocumentMiningPlan.from_json(plan.to_json()) == plan
     match_documents(*sides, tiny_model, cache=tmp_path / "cache")
     assert plan_document_mining(*sides, tiny_model, cache=tmp_path / "cache").sentences_to_embed == 0
