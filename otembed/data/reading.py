@@ -219,9 +219,8 @@ def find_columns(names: Sequence[str], spec: PairSpec, line: int | None = None) 
     if chosen[0] is not None and chosen[1] is not None:
         return check_field(chosen[0], names, spec.where, line), check_field(chosen[1], names, spec.where, line)
     codes = (spec.source_language, spec.target_language)
-    for pair in (codes, *USUAL_NAMES):
-        if (found := _find_both(names, [[name] for name in pair])) is not None:
-            return found
+    if (found := _find_usual(names, codes)) is not None:
+        return found
     if NESTED in names:
         return f"{NESTED}.{codes[0]}", f"{NESTED}.{codes[1]}"
     if (found := _find_languages(names, codes)) is not None:
@@ -235,16 +234,25 @@ def find_columns(names: Sequence[str], spec: PairSpec, line: int | None = None) 
 
 
 def _find_both(names: Sequence[str], sides: Iterable[Sequence[str]]) -> tuple[str, str] | None:
-    """Return the names of the fields of both sides, given the possible names of each; None unless there are two."""
+    """Return the names of the fields of both sides, given the possible names of each."""
     source, target = (find_name(names, wanted) for wanted in sides)
-    return None if source is None or target is None or source == target else (source, target)
+    return None if source is None or target is None else (source, target)
+
+
+def _find_usual(names: Sequence[str], codes: tuple[str, str]) -> tuple[str, str] | None:
+    """Return the fields that are named by the language codes, else by the first of the usual names."""
+    return next(
+        filter(None, (_find_both(names, [[name] for name in pair]) for pair in (codes, *USUAL_NAMES))), None
+    )
 
 
 def _find_languages(names: Sequence[str], codes: tuple[str, str]) -> tuple[str, str] | None:
     """Return the fields that are named after the languages in English, as in ``English``, ``German``."""
     if sum(ENGLISH_NAME.fullmatch(name.strip()) is not None for name in names) < 2:
         return None
-    return _find_both(names, map(english_names, codes))
+    found = _find_both(names, map(english_names, codes))
+    # Two regions of a language have one name.
+    return None if found is None or found[0] == found[1] else found
 
 
 def _by_number(spec: PairSpec) -> bool:
@@ -279,8 +287,7 @@ def _has_header(spec: PairSpec, first: list[str], line: int) -> bool:
     if spec.header is not None:
         return spec.header
     codes = (spec.source_language, spec.target_language)
-    usual = any(_find_both(first, [[name] for name in pair]) is not None for pair in (codes, *USUAL_NAMES))
-    if usual or _find_languages(first, codes) is not None:
+    if (_find_usual(first, codes) or _find_languages(first, codes)) is not None:
         raise DataError(
             f"the first line looks like a header: {', '.join(first)}",
             "Add ?header=1 if it contains column names, ?header=0 if it contains sentences.",
