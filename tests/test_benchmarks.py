@@ -13,6 +13,9 @@ import pytest
 import torch
 
 import otembed
+from otembed.documents import AlignedPair, Link
+from otembed.documents.read import document_of
+from otembed.tasks.documents import GoldDocuments
 from otembed.tasks.mining import mining_scores
 from otembed.tasks.retrieval import evaluate_retrieval
 from otembed.tasks.word_alignment import evaluate_alignment, read_gold_set
@@ -582,6 +585,15 @@ def test_planted_documents_match_their_links(benchmark_script):
         assert missing == (24 if kind in ("deleted", "all") else 0)
         assert any(len(link[0]) == 2 for link in pairs) == (kind in ("joined", "all"))
         assert (benchmark.moved_share(links) > 0) == (kind in ("exchanged", "all"))
+
+
+def test_links_are_counted_as_gold_has_them(benchmark_script):
+    side = document_of(["a", "b", "c"], "x")
+    links = (Link((0,), (0,), 0.9, 0.9), Link((1,), (2,), 0.4, 0.4), Link((2,), (), 0.0, 0.0))
+    gold = GoldDocuments(side, side, (((0,), (0, 1)), ((1,), ()), ((2,), (2,))))
+    pair = AlignedPair("d", side, side, links)
+    scores, right = benchmark_script("link_threshold").counted([pair], {"d": gold})
+    assert (scores.tolist(), right.tolist()) == ([0.9, 0.4], [True, False])
 
 
 @pytest.mark.slow

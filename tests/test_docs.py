@@ -103,6 +103,7 @@ def paths(tree, head=""):
         ("reliability", "reliability", "log.md"),
         ("streaming", "streaming", "log.md"),
         ("lora", "lora", "log.md"),
+        ("link_threshold", "link_threshold", "log.md"),
         ("onnx_export", "onnx_export", "log.md"),
         ("encoding", "encoding", "log.md"),
         ("document_matching", "document_matching", "documents.md"),
