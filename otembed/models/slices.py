@@ -1,11 +1,14 @@
-"""Run an encoder on slices of a batch that hold sentences of similar length, so that little padding is computed.
+"""Run an encoder on slices of a batch, so that no or little padding is computed.
 
-Axes: B sentences, T tokens of the padded batch, n sentences and t tokens of a slice.
+On a CPU, where the architecture allows it, a slice is flat: the tokens of its sentences follow each other in one row.
+Elsewhere a slice is padded and holds sentences of similar length.
+
+Axes: B sentences, T tokens of the padded batch, n sentences and t tokens of a padded slice, S tokens of a flat slice.
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from inspect import signature
 from typing import TYPE_CHECKING, Any, cast
@@ -15,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from otembed.models.flat_attention import TextGroups, first_position, flat_attention
 from otembed.models.onednn import fast_linear
 
 if TYPE_CHECKING:
@@ -23,13 +27,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sentence_transformers.base import BaseModel
 
-# A slice costs as much as this many additional tokens: launching its operations, reading the weights once more, and
-# adding its part to their gradients. Measured on a CPU for 12 layers of 384 to 768 dimensions; the value for other
+# A padded slice costs as much as this many additional tokens: launching its operations, reading the weights once more,
+# and adding its part to their gradients. Measured on a CPU for 12 layers of 384 to 768 dimensions; the value for other
 # devices is an estimate, since nothing has been measured there.
 OVERHEAD_ON_CPU = 48
 OVERHEAD_ELSEWHERE = 4096
-# Tokens beyond which a slice no longer fits into the caches of a CPU.
+# Tokens beyond which a slice, padded or flat, no longer fits into the caches of a CPU.
 LIMIT_ON_CPU = 1024
+FLAT_LIMIT = 2048
+# Inputs (B, T) of a flat slice; with others, slices are padded.
+_PER_TOKEN = frozenset({"input_ids", "attention_mask", "token_type_ids"})
 # Outputs with one row per sentence. Anything else, such as attention maps or a key-value cache, is not joined.
 _JOINED = frozenset({"last_hidden_state", "hidden_states", "pooler_output"})
 _NOT_CUT = ("inputs_embeds", "past_key_values", "output_attentions", "cu_seq_lens_q")
@@ -39,10 +46,11 @@ _NOT_CUT = ("inputs_embeds", "past_key_values", "output_attentions", "cu_seq_len
 def sliced(model: BaseModel | PreTrainedModel) -> Iterator[None]:
     """Make the transformer of ``model`` compute padded batches in slices while the context is open.
 
-    A batch is sorted by length and cut where that saves more padding than another slice costs; the outputs are put
-    together in the order of the batch. Token embeddings, hidden layers, pooled outputs and gradients are those of the
-    padded call up to rounding. States at padding have no meaning, as in the padded call, and dropout draws other
-    numbers. Linear layers are computed as :func:`fast_linear` does.
+    A batch is sorted by length, computed in slices, and put together in its order. On a CPU, the slices of the BERT,
+    RoBERTa, XLM-R, DistilBERT, ELECTRA and ModernBERT families are flat, without padding; other slices are padded, and
+    the batch is cut where that saves more padding than another slice costs. Token embeddings, hidden layers, pooled
+    outputs and gradients are those of the padded call up to rounding. States at padding have no meaning, as in the
+    padded call, and dropout draws other numbers. Linear layers are computed as :func:`fast_linear` does.
 
     Calls that cannot be cut run unchanged: inputs other than ids with a two-dimensional mask, requested
     attention maps, a key-value cache, flattened batches, and compiled models.
@@ -121,6 +129,23 @@ def cut_by_length(
     return slices[::-1]
 
 
+def cut_by_tokens(lengths: NDArray[np.int64], limit: int) -> list[NDArray[np.int64]]:
+    """Return the rows of each flat slice: sorted by length, and about the same number of tokens in every slice.
+
+    Parameters
+    ----------
+    lengths
+        (B,) number of tokens of each sentence.
+    limit
+        Number of tokens that a slice should not exceed; the sentence at its end may.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    middles = np.cumsum(lengths[order]) - lengths[order] / 2
+    count = -(-int(lengths.sum()) // limit)
+    bounds = np.searchsorted(middles, lengths.sum() * np.arange(1, count) / count)
+    return [each for each in np.split(order, bounds) if len(each)]
+
+
 @dataclass(frozen=True)
 class _Slice:
     """Rows (n,) of the batch, and the columns that they need."""
@@ -128,12 +153,50 @@ class _Slice:
     rows: Tensor
     columns: slice
 
-    def of(self, value: Any, batch: int) -> Any:
-        """Return the part of an input of the encoder."""
+    def inputs(self, values: dict[str, Any], batch: int) -> dict[str, Any]:
+        """Return the inputs of the encoder for this slice."""
+        return {name: self._of(value, batch) for name, value in values.items()}
+
+    def _of(self, value: Any, batch: int) -> Any:
         if not isinstance(value, Tensor):
             return value
         rows = value[self.rows] if len(value) == batch else value
         return rows[:, self.columns] if rows.ndim == 2 else rows
+
+
+@dataclass(frozen=True)
+class _FlatSlice:
+    """Row and column (S,) of each token, the position of first tokens, and the texts that they belong to."""
+
+    rows: Tensor
+    columns: Tensor
+    first: int
+    groups: TextGroups
+
+    @classmethod
+    def of(cls, rows: NDArray[np.int64], lengths: NDArray[np.int64], first: int) -> _FlatSlice:
+        """Return the slice of some rows of a batch on a CPU, given the lengths of all."""
+        each = lengths[rows]
+        begins = np.cumsum(each) - each
+        columns = np.arange(each.sum()) - np.repeat(begins, each)
+        return cls(
+            torch.from_numpy(np.repeat(rows, each)), torch.from_numpy(columns), first, TextGroups(each.tolist())
+        )
+
+    def inputs(self, values: dict[str, Any], batch: int) -> dict[str, Any]:
+        """Return the inputs of the encoder for this slice."""
+        own = {
+            name: value[self.rows, self.columns].unsqueeze(0) if isinstance(value, Tensor) else value
+            for name, value in values.items()
+        }
+        return own | {
+            "attention_mask": None,
+            "position_ids": (self.columns + self.first).unsqueeze(0),
+            "text_groups": self.groups,
+        }
+
+
+_AnySlice = _Slice | _FlatSlice
 
 
 class _Sliced:
@@ -142,6 +205,7 @@ class _Sliced:
     def __init__(self, transformer: PreTrainedModel, padding: int | None) -> None:
         self._transformer = transformer
         self._padding = padding
+        self._flat = True
         self._names = [
             name
             for name, each in signature(transformer.forward).parameters.items()
@@ -158,20 +222,29 @@ class _Sliced:
             return plain(self._transformer, **kwargs)
         ids = kwargs["input_ids"]
         batch, width = ids.shape
-        if any(each.columns.start for each in slices) and kwargs.get("position_ids") is None:  # padding on the left
+        on_the_left = any(isinstance(each, _Slice) and each.columns.start for each in slices)
+        if on_the_left and kwargs.get("position_ids") is None:
             kwargs["position_ids"] = torch.arange(width, device=ids.device).expand(batch, width)
-        calls = [{name: each.of(value, batch) for name, value in kwargs.items()} for each in slices]
+        calls = [each.inputs(kwargs, batch) for each in slices]
         outputs = []
-        with _one_lookup(self._transformer, ids, slices, [each["input_ids"] for each in calls]):
+        attention = flat_attention(self._transformer) if isinstance(slices[0], _FlatSlice) else nullcontext()
+        with attention, _one_lookup(self._transformer, ids, slices, [each["input_ids"] for each in calls]):
             for call in calls:
                 outputs.append(plain(self._transformer, **call))
                 if not _is_joined(outputs[0]):
                     break
+        if isinstance(slices[0], _FlatSlice) and not slices[0].groups.calls:
+            # Attention is computed in some other way, across all texts.
+            self._flat = False
+            return self(**kwargs)
         if not _is_joined(outputs[0]):
             return plain(self._transformer, **kwargs)
-        return _join_outputs(outputs, slices, batch, width)
+        joined = _join_outputs(outputs, slices, batch, width)
+        if isinstance(slices[0], _FlatSlice) and joined.get("pooler_output") is not None:
+            joined["pooler_output"] = cast("Any", self._transformer).pooler(joined["last_hidden_state"])
+        return joined
 
-    def _slices(self, inputs: dict[str, Any]) -> list[_Slice] | None:
+    def _slices(self, inputs: dict[str, Any]) -> Sequence[_AnySlice] | None:
         """Return the slices of a call, or None if it is to be run as it is."""
         ids, mask = inputs.get("input_ids"), inputs.get("attention_mask")
         if not isinstance(ids, Tensor) or not isinstance(mask, Tensor) or ids.ndim != 2 or mask.shape != ids.shape:
@@ -196,6 +269,9 @@ class _Sliced:
         if left == right or (left and "position_ids" not in self._names):
             return None
         lengths = (width - starts if left else ends).cpu().numpy()
+        first = first_position(self._transformer) if self._flat and on_cpu and right else None
+        if first is not None and _is_flat(inputs, lengths):
+            return [_FlatSlice.of(each, lengths, first) for each in cut_by_tokens(lengths, FLAT_LIMIT)]
         rows = cut_by_length(
             lengths, 6 * self._transformer.config.hidden_size, overhead, LIMIT_ON_CPU if on_cpu else None
         )
@@ -214,9 +290,19 @@ def _is_cut(value: Any, batch: int, width: int) -> bool:
     return not isinstance(value, Tensor) or tuple(value.shape) in {(batch,), (batch, width), (1, width)}
 
 
+def _is_flat(inputs: dict[str, Any], lengths: NDArray[np.int64]) -> bool:
+    """Say whether a batch can be computed flat: all that it has per token is known, and no token is masked within a text."""
+    mask: Tensor = inputs["attention_mask"]
+    for name, value in inputs.items():
+        if isinstance(value, Tensor) and (name not in _PER_TOKEN or value.shape != mask.shape):
+            return False
+    filled = torch.arange(mask.shape[1]) < torch.from_numpy(lengths)[:, None]
+    return torch.equal(mask.bool(), filled)
+
+
 @contextmanager
 def _one_lookup(
-    transformer: PreTrainedModel, ids: Tensor, slices: Sequence[_Slice], parts: Sequence[Tensor]
+    transformer: PreTrainedModel, ids: Tensor, slices: Sequence[_AnySlice], parts: Sequence[Tensor]
 ) -> Iterator[None]:
     """Look up trained input embeddings once a batch: their gradient has the size of the matrix, for every slice."""
     matrix = transformer.get_input_embeddings()
@@ -228,7 +314,7 @@ def _one_lookup(
     def replaced(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
         for each, part in zip(slices, parts, strict=True):
             if args and args[0] is part:
-                selected: Tensor = found[each.rows, each.columns]
+                selected: Tensor = found[each.rows, each.columns].view_as(output)
                 return selected
         return None
 
@@ -243,7 +329,7 @@ def _is_joined(output: Any) -> bool:
     return isinstance(output, dict) and all(value is None or name in _JOINED for name, value in output.items())
 
 
-def _join_outputs(outputs: list[Any], slices: list[_Slice], batch: int, width: int) -> Any:
+def _join_outputs(outputs: list[Any], slices: Sequence[_AnySlice], batch: int, width: int) -> Any:
     def joined(parts: Sequence[Tensor]) -> Tensor:
         made: Tensor = _Join.apply(slices, (batch, width), *parts)  # type: ignore[no-untyped-call]
         return made
@@ -259,23 +345,25 @@ def _join_outputs(outputs: list[Any], slices: list[_Slice], batch: int, width: i
 
 
 class _Join(torch.autograd.Function):
-    """Outputs (n, t, D) or (n, D) of slices, as (B, T, D) with zeros at padding or (B, D)."""
+    """Outputs (n, t, D) or (n, D) of slices, as (B, T, D) with zeros at padding or (B, D); (1, S, D) of flat slices."""
 
     @staticmethod
-    def forward(ctx: Any, slices: list[_Slice], shape: tuple[int, int], *parts: Tensor) -> Tensor:
+    def forward(ctx: Any, slices: Sequence[_AnySlice], shape: tuple[int, int], *parts: Tensor) -> Tensor:
         ctx.slices = slices
+        ctx.shapes = [each.shape for each in parts]
         first = parts[0]
         joined = first.new_zeros(
             *(shape if first.ndim > 2 else shape[:1]), *first.shape[2 if first.ndim > 2 else 1 :]
         )
         for each, part in zip(slices, parts, strict=True):
-            joined[_place(each, part)] = part
+            joined[_place(each, part)] = part.squeeze(0) if isinstance(each, _FlatSlice) else part
         return joined
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
-        return None, None, *(gradient[_place(each, gradient)] for each in ctx.slices)
+        parts = zip(ctx.slices, ctx.shapes, strict=True)
+        return None, None, *(gradient[_place(each, gradient)].view(shape) for each, shape in parts)
 
 
-def _place(part: _Slice, tensor: Tensor) -> tuple[Any, ...]:
+def _place(part: _AnySlice, tensor: Tensor) -> tuple[Any, ...]:
     return (part.rows, part.columns) if tensor.ndim > 2 else (part.rows,)

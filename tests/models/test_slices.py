@@ -14,7 +14,7 @@ from sentence_transformers import CrossEncoder
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
 from otembed.losses import GradCacheLoss, OTAlignmentLoss, OTContrastiveLoss
-from otembed.models import frozen_copy, sliced, slices
+from otembed.models import flat_attention, frozen_copy, sliced, slices
 
 SMALL = {
     "vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48,
@@ -29,8 +29,16 @@ ENCODERS = {
     ),
     "DistilBERT": transformers.DistilBertConfig(vocab_size=50, dim=32, n_layers=2, n_heads=4, hidden_dim=48, pad_token_id=1),
     "ALBERT": transformers.AlbertConfig(**SMALL, embedding_size=16),
-    "ModernBERT": transformers.ModernBertConfig(**SMALL, cls_token_id=0, sep_token_id=2),
+    "RoBERTa": transformers.RobertaConfig(**SMALL),
+    "CamemBERT": transformers.CamembertConfig(**SMALL),
+    "ELECTRA": transformers.ElectraConfig(**SMALL, embedding_size=16),
+    # Tokens see 4 others on both sides in one of the two layers.
+    "ModernBERT": transformers.ModernBertConfig(
+        **SMALL, cls_token_id=0, sep_token_id=2, local_attention=8, global_attn_every_n_layers=2
+    ),
 }  # fmt: skip
+# The others add biases to attention that depend on the positions of two tokens, or share layers.
+FLAT = {"BERT", "XLM-R", "DistilBERT", "RoBERTa", "CamemBERT", "ELECTRA", "ModernBERT"}
 DECODERS = {
     "Qwen": transformers.Qwen2Config(**SMALL, num_key_value_heads=2, use_cache=False),
     "Gemma": transformers.Gemma3TextConfig(**SMALL, num_key_value_heads=2, head_dim=8, use_cache=False),
@@ -44,6 +52,7 @@ LENGTHS = (9, 3, 4, 21, 1, 20, 2)
 @pytest.fixture(autouse=True)
 def cut_tiny_batches(monkeypatch):
     monkeypatch.setattr(slices, "OVERHEAD_ON_CPU", 3)
+    monkeypatch.setattr(slices, "FLAT_LIMIT", 25)
 
 
 def padded_batch(*, left=False):
@@ -69,13 +78,15 @@ def outputs_and_gradients(model, inputs):
     }
 
 
-def assert_slices_change_nothing(model, inputs):
+def assert_slices_change_nothing(model, inputs, *, flat=None):
     with mock.patch.object(slices, "_join_outputs", wraps=slices._join_outputs) as joined:
         expected = outputs_and_gradients(model, inputs)
         assert not joined.called
         with sliced(model):
             found = outputs_and_gradients(model, inputs)
-        assert joined.called
+        assert len(joined.call_args.args[1]) > 1
+        if flat is not None:
+            assert all(isinstance(each, slices._FlatSlice) is flat for each in joined.call_args.args[1])
     # Gemma normalizes in float32 whatever the type of its weights.
     rtol, atol = (1e-4, 1e-4) if model.config.model_type == "gemma3_text" else (1e-7, 1e-9)
     torch.testing.assert_close(found, expected, rtol=rtol, atol=atol)
@@ -84,12 +95,82 @@ def assert_slices_change_nothing(model, inputs):
 def tiny(config):
     """A random model in float64, where rounding cannot hide an error."""
     torch.manual_seed(0)
-    return transformers.AutoModel.from_config(config).eval().double()
+    return transformers.AutoModel.from_config(copy.deepcopy(config)).eval().double()
 
 
 @pytest.mark.parametrize("name", [*ENCODERS, *DECODERS])
 def test_states_and_gradients_are_those_of_the_padded_batch(name):
-    assert_slices_change_nothing(tiny((ENCODERS | DECODERS)[name]), padded_batch())
+    assert_slices_change_nothing(tiny((ENCODERS | DECODERS)[name]), padded_batch(), flat=name in FLAT)
+
+
+@pytest.mark.parametrize("name", sorted(FLAT))
+def test_padded_slices_of_encoders_that_can_be_flat(name, monkeypatch):
+    monkeypatch.setattr(slices, "first_position", lambda transformer: None)
+    assert_slices_change_nothing(tiny(ENCODERS[name]), padded_batch(), flat=False)
+
+
+@pytest.mark.parametrize("values", ["token_type_ids", "eager attention", "attention elsewhere"])
+def test_what_a_flat_slice_needs(values):
+    model, inputs = tiny(ENCODERS["BERT"]), padded_batch()
+    if values == "token_type_ids":
+        inputs["token_type_ids"] = torch.arange(inputs["input_ids"].numel()).view_as(inputs["input_ids"]) % 2
+    if values == "eager attention":
+        model.set_attn_implementation("eager")
+    if values == "attention elsewhere":  # the groups of texts do not reach it
+        for layer in model.encoder.layer:
+            plain = layer.attention.forward
+            layer.attention.forward = lambda *args, plain=plain, text_groups=None, **rest: plain(*args, **rest)
+    assert_slices_change_nothing(model, inputs, flat=values == "token_type_ids")
+
+
+def test_code_from_elsewhere_and_decoders_are_not_computed_flat():
+    model = tiny(ENCODERS["BERT"])
+    assert flat_attention.first_position(model) == 0
+    assert flat_attention.first_position(tiny(ENCODERS["XLM-R"])) == 2
+    model.config.is_decoder = True
+    assert flat_attention.first_position(model) is None
+    model.config.is_decoder = False
+    model.__class__ = type("BertModel", (transformers.BertModel,), {"__module__": "transformers_modules.bert"})
+    assert flat_attention.first_position(model) is None
+
+
+def test_mean_of_attention_with_dropout_is_attention_without():
+    torch.manual_seed(0)
+    query, key, value = torch.randn(3, 1, 2, 9, 4, dtype=torch.float64)
+    model = torch.nn.Identity()
+    groups = flat_attention.TextGroups([3, 3, 2, 1])
+    assert groups.shapes == [(2, 3), (1, 2), (1, 1)]
+    expected, _ = flat_attention.attend(model, query, key, value, None, text_groups=groups)
+    draws = [
+        flat_attention.attend(model, query, key, value, None, dropout=0.3, text_groups=groups)[0]
+        for _ in range(3000)
+    ]
+    found = torch.stack(draws)
+    error = found.std(0) / len(draws) ** 0.5
+    assert found.std(0).min() > 0
+    assert ((found.mean(0) - expected).abs() < 5 * error).all()
+
+
+def test_training_under_autocast_of_flat_slices_is_that_of_the_padded_batch_up_to_bfloat16():
+    model = tiny(ENCODERS["BERT"]).float()
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = outputs_and_gradients(model, padded_batch())
+        with sliced(model):
+            found = outputs_and_gradients(model, padded_batch())
+    torch.testing.assert_close(found, expected, rtol=0.05, atol=0.05)
+
+
+def test_nothing_of_flat_attention_stays_in_the_model_or_its_files(tmp_path):
+    model = tiny(ENCODERS["BERT"])
+    model.save_pretrained(tmp_path / "before")
+    with sliced(model):
+        model(**padded_batch())
+        model.save_pretrained(tmp_path / "within")
+        with pytest.raises(IndexError):
+            model(**padded_batch() | {"input_ids": padded_batch()["input_ids"] + 49})
+        assert model.config._attn_implementation == "sdpa"
+    within, before = ((tmp_path / name / "config.json").read_text() for name in ("within", "before"))
+    assert within == before
 
 
 @pytest.mark.parametrize("name", DECODERS)
@@ -243,6 +324,14 @@ def test_classifier_of_pairs(tiny_model_path):
     with sliced(classifier), mock.patch.object(slices, "_join_outputs", wraps=slices._join_outputs) as joined:
         np.testing.assert_allclose(classifier.predict(pairs), expected, atol=1e-5)
     assert joined.called
+
+
+def test_flat_slices_are_sorted_by_length_and_balanced():
+    lengths = np.array([3, 9, 4, 21, 20, 1, 8, 2])
+    for limit, sizes in ((68, [68]), (40, [41, 27]), (25, [21, 20, 27]), (1, [21, 20, 9, 8, 4, 3, 2, 1])):
+        found = slices.cut_by_tokens(lengths, limit)
+        assert [int(lengths[each].sum()) for each in found] == sizes
+        assert np.array_equal(np.concatenate(found), np.argsort(-lengths, kind="stable"))
 
 
 def cost(parts, lengths, width, overhead):
