@@ -54,7 +54,7 @@ class LinkedWordsLoss(nn.Module):
     def forward(self, sentence_features: Any, labels: Tensor | None = None) -> dict[str, Tensor]:
         """Return the terms ``links`` and ``anchor``."""
         columns = list(sentence_features)
-        with self._tap.recording(self.model) as passes:
+        with self._tap.recording(self.model, columns) as passes:
             for features in columns:
                 self.model(features)
         sides = [self._tap.states(columns[side], passes, side) for side in (0, 1)]
@@ -115,7 +115,7 @@ class PartialTransportLoss(nn.Module):
     def forward(self, sentence_features: Any, labels: Tensor | None = None) -> dict[str, Tensor]:
         """Return the terms ``sentence`` and ``alignment``."""
         columns = list(sentence_features)
-        with self._reader.recording(self.model) as passes:
+        with self._reader.recording(self.model, columns) as passes:
             sentence = self.loss(columns, labels)
         source, target = (self._reader.units(columns[side], passes, side) for side in (0, 1))
         with torch.autocast(source.vectors.device.type, enabled=False):
@@ -159,7 +159,7 @@ class WeightedRankingLoss(nn.Module):
     def forward(self, sentence_features: Any, labels: Tensor | None = None) -> Tensor:
         """Return the weighted mean over the pairs."""
         columns = list(sentence_features)
-        with self._reader.recording(self.model) as passes:
+        with self._reader.recording(self.model, columns) as passes:
             x, y = (nn.functional.normalize(self.model(each)["sentence_embedding"], dim=1) for each in columns)
         weights = self.weights(*(self._reader.units(columns[side], passes, side) for side in (0, 1)))
         scores = self.scale * (x @ y.T).float()

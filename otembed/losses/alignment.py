@@ -170,7 +170,7 @@ class OTAlignmentLoss(PlanLoss):
     def forward(self, sentence_features: Iterable[Features], labels: Tensor | None = None) -> dict[str, Tensor]:
         """Compute the loss of one batch: a dict of weighted scalars."""
         columns = pair_columns(sentence_features)
-        with self._reader.recording(self.model) as passes:
+        with self._reader.recording(self.model, columns) as passes:
             terms = wrapped_terms(self.model, self.loss, columns, labels)
         source, target = (self._reader.units(columns[side], passes, side) for side in (0, 1))
         with torch.autocast(source.vectors.device.type, enabled=False):

@@ -160,7 +160,7 @@ class OTContrastiveLoss(PlanLoss):
     def forward(self, sentence_features: Iterable[Features], labels: Tensor | None = None) -> dict[str, Tensor]:
         """Compute the loss of one batch: a dict of weighted scalars."""
         columns = pair_columns(sentence_features)
-        with self._reader.recording(self.model) as passes:
+        with self._reader.recording(self.model, columns) as passes:
             terms = wrapped_terms(self.model, self.loss, columns, labels)
         units = [self._reader.units(features, passes, place) for place, features in enumerate(columns)]
         with torch.autocast(units[0].vectors.device.type, enabled=False):

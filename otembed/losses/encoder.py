@@ -13,7 +13,7 @@ from sentence_transformers.multi_vector_encoder.modules import BaseTokenPooling
 from torch import Tensor, nn
 
 from otembed.errors import ModelError
-from otembed.models import sliced
+from otembed.models import sliced, together
 from otembed.models.architecture import depth_of, layer_index
 from otembed.models.flat import is_flat, padded, padded_text
 
@@ -99,9 +99,10 @@ class EncoderTap:
         self._special = torch.tensor(sorted(each for each in special if each is not None), dtype=torch.long)
 
     @contextmanager
-    def recording(self, model: nn.Module) -> Iterator[Passes]:
-        """Record every pass of the encoder, without merging columns; restores ``config`` at the end."""
-        observed = self.observed(unwrap(model))
+    def recording(self, model: nn.Module, columns: Sequence[Features] = ()) -> Iterator[Passes]:
+        """Record every pass of the encoder while a loss is computed on ``columns``; restores ``config`` at the end."""
+        plain = unwrap(model)
+        observed = self.observed(plain)
         passes: Passes = []
 
         def record(module: nn.Module, args: tuple[Any, ...], output: Features) -> None:
@@ -109,7 +110,12 @@ class EncoderTap:
 
         handle = observed.register_forward_hook(record)
         try:
-            with sliced(unwrap(model)), self._hidden_states(observed), column_merging_disabled():
+            with (
+                sliced(plain),
+                together(plain, columns),
+                self._hidden_states(observed),
+                column_merging_disabled(),
+            ):
                 yield passes
         finally:
             handle.remove()

@@ -17,6 +17,7 @@ from otembed.transport import uniform_marginals
 from otembed.words import WordSegmenter, pool_units, token_units
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
     from otembed.losses.encoder import Passes
@@ -68,7 +69,7 @@ class UnitReader:
     ::
 
         reader = UnitReader(model, unit="word", word_pooling="mean", layer=-1)
-        with reader.recording(model) as passes:
+        with reader.recording(model, columns) as passes:
             value = inner_loss(columns, labels)
         source, target = (reader.units(columns[side], passes, side) for side in (0, 1))
     """
@@ -86,9 +87,9 @@ class UnitReader:
         self._pooling = word_pooling
         self._segment = WordSegmenter(plain.tokenizer) if unit == "word" else None
 
-    def recording(self, model: nn.Module) -> AbstractContextManager[Passes]:
-        """Record every pass of ``model``'s encoder while the context is open."""
-        return self._tap.recording(model)
+    def recording(self, model: nn.Module, columns: Sequence[Features] = ()) -> AbstractContextManager[Passes]:
+        """Record every pass of ``model``'s encoder while a loss is computed on ``columns``."""
+        return self._tap.recording(model, columns)
 
     def units(self, features: Features, passes: Passes, column: int) -> Units:
         """Return the units of one column of the batch from the recorded passes.

@@ -11,7 +11,7 @@ from otembed.models.onednn import fast_linear
 from otembed.models.onnx_export import OnnxReport, export_onnx
 from otembed.models.push import PushReport, push_model
 from otembed.models.save import check_saveable, save_model
-from otembed.models.slices import sliced, unsliced
+from otembed.models.slices import sliced, together, unsliced
 
 __all__ = [
     "OFFLINE_MODELS",
@@ -40,5 +40,6 @@ __all__ = [
     "save_adapter",
     "save_model",
     "sliced",
+    "together",
     "unsliced",
 ]

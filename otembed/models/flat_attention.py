@@ -68,7 +68,9 @@ def first_position(transformer: PreTrainedModel) -> int | None:
     config: Any = transformer.config
     if not type(transformer).__module__.startswith("transformers.models.") or getattr(config, "is_decoder", False):
         return None
-    if config._attn_implementation != "sdpa" or transformer.is_gradient_checkpointing:
+    if config._attn_implementation != "sdpa":
+        return None
+    if any(getattr(each, "gradient_checkpointing", False) for each in transformer.modules()):
         return None
     if config.model_type in _FIRST_POSITION_IS_0:
         return 0

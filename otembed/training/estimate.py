@@ -81,7 +81,7 @@ def dry_run(config: TrainConfig) -> DryRun:
         trainer = build_trainer(short, run, model, training, loss, arguments, [clock], quiet=True)
         trainer.args.save_strategy = "no"
         steps = _steps(config, 0 if material.stream is not None else len(trainer.get_train_dataloader()))
-        with sliced(model):
+        with sliced(model, loss):
             trainer.train()
     per_step = float(np.median(np.diff(clock.ends))) if len(clock.ends) > 1 else math.nan
     every = config.held_out.eval_steps or math.ceil(steps / QUARTER_EVALUATIONS)

@@ -8,7 +8,7 @@ import time
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
@@ -223,7 +223,7 @@ def run_trainer(trainer: SentenceTransformerTrainer, folder: RunFolder, state: P
     if state.is_main_process:
         folder.keep_metrics_up_to(step_of(checkpoint) if checkpoint else -1)
     logger.info("training from %s", checkpoint.name if checkpoint else "the start")
-    with sliced(trainer.model):
+    with sliced(trainer.model, cast("nn.Module", trainer.loss)):
         return train_from(trainer, checkpoint)
 
 

@@ -14,7 +14,7 @@ from sentence_transformers import CrossEncoder
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
 from otembed.losses import GradCacheLoss, OTAlignmentLoss, OTContrastiveLoss
-from otembed.models import flat_attention, frozen_copy, sliced, slices
+from otembed.models import cutting, flat_attention, frozen_copy, sliced, slices, together
 
 SMALL = {
     "vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48,
@@ -51,8 +51,8 @@ LENGTHS = (9, 3, 4, 21, 1, 20, 2)
 
 @pytest.fixture(autouse=True)
 def cut_tiny_batches(monkeypatch):
-    monkeypatch.setattr(slices, "OVERHEAD_ON_CPU", 3)
-    monkeypatch.setattr(slices, "FLAT_LIMIT", 25)
+    monkeypatch.setattr(cutting, "OVERHEAD_ON_CPU", 3)
+    monkeypatch.setattr(cutting, "FLAT_LIMIT", 25)
 
 
 def padded_batch(*, left=False):
@@ -79,14 +79,14 @@ def outputs_and_gradients(model, inputs):
 
 
 def assert_slices_change_nothing(model, inputs, *, flat=None):
-    with mock.patch.object(slices, "_join_outputs", wraps=slices._join_outputs) as joined:
+    with mock.patch.object(slices, "join_outputs", wraps=slices.join_outputs) as joined:
         expected = outputs_and_gradients(model, inputs)
         assert not joined.called
         with sliced(model):
             found = outputs_and_gradients(model, inputs)
         assert len(joined.call_args.args[1]) > 1
         if flat is not None:
-            assert all(isinstance(each, slices._FlatSlice) is flat for each in joined.call_args.args[1])
+            assert all(isinstance(each, cutting.FlatSlice) is flat for each in joined.call_args.args[1])
     # Gemma normalizes in float32 whatever the type of its weights.
     rtol, atol = (1e-4, 1e-4) if model.config.model_type == "gemma3_text" else (1e-7, 1e-9)
     torch.testing.assert_close(found, expected, rtol=rtol, atol=atol)
@@ -105,7 +105,7 @@ def test_states_and_gradients_are_those_of_the_padded_batch(name):
 
 @pytest.mark.parametrize("name", sorted(FLAT))
 def test_padded_slices_of_encoders_that_can_be_flat(name, monkeypatch):
-    monkeypatch.setattr(slices, "first_position", lambda transformer: None)
+    monkeypatch.setattr(cutting, "first_position", lambda transformer: None)
     assert_slices_change_nothing(tiny(ENCODERS[name]), padded_batch(), flat=False)
 
 
@@ -224,7 +224,7 @@ def test_other_inputs_are_cut_as_well(values):
     rest = {} if arguments else inputs
     content = inputs["attention_mask"].bool()
     expected = model(*arguments, **rest).last_hidden_state[content]
-    with sliced(model), mock.patch.object(slices, "_join_outputs", wraps=slices._join_outputs) as joined:
+    with sliced(model), mock.patch.object(slices, "join_outputs", wraps=slices.join_outputs) as joined:
         found = model(*arguments, **rest).last_hidden_state[content]
     assert joined.called
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
@@ -244,7 +244,7 @@ def test_calls_that_cannot_be_cut_run_as_they_are(reason):
         inputs["inputs_embeds"] = model.get_input_embeddings()(inputs.pop("input_ids"))
     if reason == "no padding":
         inputs["attention_mask"] = torch.ones_like(inputs["attention_mask"])
-    with torch.no_grad(), mock.patch.object(slices, "_join_outputs") as joined:
+    with torch.no_grad(), mock.patch.object(slices, "join_outputs") as joined:
         expected = model(**inputs, **options)
         with sliced(model):
             found = model(**inputs, **options)
@@ -261,7 +261,7 @@ def test_masked_tokens_that_are_not_padding_keep_their_states():
     with (
         torch.no_grad(),
         sliced(model),
-        mock.patch.object(slices, "_join_outputs", wraps=slices._join_outputs) as joined,
+        mock.patch.object(slices, "join_outputs", wraps=slices.join_outputs) as joined,
     ):
         found = model(**inputs).last_hidden_state[read]
     assert joined.called
@@ -310,18 +310,80 @@ def test_values_and_gradients_of_losses(tiny_model, loss):
         total.backward()
         return total.detach(), [each.grad for each in tiny_model.parameters() if each.grad is not None]
 
-    with mock.patch.object(slices, "cut_by_length", side_effect=lambda lengths, *rest: [np.arange(len(lengths))]):
+    with mock.patch.object(slices, "cut", return_value=None):
         expected = step()
     with sliced(tiny_model):
         found = step()
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    with sliced(tiny_model, loss):
+        found = step()
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def columns_of(model):
+    texts = ["the cat sat on the mat in the house", "the dog", "the cat slept", "a cat in a house", "the mat"]
+    return [dict(model.preprocess(each)) for each in (texts, texts[::-1][:3])]
+
+
+@pytest.mark.parametrize("loss", [MultipleNegativesRankingLoss, OTContrastiveLoss], ids=["mnrl", "contrastive"])
+def test_columns_of_a_batch_are_computed_in_one_pass(tiny_model, loss):
+    loss = loss(tiny_model)
+    columns = columns_of(tiny_model)
+    columns[1] = dict(tiny_model.preprocess(["a cat", "the dog slept", "the cat", "in a house", "the mat"]))
+    with (
+        sliced(tiny_model, loss),
+        mock.patch.object(cutting, "FLAT_LIMIT", 100),
+        mock.patch.object(slices, "join_outputs", wraps=slices.join_outputs) as joined,
+    ):
+        loss(columns, None)
+        assert [call.args[2] for call in joined.call_args_list] == [10]
+    assert not loss._forward_pre_hooks
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0), (0, 0, 1, 1)])
+def test_each_column_gets_its_own_output_in_any_order(tiny_model, order):
+    tiny_model.eval()
+    columns = columns_of(tiny_model)
+    expected = [tiny_model(dict(each)) for each in columns]
+    with sliced(tiny_model), together(tiny_model, columns):
+        for column in order:
+            found = tiny_model(dict(columns[column]))
+            for name in ("sentence_embedding", "token_embeddings"):
+                content = columns[column]["attention_mask"].bool() if name == "token_embeddings" else slice(None)
+                torch.testing.assert_close(found[name][content], expected[column][name][content])
+
+
+def test_a_column_without_a_graph_is_computed_by_itself(tiny_model):
+    columns = columns_of(tiny_model)
+    with sliced(tiny_model), together(tiny_model, columns):
+        first = tiny_model(dict(columns[0]))["sentence_embedding"]
+        with torch.no_grad():
+            second = tiny_model(dict(columns[1]))["sentence_embedding"]
+        third = tiny_model(dict(columns[1]))["sentence_embedding"]
+        copied = copy.deepcopy(tiny_model)
+    assert [each.requires_grad for each in (first, second, third)] == [True, False, True]
+    assert copied.transformers_model.forward._ready == {}
+
+
+def test_columns_that_cannot_be_flat_are_computed_one_by_one(tiny_model):
+    columns = columns_of(tiny_model)
+    columns[1]["attention_mask"][0, 1] = 0
+    expected = [tiny_model.eval()(dict(each))["sentence_embedding"] for each in columns]
+    with (
+        sliced(tiny_model),
+        together(tiny_model, columns),
+        mock.patch.object(slices, "join_outputs", wraps=slices.join_outputs) as joined,
+    ):
+        found = [tiny_model(dict(each))["sentence_embedding"] for each in columns]
+    torch.testing.assert_close(found, expected)
+    assert [call.args[2] for call in joined.call_args_list] == [5, 3]
 
 
 def test_classifier_of_pairs(tiny_model_path):
     classifier = CrossEncoder(str(tiny_model_path), num_labels=3, device="cpu", local_files_only=True)
     pairs = [("the cat sat on the mat", "the cat"), ("a", "b"), ("the dog slept", "in the house")]
     expected = classifier.predict(pairs)
-    with sliced(classifier), mock.patch.object(slices, "_join_outputs", wraps=slices._join_outputs) as joined:
+    with sliced(classifier), mock.patch.object(slices, "join_outputs", wraps=slices.join_outputs) as joined:
         np.testing.assert_allclose(classifier.predict(pairs), expected, atol=1e-5)
     assert joined.called
 
@@ -329,7 +391,7 @@ def test_classifier_of_pairs(tiny_model_path):
 def test_flat_slices_are_sorted_by_length_and_balanced():
     lengths = np.array([3, 9, 4, 21, 20, 1, 8, 2])
     for limit, sizes in ((68, [68]), (40, [41, 27]), (25, [21, 20, 27]), (1, [21, 20, 9, 8, 4, 3, 2, 1])):
-        found = slices.cut_by_tokens(lengths, limit)
+        found = cutting.cut_by_tokens(lengths, limit)
         assert [int(lengths[each].sum()) for each in found] == sizes
         assert np.array_equal(np.concatenate(found), np.argsort(-lengths, kind="stable"))
 
@@ -344,7 +406,7 @@ def test_slices_have_the_lowest_cost_of_all_partitions():
     lengths = np.array([3, 9, 4, 21, 20, 1, 8])
     order = np.argsort(-lengths, kind="stable")
     for overhead, limit in itertools.product((1, 10, 30, 500), (None, 25)):
-        found = slices.cut_by_length(lengths, 40, overhead, limit)
+        found = cutting.cut_by_length(lengths, 40, overhead, limit)
         assert np.array_equal(np.sort(np.concatenate(found)), np.arange(len(lengths)))
         partitions = [
             np.split(order, cuts)
