@@ -11,14 +11,17 @@ from otembed.errors import ConfigError, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    import torch
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base import BaseModel
+    from transformers import PreTrainedModel
 
     from otembed.runtime.arithmetic import Arithmetic
 
-# Tokens of a batch, padding included. Small batches fit into the caches of a CPU; an accelerator needs large ones.
+# Tokens of a batch, padding included. Small batches fit into the caches of a CPU, where those without padding may be
+# larger; an accelerator needs large ones.
 CPU_TOKENS = 512
+FLAT_TOKENS = 2048
 ACCELERATOR_TOKENS = 16_384
 # Number of texts tokenized in one call, which pads them to the longest.
 COUNTED = 1024
@@ -69,12 +72,12 @@ def encode_by_length(
         Keep this many leading dimensions; ``None``: the model's default.
     batch_tokens
         Maximum number of tokens in a batch, prompt and padding included; a longer text forms a batch alone.
-        ``None``: 512 on a CPU, 16,384 elsewhere.
+        ``None``: 512 on a CPU, or 2,048 in batches without padding; 16,384 elsewhere.
     batch_size
         Maximum number of texts in a batch; ``None``: no limit.
     arithmetic
-        ``bf16`` runs the encoder under autocast; the mean over tokens and the norm stay in float32. ``float32`` computes
-        linear layers as :func:`otembed.models.fast_linear` does.
+        ``bf16`` runs the encoder under autocast; the mean over tokens and the norm stay in float32. In both, batches are
+        computed as :func:`otembed.models.sliced` does.
     progress
         Called after each batch with the number of texts in it.
 
@@ -89,16 +92,16 @@ def encode_by_length(
         A limit is below 1.
     """
     if batch_tokens is None:
-        batch_tokens = default_tokens(model.device)
+        batch_tokens = default_tokens(model)
     for name, value in (("batch_tokens", batch_tokens), ("batch_size", batch_size)):
         if value is not None and value < 1:
             raise ConfigError(f"{name} is {value}", "Use an integer >= 1.")
     import torch
 
-    from otembed.models.onednn import fast_linear
+    from otembed.models.slices import sliced
 
     vectors: NDArray[np.float32] | None = None
-    with fast_linear(model):
+    with sliced(model):
         for rows in token_batches(token_counts(model, texts, prompt), batch_tokens, batch_size):
             with torch.autocast(model.device.type, torch.bfloat16, enabled=arithmetic == "bf16"):
                 encoded = model.encode(
@@ -140,9 +143,13 @@ def token_counts(model: SentenceTransformer, texts: Sequence[str], prompt: str =
     return np.concatenate(counts).astype(np.int64)
 
 
-def default_tokens(device: torch.device) -> int:
-    """Return the default number of tokens in a batch on a device, padding included."""
-    return CPU_TOKENS if device.type == "cpu" else ACCELERATOR_TOKENS
+def default_tokens(model: BaseModel | PreTrainedModel) -> int:
+    """Return the default number of tokens in a batch of a model, padding included."""
+    from otembed.models.slices import computes_flat
+
+    if model.device.type != "cpu":
+        return ACCELERATOR_TOKENS
+    return FLAT_TOKENS if computes_flat(model) else CPU_TOKENS
 
 
 def token_batches(counts: NDArray[np.int64], tokens: int, texts: int | None = None) -> Iterator[NDArray[np.int64]]:

@@ -11,7 +11,7 @@ from otembed.models.onednn import fast_linear
 from otembed.models.onnx_export import OnnxReport, export_onnx
 from otembed.models.push import PushReport, push_model
 from otembed.models.save import check_saveable, save_model
-from otembed.models.slices import sliced, together, unsliced
+from otembed.models.slices import computes_flat, sliced, together
 
 __all__ = [
     "OFFLINE_MODELS",
@@ -24,6 +24,7 @@ __all__ = [
     "add_lora",
     "check_saveable",
     "check_trainable",
+    "computes_flat",
     "describe_model",
     "export_model",
     "export_onnx",
@@ -41,5 +42,4 @@ __all__ = [
     "save_model",
     "sliced",
     "together",
-    "unsliced",
 ]

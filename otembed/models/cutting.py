@@ -184,7 +184,7 @@ def cut(
     if left == right or (left and "position_ids" not in signature(type(transformer).forward).parameters):
         return None
     lengths = (width - starts if left else ends).cpu().numpy()
-    first = flat_position(transformer, ids) if flat and right else None
+    first = flat_position(transformer, ids.device) if flat and right else None
     if first is not None and _is_flat(inputs, lengths):
         return [FlatSlice.of(each, lengths, first) for each in cut_by_tokens(lengths, FLAT_LIMIT)]
     rows = cut_by_length(lengths, 6 * transformer.config.hidden_size, overhead, LIMIT_ON_CPU if on_cpu else None)
@@ -198,9 +198,9 @@ def cut(
     ]
 
 
-def flat_position(transformer: PreTrainedModel, ids: Tensor) -> int | None:
+def flat_position(transformer: PreTrainedModel, device: torch.device) -> int | None:
     """Return the position of the first token of a sentence in a flat slice, or None if slices are padded."""
-    return first_position(transformer) if ids.device.type == "cpu" else None
+    return first_position(transformer) if device.type == "cpu" else None
 
 
 def _is_cut(value: Any, batch: int, width: int) -> bool:

@@ -102,19 +102,10 @@ class _Announcement:
             forward.announce(args[0])
 
 
-@contextmanager
-def unsliced(model: BaseModel | PreTrainedModel) -> Iterator[None]:
-    """Suspend :func:`sliced` while the context is open: batches are computed padded, to the same bits as outside of it."""
+def computes_flat(model: BaseModel | PreTrainedModel) -> bool:
+    """Say whether :func:`sliced` computes the batches of ``model`` in flat slices."""
     transformer = _transformer_of(model)
-    forward = None if transformer is None else vars(transformer).get("forward")
-    if not isinstance(forward, _Sliced):
-        yield
-        return
-    del transformer.forward
-    try:
-        yield
-    finally:
-        transformer.forward = forward
+    return transformer is not None and flat_position(transformer, transformer.device) is not None
 
 
 class _Sliced:
@@ -177,7 +168,7 @@ class _Sliced:
     def _of_all(self, place: int, kwargs: dict[str, Any]) -> list[Any] | None:
         """Return the outputs of all columns, given the call of one of them, or None if they cannot be flat."""
         names = [name for name, value in kwargs.items() if isinstance(value, Tensor)]
-        if not self._flat or flat_position(self._transformer, kwargs["input_ids"]) is None:
+        if not self._flat or flat_position(self._transformer, kwargs["input_ids"].device) is None:
             return None
         if not PER_TOKEN.issuperset(names) or any(
             self._columns[place].get(name) is not kwargs[name] for name in names

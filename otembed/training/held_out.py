@@ -10,7 +10,6 @@ import numpy as np
 from sentence_transformers.base.evaluation import SequentialEvaluator
 
 from otembed.embeddings.texts import embed_sides
-from otembed.models import unsliced
 from otembed.tasks.retrieval import BitextRetrievalEvaluator
 from otembed.tasks.retrieval.evaluate import score_vectors
 
@@ -44,8 +43,7 @@ class HeldOutEvaluator(SequentialEvaluator):
 
     The main score, ``sequential_score``, is the mean accuracy of the pairs. Each distinct sentence is encoded once per
     evaluation, although English sentences often occur in several pairs. The best and the last evaluation are kept, so
-    the released model need not be evaluated again. Sentences are encoded without :func:`otembed.models.sliced`: an
-    evaluation during training has the same bits as one afterwards, also in a resumed run.
+    the released model need not be evaluated again.
 
     Parameters
     ----------
@@ -126,13 +124,12 @@ class HeldOutEvaluator(SequentialEvaluator):
 
     def _encode(self, model: SentenceTransformer) -> list[NDArray[np.float32]]:
         sides = [side for pair in self.pairs.values() for side in pair]
-        with unsliced(model):
-            return embed_sides(
-                model,
-                sides,
-                batch_size=BATCH_SIZE,
-                prompt=None,
-                prompt_name=None,
-                truncate_dim=None,
-                show_progress_bar=False,
-            )
+        return embed_sides(
+            model,
+            sides,
+            batch_size=BATCH_SIZE,
+            prompt=None,
+            prompt_name=None,
+            truncate_dim=None,
+            show_progress_bar=False,
+        )

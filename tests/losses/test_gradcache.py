@@ -16,7 +16,7 @@ from sentence_transformers.sentence_transformer.modules import Dense
 from otembed.config.train import LoraConfig
 from otembed.errors import ConfigError, ModelError
 from otembed.losses import GradCacheLoss, OTAlignmentLoss, OTContrastiveLoss
-from otembed.models import add_lora
+from otembed.models import add_lora, slices
 
 SOURCE = ["die Katze saß auf der Matte", "кошка спит в доме", "猫睡在房子里", "el gato duerme", "der Hund"]
 TARGET = ["the cat sat on the mat", "the cat sleeps in the house", "the house and the dog", "the cat", "the dog"]
@@ -77,8 +77,9 @@ def test_adapters_receive_the_gradients_of_the_plain_loss(model):
     torch.testing.assert_close((cached, gradients), (plain, expected), rtol=1e-4, atol=1e-5)
 
 
-def test_dropout_is_the_same_in_both_passes(model):
-    """With one mini-batch the random numbers are those of the plain loss, too."""
+def test_dropout_is_the_same_in_both_passes(model, monkeypatch):
+    """With one mini-batch the random numbers are those of the plain loss, too, if that computes column by column."""
+    monkeypatch.setattr(slices._Sliced, "announce", lambda self, columns: None)
     model.train()
     found = []
     for wrap in (lambda loss: loss, lambda loss: GradCacheLoss(model, loss, mini_batch_size=5)):

@@ -10,7 +10,7 @@ import pytest
 from sentence_transformers.base.evaluation import SequentialEvaluator
 
 import otembed
-from otembed.models import sliced, slices
+from otembed.models import cutting, sliced, slices
 from otembed.tasks.retrieval import BitextRetrievalEvaluator, evaluate_retrieval
 from otembed.training import held_out
 from otembed.training.held_out import HeldOutEvaluator
@@ -55,7 +55,7 @@ def test_sentences_shared_by_pairs_are_encoded_once(tiny_model, pairs, monkeypat
 
 
 def test_evaluation_has_the_same_bits_while_training_computes_in_slices(tiny_model, pairs, monkeypatch):
-    monkeypatch.setattr(slices, "OVERHEAD_ON_CPU", 3)
+    monkeypatch.setattr(cutting, "OVERHEAD_ON_CPU", 3)
     evaluator = HeldOutEvaluator(pairs)
     expected = evaluator.evaluate(tiny_model).vectors
     with sliced(tiny_model):

@@ -12,7 +12,7 @@ from otembed.config.tagging import TaggingFinetuneConfig
 from otembed.embeddings.encode import default_tokens, token_batches
 from otembed.errors import ModelError, NumericsError
 from otembed.models.architecture import count_parameters, position_limit, transformer_of
-from otembed.models.onednn import fast_linear
+from otembed.models.slices import sliced
 from otembed.runtime.trainer import build_arguments, trainer_arguments
 from otembed.tasks.heads.finetuning import Head, finetune_head
 from otembed.tasks.heads.model import with_head
@@ -79,10 +79,10 @@ class Tagger:
         starts = np.concatenate([[0], np.cumsum(data.lengths)])
         found = np.full(int(starts[-1]), MISSING, np.int64)
         lengths = np.array([len(each.inputs["input_ids"]) for each in pieces])
-        for rows in token_batches(lengths, default_tokens(self.model.device)):
+        for rows in token_batches(lengths, default_tokens(self.model)):
             chosen = [pieces[row] for row in rows]
             padded = self.tokenizer.pad([each.inputs for each in chosen], padding_side="right", return_tensors="pt")
-            with fast_linear(self.model), torch.inference_mode():
+            with sliced(self.model), torch.inference_mode():
                 output: Any = self.model(**{name: value.to(self.model.device) for name, value in padded.items()})
             logits = output.logits.float().cpu().numpy()
             if not all(np.isfinite(logits[row, : lengths[rows[row]]]).all() for row in range(len(rows))):

@@ -17,7 +17,7 @@ from transformers import set_seed
 from otembed.config.xnli import FinetuneConfig
 from otembed.embeddings.encode import default_tokens, token_batches
 from otembed.errors import ModelError, NumericsError
-from otembed.models import fast_linear, freeze, sliced
+from otembed.models import freeze, sliced
 from otembed.models.architecture import count_parameters, position_limit, transformer_of
 from otembed.results import writing
 from otembed.results.temporary import temporary_folder
@@ -152,9 +152,9 @@ def classify(
     """
     texts = _texts(pairs)
     found = np.empty(len(texts), dtype=np.int64)
-    for rows in token_batches(_token_counts(classifier, texts), default_tokens(classifier.device)):
+    for rows in token_batches(_token_counts(classifier, texts), default_tokens(classifier)):
         chosen = [texts[row] for row in rows]
-        with fast_linear(classifier):
+        with sliced(classifier):
             scores: Any = classifier.predict(chosen, batch_size=len(chosen), show_progress_bar=False)
         bad = ~np.isfinite(scores).all(axis=1)
         if bad.any():

@@ -23,7 +23,7 @@ from otembed.data.places import Place
 from otembed.embeddings.encode import default_tokens, token_batches
 from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.errors import ConfigError, DataError, NumericsError, check_count
-from otembed.models.onednn import fast_linear
+from otembed.models.slices import sliced
 from otembed.results import Outcomes, write_text
 from otembed.results.outcomes import digest_of
 from otembed.results.paths import expand
@@ -234,10 +234,11 @@ def predict_answers(
     lengths = np.array([len(window.spans) for window in listed])
     advance = counting(progress, stage, len(listed))
     advance(0)
-    for rows in token_batches(lengths, default_tokens(model.device)):
+    for rows in token_batches(lengths, default_tokens(model)):
         numbers = rows.tolist()
         chosen = [listed[number] for number in numbers]
-        start_logits, end_logits, usable = _logits(model, tokenizer, chosen)
+        with sliced(model):
+            start_logits, end_logits, usable = _logits(model, tokenizer, chosen)
         spans = best_spans(start_logits, end_logits, usable, config.max_answer_length)
         for number, window, span in zip(numbers, chosen, spans, strict=True):
             question = data.questions[window.question]
@@ -251,7 +252,7 @@ def predict_answers(
 
 def _logits(model: PreTrainedModel, tokenizer: Any, chosen: list[Window]) -> tuple[Any, Any, Any]:
     padded = tokenizer.pad([window.inputs for window in chosen], return_tensors="pt")
-    with fast_linear(model), torch.inference_mode():
+    with torch.inference_mode():
         output: Any = model(**{name: values.to(model.device) for name, values in padded.items()})
     start, end = (each.float().cpu().numpy() for each in (output.start_logits, output.end_logits))
     usable = np.zeros(start.shape, dtype=bool)
