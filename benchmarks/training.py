@@ -106,7 +106,7 @@ def step(arm: str, model_name: str, pairs: Dataset, batch: int, precision: str, 
         if arm == PEER:
             trainer.train()
         else:
-            with sliced(model):
+            with sliced(model, loss):
                 trainer.train()
     return clock.ends[-1] - clock.ends[-2]
 
