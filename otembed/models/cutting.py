@@ -153,13 +153,13 @@ def cut(
     Parameters
     ----------
     transformer
-    Its architecture decides whether slices can be flat.
+        Its architecture decides whether slices can be flat.
     inputs
-    Arguments of its ``forward``, by name.
+        Arguments of its ``forward``, by name.
     padding
-    Id of the padding token, if there is one.
+        Id of the padding token, if there is one.
     flat
-    Whether slices may be flat.
+        Whether slices may be flat.
     """
     ids, mask = inputs.get("input_ids"), inputs.get("attention_mask")
     if not isinstance(ids, Tensor) or not isinstance(mask, Tensor) or ids.ndim != 2 or mask.shape != ids.shape:

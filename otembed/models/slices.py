@@ -86,7 +86,7 @@ def together(model: BaseModel | PreTrainedModel, columns: Iterable[dict[str, Any
 
 
 def _transformer_of(model: BaseModel | PreTrainedModel) -> Any:
-    inner = model if isinstance(model, PreTrainedModel) else model.transformers_model
+    inner = model if isinstance(model, PreTrainedModel) else getattr(model, "transformers_model", None)
     return None if inner is None else cast("Any", inner).base_model
 
 
