@@ -97,9 +97,12 @@ def paths(tree, head=""):
         ("ablation", "ablation_words", "log.md"),
         ("ablation", "ablation_low_resource", "log.md"),
         ("ablation", "ablation_words400", "log.md"),
+        ("ablation", "ablation_noise400", "log.md"),
+        ("ablation", "ablation_float32", "log.md"),
         ("transport", "transport", "log.md"),
         ("training", "training", "log.md"),
         ("training", "training_bf16", "log.md"),
+        ("training", "training_intel", "log.md"),
         ("reliability", "reliability", "log.md"),
         ("streaming", "streaming", "log.md"),
         ("lora", "lora", "log.md"),
@@ -148,12 +151,21 @@ QUOTED = {
 }
 
 
-@pytest.mark.parametrize("place", QUOTED)
-def test_figures_by_goal_are_those_of_the_measurement(place, benchmark_script):
+QUOTED_WITH_NOISE = {
+    "docs/recipes.md": {"noise, MNRL": "mnrl", "noise, the default": "contrastive ot + sentence cosine"},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "quoted"),
+    [("ablation_words400", place, quoted) for place, quoted in QUOTED.items()]
+    + [("ablation_noise400", place, quoted) for place, quoted in QUOTED_WITH_NOISE.items()],
+)
+def test_figures_by_goal_are_those_of_the_measurement(name, place, quoted, benchmark_script):
     ablation = benchmark_script("ablation")
-    document = json.loads((ROOT / "benchmarks/results/ablation_words400.json").read_text(encoding="utf-8"))
+    document = json.loads((ROOT / f"benchmarks/results/{name}.json").read_text(encoding="utf-8"))
     lines = (ROOT / place).read_text(encoding="utf-8").splitlines()
-    for start, row in QUOTED[place].items():
+    for start, row in quoted.items():
         (line,) = (each for each in lines if each.startswith(f"| {start}"))
         found = ablation.mean_figures(document, row)
         pairs = [
