@@ -151,6 +151,8 @@ QUOTED = {
 }
 
 
+# Objectives of which an XNLI probe was trained; all start from the same encoder.
+XNLI_AFTER_400_STEPS = ("words",)
 QUOTED_WITH_NOISE = {
     "docs/recipes.md": {"noise, MNRL": "mnrl", "noise, the default": "contrastive ot + sentence cosine"},
 }
@@ -227,6 +229,16 @@ def test_tables_of_the_xnli_guide_are_rendered_from_the_measurements(benchmark_s
         assert before.label == after.label == "stand-in"
     document = json.loads((results / "xnli_probe.json").read_text(encoding="utf-8"))
     assert benchmark_script("xnli_probe").table(document) in guide
+
+
+@pytest.mark.parametrize("preset", XNLI_AFTER_400_STEPS)
+def test_tables_of_xnli_after_400_steps_are_rendered_from_the_measurements(preset):
+    results = ROOT / "benchmarks" / "results"
+    before, after = (
+        XnliReport.from_json((results / f"xnli_{name}.json").read_text(encoding="utf-8"))
+        for name in ("words_before", f"{preset}_after")
+    )
+    assert before.table(after).markdown() in (ROOT / "docs" / "xnli.md").read_text(encoding="utf-8")
 
 
 def test_tables_of_untrained_question_answering_are_rendered_from_the_measurement(benchmark_script):
