@@ -152,7 +152,7 @@ QUOTED = {
 
 
 # Objectives of which an XNLI probe was trained; all start from the same encoder.
-XNLI_AFTER_400_STEPS = ("words",)
+XNLI_AFTER_400_STEPS = ("words", "mnrl75")
 QUOTED_WITH_NOISE = {
     "docs/recipes.md": {"noise, MNRL": "mnrl", "noise, the default": "contrastive ot + sentence cosine"},
 }
