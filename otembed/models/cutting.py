@@ -9,7 +9,6 @@ Axes: B sentences, T tokens of the padded batch, n sentences and t tokens of a p
 from __future__ import annotations
 
 from dataclasses import dataclass
-from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -146,7 +145,7 @@ AnySlice = PaddedSlice | FlatSlice
 
 
 def cut(
-    transformer: PreTrainedModel, inputs: dict[str, Any], padding: int | None, *, flat: bool = True
+    transformer: PreTrainedModel, inputs: dict[str, Any], padding: int | None, *, positions: bool, flat: bool
 ) -> Sequence[AnySlice] | None:
     """Return the slices of a batch, or None if ``transformer`` is to be run on it as it is.
 
@@ -158,6 +157,8 @@ def cut(
         Arguments of its ``forward``, by name.
     padding
         Id of the padding token, if there is one.
+    positions
+        Whether it takes ``position_ids``, without which padding on the left cannot be cut off.
     flat
         Whether slices may be flat.
     """
@@ -181,7 +182,7 @@ def cut(
     ends = width - needed.flip(1).int().argmax(1)
     starts = needed.int().argmax(1)
     left, right = bool((starts > 0).any()), bool((ends < width).any())
-    if left == right or (left and "position_ids" not in signature(type(transformer).forward).parameters):
+    if left == right or (left and not positions):
         return None
     lengths = (width - starts if left else ends).cpu().numpy()
     first = flat_position(transformer, ids.device) if flat and right else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
 from inspect import signature
 from typing import TYPE_CHECKING, Any, cast
 
@@ -54,8 +53,14 @@ def sliced(model: BaseModel | PreTrainedModel, loss: nn.Module | None = None) ->
             tokenizer = getattr(model, "tokenizer", None) or transformer.config
             transformer.forward = _Sliced(transformer, tokenizer.pad_token_id)
             stack.callback(delattr, transformer, "forward")
-        if loss is not None:
-            stack.callback(loss.register_forward_pre_hook(_Announcement(model)).remove)
+        forward = _stand_in(model)
+        if loss is not None and forward is not None:
+
+            def announce(module: nn.Module, args: tuple[Any, ...]) -> None:
+                if args and isinstance(args[0], (list, tuple)):  # an iterator can be read only once
+                    forward.announce(args[0])
+
+            stack.callback(loss.register_forward_pre_hook(announce).remove)
         yield
 
 
@@ -74,8 +79,8 @@ def together(model: BaseModel | PreTrainedModel, columns: Iterable[dict[str, Any
     columns
         Features of each column, as the model is run on them.
     """
-    forward = vars(_transformer_of(model) or nn.Module()).get("forward")
-    if not isinstance(forward, _Sliced):
+    forward = _stand_in(model)
+    if forward is None:
         yield
         return
     forward.announce(columns)
@@ -90,16 +95,11 @@ def _transformer_of(model: BaseModel | PreTrainedModel) -> Any:
     return None if inner is None else cast("Any", inner).base_model
 
 
-@dataclass(frozen=True)
-class _Announcement:
-    """Tell a sliced model the columns with which a loss is called."""
-
-    model: BaseModel | PreTrainedModel
-
-    def __call__(self, loss: nn.Module, args: tuple[Any, ...]) -> None:
-        forward = vars(_transformer_of(self.model)).get("forward")
-        if isinstance(forward, _Sliced) and args and isinstance(args[0], (list, tuple)):
-            forward.announce(args[0])
+def _stand_in(model: BaseModel | PreTrainedModel) -> _Sliced | None:
+    """Return the object that stands in for ``forward`` of the transformer of ``model``, if it is sliced."""
+    transformer = _transformer_of(model)
+    forward = None if transformer is None else vars(transformer).get("forward")
+    return forward if isinstance(forward, _Sliced) else None
 
 
 def computes_flat(model: BaseModel | PreTrainedModel) -> bool:
@@ -144,9 +144,10 @@ class _Sliced:
         return self._ready.pop(place)[1]
 
     def announce(self, columns: Iterable[dict[str, Any]]) -> None:
-        """Set the columns that may be computed together, and drop what was computed for earlier ones."""
+        """Set the columns to be computed together, if slices are flat, and drop what was computed for earlier ones."""
         columns = [each for each in columns if isinstance(each.get("input_ids"), Tensor)]
-        self._columns = columns if len(columns) > 1 else []
+        flat = self._flat and flat_position(self._transformer, self._transformer.device) is not None
+        self._columns = columns if flat and len(columns) > 1 else []
         self._ready = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -154,7 +155,9 @@ class _Sliced:
         return vars(self) | {"_columns": [], "_ready": {}}
 
     def _cut(self, kwargs: dict[str, Any]) -> Sequence[AnySlice] | None:
-        return cut(self._transformer, kwargs, self._padding, flat=self._flat)
+        return cut(
+            self._transformer, kwargs, self._padding, positions="position_ids" in self._names, flat=self._flat
+        )
 
     def _of_one(self, kwargs: dict[str, Any]) -> Any:
         """Return the output of a call."""
@@ -168,8 +171,6 @@ class _Sliced:
     def _of_all(self, place: int, kwargs: dict[str, Any]) -> list[Any] | None:
         """Return the outputs of all columns, given the call of one of them, or None if they cannot be flat."""
         names = [name for name, value in kwargs.items() if isinstance(value, Tensor)]
-        if not self._flat or flat_position(self._transformer, kwargs["input_ids"].device) is None:
-            return None
         if not PER_TOKEN.issuperset(names) or any(
             self._columns[place].get(name) is not kwargs[name] for name in names
         ):
@@ -206,7 +207,8 @@ class _Sliced:
             kwargs["position_ids"] = torch.arange(width, device=ids.device).expand(batch, width)
         calls = [each.inputs(kwargs, batch) for each in slices]
         outputs = []
-        attention = flat_attention(self._transformer) if isinstance(slices[0], FlatSlice) else nullcontext()
+        flat = isinstance(slices[0], FlatSlice)
+        attention = flat_attention(self._transformer) if flat else nullcontext()
         with attention, _one_lookup(self._transformer, ids, slices, [each["input_ids"] for each in calls]):
             for call in calls:
                 outputs.append(plain(self._transformer, **call))
@@ -217,7 +219,7 @@ class _Sliced:
             self._flat = False
             return self._of_one(kwargs)
         joined = join_outputs(outputs, slices, batch, width)
-        if isinstance(slices[0], FlatSlice) and joined.get("pooler_output") is not None:
+        if flat and joined.get("pooler_output") is not None:
             joined["pooler_output"] = cast("Any", self._transformer).pooler(joined["last_hidden_state"])
         return joined
 

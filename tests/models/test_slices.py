@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from sentence_transformers import CrossEncoder
+from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
 from otembed.losses import GradCacheLoss, OTAlignmentLoss, OTContrastiveLoss
 from otembed.models import cutting, flat_attention, frozen_copy, sliced, slices, together
@@ -338,6 +339,18 @@ def test_columns_of_a_batch_are_computed_in_one_pass(tiny_model, loss):
         loss(columns, None)
         assert [call.args[2] for call in joined.call_args_list] == [10]
     assert not loss._forward_pre_hooks
+
+
+def test_a_model_without_a_transformer_is_left_as_it_is(tiny_model):
+    model = SentenceTransformer(
+        modules=[StaticEmbedding(tiny_model.tokenizer, embedding_dim=8)], device="cpu", local_files_only=True
+    )
+    loss = MultipleNegativesRankingLoss(model)
+    columns = columns_of(model)
+    columns[1] = dict(model.preprocess(["a cat", "the dog slept", "the cat", "in a house", "the mat"]))
+    expected = loss(columns, None)
+    with sliced(model, loss), together(model, columns):
+        assert loss(columns, None) == expected
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0), (0, 0, 1, 1)])

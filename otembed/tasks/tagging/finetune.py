@@ -79,21 +79,26 @@ class Tagger:
         starts = np.concatenate([[0], np.cumsum(data.lengths)])
         found = np.full(int(starts[-1]), MISSING, np.int64)
         lengths = np.array([len(each.inputs["input_ids"]) for each in pieces])
-        for rows in token_batches(lengths, default_tokens(self.model)):
-            chosen = [pieces[row] for row in rows]
-            padded = self.tokenizer.pad([each.inputs for each in chosen], padding_side="right", return_tensors="pt")
-            with sliced(self.model), torch.inference_mode():
-                output: Any = self.model(**{name: value.to(self.model.device) for name, value in padded.items()})
-            logits = output.logits.float().cpu().numpy()
-            if not all(np.isfinite(logits[row, : lengths[rows[row]]]).all() for row in range(len(rows))):
-                raise NumericsError("the tagger returns NaN or infinity", "Retrain with a lower learning_rate.")
-            best = logits.argmax(2)
-            for row, each in enumerate(chosen):
-                begin = starts[each.piece.sentence] + each.piece.start
-                words = begin + np.flatnonzero(each.firsts >= 0)
-                found[words] = best[row, each.firsts[each.firsts >= 0]]
-            if advance is not None:
-                advance(len(rows))
+        with sliced(self.model):
+            for rows in token_batches(lengths, default_tokens(self.model)):
+                chosen = [pieces[row] for row in rows]
+                padded = self.tokenizer.pad(
+                    [each.inputs for each in chosen], padding_side="right", return_tensors="pt"
+                )
+                with torch.inference_mode():
+                    output: Any = self.model(
+                        **{name: value.to(self.model.device) for name, value in padded.items()}
+                    )
+                logits = output.logits.float().cpu().numpy()
+                if not all(np.isfinite(logits[row, : lengths[rows[row]]]).all() for row in range(len(rows))):
+                    raise NumericsError("the tagger returns NaN or infinity", "Retrain with a lower learning_rate.")
+                best = logits.argmax(2)
+                for row, each in enumerate(chosen):
+                    begin = starts[each.piece.sentence] + each.piece.start
+                    words = begin + np.flatnonzero(each.firsts >= 0)
+                    found[words] = best[row, each.firsts[each.firsts >= 0]]
+                if advance is not None:
+                    advance(len(rows))
         return found
 
 

@@ -152,19 +152,19 @@ def classify(
     """
     texts = _texts(pairs)
     found = np.empty(len(texts), dtype=np.int64)
-    for rows in token_batches(_token_counts(classifier, texts), default_tokens(classifier)):
-        chosen = [texts[row] for row in rows]
-        with sliced(classifier):
+    with sliced(classifier):
+        for rows in token_batches(_token_counts(classifier, texts), default_tokens(classifier)):
+            chosen = [texts[row] for row in rows]
             scores: Any = classifier.predict(chosen, batch_size=len(chosen), show_progress_bar=False)
-        bad = ~np.isfinite(scores).all(axis=1)
-        if bad.any():
-            line = pairs.examples[int(rows[bad].min())].line
-            raise NumericsError(
-                f"{pairs.where}:{line}: the classifier returns NaN or infinity", "Lower learning_rate."
-            )
-        found[rows] = scores.argmax(axis=1)
-        if progress is not None:
-            progress(len(chosen))
+            bad = ~np.isfinite(scores).all(axis=1)
+            if bad.any():
+                line = pairs.examples[int(rows[bad].min())].line
+                raise NumericsError(
+                    f"{pairs.where}:{line}: the classifier returns NaN or infinity", "Lower learning_rate."
+                )
+            found[rows] = scores.argmax(axis=1)
+            if progress is not None:
+                progress(len(chosen))
     return found
 
 

@@ -234,19 +234,19 @@ def predict_answers(
     lengths = np.array([len(window.spans) for window in listed])
     advance = counting(progress, stage, len(listed))
     advance(0)
-    for rows in token_batches(lengths, default_tokens(model)):
-        numbers = rows.tolist()
-        chosen = [listed[number] for number in numbers]
-        with sliced(model):
+    with sliced(model):
+        for rows in token_batches(lengths, default_tokens(model)):
+            numbers = rows.tolist()
+            chosen = [listed[number] for number in numbers]
             start_logits, end_logits, usable = _logits(model, tokenizer, chosen)
-        spans = best_spans(start_logits, end_logits, usable, config.max_answer_length)
-        for number, window, span in zip(numbers, chosen, spans, strict=True):
-            question = data.questions[window.question]
-            first, last = window.spans[span.start, 0], window.spans[span.end, 1]
-            text = data.paragraphs[question.paragraph].text[first:last].strip()
-            entry = (span.score, -number, text if np.isfinite(span.score) else "")
-            best[window.question] = max(best.get(window.question, entry), entry)
-        advance(len(numbers))
+            spans = best_spans(start_logits, end_logits, usable, config.max_answer_length)
+            for number, window, span in zip(numbers, chosen, spans, strict=True):
+                question = data.questions[window.question]
+                first, last = window.spans[span.start, 0], window.spans[span.end, 1]
+                text = data.paragraphs[question.paragraph].text[first:last].strip()
+                entry = (span.score, -number, text if np.isfinite(span.score) else "")
+                best[window.question] = max(best.get(window.question, entry), entry)
+            advance(len(numbers))
     return {each.id: best[index][2] for index, each in enumerate(data.questions)}, len(listed)
 
 
