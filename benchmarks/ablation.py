@@ -90,8 +90,12 @@ OBJECTIVES: dict[str, Loss] = {
     "mnrl+ot, last, unbalanced": with_ranking(weight=1.0, relaxation=0.2),
     "mnrl+ot, middle": with_ranking(weight=1.0, layer=MIDDLE),
     "mnrl+ot, middle, unbalanced": with_ranking(weight=1.0, layer=MIDDLE, relaxation=0.2),
+    "mnrl+ot, middle, unbalanced, weight .3": with_ranking(weight=0.3, layer=MIDDLE, relaxation=0.2),
     "contrastive ot": otembed.OTContrastiveLoss,
     "contrastive ot + sentence cosine": lambda model: otembed.OTContrastiveLoss(model, sentence_weight=1.0),
+    "contrastive ot + sentence cosine, temperature .1": lambda model: otembed.OTContrastiveLoss(
+        model, sentence_weight=1.0, temperature=0.1
+    ),
     "contrastive ot + sentence cosine, middle": lambda model: otembed.OTContrastiveLoss(
         model, sentence_weight=1.0, layer=MIDDLE
     ),
