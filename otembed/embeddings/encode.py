@@ -9,20 +9,13 @@ import numpy as np
 from otembed.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.base import BaseModel
-    from transformers import PreTrainedModel
 
     from otembed.runtime.arithmetic import Arithmetic
 
-# Tokens of a batch, padding included. Small batches fit into the caches of a CPU, where those without padding may be
-# larger; an accelerator needs large ones.
-CPU_TOKENS = 512
-FLAT_TOKENS = 2048
-ACCELERATOR_TOKENS = 16_384
 # Number of texts tokenized in one call, which pads them to the longest.
 COUNTED = 1024
 
@@ -91,15 +84,16 @@ def encode_by_length(
     ConfigError
         A limit is below 1.
     """
+    import torch
+
+    from otembed.models.batches import default_tokens, token_batches
+    from otembed.models.slices import sliced
+
     if batch_tokens is None:
         batch_tokens = default_tokens(model)
     for name, value in (("batch_tokens", batch_tokens), ("batch_size", batch_size)):
         if value is not None and value < 1:
             raise ConfigError(f"{name} is {value}", "Use an integer >= 1.")
-    import torch
-
-    from otembed.models.slices import sliced
-
     vectors: NDArray[np.float32] | None = None
     with sliced(model):
         for rows in token_batches(token_counts(model, texts, prompt), batch_tokens, batch_size):
@@ -141,27 +135,3 @@ def token_counts(model: SentenceTransformer, texts: Sequence[str], prompt: str =
         else:
             counts.append(np.array([len(text) for text in part]))
     return np.concatenate(counts).astype(np.int64)
-
-
-def default_tokens(model: BaseModel | PreTrainedModel) -> int:
-    """Return the default number of tokens in a batch of a model, padding included."""
-    from otembed.models.slices import computes_flat
-
-    if model.device.type != "cpu":
-        return ACCELERATOR_TOKENS
-    return FLAT_TOKENS if computes_flat(model) else CPU_TOKENS
-
-
-def token_batches(counts: NDArray[np.int64], tokens: int, texts: int | None = None) -> Iterator[NDArray[np.int64]]:
-    """Yield batches of rows of similar length, longest first, so that out-of-memory errors occur immediately.
-
-    ``counts`` (n,) int64 are the tokens of each row. A batch has at least one row, at most ``texts`` rows, and at most
-    ``tokens`` tokens, padding included.
-    """
-    order = np.argsort(-counts, kind="stable")
-    start = 0
-    while start < len(order):
-        longest = max(int(counts[order[start]]), 1)
-        stop = start + min(max(tokens // longest, 1), texts or len(order))
-        yield order[start:stop]
-        start = stop

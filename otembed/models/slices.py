@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
 from inspect import signature
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,7 +18,7 @@ from otembed.models.joining import column_of, is_joined, join_outputs
 from otembed.models.onednn import fast_linear
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from sentence_transformers.base import BaseModel
 
@@ -90,6 +91,25 @@ def together(model: BaseModel | PreTrainedModel, columns: Iterable[dict[str, Any
         forward.announce(())
 
 
+def run_sliced(transformer: PreTrainedModel, inputs: dict[str, Any], forward: Callable[..., Any]) -> Any:
+    """Return the output of a function for a batch, computed in slices where :func:`sliced` is open.
+
+    Parameters
+    ----------
+    transformer
+        The model of :func:`sliced`, or the transformer inside it.
+    inputs
+        Arguments of its ``forward``, by name.
+    forward
+        Called as ``forward(run, **inputs)`` with the inputs of a slice, on which ``run`` runs the transformer. Returns an
+        output of transformers.
+    """
+    stand_in = _stand_in(transformer)
+    if stand_in is None:
+        return forward(transformer, **inputs)
+    return stand_in.of_one(inputs, partial(forward, stand_in.plain))
+
+
 def _transformer_of(model: BaseModel | PreTrainedModel) -> Any:
     inner = model if isinstance(model, PreTrainedModel) else getattr(model, "transformers_model", None)
     return None if inner is None else cast("Any", inner).base_model
@@ -124,24 +144,27 @@ class _Sliced:
         ]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        plain = type(self._transformer).forward
         if len(args) > len(self._names):
-            return plain(self._transformer, *args, **kwargs)
+            return self.plain(*args, **kwargs)
         kwargs |= zip(self._names, args, strict=False)
         place = next(
             (i for i, each in enumerate(self._columns) if each["input_ids"] is kwargs.get("input_ids")), None
         )
         if place is None:
-            return self._of_one(kwargs)
+            return self.of_one(kwargs, self.plain)
         way = _way(self._transformer, kwargs)
         found, output = self._ready.pop(place, (None, None))
         if found == way:
             return output
         outputs = self._of_all(place, kwargs)
         if outputs is None:
-            return self._of_one(kwargs)
+            return self.of_one(kwargs, self.plain)
         self._ready = {column: (way, each) for column, each in enumerate(outputs)}
         return self._ready.pop(place)[1]
+
+    def plain(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the transformer's own ``forward``."""
+        return type(self._transformer).forward(self._transformer, *args, **kwargs)
 
     def announce(self, columns: Iterable[dict[str, Any]]) -> None:
         """Set the columns to be computed together, if slices are flat, and drop what was computed for earlier ones."""
@@ -159,14 +182,11 @@ class _Sliced:
             self._transformer, kwargs, self._padding, positions="position_ids" in self._names, flat=self._flat
         )
 
-    def _of_one(self, kwargs: dict[str, Any]) -> Any:
-        """Return the output of a call."""
-        plain = type(self._transformer).forward
+    def of_one(self, kwargs: dict[str, Any], forward: Callable[..., Any]) -> Any:
+        """Return the output of a call of ``forward``."""
         slices = self._cut(kwargs)
-        if slices is None:
-            return plain(self._transformer, **kwargs)
-        output = self._run(kwargs, slices)
-        return plain(self._transformer, **kwargs) if output is None else output
+        output = None if slices is None else self._run(kwargs, slices, forward)
+        return forward(**kwargs) if output is None else output
 
     def _of_all(self, place: int, kwargs: dict[str, Any]) -> list[Any] | None:
         """Return the outputs of all columns, given the call of one of them, or None if they cannot be flat."""
@@ -192,14 +212,13 @@ class _Sliced:
         slices = self._cut(kwargs | joined)
         if slices is None or not isinstance(slices[0], FlatSlice):
             return None
-        output = self._run(kwargs | joined, slices)
+        output = self._run(kwargs | joined, slices, self.plain)
         if output is None:
             return None
         return [column_of(output, column, counts, width) for column, width in enumerate(widths)]
 
-    def _run(self, kwargs: dict[str, Any], slices: Sequence[AnySlice]) -> Any:
+    def _run(self, kwargs: dict[str, Any], slices: Sequence[AnySlice], forward: Callable[..., Any]) -> Any:
         """Return the joined output of the slices of a call, or None if it is of a kind that cannot be joined."""
-        plain = type(self._transformer).forward
         ids = kwargs["input_ids"]
         batch, width = ids.shape
         on_the_left = any(isinstance(each, PaddedSlice) and each.columns.start for each in slices)
@@ -211,13 +230,13 @@ class _Sliced:
         attention = flat_attention(self._transformer) if flat else nullcontext()
         with attention, _one_lookup(self._transformer, ids, slices, [each["input_ids"] for each in calls]):
             for call in calls:
-                outputs.append(plain(self._transformer, **call))
+                outputs.append(forward(**call))
                 if not is_joined(outputs[0]):
                     return None
         if isinstance(slices[0], FlatSlice) and not slices[0].groups.calls:
             # Attention is computed in some other way, across all texts.
             self._flat = False
-            return self._of_one(kwargs)
+            return self.of_one(kwargs, forward)
         joined = join_outputs(outputs, slices, batch, width)
         if flat and joined.get("pooler_output") is not None:
             joined["pooler_output"] = cast("Any", self._transformer).pooler(joined["last_hidden_state"])

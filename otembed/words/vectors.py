@@ -5,17 +5,20 @@ Axes: B sentences, T tokens, U words (of the fullest row), D dimension.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from otembed.errors import ConfigError, ModelError, NumericsError
-from otembed.models.architecture import depth_of, find_layers, layer_index
-from otembed.models.onednn import fast_linear
+from otembed.models.architecture import depth_of, layer_index
+from otembed.models.batches import default_tokens, token_batches
+from otembed.models.hidden import hidden_states
+from otembed.models.slices import sliced
 from otembed.words.segment import WordText, word_of_tokens
 from otembed.words.units import Pooling, pool_units
 
@@ -23,10 +26,6 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 
-TOKENS_ON_CPU = 512
-"""Maximum number of tokens per batch on a CPU; larger batches exceed its caches and are slower."""
-TOKENS_ELSEWHERE = 16_384
-"""The same on an accelerator, whose memory it bounds."""
 _NOT_FOR_THE_MODEL = frozenset({"offset_mapping", "special_tokens_mask"})
 
 
@@ -63,7 +62,6 @@ class WordEncoder:
         self._pooling = pooling
         self._transformer: Any = getattr(cast("Any", model)[0], "model", None)
         self.depth = depth_of(model)
-        self._stack = find_layers(cast("nn.Module", self._transformer))
         if not getattr(model.tokenizer, "is_fast", False):
             raise ModelError(
                 f"the tokenizer, {type(model.tokenizer).__name__}, does not provide character offsets",
@@ -86,8 +84,8 @@ class WordEncoder:
     ) -> list[WordVectors]:
         """Return the word vectors of each text, in the order given.
 
-        Batches contain texts of similar length: at most ``batch_size`` texts, and 512 tokens with padding on a CPU,
-        16,384 elsewhere.
+        Batches contain texts of similar length: at most ``batch_size`` texts, and the tokens of
+        :func:`otembed.models.batches.default_tokens`. Padding is not computed, as in :func:`otembed.models.sliced`.
 
         Raises
         ------
@@ -101,16 +99,12 @@ class WordEncoder:
         self.model.eval()
         wanted = [self.layer(number) for number in layers]
         tokens = [self._tokenized(text) for text in texts]
-        order = sorted(range(len(texts)), key=lambda row: (-len(tokens[row]["input_ids"]), row))
+        counts = np.array([len(each["input_ids"]) for each in tokens], np.int64)
         found: dict[int, WordVectors] = {}
-        most = TOKENS_ON_CPU if self.model.device.type == "cpu" else TOKENS_ELSEWHERE
-        with fast_linear(self._transformer):
-            while order:
-                longest = max(len(tokens[order[0]]["input_ids"]), 1)
-                rows = order[: max(min(batch_size, most // longest), 1)]
-                del order[: len(rows)]
+        with sliced(self._transformer):
+            for rows in token_batches(counts, default_tokens(self._transformer), batch_size):
                 batch = self._batch([texts[row] for row in rows], [tokens[row] for row in rows], wanted)
-                found |= zip(rows, batch, strict=True)
+                found |= zip(rows.tolist(), batch, strict=True)
         return [found[row] for row in range(len(texts))]
 
     def _tokenized(self, text: WordText) -> dict[str, list[Any]]:
@@ -137,21 +131,13 @@ class WordEncoder:
             padding_side="right",
             return_tensors="pt",
         )
-        hidden = self._states({name: tensor.to(self.model.device) for name, tensor in inputs.items()}, layers)
+        on_device = {name: tensor.to(self.model.device) for name, tensor in inputs.items()}
+        hidden = hidden_states(self._transformer, on_device, layers)
         pooled = {layer: pool_units(hidden[layer], unit_ids, self._pooling) for layer in layers}
         if not all(bool(units.isfinite().all()) for units, _ in pooled.values()):
             raise NumericsError("the model returns NaN or infinity for some words", "Check the model's weights.")
         mask = next(iter(pooled.values()))[1].cpu()
         return [self._cut(row, len(text.spans), pooled, mask) for row, text in enumerate(texts)]
-
-    def _states(self, inputs: dict[str, Tensor], layers: list[int]) -> Mapping[int, Tensor]:
-        """Return hidden states (B, T, D) by layer; layers above the highest one are not run if possible."""
-        if self._stack is not None and max(layers) < self.depth:
-            found = _inputs_of(self._transformer, self._stack, inputs, layers)
-            if len(found) == len(set(layers)):
-                return found
-        hidden = self._transformer(**inputs, output_hidden_states=True).hidden_states
-        return {layer: hidden[layer] for layer in layers}
 
     @staticmethod
     def _cut(row: int, words: int, pooled: dict[int, tuple[Tensor, Tensor]], mask: Tensor) -> WordVectors:
@@ -165,34 +151,3 @@ class WordEncoder:
             vectors[:width] = units[row, :width].float().cpu()
             layers[layer] = vectors
         return WordVectors(layers, seen)
-
-
-class _EnoughError(Exception):
-    """Stops a forward pass once the highest required layer is reached."""
-
-
-def _inputs_of(
-    transformer: nn.Module, stack: nn.ModuleList, inputs: dict[str, Tensor], layers: list[int]
-) -> dict[int, Tensor]:
-    """Run a transformer up to the input of ``stack[max(layers)]``: the states of layer L are the input of stack[L]."""
-    found: dict[int, Tensor] = {}
-
-    def take(layer: int) -> Any:
-        def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            states = args[0] if args else kwargs.get("hidden_states")
-            if isinstance(states, Tensor):
-                found[layer] = states
-            if layer == max(layers):
-                raise _EnoughError
-
-        return hook
-
-    handles = [stack[layer].register_forward_pre_hook(take(layer), with_kwargs=True) for layer in set(layers)]
-    try:
-        transformer(**inputs)
-    except _EnoughError:
-        pass
-    finally:
-        for handle in handles:
-            handle.remove()
-    return found

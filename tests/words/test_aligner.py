@@ -121,9 +121,6 @@ def test_layers_above_the_used_layer_are_not_run(tiny_model):
     for one, other in zip(some, everything, strict=True):
         for layer in (0, 2):
             torch.testing.assert_close(one.layers[layer], other.layers[layer], rtol=0, atol=0)
-    encoder._stack = None
-    for one, other in zip(encoder.encode(text, [1]), everything, strict=True):
-        torch.testing.assert_close(one.layers[1], other.layers[1], rtol=0, atol=0)
     assert not any(layer._forward_pre_hooks for layer in tiny_model[0].model.encoder.layer)
 
 

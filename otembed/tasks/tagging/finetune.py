@@ -9,9 +9,9 @@ import torch
 from transformers import AutoModelForTokenClassification, DataCollatorForTokenClassification, TrainingArguments
 
 from otembed.config.tagging import TaggingFinetuneConfig
-from otembed.embeddings.encode import default_tokens, token_batches
 from otembed.errors import ModelError, NumericsError
 from otembed.models.architecture import count_parameters, position_limit, transformer_of
+from otembed.models.batches import default_tokens, token_batches
 from otembed.models.slices import sliced
 from otembed.runtime.trainer import build_arguments, trainer_arguments
 from otembed.tasks.heads.finetuning import Head, finetune_head
@@ -68,7 +68,7 @@ class Tagger:
     ) -> NDArray[np.int64]:
         """Return the tag of each word, ``MISSING`` for words without tokens; ``pieces`` are :meth:`inputs` of the set.
 
-        Batches hold pieces of similar length, up to :func:`otembed.embeddings.encode.default_tokens` tokens;
+        Batches hold pieces of similar length, up to :func:`otembed.models.batches.default_tokens` tokens;
         ``advance`` is called with the number of pieces after each batch.
 
         Raises

@@ -15,10 +15,10 @@ from sentence_transformers.cross_encoder.losses import CrossEntropyLoss
 from transformers import set_seed
 
 from otembed.config.xnli import FinetuneConfig
-from otembed.embeddings.encode import default_tokens, token_batches
 from otembed.errors import ModelError, NumericsError
 from otembed.models import freeze, sliced
 from otembed.models.architecture import count_parameters, position_limit, transformer_of
+from otembed.models.batches import default_tokens, token_batches
 from otembed.results import writing
 from otembed.results.temporary import temporary_folder
 from otembed.runtime.run_state import train_from
@@ -147,7 +147,7 @@ def classify(
 ) -> NDArray[np.int64]:
     """Return the label of each pair; NumericsError if the classifier returns NaN or infinity.
 
-    Batches group pairs of similar length, up to :func:`otembed.embeddings.encode.default_tokens` tokens; ``progress``
+    Batches group pairs of similar length, up to :func:`otembed.models.batches.default_tokens` tokens; ``progress``
     is called with the number of pairs after each batch.
     """
     texts = _texts(pairs)

@@ -20,9 +20,9 @@ from transformers import (
 
 from otembed.config.xquad import SpanConfig
 from otembed.data.places import Place
-from otembed.embeddings.encode import default_tokens, token_batches
 from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.errors import ConfigError, DataError, NumericsError, check_count
+from otembed.models.batches import default_tokens, token_batches
 from otembed.models.slices import sliced
 from otembed.results import Outcomes, write_text
 from otembed.results.outcomes import digest_of
