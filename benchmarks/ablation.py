@@ -6,8 +6,8 @@ untrained languages, plain and centered; the alignment error rate on gold links,
 retrieval of the words of one-to-one gold links, centered; part-of-speech tags by a probe on frozen words; XQuAD
 questions to English paragraphs; mean cosine and effective rank. The folder has the weights of each trained model
 and one JSON file per measured one, so that an interrupted measurement resumes and several processes can share the work.
-``--noise misaligned=0.3,truncated=0.2`` spoils shares of the training pairs after they were checked, the same pairs for
-every objective and seed.
+``--models FOLDER`` also saves each trained model, for other evaluations. ``--noise misaligned=0.3,truncated=0.2``
+spoils shares of the training pairs after they were checked, the same pairs for every objective and seed.
 
     python benchmarks/ablation.py --pairs en-sw=FILE --held-out en-sw=A,B --gold roen=LINKS,TEXT \
         --xquad en=FILE --xquad ar=FILE --runs runs/ablation -o benchmarks/results/ablation.json
@@ -266,10 +266,12 @@ def run(options: argparse.Namespace, *, untrained: bool = True) -> None:
                 continue
             train(options, name, seed, place)
             place.with_suffix(".lock").unlink()
-        if options.train_only:
-            continue
         for share in options.shares if name != "untrained" else [0.0]:
             result = result_of(options, name, seed, share)
+            if options.models and name != "untrained" and not (options.models / result.stem).exists():
+                load(options, place, share)[0].save(str(options.models / result.stem))
+            if options.train_only:
+                continue
             if result.exists() or not claimed(result.with_suffix(".lock")):
                 continue
             if name == "untrained":
@@ -420,6 +422,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--bf16", action="store_true", help="train under bfloat16 autocast")
     parser.add_argument("--shares", nargs="+", type=float, default=[1.0], help="of the way to the trained weights")
+    parser.add_argument("--models", type=Path, help="folder of the trained models")
     parser.add_argument("--train-only", action="store_true", help="measure later")
     parser.add_argument("--threads", type=int, help="threads of torch; one where two processes share two cores")
     parser.add_argument("--runs", type=Path, default=Path("runs/ablation"), help="folder of the runs")

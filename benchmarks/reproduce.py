@@ -127,6 +127,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="a published seed, or another")
     parser.add_argument("--data", type=Path, help="folder with the files of the recorded command, at any depth")
     parser.add_argument("--runs", type=Path, default=Path("runs/reproduce"), help="folder of the runs")
+    parser.add_argument("--models", type=Path, help="also save the trained model below this folder")
     arguments = parser.parse_args()
     documents = published()
     if arguments.list:
@@ -147,6 +148,7 @@ def main() -> int:
     runs = rows(document)[arguments.row]
     folder = arguments.runs / arguments.name
     options = options_of(document, runs, arguments.seed, arguments.data, folder)
+    options.models = arguments.models
     if options.threads:
         torch.set_num_threads(options.threads)
     ablation.run(options, untrained=False)

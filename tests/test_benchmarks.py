@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sentence_transformers import SentenceTransformer
 
 import otembed
 from otembed.documents import AlignedPair, Link
@@ -287,8 +288,11 @@ def test_ablation_runs_shares_its_work_and_renders(run, benchmark_script, monkey
     monkeypatch.setattr(reproduce.ablation, "MIDDLE", 2)
     monkeypatch.setattr(reproduce, "RESULTS", tmp_path)
     again = ["reproduce", "ablation", "--row", "mse distillation, 0.5 of the way", "--data", tmp_path]
-    printed = run(*again, "--runs", tmp_path / "again")
+    printed = run(*again, "--runs", tmp_path / "again", "--models", tmp_path / "models")
     assert "\n0 of " in printed
+    saved = dict(SentenceTransformer(str(tmp_path / "models" / "mse-distillation-1-0.5")).named_parameters())
+    for name, expected in half.items():
+        torch.testing.assert_close(saved[name], expected)
     document["runs"][2]["mean_cosine"] += 0.11  # one seed: twice the allowance is .1
     (tmp_path / "ablation.json").write_text(json.dumps(document))
     printed = run(*again, "--runs", tmp_path / "again")
@@ -729,3 +733,34 @@ def test_adapters_are_measured_against_full_training(run, benchmark_script, tmp_
     # Query and value of three layers: two factors of 4 x 32 each.
     assert document["arms"]["4"]["trained_parameters"] == 3 * 2 * 2 * 4 * 32
     assert document["arms"]["4"]["checkpoint_mb"] < document["arms"]["full"]["checkpoint_mb"]
+
+
+def test_gains_are_means_over_directions_and_seeds(run, benchmark_script, tmp_path):
+    """Untrained 50 and 60: mean 55. Trained 60 and 70, and 80 and 90: 65 and 85, so 75 and a gain of 20."""
+
+    def measured(objective, forward, backward, seed=0, share=1.0):
+        score = {"pair": "en-sw", "accuracy_source_to_target": forward, "accuracy_target_to_source": backward}
+        return {"objective": objective, "seed": seed, "share": share, "retrieval": {"scores": [score]}}
+
+    settings = {"steps": 40, "limit": 10_000, "trained": ["en-sw"]}
+    runs = [measured("untrained", 0.5, 0.6), measured("mnrl", 0.6, 0.7, 1), measured("mnrl", 0.8, 0.9, 2)]
+    runs += [measured("mnrl", 0.1, 0.1, 1, share=0.75), measured("mse distillation", 0.1, 0.1, 1)]
+    (tmp_path / "forty.json").write_text(json.dumps({"settings": settings, "runs": runs}))
+    later = {"settings": settings | {"steps": 1500, "limit": 250}, "runs": [runs[0], measured("mnrl", 0.4, 0.5, 1)]}
+    (tmp_path / "later.json").write_text(json.dumps(later))
+    printed = run(
+        "gains", "--steps", tmp_path / "later.json", "--steps", tmp_path / "forty.json", "--pairs",
+        tmp_path / "later.json", "-o", tmp_path / "gains.json",
+    )  # fmt: skip
+    assert printed.splitlines() == [
+        "| steps | pairs | seeds | sw |",
+        "| ---: | ---: | ---: | ---: |",
+        "| 40 | 10,000 | 2 | +20.0 |",
+        "| 1,500 | 250 | 1 | -10.0 |",
+        "| 1,500 | 250 | 1 | -10.0 |",
+    ]
+    assert run("gains", "--table", tmp_path / "gains.json") == printed
+    pytest.importorskip("matplotlib")
+    run("gains", "--plot", tmp_path / "gains.svg", tmp_path / "gains.json")
+    drawn = (tmp_path / "gains.svg").read_text()
+    assert all(text in drawn for text in ("1,500", "steps of 32 pairs", "pairs of each trained language", "sw"))
