@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import field, fields, is_dataclass
 from functools import wraps
-from typing import Annotated, Any, TypeVar, dataclass_transform, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, dataclass_transform, get_args, get_type_hints
 
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from otembed.errors import ConfigError, did_you_mean
 from otembed.results.paths import expand
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 T = TypeVar("T")
 Count = Annotated[int, Field(gt=0, strict=True)]
@@ -42,6 +46,9 @@ CONVERSIONS = {
     "scale": " temperature is 1 / scale.",
 }
 _TAG = "<"
+# What pydantic adds to the path of a setting for a variant of its type.
+_VARIANT = re.compile(rf"{_TAG}|(int|float|str|bool)$|[a-z-]+\[")
+_EXPECTED = "Input should be "
 
 REMOVED = frozenset({"marginals", "match", "null_unit", "share", "top_k"})
 
@@ -84,16 +91,26 @@ def explain(kind: type, error: ValidationError, origin: str) -> ConfigError:
     ours = first.get("ctx", {}).get("error")
     if isinstance(ours, ConfigError):  # raised by a check between settings: a ValueError, so pydantic wraps it
         return ours
-    location = [str(part) for part in first["loc"] if not str(part).startswith(_TAG)]
+    location = _setting(first["loc"])
     key = ".".join(location)
     if first["type"] in {"unexpected_keyword_argument", "extra_forbidden"}:
         known = _field_names(kind, location[:-1])
         return ConfigError(f"{origin}: unknown setting {key!r}", _renamed(location, known))
     if first["type"] in {"missing", "missing_keyword_only_argument"}:
         return ConfigError(f"{origin}: {key} is missing", f"Set {key}.")
-    reason = first["msg"].removeprefix("Value error, ")
+    # A value that fits no variant of a union has an error for each.
+    reasons = [each["msg"] for each in error.errors() if _setting(each["loc"]) == location]
+    if all(each.startswith(_EXPECTED) for each in reasons):
+        reason = _EXPECTED + ", or ".join(dict.fromkeys(each.removeprefix(_EXPECTED) for each in reasons))
+    else:
+        reason = first["msg"].removeprefix("Value error, ")
     reason = reason[0].lower() + reason[1:]
     return ConfigError(f"{origin}: {key} = {first['input']!r}: {reason}", f"Correct the value of {key}.")
+
+
+def _setting(location: Sequence[int | str]) -> list[str]:
+    """Return the path of a setting, without the variants of unions that pydantic adds to it."""
+    return [str(part) for part in location if not (isinstance(part, str) and _VARIANT.match(part))]
 
 
 def _renamed(location: list[str], known: list[str]) -> str:

@@ -24,8 +24,10 @@ class AnchorConfig:
 class TermConfig(PlanConfig):
     """Settings that both terms share."""
 
-    layer: Layer = Field(
-        default=-1, description="Hidden layer: 0 the embeddings, 1 the first layer; negative counts from the end."
+    layer: Layer | Literal["middle"] = Field(
+        default=-1,
+        description="Hidden layer: 0 the embeddings, 1 the first layer; negative counts from the end; middle: at 7/12 of"
+        " the depth (7 of 12).",
     )
     cost: Literal["cosine", "sqeuclidean", "half_sqeuclidean", "euclidean"] = Field(
         default="cosine",

@@ -50,7 +50,8 @@ class OTAlignmentLoss(PlanLoss):
     word_pooling
         How tokens are pooled into a word: ``mean``, ``first`` or ``last``.
     layer
-        Hidden layer of the vectors: 0 the embeddings, 1 the first layer; negative from the end.
+        Hidden layer of the vectors: 0 the embeddings, 1 the first layer; negative from the end; ``middle``: at 7/12 of
+        the depth.
     scope
         ``pair``: one OT problem per sentence pair; ``batch``: one over all units of the batch, as in the paper.
     cost
@@ -143,7 +144,7 @@ class OTAlignmentLoss(PlanLoss):
         config: AlignmentConfig | None = None,
         unit: Literal["word", "token"] = "word",
         word_pooling: Literal["mean", "first", "last"] = "mean",
-        layer: int = -1,
+        layer: int | Literal["middle"] = -1,
         scope: Literal["pair", "batch"] = "pair",
         cost: Metric = "cosine",
         center: bool = True,

@@ -52,7 +52,8 @@ class OTContrastiveLoss(PlanLoss):
     word_pooling
         How tokens are pooled into a word: ``mean``, ``first`` or ``last``.
     layer
-        Hidden layer of the vectors: 0 the embeddings, 1 the first layer; negative from the end.
+        Hidden layer of the vectors: 0 the embeddings, 1 the first layer; negative from the end; ``middle``: at 7/12 of
+        the depth.
     cost
         Ground cost between two units, see :func:`otembed.transport.pairwise_cost`.
     center
@@ -141,7 +142,7 @@ class OTContrastiveLoss(PlanLoss):
         config: ContrastiveConfig | None = None,
         unit: Literal["word", "token"] = "word",
         word_pooling: Literal["mean", "first", "last"] = "mean",
-        layer: int = -1,
+        layer: int | Literal["middle"] = -1,
         cost: Metric = "cosine",
         center: bool = True,
         epsilon: float = 0.05,

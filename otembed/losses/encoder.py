@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from sentence_transformers import MultiVectorEncoder, SentenceTransformer
@@ -73,7 +73,7 @@ class EncoderTap:
     model
         The SentenceTransformer or MultiVectorEncoder whose first module is a transformer over text.
     layer
-        Hidden layer as in ``hidden_states``: 0 the embeddings, L the last; negative from the end. In a
+        Hidden layer as in ``hidden_states``: 0 the embeddings, L the last; negative from the end; or ``middle``. In a
         MultiVectorEncoder, -1 is the vectors used for scoring, after projection and normalization.
 
     Raises
@@ -84,7 +84,7 @@ class EncoderTap:
         The first module does not expose token states, or the model pools its token vectors.
     """
 
-    def __init__(self, model: Encoder, layer: int) -> None:
+    def __init__(self, model: Encoder, layer: int | Literal["middle"]) -> None:
         depth = depth_of(model)
         self.layer = layer_index(layer, depth)
         self._multi_vector = isinstance(model, MultiVectorEncoder)

@@ -54,7 +54,7 @@ class UnitReader:
     word_pooling
         How tokens are pooled into a word: ``mean``, ``first`` or ``last``.
     layer
-        Hidden layer: 0 the embeddings, L the last; negative from the end. In a MultiVectorEncoder, -1 is
+        Hidden layer: 0 the embeddings, L the last; negative from the end; or ``middle``. In a MultiVectorEncoder, -1 is
         the vectors used for scoring.
 
     Raises
@@ -80,7 +80,7 @@ class UnitReader:
         *,
         unit: Literal["word", "token"],
         word_pooling: Literal["mean", "first", "last"],
-        layer: int,
+        layer: int | Literal["middle"],
     ) -> None:
         plain = unwrap(model)
         self._tap = EncoderTap(plain, layer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -86,7 +86,16 @@ def depth_of(model: BaseModel) -> int:
     return int(depth)
 
 
-def layer_index(layer: int, depth: int) -> int:
+def middle_layer(depth: int) -> int:
+    """Return the layer at 7/12 of the depth, rounded: where words of encoders like XLM-R align best untrained.
+
+    >>> [middle_layer(depth) for depth in (1, 6, 12, 24)]
+    [1, 4, 7, 14]
+    """
+    return round(7 / 12 * depth)
+
+
+def layer_index(layer: int | Literal["middle"], depth: int) -> int:
     """Return the index of a layer in ``hidden_states``, where 0 is the embeddings; negative numbers count from the end.
 
     Raises
@@ -94,6 +103,8 @@ def layer_index(layer: int, depth: int) -> int:
     ConfigError
         There is no such layer.
     """
+    if layer == "middle":
+        return middle_layer(depth)
     if not -depth - 1 <= layer <= depth:
         raise ConfigError(
             f"layer = {layer}: the model has layers 0 to {depth}", f"Choose between {-depth - 1} and {depth}."

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from otembed.errors import DataError, ModelError
+from otembed.models.architecture import middle_layer
 from otembed.results import write_text
 from otembed.words.segment import WordSplitter, WordText
 from otembed.words.vectors import WordEncoder, WordVectors
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 FEWEST_PAIRS = 50
 MOST_PAIRS = 300
-SHARE_OF_DEPTH = 7 / 12
-"""Relative depth of the best layer, measured on one encoder."""
 Corpus = tuple[Sequence[str | Sequence[str]], Sequence[str | Sequence[str]]]
 
 
@@ -88,9 +87,9 @@ def choose_layer(model: SentenceTransformer, *corpora: Corpus, batch_size: int =
 def choose_layer_of(
     encoder: WordEncoder, source: Sequence[WordText], target: Sequence[WordText], *, batch_size: int
 ) -> LayerChoice:
-    """Choose as in :func:`choose_layer`; with too few pairs, return the layer at 7/12 of the depth."""
+    """Choose as in :func:`choose_layer`; with too few pairs, return the middle layer."""
     if len(source) < FEWEST_PAIRS:
-        return LayerChoice(round(SHARE_OF_DEPTH * encoder.depth), "default")
+        return LayerChoice(middle_layer(encoder.depth), "default")
     return _best(layer_scores(encoder, source[:MOST_PAIRS], target[:MOST_PAIRS], batch_size=batch_size))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 import yaml
@@ -12,10 +13,13 @@ from otembed.config import (
     AlignmentConfig,
     FinetuneConfig,
     LossConfig,
+    MiningConfig,
     PairChecks,
     ProbeConfig,
     SpanConfig,
+    TaggingProbeConfig,
     TrainConfig,
+    WordAlignmentConfig,
 )
 from otembed.config.base import REMOVED, RENAMED
 from otembed.config.io import (
@@ -82,6 +86,37 @@ def test_invalid_settings_are_rejected(tree, message, hint):
         train_config(tree)
     assert message in caught.value.message
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("kind", "tree", "message"),
+    [
+        (
+            TrainConfig,
+            {"loss": {"alignment": {"layer": "mid"}}},
+            "loss.alignment.layer = 'mid': .* integer, or 'middle'",
+        ),
+        (TrainConfig, {"model": {"lora": {"target_modules": 3}}}, "target_modules = 3: .* tuple, or 'all-linear'"),
+        (TrainConfig, {"model": {"lora": {"target_modules": ["a", 3]}}}, r"target_modules.1 = 3: .* string$"),
+        (WordAlignmentConfig, {"layer": 1.5}, r"layer = 1.5: input should be a valid integer, or 'auto'$"),
+        (
+            TaggingProbeConfig,
+            {"layer": "al"},
+            r"layer = 'al': input should be a valid integer, or 'auto' or 'all'$",
+        ),
+        (
+            MiningConfig,
+            {"rescore_layer": "aut"},
+            r"rescore_layer = 'aut': input should be a valid integer, or 'auto'$",
+        ),
+        (MiningConfig, {"threshold": "aut"}, r"threshold = 'aut': .* number, .* or 'default' or 'auto'$"),
+    ],
+)
+def test_a_value_of_no_allowed_kind_is_reported_with_all_of_them(kind, tree, message):
+    with pytest.raises(ConfigError) as caught:
+        build(kind, {**PAIRS, **tree} if kind is TrainConfig else tree)
+    assert re.search(message, caught.value.message)
+    assert caught.value.hint == f"Correct the value of {caught.value.message.split()[1]}."
 
 
 FORMER_NAMES = [

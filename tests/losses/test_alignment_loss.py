@@ -213,6 +213,12 @@ def test_wrapped_loss_keeps_its_value_and_shares_one_pass(model, name, layer):
     torch.testing.assert_close(terms["alignment"], alone["alignment"])
 
 
+def test_middle_layer_is_at_seven_twelfths_of_the_depth(model):
+    for loss in (OTAlignmentLoss, OTContrastiveLoss):
+        found, expected = (total(loss(model, layer=layer)(batch(model))) for layer in ("middle", 2))
+        torch.testing.assert_close(found, expected)
+
+
 def test_wrapped_adaptive_layer_loss_works(model):
     torch.manual_seed(0)
     loss = OTAlignmentLoss(model, inner_losses(model)["adaptive"], layer=2)

@@ -89,7 +89,7 @@ def test_model_without_transformer_is_rejected(tiny_model: SentenceTransformer) 
 def test_layers_count_from_either_end(tiny_model: SentenceTransformer) -> None:
     depth = depth_of(tiny_model)
     assert depth == tiny_model[0].model.config.num_hidden_layers
-    assert [layer_index(layer, 3) for layer in (0, 3, -1, -4)] == [0, 3, 3, 0]
+    assert [layer_index(layer, 3) for layer in (0, 3, -1, -4, "middle")] == [0, 3, 3, 0, 2]
     for layer in (4, -5):
         with pytest.raises(ConfigError, match=f"layer = {layer}"):
             layer_index(layer, 3)

@@ -22,8 +22,9 @@ from otembed.mining.rescoring.words import WordStore, center_words
 from otembed.mining.search import blocks
 from otembed.mining.search.neighbors import CANDIDATE, NEIGHBOR, Neighbors
 from otembed.mining.search.state import SearchState
+from otembed.models.architecture import middle_layer
 from otembed.runtime.progress import Progress, silent
-from otembed.words.layer_choice import SHARE_OF_DEPTH, stored_layer
+from otembed.words.layer_choice import stored_layer
 from otembed.words.vectors import WordEncoder
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def open_rescorer(
         layer = config.rescore_layer
     else:
         stored = stored_layer(encoder, words.depth)
-        layer = max(round(SHARE_OF_DEPTH * words.depth), 1) if stored is None else stored.layer
+        layer = middle_layer(words.depth) if stored is None else stored.layer
     first, second = (
         WordStore(lines, words, fingerprint, layer=layer, cache=cache) for lines in (left.lines, right.lines)
     )
