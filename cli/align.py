@@ -18,6 +18,7 @@ from .console import say
 from .options import (
     DECODINGS,
     AlignerSettings,
+    ConfigFile,
     Device,
     JsonDocument,
     Layer,
@@ -46,6 +47,8 @@ and links as [source, target, probability].
 Words are separated by spaces; scripts without spaces (Thai, Han, Kana ...) are split at vocabulary pieces.
 --tokenized splits at spaces only. The layer is the one stored with the model by otembed train, else the one with the
 best agreement between the words of the first 300 pairs.
+
+Settings: defaults < --config < --set < the other options. otembed config init --for align prints all of them.
 """
 ORIGINS = {
     "given": "given",
@@ -78,6 +81,7 @@ def align_command(
         ),
     ] = None,
     threshold: LinkThreshold = None,
+    config_file: ConfigFile = None,
     settings: AlignerSettings = None,
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Write 0-0:0.9312 for 0-0.")] = False,
     index_base: Annotated[int, typer.Option(min=0, max=1, help="Count words from 0 or 1.")] = 0,
@@ -115,7 +119,7 @@ def align_command(
 
     counts = PairCounts()
     rows = iter([(str(source), str(target))]) if single else _rows(pairs or "-", counts)
-    config = alignment_config(settings or [], layer, unit, decoding, threshold)
+    config = alignment_config(config_file, settings, layer, unit, decoding, threshold)
     from otembed.runtime.compiling import compile_beside
 
     from .console import SOLVER, data_console, error_console, set_up_logging

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 INIT_HELP = """Write a YAML file of all settings of a command, with descriptions, allowed values and defaults.
 
 Without FILE, it is printed to stdout. Change settings as needed and delete the rest. The file for train is a valid
-CONFIG once your parallel text stands under pairs; the files for align, mine, negatives, documents (documents align),
-match (documents match) and documents-mine (documents mine) are given to their commands in the same way (CONFIG,
---config). embed, score and eval mining share the settings of mine.
+CONFIG as it is, with a sample pair of the starter text: put your files in its place. The files for align, mine,
+negatives, documents (documents align), match (documents match) and documents-mine (documents mine) are given to their
+commands with --config. embed, score and eval mining share the settings of mine, eval alignment those of align.
 """
 SHOW_HELP = """Print the settings as otembed train merges them, each with its origin.
 
@@ -34,8 +34,6 @@ With the YAML language server: otembed config schema > otembed.schema.json, and 
 """
 
 COMMANDS = ("train", "align", "mine", "negatives", "documents", "match", "documents-mine")
-# Commands whose settings file is an option, not an argument.
-BY_OPTION = ("mine", "negatives", "documents", "match", "documents-mine")
 Command = Annotated[
     str,
     typer.Option(
@@ -86,7 +84,7 @@ def init_command(
         typer.echo(text, nl=False)
     else:
         write_text(file, text)
-        usage = f"--config {file}" if command in BY_OPTION else str(file)
+        usage = str(file) if command == "train" else f"--config {file}"
         name = {"documents": "documents align", "match": "documents match", "documents-mine": "documents mine"}.get(
             command, command
         )

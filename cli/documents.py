@@ -13,7 +13,6 @@ from .console import say
 from .mining_options import (
     DEFAULT_MODEL,
     Cache,
-    ConfigFile,
     Engine,
     Json,
     Languages,
@@ -26,12 +25,11 @@ from .mining_options import (
     check_page_output,
     expected,
     figures_of,
-    merged_settings,
     rule_of,
     settings_option,
     start_logging,
 )
-from .options import Device, Force, language_pair, number_or_none, only_given
+from .options import ConfigFile, Device, Force, language_pair, merged_settings, number_or_none, only_given
 from .stages import StageProgress
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ from .console import say
 from .mining_options import (
     DEFAULT_MODEL,
     Cache,
-    ConfigFile,
     Engine,
     MiningSettings,
     Model,
@@ -21,7 +20,7 @@ from .mining_options import (
     say_counts,
     start_logging,
 )
-from .options import Device, Force, PromptName, refuse_taken
+from .options import ConfigFile, Device, Force, PromptName, refuse_taken
 from .stages import StageProgress
 
 if TYPE_CHECKING:

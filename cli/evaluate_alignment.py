@@ -12,6 +12,7 @@ from .completion import choice_values
 from .options import (
     DECODINGS,
     AlignerSettings,
+    ConfigFile,
     Device,
     Force,
     JsonDocument,
@@ -34,6 +35,8 @@ of the other side of the set is the linked word, plain and centered.
 --gold NAME=TEXT,LINKS reads lines of source ||| target from TEXT; NAME=SOURCE,TARGET,LINKS reads one file for each
 side. Words are separated by spaces. LINKS are Pharaoh lines, with i-j for sure and ipj for possible links, or the
 shared-task table of sentence source target S|P. All files may be compressed.
+
+Settings: defaults < --config < --set < the other options, as in otembed align.
 """
 
 
@@ -55,6 +58,7 @@ def alignment_command(
         ),
     ] = None,
     threshold: LinkThreshold = None,
+    config_file: ConfigFile = None,
     settings: AlignerSettings = None,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="First N pairs of each set.")] = None,
     no_word_retrieval: Annotated[
@@ -71,7 +75,7 @@ def alignment_command(
     places = task.parse(named_pairs(gold, "--gold", task.key, task.metavar), "--gold")
     if output is not None:
         refuse_taken(output, force=force)
-    config = alignment_config(settings or [], layer, unit, decoding, threshold)
+    config = alignment_config(config_file, settings, layer, unit, decoding, threshold)
     from otembed.runtime.compiling import compile_beside
 
     from .console import SOLVER, data_console, error_console, set_up_logging

@@ -9,8 +9,8 @@ import typer
 from otembed.tasks.registry import TASKS
 
 from .documents import DocumentsCommand, DocumentsSettings, Threshold, documents_config
-from .mining_options import Cache, ConfigFile
-from .options import Device, Force, JsonDocument, ModelArgument, ReportFile, named_pairs, refuse_taken
+from .mining_options import Cache
+from .options import ConfigFile, Device, Force, JsonDocument, ModelArgument, ReportFile, named_pairs, refuse_taken
 from .stages import StageProgress
 
 COMMAND = DocumentsCommand

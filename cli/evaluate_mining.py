@@ -10,7 +10,6 @@ import typer
 from .mining_options import (
     DEFAULT_MODEL,
     Cache,
-    ConfigFile,
     Margin,
     MiningCommand,
     MiningSettings,
@@ -22,7 +21,7 @@ from .mining_options import (
     start_logging,
 )
 from .mteb_results import MtebFolder, check_mteb, write_mteb
-from .options import Device, JsonDocument, refuse_taken
+from .options import ConfigFile, Device, JsonDocument, refuse_taken
 from .stages import StageProgress
 
 COMMAND = MiningCommand

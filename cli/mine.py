@@ -12,7 +12,6 @@ from .console import say
 from .mining_options import (
     DEFAULT_MODEL,
     Cache,
-    ConfigFile,
     Engine,
     Json,
     Margin,
@@ -32,7 +31,7 @@ from .mining_options import (
     say_counts,
     start_logging,
 )
-from .options import Device, Force, language_pair
+from .options import ConfigFile, Device, Force, language_pair
 from .stages import StageProgress
 
 HELP = """Find translation pairs in two collections of lines.

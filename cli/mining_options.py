@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -13,7 +13,7 @@ from otembed.errors import ConfigError
 
 from .completion import OFFLINE_MODEL, choice_values, language_values, mining_values, model_values
 from .console import say
-from .options import named_pairs, number_or_none, only_given, refuse_taken
+from .options import merged_settings, named_pairs, number_or_none, only_given, refuse_taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from otembed.config.mining import MiningConfig
     from otembed.data import PairSpec
 
-T = TypeVar("T")
 DEFAULT_MODEL = OFFLINE_MODEL
 
 # Values of --threshold other than numbers and none.
@@ -54,7 +53,6 @@ Model = Annotated[
         "--model", "-m", help="Folder, hub name or offline:multilingual-e5-small.", autocompletion=model_values
     ),
 ]
-ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="YAML file of settings.")]
 MiningSettings = Annotated[list[str] | None, settings_option("MiningConfig", "k=8 or prompt_name=query")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="File to write.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as one JSON document; requires --output.")]
@@ -136,22 +134,6 @@ def mining_config(
         words = threshold in THRESHOLD_WORDS
         given["threshold"] = threshold if words else number_or_none(threshold, "--threshold")
     return merged_settings(MiningConfig, file, assignments, given, defaults)
-
-
-def merged_settings(
-    kind: type[T],
-    file: Path | None,
-    assignments: list[str] | None,
-    given: Mapping[str, Any],
-    defaults: Mapping[str, Any] | None = None,
-) -> T:
-    """Return the settings of a class: ``defaults`` < a YAML file < ``KEY=VALUE`` < options that were given."""
-    from otembed.config.io import build, merge, parse_assignments, read_yaml
-
-    tree = dict(defaults or {})
-    for layer in (read_yaml(file) if file else {}, parse_assignments(assignments or []), dict(given)):
-        tree = merge(tree, layer)
-    return build(kind, tree, "command line" if file is None else f"{file} and command line")
 
 
 def dev_pairs(value: str | None) -> PairSpec | None:

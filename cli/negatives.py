@@ -13,18 +13,16 @@ from .console import SEARCH, say
 from .mining_options import (
     DEFAULT_MODEL,
     Cache,
-    ConfigFile,
     Json,
     MiningCommand,
     Model,
     Output,
     check_output_file,
-    merged_settings,
     plan_text,
     settings_option,
     start_logging,
 )
-from .options import Device, Force, named_pairs, only_given
+from .options import ConfigFile, Device, Force, merged_settings, named_pairs, only_given
 from .stages import StageProgress
 
 HELP = """Find hard negatives for the pairs of a bitext: similar sentences that are not translations.

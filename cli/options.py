@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from otembed.config import WordAlignmentConfig
 
+T = TypeVar("T")
 ALIGNMENT_UNITS = ("word", "token")
 DECODINGS = ("mutual", "threshold", "grow-diag", "grow-diag-final-and")
 
@@ -40,6 +41,7 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps. [default: th
 PromptName = Annotated[str | None, typer.Option(help="Name of the model's prompt to prepend, such as query.")]
 JsonDocument = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 ReportFile = Annotated[Path | None, typer.Option("--output", "-o", help="Write the report to this file as JSON.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="YAML file of settings.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace existing output files.")]
 SentencesAtATime = Annotated[
     int, typer.Option("--batch-size", min=1, help="Maximum number of sentences per encoded batch.")
@@ -149,19 +151,38 @@ def layer_number(value: str, flag: str) -> int | str:
         raise ConfigError(f"{flag} {value!r} is not a layer", "Use a number or auto.") from None
 
 
+def merged_settings(
+    kind: type[T],
+    file: Path | None,
+    assignments: list[str] | None,
+    given: Mapping[str, Any],
+    defaults: Mapping[str, Any] | None = None,
+) -> T:
+    """Return the settings of a class: ``defaults`` < a YAML file < ``KEY=VALUE`` < options that were given."""
+    from otembed.config.io import build, merge, parse_assignments, read_yaml
+
+    tree = dict(defaults or {})
+    for layer in (read_yaml(file) if file else {}, parse_assignments(assignments or []), dict(given)):
+        tree = merge(tree, layer)
+    return build(kind, tree, "command line" if file is None else f"{file} and command line")
+
+
 def alignment_config(
-    settings: list[str], layer: str | None, unit: str | None, decoding: str | None, threshold: float | None
+    file: Path | None,
+    settings: list[str] | None,
+    layer: str | None,
+    unit: str | None,
+    decoding: str | None,
+    threshold: float | None,
 ) -> WordAlignmentConfig:
-    """Build the settings of word alignment: defaults < ``--set`` < the other options."""
+    """Build the settings of word alignment: defaults < ``--config`` < ``--set`` < the other options."""
     check_choice(unit, ALIGNMENT_UNITS, "--unit")
     check_choice(decoding, DECODINGS, "--decoding")
     number = layer if layer is None else layer_number(layer, "--layer")
     from otembed.config import WordAlignmentConfig
-    from otembed.config.io import build, parse_assignments
 
     flags: dict[str, Any] = {"layer": number, "unit": unit, "decoding": decoding, "threshold": threshold}
-    given = only_given(flags)
-    return build(WordAlignmentConfig, parse_assignments(settings) | given, "command line")
+    return merged_settings(WordAlignmentConfig, file, settings, only_given(flags))
 
 
 def number_or_none(value: str, flag: str) -> float | None:

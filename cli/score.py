@@ -12,7 +12,6 @@ from .console import say
 from .mining_options import (
     DEFAULT_MODEL,
     Cache,
-    ConfigFile,
     Json,
     Margin,
     MiningSettings,
@@ -25,7 +24,7 @@ from .mining_options import (
     put_pairs,
     start_logging,
 )
-from .options import Device, Force, named_pairs
+from .options import ConfigFile, Device, Force, named_pairs
 from .stages import StageProgress
 
 HELP = """Score the pairs of an existing bitext by their margin, to sort or filter it.

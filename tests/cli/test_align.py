@@ -56,6 +56,21 @@ def test_pairs_of_other_formats_name_their_languages(tmp_path, barred, model):
     assert run("--pairs", f"en-de={path}", *model).stdout == run("--pairs", barred, *model).stdout
 
 
+def test_settings_file_comes_before_assignments_and_options(barred, model, tmp_path):
+    path = tmp_path / "align.yaml"
+    written = CliRunner().invoke(app, ["config", "init", str(path), "--for", "align"], catch_exceptions=False)
+    assert f"otembed align --config {path}" in written.stderr
+    assert run("--pairs", barred, *model, "--config", path).stdout == run("--pairs", barred, *model).stdout
+    path.write_text("layer: 1\nepsilon: 0.5\ndecoding: mutual\n")
+    found = json.loads(
+        run("--pairs", barred, *model, "--config", path, "--set", "epsilon=0.3", "--layer", 2, "--json").stdout
+    )
+    assert [found["settings"][name] for name in ("layer", "epsilon", "decoding")] == [2, 0.3, "mutual"]
+    path.write_text("epsilom: 1\n")
+    with pytest.raises(ConfigError, match=r"align.yaml and command line: unknown setting 'epsilom'"):
+        run("--pairs", barred, *model, "--config", path)
+
+
 def test_settings_reach_the_aligner(barred, model):
     options = ["--decoding", "mutual", "--layer", "-1", "--set", "epsilon=0.02", "--set", "relaxation=null"]
     found = run("--pairs", barred, *model, *options, "--probabilities", "--index-base", 1, "--limit", 1).stdout

@@ -46,6 +46,12 @@ def test_json_is_the_report(command, files, tiny_model_path):
     assert report.settings == expected.settings
 
 
+def test_settings_file_is_used(command, tmp_path):
+    (tmp_path / "align.yaml").write_text("layer: 2\n")
+    report = AlignmentReport.from_json(run(*command, "--config", tmp_path / "align.yaml", "--json").stdout)
+    assert report.layer == 2
+
+
 def test_gold_from_one_or_two_files_and_both_index_bases(command, files, tiny_model_path):
     two = f"toy={files / 'source'},{files / 'target'},{files / 'links0'}"
     assert figures(*command) == figures(tiny_model_path, "--gold", two, "--index-base", 0)
