@@ -27,7 +27,7 @@ $(VENV)/.dev: pyproject.toml constraints.txt
 
 install: $(VENV)/.user ## Set up .venv with otembed and its offline encoder
 
-demo: $(VENV)/.user ## Train on the starter text and show retrieval of sentences and words before and after (less than ten minutes on 2 cores)
+demo: $(VENV)/.user ## Train on the starter text and show retrieval of sentences and words before and after (a few minutes on 2 cores)
 	$(BIN)/otembed train --preset starter --output $(DEMO_RUN) --overwrite
 
 docs: $(VENV)/.user ## Write docs/cli.md from the help texts of all commands

@@ -30,6 +30,8 @@ RESULTS = Path(__file__).parent / "results"
 # In the unit of the column: points of accuracy or AER, cosine, rank.
 ALLOWANCE = {"mean cosine": 0.05, "rank": 10.0}
 POINTS = 1.0
+# Options of ablation.py that name files.
+PLACES = ("pairs", "held_out", "gold", "xquad", "tagging")
 
 
 def published() -> dict[str, dict[str, Any]]:
@@ -100,10 +102,18 @@ def _only(name: str, data: Path) -> Path:
     return places[0]
 
 
+def files_of(document: dict[str, Any]) -> list[str]:
+    """Return the names of the files that the recorded command reads."""
+    options = ablation.parser().parse_args(document["environment"]["command"][1:])
+    values = [value for name in PLACES for value in getattr(options, name)] + [options.tagging_train or ""]
+    names = {name for value in values if ":" not in value for name in value.rpartition("=")[2].split(",")}
+    return sorted(names - {""})
+
+
 def options_of(document: dict[str, Any], runs: list[dict[str, Any]], seed: int, data: Path, folder: Path) -> Any:
     """Return the options of the recorded command, for one row and one seed."""
     options = ablation.parser().parse_args(document["environment"]["command"][1:])
-    for name in ("pairs", "held_out", "gold", "xquad", "tagging"):
+    for name in PLACES:
         setattr(options, name, [located(each, data) for each in getattr(options, name)])
     if options.tagging_train:
         options.tagging_train = located(options.tagging_train, data)
@@ -122,7 +132,7 @@ def main() -> int:
     """Repeat one row; exit with 1 if a figure is outside its range."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", nargs="?", help="a document of benchmarks/results, without .json")
-    parser.add_argument("--list", action="store_true", help="list documents and rows and stop")
+    parser.add_argument("--list", action="store_true", help="list documents, their files and rows and stop")
     parser.add_argument("--row", help="as the table names it")
     parser.add_argument("--seed", type=int, default=1, help="a published seed, or another")
     parser.add_argument("--data", type=Path, help="folder with the files of the recorded command, at any depth")
@@ -132,6 +142,7 @@ def main() -> int:
     documents = published()
     if arguments.list:
         for name, document in documents.items():
+            sys.stdout.write(f"{name}  reads {', '.join(files_of(document))}\n")
             for row, runs in rows(document).items():
                 seconds = [each["cpu_seconds"] for each in runs if "cpu_seconds" in each]
                 cost = f", {statistics.mean(seconds) / 60:.0f} min of CPU time to train" if seconds else ""

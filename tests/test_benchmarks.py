@@ -456,6 +456,16 @@ def test_files_of_a_recorded_command_are_found_by_name(benchmark_script, tmp_pat
     assert located("en-sw=starter:en-sw", tmp_path) == "en-sw=starter:en-sw"
     with pytest.raises(SystemExit, match="2 files"):
         located("en-sw=twice", tmp_path)
+    command = [
+        "ablation.py",
+        "--pairs",
+        "en-sw=starter:en-sw",
+        "--held-out",
+        "en-de=x.en,x.de",
+        "--tagging-train",
+        "t",
+    ]
+    assert benchmark_script("reproduce").files_of({"environment": {"command": command}}) == ["t", "x.de", "x.en"]
 
 
 def test_otsu_threshold_matches_a_search_over_all_splits(benchmark_script):

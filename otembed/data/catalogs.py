@@ -1,4 +1,8 @@
-"""Readers of gettext catalogs, PO and MO: message and translation as a pair."""
+"""Readers of gettext catalogs, PO and MO: message and translation as a pair.
+
+They are written here because polib, the usual library, loses the last letter of strings with characters such as U+0085,
+and reads some C escapes as backslashes.
+"""
 
 from __future__ import annotations
 
