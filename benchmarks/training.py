@@ -48,7 +48,7 @@ ARMS: dict[str, Callable[[SentenceTransformer], Any]] = {
     PEER: MultipleNegativesRankingLoss,
     "otembed, MNRL": MultipleNegativesRankingLoss,
     "otembed, MNRL and OT between words": lambda model: OTAlignmentLoss(model, MultipleNegativesRankingLoss(model)),
-    "otembed, contrastive OT and sentences": lambda model: OTContrastiveLoss(model, sentence_weight=1.0),
+    "otembed, contrastive OT and sentences": OTContrastiveLoss,
 }
 GOALS = {"float32": 0.60, "bf16": 0.28}
 BATCHES = (16, 32)

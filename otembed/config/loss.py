@@ -65,9 +65,11 @@ class ContrastiveConfig(TermConfig):
     """The contrastive term: translations ranked by the OT score between the units of all sentences of a batch."""
 
     epsilon: PositiveFloat = Field(default=0.05, description="Entropic regularization, in units of the cost.")
-    temperature: PositiveFloat = Field(default=0.05, description="Divides the scores before the softmax.")
+    temperature: PositiveFloat = Field(
+        default=0.1, description="Divides the scores before the softmax; use half of it without sentence_weight."
+    )
     sentence_weight: PositiveFloat | None = Field(
-        default=None,
+        default=1.0,
         description="Weight of the cosine of the sentence embeddings, added to the OT score. null: words only.",
     )
     weight: PositiveFloat = Field(default=1.0, description="Weight of the term in the loss.")

@@ -67,7 +67,7 @@ class LossConfig:
         description="The OT alignment term, a cost; when set, it replaces contrastive. null: off.",
     )
     contrastive: ContrastiveConfig | None = Field(
-        default_factory=lambda: ContrastiveConfig(sentence_weight=1.0),
+        default_factory=ContrastiveConfig,
         description="The OT contrastive term, an alternative to alignment. null: off.",
     )
     mini_batch_size: Count | None = Field(

@@ -10,12 +10,14 @@ import math
 from typing import TYPE_CHECKING, Literal
 
 import torch
+from sentence_transformers import MultiVectorEncoder
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, cross_entropy, pad
 
 from otembed.config.keywords import config_or_keywords
 from otembed.config.loss import ContrastiveConfig
 from otembed.errors import ModelError
+from otembed.losses.encoder import unwrap
 from otembed.losses.gather import gathered, mean_of_all, processes
 from otembed.losses.parts import PlanLoss, pair_columns, wrapped_terms
 from otembed.losses.units import Units
@@ -63,7 +65,7 @@ class OTContrastiveLoss(PlanLoss):
     relaxation
         KL penalty on the marginals (unbalanced OT), for both sides or as a pair (source, target). ``None``: balanced.
     temperature
-        Divisor of the scores before they are ranked.
+        Divisor of the scores before they are ranked: of the sum, with ``sentence_weight``.
     sentence_weight
         Weight of the sentence vectors' cosine, added to the OT score; ``None``: words only.
     weight
@@ -115,7 +117,8 @@ class OTContrastiveLoss(PlanLoss):
         A value out of range, a layer that the model does not have, or a wrapped loss with a gradient cache.
         ConfigError is a ValueError.
     ModelError
-        The model does not expose token states, or ``loss`` does not embed every column.
+        The model does not expose token states, or ``loss`` does not embed every column; with ``sentence_weight``, they
+        compute no sentence vectors.
 
     References
     ----------
@@ -127,7 +130,7 @@ class OTContrastiveLoss(PlanLoss):
     ::
 
         model = SentenceTransformer("intfloat/multilingual-e5-small")
-        loss = OTContrastiveLoss(model, temperature=0.05, sentence_weight=1.0)
+        loss = OTContrastiveLoss(model)
         trainer = SentenceTransformerTrainer(model, train_dataset=pairs, loss=loss)
     """
 
@@ -147,8 +150,8 @@ class OTContrastiveLoss(PlanLoss):
         center: bool = True,
         epsilon: float = 0.05,
         relaxation: Relaxation = None,
-        temperature: float = 0.05,
-        sentence_weight: float | None = None,
+        temperature: float = 0.1,
+        sentence_weight: float | None = 1.0,
         weight: float = 1.0,
         gather_across_devices: bool = False,
         max_cells: int = 2**21,
@@ -157,6 +160,11 @@ class OTContrastiveLoss(PlanLoss):
     ) -> None:
         assert config is not None  # config_or_keywords passes it
         super().__init__(model, loss, config)
+        if config.sentence_weight is not None and isinstance(unwrap(model), MultiVectorEncoder):
+            raise ModelError(
+                "sentence_weight requires sentence vectors, and a MultiVectorEncoder has none",
+                "Set sentence_weight to None, and temperature to half of its value.",
+            )
 
     def forward(self, sentence_features: Iterable[Features], labels: Tensor | None = None) -> dict[str, Tensor]:
         """Compute the loss of one batch: a dict of weighted scalars."""
@@ -225,7 +233,7 @@ def _sentence_scores(columns: Sequence[Features], spread: bool) -> Tensor:
     if any("sentence_embedding" not in features for features in columns):
         raise ModelError(
             "sentence_weight requires sentence vectors, but the wrapped loss does not compute them",
-            "Omit sentence_weight or the wrapped loss.",
+            "Set sentence_weight to None, or omit the wrapped loss.",
         )
     vectors = [features["sentence_embedding"] for features in columns]
     source, *others = (each.to(torch.promote_types(each.dtype, torch.float32)) for each in vectors)

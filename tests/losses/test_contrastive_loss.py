@@ -107,7 +107,7 @@ def test_gradient_equals_finite_differences(model, relaxation):
 
 
 def test_sentences_without_units_are_left_out(model):
-    loss = OTContrastiveLoss(model, center=False)
+    loss = OTContrastiveLoss(model, center=False, sentence_weight=None, temperature=0.05)
     holed = loss(batch(model, [*SOURCE[:2], ""], [*TARGET[:2], "the cat"]))["contrastive"]
     scores = scores_by_pot_uncentered(model, SOURCE[:2], [*TARGET[:2], "the cat"])
     logits = torch.tensor(scores) / 0.05

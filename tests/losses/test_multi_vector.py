@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from datasets import Dataset
@@ -138,12 +140,18 @@ def test_anchor_measures_the_projected_vectors(model):
     assert float(moved) > 0.01
 
 
+def test_sentence_weight_is_refused_because_there_is_no_sentence_vector(path):
+    with pytest.raises(ModelError, match="a MultiVectorEncoder has none"):
+        OTContrastiveLoss(encoder(path))
+
+
 @pytest.mark.parametrize("expansion", [None, EXPANSION])
 @pytest.mark.parametrize("kind", ["contrastive", "alignment"])
 def test_contrastive_loss_and_gradient_caching_match_the_definition(path, kind, expansion):
     model = encoder(path, expansion=expansion)
     inner = MultiVectorMultipleNegativesRankingLoss(model)
-    loss = {"contrastive": OTContrastiveLoss, "alignment": OTAlignmentLoss}[kind](model, inner, epsilon=0.2)
+    kinds = {"contrastive": partial(OTContrastiveLoss, sentence_weight=None), "alignment": OTAlignmentLoss}
+    loss = kinds[kind](model, inner, epsilon=0.2)
     trained = [model[1].linear.weight, model[0].model.encoder.layer[0].output.dense.weight]
     values, gradients = [], []
     for each in (loss, GradCacheLoss(model, loss, mini_batch_size=2)):

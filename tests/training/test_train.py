@@ -450,7 +450,11 @@ def test_nan_stops_the_run_with_a_hint(configure):
         (
             {
                 "model": {"freeze": ["embeddings", "layers:1"]},
-                "loss": {"alignment": None, "contrastive": {"layer": 1}, "mini_batch_size": 2},
+                "loss": {
+                    "alignment": None,
+                    "contrastive": {"layer": 1, "sentence_weight": None},
+                    "mini_batch_size": 2,
+                },
             },
             "contrastive term",
         ),
