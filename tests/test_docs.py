@@ -130,54 +130,48 @@ def test_tables_of_the_log_are_rendered_from_the_measurements(name, benchmark_sc
     assert benchmark.table(document) in (ROOT / "docs" / "log.md").read_text(encoding="utf-8")
 
 
-# Lines of the tables by goal, and the row of the measurement that each of them quotes.
+# Lines of the tables by goal, and the measurement and its row that each of them quotes.
+CLEAN, FLOAT32, NOISE = "ablation_words400", "ablation_float32", "ablation_noise400"
+DEFAULT = "contrastive ot + sentence cosine, temperature .1"
+WORDS = "mnrl+ot, middle, unbalanced"
 QUOTED = {
     "README.md": {
-        "the encoder as it is": "untrained",
-        "the default": "contrastive ot + sentence cosine",
-        "MNRL, the usual": "mnrl",
-        "`--preset words`": "mnrl+ot, middle, unbalanced, 0.75 of the way",
-        "MNRL with OT as a cost": "mnrl+ot, middle, unbalanced",
+        "the encoder as it is": (CLEAN, "untrained"),
+        "the default": (FLOAT32, DEFAULT),
+        "MNRL, the usual": (CLEAN, "mnrl"),
+        "`--preset words`": (CLEAN, f"{WORDS}, 0.75 of the way"),
+        "MNRL with OT as a cost": (CLEAN, WORDS),
     },
     "docs/recipes.md": {
-        "no training": "untrained",
-        "retrieval, search, mining": "contrastive ot + sentence cosine",
-        "the same, with a plain loss": "mnrl",
-        "as many languages": "mnrl, 0.75 of the way",
-        "words and sentences": "mnrl+ot, middle, unbalanced, 0.75 of the way",
-        "words of the last layer": "mnrl+ot, middle, unbalanced",
-        "words of a middle layer": "mnrl + contrastive ot, middle",
+        "no training": (CLEAN, "untrained"),
+        "retrieval, search, mining": (FLOAT32, DEFAULT),
+        "the same, with a plain loss": (CLEAN, "mnrl"),
+        "as many languages": (CLEAN, "mnrl, 0.75 of the way"),
+        "words and sentences": (CLEAN, f"{WORDS}, 0.75 of the way"),
+        "words of the last layer": (CLEAN, WORDS),
+        "words of a middle layer": (CLEAN, "mnrl + contrastive ot, middle"),
+        "noise, MNRL": (NOISE, "mnrl"),
+        "noise, the default": (NOISE, DEFAULT),
+        "noise, `--preset words`": (NOISE, f"{WORDS}, 0.75 of the way"),
     },
 }
-
-
 # Objectives of which an XNLI probe was trained; all start from the same encoder.
 XNLI_AFTER_400_STEPS = ("words", "mnrl75")
-QUOTED_WITH_NOISE = {
-    "docs/recipes.md": {"noise, MNRL": "mnrl", "noise, the default": "contrastive ot + sentence cosine"},
-}
 
 
 @pytest.mark.parametrize(
-    ("name", "place", "quoted"),
-    [("ablation_words400", place, quoted) for place, quoted in QUOTED.items()]
-    + [("ablation_noise400", place, quoted) for place, quoted in QUOTED_WITH_NOISE.items()],
+    ("place", "start", "name", "row"),
+    [(place, start, *source) for place, lines in QUOTED.items() for start, source in lines.items()],
 )
-def test_figures_by_goal_are_those_of_the_measurement(name, place, quoted, benchmark_script):
+def test_figures_by_goal_are_those_of_the_measurement(place, start, name, row, benchmark_script):
     ablation = benchmark_script("ablation")
     document = json.loads((ROOT / f"benchmarks/results/{name}.json").read_text(encoding="utf-8"))
     lines = (ROOT / place).read_text(encoding="utf-8").splitlines()
-    for start, row in quoted.items():
-        (line,) = (each for each in lines if each.startswith(f"| {start}"))
-        found = ablation.mean_figures(document, row)
-        pairs = [
-            f"{found[f'{group} xx→en']:.1f} / {found[f'{group} en→xx']:.1f}" for group in ("trained", "untrained")
-        ]
-        assert [cell.strip() for cell in line.split("|")[-5:-1]] == [
-            *pairs,
-            f"{found['words last']:.1f}",
-            f"{found['tags last']:.1f}",
-        ]
+    (line,) = (each for each in lines if each.startswith(f"| {start}"))
+    found = ablation.mean_figures(document, row)
+    pairs = [f"{found[f'{group} xx→en']:.1f} / {found[f'{group} en→xx']:.1f}" for group in ("trained", "untrained")]
+    cells = [cell.strip() for cell in line.split("|")[-5:-1]]
+    assert cells == [*pairs, f"{found['words last']:.1f}", f"{found['tags last']:.1f}"]
 
 
 def test_every_extra_has_its_purpose_and_its_size():
