@@ -158,16 +158,21 @@ def measure(model: SentenceTransformer, options: argparse.Namespace) -> dict[str
     report = evaluate_retrieval(model, texts, centered=True)
     # Fixed, so that figures remain comparable when the defaults change.
     fixed = {"epsilon": 0.05, "relaxation": 0.2, "order_prior": 0.0, "decoding": "mutual"}
-    aligned = {layer: evaluate_alignment(model, gold, aligner_config(layer, fixed)) for layer in (MIDDLE, -1)}
-    aer = {layer: {each.name: each.aer for each in report.scores} for layer, report in aligned.items()}
+    layers = {"middle": MIDDLE, "last": -1}
+    aligned = {
+        name: evaluate_alignment(model, gold, aligner_config(layer, fixed)) if gold else None
+        for name, layer in layers.items()
+    }
     probe = [text for pair in texts.values() for side in pair for text in side[:200]]
     vectors = model.encode(probe, normalize_embeddings=True)
     return {
         "retrieval": report.to_dict(),
-        "aer": {"middle": aer[MIDDLE], "last": aer[-1]},
+        "aer": {
+            name: {each.name: each.aer for each in report.scores} if report else {}
+            for name, report in aligned.items()
+        },
         "word_retrieval": {
-            "middle": aligned[MIDDLE].word_retrieval_centered,
-            "last": aligned[-1].word_retrieval_centered,
+            name: report.word_retrieval_centered if report else None for name, report in aligned.items()
         },
         "tags": tag_accuracy(model, options) if options.tagging else {},
         "questions": question_accuracy(model, named(options.xquad), options.held_out_limit)
