@@ -10,7 +10,6 @@ from dataclasses import field
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, PositiveFloat, Tag, model_validator
-from pydantic_core import ArgsKwargs
 
 from otembed.config.base import Count, config_dataclass, expand_home, union_tag
 from otembed.config.hub import HubConfig
@@ -34,13 +33,10 @@ Interpolation = Annotated[
 
 @config_dataclass
 class LossConfig:
-    """The training objective: a sentence-level loss, an optimal-transport term, or both.
-
-    Setting alignment without contrastive turns contrastive off and, unless sentence is set, turns mnrl on.
-    """
+    """The training objective: a sentence-level loss, an optimal-transport term, or both."""
 
     sentence: Literal["mnrl", "mse", "gist", "distill", "none"] = Field(
-        default="none",
+        default="mnrl",
         description="Sentence-level loss: mnrl, MultipleNegativesRankingLoss; gist, the same without negatives that the"
         " teacher finds too similar (GISTEmbedLoss); mse, both sides at the teacher's vector of the target side;"
         " distill, similarities within the batch as in the teacher; or none.",
@@ -64,27 +60,17 @@ class LossConfig:
     )
     alignment: AlignmentConfig | None = Field(
         default=None,
-        description="The OT alignment term, a cost; when set, it replaces contrastive. null: off.",
+        description="The OT alignment term, a cost beside the sentence-level loss. null: off.",
     )
     contrastive: ContrastiveConfig | None = Field(
-        default_factory=ContrastiveConfig,
-        description="The OT contrastive term, an alternative to alignment. null: off.",
+        default=None,
+        description="The OT contrastive term, an alternative to alignment; alone with sentence: none. null: off.",
     )
     mini_batch_size: Count | None = Field(
         default=None,
         description="Sentences per column encoded at once (GradCache): memory no longer depends on the batch size,"
         " and a step takes about a third longer. null: the whole batch.",
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _alignment_in_place_of_contrastive(cls, values: Any) -> Any:
-        """Let alignment replace the default contrastive term, with mnrl: on its own it lets the space collapse."""
-        named = values.kwargs if isinstance(values, ArgsKwargs) else values
-        if not isinstance(named, dict) or named.get("alignment") is None or "contrastive" in named:
-            return values
-        filled = {"sentence": "mnrl", **named, "contrastive": None}
-        return ArgsKwargs((), filled) if isinstance(values, ArgsKwargs) else filled
 
     @model_validator(mode="after")
     def _has_a_term(self) -> LossConfig:

@@ -65,7 +65,7 @@ def test_init_refuses_an_unknown_preset():
 def test_show_prints_yaml_with_origins_and_missing_settings(tmp_path):
     result = run("show", "--preset", "retrieval", "--set", "optimization.seed=5")
     assert "  seed: 5  # --set\n" in result.stdout
-    assert "    sentence_weight: 1.0  # preset retrieval\n" in result.stdout
+    assert "  interpolate: 0.75  # preset retrieval\n" in result.stdout
     assert "--pairs" in result.stderr
     assert "pairs" not in yaml.safe_load(result.stdout)
     path = tmp_path / "c.yaml"

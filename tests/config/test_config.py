@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from otembed.config import (
     AlignmentConfig,
+    ContrastiveConfig,
     FinetuneConfig,
     LossConfig,
     MiningConfig,
@@ -76,7 +77,11 @@ def test_presets_of_the_paper_differ_only_in_cost_and_epsilon():
         ({**PAIRS, "optimization": {"warmup_steps": 2.5}}, "warmup_steps = 2.5", "warmup_steps"),
         ({**PAIRS, "loss": {"sentence": "none", "contrastive": None}}, "sentence: none", ""),
         ({**PAIRS, "loss": {"alignment": {}, "contrastive": {}}}, "loss.contrastive", "null"),
-        ({**PAIRS, "loss": {"sentence": "none", "matryoshka_dims": [8]}}, "loss.matryoshka_dims", "mnrl"),
+        (
+            {**PAIRS, "loss": {"sentence": "none", "contrastive": {}, "matryoshka_dims": [8]}},
+            "loss.matryoshka_dims",
+            "mnrl",
+        ),
         ({**PAIRS, "model": {"prompt": "a", "prompt_name": "b"}}, "model.prompt_name", ""),
         ({**PAIRS, "data": {"checks": {"min_characters": 9, "max_characters": 3}}}, "= 9", "min_characters"),
     ],
@@ -271,16 +276,24 @@ def test_unknown_preset_suggests_one():
     assert "'paper-literal'" in caught.value.hint
 
 
-def test_alignment_section_replaces_the_contrastive_term():
-    assert train_config(PAIRS).loss.contrastive.sentence_weight == 1
+def test_terms_stand_beside_sentence_ranking_unless_it_is_turned_off():
+    loss = train_config(PAIRS).loss
+    assert (loss.sentence, loss.alignment, loss.contrastive) == ("mnrl", None, None)
     for loss in (
         train_config(PAIRS, {"loss": {"alignment": {"weight": 0.5}}}).loss,
         LossConfig(alignment=AlignmentConfig(weight=0.5)),
     ):
         assert (loss.sentence, loss.alignment.weight, loss.contrastive) == ("mnrl", 0.5, None)
-    alone = train_config(PAIRS, {"loss": {"sentence": "none", "alignment": {}}}).loss
-    assert (alone.sentence, alone.contrastive) == ("none", None)
-    assert train_config(PAIRS, {"loss": {"alignment": None}}).loss == train_config(PAIRS).loss
+    for term in ("alignment", "contrastive"):
+        alone = train_config(PAIRS, {"loss": {"sentence": "none", term: {}}}).loss
+        assert (alone.sentence, getattr(alone, term) is None) == ("none", False)
+
+
+@pytest.mark.parametrize("changed", [{}, {"epsilon": 0.1}, {"layer": "middle"}])
+def test_one_setting_of_the_contrastive_term_changes_no_other(changed):
+    loss = train_config(PAIRS, {"loss": {"contrastive": changed}}).loss
+    assert loss.contrastive == dataclasses.replace(ContrastiveConfig(), **changed)
+    assert (loss.contrastive.sentence_weight, loss.contrastive.temperature) == (1, 0.1)
 
 
 @pytest.mark.parametrize("share", [0.5, "auto"])

@@ -31,20 +31,20 @@ def path(tmp_path):
 
 def test_values_match_training_and_origins_name_the_layer(path):
     settings = ["loss.contrastive.tol=0.001", "optimization.seed=8"]
-    found = resolve_settings(path, preset="retrieval", assignments=settings)
-    trained = train_config(read_preset("retrieval"), yaml.safe_load(TEXT), parse_assignments(settings))
+    found = resolve_settings(path, preset="low-resource", assignments=settings)
+    trained = train_config(read_preset("low-resource"), yaml.safe_load(TEXT), parse_assignments(settings))
     assert found.settings == yaml.safe_load(to_yaml(trained))
     expected = {
         "pairs.en-sw": f"{path}:2",
         "loss.sentence": f"{path}:4",
         "loss.alignment": f"{path}:4",
         "loss.contrastive.epsilon": f"{path}:5",
-        "loss.contrastive.temperature": "preset retrieval",
+        "loss.contrastive.temperature": "preset low-resource",
         "loss.contrastive.tol": "--set",
         "loss.contrastive.cost": "default",
         "held_out.pairs.en-sw": f"{path}:7",
         "optimization.seed": "--set",
-        "optimization.learning_rate": "preset retrieval",
+        "optimization.learning_rate": "preset low-resource",
         "data.limit": "default",
     }
     assert {key: found.origins[key] for key in expected} == expected

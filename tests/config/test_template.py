@@ -40,9 +40,9 @@ def test_every_setting_is_listed_and_explained():
 
 
 def test_template_shows_limits_choices_and_defaults():
-    text = settings_template(train_config(PAIRS, {"loss": {"alignment": {"epsilon": 0.1}}}))
+    text = settings_template(train_config(PAIRS, {"loss": {"sentence": "none", "alignment": {"epsilon": 0.1}}}))
     assert "[number >= 0; default 0.05]\n    epsilon: 0.1\n" in text
-    assert "[mnrl | mse | gist | distill | none; default none]\n  sentence: mnrl\n" in text
+    assert "[mnrl | mse | gist | distill | none; default mnrl]\n  sentence: none\n" in text
     assert "``" not in text
 
 
