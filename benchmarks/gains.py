@@ -63,6 +63,8 @@ def points(paths: list[Path], objective: str) -> list[dict[str, Any]]:
 
 def collect(options: argparse.Namespace) -> dict[str, Any]:
     """Return the gains along both axes."""
+    if not options.steps + options.pairs:
+        raise SystemExit("give --steps or --pairs")
     trained = {
         tuple(json.loads(path.read_text(encoding="utf-8"))["settings"]["trained"])
         for path in options.steps + options.pairs
@@ -110,11 +112,12 @@ def plot(document: dict[str, Any], path: Path) -> None:
     with drawing():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(9, 3.8), layout="constrained")
-        left, right = figure.subplots(1, 2, sharey=True)
-        for axis, axes in zip(AXES, (left, right), strict=True):
+        drawn = [axis for axis in AXES if document[axis]]
+        figure = Figure(figsize=(4.5 * len(drawn), 3.8), layout="constrained")
+        panels = figure.subplots(1, len(drawn), sharey=True, squeeze=False)[0]
+        for axis, axes in zip(drawn, panels, strict=True):
             _panel(document, axis, axes)
-        left.set_ylabel("gain in Tatoeba accuracy, points")
+        panels[0].set_ylabel("gain in Tatoeba accuracy, points")
         save_plot(figure, path)
 
 

@@ -99,6 +99,7 @@ def paths(tree, head=""):
         ("ablation", "ablation_words400", "log.md"),
         ("ablation", "ablation_noise400", "log.md"),
         ("ablation", "ablation_float32", "log.md"),
+        ("ablation", "ablation_short", "log.md"),
         ("transport", "transport", "log.md"),
         ("training", "training", "log.md"),
         ("training", "training_bf16", "log.md"),
