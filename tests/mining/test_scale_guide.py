@@ -31,7 +31,7 @@ def exact_hours(lines):
         f"one core | {BLOCK_SECONDS:.0f} s |",
         f"{64 * N / CELLS / 1000:.0f},000 codes at 5e8/s",
         f"float32 | {4 * D * N / 1e9:,.0f} GB",
-        f"float16 (`--precision float16`) | {2 * D * N / 1e9:.0f} GB",
+        f"float16 (`--set precision=float16`) | {2 * D * N / 1e9:.0f} GB",
         f"48 bytes | {METHODS['pq'].bytes_per_row(D) * N / 1e9:.0f} GB",
         f"on disk | {METHODS['hnsw'].bytes_per_row(D) * N / 1e9:,.0f} GB",
         f"lists of both sides | {NEIGHBOR * K * 2 * N / 1e9:.0f} GB",
