@@ -92,10 +92,14 @@ OBJECTIVES: dict[str, Loss] = {
     "mnrl+ot, middle, unbalanced": with_ranking(weight=1.0, layer=MIDDLE, relaxation=0.2),
     "mnrl+ot, middle, unbalanced, weight .3": with_ranking(weight=0.3, layer=MIDDLE, relaxation=0.2),
     "contrastive ot": lambda model: otembed.OTContrastiveLoss(model, sentence_weight=None, temperature=0.05),
-    "contrastive ot + sentence cosine": lambda model: otembed.OTContrastiveLoss(model, temperature=0.05),
-    "contrastive ot + sentence cosine, temperature .1": otembed.OTContrastiveLoss,
+    "contrastive ot + sentence cosine": lambda model: otembed.OTContrastiveLoss(
+        model, sentence_weight=1.0, temperature=0.05
+    ),
+    "contrastive ot + sentence cosine, temperature .1": lambda model: otembed.OTContrastiveLoss(
+        model, sentence_weight=1.0, temperature=0.1
+    ),
     "contrastive ot + sentence cosine, middle": lambda model: otembed.OTContrastiveLoss(
-        model, temperature=0.05, layer=MIDDLE
+        model, sentence_weight=1.0, temperature=0.05, layer=MIDDLE
     ),
     "mnrl + contrastive ot, middle": lambda model: otembed.OTContrastiveLoss(
         model, ranking(model), sentence_weight=None, temperature=0.05, layer=MIDDLE

@@ -14,6 +14,7 @@ import argparse
 import json
 import statistics
 import sys
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,50 +37,37 @@ def accuracies(run: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def points(paths: list[Path], objective: str) -> list[dict[str, Any]]:
-    """Return the gains of each document: steps, pairs, number of seeds, and points by pair of languages."""
-    found = []
-    for path in paths:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        (start,) = (accuracies(run) for run in document["runs"] if run["objective"] == "untrained")
-        runs = [
-            accuracies(run)
-            for run in document["runs"]
-            if run["objective"] == objective and run.get("share", 1.0) == 1
-        ]
-        if not runs:
-            raise SystemExit(f"{path}: no run of {objective}")
-        settings = document["settings"]
-        found.append(
-            {
-                "steps": settings["steps"],
-                "pairs": settings["limit"],
-                "seeds": len(runs),
-                "gains": {pair: statistics.mean(run[pair] - start[pair] for run in runs) for pair in start},
-            }
-        )
-    return found
+def point(path: Path, document: dict[str, Any], objective: str) -> dict[str, Any]:
+    """Return the gains of a document: steps, pairs, number of seeds, and points by pair of languages."""
+    (start,) = (accuracies(run) for run in document["runs"] if run["objective"] == "untrained")
+    runs = [
+        accuracies(run) for run in document["runs"] if run["objective"] == objective and run.get("share", 1.0) == 1
+    ]
+    if not runs:
+        raise SystemExit(f"{path}: no run of {objective}")
+    return {
+        "steps": document["settings"]["steps"],
+        "pairs": document["settings"]["limit"],
+        "seeds": len(runs),
+        "gains": {pair: statistics.mean(run[pair] - start[pair] for run in runs) for pair in start},
+    }
 
 
 def collect(options: argparse.Namespace) -> dict[str, Any]:
     """Return the gains along both axes."""
     if not options.steps + options.pairs:
         raise SystemExit("give --steps or --pairs")
-    trained = {
-        tuple(json.loads(path.read_text(encoding="utf-8"))["settings"]["trained"])
-        for path in options.steps + options.pairs
-    }
+    documents = {path: json.loads(path.read_text(encoding="utf-8")) for path in options.steps + options.pairs}
+    trained = {tuple(each["settings"]["trained"]) for each in documents.values()}
     if len(trained) != 1:
         raise SystemExit(f"the documents have different training languages: {sorted(trained)}")
+    points = {path: point(path, each, options.objective) for path, each in documents.items()}
     return {
         "claim": str(__doc__).splitlines()[0].removeprefix("Claim: "),
         "environment": {key: value for key, value in environment().items() if key != "command"},
         "objective": options.objective,
         "trained": list(trained.pop()),
-        **{
-            axis: sorted(points(getattr(options, axis), options.objective), key=lambda each, axis=axis: each[axis])  # type: ignore[misc]
-            for axis in AXES
-        },
+        **{axis: sorted((points[path] for path in getattr(options, axis)), key=itemgetter(axis)) for axis in AXES},
     }
 
 

@@ -47,7 +47,7 @@ def recipe(options: argparse.Namespace, arm: str, output: str) -> TrainConfig:
     lora = None if arm == FULL else LoraConfig(r=int(rank), alpha=2 * int(rank), target_modules=modules)
     return TrainConfig(
         pairs=dict(each.split("=", 1) for each in options.pairs),
-        loss=LossConfig(sentence="none", contrastive=ContrastiveConfig(temperature=0.05)),
+        loss=LossConfig(sentence="none", contrastive=ContrastiveConfig(sentence_weight=1.0, temperature=0.05)),
         model=ModelConfig(name=options.model, max_seq_length=options.max_seq_length, lora=lora),
         held_out=HeldOutConfig(
             pairs=dict(each.split("=", 1) for each in options.held_out),

@@ -107,7 +107,7 @@ def run_sliced(transformer: PreTrainedModel, inputs: dict[str, Any], forward: Ca
     stand_in = _stand_in(transformer)
     if stand_in is None:
         return forward(transformer, **inputs)
-    return stand_in.of_one(inputs, partial(forward, stand_in.plain))
+    return stand_in.of_one(dict(inputs), partial(forward, stand_in.plain))
 
 
 def _transformer_of(model: BaseModel | PreTrainedModel) -> Any:
