@@ -54,10 +54,10 @@ from otembed.tasks.tagging import evaluate_tagging
 from otembed.tasks.word_alignment import evaluate_alignment
 from otembed.tasks.word_alignment.gold import GoldSet, read_gold_set
 from otembed.tasks.xquad import evaluate_xquad
-from otembed.training.environment import environment
 
 sys.path.insert(0, str(Path(__file__).parent))
 from baselines import DistillationLoss, LinkedWordsLoss, PartialTransportLoss, WeightedRankingLoss
+from document import command_line, head, read_document, write_document
 from noise import parse_noise, with_noise
 
 Loss = Callable[[SentenceTransformer], nn.Module]
@@ -305,7 +305,7 @@ def claimed(lock: Path) -> bool:
 
 def collect(options: argparse.Namespace) -> dict[str, Any]:
     """Join the runs of the folder into one document."""
-    runs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(options.runs.glob("*.json"))]
+    runs = [read_document(path) for path in sorted(options.runs.glob("*.json"))]
     for each in runs:
         if each["objective"] != "untrained" and each.get("noise", {}) != options.noise:
             raise SystemExit(
@@ -314,9 +314,7 @@ def collect(options: argparse.Namespace) -> dict[str, Any]:
         each["retrieval"].pop("outcomes", None)  # of every sentence; they stay in the folder
     order = ["untrained", *OBJECTIVES]
     return {
-        "claim": str(__doc__).splitlines()[0].removeprefix("Claim: "),
-        # File names without the folders of this machine.
-        "environment": environment() | {"command": [re.sub(r"[^=,]*/", "", each) for each in sys.argv]},
+        **head(__doc__),
         "settings": {
             name: getattr(options, name)
             for name in (
@@ -407,7 +405,7 @@ def table(document: dict[str, Any]) -> str:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, "ablation")
     parser.add_argument("--pairs", action="append", default=[], metavar="XX-YY=FILE")
     parser.add_argument("--held-out", action="append", default=[], metavar="XX-YY=FILE")
     parser.add_argument("--gold", action="append", default=[], metavar="NAME=LINKS,TEXT")
@@ -435,8 +433,6 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--train-only", action="store_true", help="measure later")
     parser.add_argument("--threads", type=int, help="threads of torch; one where two processes share two cores")
     parser.add_argument("--runs", type=Path, default=Path("runs/ablation"), help="folder of the runs")
-    parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/results/ablation.json"))
-    parser.add_argument("--table", type=Path, help="render this document and stop")
     return parser
 
 
@@ -444,13 +440,13 @@ def main() -> None:
     """Run what the command line asks for and print the table."""
     options = parser().parse_args()
     if options.table:
-        document = json.loads(options.table.read_text(encoding="utf-8"))
+        document = read_document(options.table)
     else:
         if options.threads:
             torch.set_num_threads(options.threads)
         run(options)
         document = collect(options)
-        write_text(options.output, json.dumps(document, indent=1) + "\n")
+        write_document(options.output, document)
     print(table(document))  # noqa: T201
 
 

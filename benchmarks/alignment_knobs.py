@@ -13,18 +13,15 @@ counted from 1.
 from __future__ import annotations
 
 import argparse
-import json
 import re
-import sys
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import torch
+from document import command_line, head, read_document, write_document
 
 import otembed
-from otembed.results import write_text
-from otembed.training.environment import environment
 from otembed.transport import pairwise_cost, scale_cost, sinkhorn, uniform_marginals
 from otembed.words import pool_units
 from otembed.words.units import Pooling
@@ -128,9 +125,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
                 states = [(source[settings["layer"]], target[settings["layer"]]) for source, target in embedded]
                 each["aer"][name] = round(error_rate(states, gold, settings), 4)
     return {
-        "claim": str(__doc__).splitlines()[0].removeprefix("Claim: "),
-        # File names without the folders of this machine.
-        "environment": environment() | {"command": [re.sub(r"[^=,]*/", "", each) for each in sys.argv]},
+        **head(__doc__),
         "settings": {"model": options.model, "limit": options.limit, "defaults": DEFAULTS},
         "figures": figures,
     }
@@ -154,18 +149,12 @@ def table(document: dict[str, Any]) -> str:
 
 def main() -> None:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, "alignment_knobs")
     parser.add_argument("--gold", action="append", default=[], metavar="NAME=SENTENCES,LINKS")
     parser.add_argument("--model", default="offline:multilingual-e5-small")
     parser.add_argument("--limit", type=int, default=248, help="sentences of each corpus")
-    parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/results/alignment_knobs.json"))
-    parser.add_argument("--table", type=Path, help="render this document and stop")
     options = parser.parse_args()
-    if options.table:
-        document = json.loads(options.table.read_text(encoding="utf-8"))
-    else:
-        document = run(options)
-        write_text(options.output, json.dumps(document, indent=1) + "\n")
+    document = read_document(options.table) if options.table else write_document(options.output, run(options))
     print(table(document))  # noqa: T201
 
 

@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
-import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from document import command_line, head, read_document, write_document
 from numpy.typing import NDArray
 
 import otembed
@@ -35,9 +34,7 @@ from otembed.mining.calibration.planting import mined_sides, plant
 from otembed.mining.pairing.pairing import pair_up
 from otembed.mining.search.exact import exact_neighbors
 from otembed.mining.side import Side
-from otembed.results import write_text
 from otembed.runtime.executors import LocalExecutor
-from otembed.training.environment import environment
 
 Floats = NDArray[np.float32]
 # Sources, targets and development pairs; the first rows of both sides are translations.
@@ -239,8 +236,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             a, b = (side[:PLANTED] for side in texts[language])
             unlike.append({"setting": f"Tatoeba, {name}"} | measure((x, y, translations, (a, b)), PLANTED, 1))
     return {
-        "claim": str(__doc__).splitlines()[0].removeprefix("Claim: "),
-        "environment": environment() | {"command": [re.sub(r"[^=,]*/", "", each) for each in sys.argv]},
+        **head(__doc__),
         "settings": settings,
         "sizes": sizes,
         "unlike": unlike,
@@ -339,21 +335,19 @@ def table(document: dict[str, Any]) -> str:
 
 def main() -> None:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, "calibration")
     parser.add_argument("--tatoeba", type=Path, metavar="FOLDER", help="tatoeba.XXX-eng.XXX and .eng files")
     parser.add_argument("--model", default="offline:multilingual-e5-small")
     parser.add_argument("--cache", type=Path, help="folder that keeps the embeddings; by default they are deleted")
     parser.add_argument("--smoke", action="store_true", help="one small collection, seconds")
-    parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/results/calibration.json"))
-    parser.add_argument("--table", type=Path, help="render this document and stop")
     options = parser.parse_args()
     if options.table:
-        document = json.loads(options.table.read_text(encoding="utf-8"))
+        document = read_document(options.table)
     else:
         if not options.smoke and not options.tatoeba:
             parser.error("--tatoeba FOLDER is required")
         document = run(options)
-        write_text(options.output, json.dumps(document, indent=1) + "\n")
+        write_document(options.output, document)
     print(table(document))  # noqa: T201
 
 

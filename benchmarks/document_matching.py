@@ -20,7 +20,6 @@ many other pieces.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
+from document import command_line, head, read_document, resumed, write_document
 from numpy.typing import NDArray
 
 import otembed
@@ -41,10 +41,8 @@ from otembed.documents.read import Document, document_of
 from otembed.embeddings.texts import embed_sides
 from otembed.mining.pairing.pairing import pair_up
 from otembed.mining.search.neighbors import Neighbors
-from otembed.results import write_text
 from otembed.runtime.compiling import jit
 from otembed.tasks.mining import mining_scores
-from otembed.training.environment import environment
 
 Floats = NDArray[np.float32]
 Ids = NDArray[np.int64]
@@ -234,16 +232,12 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     draws = 1 if options.smoke else DRAWS
     settings = {"model": options.model, "k": DEFAULTS.k, "epsilon": DEFAULTS.epsilon, "smoke": options.smoke}
     document: dict[str, Any] = {
-        "claim": str(__doc__).splitlines()[0].removeprefix("Claim: "),
-        "environment": {key: value for key, value in environment().items() if key != "command"},
+        **head(__doc__, command=False),
         "settings": settings,
         "languages": {},
         "distractors": {},
     }
-    if options.output.exists():
-        document = json.loads(options.output.read_text(encoding="utf-8"))
-        if document["settings"] != settings:
-            raise SystemExit(f"{options.output}: written with different settings; choose another file")
+    document = resumed(options.output, document)
     if options.smoke:
         rows = [text.split("\t") for _, text in read_lines(starter_path("test"))][1:]
         sides = {"sw": ([row[1] for row in rows], [row[2] for row in rows])}
@@ -288,7 +282,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
                 for drawn in [draw_distracted(pieces_of(documents), count, seed)]
                 for each in compare_lines(drawn, lines, (vectors[0], vectors[1]))
             ]
-            write_text(options.output, json.dumps(document, indent=1) + "\n")
+            write_document(options.output, document)
     return document
 
 
@@ -339,7 +333,7 @@ def distractor_table(document: dict[str, Any]) -> str:
 
 def main() -> None:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, "document_matching")
     parser.add_argument("--ids", type=Path, help="the document id of each line")
     parser.add_argument(
         "--lines", action="append", default=[], metavar="NAME=SOURCE,TARGET", help="parallel lines; repeat"
@@ -347,16 +341,14 @@ def main() -> None:
     parser.add_argument("--model", default="offline:multilingual-e5-small")
     parser.add_argument("--cache", type=Path, help="folder of cached embeddings")
     parser.add_argument("--smoke", action="store_true", help="starter text, seconds")
-    parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/results/document_matching.json"))
-    parser.add_argument("--table", type=Path, help="render this document and stop")
     options = parser.parse_args()
     if options.table:
-        document = json.loads(options.table.read_text(encoding="utf-8"))
+        document = read_document(options.table)
     else:
         if not options.smoke and not (options.ids and options.lines):
             parser.error("--ids and --lines are required")
         document = run(options)
-        write_text(options.output, json.dumps(document, indent=1) + "\n")
+        write_document(options.output, document)
     print(table(document), distractor_table(document), sep="\n")  # noqa: T201
 
 

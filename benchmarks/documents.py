@@ -26,6 +26,7 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
+from document import command_line, head, read_document, resumed, write_document
 from memory import growth
 from numpy.typing import NDArray
 
@@ -40,10 +41,8 @@ from otembed.documents.moved import align_reordered, longest_chain
 from otembed.documents.read import Document
 from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.embeddings.texts import embed_sides
-from otembed.results import write_text
 from otembed.tasks.documents import DocumentScores, GoldDocuments, link_scores
 from otembed.tasks.documents.gold import GoldLink
-from otembed.training.environment import environment
 
 Floats = NDArray[np.float32]
 SIZES = (1_000, 3_000, 10_000)
@@ -287,22 +286,18 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     sizes = (200,) if options.smoke else SIZES
     settings = {"model": options.model, "max_sentences": DEFAULTS.max_sentences, "smoke": options.smoke}
     document: dict[str, Any] = {
-        "claim": str(__doc__).splitlines()[0].removeprefix("Claim: "),
-        "environment": {key: value for key, value in environment().items() if key != "command"},
+        **head(__doc__, command=False),
         "settings": settings,
         "goal": GOAL,
         "scaling": [],
         "gold": [],
         "planted": [],
     }
-    if options.output.exists():
-        document = json.loads(options.output.read_text(encoding="utf-8"))
-        if document["settings"] != settings:
-            raise SystemExit(f"{options.output}: written with different settings; choose another file")
+    document = resumed(options.output, document)
 
     def keep(part: str, rows: list[dict[str, Any]]) -> None:
         document[part] += rows
-        write_text(options.output, json.dumps(document, indent=1) + "\n")
+        write_document(options.output, document)
 
     for size in sizes:
         for reorder in (False, True):
@@ -396,7 +391,7 @@ def table(document: dict[str, Any]) -> str:
 
 def main() -> None:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, "documents")
     parser.add_argument(
         "--gold", action="append", default=[], metavar="NAME=SOURCE,TARGET,LINKS", help="repeat; dev is shown apart"
     )
@@ -407,17 +402,11 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="folder of cached embeddings")
     parser.add_argument("--smoke", action="store_true", help="starter text, seconds")
     parser.add_argument("--scaling", nargs=2, type=int, help=argparse.SUPPRESS)
-    parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/results/documents.json"))
-    parser.add_argument("--table", type=Path, help="render this document and stop")
     options = parser.parse_args()
     if options.scaling:
         print(json.dumps(scaling(options.scaling[0], reorder=bool(options.scaling[1]))))  # noqa: T201
         return
-    if options.table:
-        document = json.loads(options.table.read_text(encoding="utf-8"))
-    else:
-        document = run(options)
-        write_text(options.output, json.dumps(document, indent=1) + "\n")
+    document = read_document(options.table) if options.table else write_document(options.output, run(options))
     print(table(document))  # noqa: T201
 
 

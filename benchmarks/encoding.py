@@ -12,8 +12,6 @@ top-1 accuracy of retrieval in both directions in either arithmetic.
 from __future__ import annotations
 
 import argparse
-import json
-import re
 import statistics
 import subprocess
 import sys
@@ -23,16 +21,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from document import command_line, head, read_document, resumed, write_document
 from memory import growth
 
 import otembed
 from otembed.config import PairChecks
 from otembed.data import load_pairs, parse_pair_spec
 from otembed.embeddings.encode import encode_by_length
-from otembed.results import write_text
 from otembed.runtime.arithmetic import bf16_speedup
 from otembed.tasks.retrieval import bitext_scores
-from otembed.training.environment import environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,9 +130,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     if not places and not options.smoke:
         raise SystemExit("give --pairs NAME=FILE at least once, or --smoke")
     document: dict[str, Any] = {
-        "claim": str(__doc__).splitlines()[0].removeprefix("Claim: "),
-        # File names without the folders of this machine.
-        "environment": environment() | {"command": [re.sub(r"[^=,]*/", "", each) for each in sys.argv]},
+        **head(__doc__),
         "settings": {
             "model": Path(options.model).name,
             "max_seq_length": options.max_seq_length,
@@ -146,11 +141,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "goals": GOALS,
         "texts": [],
     }
-    if options.output.exists():
-        earlier = json.loads(options.output.read_text(encoding="utf-8"))
-        if earlier["settings"] != document["settings"]:
-            raise SystemExit(f"{options.output} has other settings: choose another file with -o")
-        document["texts"] = earlier["texts"]
+    document = resumed(options.output, document)
     done = {each["text"] for each in document["texts"]}
     arms = chosen_arms(options)
     model = load(options)
@@ -183,7 +174,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             }
             | ({"quality": quality(model, sides)} if options.bf16 else {})
         )
-        write_text(options.output, json.dumps(document, indent=1) + "\n")
+        write_document(options.output, document)
     return document
 
 
@@ -227,7 +218,7 @@ def table(document: dict[str, Any]) -> str:
 
 def main() -> None:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, "encoding")
     parser.add_argument("--pairs", action="append", metavar="NAME=FILE", help="parallel text; repeatable")
     parser.add_argument("--model", default="offline:multilingual-e5-small")
     parser.add_argument("--limit", type=int, default=500, help="pairs of each text")
@@ -241,14 +232,12 @@ def main() -> None:
     )
     parser.add_argument("--smoke", action="store_true", help="planted text")
     parser.add_argument("--peak", metavar="ARM", help=argparse.SUPPRESS)
-    parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/results/encoding.json"))
-    parser.add_argument("--table", type=Path, help="render this document and stop")
     options = parser.parse_args()
     if options.peak:
         place = options.pairs[0].split("=", 1)[1] if options.pairs else ""
         print_peak(options.peak, options, read(place, options.limit))
         return
-    document = json.loads(options.table.read_text(encoding="utf-8")) if options.table else run(options)
+    document = read_document(options.table) if options.table else run(options)
     sys.stdout.write(table(document))
 
 

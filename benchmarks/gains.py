@@ -11,16 +11,15 @@ encoder: Tatoeba top-1 accuracy, mean of both directions, in points, mean over s
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from otembed.results import write_text
+from document import command_line, head, read_document, write_document
+
 from otembed.results.plot import check_plot, drawing, save_plot
-from otembed.training.environment import environment
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,14 +56,13 @@ def collect(options: argparse.Namespace) -> dict[str, Any]:
     """Return the gains along both axes."""
     if not options.steps + options.pairs:
         raise SystemExit("give --steps or --pairs")
-    documents = {path: json.loads(path.read_text(encoding="utf-8")) for path in options.steps + options.pairs}
+    documents = {path: read_document(path) for path in options.steps + options.pairs}
     trained = {tuple(each["settings"]["trained"]) for each in documents.values()}
     if len(trained) != 1:
         raise SystemExit(f"the documents have different training languages: {sorted(trained)}")
     points = {path: point(path, each, options.objective) for path, each in documents.items()}
     return {
-        "claim": str(__doc__).splitlines()[0].removeprefix("Claim: "),
-        "environment": {key: value for key, value in environment().items() if key != "command"},
+        **head(__doc__, command=False),
         "objective": options.objective,
         "trained": list(trained.pop()),
         **{axis: sorted((points[path] for path in getattr(options, axis)), key=itemgetter(axis)) for axis in AXES},
@@ -144,23 +142,21 @@ def _panel(document: dict[str, Any], axis: str, axes: Axes) -> None:
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, "gains")
     for axis in AXES:
         parser.add_argument(f"--{axis}", action="append", default=[], type=Path, metavar="FILE")
     parser.add_argument("--objective", default="mnrl")
-    parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/results/gains.json"))
-    parser.add_argument("--table", type=Path, metavar="FILE", help="render this document and stop")
     parser.add_argument("--plot", type=Path, nargs=2, metavar=("PLOT", "FILE"), help="draw this document and stop")
     options = parser.parse_args()
     if options.table:
-        sys.stdout.write(table(json.loads(options.table.read_text(encoding="utf-8"))))
+        sys.stdout.write(table(read_document(options.table)))
         return
     if options.plot:
         place, document = options.plot
-        plot(json.loads(document.read_text(encoding="utf-8")), place)
+        plot(read_document(document), place)
         return
     document = collect(options)
-    write_text(options.output, json.dumps(document, indent=1) + "\n")
+    write_document(options.output, document)
     sys.stdout.write(table(document))
 
 

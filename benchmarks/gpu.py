@@ -16,7 +16,6 @@ import argparse
 import importlib
 import importlib.util
 import itertools
-import json
 import os
 import re
 import statistics
@@ -30,6 +29,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from document import command_line, head, read_document, write_document
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
@@ -38,8 +38,6 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
 
 from otembed.losses import OTAlignmentLoss, OTContrastiveLoss
-from otembed.results import write_text
-from otembed.training.environment import environment
 from otembed.transport import sinkhorn
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -258,8 +256,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     sizes = (4, 8) if options.smoke else SIZES
     limit = 60.0 * options.minutes
     document: dict[str, Any] = {
-        "claim": str(__doc__).splitlines()[0].removeprefix("Claim: "),
-        "environment": environment() | {"command": [re.sub(r"[^=,]*/", "", each) for each in sys.argv]},
+        **head(__doc__),
         "settings": {
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
             "precision": "float32" if device.type == "cpu" else "bf16",
@@ -341,7 +338,7 @@ def _text(value: float | None, form: str) -> str:
 
 def main() -> None:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, "gpu")
     parser.add_argument("--device", default="cuda")
     parser.add_argument(
         "--part", dest="parts", action="append", choices=PARTS, help="run only this part; repeatable"
@@ -349,17 +346,15 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--minutes", type=float, default=8.0, help="what does not fit into this time is left out")
     parser.add_argument("--smoke", action="store_true", help="a tiny encoder and two small batches")
-    parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/results/gpu.json"))
-    parser.add_argument("--table", type=Path, help="render this document and stop")
     options = parser.parse_args()
     options.parts = options.parts or PARTS
     if options.table:
-        document = json.loads(options.table.read_text(encoding="utf-8"))
+        document = read_document(options.table)
     else:
         if options.device.startswith("cuda") and not torch.cuda.is_available():
             parser.error("there is no CUDA device; --device cpu --smoke tests the script itself")
         document = run(options)
-        write_text(options.output, json.dumps(document, indent=1) + "\n")
+        write_document(options.output, document)
     print(table(document))  # noqa: T201
 
 

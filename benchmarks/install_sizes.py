@@ -9,18 +9,17 @@ it in an environment with all extras; the table is in ``docs/install.md``.
 
 from __future__ import annotations
 
-import argparse
-import json
 import platform
 import sys
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
+from document import claim, command_line, read_document, write_document
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from otembed.results import Table, write_text
+from otembed.results import Table
 
 # dev is for work on otembed itself, not for its use.
 LEFT_OUT = ("dev",)
@@ -67,7 +66,7 @@ def measure() -> dict[str, Any]:
             added = {name: size(name) for name in closure(f"otembed[{extra}]") - core - {"otembed"}}
             extras[extra] = added
     return {
-        "claim": (__doc__ or "").splitlines()[0].removeprefix("Claim: "),
+        "claim": claim(__doc__),
         "environment": {
             "python": platform.python_version(),
             "system": f"{platform.system()} {platform.machine()}",
@@ -93,16 +92,8 @@ def table(document: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measure, or render the table of a measurement."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("-o", "--output", type=Path)
-    parser.add_argument("--table", type=Path, metavar="FILE")
-    options = parser.parse_args()
-    if options.table is not None:
-        sys.stdout.write(table(json.loads(options.table.read_text(encoding="utf-8"))))
-        return
-    document = measure()
-    if options.output is not None:
-        write_text(options.output, json.dumps(document, indent=2) + "\n")
+    options = command_line(__doc__).parse_args()
+    document = read_document(options.table) if options.table else write_document(options.output, measure())
     sys.stdout.write(table(document))
 
 

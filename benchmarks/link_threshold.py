@@ -10,7 +10,6 @@ expected figures of the curve stand beside those that gold counts.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -18,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from document import command_line, head, read_document, write_document
 from numpy.typing import NDArray
 
 from otembed.config import DocumentsConfig
 from otembed.documents import AlignedPair, DocumentPair, align_collection
-from otembed.results import Table, write_text
+from otembed.results import Table
 from otembed.tasks.documents import GoldDocuments, link_scores
-from otembed.training.environment import environment
 
 Doubles = NDArray[np.float64]
 
@@ -90,28 +89,25 @@ def table(document: dict[str, Any]) -> str:
 
 def main() -> None:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, "link_threshold")
     parser.add_argument("--gold", action="append", default=[], metavar="NAME=SOURCE,TARGET,LINKS")
     parser.add_argument("--model", default="offline:multilingual-e5-small")
     parser.add_argument("--runs", default="mean", choices=["mean", "text"])
     parser.add_argument("--cache", type=Path, help="folder of cached embeddings")
-    parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/results/link_threshold.json"))
-    parser.add_argument("--table", type=Path, help="render this document and stop")
     options = parser.parse_args()
     if options.table:
-        document = json.loads(options.table.read_text(encoding="utf-8"))
+        document = read_document(options.table)
     else:
         if not options.gold:
             parser.error("--gold is required")
         with tempfile.TemporaryDirectory() as folder:
             found = figures(options, options.cache or Path(folder))
         document = {
-            "claim": str(__doc__).splitlines()[0].removeprefix("Claim: "),
-            "environment": {key: value for key, value in environment().items() if key != "command"},
+            **head(__doc__, command=False),
             "settings": {"model": options.model, "runs": options.runs, "documents": len(options.gold)},
             "figures": found,
         }
-        write_text(options.output, json.dumps(document, indent=1) + "\n")
+        write_document(options.output, document)
     sys.stdout.write(table(document))
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from time import process_time
 from typing import Any, Literal
 
 import torch
+from document import command_line, head, read_document, resumed, write_document
 from memory import growth
 
 import otembed
@@ -33,9 +33,7 @@ from otembed.config import (
     OptimizationConfig,
     TrainConfig,
 )
-from otembed.results import write_text
 from otembed.tasks.retrieval import RetrievalReport
-from otembed.training.environment import environment
 
 FULL = "full"
 
@@ -94,9 +92,7 @@ def _accuracy(report: RetrievalReport | None) -> list[float]:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Train every arm; arms in the output are kept."""
     document: dict[str, Any] = {
-        "claim": str(__doc__).splitlines()[0].removeprefix("Claim: "),
-        # File names without the folders of this machine.
-        "environment": environment() | {"command": [re.sub(r"[^=,]*/", "", each) for each in sys.argv]},
+        **head(__doc__),
         "settings": {
             name: getattr(options, name)
             for name in (
@@ -106,18 +102,14 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         },
         "arms": {},
     }  # fmt: skip
-    if options.output.exists():
-        earlier = json.loads(options.output.read_text(encoding="utf-8"))
-        if earlier["settings"] != document["settings"]:
-            raise SystemExit(f"{options.output} has other settings: choose another file with -o")
-        document["arms"] = earlier["arms"]
+    document = resumed(options.output, document)
     for arm in options.arms:
         if arm not in document["arms"]:
             done = subprocess.run(
                 [sys.executable, *sys.argv, "--arm", arm], check=True, stdout=subprocess.PIPE, text=True
             )
             document["arms"][arm] = json.loads(done.stdout.splitlines()[-1])
-            write_text(options.output, json.dumps(document, indent=1) + "\n")
+            write_document(options.output, document)
     return document
 
 
@@ -141,7 +133,7 @@ def table(document: dict[str, Any]) -> str:
 
 def main() -> None:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, "lora")
     parser.add_argument("--pairs", action="append", default=[], metavar="XX-YY=FILE")
     parser.add_argument("--held-out", action="append", default=[], metavar="XX-YY=FILE")
     parser.add_argument("--held-out-limit", type=int, default=390)
@@ -156,13 +148,11 @@ def main() -> None:
     parser.add_argument("--max-seq-length", type=int, default=64)
     parser.add_argument("--precision", default="bf16", choices=["float32", "bf16"])
     parser.add_argument("--arm", help=argparse.SUPPRESS)
-    parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/results/lora.json"))
-    parser.add_argument("--table", type=Path, help="render this document and stop")
     options = parser.parse_args()
     if options.arm:
         print_arm(options, options.arm)
         return
-    document = json.loads(options.table.read_text(encoding="utf-8")) if options.table else run(options)
+    document = read_document(options.table) if options.table else run(options)
     sys.stdout.write(table(document))
 
 

@@ -13,7 +13,6 @@ of sentence-transformers' mining example, reimplemented from their descriptions.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import statistics
 import subprocess
@@ -27,6 +26,7 @@ from typing import Any
 
 import faiss
 import numpy as np
+from document import command_line, head, read_document, resumed, write_document
 from memory import growth
 from numpy.typing import NDArray
 
@@ -40,10 +40,8 @@ from otembed.mining.search.approximate import approximate_neighbors
 from otembed.mining.search.exact import exact_neighbors
 from otembed.mining.search.index import METHODS
 from otembed.mining.search.screening import SCREENS
-from otembed.results import write_text
 from otembed.runtime.executors import LocalExecutor
 from otembed.tasks.mining import mining_scores
-from otembed.training.environment import environment
 
 Floats = NDArray[np.float32]
 Gold = set[tuple[int, int]]
@@ -350,9 +348,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     sizes = (1500,) if options.smoke else options.sizes
     settings = {"model": options.model, "k": K, "threads": 1, "dimension": 384, "smoke": options.smoke}
     document: dict[str, Any] = {
-        "claim": str(__doc__).splitlines()[0].removeprefix("Claim: "),
-        # Without the command: several commands may contribute to a document.
-        "environment": {key: value for key, value in environment().items() if key != "command"},
+        **head(__doc__, command=False),
         "settings": settings,
         "goals": {"time": TIME_GOAL, "memory_mb": MEMORY_GOAL},
         "search": [],
@@ -361,14 +357,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "pairs": [],
         "defaults": [],
     }
-    if options.output.exists():
-        document = json.loads(options.output.read_text(encoding="utf-8"))
-        if document["settings"] != settings:
-            raise SystemExit(f"{options.output}: written with different settings; choose another file")
+    document = resumed(options.output, document)
 
     def keep(part: str, rows: list[dict[str, Any]]) -> None:
         document[part] += rows
-        write_text(options.output, json.dumps(document, indent=1) + "\n")
+        write_document(options.output, document)
 
     if not document["pairs"]:
         collections = [("planted", *planted(min(sizes[0], 20_000), seed=1))]
@@ -452,7 +445,7 @@ def table(document: dict[str, Any]) -> str:
 
 def main() -> None:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, "mining")
     parser.add_argument("--tatoeba", type=Path, metavar="FOLDER", help="folder of tatoeba.XXX-eng.{XXX,eng}")
     parser.add_argument("--model", default="offline:multilingual-e5-small")
     parser.add_argument("--cache", type=Path, help="folder of cached embeddings")
@@ -460,17 +453,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--smoke", action="store_true", help="1,500 planted lines, seconds")
     parser.add_argument("--growth", nargs=2, metavar=("METHOD", "FOLDER"), help=argparse.SUPPRESS)
-    parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/results/mining.json"))
-    parser.add_argument("--table", type=Path, help="render this document and stop")
     options = parser.parse_args()
     if options.growth:
         print_growth(options.growth[0], Path(options.growth[1]))
         return
-    if options.table:
-        document = json.loads(options.table.read_text(encoding="utf-8"))
-    else:
-        document = run(options)
-        write_text(options.output, json.dumps(document, indent=1) + "\n")
+    document = read_document(options.table) if options.table else write_document(options.output, run(options))
     print(table(document))  # noqa: T201
 
 

@@ -11,7 +11,6 @@ graph and the 8-bit graph in onnxruntime. One thread, CPU time, arms interleaved
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -21,12 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from document import command_line, head, read_document, write_document
 
 import otembed
 from otembed.data import load_pairs, parse_pair_spec
 from otembed.models.onnx_export import INPUTS, export_onnx
-from otembed.results import write_text
-from otembed.training.environment import environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,9 +113,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         }
     tokens = sum(int(each["attention_mask"].sum()) for each in made)
     return {
-        "claim": (__doc__ or "").partition("\n")[0],
-        "command": " ".join(["python", "benchmarks/onnx_export.py", *sys.argv[1:]]),
-        "environment": environment(),
+        **head(__doc__),
         "threads": options.threads,
         "batch_size": options.batch_size,
         "rounds": options.rounds,
@@ -165,7 +161,7 @@ def table(document: dict[str, Any]) -> str:
 
 def main() -> None:
     """Parse the arguments; measure, or render."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--model", default="offline:multilingual-e5-small")
     parser.add_argument("--pairs", default="en-sw=starter:en-sw", help="parallel text; both sides are encoded")
     parser.add_argument("--limit", type=int, default=512, help="sentences")
@@ -173,17 +169,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--smoke", action="store_true", help="few sentences and rounds")
-    parser.add_argument("-o", "--output", type=Path)
-    parser.add_argument("--table", type=Path, help="render an earlier result")
     options = parser.parse_args()
-    if options.table is not None:
-        sys.stdout.write(table(json.loads(options.table.read_text(encoding="utf-8"))) + "\n")
-        return
     if options.smoke:
         options.limit, options.rounds, options.batch_size = 24, 2, 8
-    document = measure(options)
-    if options.output is not None:
-        write_text(options.output, json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+    document = read_document(options.table) if options.table else write_document(options.output, measure(options))
     sys.stdout.write(table(document) + "\n")
 
 

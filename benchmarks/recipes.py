@@ -12,21 +12,17 @@ and renders the table in ``docs/log.md``.
 from __future__ import annotations
 
 import argparse
-import json
-import re
 import statistics
-import sys
 import tempfile
-from pathlib import Path
 from typing import Any
+
+from document import command_line, head, read_document, resumed, write_document
 
 import otembed
 from otembed.config import PairChecks
 from otembed.config.io import merge, train_config
 from otembed.data import load_pairs, parse_pair_spec
-from otembed.results import write_text
 from otembed.tasks.retrieval import evaluate_retrieval
-from otembed.training.environment import environment
 
 OBJECTIVES: dict[str, dict[str, Any]] = {
     "mnrl": {"sentence": "mnrl", "contrastive": None},
@@ -56,20 +52,14 @@ DIRECTIONS = ("accuracy_target_to_source", "accuracy_source_to_target")
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Train every objective with every seed; figures of earlier runs in the output file are kept."""
     document: dict[str, Any] = {
-        "claim": __doc__.splitlines()[0].removeprefix("Claim: "),
-        # File names without the folders of this machine.
-        "environment": environment() | {"command": [re.sub(r"[^=,]*/", "", each) for each in sys.argv]},
+        **head(__doc__),
         "settings": {
             name: getattr(options, name) for name in ("model", "steps", "batch_size", "learning_rate", "limit")
         },
         "before": None,
         "runs": [],
     }
-    if options.output.exists():
-        earlier = json.loads(options.output.read_text(encoding="utf-8"))
-        if earlier["settings"] != document["settings"]:
-            raise SystemExit(f"{options.output}: written with different settings; choose another file")
-        document = earlier
+    document = resumed(options.output, document)
     texts = {
         name: sentences(name, value, options.held_out_limit) for name, value in named(options.held_out).items()
     }
@@ -91,7 +81,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
                     "after": after.to_dict(),
                 }
             )
-            write_text(options.output, json.dumps(document, indent=1) + "\n")
+            write_document(options.output, document)
     return document
 
 
@@ -154,7 +144,7 @@ def table(document: dict[str, Any]) -> str:
 
 def main() -> None:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, "recipes")
     parser.add_argument("--pairs", action="append", default=[])
     parser.add_argument("--held-out", action="append", default=[])
     parser.add_argument("--held-out-limit", type=int, default=1000)
@@ -165,10 +155,8 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--learning-rate", type=float, default=3e-5)
     parser.add_argument("--limit", type=int, default=10_000)
-    parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/results/recipes.json"))
-    parser.add_argument("--table", type=Path, help="render this document and stop")
     options = parser.parse_args()
-    document = json.loads(options.table.read_text(encoding="utf-8")) if options.table else run(options)
+    document = read_document(options.table) if options.table else run(options)
     print(table(document))  # noqa: T201
 
 

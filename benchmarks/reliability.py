@@ -11,20 +11,14 @@ disks, mutated inputs, poor environments. A figure is the number of attempts aft
 
 from __future__ import annotations
 
-import argparse
 import importlib
-import json
-import re
 import sys
 import time
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
+from document import claim, command_line, machine, read_document, write_document
 from trials.base import Trial
-
-from otembed.results import write_text
-from otembed.training.environment import environment
 
 PARTS = ("kills", "disk", "fuzz", "environment")
 
@@ -65,7 +59,7 @@ def replaced(trials: list[dict[str, Any]], trial: dict[str, Any]) -> None:
 
 def main() -> int:
     """Run the parts that were asked for; parts already in the output are kept."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--part", action="append", choices=PARTS, help="run only this part; repeatable")
     parser.add_argument(
         "--command",
@@ -76,23 +70,20 @@ def main() -> int:
     )
     parser.add_argument("--smoke", action="store_true", help="a few attempts of each trial")
     parser.add_argument("--seed", type=int, default=0, help="seed of the times, places and mutations")
-    parser.add_argument("-o", "--output", type=Path, help="JSON file; other parts in it are kept")
-    parser.add_argument("--table", type=Path, help="print the table of a JSON file and stop")
     arguments = parser.parse_args()
     if arguments.table is not None:
-        sys.stdout.write(table(json.loads(arguments.table.read_text(encoding="utf-8"))))
+        sys.stdout.write(table(read_document(arguments.table)))
         return 0
-    document: dict[str, Any] = {"claim": (__doc__ or "").splitlines()[0], "parts": {}}
+    document: dict[str, Any] = {"claim": claim(__doc__), "parts": {}}
     if arguments.output is not None and arguments.output.exists():
-        document = json.loads(arguments.output.read_text(encoding="utf-8"))
+        document = read_document(arguments.output)
     if arguments.command and arguments.part not in (["kills"], ["disk"]):
         parser.error("--command requires --part kills or --part disk")
     for part in arguments.part or PARTS:
         start = time.perf_counter()
         earlier = document["parts"].get(part, {"trials": [], "seconds": 0.0}) if arguments.command else {}
         found: dict[str, Any] = {
-            # File names without the folders of this machine.
-            "environment": environment() | {"command": [re.sub(r"[^=,]*/", "", each) for each in sys.argv]},
+            "environment": machine(),
             "settings": {"smoke": arguments.smoke, "seed": arguments.seed},
             "trials": earlier.get("trials", []),
         }
@@ -102,8 +93,7 @@ def main() -> int:
         for trial in importlib.import_module(f"trials.{part}").run(arguments.smoke, arguments.seed, **chosen):
             replaced(found["trials"], asdict(trial))
             found["seconds"] = round(time.perf_counter() - start + earlier.get("seconds", 0.0), 1)
-            if arguments.output is not None:
-                write_text(arguments.output, json.dumps(document, indent=2) + "\n")
+            write_document(arguments.output, document)
     sys.stdout.write(table(document))
     return int(any(each["failures"] for part in document["parts"].values() for each in part["trials"]))
 

@@ -13,7 +13,6 @@ library versions; with one published seed it is twice the allowance. Interrupted
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 from pathlib import Path
@@ -21,12 +20,12 @@ from typing import Any
 
 import ablation
 import torch
+from document import RESULTS, read_document
 from scipy import stats
 
 from otembed.results import write_text
 from otembed.runtime.arithmetic import bf16_speedup
 
-RESULTS = Path(__file__).parent / "results"
 # In the unit of the column: points of accuracy or AER, cosine, rank.
 ALLOWANCE = {"mean cosine": 0.05, "rank": 10.0}
 POINTS = 1.0
@@ -36,7 +35,7 @@ PLACES = ("pairs", "held_out", "gold", "xquad", "tagging")
 
 def published() -> dict[str, dict[str, Any]]:
     """Return the documents that hold objectives, by name."""
-    documents = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))}
+    documents = {path.stem: read_document(path) for path in sorted(RESULTS.glob("*.json"))}
     return {
         name: document
         for name, document in documents.items()
@@ -164,7 +163,7 @@ def main() -> int:
         torch.set_num_threads(options.threads)
     ablation.run(options, untrained=False)
     result = ablation.result_of(options, options.objectives[0], arguments.seed, options.shares[0])
-    run = json.loads(result.read_text(encoding="utf-8"))
+    run = read_document(result)
     text, outside = compared(document, runs, run)
     write_text(result.with_suffix(".md"), text)
     sys.stdout.write(text)

@@ -14,7 +14,6 @@ some languages (by the mean of best F1 and average precision over all models), f
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
+from document import command_line, head, read_document, resumed, write_document
 from numpy.typing import NDArray
 
 import otembed
@@ -38,10 +38,8 @@ from otembed.mining.rescoring.rescore import mix, rescore
 from otembed.mining.rescoring.words import WordSide, WordStore, center_words
 from otembed.mining.search.exact import exact_neighbors
 from otembed.mining.search.neighbors import Neighbors
-from otembed.results import write_text
 from otembed.runtime.executors import LocalExecutor
 from otembed.tasks.mining import mining_scores
-from otembed.training.environment import environment
 from otembed.words.vectors import WordEncoder
 
 Ids = NDArray[np.int64]
@@ -297,16 +295,11 @@ def cost(bitext: Bitext, model: Any) -> dict[str, float]:
 def run(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Measure everything that is missing from the output file; yield the document after each part."""
     document: dict[str, Any] = {
-        "claim": str(__doc__).splitlines()[0].removeprefix("Claim: "),
-        # Without the command: it names folders.
-        "environment": {key: value for key, value in environment().items() if key != "command"},
+        **head(__doc__, command=False),
         "settings": {"limit": options.limit, "draws": DRAWS, "k": DEFAULTS.k, "epsilon": DEFAULTS.rescore_epsilon},
         "models": {},
     }
-    if options.output.exists():
-        document = json.loads(options.output.read_text(encoding="utf-8"))
-        if document["settings"]["limit"] != options.limit:
-            raise SystemExit(f"{options.output}: written with a different limit; choose another file")
+    document = resumed(options.output, document)
     bitext = read(options.tatoeba, options.limit)
     with tempfile.TemporaryDirectory() as name:
         cache = options.cache or Path(name)
@@ -413,24 +406,22 @@ def forms_table(document: dict[str, Any]) -> str:
 
 def main() -> None:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, "rescore")
     parser.add_argument("--tatoeba", type=Path, metavar="FOLDER", help="folder of tatoeba.XXX-eng.{XXX,eng}")
     parser.add_argument("--model", action="append", metavar="NAME=PLACE", help="repeat for more")
     parser.add_argument("--limit", type=int, default=600, help="number of pairs per language")
     parser.add_argument("--cache", type=Path, help="folder of cached states")
     parser.add_argument("--smoke", action="store_true", help="30 pairs per language")
-    parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/results/rescore.json"))
-    parser.add_argument("--table", type=Path, help="render this document and stop")
     options = parser.parse_args()
     options.limit = 30 if options.smoke else options.limit
     options.model = options.model or ["untrained=offline:multilingual-e5-small"]
     if options.table:
-        document = json.loads(options.table.read_text(encoding="utf-8"))
+        document = read_document(options.table)
     elif options.tatoeba is None:
         parser.error("--tatoeba FOLDER is required to measure")
     else:
         for document in run(options):
-            write_text(options.output, json.dumps(document, indent=1) + "\n")
+            write_document(options.output, document)
     print(table(document) + "\n" + forms_table(document))  # noqa: T201
 
 

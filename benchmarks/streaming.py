@@ -16,7 +16,6 @@ import gzip
 import json
 import os
 import random
-import re
 import subprocess
 import sys
 import tempfile
@@ -26,13 +25,12 @@ from pathlib import Path
 from time import process_time
 from typing import Any
 
+from document import command_line, head, read_document, write_document
 from memory import growth
 
 from otembed.config import PairChecks
 from otembed.data import load_pairs, parse_pair_spec
 from otembed.data.streaming import PairStream, streamed
-from otembed.results import write_text
-from otembed.training.environment import environment
 
 BATCH = 32
 BUFFER = 10_000
@@ -112,9 +110,7 @@ def print_arm(arm: str, warm: str, place: str, batches: int) -> None:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure both arms at every size."""
     document: dict[str, Any] = {
-        "claim": str(__doc__).splitlines()[0].removeprefix("Claim: "),
-        # File names without the folders of this machine.
-        "environment": environment() | {"command": [re.sub(r"[^=,]*/", "", each) for each in sys.argv]},
+        **head(__doc__),
         "settings": {"batch": BATCH, "shuffle_buffer": BUFFER, "words": WORDS},
         "rows": [],
     }
@@ -135,7 +131,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
                 if found["pairs"] != batches * BATCH and arm != COPIES:
                     raise SystemExit(f"{arm}: {found['pairs']} pairs in place of {batches * BATCH}")
                 document["rows"].append({"lines": lines, "kept": kept, "arm": arm} | found)
-                write_text(options.output, json.dumps(document, indent=1) + "\n")
+                write_document(options.output, document)
     return document
 
 
@@ -155,17 +151,15 @@ def table(document: dict[str, Any]) -> str:
 
 def main() -> None:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, "streaming")
     parser.add_argument("--lines", nargs="+", type=int, default=[100_000, 1_000_000])
     parser.add_argument("--arm", nargs=4, metavar=("ARM", "WARM", "FILE", "BATCHES"), help=argparse.SUPPRESS)
-    parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/results/streaming.json"))
-    parser.add_argument("--table", type=Path, help="render this document and stop")
     options = parser.parse_args()
     if options.arm:
         arm, warm, place, batches = options.arm
         print_arm(arm, warm, place, int(batches))
         return
-    document = json.loads(options.table.read_text(encoding="utf-8")) if options.table else run(options)
+    document = read_document(options.table) if options.table else run(options)
     sys.stdout.write(table(document))
 
 

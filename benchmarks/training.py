@@ -13,9 +13,7 @@ over the rounds.
 from __future__ import annotations
 
 import argparse
-import json
 import random
-import re
 import subprocess
 import sys
 import tempfile
@@ -26,6 +24,7 @@ from typing import Any
 
 import torch
 from datasets.arrow_dataset import Dataset
+from document import command_line, head, read_document, resumed, write_document
 from memory import growth
 from sentence_transformers import (
     SentenceTransformer,
@@ -40,8 +39,6 @@ from otembed.config import PairChecks
 from otembed.data import load_pairs, parse_pair_spec
 from otembed.losses import OTAlignmentLoss, OTContrastiveLoss
 from otembed.models import freeze, sliced
-from otembed.results import write_text
-from otembed.training.environment import environment
 
 PEER = "sentence-transformers, MNRL"
 ARMS: dict[str, Callable[[SentenceTransformer], Any]] = {
@@ -138,9 +135,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         raise SystemExit("give --pairs NAME=FILE at least once, or --smoke")
     sizes = (4,) if options.smoke else options.batch or BATCHES
     document: dict[str, Any] = {
-        "claim": str(__doc__).splitlines()[0].removeprefix("Claim: "),
-        # File names without the folders of this machine.
-        "environment": environment() | {"command": [re.sub(r"[^=,]*/", "", each) for each in sys.argv]},
+        **head(__doc__),
         "settings": {
             "model": Path(options.model).name,
             "precision": options.precision,
@@ -150,11 +145,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "goal": GOALS[options.precision],
         "cells": [],
     }
-    if options.output.exists():
-        earlier = json.loads(options.output.read_text(encoding="utf-8"))
-        if earlier["settings"] != document["settings"]:
-            raise SystemExit(f"{options.output} has other settings: choose another file with -o")
-        document["cells"] = earlier["cells"]
+    document = resumed(options.output, document)
     done = {(cell["text"], cell["batch"]) for cell in document["cells"]}
     for name, place in (texts or {"planted": ""}).items():
         pairs = read(place, 2000) if place else planted(32)
@@ -179,7 +170,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
                     arm: _peak(arm, options, name, batch) for arm in ([PEER] if options.smoke else ARMS)
                 }
             document["cells"].append(cell)
-            write_text(options.output, json.dumps(document, indent=1) + "\n")
+            write_document(options.output, document)
     return document
 
 
@@ -212,7 +203,7 @@ def table(document: dict[str, Any]) -> str:
 
 def main() -> None:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, "training")
     parser.add_argument("--pairs", action="append", metavar="NAME=FILE", help="parallel text; repeatable")
     parser.add_argument("--model", default="offline:multilingual-e5-small")
     parser.add_argument("--precision", choices=GOALS, default="float32", help="arithmetic of otembed's arms")
@@ -221,14 +212,12 @@ def main() -> None:
     parser.add_argument("--batch", type=int, action="append", help="batch size; repeatable, by default 16 and 32")
     parser.add_argument("--smoke", action="store_true", help="planted text, small batches")
     parser.add_argument("--peak", nargs=2, metavar=("ARM", "BATCH"), help=argparse.SUPPRESS)
-    parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/results/training.json"))
-    parser.add_argument("--table", type=Path, help="render this document and stop")
     options = parser.parse_args()
     if options.peak:
         place = options.pairs[0].split("=", 1)[1] if options.pairs else ""
         print_peak(options.peak[0], options, read(place, 2000) if place else planted(32), int(options.peak[1]))
         return
-    document = json.loads(options.table.read_text(encoding="utf-8")) if options.table else run(options)
+    document = read_document(options.table) if options.table else run(options)
     sys.stdout.write(table(document))
 
 

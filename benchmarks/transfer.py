@@ -18,6 +18,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from document import read_document
+
 from otembed.results import Table
 from otembed.results.format import percent, points
 from otembed.tasks.xnli.report import XnliReport
@@ -133,7 +135,7 @@ def main() -> None:
     parser.add_argument("--store", metavar="PREFIX", help="write PREFIX_before.json and PREFIX_after.json")
     parser.add_argument("--called", metavar="NAME", help="the trained model's name in AFTER, instead of its folder")
     options = parser.parse_args()
-    documents = [json.loads(path.read_text(encoding="utf-8")) for path in (options.before, options.after)]
+    documents = [read_document(path) for path in (options.before, options.after)]
     if options.called:
         documents[1]["model"] = options.called
     if options.store:

@@ -12,29 +12,25 @@ of the marginals of every plan; POT stops on an L2 error, so it gets the loosest
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import re
 import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import ot
 import ot.batch
 import torch
+from document import command_line, head, read_document, write_document
 from memory import growth
 from torch import Tensor
 
 import otembed
 from otembed.config import PairChecks
 from otembed.data import load_pairs, parse_pair_spec
-from otembed.results import write_text
-from otembed.training.environment import environment
 from otembed.transport import center, pairwise_cost, sinkhorn, solve, uniform_marginals
 
 TOL = 1e-4
@@ -365,8 +361,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         return kept[problems, length]
 
     return {
-        "claim": str(__doc__).splitlines()[0].removeprefix("Claim: "),
-        "environment": environment() | {"command": [re.sub(r"[^=,]*/", "", each) for each in sys.argv]},
+        **head(__doc__),
         "settings": {"model": options.model, "tol": TOL, "repeats": options.repeats, "threads": 1},
         "speed": speed(clouds_of, options.repeats),
         "accuracy": accuracy(clouds_of(32, "short"), EPSILONS[: 1 if options.smoke else None]),
@@ -405,25 +400,23 @@ def table(document: dict[str, Any]) -> str:
 
 def main() -> None:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, "transport")
     parser.add_argument("--pairs", metavar="XX-YY=FILE", help="parallel text for the token states")
     parser.add_argument("--model", default="offline:multilingual-e5-small")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--smoke", action="store_true", help="tiny synthetic clouds, seconds")
     parser.add_argument("--peak", nargs=2, metavar=("B", "EPSILON"), help=argparse.SUPPRESS)
-    parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/results/transport.json"))
-    parser.add_argument("--table", type=Path, help="render this document and stop")
     options = parser.parse_args()
     if options.peak:
         print_peak(int(options.peak[0]), options.peak[1])
         return
     if options.table:
-        document = json.loads(options.table.read_text(encoding="utf-8"))
+        document = read_document(options.table)
     else:
         if not options.smoke and not options.pairs:
             parser.error("--pairs XX-YY=FILE is required")
         document = run(options)
-        write_text(options.output, json.dumps(document, indent=1) + "\n")
+        write_document(options.output, document)
     print(table(document))  # noqa: T201
 
 

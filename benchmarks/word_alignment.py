@@ -14,24 +14,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
-import sys
 import time
 from collections.abc import Callable, Sequence
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from document import command_line, head, read_document, write_document
 from numpy.typing import NDArray
 from torch import Tensor
 
 import otembed
 from otembed.config import WordAlignmentConfig
-from otembed.results import write_text
 from otembed.tasks.word_alignment import GoldSet, alignment_scores, read_gold_set
-from otembed.training.environment import environment
 from otembed.words import WordAligner, decode_links
 from otembed.words.layer_choice import MOST_PAIRS, agreement_beyond_chance
 from otembed.words.plan import RunningMean, centers, word_plans
@@ -194,8 +190,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
                 layer: round(alignment_scores(links(x, y, layer), truth).aer, 4) for layer in (auto, layers[-1])
             }
     document = {
-        "claim": str(__doc__).splitlines()[0].removeprefix("Claim: "),
-        "environment": environment() | {"command": [re.sub(r"[^=,]*/", "", each) for each in sys.argv]},
+        **head(__doc__),
         "settings": {"model": options.model, "limit": options.limit, "layers": layers},
         "aer": aer,
         "choice": choice,
@@ -280,21 +275,19 @@ def grid_table(document: dict[str, Any]) -> str:
 
 def main() -> None:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, "word_alignment")
     parser.add_argument("--gold", action="append", default=[], metavar="NAME=[SOURCE,]TEXT,LINKS")
     parser.add_argument("--model", default="offline:multilingual-e5-small")
     parser.add_argument("--limit", type=int, help="sentences of each set")
     parser.add_argument("--smoke", action="store_true", help="a dozen sentences per set, throughput once")
-    parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/results/word_alignment.json"))
-    parser.add_argument("--table", type=Path, help="render this document and stop")
     options = parser.parse_args()
     if options.table:
-        document = json.loads(options.table.read_text(encoding="utf-8"))
+        document = read_document(options.table)
     else:
         if options.smoke:
             options.limit = 12
         document = run(options)
-        write_text(options.output, json.dumps(document, indent=1) + "\n")
+        write_document(options.output, document)
     print(table(document), choice_table(document), grid_table(document), sep="\n")  # noqa: T201
     print(json.dumps(document["throughput"]), json.dumps(document["verdict"]))  # noqa: T201
 

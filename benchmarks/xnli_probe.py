@@ -9,10 +9,7 @@ batches of 32; the whole probe (reading, encoding, fitting, testing) without a c
 from __future__ import annotations
 
 import argparse
-import json
 import random
-import re
-import sys
 import tempfile
 from pathlib import Path
 from time import process_time
@@ -20,14 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from document import command_line, head, read_document, write_document
 
 import otembed
 from otembed.config.xnli import ProbeConfig
 from otembed.embeddings.encode import encode_by_length
-from otembed.results import write_text
 from otembed.tasks.xnli import evaluate_xnli
 from otembed.tasks.xnli.data import NliExample, NliSet, read_nli
-from otembed.training.environment import environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,9 +85,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     least = {arm: round(min(values), 2) for arm, values in seconds.items()}
     ratio = round(min(seconds[PROBE]) / min(seconds[PLAIN]), 3)
     return {
-        "claim": str(__doc__).splitlines()[0].removeprefix("Claim: "),
-        # File names without the folders of this machine.
-        "environment": environment() | {"command": [re.sub(r"[^=,]*/", "", each) for each in sys.argv]},
+        **head(__doc__),
         "settings": {"model": Path(options.model).name, "pairs": {name: len(one) for name, one in zip(["train", "dev", *languages], sets, strict=True)}, "sentences": len(ordered)},
         "cpu_seconds": least,
         "all_cpu_seconds": {arm: [round(each, 2) for each in values] for arm, values in seconds.items()},
@@ -115,7 +109,7 @@ def table(document: dict[str, Any]) -> str:
 
 def main() -> None:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, "xnli_probe")
     parser.add_argument("--train", metavar="PLACE")
     parser.add_argument("--dev", metavar="PLACE")
     parser.add_argument("--test", metavar="PLACE", help="with {} for the language")
@@ -124,14 +118,8 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, help="number of pairs sampled per file; by default all")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--smoke", action="store_true", help="planted text, seconds")
-    parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/results/xnli_probe.json"))
-    parser.add_argument("--table", type=Path, help="render this document and stop")
     options = parser.parse_args()
-    if options.table:
-        document = json.loads(options.table.read_text(encoding="utf-8"))
-    else:
-        document = run(options)
-        write_text(options.output, json.dumps(document, indent=1) + "\n")
+    document = read_document(options.table) if options.table else write_document(options.output, run(options))
     print(table(document))  # noqa: T201
 
 
