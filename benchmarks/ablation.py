@@ -445,6 +445,8 @@ def main() -> None:
         if options.threads:
             torch.set_num_threads(options.threads)
         run(options)
+        if options.train_only:
+            return
         document = collect(options)
         write_document(options.output, document)
     print(table(document))  # noqa: T201

@@ -252,13 +252,16 @@ def test_ablation_runs_shares_its_work_and_renders(run, benchmark_script, monkey
     (tmp_path / "runs" / "linked-words-l2--1.lock").touch()  # another process trains this objective
     # The middle layer of ablation.py is that of a 12-layer encoder, the tiny one has 3.
     monkeypatch.setattr(benchmark_script("ablation"), "MIDDLE", 2)
-    printed = run(
+    arguments = [
         "ablation", "--pairs", "en-sw=starter:en-sw", "--held-out", "en-sw=starter:en-sw@test", "--held-out-limit", 16,
         "--gold", f"toy={gold[1]},{gold[0]}", "--xquad", f"en={tmp_path / 'en.json'}", "--model", tiny_model_path,
         "--steps", 2, "--batch-size", 8, "--objectives", "mse distillation", "linked words (L2)", "--shares", 1, 0.5,
         "--noise", "misaligned=0.3,truncated=0.2",
         "--runs", tmp_path / "runs", "-o", tmp_path / "ablation.json",
-    )  # fmt: skip
+    ]  # fmt: skip
+    assert run(*arguments, "--train-only") == ""
+    assert not list((tmp_path / "runs").glob("*.json"))
+    printed = run(*arguments)
     document = json.loads((tmp_path / "ablation.json").read_text())
     found = [(each["objective"], each["share"]) for each in document["runs"]]
     assert found == [("untrained", 0), ("mse distillation", 1), ("mse distillation", 0.5)]
