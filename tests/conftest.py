@@ -105,21 +105,32 @@ def wordpiece_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def write_tiny_model(folder: Path, tokenizer: Tokenizer) -> Path:
-    """Write a random 3-layer, 32-dimensional BERT with mean pooling and L2 normalization to ``folder``."""
+def write_tiny_model(
+    folder: Path,
+    tokenizer: Tokenizer,
+    *,
+    layers: int = 3,
+    size: int = 32,
+    length: int = 64,
+    prompt: str | None = None,
+) -> Path:
+    """Write a random BERT of ``size`` dimensions with mean pooling and L2 normalization to ``folder``.
+
+    It cuts sentences at ``length`` tokens; ``prompt`` names the default prompt.
+    """
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", pair="<s> $A </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
     )
     names = {"bos_token": "<s>", "cls_token": "<s>", "eos_token": "</s>", "sep_token": "</s>"}
     names |= {"unk_token": "<unk>", "pad_token": "<pad>", "mask_token": "<mask>"}
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=64, **names)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=length, **names)
     config = BertConfig(
         vocab_size=len(fast),
-        hidden_size=32,
-        num_hidden_layers=3,
+        hidden_size=size,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         intermediate_size=64,
-        max_position_embeddings=64,
+        max_position_embeddings=length,
         pad_token_id=1,
     )
     encoder = folder.with_name(f"{folder.name}-encoder")
@@ -130,10 +141,11 @@ def write_tiny_model(folder: Path, tokenizer: Tokenizer) -> Path:
     bert.embeddings.word_embeddings.weight.data.mul_(10)
     bert.save_pretrained(encoder)
     fast.save_pretrained(encoder)
-    transformer = Transformer(str(encoder), max_seq_length=64)
+    transformer = Transformer(str(encoder), max_seq_length=length)
     model = SentenceTransformer(
-        modules=[transformer, Pooling(32, pooling_mode="mean"), Normalize()],
+        modules=[transformer, Pooling(size, pooling_mode="mean"), Normalize()],
         prompts={"query": "query: "},
+        default_prompt_name=prompt,
         device="cpu",
         local_files_only=True,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 from pathlib import Path
 
@@ -49,6 +50,7 @@ MODULES = {module_of(path): path for path in LIBRARY}
 PACKAGES = [name for name, path in MODULES.items() if path.name == "__init__.py" and name != "otembed"]
 
 
+@functools.cache
 def imports(path: Path) -> set[str]:
     """Absolute names of the modules that a file imports anywhere, type checking and functions included."""
     found = set()

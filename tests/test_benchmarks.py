@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -26,20 +29,45 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture
 def run(benchmark_script, monkeypatch, capsys) -> Callable[..., str]:
-    """Run a benchmark script in this process with the given arguments and return what it prints."""
+    """Run a benchmark script in this process with the given arguments and return what it prints.
+
+    What it measures in separate processes is measured here, too: a process takes seconds to start. Growth of the memory, which has
+    a test of its own, would be that of all tests.
+    """
 
     def run(name: str, *arguments: object) -> str:
         module = benchmark_script(name)
         threads = torch.get_num_threads()
-        monkeypatch.setattr(sys, "argv", [module.__file__, *map(str, arguments)])
+        start = subprocess.run
+
+        def here(command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
+            if command[1] != module.__file__ or "env" in options:
+                return start(command, **options)
+            with monkeypatch.context() as patch, redirect_stdout(io.StringIO()) as printed:
+                patch.setattr(sys, "argv", command[1:])
+                module.main()
+            return subprocess.CompletedProcess(command, 0, printed.getvalue(), "")
+
         capsys.readouterr()
         try:
-            module.main()
+            with monkeypatch.context() as patch:
+                patch.setattr(sys, "argv", [module.__file__, *map(str, arguments)])
+                patch.setattr(subprocess, "run", here)
+                if hasattr(module, "growth"):
+                    patch.setattr(module, "growth", lambda call, *each: (call(*each), 1_000_000))
+                module.main()
         finally:
             torch.set_num_threads(threads)
         return capsys.readouterr().out
 
     return run
+
+
+def test_growth_of_the_memory_is_that_of_the_largest_array(benchmark_script):
+    growth = benchmark_script("memory").growth
+    value, grown = growth(lambda: np.ones(10**7).sum())
+    assert value == 10**7
+    assert 7e7 < grown < 1.2e8
 
 
 @pytest.mark.slow

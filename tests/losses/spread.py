@@ -1,11 +1,15 @@
-"""Losses on a batch that two processes share; run under torchrun by test_spread.py, which computes the whole batch.
+"""Losses on a batch that two processes share; run by test_spread.py, which computes the whole batch.
 
-Usage: torchrun --nproc-per-node 2 tests/losses/spread.py MODEL OUTPUT
+Usage: python tests/losses/spread.py MODEL OUTPUT
+
+One process starts, loads the libraries, and becomes two. Training under torchrun is tested by tests/cli/test_train.py.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -84,9 +88,11 @@ def step(folder: str, name: str, wrap: Any, part: slice) -> tuple[float, dict[st
 def main() -> None:
     global SPREAD
     SPREAD = True
+    other = os.fork()  # before torch starts threads
+    rank = 1 if other == 0 else 0
     torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo")
-    rank = torch.distributed.get_rank()
+    place = Path(f"{sys.argv[2]}.store").absolute()
+    torch.distributed.init_process_group("gloo", init_method=f"file://{place}", rank=rank, world_size=2)
     found = {}
     for name, (_, first, _) in CASES.items():
         part = slice(0, first) if rank == 0 else slice(first, len(COLUMNS[0]))
@@ -101,6 +107,8 @@ def main() -> None:
         found[name] = (float(mean) / 2, gradients)
     torch.save(found, f"{sys.argv[2]}.{rank}")
     torch.distributed.destroy_process_group()
+    if other:
+        raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(other, 0)[1]))
 
 
 if __name__ == "__main__":
