@@ -17,7 +17,7 @@ from torch.nn.functional import cosine_similarity, cross_entropy, pad
 from otembed.config.keywords import config_or_keywords
 from otembed.config.loss import ContrastiveConfig
 from otembed.errors import ModelError
-from otembed.losses.encoder import unwrap
+from otembed.losses.encoder import pass_of, unwrap
 from otembed.losses.gather import gathered, mean_of_all, processes
 from otembed.losses.parts import PlanLoss, pair_columns, wrapped_terms
 from otembed.losses.units import Units
@@ -26,7 +26,7 @@ from otembed.transport import Metric, Relaxation, TransportStatus, all_pairs, ce
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from otembed.losses.encoder import Encoder, Features
+    from otembed.losses.encoder import Encoder, Features, Passes
 
 
 class OTContrastiveLoss(PlanLoss):
@@ -176,7 +176,7 @@ class OTContrastiveLoss(PlanLoss):
             spread = self.config.gather_across_devices and processes() > 1
             scores, missing = self._scores(units, spread)
             if self.config.sentence_weight is not None:
-                scores = scores + self.config.sentence_weight * _sentence_scores(columns, spread)
+                scores = scores + self.config.sentence_weight * _sentence_scores(columns, passes, spread)
             if spread:
                 # Rows that fill a smaller batch are missing, so that targets and sources have the same places.
                 scores, missing = gathered(scores), ~gathered(~missing)
@@ -228,14 +228,15 @@ def _joined(units: Sequence[Units]) -> tuple[Tensor, Tensor]:
     return torch.cat(vectors), torch.cat(masses)
 
 
-def _sentence_scores(columns: Sequence[Features], spread: bool) -> Tensor:
-    """Return the cosine (B, K) of the sentence vectors that the model wrote into the features; K as in the scores."""
-    if any("sentence_embedding" not in features for features in columns):
+def _sentence_scores(columns: Sequence[Features], passes: Passes, spread: bool) -> Tensor:
+    """Return the cosine (B, K) of the sentence vectors of the recorded passes; K as in the scores."""
+    found = [pass_of(features, passes, column) for column, features in enumerate(columns)]
+    vectors = [each.sentences for each in found if each is not None and each.sentences is not None]
+    if len(vectors) < len(columns):
         raise ModelError(
-            "sentence_weight requires sentence vectors, but the wrapped loss does not compute them",
-            "Set sentence_weight to None, or omit the wrapped loss.",
+            "sentence_weight requires sentence vectors, but the model does not compute them",
+            "Set sentence_weight to None, or add a pooling module to the model.",
         )
-    vectors = [features["sentence_embedding"] for features in columns]
     source, *others = (each.to(torch.promote_types(each.dtype, torch.float32)) for each in vectors)
     if spread:
         others = [gathered(each) for each in others]

@@ -22,8 +22,18 @@ if TYPE_CHECKING:
 
 Encoder = SentenceTransformer | MultiVectorEncoder
 Features = dict[str, Any]
-Passes = list[tuple[Features, Tensor]]
-"""For each recorded pass: output features, and the states (B, T, D) of the layer."""
+
+
+@dataclass
+class Pass:
+    """A recorded pass of one column: output features of the encoder, states (B, T, D) of the layer, sentence vectors (B, D)."""
+
+    features: Features
+    states: Tensor
+    sentences: Tensor | None = None
+
+
+Passes = list[Pass]
 
 
 @dataclass(frozen=True)
@@ -94,6 +104,8 @@ class EncoderTap:
                 "Train without token pooling, and apply it at encoding time.",
             )
         self._last = layer == -1 if self._multi_vector else self.layer == depth
+        self._transformer = cast("Any", model[0])
+        self._spaces: dict[int, int | None] = {}
         special = {model.tokenizer.cls_token_id, model.tokenizer.sep_token_id, model.tokenizer.bos_token_id}
         special |= {model.tokenizer.eos_token_id, model.tokenizer.pad_token_id}
         self._special = torch.tensor(sorted(each for each in special if each is not None), dtype=torch.long)
@@ -106,9 +118,15 @@ class EncoderTap:
         passes: Passes = []
 
         def record(module: nn.Module, args: tuple[Any, ...], output: Features) -> None:
-            passes.append((dict(output), self._states(output)))
+            passes.append(Pass(dict(output), self._states(output)))
 
-        handle = observed.register_forward_hook(record)
+        def complete(module: nn.Module, args: tuple[Any, ...], output: Features) -> None:
+            # As the last module computes them: wrapped losses may cut them, and DDP copies features to another device.
+            passes[-1].sentences = output.get("sentence_embedding")
+
+        handles = [observed.register_forward_hook(record)]
+        if not self._multi_vector:
+            handles.append(plain[-1].register_forward_hook(complete))
         try:
             with (
                 sliced(plain),
@@ -118,27 +136,22 @@ class EncoderTap:
             ):
                 yield passes
         finally:
-            handle.remove()
+            for handle in handles:
+                handle.remove()
 
     def observed(self, model: Encoder) -> nn.Module:
         """Return the recorded module: the transformer, or the whole model if its output is token vectors."""
         return model if self._multi_vector else model[0]
 
     def states(self, features: Features, passes: Passes, column: int) -> TokenStates:
-        """Return the token states of one column from the recorded passes.
-
-        The pass is found by the identity of its ``input_ids`` or, if a wrapper copied them to another device,
-        by its position.
-        """
+        """Return the token states of one column from the recorded passes."""
         if "input_ids" not in features:
             raise ModelError(
                 "OT losses require batches of text, but this model does not take text", "Use a text encoder."
             )
-        found = next((each for each in passes if each[0].get("input_ids") is features["input_ids"]), None)
-        if found is None and column < len(passes):
-            found = passes[column]
+        found = pass_of(features, passes, column)
         text = padded_text(features) if is_flat(features) else features
-        states = None if found is None else _padded_states(found[1], features)
+        states = None if found is None else _padded_states(found.states, features)
         if found is None or states is None or states.shape[:2] != text["input_ids"].shape:
             raise ModelError(
                 f"the wrapped loss did not run the encoder on column {column} of the batch",
@@ -146,7 +159,7 @@ class EncoderTap:
             )
         content = self.content(text)
         if self._multi_vector:
-            content = content & found[0]["attention_mask"].bool()
+            content = content & found.features["attention_mask"].bool()
         return TokenStates(states, text["input_ids"], content)
 
     def reference(self, observed: nn.Module, features: Features) -> Tensor:
@@ -158,6 +171,23 @@ class EncoderTap:
                 observed(inputs, task=features.get("task", "document")) if self._multi_vector else observed(inputs)
             )
             return _padded_states(self._states(output), features)
+
+    def _space(self, length: int) -> int | None:
+        """Return the id of white space that is the last of the ``length`` tokens of a prompt, if there is such a prompt.
+
+        A byte-level tokenizer joins this token with the first word of a sentence.
+        """
+        if length not in self._spaces:
+            # sentence-transformers keeps the lengths of the prompts that it has prepended.
+            measured = getattr(self._transformer, "_prompt_length_mapping", {})
+            ends = [
+                self._transformer.tokenizer(prompt, add_special_tokens=False)["input_ids"][-1:]
+                for (prompt, *_), found in measured.items()
+                if found == length and prompt[-1:].isspace()
+            ]
+            spaces = [each[0] for each in ends if each and self._transformer.tokenizer.decode(each).isspace()]
+            self._spaces[length] = spaces[0] if spaces else None
+        return self._spaces[length]
 
     def _states(self, output: Features) -> Tensor:
         states: Tensor = output["token_embeddings"] if self._last else output["all_layer_embeddings"][self.layer]
@@ -182,10 +212,22 @@ class EncoderTap:
         content: Tensor = attended & ~torch.isin(ids, self._special)
         prompt = features.get("prompt_length")
         if prompt is not None:
-            length = prompt.reshape(-1, 1) if isinstance(prompt, Tensor) else prompt
-            content = content & (attended.long().cumsum(1) > length)
+            length = int(prompt.reshape(-1)[0]) if isinstance(prompt, Tensor) else int(prompt)
+            place = attended.long().cumsum(1)
+            space = self._space(length)
+            joined = False if space is None else (place == length) & (ids != space)
+            content = content & ((place > length) | joined)
         expansion = features.get("query_expansion_positions")
         return content if expansion is None else content & ~expansion.bool()
+
+
+def pass_of(features: Features, passes: Passes, column: int) -> Pass | None:
+    """Return the first pass of one column of a batch, if there is one.
+
+    It is found by the identity of its ``input_ids`` or, if a wrapper copied them to another device, by its position.
+    """
+    found = next((each for each in passes if each.features.get("input_ids") is features["input_ids"]), None)
+    return passes[column] if found is None and column < len(passes) else found
 
 
 def _padded_states(states: Tensor, features: Features) -> Tensor:

@@ -6,8 +6,10 @@ import numpy as np
 import ot
 import pytest
 import torch
+from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import (
     CachedMultipleNegativesRankingLoss,
+    MatryoshkaLoss,
     MultipleNegativesRankingLoss,
 )
 
@@ -200,9 +202,20 @@ def test_invalid_input_is_rejected(model):
         OTContrastiveLoss(model, CachedMultipleNegativesRankingLoss(model))
     with pytest.raises(ConfigError, match="got 1"):
         OTContrastiveLoss(model)(batch(model, SOURCE))
-    inner = MultipleNegativesRankingLoss(model)
-    inner.forward = lambda columns, labels=None: sum(
-        model(dict(column))["sentence_embedding"].sum() for column in columns
-    )
+    words = SentenceTransformer(modules=[model[0]], device="cpu")
     with pytest.raises(ModelError, match="sentence_weight"):
-        OTContrastiveLoss(model, inner, sentence_weight=1.0)(batch(model))
+        OTContrastiveLoss(words, sentence_weight=1.0)(batch(words))
+
+
+@pytest.mark.parametrize("change", ["copied features", "smaller dimensions"])
+def test_sentence_vectors_are_those_of_the_model_whatever_a_wrapped_loss_does(model, change):
+    """DDP copies features to its device, MatryoshkaLoss cuts the vectors in them."""
+    inner = MultipleNegativesRankingLoss(model)
+    if change == "copied features":
+        inner.forward = lambda columns, labels=None: sum(
+            model(dict(column))["sentence_embedding"].sum() for column in columns
+        )
+    else:
+        inner = MatryoshkaLoss(model, inner, matryoshka_dims=[16, 4])
+    expected = OTContrastiveLoss(model)(batch(model))["contrastive"]
+    torch.testing.assert_close(OTContrastiveLoss(model, inner)(batch(model))["contrastive"], expected)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from otembed.losses.units import UnitReader
+from tests.conftest import SPECIALS, TEXT, load_tiny_model, write_tiny_model
 
 TEXTS = ["die Katze saß auf der Matte", "кошка спит в доме", "", "猫睡在房子里"]
 
@@ -36,6 +38,28 @@ def test_special_and_prompt_tokens_have_no_mass(model, prompt):
         kept = [piece for piece, unit in zip(pieces, units.ids[row], strict=True) if unit >= 0]
         assert kept == model.tokenizer.tokenize(text)
         assert int((units.masses[row] > 0).sum()) == len(kept)
+
+
+@pytest.mark.parametrize("prompt", [None, "query:", "query: "])
+def test_first_word_after_the_space_of_a_prompt_has_mass(tmp_path, prompt):
+    """A byte-level tokenizer joins the space with the word."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=500, special_tokens=[*SPECIALS], initial_alphabet=alphabet)
+    tokenizer.train_from_iterator([TEXT] * 20, trainer)
+    model = load_tiny_model(write_tiny_model(tmp_path / "bytes", tokenizer)).eval()
+    texts = ["the cat sat", "1 dog"]
+    column = dict(model.preprocess(texts, prompt=prompt))
+    reader = reader_of(model, unit="word")
+    with reader.recording(model) as passes:
+        model(column)
+    units = reader.units(column, passes, 0)
+    assert (units.masses > 0).sum(1).tolist() == [3, 2]
+    for row, text in enumerate(texts):
+        kept = [int(each) for each, unit in zip(column["input_ids"][row], units.ids[row], strict=True) if unit >= 0]
+        assert model.tokenizer.decode(kept).strip() == text
 
 
 @pytest.mark.parametrize("unit", ["word", "token"])

@@ -174,9 +174,20 @@ def test_nothing_of_flat_attention_stays_in_the_model_or_its_files(tmp_path):
     assert within == before
 
 
-@pytest.mark.parametrize("name", DECODERS)
-def test_padding_on_the_left_keeps_its_positions(name):
-    assert_slices_change_nothing(tiny(DECODERS[name]), padded_batch(left=True))
+@pytest.mark.parametrize("name", ["Qwen", "Gemma", "ModernBERT"])
+def test_padding_on_the_left_is_cut_off_where_positions_are_rotary(name):
+    assert_slices_change_nothing(tiny((ENCODERS | DECODERS)[name]), padded_batch(left=True), flat=False)
+
+
+@pytest.mark.parametrize("name", ["BERT", "XLM-R", "MPNet", "GPT-2", "OPT"])
+def test_padding_on_the_left_stays_where_positions_are_absolute(name):
+    """They count from the first column in BERT and GPT-2, from the first token in the others."""
+    opt = transformers.OPTConfig(**SMALL, ffn_dim=48, word_embed_proj_dim=32, use_cache=False)
+    model, inputs = tiny((ENCODERS | DECODERS | {"OPT": opt})[name]), padded_batch(left=True)
+    expected = outputs_and_gradients(model, inputs)
+    with sliced(model):
+        found = outputs_and_gradients(model, inputs)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
 def test_gradient_checkpointing():
