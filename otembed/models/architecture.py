@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from torch import nn
@@ -31,6 +32,12 @@ def transformer_of(model: BaseModel | PreTrainedModel) -> PreTrainedModel:
             "Use a transformer encoder, such as offline:multilingual-e5-small.",
         )
     return transformer
+
+
+def length_limit(model: BaseModel) -> int | None:
+    """Return the number of tokens at which ``model`` truncates a text; None if it does not, as a bag of static word vectors."""
+    length = model.max_seq_length
+    return None if length == math.inf else length
 
 
 def find_embeddings(transformer: nn.Module) -> nn.Module | None:

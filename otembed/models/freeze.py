@@ -128,9 +128,10 @@ def check_trainable(model: SentenceTransformer) -> None:
     Raises
     ------
     ModelError
-        The model has a Router, which sends queries and documents through different modules, or an adapter, whose base
-        weights are frozen.
+        The model has no transformer, a Router, which sends queries and documents through different modules, or an
+        adapter, whose base weights are frozen.
     """
+    transformer_of(model)
     if any(isinstance(module, Router) for module in model.modules()):
         raise ModelError(
             "the model has a Router, which requires a route for each column of the training data",

@@ -179,9 +179,7 @@ class _Sliced:
         return vars(self) | {"_columns": [], "_ready": {}}
 
     def _cut(self, kwargs: dict[str, Any]) -> Sequence[AnySlice] | None:
-        return cut(
-            self._transformer, kwargs, self._padding, left=self._left, flat=self._flat
-        )
+        return cut(self._transformer, kwargs, self._padding, left=self._left, flat=self._flat)
 
     def of_one(self, kwargs: dict[str, Any], forward: Callable[..., Any]) -> Any:
         """Return the output of a call of ``forward``."""

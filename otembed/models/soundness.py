@@ -11,6 +11,7 @@ from sentence_transformers.sentence_transformer.modules import Dense, Router
 from sentence_transformers.util import batch_to_device, load_file_path
 
 from otembed.errors import DataError, ModelError
+from otembed.models.architecture import length_limit
 from otembed.results.reading import read_json, require_files
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ def require_plausible(folder: Path) -> None:
 
 
 def require_length(model: SentenceTransformer, source: str) -> None:
-    """Raise a :class:`ModelError` if the maximum length of a text is not a whole number."""
-    length = model.max_seq_length
+    """Raise a :class:`ModelError` if the maximum length of a text is neither a whole number nor unlimited."""
+    length = length_limit(model)
     if length is not None and (isinstance(length, bool) or not isinstance(length, int)):
         raise ModelError(
             f"{source}: max_seq_length is {length!r}, not a whole number",

@@ -9,10 +9,16 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+from tokenizers import Tokenizer
 
+import otembed
 import otembed.models.load as load_module
+from otembed.config import TrainConfig
 from otembed.errors import ModelError
 from otembed.models import load_model, save_model
+from otembed.models.architecture import length_limit
+from otembed.tasks.xquad import evaluate_xquad
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,6 +71,30 @@ def test_max_seq_length_is_set(tiny_model_path: Path) -> None:
 def test_invalid_max_seq_length_is_rejected(tiny_model_path: Path, length: int) -> None:
     with pytest.raises(ModelError, match=rf"max_seq_length is {length}, .*3 .*64"):
         load_model(tiny_model_path, device="cpu", max_seq_length=length)
+
+
+def test_static_word_vectors_are_loaded_and_evaluated_but_not_trained(
+    tiny_model_path: Path, tmp_path: Path
+) -> None:
+    tokenizer = Tokenizer.from_file(str(tiny_model_path / "tokenizer.json"))
+    static = SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_dim=8)], device="cpu")
+    static.save(str(tmp_path / "static"))
+    model = load_model(tmp_path / "static", device="cpu")
+    assert length_limit(model) is None
+    questions = {
+        "context": "The dog slept.",
+        "qas": [{"id": "1", "question": "Who?", "answers": [{"text": "The dog", "answer_start": 0}]}],
+    }
+    (tmp_path / "en.json").write_text(json.dumps({"data": [{"paragraphs": [questions]}]}))
+    report = evaluate_xquad(model, {"en": str(tmp_path / "en.json")}, tasks=["paragraph"])
+    assert json.loads(report.to_json())["max_seq_length"] is None
+    assert "not truncated" in " ".join(report._notes())
+    settings = TrainConfig(
+        pairs={"en-sw": "starter:en-sw"}, output=str(tmp_path / "run"), model={"name": str(tmp_path / "static")}
+    )
+    with pytest.raises(ModelError, match="transformer: its modules are StaticEmbedding"):
+        otembed.train(settings)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.usefixtures("no_hub")

@@ -177,7 +177,7 @@ class QuestionReport(Report):
         seconds = self.scoring_seconds + self.encoding_seconds
         parts = [
             f"Percent. Question prompt {self.query_prompt!r}, text prompt {self.passage_prompt!r}",
-            f"truncated at {self.max_seq_length} tokens",
+            "not truncated" if self.max_seq_length is None else f"truncated at {self.max_seq_length} tokens",
         ]
         if any(each.task == "sentence" for each in self.scores) or self.answers:
             parts.append(f"answers encoded as {self.candidate}")

@@ -12,6 +12,7 @@ import numpy as np
 from otembed.data.places import Place
 from otembed.embeddings.texts import embed_sides
 from otembed.errors import ConfigError, DataError, check_count, did_you_mean
+from otembed.models.architecture import length_limit
 from otembed.results import Outcomes
 from otembed.results.outcomes import digest_of
 from otembed.runtime.progress import silent
@@ -159,7 +160,7 @@ def evaluate_xquad(
         query_prompt=prompts[0],
         passage_prompt=prompts[1],
         candidate=candidate,
-        max_seq_length=model.max_seq_length,
+        max_seq_length=length_limit(model),
         limit=limit,
         encoding_seconds=encoded - started,
         scoring_seconds=perf_counter() - encoded,
