@@ -258,6 +258,21 @@ def test_tables_of_question_answering_are_rendered_from_the_measurements(kind, b
         assert table in (ROOT / "docs" / "xquad.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("preset", ["words", "mnrl75"])
+def test_tables_of_answers_after_400_steps_are_rendered_from_the_measurements(preset, benchmark_script):
+    benchmark = benchmark_script("transfer")
+    before, after = (
+        json.loads((ROOT / "benchmarks" / "results" / f"xquad_span_{name}.json").read_text(encoding="utf-8"))
+        for name in ("words_before", f"{preset}_after")
+    )
+    guide = (ROOT / "docs" / "xquad.md").read_text(encoding="utf-8")
+    assert all(table in guide for table in benchmark.tables(before, after))
+    recipes = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+    (line,) = (each for each in recipes.splitlines() if each.startswith("| extractive question answering |"))
+    for each in (before, after):
+        assert f" {100 * each['means']['f1']:.1f} " in line
+
+
 def test_starter_preset_covers_the_starter_languages():
     preset = read_preset("starter")
     assert preset["pairs"].keys() == preset["held_out"]["pairs"].keys()
