@@ -131,10 +131,10 @@ def train(
     with state.main_process_first():
         material = load_material(config)
         model = load_encoder(config.model, config.optimization.seed)
+        check_center(config.release, model, material)
         material = with_teacher(material, model, config)
     own_length = limit_length(model, config.model.max_seq_length)
     config = suited(config, model)
-    check_center(config.release, model, material)
     loss = loss_of(config, model)
     refuse_idle_terms(model, loss, next(iter(material.train.values())), prompt_of(model))
     arguments = arguments_of(config, folder, model, material)
@@ -168,6 +168,8 @@ def train(
                 averaged = average_checkpoints(model, load, folder.checkpoints, config.release.average_checkpoints)
             step = None if averaged else best or progress.global_step
             trained_parameters = describe_model(model).trainable_parameters
+            # From here on, the last module is again that of the student: centering is appended to it.
+            drop_projection(model)
             released = prepare_release(model, start, config.release, material, evaluator, step, str(folder.model))
             restate_log(model, progress.log_history, evaluator)
             _release(model, own_length, folder, config)
@@ -303,8 +305,7 @@ def _record_environment(folder: RunFolder, model: SentenceTransformer) -> None:
 
 
 def _release(model: SentenceTransformer, own_length: int | None, folder: RunFolder, config: TrainConfig) -> None:
-    """Save the model with its own length limit, an adapter merged into its weights, without a map to a teacher."""
-    drop_projection(model)
+    """Save the model with its own length limit, an adapter merged into its weights."""
     if config.model.lora is not None:
         if config.model.lora.keep_adapter:
             save_adapter(model, folder.adapter)

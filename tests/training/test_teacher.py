@@ -16,9 +16,12 @@ from transformers import TrainerCallback
 
 import otembed
 from otembed.embeddings import embed_work
+from otembed.embeddings.arrays import unit_vectors
 from otembed.errors import ConfigError, ModelError
 from otembed.losses.distillation import SimilarityDistillationLoss
 from otembed.training import dry_run
+from otembed.training.centering import training_sentences
+from otembed.training.preparation import load_material
 from tests.training.test_train import PROBE, Crash, assert_same_release, records
 
 SOURCE = ["die Katze saß auf der Matte", "der Hund schlief im Haus", "die Katze", "der Hund"]
@@ -139,6 +142,45 @@ def test_map_to_another_dimension_is_trained_and_not_released(configure, small_t
     assert not np.allclose(
         plain.encode(PROBE), SentenceTransformer(str(tiny_model_path), device="cpu").encode(PROBE), atol=1e-3
     )
+
+
+def test_map_to_another_dimension_and_every_change_of_the_release(configure, small_teacher, tiny_model_path):
+    """Mean of checkpoints, interpolation and centering act on the student, whose vectors have its own dimension."""
+
+    def run(name, **release):
+        changes = {"optimization": {"learning_rate": 0.01}, "release": release}
+        config = taught(configure, "mse", small_teacher, **changes)
+        return replace(config, output=str(Path(config.output).parent / name / "run"))
+
+    both = {"average_checkpoints": 2, "interpolate": 0.5}
+    plain, straight = otembed.train(run("plain", **both)), otembed.train(run("straight", **both, center="global"))
+    student, model = (
+        SentenceTransformer(each.model, device="cpu", local_files_only=True) for each in (plain, straight)
+    )
+    assert model.get_embedding_dimension() == 32
+    means = [
+        unit_vectors(student.encode(texts)).mean(axis=0)
+        for texts in training_sentences(load_material(run("straight"))).values()
+    ]
+    expected = unit_vectors(unit_vectors(student.encode(PROBE)) - np.mean(means, axis=0))
+    np.testing.assert_allclose(model.encode(PROBE), expected, atol=1e-5)
+    cut = run("cut", **both, center="global")
+    with pytest.raises(RuntimeError, match="power cut"):
+        otembed.train(cut, callbacks=[Crash(5)])
+    assert_same_release(straight.run, otembed.train(resume=cut.output).run)
+
+
+def test_a_student_that_cannot_be_centered_is_refused_before_the_teacher_is_loaded(
+    configure, tiny_model_path, tmp_path
+):
+    student = SentenceTransformer(str(tiny_model_path), device="cpu", local_files_only=True)
+    student.similarity_fn_name = "dot"
+    del student[-1]
+    student.save(str(tmp_path / "dot"), create_model_card=False)
+    changes = {"model": {"name": str(tmp_path / "dot")}, "release": {"center": "global"}}
+    for start in (otembed.train, dry_run):
+        with pytest.raises(ConfigError, match="similarity is dot"):
+            start(taught(configure, "mse", "./nowhere", **changes))
 
 
 @pytest.mark.parametrize("sentence", ["mse", "gist", "distill"])
