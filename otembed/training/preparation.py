@@ -23,9 +23,11 @@ from otembed.data import (
 from otembed.errors import ConfigError, DataError, did_you_mean
 from otembed.models import add_lora, check_trainable, freeze, load_model
 from otembed.models.center import uncenter
+from otembed.results.paths import expand
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from datasets.arrow_dataset import Dataset
     from datasets.iterable_dataset import IterableDataset
@@ -57,6 +59,24 @@ class Material:
     others: dict[str, Sentences] = field(default_factory=dict)
     languages: dict[str, tuple[str, str]] = field(default_factory=dict)
     stream: IterableDataset | None = None
+
+
+def input_paths(config: TrainConfig) -> dict[str, Path]:
+    """Return every path that a run may read, by the setting that names it; names of models may also be those of the hub."""
+    models = {"model.name": config.model.name, "loss.teacher": config.loss.teacher}
+    found = {setting: expand(name) for setting, name in models.items() if name is not None}
+    for setting, pairs in (
+        ("pairs", config.pairs),
+        ("held_out.pairs", config.held_out.pairs),
+        ("release.other_pairs", config.release.other_pairs),
+    ):
+        for name, value in pairs.items():
+            sides = parse_pair_spec(name, value).paths
+            found |= {
+                f"{setting}.{name}" + (f" ({side})" if len(sides) > 1 else ""): path
+                for side, path in zip(("source", "target"), sides, strict=False)
+            }
+    return found
 
 
 def load_material(config: TrainConfig) -> Material:

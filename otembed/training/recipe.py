@@ -43,7 +43,14 @@ from otembed.training.held_out import HeldOutEvaluator
 from otembed.training.interpolation import interpolates
 from otembed.training.objective import build_loss, refuse_idle_terms
 from otembed.training.page import write_report
-from otembed.training.preparation import Material, limit_length, load_encoder, load_material, prompt_of
+from otembed.training.preparation import (
+    Material,
+    input_paths,
+    limit_length,
+    load_encoder,
+    load_material,
+    prompt_of,
+)
 from otembed.training.release import Released, prepare_release
 from otembed.training.result import TrainResult
 from otembed.training.run_folder import RunFolder
@@ -116,7 +123,7 @@ def train(
     state = PartialState(cpu=config.model.device == "cpu")
     folder = RunFolder(Path(config.output))
     if resume is None:
-        folder.refuse_taken(overwrite=overwrite)
+        folder.refuse_taken(overwrite=overwrite, inputs=input_paths(config))
     elif folder.finished:
         logger.info("%s: already finished", folder.path)
         if state.is_main_process:
@@ -142,7 +149,7 @@ def train(
 
     # Nothing has been written so far: a failure above leaves an earlier run intact.
     if resume is None and state.is_main_process:
-        folder.create(config, overwrite=overwrite)
+        folder.create(config, overwrite=overwrite, inputs=input_paths(config))
     state.wait_for_everyone()
     with folder.locked() if state.is_main_process else nullcontext():
         if resume is not None and state.is_main_process:

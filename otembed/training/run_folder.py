@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from otembed.config.base import expand_home
@@ -19,7 +21,7 @@ from otembed.results.temporary import beside, remove_leftovers
 from otembed.runtime.run_state import LOCK, TENSORBOARD, TrainerFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 
 @dataclass(frozen=True)
@@ -101,17 +103,19 @@ class RunFolder(TrainerFolder):
         """Whether the run is finished."""
         return self.results.exists()
 
-    def create(self, config: TrainConfig, *, overwrite: bool = False) -> None:
+    def create(
+        self, config: TrainConfig, *, overwrite: bool = False, inputs: Mapping[str, Path] = MappingProxyType({})
+    ) -> None:
         """Create the folder of a new run.
 
         Raises
         ------
         ConfigError
-            The path is in use and ``overwrite`` is False. ``overwrite`` replaces only the folder of an earlier run.
+            As in :meth:`refuse_taken`.
         OutputError
             The path is not writable.
         """
-        self.refuse_taken(overwrite=overwrite)
+        self.refuse_taken(overwrite=overwrite, inputs=inputs)
         with writing(self.path):
             whole = self.path.resolve()
             remove_leftovers(whole)
@@ -122,14 +126,35 @@ class RunFolder(TrainerFolder):
             self.path.mkdir(parents=True, exist_ok=True)
             write_text(self.config, to_yaml(config))
 
-    def refuse_taken(self, *, overwrite: bool) -> None:
-        """Raise ConfigError if a new run cannot be created here; ``overwrite`` replaces only another run."""
+    def refuse_taken(self, *, overwrite: bool, inputs: Mapping[str, Path] = MappingProxyType({})) -> None:
+        """Check that a new run can be created here.
+
+        Parameters
+        ----------
+        overwrite
+            Whether an earlier run may be replaced.
+        inputs
+            What the new run reads, by the setting that names it.
+
+        Raises
+        ------
+        ConfigError
+            The path is in use and ``overwrite`` is False, it is not the folder of an earlier run, or the new run would
+            read from the folder that it replaces.
+        """
         if self.empty:
             return
         strangers = self.strangers if self.path.is_dir() else []
         if strangers or not self.config.is_file():
             found = f" ({strangers[0]} does not belong to a run)" if strangers and self.config.is_file() else ""
             raise ConfigError(f"{self.path} exists and is not a run of otembed{found}", "Choose a new folder.")
+        for setting, path in inputs.items():
+            # Not Path.exists, which fails for names that are too long.
+            if os.path.exists(path) and path.resolve().is_relative_to(self.path.resolve()):  # noqa: PTH110
+                raise ConfigError(
+                    f"{setting} = {path} is in the run folder {self.path}, which the new run would replace",
+                    "Choose another folder for output.",
+                )
         if not overwrite:
             raise ConfigError(
                 f"{self.path} contains {'a finished' if self.finished else 'an unfinished'} run",

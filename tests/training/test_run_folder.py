@@ -8,9 +8,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+import otembed
 from otembed.config.io import read_yaml, train_config
 from otembed.errors import ConfigError
 from otembed.training import RunFolder
+from otembed.training.preparation import input_paths
 
 
 @pytest.fixture
@@ -72,6 +74,41 @@ def test_folder_with_a_foreign_config_is_never_overwritten(folder):
     with pytest.raises(ConfigError, match=r"thesis\.tex"):
         folder.create(config_for(folder), overwrite=True)
     assert (folder.path / "thesis.tex").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "changes"),
+    [
+        ("model.name", {"model": {"name": "{run}/model"}}),
+        ("loss.teacher", {"loss": {"sentence": "mse", "teacher": "{run}/../run/model"}}),
+        ("pairs.en-de", {"pairs": {"en-de": "{run}/model/text.tsv?source=0&target=1"}}),
+        ("held_out.pairs.en-de (target)", {"held_out": {"pairs": {"en-de": "{run}/../a.en,{run}/model/a.de"}}}),
+        ("release.other_pairs.en-fr", {"release": {"other_pairs": {"en-fr": "{run}/../link.tsv"}}}),
+    ],
+)
+def test_a_run_never_replaces_what_it_reads(folder, configure, setting, changes):
+    """Neither by a path through other folders nor by a link."""
+    folder.create(config_for(folder))
+    folder.model.mkdir()
+    for name in ("config.json", "text.tsv", "a.de"):
+        (folder.model / name).write_text("kept")
+    (folder.path.parent / "link.tsv").symlink_to(folder.model / "text.tsv")
+    filled = json.loads(json.dumps(changes).replace("{run}", str(folder.path)))
+    config = configure(**filled)
+    for overwrite in (True, False):
+        with pytest.raises(ConfigError) as caught:
+            otembed.train(config, overwrite=overwrite)
+        assert setting in caught.value.message
+        assert "another folder" in caught.value.hint
+    with pytest.raises(ConfigError):
+        folder.create(config, overwrite=True, inputs=input_paths(config))
+    assert (folder.model / "text.tsv").read_text() == "kept"
+
+
+def test_names_that_are_no_paths_are_no_inputs_in_the_folder(folder, configure):
+    folder.create(config_for(folder))
+    for name in ("intfloat/multilingual-e5-small", "a" * 5000, "offline:multilingual-e5-small"):
+        folder.refuse_taken(overwrite=True, inputs=input_paths(configure(model={"name": name})))
 
 
 def test_active_run_is_locked(folder):
