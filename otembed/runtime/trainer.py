@@ -7,22 +7,23 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
+import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from transformers import PrinterCallback, Trainer
+from transformers import PrinterCallback, SchedulerType, Trainer, get_scheduler
 from transformers.integrations.integration_utils import (
     INTEGRATION_TO_CALLBACK,
     TensorBoardCallback,
     default_logdir,
 )
+from transformers.trainer_optimizer import is_optimizer_factory
 
 from otembed.errors import ConfigError, OtembedError, did_you_mean
 from otembed.runtime.arithmetic import faster_arithmetic
 from otembed.runtime.run_state import TENSORBOARD
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    import torch
     from transformers import TrainingArguments
 
     from otembed.config.trainer import TrainerConfig
@@ -64,6 +65,8 @@ _REFUSED = {
     "resume_from_checkpoint": "Pass --resume (resume=) instead.",
     "save_only_model": "The run could not be resumed. Remove it.",
     "remove_unused_columns": "otembed passes only the columns that are trained on. Remove it.",
+    "neftune_noise_alpha": "Its noise is scaled for padded batches of models with get_input_embeddings; sentence encoders lack"
+    " that, and their batches are not padded. Remove it.",
     "hub_token": "It would be stored with the run: log in with hf auth login, or set HF_TOKEN.",
     "local_rank": "torchrun and accelerate launch set it. Remove it.",
     **dict.fromkeys(
@@ -82,6 +85,11 @@ _REFUSED = {
         _NO_EFFECT,
     ),
 }
+# Arguments of optimizers that are made for the whole model.
+_OF_THE_MODEL = frozenset({"params", "model", "optimizer_dict"})
+_OPTIMIZER = ("optim", "adam_")
+# Steps for which a schedule is tried where their number is not known yet.
+_TRIED_STEPS = 1000
 # The package of a reporting integration, where its name differs.
 _PACKAGES = {"azure_ml": "azureml-mlflow", "comet_ml": "comet-ml", "flyte": "flytekit", "kubeflow": "kubeflow"}
 
@@ -127,7 +135,7 @@ def check_fields(kind: type[TrainingArguments], given: Mapping[str, Any], settin
         A field does not exist, has another type, is set by a setting of otembed, or is not left to users; or a package
         that ``report_to`` names is missing.
     """
-    known = [each.name for each in fields(kind)]
+    known = {each.name: each for each in fields(kind)}
     hints = get_type_hints(kind)
     checked = {}
     for name, value in given.items():
@@ -137,7 +145,7 @@ def check_fields(kind: type[TrainingArguments], given: Mapping[str, Any], settin
         if place is not None or name in _SETTINGS or name in _REFUSED:
             hint = "Remove it." if place is None else f"Set {place} instead."
             raise ConfigError(f"trainer.{name} is set by otembed", _REFUSED.get(name, hint))
-        checked[name] = _typed(name, value, hints[name])
+        checked[name] = _typed(name, value, hints[name], known[name].metadata.get("choices"))
     if "report_to" in checked:
         _check_reporters(checked["report_to"])
     return checked
@@ -168,23 +176,89 @@ def build_arguments(
     Raises
     ------
     ConfigError
-        As in :func:`check_fields`, or the class rejects the values together.
+        As in :func:`check_fields`, or the class rejects the values together, or the optimizer or the schedule of the
+        learning rate rejects its arguments.
     """
     checked = check_fields(kind, given, settings)
     try:
         arguments = kind(**{**ours, **checked})
-        if "optim" in checked:
-            Trainer.get_optimizer_cls_and_kwargs(arguments, model)  # type: ignore[arg-type]
     # What the class rejects: values, packages that are missing, a device that cannot do it.
     except (ValueError, TypeError, ImportError, RuntimeError) as error:
         if not checked:
             raise
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ConfigError(
-            f"trainer: {kind.__name__} rejects {', '.join(checked)}: {reason}", "Correct or remove them."
+            f"trainer: {kind.__name__} rejects {', '.join(checked)}: {_first_line(error)}",
+            "Correct or remove them.",
         ) from error
     arguments._n_gpu = min(arguments.n_gpu, 1)
+    _try_schedule(arguments, _try_optimizer(arguments, checked, model), settings)
     return arguments
+
+
+def check_arguments(
+    kind: type[TrainingArguments], config: TrainerConfig, given: Mapping[str, Any], model: torch.nn.Module
+) -> None:
+    """Check the fields of :func:`build_arguments` before a run folder is opened, as far as they do not depend on its data.
+
+    Raises
+    ------
+    ConfigError
+        As in :func:`build_arguments`.
+    """
+    device = next(model.parameters()).device
+    # Some schedules require evaluations; whether there are any, only the run knows.
+    ours = {"output_dir": "checkpoints", "eval_strategy": "steps", "eval_steps": 1}
+    build_arguments(kind, ours | trainer_arguments(config, device), given, type(config), model)
+
+
+def _try_optimizer(
+    arguments: TrainingArguments, checked: Mapping[str, Any], model: torch.nn.Module | None
+) -> torch.optim.Optimizer:
+    """Return the optimizer that the Trainer would make, for a single weight; another one if that depends on the model."""
+    weight = [torch.nn.Parameter(torch.zeros(1))]
+    try:
+        make, options = Trainer.get_optimizer_cls_and_kwargs(arguments, model)  # type: ignore[arg-type]
+        if is_optimizer_factory(make) or not _OF_THE_MODEL.isdisjoint(options):
+            return torch.optim.SGD(weight, lr=arguments.learning_rate)
+        made: torch.optim.Optimizer = make(weight, **options)
+    # Optimizers of other libraries have their own errors.
+    except Exception as error:
+        named = [f"trainer.{name} = {value!r}" for name, value in checked.items() if name.startswith(_OPTIMIZER)]
+        if not named:
+            raise
+        raise ConfigError(
+            f"{', '.join(named)}: {arguments.optim} cannot be set up: {_first_line(error)}",
+            "Correct or remove them; trainer.optim_args is written NAME=VALUE,NAME=VALUE.",
+        ) from error
+    return made
+
+
+def _try_schedule(arguments: TrainingArguments, optimizer: torch.optim.Optimizer, settings: type) -> None:
+    """Set up the schedule as the Trainer does, and compute its learning rates at the start, in the middle and at the end."""
+    steps = arguments.max_steps if arguments.max_steps > 0 else _TRIED_STEPS
+    try:
+        schedule = get_scheduler(
+            arguments.lr_scheduler_type,
+            optimizer,
+            arguments.get_warmup_steps(steps),
+            steps,
+            arguments.lr_scheduler_kwargs,  # type: ignore[arg-type]
+        )
+        for rate in getattr(schedule, "lr_lambdas", ()):
+            for step in (0, steps // 2, steps):
+                rate(step)
+    # Arguments are passed on unchecked: any error may come back.
+    except Exception as error:
+        place = _place_of("lr_scheduler_type", settings) or "trainer.lr_scheduler_type"
+        name = SchedulerType(arguments.lr_scheduler_type).value
+        raise ConfigError(
+            f"{place} = {name} with trainer.lr_scheduler_kwargs = {arguments.lr_scheduler_kwargs!r}: {_first_line(error)}",
+            f"Set trainer.lr_scheduler_kwargs to the arguments that {name} takes, or choose another schedule.",
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def arrange_callbacks(trainer: Trainer, folder: Path | None) -> None:
@@ -214,9 +288,8 @@ def _starting(begin: Callable[..., Any], name: str) -> Callable[..., Any]:
             raise
         # Each tool has its own errors.
         except Exception as error:
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise ConfigError(
-                f"trainer.report_to: {name} cannot start: {reason}",
+                f"trainer.report_to: {name} cannot start: {_first_line(error)}",
                 "Set up the tool and resume the run, or start again without it.",
             ) from error
 
@@ -262,9 +335,12 @@ def _paths(settings: type, head: str = "") -> Iterator[tuple[str, str]]:
             yield from _paths(inner, f"{head}{each.name}.")
 
 
-def _typed(name: str, value: Any, hint: Any) -> Any:
-    """Return the value in the type of its field; ConfigError if it has another type or is not one of the choices."""
-    choices = [str(one.value) for kind in get_args(hint) if _is_enum(kind) for one in kind]
+def _typed(name: str, value: Any, hint: Any, listed: Iterable[str] | None) -> Any:
+    """Return the value in the type of its field; ConfigError if it has another type or is not one of the choices.
+
+    The choices are the members of an enumeration, or those that the field lists.
+    """
+    choices = [str(one.value) for kind in get_args(hint) if _is_enum(kind) for one in kind] or list(listed or ())
     if choices and isinstance(value, str) and value not in choices:
         raise ConfigError(f"trainer.{name} = {value!r} is not known", did_you_mean(value, choices))
     try:

@@ -12,6 +12,7 @@ from sentence_transformers.sentence_transformer.training_args import SentenceTra
 from transformers import TrainingArguments
 from transformers.integrations import integration_utils
 
+import otembed
 from otembed.config import TrainConfig
 from otembed.config.trainer import TrainerConfig
 from otembed.config.xnli import FinetuneConfig
@@ -40,7 +41,8 @@ def test_fields_take_the_type_of_the_class():
     found = checked(**given)
     assert found == given
     assert isinstance(found["adam_beta2"], float)
-    arguments = build_arguments(KIND, {"output_dir": "x", "use_cpu": True}, given, TrainConfig)
+    ours = {"output_dir": "x", "use_cpu": True, "lr_scheduler_type": "cosine_with_restarts"}
+    arguments = build_arguments(KIND, ours, given, TrainConfig)
     assert (arguments.optim, arguments.dataloader_num_workers) == ("adafactor", 2)
 
 
@@ -73,6 +75,9 @@ def test_fields_take_the_type_of_the_class():
         ("do_eval", True, "no effect"),
         ("hub_token", "secret", "HF_TOKEN"),
         ("adam_epsilon", float("nan"), "adam_epsilon"),
+        ("log_level", "warn", "warning"),
+        ("log_level_replica", "x", "passive"),
+        ("neftune_noise_alpha", 5, "not padded"),
     ],
 )
 def test_invalid_fields_are_rejected_with_the_way_out(name, value, hint):
@@ -120,6 +125,65 @@ def test_values_that_the_class_rejects_together_are_an_error_of_ours():
         build_arguments(KIND, ours, {"dataloader_prefetch_factor": 2}, TrainConfig)
     with pytest.raises(ConfigError, match="optim"):
         build_arguments(KIND, ours, {"optim": "galore_adamw"}, TrainConfig, torch.nn.Linear(1, 1))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "given", "words"),
+    [
+        ("linear", {"adam_beta1": 2.0}, ("trainer.adam_beta1 = 2.0", "2.0")),
+        ("linear", {"optim": "adafactor", "optim_args": "bad"}, ("trainer.optim_args = 'bad'", "NAME=VALUE")),
+        ("linear", {"lr_scheduler_kwargs": {"foo": 1}}, ("'foo': 1", "linear")),
+        ("linear", {"lr_scheduler_kwargs": "kwargs.json"}, ("kwargs.json", "lr_scheduler_kwargs")),
+        ("cosine", {"lr_scheduler_kwargs": {"num_cycles": "two"}}, ("two", "cosine")),
+        ("inverse_sqrt", {"lr_scheduler_kwargs": {"timescale": 0}}, ("timescale", "division")),
+        ("polynomial", {"lr_scheduler_kwargs": {"lr_end": 1.0}}, ("lr_end", "optimization.lr_scheduler_type")),
+        ("cosine_with_min_lr", {}, ("min_lr", "optimization.lr_scheduler_type = cosine_with_min_lr")),
+        ("warmup_stable_decay", {}, ("num_decay_steps", "optimization.lr_scheduler_type = warmup_stable_decay")),
+    ],
+)
+def test_optimizer_and_schedule_are_tried_before_the_run(schedule, given, words):
+    ours = {"output_dir": "x", **trainer_arguments(TrainerConfig(), torch.device("cpu"))}
+    with pytest.raises(ConfigError) as caught:
+        build_arguments(KIND, ours | {"lr_scheduler_type": schedule}, given, TrainConfig)
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "given"),
+    [
+        ("cosine_with_min_lr", {"lr_scheduler_kwargs": {"min_lr_rate": 0.1}}),
+        ("cosine_with_min_lr", {"lr_scheduler_kwargs": '{"min_lr": 1e-6}'}),
+        ("warmup_stable_decay", {"lr_scheduler_kwargs": {"num_decay_steps": 2}}),
+        ("inverse_sqrt", {}),
+        (
+            "reduce_lr_on_plateau",
+            {"lr_scheduler_kwargs": {"factor": 0.5}, "eval_strategy": "steps", "eval_steps": 1},
+        ),
+        ("linear", {"optim": "adamw_torch_fused"}),
+        ("linear", {"optim": "galore_adamw_layerwise", "optim_target_modules": ["linear"]}),
+        ("linear", {"optim": "sgd", "log_level": "error"}),
+    ],
+)
+def test_optimizers_and_schedules_with_their_arguments_are_accepted(schedule, given):
+    ours = {"output_dir": "x", **trainer_arguments(TrainerConfig(max_steps=5), torch.device("cpu"))}
+    ours |= {"lr_scheduler_type": schedule, **{name: given[name] for name in given if name.startswith("eval_")}}
+    given = {name: value for name, value in given.items() if not name.startswith("eval_")}
+    if "galore" in str(given.get("optim")):
+        pytest.importorskip("galore_torch")
+    build_arguments(KIND, ours, given, TrainConfig, torch.nn.Linear(1, 1))
+
+
+def test_a_run_is_not_replaced_for_a_schedule_that_cannot_start(configure, finished):
+    files = {each: each.read_bytes() for each in finished.rglob("*") if each.is_file()}
+    for changes in (
+        {"optimization": {"lr_scheduler_type": "cosine_with_min_lr"}},
+        {"trainer": {"adam_beta2": -1.0}},
+        {"trainer": {"log_level": "foo"}},
+    ):
+        with pytest.raises(ConfigError):
+            otembed.train(configure(**changes), overwrite=True)
+    assert {each: each.read_bytes() for each in finished.rglob("*") if each.is_file()} == files
 
 
 def test_every_argument_of_a_run_is_refused_or_a_default(configure, tiny_model):

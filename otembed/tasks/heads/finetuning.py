@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.results.temporary import temporary_folder
-from otembed.runtime.trainer import check_fields, resolve_precision
+from otembed.runtime.trainer import check_arguments, check_fields, resolve_precision
 from otembed.tasks.heads.training import free_memory
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ def finetune_head(
     check_fields(head.arguments, config.trainer, type(config))
     encoder = load()
     checked = resolve_precision(config, encoder.device)
+    check_arguments(head.arguments, checked, config.trainer, encoder)
     settings = TypeAdapter(type(config)).dump_python(checked, mode="json")
     run.open(
         {name: value for name, value in settings.items() if name not in afterwards},

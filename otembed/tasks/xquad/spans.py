@@ -29,7 +29,13 @@ from otembed.results.outcomes import digest_of
 from otembed.results.paths import expand
 from otembed.results.temporary import temporary_folder
 from otembed.runtime.progress import counting, silent
-from otembed.runtime.trainer import build_arguments, check_fields, resolve_precision, trainer_arguments
+from otembed.runtime.trainer import (
+    build_arguments,
+    check_arguments,
+    check_fields,
+    resolve_precision,
+    trainer_arguments,
+)
 from otembed.tasks.heads.model import with_head
 from otembed.tasks.heads.run import HeadRun, check_run
 from otembed.tasks.heads.training import LOG_EVERY, HeadWatch, train_head
@@ -127,6 +133,7 @@ def evaluate_xquad_span(
     tests = {code: _read(place, unique_ids=True).spread(limit) for code, place in data.items()}
     learnt = _read(train, unique_ids=False).spread(train_limit)
     config = resolve_precision(config, model.device)
+    check_arguments(TrainingArguments, config, config.trainer, model)
     settings = TypeAdapter(SpanConfig).dump_python(config, mode="json")
     begun = perf_counter()
     if folder is None:

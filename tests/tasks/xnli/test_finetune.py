@@ -203,6 +203,10 @@ def test_existing_folders_are_rejected(tiny_model, places, tmp_path):
     with pytest.raises(ConfigError, match="--resume and --overwrite"):
         evaluate(resume=True, overwrite=True)
     assert evaluate(overwrite=True).settings["steps"] == 1
+    fields = {"lr_scheduler_type": "cosine_with_min_lr"}
+    with pytest.raises(ConfigError, match=r"trainer\.lr_scheduler_type = cosine_with_min_lr"):
+        evaluate(config=FinetuneConfig(**FAST, trainer=fields), overwrite=True)
+    assert (run / "training.json").exists()
     (run / "training.json").write_text('{"steps": 1}')
     with pytest.raises(ConfigError, match=r"'best_step'\n.*--overwrite"):
         evaluate(resume=True)

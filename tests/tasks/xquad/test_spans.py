@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -237,6 +238,9 @@ def test_run_interrupted_after_its_last_step_trains_no_further(tiny_model, xquad
 def test_run_in_use_is_not_replaced(tiny_model, xquad_files, tmp_path):
     first = small(tiny_model, xquad_files, run=tmp_path / "run", train_limit=2)
     kept = (tmp_path / "run" / "model" / "model.safetensors").read_bytes()
+    other = replace(CONFIG, trainer={"adam_beta1": 2.0})
+    with pytest.raises(ConfigError, match=r"trainer\.adam_beta1"):
+        evaluate_xquad_span(tiny_model, xquad_files["en"], xquad_files, other, run=tmp_path / "run", overwrite=True)
     with locked(tmp_path / "run"), pytest.raises(ConfigError, match="run"):
         small(tiny_model, xquad_files, run=tmp_path / "run", overwrite=True)
     assert (tmp_path / "run" / "model" / "model.safetensors").read_bytes() == kept
