@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
+import time
 from abc import ABC, abstractmethod
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 from zipfile import BadZipFile, ZipFile
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LOCK = ".lock"
+# Nanoseconds between the times of two checkpoints; the Trainer does not trust times that are all within a second.
+_APART = 2 * 10**9
 TENSORBOARD = "tensorboard"
 
 
@@ -68,6 +73,23 @@ def damaged_file(checkpoint: Path) -> str | None:
     return damaged_in(checkpoint) if (checkpoint / DIGESTS_FILE).exists() else None
 
 
+def order_by_step(folder: Path) -> None:
+    """Set the times of checkpoints to the order of their steps: the Trainer deletes those that look oldest.
+
+    A copy of a run has the times at which its files were copied, or those of another clock. Times that are in order, and not
+    in the future, stay as they are.
+    """
+    found, now = checkpoints_in(folder), time.time_ns()
+    times = [each.stat().st_mtime_ns for each in found]
+    if all(earlier < later for earlier, later in pairwise([*times, now])):
+        return
+    try:
+        for age, each in enumerate(reversed(found)):
+            os.utime(each, ns=(min(times[-1], now) - age * _APART,) * 2)
+    except OSError as error:
+        logger.warning("%s: the times of checkpoints cannot be set: %s", folder, error)
+
+
 def drop_half_written(folder: Path) -> None:
     """Delete incomplete or corrupt checkpoints with a warning; training resumes from an older one."""
     for checkpoint in checkpoints_in(folder):
@@ -91,6 +113,8 @@ def train_from(trainer: Trainer, checkpoint: Path | None) -> float:
     trainer.add_callback(_BestCheckpoint)
     if checkpoint is None:
         return _train(trainer, None)
+    if trainer.args.should_save:
+        order_by_step(checkpoint.parent)
     saved = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
     control = saved.stateful_callbacks.get("TrainerControl", {}).get("args", {})
     if saved.global_step >= saved.max_steps or control.get("should_training_stop"):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,17 +13,18 @@ import pytest
 import torch
 from rich.console import Console
 from sentence_transformers import SentenceTransformer
+from transformers.trainer_utils import sort_checkpoints
 
 import otembed
 from otembed.errors import ConfigError
-from otembed.runtime.run_state import checkpoints_in
+from otembed.runtime.run_state import checkpoints_in, order_by_step
 from otembed.tasks.retrieval import evaluate_retrieval
 from otembed.training import recipe
 from otembed.training.averaging import average_checkpoints
 from otembed.training.preparation import load_material
 from otembed.training.result import TrainResult
 from otembed.training.summary import train_summary
-from tests.training.test_train import assert_same_release, weights
+from tests.training.test_train import Crash, assert_same_release, weights
 
 
 @pytest.fixture
@@ -101,6 +104,38 @@ def test_interrupted_runs_average_the_same_checkpoints(configured, monkeypatch):
         resumed = otembed.train(resume=folder)
         assert resumed.averaged_steps == (6, 8, 10)
         assert_same_release(straight.run, resumed.run)
+
+
+def test_a_copied_run_averages_the_last_checkpoints(configured):
+    """The Trainer deletes the checkpoints that look oldest; a copy has the times of copying, in any order."""
+    config = configured(2)
+    straight = replace(config, output=str(Path(config.output).with_name("straight") / "run"))
+    otembed.train(straight)
+    with pytest.raises(RuntimeError, match="power cut"):
+        otembed.train(config, callbacks=[Crash(9)])
+    for age, each in enumerate(checkpoints_in(Path(config.output) / "checkpoints")):
+        os.utime(each, (1e9 - 10 * age,) * 2)
+    resumed = otembed.train(resume=config.output)
+    assert resumed.averaged_steps == (8, 10)
+    assert_same_release(straight.output, resumed.run)
+
+
+@pytest.mark.parametrize(
+    ("times", "kept"),
+    [([1000, 1010, 1020], True), ([1020, 1010, 1000], False), ([1000, 1000, 1000], False), ([1, 2, 1e11], False)],
+    ids=["in order", "reversed", "equal", "in the future"],
+)
+def test_times_of_checkpoints_follow_their_steps(tmp_path, times, kept):
+    for step, when in zip((9, 10, 100), times, strict=True):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        os.utime(folder, (when, when))
+    order_by_step(tmp_path)
+    found = [each.stat().st_mtime for each in checkpoints_in(tmp_path)]
+    assert (found == times) is kept
+    assert found[-1] == min(times[-1], found[-1]) <= time.time()
+    assert sort_checkpoints(str(tmp_path), use_mtime=True) == [str(each) for each in checkpoints_in(tmp_path)]
+    assert found[1] - found[0] >= 1
 
 
 def test_card_terminal_and_page_name_the_steps(configured):
