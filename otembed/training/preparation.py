@@ -91,7 +91,7 @@ def load_material(config: TrainConfig) -> Material:
     DataError
         A file is malformed, or no pairs remain after the checks.
     ConfigError
-        A setting of ``release`` requires held-out pairs, and there are none.
+        A setting requires held-out pairs, and there are none.
     """
     held_out = {name: _load_held_out(name, value, config) for name, value in config.held_out.pairs.items()}
     others = {name: _load_held_out(name, value, config) for name, value in config.release.other_pairs.items()}
@@ -109,12 +109,17 @@ def load_material(config: TrainConfig) -> Material:
             text, held_out[name] = split_held_out(text, size, seed=config.optimization.seed)
         train[name] = text.with_pivot(config.data.pivot)
         check_negatives(config, name, len(text.negatives))
-    if not held_out and (config.release.interpolate == "auto" or others):
-        setting = "interpolate = auto" if config.release.interpolate == "auto" else "other_pairs"
-        raise ConfigError(
-            f"release.{setting} requires held-out pairs, and none are held out",
-            "Set held_out.pairs, or raise held_out.size.",
-        )
+    patience = config.held_out.early_stopping_patience
+    for setting, used in (
+        ("release.interpolate = auto", config.release.interpolate == "auto"),
+        ("release.other_pairs", bool(others)),
+        (f"held_out.early_stopping_patience = {patience}", patience is not None),
+    ):
+        if used and not held_out:
+            raise ConfigError(
+                f"{setting} requires held-out pairs, and none are held out",
+                f"Set held_out.pairs, raise held_out.size, or remove {setting.partition(' ')[0]}.",
+            )
     fresh = _digests(each for name, each in held_out.items() if name not in config.held_out.pairs)
     datasets = {name: _without(text, fresh) if len(train) > 1 else text.dataset for name, text in train.items()}
     for name, text in train.items():

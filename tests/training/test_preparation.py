@@ -29,6 +29,26 @@ def test_held_out_sentences_are_removed_from_every_training_text(configure, tmp_
         assert held.isdisjoint(sides(dataset))
 
 
+@pytest.mark.parametrize(
+    ("setting", "changes"),
+    [
+        ("held_out.early_stopping_patience = 1", {"held_out": {"size": 0, "early_stopping_patience": 1}}),
+        # A fifth of five pairs is too little to hold out.
+        (
+            "held_out.early_stopping_patience = 2",
+            {"held_out": {"early_stopping_patience": 2}, "data": {"limit": 5}},
+        ),
+        ("release.interpolate = auto", {"held_out": {"size": 0}, "release": {"interpolate": "auto"}}),
+    ],
+)
+def test_settings_without_effect_where_nothing_is_held_out_are_refused(configure, setting, changes):
+    with pytest.raises(ConfigError) as caught:
+        load_material(configure(**changes))
+    assert setting in caught.value.message
+    assert "held_out.size" in caught.value.hint
+    assert setting.partition(" ")[0] in caught.value.hint
+
+
 def test_held_out_file_is_evaluated_unchanged(configure, tmp_path):
     path = tmp_path / "test.tsv"
     path.write_text("the cat\tdie Katze\nthe cat\tdie Katze\nsame\tsame\n")
