@@ -16,6 +16,7 @@ from otembed.data.records import as_text, check_field, find_name, record_format,
 from otembed.data.rows import PairCounts, Row
 from otembed.data.spec import QUERY_KEYS, PairSpec, parse_pair_spec
 from otembed.data.tags import english_names
+from otembed.data.texts import NOT_PLAIN, RECORDS
 from otembed.data.tmx import read_tmx
 from otembed.errors import ConfigError, DataError
 from otembed.results.reading import require_file
@@ -90,6 +91,13 @@ def _format(spec: PairSpec) -> Format:
     for path in spec.paths:
         require_file(path)
     if len(spec.paths) == 2:
+        for path in spec.paths:
+            if (suffix := split_suffix(Path(path))[0]) in (*RECORDS, *NOT_PLAIN):
+                raise DataError(
+                    f"{suffix} is not plain text",
+                    "Two files have one sentence per line; pass others alone.",
+                    path=path,
+                )
         return TWO_FILES
     path = Path(spec.paths[0])
     if path.is_dir():

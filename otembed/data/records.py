@@ -173,6 +173,19 @@ def as_text(value: object, name: str, where: str, line: int, hint: str) -> str:
     return value
 
 
+def as_label(value: object, where: str, line: int, hint: str) -> str:
+    """Return an id as text.
+
+    Raises
+    ------
+    DataError
+        The value is neither text nor a whole number; the message has the given ``hint``.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise DataError(f"id {value!r} is neither text nor a whole number", hint, path=where, line=line)
+    return str(value)
+
+
 def json_object(text: str, where: str | Path, line: int) -> dict[str, Any]:
     """Return the JSON object on one line.
 

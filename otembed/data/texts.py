@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from otembed.data.compression import OPENERS, split_suffix
 from otembed.data.places import Place, parse_place
-from otembed.data.records import as_text, check_field, lines_of, record_format, records
+from otembed.data.records import as_label, as_text, check_field, lines_of, record_format, records
 from otembed.errors import ConfigError, DataError
 from otembed.results.reading import require_file
 
@@ -18,8 +18,11 @@ USUAL_FIELDS = ("text", "sentence", "content")
 RECORDS = (".jsonl", ".parquet")
 KEYS = ("text", "id")
 TEXT_HINT = "Specify the field of the text: ?text=FIELD."
-# Formats with more than a sentence per line: reading them as plain text would silently give wrong results.
-NOT_PLAIN = (".csv", ".tmx", ".po", ".mo", ".npy", ".json", ".xml", ".zip", ".pdf", ".arrow")
+ID_HINT = "Specify another field: ?id=FIELD."
+# Formats with more than a sentence per line, for every reader of plain text: their markup would silently become sentences.
+NOT_PLAIN = (
+    ".csv", ".tmx", ".xlf", ".xliff", ".po", ".mo", ".npy", ".json", ".xml", ".html", ".htm", ".xhtml", ".zip", ".pdf", ".arrow",
+)  # fmt: skip
 
 
 class Text(NamedTuple):
@@ -114,7 +117,7 @@ def _records(place: Place, kind: str | None) -> Iterator[Text]:
     # Lines may differ in their number of columns: only the specified ones are required.
     for number, record in records(place, choose, kind=kind, fits=lambda names, fields: True):
         text = as_text(record["text"], str(name), place.where, number, TEXT_HINT)
-        yield Text(number, text, None if label is None else _label(record["id"], place.where, number))
+        yield Text(number, text, None if label is None else as_label(record["id"], place.where, number, ID_HINT))
 
 
 def _usual_field(names: Sequence[str], where: str, line: int | None) -> str:
@@ -127,14 +130,3 @@ def _usual_field(names: Sequence[str], where: str, line: int | None) -> str:
         path=where,
         line=line,
     )
-
-
-def _label(value: object, where: str, line: int) -> str:
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise DataError(
-            f"id {value!r} is neither text nor a whole number",
-            "Specify another field: ?id=FIELD.",
-            path=where,
-            line=line,
-        )
-    return str(value)

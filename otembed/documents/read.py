@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from otembed.data import Place, clean_text, parse_place, records
 from otembed.data.checks import SURROGATE
 from otembed.data.compression import OPENERS, read_lines, split_suffix
-from otembed.data.records import find_name
+from otembed.data.records import as_label, check_field, find_name
+from otembed.data.texts import NOT_PLAIN
 from otembed.errors import ConfigError, DataError
 from otembed.results.reading import require_file
 
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
 UNSPLIT: Splitters = (None, None)
 LISTS = (".jsonl", ".tsv", ".csv", ".parquet")
+SIDES = ("source", "target")
 FIELDS = ("id", "source", "target", "source_file", "target_file")
+ID_HINT = "Use a unique id."
 COLLECTION_HINT = "Pass a folder of text files, or .jsonl or .parquet with the fields id and text."
 LIST_HINT = (
     "Write the fields id, source and target (a list of sentences, or one text with a sentence a line), or "
@@ -101,14 +104,18 @@ def _lines_of(texts: Iterable[str], name: str, split: Splitter | None) -> Docume
 
 
 def _read_file(path: Path, split: Splitter | None) -> Document:
+    _check_plain(path)
+    return _lines_of((line for _, line in read_lines(path)), str(path), split)
+
+
+def _check_plain(path: Path) -> None:
     suffix, _ = split_suffix(path)
-    if suffix in LISTS:
+    if suffix in (*LISTS, *NOT_PLAIN):
         raise DataError(
             f"{suffix} is not a document",
             "Use plain text with a sentence a line, or pass a list of pairs alone.",
             path=path,
         )
-    return _lines_of((line for _, line in read_lines(path)), str(path), split)
 
 
 def read_pairs(place: str | Path, split: Splitters = UNSPLIT) -> Iterator[DocumentPair]:
@@ -121,7 +128,8 @@ def read_pairs(place: str | Path, split: Splitters = UNSPLIT) -> Iterator[Docume
         a sentence a line, or ``source_file`` and ``target_file``, the paths of plain text files, and with an optional
         ``id``; or ``.tsv`` or ``.csv`` with columns of these names, or without a header and with two or three columns:
         both paths, after an id. Lists may be compressed. Paths are relative to the folder of the list. Without an id,
-        the number of the pair counts from 1.
+        the number of the pair counts from 1. ``?source=FIELD&target=FIELD&id=FIELD`` names other fields, and
+        ``?source_file=FIELD&target_file=FIELD`` other fields with paths.
     split
         What splits the texts of both sides into sentences; lists of sentences stay. None: a sentence a line.
 
@@ -130,21 +138,23 @@ def read_pairs(place: str | Path, split: Splitters = UNSPLIT) -> Iterator[Docume
     DataError
         The list or a document cannot be read, a field is missing, or an id is given twice; with the line.
     ConfigError
-        The place is malformed.
+        The place is malformed, or names two fields for a side.
     """
-    where = parse_place(place, FIELDS)
+    where = _list_place(place)
     table = where.path is not None and split_suffix(where.path)[0] in (".tsv", ".csv")
     chosen: dict[str, str] = {}
     seen: dict[str, int] = {}
 
     def choose(names: list[str], line: int | None) -> dict[str, str]:
-        chosen.update(_chosen(names, where, line))
+        chosen.update(_chosen(names, where, line, table=table))
         return chosen
 
     def header(fields: list[str], line: int) -> bool:
         return bool(where.fields) or find_name(fields, ("source", "source_file")) is not None
 
-    for number, (line, record) in enumerate(records(where, choose, optional=("id",), header=header), start=1):
+    # A field that is named has to be there, in every record.
+    optional = () if "id" in where.fields else ("id",)
+    for number, (line, record) in enumerate(records(where, choose, optional=optional, header=header), start=1):
         label = str(number) if record.get("id") is None else _label(record["id"], where, line)
         if label in seen:
             raise DataError(
@@ -155,22 +165,40 @@ def read_pairs(place: str | Path, split: Splitters = UNSPLIT) -> Iterator[Docume
             )
         seen[label] = line
         sides = []
-        for side, splitter in zip(("source", "target"), split, strict=True):
-            as_path = table or chosen[side].endswith("_file")
-            sides.append(_side(record[side], f"{label} {side}", where, line, splitter, as_path=as_path))
+        for side, splitter in zip(SIDES, split, strict=True):
+            as_path = _file_key(side) in chosen
+            value = record[_file_key(side) if as_path else side]
+            sides.append(_side(value, f"{label} {side}", where, line, splitter, as_path=as_path))
         yield DocumentPair(label, *sides)
 
 
-def _chosen(names: list[str], where: Place, line: int | None) -> dict[str, str]:
-    """Return the fields of id, source and target."""
-    unnamed = {"2": ("0", "1"), "3": ("1", "2")}.get(str(len(names))) if names[:2] == ["0", "1"] else None
+def _list_place(place: str | Path) -> Place:
+    where = parse_place(place, FIELDS)
+    for side in SIDES:
+        if side in where.fields and _file_key(side) in where.fields:
+            raise ConfigError(
+                f"{place}: both {side} and {_file_key(side)} are given",
+                "Name the field of the text or that of the path.",
+            )
+    return where
+
+
+def _file_key(side: str) -> str:
+    """Return the key of a side whose field has paths, also the usual name of that field."""
+    return f"{side}_file"
+
+
+def _chosen(names: list[str], where: Place, line: int | None, *, table: bool) -> dict[str, str]:
+    """Return the fields of the sides, by ``source`` or ``source_file`` and so on, and that of the id, if there is one."""
+    unnamed = {2: ("0", "1"), 3: ("1", "2")}.get(len(names)) if names[:2] == ["0", "1"] else None
     found: dict[str, str] = {}
-    for place, side in enumerate(("source", "target")):
-        name = where.fields.get(side) or where.fields.get(f"{side}_file")
-        if name is not None and name not in names:
-            name = None
-        elif name is None:
-            name = unnamed[place] if unnamed else find_name(names, (side, f"{side}_file"))
+    for place, side in enumerate(SIDES):
+        keys = (side, _file_key(side))
+        key = next((key for key in keys if key in where.fields), None)
+        if key is not None:
+            name: str | None = check_field(where.fields[key], names, where.where, line)
+        else:
+            name = unnamed[place] if unnamed else find_name(names, keys)
         if name is None:
             raise DataError(
                 f"no field for the {side}; the fields are: {', '.join(names) or '(no field)'}",
@@ -178,17 +206,20 @@ def _chosen(names: list[str], where: Place, line: int | None) -> dict[str, str]:
                 path=where.where,
                 line=line,
             )
-        found[side] = name
-    label = where.fields.get("id") or ("0" if unnamed and len(names) == 3 else find_name(names, ("id",)))
+        # Tables have only paths, and otherwise the key or the name of the field says it.
+        paths = table or key == _file_key(side) or name.strip().casefold().endswith("_file")
+        found[keys[paths]] = name
+    if "id" in where.fields:
+        label: str | None = check_field(where.fields["id"], names, where.where, line)
+    else:
+        label = "0" if unnamed and len(names) == 3 else find_name(names, ("id",))
     return found if label is None else {"id": label, **found}
 
 
 def _label(value: object, where: Place, line: int) -> str:
-    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-        raise DataError(
-            f"id {value!r} is neither text nor a whole number", "Use a unique id.", path=where.where, line=line
-        )
-    return str(value)
+    if value == "":
+        raise DataError("the id is empty", ID_HINT, path=where.where, line=line)
+    return as_label(value, where.where, line, ID_HINT)
 
 
 def _side(value: Any, name: str, where: Place, line: int, split: Splitter | None, *, as_path: bool) -> Document:
@@ -255,7 +286,7 @@ def read_documents(place: str | Path, split: Splitter | None = None) -> Iterator
 
 def check_places(source: str | Path, target: str | Path | None) -> None:
     """Reject, before anything slow, one document without another, a list beside a document, and missing files."""
-    where = parse_place(source, FIELDS) if target is None else Place(Path(source))
+    where = _list_place(source) if target is None else Place(Path(source))
     suffix = "" if where.path is None else split_suffix(where.path)[0]
     if target is None and where.hub is None and suffix not in LISTS:
         raise ConfigError(
@@ -268,6 +299,7 @@ def check_places(source: str | Path, target: str | Path | None) -> None:
                 f"{each} is a list of pairs, and a second file is given", "Pass the list alone, or two documents."
             )
         require_file(Path(each))
+        _check_plain(Path(each))
     if where.path is not None:
         require_file(where.path)
 

@@ -55,6 +55,13 @@ def test_options_of_two_files_are_rejected(write, refused):
     assert "?header=" in refused(value).message
 
 
+@pytest.mark.parametrize("suffix", [".tmx", ".html", ".jsonl", ".json.gz"])
+def test_two_files_are_plain_text(write, refused, suffix):
+    error = refused(f"{write('x.en', 'a')},{write(f'x{suffix}', 'b')}")
+    assert isinstance(error, DataError)
+    assert f"x{suffix}: {suffix.removesuffix('.gz')} is not plain text" in error.message
+
+
 def test_bare_cr_line_endings_are_rejected(write, read):
     assert read(write("x.tsv", "a\tb\rc\td\r")) == [("a", "b", 1), ("c", "d", 2)]
     assert read(write("x.csv", "a,b\rc,d")) == [("a", "b", 1), ("c", "d", 2)]

@@ -64,6 +64,7 @@ def test_parquet_and_tsv_columns(write, tmp_path):
         ("x.tsv", "a\tb\n", "?txt=0", ConfigError, "'txt'(.|\n)*'text'"),
         ("x.de", "a\n", "?id=name", ConfigError, "id='name'"),
         ("x.tmx", "a\n", "", DataError, r"\.tmx"),
+        ("x.html.gz", "<p>a</p>\n", "", DataError, r"\.html"),
         ("x.txt", b"a\n\xff\n", "", DataError, r"x\.txt:2: .*UTF-8"),
     ],
 )

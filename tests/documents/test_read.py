@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otembed.documents import Document, read_document, read_pairs
-from otembed.documents.read import document_of, open_pairs
+from otembed.documents.read import check_places, document_of, open_pairs, read_documents
 from otembed.errors import ConfigError, DataError, OtembedError
 
 
@@ -64,6 +64,60 @@ def test_lists_of_files(write, name, content):
     for document, text in (("a", "a\nb\n"), ("b", "c"), ("c", "d"), ("d.gz", "e\nf")):
         write(document, text)
     assert pairs_of(write(name, content)) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("fields", "query"),
+    [
+        (("key", "de_path", "fr_path"), "?source_file=de_path&target_file=fr_path&id=key"),
+        (("key", "de_file", "fr_file"), "?source=de_file&target=fr_file&id=key"),
+        (("ID", "SOURCE_FILE", "Target_File"), ""),
+    ],
+)
+def test_fields_of_paths_are_named_by_the_key_or_by_themselves(write, fields, query):
+    for document, text in (("a", "a\nb\n"), ("b", "c"), ("c", "d"), ("d", "e\nf")):
+        write(document, text)
+    rows = [dict(zip(fields, row, strict=True)) for row in (("x", "a", "b"), ("y", "c", "d"))]
+    path = write("l.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows))
+    assert pairs_of(f"{path}{query}") == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("query", "value", "hint"),
+    [
+        ("?source=de&target=fr&id=kez", r"l\.jsonl:1: no field 'kez'", "'key'"),
+        ("?source=df&target=fr&id=key", r"l\.jsonl:1: no field 'df'", "Choose one of: de"),
+        ("?source=de&target_file=fv&id=key", r"l\.jsonl:1: no field 'fv'", "Choose one of: de"),
+        ("?source=de&target=fr&id=in", r"l\.jsonl:2: no field 'in'", "Choose one of"),
+    ],
+)
+def test_named_field_that_is_missing_is_refused(write, query, value, hint):
+    path = write("l.jsonl", '{"key": 1, "de": "a", "fr": "b", "in": 1}\n{"key": 2, "de": "a", "fr": "b"}\n')
+    with pytest.raises(DataError, match=value) as caught:
+        list(read_pairs(f"{path}{query}"))
+    assert hint in caught.value.hint
+
+
+def test_two_fields_for_a_side_are_refused(write):
+    path = write("l.jsonl", '{"a": "x", "b": "y"}\n')
+    with pytest.raises(ConfigError, match="both source and source_file"):
+        list(read_pairs(f"{path}?source=a&source_file=b&target=b"))
+
+
+@pytest.mark.parametrize("suffix", [".tmx", ".html.gz", ".HTM", ".xlf", ".po", ".json"])
+def test_markup_is_no_document(write, tmp_path, suffix):
+    (tmp_path / "in").mkdir()
+    path, plain = write(f"in/a{suffix}", "<p>text</p>\n"), write("b.txt", "text\n")
+    pairs = write("in/l.tsv", f"1\ta{suffix}\t../b.txt\n")
+    for read in (
+        lambda: read_document(path),
+        lambda: check_places(plain, path),
+        lambda: list(open_pairs(path, plain)),
+        lambda: list(read_pairs(pairs)),
+        lambda: list(read_documents(tmp_path / "in")),
+    ):
+        with pytest.raises(DataError, match=r"is not a document"):
+            read()
 
 
 def test_pairs_without_ids_are_numbered(write):
