@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from otembed.documents.read import Document
 from otembed.mining.output import MinedPair
@@ -37,12 +38,16 @@ class Link:
 
 @dataclass(frozen=True)
 class AlignedPair:
-    """Two documents with the links of all their sentences, sentences without a link included, in source order."""
+    """Two documents with the links of all their sentences, sentences without a link included, in source order.
+
+    ``ids`` are the ids of the source and the target, if each has its own; otherwise both are those of the pair.
+    """
 
     id: str
     source: Document
     target: Document
     links: tuple[Link, ...]
+    ids: tuple[str, str] | None = None
 
     def __iter__(self) -> Iterator[Link]:
         """Yield the links that have both sides."""
@@ -50,18 +55,27 @@ class AlignedPair:
 
     def texts(self, link: Link) -> tuple[str, str]:
         """Return the texts of both sides of a link, sentences joined by spaces."""
-        joined = []
-        for document, numbers in ((self.source, link.source), (self.target, link.target)):
-            places = {number: place for place, number in enumerate(document.numbers)}
-            joined.append(" ".join(document.sentences[places[number]] for number in numbers))
-        return joined[0], joined[1]
+        source, target = (
+            " ".join(map(sentences.__getitem__, numbers))
+            for sentences, numbers in zip(self._numbered, (link.source, link.target), strict=True)
+        )
+        return source, target
+
+    @cached_property
+    def _numbered(self) -> tuple[dict[int, str], dict[int, str]]:
+        """The sentences of both sides by number, made once for all links."""
+        source, target = (
+            dict(zip(document.numbers, document.sentences, strict=True)) for document in (self.source, self.target)
+        )
+        return source, target
 
     def pairs(self, *, unaligned: bool = False, threshold: float | None = None) -> Iterator[MinedPair]:
         """Yield the links as pairs of texts; ids are the document's id and the sentence numbers, ``"7:0,1"``."""
+        ids = self.ids or (self.id, self.id)
         for link in self.chosen(unaligned=unaligned, threshold=threshold):
             source, target = (
-                f"{self.id}:{','.join(map(str, numbers))}" if numbers else ""
-                for numbers in (link.source, link.target)
+                f"{document}:{','.join(map(str, numbers))}" if numbers else ""
+                for document, numbers in zip(ids, (link.source, link.target), strict=True)
             )
             yield MinedPair(link.score, link.cosine, source, target, *self.texts(link))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from sentence_transformers import SentenceTransformer
 
+    from otembed.documents.links import AlignedPair
     from otembed.documents.read import Document
 
 
@@ -125,7 +126,8 @@ def mine_documents(
         raise DataError("no documents match", "Lower match.threshold.")
     # A source document is in one pair, so its name is unique.
     pairs = [DocumentPair(pair.source.name, pair.source, pair.target) for pair in matched]
-    aligned = align_collection(pairs, encoder, config=config.align, cache=cache, device=device, progress=progress)
+    found = align_collection(pairs, encoder, config=config.align, cache=cache, device=device, progress=progress)
+    aligned = AlignedDocuments(found.report, found.threshold, lambda: map(_with_own_ids, found))
     if config.html is not None:
         write_page(config.html, aligned, matched.report, _loaded(encoder, device), config)
     return MinedDocuments(aligned, matched.report)
@@ -170,6 +172,11 @@ def plan_document_mining(
         candidates=sizes[0] * min(chosen.k, sizes[1]) + sizes[1] * min(chosen.k, sizes[0]),
         memory_bytes=matching_bytes([*full, *known], dimension),
     )
+
+
+def _with_own_ids(pair: AlignedPair) -> AlignedPair:
+    """Return the pair with the ids of both documents, which come from two collections."""
+    return replace(pair, ids=(pair.source.name, pair.target.name))
 
 
 def _loaded(model: SentenceTransformer | str, device: str | None) -> SentenceTransformer:

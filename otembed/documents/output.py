@@ -49,10 +49,14 @@ def link_line(link: Link) -> str:
 
 
 def number_lines(aligned: Pairs, *, unaligned: bool, threshold: float | None = None) -> Iterator[str]:
-    """Yield the lines of the number form; with several pairs, each starts with a line ``# ID``."""
+    """Yield the lines of the number form.
+
+    With several pairs, each starts with a line ``# ID``; with ids of both documents, with ``# ID``, a tab and the other
+    id. Tabs and line breaks in ids become spaces.
+    """
     for pair in aligned:
         if len(aligned) > 1:
-            yield f"{HEAD}{pair.id}\n"
+            yield HEAD + "\t".join(SEPARATORS.sub(" ", each) for each in pair.ids or (pair.id,)) + "\n"
         for link in pair.chosen(unaligned=unaligned, threshold=threshold):
             yield f"{link_line(link)}\n"
 

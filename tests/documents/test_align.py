@@ -14,8 +14,9 @@ from otembed.config import DocumentsConfig
 from otembed.data.checks import SURROGATE
 from otembed.documents import DocumentPair, align_collection, align_documents, align_work
 from otembed.documents.align_work import run_vectors, runs_of
+from otembed.documents.links import AlignedPair, Link
 from otembed.documents.output import check_links_output, number_lines
-from otembed.documents.read import document_of
+from otembed.documents.read import Document, document_of
 from otembed.errors import ConfigError, DataError, NumericsError
 from otembed.tasks.documents import read_gold
 
@@ -189,6 +190,31 @@ def test_number_form_is_read_as_gold(tiny_model, tmp_path, sentences):
     several = align_collection(pairs_of(sentences, 2), tiny_model, cache=tmp_path / "cache")
     heads = [line for line in number_lines(several, unaligned=False) if line.startswith("#")]
     assert heads == ["# d0\n", "# d1\n"]
+
+
+class Counted(tuple):
+    """Numbers that count how often they are read as a whole."""
+
+    reads = 0
+
+    def __iter__(self):
+        Counted.reads += 1
+        return super().__iter__()
+
+
+def test_documents_are_read_once_for_all_links(monkeypatch):
+    monkeypatch.setattr(Counted, "reads", 0)
+    count = 50
+    sides = [
+        Document(name, tuple(f"{name}{number}" for number in range(count)), Counted(range(0, 2 * count, 2)))
+        for name in "ab"
+    ]
+    links = tuple(Link((2 * number,), (2 * number,), 0.5, 0.5) for number in range(count))
+    found = list(AlignedPair("1", *sides, links).pairs())
+    assert [(each.source, each.target) for each in found] == [
+        (f"a{number}", f"b{number}") for number in range(count)
+    ]
+    assert Counted.reads == 2
 
 
 def test_bad_outputs_and_settings_are_refused(tmp_path, align):

@@ -26,7 +26,17 @@ def test_pairs_are_those_of_matching_and_alignment(tiny_model, tmp_path, sides):
     matched = match_documents(*sides, tiny_model, cache=tmp_path / "two")
     pairs = [DocumentPair(pair.source.name, pair.source, pair.target) for pair in matched]
     aligned = align_collection(pairs, tiny_model, cache=tmp_path / "two", threshold=0.3)
-    assert list(found.aligned.pairs()) == list(aligned.pairs())
+    targets = {pair.source.name: pair.target.name for pair in matched}
+    own = []
+    for each in aligned.pairs():
+        name, numbers = each.target_id.split(":")
+        own.append(each._replace(target_id=f"{targets[name]}:{numbers}"))
+    assert list(found.aligned.pairs()) == own
+    assert targets == {f"s{number}": f"t{7 - number}" for number in range(8)}
+    links = found.aligned.write(tmp_path / "out.links").read_text(encoding="utf-8").splitlines()
+    assert [line for line in links if line.startswith("#")] == [
+        f"# {source}\t{targets[source]}" for source in targets
+    ]
     assert len(found.aligned) == 8
     assert min(pair.score for pair in found.aligned.pairs()) >= 0.3
     assert found.report.match["pairs"] == 8
