@@ -266,7 +266,7 @@ def match_command(
         write_matches(found, output)
     else:
         for each in found:
-            sys.stdout.buffer.write(match_line(each).encode("utf-8", "backslashreplace"))
+            sys.stdout.buffer.write(match_line(each).encode())
         sys.stdout.buffer.flush()
     say(_match_summary(found.report))
     if as_json:

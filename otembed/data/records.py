@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from otembed.data.checks import SURROGATE
 from otembed.data.compression import OPENERS, decode_lines, read_lines, split_suffix
 from otembed.data.places import DEFAULT_SPLIT
 from otembed.errors import DataError, did_you_mean
@@ -179,11 +180,15 @@ def as_label(value: object, where: str, line: int, hint: str) -> str:
     Raises
     ------
     DataError
-        The value is neither text nor a whole number; the message has the given ``hint``.
+        The value is neither text nor a whole number, or holds an unpaired surrogate, which no output can represent;
+        the message has the given ``hint``.
     """
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise DataError(f"id {value!r} is neither text nor a whole number", hint, path=where, line=line)
-    return str(value)
+    label = str(value)
+    if SURROGATE.search(label):
+        raise DataError(f"id {label!r} holds an unpaired surrogate", hint, path=where, line=line)
+    return label
 
 
 def json_object(text: str, where: str | Path, line: int) -> dict[str, Any]:

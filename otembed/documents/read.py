@@ -243,7 +243,8 @@ def read_documents(place: str | Path, split: Splitter | None = None) -> Iterator
     Parameters
     ----------
     place
-        A folder, whose plain text files are the documents, named by their paths in it (hidden files are skipped); or a
+        A folder, whose plain text files are the documents, named by their paths in it (hidden files are skipped; bytes
+        that are not UTF-8 are escaped, as in ``quel\\udcff.txt``); or a
         ``.jsonl`` or ``.parquet`` list with the fields ``text``, a list of sentences or a text with a sentence a line,
         and ``id``, else the number of the record; ``?text=FIELD&id=FIELD`` names other fields.
     split
@@ -261,7 +262,9 @@ def read_documents(place: str | Path, split: Splitter | None = None) -> Iterator
             name = path.relative_to(where.path).as_posix()
             if not any(part.startswith(".") for part in Path(name).parts):
                 found = _read_file(path, split)
-                yield Document(name, found.sentences, found.numbers)
+                # Bytes of a name that are not UTF-8 are escaped: every output can hold the name, and all show the same.
+                shown = name.encode("utf-8", "backslashreplace").decode()
+                yield Document(shown, found.sentences, found.numbers)
         return
     if where.path is not None and split_suffix(where.path)[0] not in (".jsonl", ".parquet"):
         require_file(where.path)

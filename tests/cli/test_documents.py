@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -159,6 +160,34 @@ def test_mine_writes_pairs_and_plans(ended, write, common, tmp_path, sentences):
     assert (code, len(out.splitlines())) == (0, 30)
     code, _, err = ended("documents", "mine", path, path, *common, "--set", "k=2")
     assert (code, "k" in err) == (2, True)
+
+
+def test_file_names_that_are_not_utf8(ended, common, tmp_path, sentences):
+    for side in "st":
+        (tmp_path / side).mkdir()
+        for number in range(4):
+            place = os.fsencode(tmp_path / side) + b"/%b\xff%d.txt" % (side.encode(), number)
+            with open(place, "w", encoding="utf-8") as file:  # noqa: PTH123 - a Path is text
+                file.write("\n".join(sentences(6, seed=number)))
+    sides = tmp_path / "s", tmp_path / "t"
+    expected = {(rf"s\udcff{number}.txt", rf"t\udcff{number}.txt") for number in range(4)}
+    code, out, _ = ended("documents", "match", *sides, *common)
+    assert (code, {tuple(line.split("\t")[1:]) for line in out.splitlines()}) == (0, expected)
+    for command, name in (
+        ("match", "m.tsv"),
+        ("match", "m.jsonl"),
+        ("mine", "m.links"),
+        ("mine", "p.jsonl"),
+        ("mine", "p.parquet"),
+    ):
+        assert ended("documents", command, *sides, *common, "-o", tmp_path / name)[0] == 0
+    lines = (tmp_path / "m.tsv").read_text(encoding="utf-8").splitlines()
+    assert {tuple(line.split("\t")[1:]) for line in lines} == expected
+    lines = (tmp_path / "m.links").read_text(encoding="utf-8").splitlines()
+    assert {tuple(line[2:].split("\t")) for line in lines if line.startswith("#")} == expected
+    for name in ("m.jsonl", "p.jsonl"):
+        rows = [json.loads(line) for line in (tmp_path / name).read_text(encoding="utf-8").splitlines()]
+        assert {tuple(row[side].split(":")[0] for side in ("source_id", "target_id")) for row in rows} == expected
 
 
 def test_split_of_plain_text(ended, write, common):

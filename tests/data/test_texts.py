@@ -53,6 +53,7 @@ def test_parquet_and_tsv_columns(write, tmp_path):
         ("x.jsonl", '{"text": 3}\n', "", DataError, "'text' is int"),
         ("x.jsonl", '{"texts": "a"}\n', "", DataError, "text, sentence, content.*texts"),
         ("x.jsonl", '{"text": "a"}\n', "?text=txt", DataError, "'txt'(.|\n)*'text'"),
+        ("x.jsonl", '{"text": "a", "id": "\\ud800"}\n', "?id=id", DataError, r"x\.jsonl:1: .*surrogate"),
         ("x.jsonl", '{"text": "a", "id": 1.5}\n', "?id=id", DataError, r"1\.5"),
         ("x.parquet", "no parquet", "", DataError, r"x\.parquet: "),
         ("x.parquet.gz", "no parquet", "", DataError, r"\.gz"),

@@ -156,6 +156,8 @@ def test_places_of_collections(write, tmp_path):
     (tmp_path / "in" / ".hidden").write_bytes(b"\xff")
     found = [(each.name, each.sentences, each.numbers) for each in read_documents(tmp_path / "in")]
     assert found == [("b.txt", ("b", "c"), (0, 2)), ("deep/a.txt", ("a",), (0,))]
+    with pytest.raises(DataError, match=r"i\.jsonl:2: id .*surrogate"):
+        list(read_documents(write("i.jsonl", '{"id": 1, "text": "a"}\n{"id": "\\ud800x0", "text": "b"}\n')))
     path = write("l.jsonl.gz", '{"id": "x", "text": "a\\nb"}\n{"id": 7, "text": ["c"]}\n')
     assert [(each.name, each.sentences) for each in read_documents(path)] == [("x", ("a", "b")), ("7", ("c",))]
     path = write("m.jsonl", '{"body": "a"}\n')
