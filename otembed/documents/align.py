@@ -6,7 +6,7 @@ import json
 import logging
 from array import array
 from collections import Counter
-from contextlib import suppress
+from contextlib import ExitStack
 from dataclasses import asdict
 from itertools import chain, islice
 from pathlib import Path
@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from otembed.config.documents import DocumentsConfig
-from otembed.documents.align_work import AlignTask, AlignWork, groups, read_links, read_planted
+from otembed.documents.align_work import AlignTask, AlignWork, groups, read_links, read_planted, run_folder
 from otembed.documents.aligned import AlignedDocuments, DocumentsReport
 from otembed.documents.link_threshold import LinkCalibration, calibrate_links
 from otembed.documents.links import AlignedPair, kinds_of
 from otembed.documents.read import DocumentPair, document_of, open_pairs, read_document
 from otembed.documents.split import splitters_of
-from otembed.embeddings.cache import cache_home, make_cache_folder
+from otembed.embeddings.cache import OPTION, cache_home, make_cache_folder
 from otembed.embeddings.encode import resolve_prompt
 from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.errors import ConfigError, DataError
+from otembed.results import writing
 from otembed.runtime.arithmetic import resolve_arithmetic
 from otembed.runtime.executors import open_executor
 from otembed.runtime.progress import Progress, counting, silent
@@ -157,27 +158,29 @@ def align_collection(
     else:
         encoder = model
     prompt, fingerprint = resolve_prompt(encoder, checked.prompt, checked.prompt_name), model_fingerprint(encoder)
-    folder = make_cache_folder(cache, FOLDER)
+    # Absolute, because workers may have another working directory.
+    folder = make_cache_folder(cache, FOLDER).absolute()
     tasks: list[AlignTask] = []
     todo: list[AlignTask] = []
     documents = empty = resumed = 0
     key = run_key(checked, fingerprint, prompt, resolve_arithmetic(checked.arithmetic, encoder.device))
-    for group in chain(first, read):
-        task = AlignTask.of(folder, key, group)
-        tasks.append(task)
-        documents += len(group)
-        empty += sum(not (pair.source and pair.target) for pair in group)
-        if task.done:
-            resumed += len(group)
-            # Left by a run that was killed before it could remove it.
-            with suppress(OSError):
-                task.pairs.unlink()
-        else:
-            task.write(group)
-            todo.append(task)
-    if resumed:
-        logger.info("%d of %d pairs of documents are in the cache (%s)", resumed, documents, folder)
-    with open_executor(checked) as executor:
+    with ExitStack() as stack:
+        run: Path | None = None
+        for group in chain(first, read):
+            task = AlignTask.of(folder, key, group)
+            tasks.append(task)
+            documents += len(group)
+            empty += sum(not (pair.source and pair.target) for pair in group)
+            if task.done:
+                resumed += len(group)
+                continue
+            if run is None:
+                with writing(folder, option=OPTION):
+                    run = stack.enter_context(run_folder(folder))
+            todo.append(task.written(run, group))
+        if resumed:
+            logger.info("%d of %d pairs of documents are in the cache (%s)", resumed, documents, folder)
+        executor = stack.enter_context(open_executor(checked))
         work = AlignWork(
             model=model if executor.remote and isinstance(model, str) else encoder,
             device=device,
@@ -189,7 +192,7 @@ def align_collection(
         total, left = (sum(task.sentences for task in each) for each in (tasks, todo))
         advance = counting(progress, "aligning", total, total - left)
         for done in executor.run(work, todo, advance):
-            done.pairs.unlink(missing_ok=True)
+            done.remove()
     report = _report(tasks, checked, _name_of(model), documents, empty, resumed, begun)
     aligned = AlignedDocuments(report, report.threshold, lambda: _read(tasks))
     if empty:

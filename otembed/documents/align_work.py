@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+import shutil
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,7 @@ from otembed.embeddings.texts import embed_sides
 from otembed.errors import NumericsError
 from otembed.results import write_text, writing
 from otembed.results.outcomes import digest_of
+from otembed.results.temporary import fresh_folder
 from otembed.runtime.sealed import DIGEST_BYTES, is_sound, write_sealed
 
 if TYPE_CHECKING:
@@ -41,28 +44,54 @@ GROUP_SENTENCES = 2048
 
 @dataclass(frozen=True)
 class AlignTask:
-    """Pairs of documents in a JSON file, the sealed file for their links, and their sentences."""
+    """The sealed file for the links of some pairs of documents, their sentences, and the JSON file of the pairs.
 
-    pairs: Path
+    All runs share the first, and each writes its own of the last: others on the same documents remove theirs.
+    """
+
     links: Path
     sentences: int
+    pairs: Path | None = None
 
     @classmethod
     def of(cls, folder: Path, key: str, pairs: Sequence[DocumentPair]) -> AlignTask:
         """Return the task of some pairs; its name is a hash of ``key`` and of the pairs."""
         name = digest_of([key, *(json.dumps(asdict(each)) for each in pairs)])
         count = sum(len(each.source) + len(each.target) for each in pairs)
-        return cls(folder / f"pairs-{name}.tmp", folder / f"links-{name}.json", count)
+        return cls(folder / f"links-{name}.json", count)
 
     @property
     def done(self) -> bool:
-        """Whether the links were computed by an earlier run."""
+        """Whether the links were computed by an earlier run, or by another one at the same time."""
         return self.links.is_file() and is_sound(self.links)
 
-    def write(self, pairs: Sequence[DocumentPair]) -> None:
-        """Write the pairs for a worker; OutputError if that fails."""
-        with writing(self.pairs, option=OPTION, kept=KEPT):
-            write_text(self.pairs, json.dumps([asdict(each) for each in pairs]))
+    def written(self, run: Path, pairs: Sequence[DocumentPair]) -> AlignTask:
+        """Write the pairs for a worker to the folder of a run, and return the task with them; OutputError if that fails."""
+        path = run / self.links.name
+        with writing(path, option=OPTION, kept=KEPT):
+            write_text(path, json.dumps([asdict(each) for each in pairs]))
+        return replace(self, pairs=path)
+
+    def read(self) -> list[DocumentPair]:
+        """Return the pairs that :meth:`written` wrote."""
+        if self.pairs is None:
+            raise ValueError("the pairs of the task are not written")
+        return [read_pair(each) for each in json.loads(self.pairs.read_text(encoding="utf-8"))]
+
+    def remove(self) -> None:
+        """Remove the pairs; links stay."""
+        if self.pairs is not None:
+            self.pairs.unlink(missing_ok=True)
+
+
+@contextmanager
+def run_folder(folder: Path) -> Iterator[Path]:
+    """Yield a folder in ``folder`` for the pairs of a run, removed at the end; those of killed runs are removed first."""
+    with fresh_folder(folder / "pairs") as run:
+        try:
+            yield run
+        finally:
+            shutil.rmtree(run, ignore_errors=True)
 
 
 def groups(pairs: Iterator[DocumentPair]) -> Iterator[list[DocumentPair]]:
@@ -109,9 +138,11 @@ class AlignWork(EncoderWork):
         return answer.sentences
 
     def _align(self, model: SentenceTransformer, advance: Advance | None, task: AlignTask) -> AlignTask:
-        pairs = [read_pair(each) for each in json.loads(task.pairs.read_text(encoding="utf-8"))]
-        # Longer runs take longer: by their number, not by their length, the progress is about right.
         progress = _Share(advance, task.sentences)
+        if task.done:
+            progress.finish()
+            return task
+        pairs = task.read()
         vectors = run_vectors(
             self, model, [side for pair in pairs for side in (pair.source, pair.target)], progress
         )
@@ -133,7 +164,10 @@ class AlignWork(EncoderWork):
 
 
 class _Share:
-    """Passes on the progress of encoding as a share of the sentences of a task."""
+    """Passes on the progress of encoding as a share of the sentences of a task.
+
+    Longer runs take longer: by their number, not by their length, the progress is about right.
+    """
 
     def __init__(self, advance: Advance | None, sentences: int) -> None:
         self.advance, self.sentences = advance, sentences

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otembed.results import writing
-from otembed.results.temporary import beside, claimed, held, remove_leftovers
+from otembed.results.temporary import beside, fresh_folder, held
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +30,7 @@ def whole_folder(path: Path, *, needed: int | None = None, option: str = "") -> 
     OutputError
         The folder cannot be written, whichever library was writing.
     """
-    with writing(path, needed=needed, option=option), _fresh_folder(path) as fresh:
+    with writing(path, needed=needed, option=option), fresh_folder(path) as fresh:
         earlier = fresh.with_suffix(".old")
         try:
             yield fresh
@@ -51,14 +50,6 @@ def whole_folder(path: Path, *, needed: int | None = None, option: str = "") -> 
     if earlier.exists():
         # Under a name that is never put back: it may be removed only in part.
         shutil.rmtree(earlier.rename(beside(path)), ignore_errors=True)
-
-
-@contextmanager
-def _fresh_folder(path: Path) -> Iterator[Path]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(path)
-    with claimed(lambda: Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))) as fresh:
-        yield fresh
 
 
 def _grant_usual_permissions(folder: Path) -> None:

@@ -97,6 +97,18 @@ def _new_file(path: Path) -> Path:
 
 
 @contextmanager
+def fresh_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty private folder next to ``path``, claimed; renaming or removing it is up to the caller.
+
+    What killed writers of ``path`` left is removed first. The folder of ``path`` is created.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path)
+    with claimed(lambda: Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))) as fresh:
+        yield fresh
+
+
+@contextmanager
 def temporary_folder() -> Iterator[Path]:
     """Yield an empty temporary folder, removed at the end; folders that killed processes left are removed first.
 

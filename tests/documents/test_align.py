@@ -138,6 +138,41 @@ def test_collection_resumes_after_an_interruption_with_the_same_bytes(tiny_model
     assert list(third) == list(whole)
 
 
+def test_two_runs_on_the_same_documents(tiny_model, tmp_path, sentences, monkeypatch):
+    monkeypatch.setattr(align_work, "GROUP_SENTENCES", 24)
+    pairs = pairs_of(sentences, 5)
+    whole = align_collection(pairs, tiny_model, cache=tmp_path / "whole")
+    cache, other = tmp_path / "cache", []
+    write, solve, solved = align_work.write_sealed, align_work.solve_pair, []
+
+    def meanwhile(*arguments, **options):
+        monkeypatch.setattr(align_work, "write_sealed", write)
+        other.append(align_collection(pairs, tiny_model, cache=cache))
+        write(*arguments, **options)
+
+    def counted(pair, *arguments):
+        solved.append(pair.id)
+        return solve(pair, *arguments)
+
+    monkeypatch.setattr(align_work, "write_sealed", meanwhile)
+    monkeypatch.setattr(align_work, "solve_pair", counted)
+    found = align_collection(pairs, tiny_model, cache=cache)
+    assert list(found) == list(other[0]) == list(whole)
+    assert {path.name for path in (cache / "documents").iterdir()} == {
+        path.name for path in (tmp_path / "whole" / "documents").iterdir()
+    }
+    # The run that was overtaken takes over the links of the groups that it had not begun.
+    assert solved == ["d0", "d1", "d0", "d1", "d2", "d3", "d4"]
+
+
+def test_pairs_of_a_killed_run_are_removed(tiny_model, tmp_path, sentences):
+    left = tmp_path / "documents" / ".pairs.abcd1234.tmp"
+    left.mkdir(parents=True)
+    (left / "links-0.json").write_text("[]")
+    align_collection(pairs_of(sentences, 1), tiny_model, cache=tmp_path)
+    assert [path.name.partition("-")[0] for path in (tmp_path / "documents").iterdir()] == ["links"]
+
+
 def test_report_counts_links_and_sentences(tiny_model, tmp_path, sentences):
     pairs = [*pairs_of(sentences, 2), DocumentPair("none", document_of([], "a"), document_of(["the cat"], "b"))]
     found = align_collection(pairs, tiny_model, cache=tmp_path)
