@@ -47,7 +47,7 @@ CONVERSIONS = {
 }
 _TAG = "<"
 # What pydantic adds to the path of a setting for a variant of its type.
-_VARIANT = re.compile(rf"{_TAG}|(int|float|str|bool)$|[a-z-]+\[")
+_VARIANT = re.compile(rf"{_TAG}|(constrained-)?(int|float|str|bool)$|[a-z-]+\[")
 _EXPECTED = "Input should be "
 
 REMOVED = frozenset({"marginals", "match", "null_unit", "share", "top_k"})

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 
 import pytest
 import yaml
 from pydantic import TypeAdapter
 
+import otembed.config
 from otembed.config import (
     AlignmentConfig,
     ContrastiveConfig,
+    DocumentsConfig,
     FinetuneConfig,
     LossConfig,
     MiningConfig,
@@ -114,6 +117,11 @@ def test_invalid_settings_are_rejected(tree, message, hint):
             {"rescore_layer": "aut"},
             r"rescore_layer = 'aut': input should be a valid integer, or 'auto'$",
         ),
+        (
+            DocumentsConfig,
+            {"threshold": 1.5},
+            r"threshold = 1.5: input should be less than or equal to 1, or 'auto'$",
+        ),
         (MiningConfig, {"threshold": "aut"}, r"threshold = 'aut': .* number, .* or 'default' or 'auto'$"),
     ],
 )
@@ -122,6 +130,25 @@ def test_a_value_of_no_allowed_kind_is_reported_with_all_of_them(kind, tree, mes
         build(kind, {**PAIRS, **tree} if kind is TrainConfig else tree)
     assert re.search(message, caught.value.message)
     assert caught.value.hint == f"Correct the value of {caught.value.message.split()[1]}."
+
+
+KINDS = [
+    kind for kind in map(vars(otembed.config).get, otembed.config.__all__) if hasattr(kind, "__pydantic_config__")
+]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_a_bad_value_is_named_as_it_is_set(kind):
+    values = ("x", "", -1, 10**12, 1.5, float("nan"), True, [], ["x"], [-1], {}, {"x": -1}, (1,), b"x")
+    named = 0
+    for name, value in itertools.product((each.name for each in dataclasses.fields(kind)), values):
+        try:
+            kind(**{name: value})
+        except ConfigError as error:
+            found = re.fullmatch(r"Correct the value of (\S+)\.", error.hint or "")
+            named += found is not None
+            assert found is None or re.fullmatch(rf"{name}(\.(\d+|x))?", found[1])
+    assert named
 
 
 FORMER_NAMES = [
