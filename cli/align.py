@@ -26,7 +26,7 @@ from .options import (
     SentencesAtATime,
     Unit,
     alignment_config,
-    refuse_taken,
+    check_outputs,
 )
 
 if TYPE_CHECKING:
@@ -108,9 +108,8 @@ def align_command(
             raise ConfigError(f"{flag} draws two sentences, not a file", "Pass SOURCE and TARGET.")
     if heat_map and as_json:
         raise ConfigError("--map and --json are mutually exclusive", "Omit one of them.")
-    for place, flag in ((output, "--output"), (plot, "--plot")):
-        if place is not None:
-            refuse_taken(place, force=force, flag=flag)
+    read = {"--pairs": () if single else _files(pairs or "-"), "--config": config_file}
+    check_outputs({"--output": output, "--plot": plot}, read, force=force)
     if plot is not None:
         from otembed.results.plot import check_plot
 
@@ -169,6 +168,14 @@ def _is_single(source: str | None, target: str | None, pairs: str | None) -> boo
             "otembed align takes two sentences or one file", "Pass SOURCE TARGET, --pairs FILE, or -."
         )
     return True
+
+
+def _files(place: str) -> Iterable[Path]:
+    """Return the files of ``--pairs``."""
+    from otembed.data import parse_pair_spec
+
+    key, equals, file = place.partition("=")
+    return parse_pair_spec(key, file).paths if equals and not Path(place).exists() else (Path(place),)
 
 
 def _rows(place: str, counts: PairCounts) -> Iterator[tuple[str, str]]:

@@ -15,7 +15,7 @@ from otembed.tasks.base import TaskOptions
 from otembed.tasks.registry import TASKS
 
 from .console import say
-from .options import Device, JsonDocument, SentencesAtATime, check_choice, named_pairs, refuse_taken
+from .options import Device, JsonDocument, SentencesAtATime, check_choice, check_outputs, named_pairs
 
 EXIT_NO = 1
 CORRECTIONS = ("none", "holm")
@@ -92,8 +92,10 @@ def _compare(
     check_choice(correction, CORRECTIONS, "--correction")
     if fail_metric is not None and fail_under is None:
         raise ConfigError("--fail-metric requires --fail-under", "Add --fail-under X.")
-    _refuse_outputs(
-        {"--output": output, "--html": html, "--markdown": markdown, "--latex": latex}, models, force=force
+    check_outputs(
+        {"--output": output, "--html": html, "--markdown": markdown, "--latex": latex},
+        {each: each for model in models for each in (model, *model.partition("=")[2].split(",")) if each},
+        force=force,
     )
     options = TaskOptions(nli=nli, tagging=tagging_train)
     places = {
@@ -186,24 +188,6 @@ def _cache(folder: Path | None) -> Path:
     from otembed.embeddings.cache import cache_home
 
     return cache_home(folder)
-
-
-def _refuse_outputs(outputs: dict[str, Path | None], models: list[str], *, force: bool) -> None:
-    """Reject existing files, one file for two outputs, and an input as an output, even with --force."""
-    from otembed.results.paths import expand
-
-    taken = {
-        expand(part).resolve(): part for model in models for part in model.partition("=")[2].split(",") if part
-    }
-    taken |= {expand(model).resolve(): model for model in models}
-    for flag, path in outputs.items():
-        if path is None:
-            continue
-        place = expand(path).resolve()
-        if place in taken:
-            raise ConfigError(f"{flag} {path} is also {taken[place]}", "Choose another name.")
-        refuse_taken(path, force=force, flag=flag)
-        taken[place] = f"the file of {flag}"
 
 
 def _decide(failed: list[str]) -> None:

@@ -21,15 +21,23 @@ from .mining_options import (
     Output,
     Page,
     Workers,
-    check_output_file,
-    check_page_output,
+    check_format,
     expected,
     figures_of,
     rule_of,
     settings_option,
     start_logging,
 )
-from .options import ConfigFile, Device, Force, language_pair, merged_settings, number_or_none, only_given
+from .options import (
+    ConfigFile,
+    Device,
+    Force,
+    check_outputs,
+    language_pair,
+    merged_settings,
+    number_or_none,
+    only_given,
+)
 from .stages import StageProgress
 
 if TYPE_CHECKING:
@@ -184,10 +192,15 @@ def align_command(
         config, settings, threshold=threshold, **_given(split, engine=engine, workers=workers)
     )
     pair = language_pair(languages, "--languages")
-    _check_links_output(output, pair, as_json=as_json, force=force)
-    from otembed.documents.read import check_places, open_pairs
+    _check_links_format(output, pair, as_json=as_json)
+    from otembed.documents.read import check_places, list_file, open_pairs
     from otembed.documents.split import splitters_of
 
+    check_outputs(
+        {"--output": output},
+        {"SOURCE": list_file(source) if target is None else source, "TARGET": target, "--config": config},
+        force=force,
+    )
     check_places(source, target)
     splitters = splitters_of(checked)
     from .console import DOCUMENTS
@@ -245,7 +258,8 @@ def match_command(
     checked = merged_settings(MatchConfig, config, settings, given)
     from otembed.documents.output import check_match_output
 
-    check_output_file(output, check_match_output, as_json=as_json, force=force)
+    check_format(output, check_match_output, as_json=as_json)
+    check_outputs({"--output": output}, _collections(sources, targets, calibrate, config), force=force)
     from .console import SEARCH, SOLVER
 
     start_logging(modules=(*SEARCH, *SOLVER))
@@ -313,8 +327,9 @@ def mine_command(
     defaults = {"align": {"threshold": MINED_THRESHOLD}}
     checked = merged_settings(DocumentMiningConfig, config, settings, given, defaults)
     pair = language_pair(languages, "--languages")
-    _check_links_output(output, pair, as_json=as_json and not dry_run, force=force)
-    check_page_output(checked.html, {"--output": output, "SOURCES": sources, "TARGETS": targets}, force=force)
+    _check_links_format(output, pair, as_json=as_json and not dry_run)
+    outputs = {"--output": output, "--html": checked.html}
+    check_outputs(outputs, _collections(sources, targets, calibrate, config), force=force)
     from .console import DOCUMENTS, SEARCH
 
     start_logging(modules=(*SEARCH, *DOCUMENTS))
@@ -370,12 +385,22 @@ def _match_summary(report: Any) -> str:
     )
 
 
-def _check_links_output(
-    output: Path | None, languages: tuple[str, str] | None, *, as_json: bool, force: bool
-) -> None:
+def _check_links_format(output: Path | None, languages: tuple[str, str] | None, *, as_json: bool) -> None:
     from otembed.documents.output import check_links_output
 
-    check_output_file(output, lambda path: check_links_output(path, languages), as_json=as_json, force=force)
+    check_format(output, lambda path: check_links_output(path, languages), as_json=as_json)
+
+
+def _collections(sources: str, targets: str, calibrate: str | None, config: Path | None) -> dict[str, Any]:
+    """Return the files that are read, by argument and option."""
+    from otembed.documents.read import collection_files, list_file
+
+    return {
+        "SOURCES": collection_files(sources),
+        "TARGETS": collection_files(targets),
+        "--calibrate": None if calibrate is None else list_file(calibrate),
+        "--config": config,
+    }
 
 
 def _summary(report: Any) -> str:

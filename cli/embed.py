@@ -20,7 +20,7 @@ from .mining_options import (
     say_counts,
     start_logging,
 )
-from .options import ConfigFile, Device, Force, PromptName, refuse_taken
+from .options import ConfigFile, Device, Force, PromptName, check_outputs
 from .stages import StageProgress
 
 if TYPE_CHECKING:
@@ -71,16 +71,20 @@ def embed_command(
     checked = mining_config(
         config, settings, prompt_name=prompt_name, precision=precision, engine=engine, workers=workers
     )
-    refuse_taken(output, force=force)
+    from otembed.data.texts import parse_text_place
     from otembed.embeddings.export import check_vector_output, write_vectors
 
     check_vector_output(output, checked.precision)
     from otembed.embeddings.offset import OWN, check_offset, own_offset, read_offset, save_offset, shifted
 
     check_offset(offset, write_offset)
-    given = None if offset in (None, OWN) else read_offset(str(offset))
-    if write_offset is not None:
-        refuse_taken(write_offset, force=force, flag="--write-offset")
+    mean_file = None if offset == OWN else offset
+    check_outputs(
+        {"--output": output, "--write-offset": write_offset},
+        {"INPUT": parse_text_place(source).path, "--offset": mean_file, "--config": config},
+        force=force,
+    )
+    given = None if mean_file is None else read_offset(mean_file)
     start_logging()
     from otembed.embeddings.lines import read_side
     from otembed.mining.side import Side, load_encoder

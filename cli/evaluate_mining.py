@@ -21,7 +21,7 @@ from .mining_options import (
     start_logging,
 )
 from .mteb_results import MtebFolder, check_mteb, write_mteb
-from .options import ConfigFile, Device, JsonDocument, refuse_taken
+from .options import ConfigFile, Device, JsonDocument, check_outputs
 from .stages import StageProgress
 
 COMMAND = MiningCommand
@@ -66,11 +66,22 @@ def mining_command(
 ) -> None:
     """Parse the options, mine, score, print."""
     checked = mining_config(config, settings, margin=margin, threshold=threshold, rescore=rescore)
-    if output is not None:
-        refuse_taken(output, force=force)
+    from otembed.data.texts import parse_text_place
+
+    trained = () if train is None else (*(parse_text_place(side).path for side in train[:2]), train[2])
+    check_outputs(
+        {"--output": output, "--plot": plot},
+        {
+            "SOURCE": parse_text_place(source).path,
+            "TARGET": parse_text_place(target).path,
+            "--gold": gold,
+            "--train": trained,
+            "--config": config,
+        },
+        force=force,
+    )
     check_mteb(mteb, ("OtembedMining",), force=force)
     if plot is not None:
-        refuse_taken(plot, force=force, flag="--plot")
         from otembed.results.plot import check_plot
 
         check_plot(plot)

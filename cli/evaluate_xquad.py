@@ -16,8 +16,8 @@ from .options import (
     ModelArgument,
     ReportFile,
     check_choice,
+    check_outputs,
     only_given,
-    refuse_taken,
     resume_head,
 )
 
@@ -132,13 +132,17 @@ def xquad_command(
     _refuse_other_protocol(protocol, span if protocol == "retrieval" else retrieval)
     if cache is not None and no_cache:
         raise ConfigError("--cache and --no-cache are mutually exclusive", "Remove one of them.")
-    from otembed.tasks.xquad.files import answer_file, parse_question_places
+    from otembed.tasks.xquad.files import answer_file, parse_question_place, parse_question_places
 
     places = parse_question_places(data)
     answers = [answer_file(predictions, code) for code in places] if predictions else []
-    for flag, path in (("--output", output), ("--plot", plot), *(("--predictions", each) for each in answers)):
-        if path is not None:
-            refuse_taken(path, force=force, flag=flag)
+    read = {
+        "--data": [place.path for place in places.values()],
+        "--train": None if train is None else parse_question_place(train).path,
+    }
+    check_outputs({"--output": output, "--plot": plot}, read, force=force)
+    for each in answers:
+        check_outputs({"--predictions": each}, {**read, "--output": output, "--plot": plot}, force=force)
     if plot is not None:
         from otembed.results.plot import check_plot
 

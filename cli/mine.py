@@ -21,8 +21,7 @@ from .mining_options import (
     Page,
     Rescore,
     Workers,
-    check_page_output,
-    check_pairs_output,
+    check_pairs_format,
     dev_pairs,
     expected,
     mining_config,
@@ -31,7 +30,7 @@ from .mining_options import (
     say_counts,
     start_logging,
 )
-from .options import ConfigFile, Device, Force, language_pair
+from .options import ConfigFile, Device, Force, check_outputs, language_pair
 from .stages import StageProgress
 
 HELP = """Find translation pairs in two collections of lines.
@@ -117,8 +116,23 @@ def mine_command(
     )
     development = dev_pairs(calibrate)
     pair = None if checked.languages is None else language_pair("-".join(checked.languages), "languages")
-    check_pairs_output(output, pair, as_json=as_json and not dry_run, force=force)
-    check_page_output(checked.html, {"--output": output, "SOURCE": source, "TARGET": target}, force=force)
+    from otembed.data.texts import parse_text_place
+    from otembed.embeddings.vectors import are_vectors
+
+    texts = not (are_vectors(source) or are_vectors(target))
+    check_pairs_format(output, pair, as_json=as_json and not dry_run, texts=texts)
+    check_outputs(
+        {"--output": output, "--html": checked.html},
+        {
+            "SOURCE": parse_text_place(source).path,
+            "TARGET": parse_text_place(target).path,
+            "--source-vectors": source_vectors,
+            "--target-vectors": target_vectors,
+            "--calibrate": None if development is None else development.paths,
+            "--config": config,
+        },
+        force=force,
+    )
     start_logging(checked)
     from otembed.mining.calibration.dev_pairs import check_calibration, open_dev_pairs
     from otembed.mining.mine import mine_bitext

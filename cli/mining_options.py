@@ -13,7 +13,7 @@ from otembed.errors import ConfigError
 
 from .completion import OFFLINE_MODEL, choice_values, language_values, mining_values, model_values
 from .console import say
-from .options import merged_settings, named_pairs, number_or_none, only_given, refuse_taken
+from .options import merged_settings, named_pairs, number_or_none, only_given
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -146,39 +146,25 @@ def dev_pairs(value: str | None) -> PairSpec | None:
     return parse_pair_spec(key, place)
 
 
-def check_pairs_output(
-    output: Path | None, languages: tuple[str, str] | None, *, as_json: bool, force: bool
+def check_pairs_format(
+    output: Path | None, languages: tuple[str, str] | None, *, as_json: bool, texts: bool = True
 ) -> None:
-    """Reject an output of pairs that could not be written at the end."""
+    """Reject an output of pairs whose format does not hold them; ``texts``: both sides have texts."""
 
     def check(path: Path) -> None:
         from otembed.mining.output import check_output
 
-        check_output(path, languages)
+        check_output(path, languages, texts=texts)
 
-    check_output_file(output, check, as_json=as_json, force=force)
-
-
-def check_output_file(output: Path | None, check: Callable[[Path], object], *, as_json: bool, force: bool) -> None:
-    """Reject an output that could not be written at the end; ``check`` rejects one of another format."""
-    if output is None:
-        if as_json:
-            raise ConfigError("--json requires --output, because pairs are printed to stdout", "Add -o FILE.")
-        return
-    check(output)
-    refuse_taken(output, force=force)
+    check_format(output, check, as_json=as_json)
 
 
-def check_page_output(html: str | None, others: Mapping[str, Path | str | None], *, force: bool) -> None:
-    """Reject a page that could not be written at the end, or that would replace another file of the command."""
-    if html is None:
-        return
-    from otembed.results.paths import expand
-
-    for flag, other in others.items():
-        if other is not None and expand(other).resolve() == expand(html).resolve():
-            raise ConfigError(f"--html {html} is also {flag}", "Choose another name.")
-    refuse_taken(Path(html), force=force, flag="--html")
+def check_format(output: Path | None, check: Callable[[Path], object], *, as_json: bool) -> None:
+    """Reject ``--json`` without an output, and with ``check`` an output of another format."""
+    if output is not None:
+        check(output)
+    elif as_json:
+        raise ConfigError("--json requires --output, because pairs are printed to stdout", "Add -o FILE.")
 
 
 def start_logging(config: MiningConfig | None = None, *, modules: tuple[str, ...] = ()) -> None:

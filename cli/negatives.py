@@ -17,12 +17,12 @@ from .mining_options import (
     MiningCommand,
     Model,
     Output,
-    check_output_file,
+    check_format,
     plan_text,
     settings_option,
     start_logging,
 )
-from .options import ConfigFile, Device, Force, merged_settings, named_pairs, only_given
+from .options import ConfigFile, Device, Force, check_outputs, merged_settings, named_pairs, only_given
 from .stages import StageProgress
 
 HELP = """Find hard negatives for the pairs of a bitext: similar sentences that are not translations.
@@ -91,7 +91,8 @@ def negatives_command(
 
         check_output(path)
 
-    check_output_file(output, check, as_json=as_json and not dry_run, force=force)
+    check_format(output, check, as_json=as_json and not dry_run)
+    check_outputs({"--output": output}, {"PAIRS": spec.paths, "--config": config}, force=force)
     start_logging(modules=SEARCH)
     from otembed.mining.negatives.mine import mine_negatives, plan_negatives
     from otembed.results.format import printable_lines

@@ -15,7 +15,7 @@ from .completion import choice_values, model_values, preset_values, setting_valu
 from .ending import AGAIN, resume_by
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from otembed.config import WordAlignmentConfig
 
@@ -124,6 +124,42 @@ def refuse_taken(output: Path, *, force: bool, flag: str = "--output") -> None:
         )
     if output.exists() and not force:
         raise ConfigError(f"{flag} {output} already exists", "Choose another name, or add --force to replace it.")
+
+
+def check_outputs(
+    outputs: Mapping[str, str | Path | None],
+    inputs: Mapping[str, str | Path | Iterable[Path | None] | None],
+    *,
+    force: bool,
+) -> None:
+    """Reject outputs that could not be written at the end, and those that would replace another file of the command.
+
+    Parameters
+    ----------
+    outputs
+        The file of each option; None if it was not given.
+    inputs
+        The file or files of each argument or option that is read, without a query; None if there is none.
+    force
+        As for :func:`refuse_taken`. Two outputs in one file, and an output in place of an input, are rejected in any case.
+    """
+    from otembed.results import is_stream
+    from otembed.results.paths import expand
+
+    taken: dict[Path, str] = {}
+    for name, given in inputs.items():
+        for each in (given,) if given is None or isinstance(given, str | Path) else given:
+            if each is not None:
+                taken.setdefault(expand(each).resolve(), name)
+    for flag, output in outputs.items():
+        if output is None:
+            continue
+        path = expand(output)
+        other = taken.get(path.resolve())
+        if other is not None and not path.is_dir() and not is_stream(path):
+            raise ConfigError(f"{flag} {output} is also {other}", "Choose another name.")
+        refuse_taken(path, force=force, flag=flag)
+        taken[path.resolve()] = flag
 
 
 def resume_head(run: Path | None, *, resume: bool, overwrite: bool) -> None:

@@ -19,12 +19,12 @@ from .mining_options import (
     Output,
     Rescore,
     Threshold,
-    check_pairs_output,
+    check_pairs_format,
     mining_config,
     put_pairs,
     start_logging,
 )
-from .options import ConfigFile, Device, Force, named_pairs
+from .options import ConfigFile, Device, Force, check_outputs, named_pairs
 from .stages import StageProgress
 
 HELP = """Score the pairs of an existing bitext by their margin, to sort or filter it.
@@ -67,7 +67,8 @@ def score_command(
 
     spec = parse_pair_spec(key, place)
     languages = (spec.source_language.replace("_", "-"), spec.target_language.replace("_", "-"))
-    check_pairs_output(output, languages, as_json=as_json, force=force)
+    check_pairs_format(output, languages, as_json=as_json)
+    check_outputs({"--output": output}, {"PAIRS": spec.paths, "--config": config}, force=force)
     start_logging(checked)
     from otembed.mining.score import score_bitext
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 UNSPLIT: Splitters = (None, None)
 LISTS = (".jsonl", ".tsv", ".csv", ".parquet")
 SIDES = ("source", "target")
+COLLECTION_FIELDS = ("text", "id")
 FIELDS = ("id", "source", "target", "source_file", "target_file")
 ID_HINT = "Use a unique id."
 COLLECTION_HINT = "Pass a folder of text files, or .jsonl or .parquet with the fields id and text."
@@ -255,16 +256,13 @@ def read_documents(place: str | Path, split: Splitter | None = None) -> Iterator
     DataError
         The place or a document cannot be read, or a field is missing.
     """
-    where = parse_place(place, ("text", "id"))
+    where = parse_place(place, COLLECTION_FIELDS)
     if where.path is not None and where.path.is_dir():
-        files = sorted(each for each in where.path.rglob("*") if each.is_file())
-        for path in files:
-            name = path.relative_to(where.path).as_posix()
-            if not any(part.startswith(".") for part in Path(name).parts):
-                found = _read_file(path, split)
-                # Bytes of a name that are not UTF-8 are escaped: every output can hold the name, and all show the same.
-                shown = name.encode("utf-8", "backslashreplace").decode()
-                yield Document(shown, found.sentences, found.numbers)
+        for path in _files_in(where.path):
+            found = _read_file(path, split)
+            # Bytes of a name that are not UTF-8 are escaped: every output can hold the name, and all show the same.
+            shown = path.relative_to(where.path).as_posix().encode("utf-8", "backslashreplace").decode()
+            yield Document(shown, found.sentences, found.numbers)
         return
     if where.path is not None and split_suffix(where.path)[0] not in (".jsonl", ".parquet"):
         require_file(where.path)
@@ -285,6 +283,26 @@ def read_documents(place: str | Path, split: Splitter | None = None) -> Iterator
     for number, (line, record) in enumerate(records(where, choose), start=1):
         label = str(number) if record.get("id") is None else _label(record["id"], where, line)
         yield _side(record["text"], label, where, line, split, as_path=False)
+
+
+def collection_files(place: str | Path) -> list[Path]:
+    """Return the files that :func:`read_documents` reads; none for a dataset on the hub."""
+    path = parse_place(place, COLLECTION_FIELDS).path
+    return [] if path is None else _files_in(path) if path.is_dir() else [path]
+
+
+def list_file(place: str | Path) -> Path | None:
+    """Return the file of a list of pairs; None for a dataset on the hub."""
+    return parse_place(place, FIELDS).path
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """Return the files of a folder and of those in it, in order, without hidden ones."""
+    return sorted(
+        each
+        for each in folder.rglob("*")
+        if each.is_file() and not any(part.startswith(".") for part in each.relative_to(folder).parts)
+    )
 
 
 def check_places(source: str | Path, target: str | Path | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from tokenize import TokenError
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
     Ids = NDArray[np.int64]
 
+VECTOR_SUFFIX = ".npy"
 NPY_MAGIC = b"\x93NUMPY"
 DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
 HEADERLESS = {".f32": "float32", ".f16": "float16"}
@@ -148,6 +149,11 @@ class Vectors:
         if len(values) < rows * self.dimension:
             raise DataError("the file became shorter while it was read", "Run again.", path=part.path)
         return values
+
+
+def are_vectors(place: object) -> TypeGuard[str | Path | NDArray[Any]]:
+    """Return whether a side is vectors without text: an array, or a file of the suffix ``.npy``."""
+    return isinstance(place, np.ndarray) or (isinstance(place, str | Path) and str(place).endswith(VECTOR_SUFFIX))
 
 
 def array_vectors(values: NDArray[Any], name: str) -> Vectors:

@@ -16,7 +16,7 @@ from otembed.embeddings.embed import embed_lines
 from otembed.embeddings.lines import Lines, check_two_sides, read_side
 from otembed.embeddings.routes import language_task
 from otembed.embeddings.rows import UnitRows, scan
-from otembed.embeddings.vectors import Vectors, array_vectors, open_vectors
+from otembed.embeddings.vectors import Vectors, are_vectors, array_vectors, open_vectors
 from otembed.errors import ConfigError, DataError
 from otembed.runtime.executors import LocalExecutor
 from otembed.runtime.progress import Progress, silent
@@ -32,7 +32,6 @@ logger = logging.getLogger(__name__)
 
 Place = str | Path | Iterable[str] | np.ndarray
 VectorPlace = str | Path | np.ndarray
-VECTOR_SUFFIX = ".npy"
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +186,7 @@ def open_sides(
 def _open(
     place: Place, vectors: VectorPlace | None, name: str, config: MiningConfig, language: LanguageFilter | None
 ) -> Side:
-    if isinstance(place, np.ndarray) or (isinstance(place, str | Path) and str(place).endswith(VECTOR_SUFFIX)):
+    if are_vectors(place):
         if vectors is not None:
             raise ConfigError(f"{name}: vectors are given twice", f"Pass the lines, and {name}_vectors for them.")
         if language is not None:

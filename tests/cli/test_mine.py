@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 from otembed.data import read_pairs
 from otembed.errors import ConfigError, DataError, OtembedError
+from otembed.mining.mine import mine_bitext
 from otembed.mining.mined import MiningReport
 from otembed.models.center import center
 
@@ -104,6 +105,64 @@ def test_page_is_checked_as_other_outputs_are(places: list[str], options: list[s
     with pytest.raises(ConfigError, match="--force"):
         run("mine", *places, *options, "--set", f"html={page}")
     assert run("mine", *places, *options, "--html", page, "--force").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "outputs", "message"),
+    [
+        ("embed {a}", "-o {new}.npy --offset own --write-offset {new}.npy", "--write-offset .* is also --output"),
+        ("embed {a}", "-o {mean} --offset {mean}", "--output .* is also --offset"),
+        ("mine {a}?text=0 {b}", "--html {a}", "--html .* is also SOURCE"),
+        ("mine {a} {b}", "-o {b}", "--output .* is also TARGET"),
+        ("mine {a} {b} --threshold auto --calibrate de-en={dev}", "--html {dev}", "--html .* is also --calibrate"),
+        ("mine {a} {b} --config {yaml}", "--html {yaml}", "--html .* is also --config"),
+        ("mine {a} {b} --source-vectors {mean}", "--set html={mean}", "--html .* is also --source-vectors"),
+        ("mine {a} {b}", "-o {new}.tsv --html {folder}/../new.tsv", "--html .* is also --output"),
+        ("score de-en={dev}?source=0&target=1", "-o {dev}", "--output .* is also PAIRS"),
+        ("negatives de-en={dev}", "-o {dev}", "--output .* is also PAIRS"),
+        ("eval mining {a} {b} --gold {dev}", "-o {dev}", "--output .* is also --gold"),
+        ("eval mining {a} {b} --gold {dev} --train {a} {b} {yaml}", "--plot {yaml}", "--plot .* is also --train"),
+        ("documents align {a} {b}", "-o {b}", "--output .* is also TARGET"),
+        ("documents mine {folder} {folder}", "--html {folder}/one", "--html .* is also SOURCES"),
+        ("documents match {folder} {folder} --calibrate {dev}", "-o {dev}", "--output .* is also --calibrate"),
+        ("align --pairs de-en={dev}", "-o {dev}", "--output .* is also --pairs"),
+    ],
+)
+def test_no_output_replaces_another_file_of_the_command(
+    tmp_path: Path, command: str, outputs: str, message: str
+) -> None:
+    """Even with --force, and whatever the query of the input or the spelling of the path."""
+    names = {"a": "a.tsv", "b": "b.tsv", "dev": "dev.tsv", "yaml": "settings.yaml", "mean": "mean.npy"}
+    files = {key: tmp_path / name for key, name in names.items()}
+    (tmp_path / "folder").mkdir()
+    files |= {"folder": tmp_path / "folder", "new": tmp_path / "new", "one": tmp_path / "folder" / "one"}
+    for key in ("a", "b", "dev", "one"):
+        files[key].write_text("the cat\tdie Katze\n", encoding="utf-8")
+    files["yaml"].write_text("k: 2\n", encoding="utf-8")
+    np.save(files["mean"], np.ones((1, 32), np.float32))
+    before = {each: each.read_bytes() for each in tmp_path.rglob("*") if each.is_file()}
+    arguments = [each.format(**files) for each in f"{command} {outputs}".split()]
+    with pytest.raises(ConfigError, match=message):
+        run(*arguments, "--force")
+    assert {each: each.read_bytes() for each in tmp_path.rglob("*") if each.is_file()} == before
+
+
+def test_tmx_of_vectors_is_rejected_before_the_search(
+    places: list[str], options: list[str], tmp_path: Path
+) -> None:
+    np.save(tmp_path / "v.npy", np.eye(5, dtype=np.float32))
+    output = tmp_path / "pairs.tmx"
+    for sides in ((tmp_path / "v.npy", tmp_path / "v.npy"), (places[0], tmp_path / "v.npy")):
+        with pytest.raises(ConfigError, match="TMX requires texts"):
+            run("mine", *sides, "--languages", "sw-en", "-o", output)
+    eye = np.eye(3, dtype=np.float32)
+    with pytest.raises(ConfigError, match="TMX requires texts"):
+        mine_bitext(eye, eye, k=1, threshold=None).write(output, languages=("sw", "en"))
+    assert not output.exists()
+    vectors = ["--source-vectors", tmp_path / "v.npy", "--target-vectors", tmp_path / "v.npy"]
+    flags = ["--languages", "sw-en", "--threshold", "none", "-o", output, "--cache", tmp_path / "cache"]
+    assert run("mine", places[1], places[1], *vectors, *flags).exit_code == 0
+    assert "<seg>the cat sat on the mat</seg>" in output.read_text(encoding="utf-8")
 
 
 def test_settings_merge_file_set_and_options(places: list[str], options: list[str], tmp_path: Path) -> None:
