@@ -68,7 +68,7 @@ def read_texts(place: Place) -> Iterator[Text]:
     DataError
         The file is missing, corrupt, not UTF-8, or lacks the field; with ``file:line``.
     ConfigError
-        A column of plain text is not specified by a number.
+        A column of plain text is not specified by a number, or the text and the id are one field.
     """
     kind = None if place.hub is not None else _kind(place)
     if kind == "lines":
@@ -111,6 +111,11 @@ def _records(place: Place, kind: str | None) -> Iterator[Text]:
         nonlocal name
         if name is None:
             name = "0" if kind == ".tsv" else _usual_field(names, place.where, line)
+        if name == label:
+            raise ConfigError(
+                f"{place.where}: {'column' if kind == '.tsv' else 'field'} {name!r} is both the text and the id",
+                "Specify two: ?text=1&id=0." if kind == ".tsv" else TEXT_HINT,
+            )
         chosen = {"text": name} | ({} if label is None else {"id": label})
         return {key: check_field(field, names, place.where, line) for key, field in chosen.items()}
 
