@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from otembed.embeddings.cache import cache_home, cache_lock, make_cache_folder
+from otembed.embeddings.cache import cache_home, cache_lock, make_cache_folder, tidy_complete
 from otembed.embeddings.embed_work import EmbedTask, EmbedWork, Encoding, Schedule
 from otembed.embeddings.encode import resolve_prompt
 from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.embeddings.shards import ShardFolder
 from otembed.embeddings.vectors import DTYPES
-from otembed.errors import ConfigError, OutputError
+from otembed.errors import ConfigError
 from otembed.runtime.arithmetic import resolve_arithmetic
 from otembed.runtime.executors import LocalExecutor
 from otembed.runtime.progress import Progress, counting, silent
@@ -141,9 +140,7 @@ def embed_lines(
     key = embedding_key(lines, model, text, truncate_dim, precision, arithmetic, fingerprint, task)
     folder = shard_folder(key, lines, cache)
     if not any(folder.missing(folder.rows)):
-        # Complete vectors can be read from a cache that cannot be written.
-        with suppress(OutputError), cache_lock(make_cache_folder(cache, "embeddings"), key.digest):
-            folder.tidy()
+        tidy_complete(folder, cache, "embeddings", key.digest)
         return folder.vectors(lines.name)
     with cache_lock(make_cache_folder(cache, "embeddings"), key.digest):
         folder = shard_folder(key, lines, cache)

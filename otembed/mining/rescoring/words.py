@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from otembed.embeddings import row_kernels
-from otembed.embeddings.cache import cache_home, cache_lock, make_cache_folder
+from otembed.embeddings.cache import cache_home, cache_lock, make_cache_folder, tidy_complete
 from otembed.embeddings.embed import DIGEST_BYTES, SHARD_SECONDS
 from otembed.embeddings.rows import UnitRows, scan
 from otembed.embeddings.shards import ShardFolder
@@ -141,6 +141,17 @@ class WordStore:
         OutputError
             The cache cannot be written.
         """
+        folder = self._folder()
+        if self._gaps(folder):
+            self._encode_missing(batch_size, progress)
+            folder = self._folder()
+        else:
+            tidy_complete(folder, self._cache, "words", self._digest)
+        rows, _ = scan(folder.vectors(f"words of {self.lines.name}"))
+        kept = rows.vectors.rows
+        return WordSide(rows, self.bounds if kept is None else np.searchsorted(kept, self.bounds))
+
+    def _encode_missing(self, batch_size: int, progress: Progress) -> None:
         with cache_lock(make_cache_folder(self._cache, "words"), self._digest):
             folder = self._folder()
             folder.tidy()
@@ -156,9 +167,6 @@ class WordStore:
                     if full or monotonic() - opened > SHARD_SECONDS or stop == last:
                         folder.write(int(self.bounds[begin]), np.concatenate(blocks))
                         begin, blocks, opened = stop, [], monotonic()
-        rows, _ = scan(folder.vectors(f"words of {self.lines.name}"))
-        kept = rows.vectors.rows
-        return WordSide(rows, self.bounds if kept is None else np.searchsorted(kept, self.bounds))
 
     def _folder(self) -> ShardFolder:
         path = cache_home(self._cache) / "words" / self._digest

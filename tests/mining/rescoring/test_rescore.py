@@ -1,11 +1,13 @@
 """Candidates compared word by word: against POT on states taken from the model by hand; cuts, memory, refusals."""
 
+import errno
 import itertools
 
 import numpy as np
 import ot
 import pytest
 import torch
+from filelock import FileLock
 from sentence_transformers import SentenceTransformer
 
 from otembed import mine_bitext, score_bitext
@@ -15,7 +17,7 @@ from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.embeddings.lines import read_side
 from otembed.embeddings.rows import UnitRows
 from otembed.embeddings.vectors import array_vectors
-from otembed.errors import ConfigError, ModelError, NumericsError
+from otembed.errors import ConfigError, ModelError, NumericsError, OutputError
 from otembed.mining.mined import MiningReport
 from otembed.mining.plan import plan_mining
 from otembed.mining.rescoring import rescore, word_scores, words
@@ -213,6 +215,19 @@ def test_each_line_is_encoded_once_and_each_pair_solved_once(tiny_model, tmp_pat
     assert again.report.candidates == mined.report.candidates
     mine_bitext(sentences(30), sentences(20, 1), tiny_model, rescore_epsilon=0.2, **options)
     assert len(solved) == mined.report.candidates
+
+
+def test_complete_words_need_no_lock(tiny_model, tmp_path, sentences, monkeypatch):
+    def read_only(self, timeout=None):
+        raise OSError(errno.EROFS, "Read-only file system", self.lock_file)
+
+    options = OPTIONS | {"cache": tmp_path}
+    first = mine_bitext(sentences(8), sentences(6, 1), tiny_model, **options)
+    monkeypatch.setattr(FileLock, "acquire", read_only)
+    assert list(mine_bitext(sentences(8), sentences(6, 1), tiny_model, **options)) == list(first)
+    next((tmp_path / "words").glob("*/rows-*")).unlink()
+    with pytest.raises(OutputError, match="Read-only"):
+        mine_bitext(sentences(8), sentences(6, 1), tiny_model, **options)
 
 
 def test_weight_zero_disables_rescoring(tiny_model, tmp_path, sentences):
