@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +26,7 @@ from .mining_options import (
     expected,
     figures_of,
     rule_of,
+    setting_names,
     settings_option,
     start_logging,
 )
@@ -109,16 +111,18 @@ def _group() -> None:
 class DocumentsCommand(MiningCommand):
     """A command that suggests ``--set`` for settings of alignment without an option."""
 
-    config = "DocumentsConfig"
+    names = staticmethod(partial(setting_names, "DocumentsConfig"))
 
 
 class MatchCommand(MiningCommand):
     """A command that suggests ``--set`` for settings of matching without an option."""
 
-    config = "MatchConfig"
+    names = staticmethod(partial(setting_names, "MatchConfig"))
 
 
-DocumentsSettings = Annotated[list[str] | None, settings_option("DocumentsConfig", "max_sentences=4")]
+DocumentsSettings = Annotated[
+    list[str] | None, settings_option(partial(setting_names, "DocumentsConfig"), "max_sentences=4")
+]
 Threshold = Annotated[
     str | None,
     typer.Option(metavar="SCORE", help="Minimum score of a link: a number, none or auto. [default: none]"),
@@ -232,7 +236,7 @@ def match_command(
     output: Output = None,
     model: Model = DEFAULT_MODEL,
     config: ConfigFile = None,
-    settings: Annotated[list[str] | None, settings_option("MatchConfig", "k=4")] = None,
+    settings: Annotated[list[str] | None, settings_option(partial(setting_names, "MatchConfig"), "k=4")] = None,
     threshold: Annotated[
         str | None,
         typer.Option(

@@ -11,8 +11,8 @@ from .console import say
 from .mining_options import (
     DEFAULT_MODEL,
     Cache,
+    EmbedSettings,
     Engine,
-    MiningSettings,
     Model,
     Precision,
     Workers,
@@ -35,7 +35,8 @@ With --offset own, the mean of the unit vectors of all distinct lines is subtrac
 length again. In an index of several languages, embed each language separately with its own offset; embed queries with the
 offset of a sample of their language (--write-offset, then --offset FILE).
 
-Settings: defaults < --config < --set < the other options. The settings of otembed mine for lines and embeddings apply.
+Settings: defaults < --config < --set < the other options. The settings of otembed mine for the length of lines, embeddings
+and the engine apply; others are rejected.
 """
 
 
@@ -44,7 +45,7 @@ def embed_command(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="File to write.")],
     model: Model = DEFAULT_MODEL,
     config: ConfigFile = None,
-    settings: MiningSettings = None,
+    settings: EmbedSettings = None,
     language: Annotated[
         str | None,
         typer.Option(metavar="XX", help="Language of the lines, for a model centered by language."),
@@ -71,6 +72,7 @@ def embed_command(
     checked = mining_config(
         config, settings, prompt_name=prompt_name, precision=precision, engine=engine, workers=workers
     )
+    checked.refuse_unused("otembed embed")
     from otembed.data.texts import parse_text_place
     from otembed.embeddings.export import check_vector_output, write_vectors
 

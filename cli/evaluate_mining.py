@@ -10,9 +10,9 @@ import typer
 from .mining_options import (
     DEFAULT_MODEL,
     Cache,
+    EvaluationCommand,
+    EvaluationSettings,
     Margin,
-    MiningCommand,
-    MiningSettings,
     Model,
     Output,
     Rescore,
@@ -24,7 +24,7 @@ from .mteb_results import MtebFolder, check_mteb, write_mteb
 from .options import ConfigFile, Device, JsonDocument, check_outputs
 from .stages import StageProgress
 
-COMMAND = MiningCommand
+COMMAND = EvaluationCommand
 HELP = """Mine two collections with known pairs: precision, recall, F1, best F1, average precision.
 
 SOURCE and TARGET are as for otembed mine. GOLD has two tab-separated ids on each line: line numbers from 1, or the ids
@@ -47,7 +47,7 @@ def mining_command(
     ] = None,
     model: Model = DEFAULT_MODEL,
     config: ConfigFile = None,
-    settings: MiningSettings = None,
+    settings: EvaluationSettings = None,
     margin: Margin = None,
     threshold: Threshold = None,
     rescore: Rescore = None,
@@ -66,6 +66,7 @@ def mining_command(
 ) -> None:
     """Parse the options, mine, score, print."""
     checked = mining_config(config, settings, margin=margin, threshold=threshold, rescore=rescore)
+    checked.refuse_unused("otembed eval mining")
     from otembed.data.texts import parse_text_place
 
     trained = () if train is None else (*(parse_text_place(side).path for side in train[:2]), train[2])

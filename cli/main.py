@@ -33,7 +33,7 @@ from . import (
 )
 from .completion import complete
 from .ending import EXIT_CLOSED_PIPE, ClosedPipe, Commands, interruptions, leave_closed_pipes
-from .mining_options import MiningCommand
+from .mining_options import EmbedCommand, MiningCommand, ScoreCommand
 from .negatives import NegativesCommand
 from .streams import prepare_streams
 from .terminal_help import with_terminal_help
@@ -57,8 +57,8 @@ app.add_typer(evaluate.app, name="eval", help="Evaluate any model that SentenceT
 app.command("compare", help=compare.HELP, no_args_is_help=True)(compare.compare_command)
 app.command("mine", cls=MiningCommand, help=mine.HELP, no_args_is_help=True)(mine.mine_command)
 app.add_typer(documents.app, name="documents", help=documents.HELP)
-app.command("embed", cls=MiningCommand, help=embed.HELP, no_args_is_help=True)(embed.embed_command)
-app.command("score", cls=MiningCommand, help=score.HELP, no_args_is_help=True)(score.score_command)
+app.command("embed", cls=EmbedCommand, help=embed.HELP, no_args_is_help=True)(embed.embed_command)
+app.command("score", cls=ScoreCommand, help=score.HELP, no_args_is_help=True)(score.score_command)
 app.command("negatives", cls=NegativesCommand, help=negatives.HELP, no_args_is_help=True)(
     negatives.negatives_command
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,11 +37,18 @@ def setting_names(config: str) -> list[str]:
     return [each.name for each in fields(getattr(every, config))]
 
 
-def settings_option(config: str, example: str) -> Any:
-    """Return ``--set`` for a class of :mod:`otembed.config`, completed by its settings, each followed by ``=``."""
+def mining_names(command: str) -> list[str]:
+    """Return the settings of mining that a command uses."""
+    from otembed.config.mining import used_settings
+
+    return used_settings(command)
+
+
+def settings_option(names: Callable[[], list[str]], example: str) -> Any:
+    """Return ``--set`` for the settings with these names, completed by each of them, followed by ``=``."""
 
     def values(incomplete: str) -> list[str]:
-        return [f"{name}=" for name in setting_names(config) if name.startswith(incomplete)]
+        return [f"{name}=" for name in names() if name.startswith(incomplete)]
 
     return typer.Option(
         "--set", metavar="KEY=VALUE", help=f"Any setting, such as {example}; repeatable.", autocompletion=values
@@ -53,7 +61,18 @@ Model = Annotated[
         "--model", "-m", help="Folder, hub name or offline:multilingual-e5-small.", autocompletion=model_values
     ),
 ]
-MiningSettings = Annotated[list[str] | None, settings_option("MiningConfig", "k=8 or prompt_name=query")]
+MiningSettings = Annotated[
+    list[str] | None, settings_option(partial(mining_names, "otembed mine"), "k=8 or prompt_name=query")
+]
+ScoreSettings = Annotated[
+    list[str] | None, settings_option(partial(mining_names, "otembed score"), "k=8 or prompt_name=query")
+]
+EvaluationSettings = Annotated[
+    list[str] | None, settings_option(partial(mining_names, "otembed eval mining"), "k=8 or prompt_name=query")
+]
+EmbedSettings = Annotated[
+    list[str] | None, settings_option(partial(mining_names, "otembed embed"), "truncate_dim=128 or workers=4")
+]
 Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="File to write.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as one JSON document; requires --output.")]
 Cache = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the cache. [default: per user]")]
@@ -100,9 +119,12 @@ Precision = Annotated[
 
 
 class MiningCommand(TyperCommand):
-    """A command that suggests ``--set`` for settings of ``config``, in :mod:`otembed.config`, without an option."""
+    """A command that suggests ``--set`` for its settings without an option."""
 
-    config = "MiningConfig"
+    @staticmethod
+    def names() -> list[str]:
+        """Return the settings that the command uses."""
+        return mining_names("otembed mine")
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Reject an option that has the name of a setting, before the general error for unknown options."""
@@ -110,9 +132,27 @@ class MiningCommand(TyperCommand):
         for argument in args:
             option = argument.partition("=")[0]
             name = option.removeprefix("--").removeprefix("no-").replace("-", "_")
-            if option.startswith("--") and option not in known and name in setting_names(self.config):
+            if option.startswith("--") and option not in known and name in self.names():
                 raise ConfigError(f"{option} is not an option", f"Write --set {name}=VALUE.")
         return super().parse_args(ctx, args)
+
+
+class ScoreCommand(MiningCommand):
+    """``otembed score``."""
+
+    names = staticmethod(partial(mining_names, "otembed score"))
+
+
+class EvaluationCommand(MiningCommand):
+    """``otembed eval mining``."""
+
+    names = staticmethod(partial(mining_names, "otembed eval mining"))
+
+
+class EmbedCommand(MiningCommand):
+    """``otembed embed``."""
+
+    names = staticmethod(partial(mining_names, "otembed embed"))
 
 
 def mining_config(

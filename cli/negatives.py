@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ from .mining_options import (
     Output,
     check_format,
     plan_text,
+    setting_names,
     settings_option,
     start_logging,
 )
@@ -45,7 +47,7 @@ SIDES = ("target", "source", "both")
 class NegativesCommand(MiningCommand):
     """A command that suggests ``--set`` for settings of :class:`otembed.config.NegativesConfig`."""
 
-    config = "NegativesConfig"
+    names = staticmethod(partial(setting_names, "NegativesConfig"))
 
 
 def negatives_command(
@@ -59,7 +61,8 @@ def negatives_command(
     model: Model = DEFAULT_MODEL,
     config: ConfigFile = None,
     settings: Annotated[
-        list[str] | None, settings_option("NegativesConfig", "range_min=5 or sampling_strategy=random")
+        list[str] | None,
+        settings_option(partial(setting_names, "NegativesConfig"), "range_min=5 or sampling_strategy=random"),
     ] = None,
     side: Annotated[
         str | None,
@@ -139,4 +142,13 @@ def _summary(report: Any) -> str:
 def _usage(report: Any, output: Path) -> str:
     header = "?header=1" if output.suffix.lower() == ".tsv" else ""
     pair = f"{report.source_language}-{report.target_language}"
-    return f"to train with them: otembed train --pairs '{pair}={output}{header}'"
+    return f"to train with them: otembed train --pairs '{pair}={output}{header}'{_keep_sides(report)}"
+
+
+def _keep_sides(report: Any) -> str:
+    """Return the option with which training keeps the sides; nothing if it keeps them by default."""
+    from otembed.config import DataConfig
+    from otembed.data.load import is_pivot
+
+    source, target = report.source_language, report.target_language
+    return f" --set data.pivot={target}" if is_pivot(source, target, DataConfig().pivot) else ""

@@ -6,18 +6,16 @@ from typing import Annotated
 
 import typer
 
-from otembed.errors import ConfigError
-
 from .console import say
 from .mining_options import (
     DEFAULT_MODEL,
     Cache,
     Json,
     Margin,
-    MiningSettings,
     Model,
     Output,
     Rescore,
+    ScoreSettings,
     Threshold,
     check_pairs_format,
     mining_config,
@@ -29,11 +27,12 @@ from .stages import StageProgress
 
 HELP = """Score the pairs of an existing bitext by their margin, to sort or filter it.
 
-A pair is compared with the other lines of the bitext. Pairs keep their order; pairs with an empty or too long side
-have no score and are dropped.
+A pair is compared with the other lines of the bitext. Pairs keep their order; pairs with an empty or too long side, or
+one in another language (source_language, target_language), have no score and are dropped, as are those below min_cosine or
+above max_length_ratio.
 
 Settings: defaults < --config < --set < the other options. The settings of otembed mine apply, but threshold defaults to
-none.
+none, and a setting without an effect here (html, min_precision, vector_dimension, vector_dtype) is rejected.
 """
 
 
@@ -47,7 +46,7 @@ def score_command(
     output: Output = None,
     model: Model = DEFAULT_MODEL,
     config: ConfigFile = None,
-    settings: MiningSettings = None,
+    settings: ScoreSettings = None,
     margin: Margin = None,
     threshold: Threshold = None,
     rescore: Rescore = None,
@@ -60,8 +59,7 @@ def score_command(
     checked = mining_config(
         config, settings, defaults={"threshold": None}, margin=margin, threshold=threshold, rescore=rescore
     )
-    if checked.threshold == "auto":
-        raise ConfigError("threshold auto works only in otembed mine", "Set threshold to a number or none.")
+    checked.refuse_unused("otembed score")
     ((key, place),) = named_pairs([pairs], "PAIRS").items()
     from otembed.data import parse_pair_spec
 
@@ -78,8 +76,9 @@ def score_command(
     kept = scored if lowest is None else scored.above(lowest)
     put_pairs(kept, output, languages)
     say(
-        f"{report.pairs:,} pairs, {report.unusable:,} without a score; {checked.margin} margin: mean {report.mean:.3f}, "
-        f"median {report.median:.3f}"
+        f"{report.pairs:,} pairs, {report.unusable:,} without a score"
+        + (f", {report.filtered:,} left out by min_cosine or max_length_ratio" if report.filtered else "")
+        + f"; {checked.margin} margin: mean {report.mean:.3f}, median {report.median:.3f}"
         + ("" if lowest is None else f"; {int((scored.scores >= lowest).sum()):,} at {lowest:g} or above")
     )
     if as_json:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from otembed.config.base import Count, config_dataclass
+from otembed.config.changes import changed_settings
+from otembed.config.encoding import EncodingConfig, SearchConfig
 from otembed.config.encoding import Engine as Engine
 from otembed.config.encoding import Search as Search
-from otembed.config.encoding import SearchConfig
 from otembed.errors import ConfigError
 
 Margin = Literal["ratio", "distance", "absolute"]
@@ -117,10 +119,18 @@ class MiningConfig(SearchConfig):
         """The languages of source and target; None where unknown."""
         return self.languages or (self.source_language, self.target_language)
 
-    def refuse_page(self) -> None:
-        """Raise ConfigError if a page is asked for; only mining writes it."""
-        if self.html is not None:
-            raise ConfigError("html works only in otembed mine", "Leave html out.")
+    def refuse_unused(self, command: str) -> None:
+        """Raise ConfigError if a setting that the command does not use differs from its default, or threshold is auto."""
+        used = used_settings(command)
+        for name, value, _ in changed_settings(self):
+            if name not in used:
+                takers = [*(each for each in UNUSED if name in used_settings(each)), "otembed mine"]
+                raise ConfigError(
+                    f"{name} = {value} has no effect in {command}, only in {', '.join(takers)}",
+                    f"Leave {name} out.",
+                )
+        if self.threshold == "auto":
+            raise ConfigError("threshold auto works only in otembed mine", "Set threshold to a number or none.")
 
     def lowest_score(self, *, centered: bool) -> float | None:
         """Return the threshold as a number, or None; ConfigError for ``auto``, which needs development pairs."""
@@ -130,3 +140,22 @@ class MiningConfig(SearchConfig):
             return self.threshold
         table = DEFAULT_THRESHOLDS if self.rescore == "none" else RESCORED_THRESHOLDS
         return table[centered][self.margin]
+
+
+# What a command that takes these settings does not use; otembed mine uses all.
+UNUSED: dict[str, frozenset[str]] = {
+    "otembed embed": frozenset(each.name for each in fields(MiningConfig))
+    - {each.name for each in fields(EncodingConfig)}
+    - {"max_characters"},
+    "otembed score": frozenset({"vector_dimension", "vector_dtype", "min_precision", "html"}),
+    "otembed eval mining": frozenset({"min_precision", "html"}),
+}
+
+
+def used_settings(command: str) -> list[str]:
+    """Return the settings of :class:`MiningConfig` that a command uses.
+
+    >>> used_settings("otembed embed")[-4:]
+    ['engine', 'ray_address', 'workers', 'max_characters']
+    """
+    return [each.name for each in fields(MiningConfig) if each.name not in UNUSED.get(command, ())]

@@ -85,8 +85,8 @@ class ParallelText:
             raise ConfigError(
                 f"{self.pair}: the hard negatives replace {self.target_language}, but the pivot {self.source_language} "
                 "becomes the target",
-                f"If the file is by otembed negatives, its source column is {self.target_language}: write {key}=FILE. "
-                f"Else set data.pivot to {self.target_language}.",
+                f"If the sources are in {self.source_language}, keep them so: --set data.pivot={self.target_language}. Only "
+                f"if the sources in the file are in {self.target_language}, write {key}=FILE.",
             )
         swapped = self.dataset.rename_columns({"source": "target", "target": "source"})
         return replace(

@@ -195,6 +195,12 @@ def open_vectors(path: str | Path, *, dimension: int | None = None, dtype: str |
     require_file(path)
     if path.is_dir():
         raise DataError("a folder, not a file of vectors", "Use the path of a file.", path=path)
+    if not path.is_file():
+        raise DataError(
+            "a pipe, not a file of vectors",
+            "Write the vectors to a regular file: they are read several times.",
+            path=path,
+        )
     if dimension is not None and dimension < 1:
         raise ConfigError(f"dimension is {dimension}", "Use an integer >= 1.")
     try:

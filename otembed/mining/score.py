@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from otembed.config.mining import MiningConfig
+from otembed.config.train import PairChecks
 from otembed.data import PairSpec, Row, read_pairs
+from otembed.data.spooling import spool_rows
 from otembed.embeddings.lines import read_side
 from otembed.embeddings.rows import paired_cosines
-from otembed.errors import DataError
+from otembed.errors import ConfigError, DataError
 from otembed.mining.mine import make_config
 from otembed.mining.output import MinedPair
+from otembed.mining.pairing.lengths import lengths_fit
 from otembed.mining.pairing.margin import margin_scores, mean_similarity
 from otembed.mining.rescoring.rescore import open_rescorer
 from otembed.mining.search.search import search
-from otembed.mining.side import Side, center_both, load_encoder
+from otembed.mining.side import Side, center_both, language_filters, load_encoder
 from otembed.results import Result
 from otembed.runtime.executors import open_executor
 from otembed.runtime.progress import Progress, silent
@@ -31,7 +35,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ScoreReport(Result):
-    """Report of scoring a bitext; ``unusable`` pairs have an empty or too long side, and no score."""
+    """Report of scoring a bitext; ``mean`` and ``median`` are those of all scores.
+
+    ``unusable`` pairs have no score: a side is empty, too long or in another language. ``filtered`` pairs are left out by
+    ``min_cosine`` or ``max_length_ratio``.
+    """
 
     schema: ClassVar[int] = 2
 
@@ -45,18 +53,19 @@ class ScoreReport(Result):
     mean: float
     median: float
     rescore: str = "none"
+    filtered: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class ScoredPairs:
     """Pairs in the order of the bitext, with their scores.
 
-    Iterating yields :class:`MinedPair` of each usable pair; both ids are its line.
+    Iterating yields :class:`MinedPair` of each pair with a score; both ids are its line.
 
     Parameters
     ----------
     scores, cosines
-        (pairs,) float64 and float32; NaN where a pair is not usable.
+        (pairs,) float64 and float32; NaN where a pair is not usable, scores also where it is filtered.
     report
         Counts, settings, and mean and median of the scores.
     """
@@ -71,7 +80,7 @@ class ScoredPairs:
         return len(self.scores)
 
     def __iter__(self) -> Iterator[MinedPair]:
-        """Yield the usable pairs in order."""
+        """Yield the pairs with a score in order."""
         return self.above(-np.inf)
 
     def above(self, threshold: float) -> Iterator[MinedPair]:
@@ -96,12 +105,12 @@ def score_bitext(
     Parameters
     ----------
     pairs
-        From :func:`otembed.data.parse_pair_spec` (read several times), or a list of texts.
+        From :func:`otembed.data.parse_pair_spec` (read once, so a pipe works), or a list of texts.
     model
         A sentence-transformers encoder, or any argument of :func:`otembed.load_model`.
     config, settings
-        As for :func:`otembed.mine_bitext`; ``margin``, ``k``, ``center``, ``rescore`` and the settings of embedding
-        and search have an effect.
+        As for :func:`otembed.mine_bitext`. ``min_cosine``, ``max_length_ratio``, ``source_language`` and
+        ``target_language`` leave out pairs; ``threshold`` is for :meth:`ScoredPairs.above`.
     cache, device, progress
         As for :func:`otembed.mine_bitext`.
 
@@ -109,6 +118,8 @@ def score_bitext(
     ------
     DataError
         The text cannot be read, or no pair is usable.
+    ConfigError
+        A setting has no effect here, such as ``html``, or ``languages`` for pairs whose languages are known.
 
     Notes
     -----
@@ -116,26 +127,24 @@ def score_bitext(
     narrow bitext the neighbors are distant, and scores are higher than in a large one.
     """
     config = make_config(config, settings)
-    config.refuse_page()
+    config.refuse_unused("otembed score")
+    rows: Callable[[], Iterator[Row]]
+    languages: tuple[str | None, str | None]
     if isinstance(pairs, PairSpec):
-        spec = pairs
-        name = spec.where
-        languages: tuple[str | None, str | None] = (spec.source_language, spec.target_language)
-
-        def rows() -> Iterator[Row]:
-            return read_pairs(spec)
-
+        if config.languages is not None:
+            raise ConfigError(
+                f"languages is {'-'.join(config.languages)}, but the pairs are {pairs.key}", "Leave languages out."
+            )
+        name, languages = pairs.where, (pairs.source_language, pairs.target_language)
+        rows = spool_rows(read_pairs(pairs))
     else:
         listed = [_row(pair, number) for number, pair in enumerate(pairs, start=1)]
         name, languages = "pairs", config.side_languages
-
-        def rows() -> Iterator[Row]:
-            return iter(listed)
-
+        rows = partial(iter, listed)
     texts: tuple[Iterable[str], Iterable[str]] = (row.source for row in rows()), (row.target for row in rows())
     lines = [
-        read_side(side, name=f"{name} ({label})", max_characters=config.max_characters)
-        for side, label in zip(texts, ("source", "target"), strict=True)
+        read_side(side, name=f"{name} ({label})", max_characters=config.max_characters, language=language)
+        for side, label, language in zip(texts, ("source", "target"), language_filters(config), strict=True)
     ]
     sides = [Side(each, language=language) for each, language in zip(lines, languages, strict=True)]
     with open_executor(config) as executor:
@@ -156,7 +165,7 @@ def score_bitext(
     if not usable.any():
         raise DataError(
             f"{name}: no pair has two usable sides: {lines[0].counts.summary()}; {lines[1].counts.summary()}",
-            "Check the columns, or raise max_characters.",
+            "Check the columns and the languages, or raise max_characters.",
         )
     cosines = np.full(len(x), np.nan, np.float32)
     cosines[usable] = paired_cosines(left.rows, right.rows, x[usable], y[usable])
@@ -168,6 +177,8 @@ def score_bitext(
         similarity = rescored.pairs(x[usable], y[usable], similarity)
     means = mean_similarity(lists[0])[x[usable]], mean_similarity(lists[1])[y[usable]]
     scores[usable] = margin_scores(similarity, *means, config.margin)
+    kept = usable.copy()
+    kept[usable] = _kept(cosines[usable], (lines[0].lengths[x[usable]], lines[1].lengths[y[usable]]), config)
     report = ScoreReport(
         pairs=len(x),
         unusable=int((~usable).sum()),
@@ -179,8 +190,24 @@ def score_bitext(
         mean=float(scores[usable].mean()),
         median=float(np.median(scores[usable])),
         rescore=config.rescore,
+        filtered=int((usable & ~kept).sum()),
     )
+    scores[~kept] = np.nan
     return ScoredPairs(scores, cosines, report, rows)
+
+
+def _kept(
+    cosines: NDArray[np.float32], lengths: tuple[NDArray[np.int32], NDArray[np.int32]], config: MiningConfig
+) -> NDArray[np.bool_]:
+    """Return which pairs are kept by ``min_cosine`` and ``max_length_ratio``."""
+    kept = np.ones(len(cosines), bool)
+    if config.min_cosine is not None:
+        kept &= cosines >= config.min_cosine
+    if config.max_length_ratio is not None:
+        kept &= lengths_fit(
+            *lengths, ratio=config.max_length_ratio, from_characters=PairChecks().ratio_from_characters
+        )
+    return kept
 
 
 def _row(pair: tuple[str, str], number: int) -> Row:

@@ -171,10 +171,7 @@ def open_sides(
     """Read the lines and open the vectors of both sides; errors as in :func:`otembed.mining.mine.mine_bitext`."""
     if isinstance(source, str | Path) and isinstance(target, str | Path):
         check_two_sides(source, target)
-    filters = [
-        None if code is None else LanguageFilter(code, config.min_language_probability)
-        for code in (config.source_language, config.target_language)
-    ]
+    filters = language_filters(config)
     opened = (
         _open(source, source_vectors, "source", config, filters[0]),
         _open(target, target_vectors, "target", config, filters[1]),
@@ -183,17 +180,31 @@ def open_sides(
     return replace(opened[0], language=left), replace(opened[1], language=right)
 
 
+def language_filters(config: MiningConfig) -> tuple[LanguageFilter | None, LanguageFilter | None]:
+    """Return the filter of each side that leaves out lines in other languages; None where all are kept."""
+    source, target = (
+        None if code is None else LanguageFilter(code, config.min_language_probability)
+        for code in (config.source_language, config.target_language)
+    )
+    return source, target
+
+
 def _open(
     place: Place, vectors: VectorPlace | None, name: str, config: MiningConfig, language: LanguageFilter | None
 ) -> Side:
     if are_vectors(place):
         if vectors is not None:
             raise ConfigError(f"{name}: vectors are given twice", f"Pass the lines, and {name}_vectors for them.")
-        if language is not None:
-            raise ConfigError(
-                f"{name}_language is {language.language!r}, but the {name} has vectors without text",
-                f"Pass the lines, and {name}_vectors for them.",
-            )
+        texts_only = {
+            f"{name}_language": None if language is None else language.language,
+            "max_length_ratio": config.max_length_ratio,
+        }
+        for setting, value in texts_only.items():
+            if value is not None:
+                raise ConfigError(
+                    f"{setting} is {value!r}, but the {name} has vectors without text",
+                    f"Pass the lines, and {name}_vectors for them, or leave {setting} out.",
+                )
         return Side(None, _open_vectors(place, name, config))
     lines = read_side(place, name=name, max_characters=config.max_characters, language=language)
     if vectors is None:

@@ -189,6 +189,31 @@ def test_setting_without_an_option_is_pointed_to_set(places: list[str], flag: st
     assert (result.exit_code, isinstance(result.exception, OtembedError)) == (2, False)
 
 
+@pytest.mark.parametrize(
+    ("command", "setting"),
+    [
+        ("embed {0} -o {out}.npy", "html=page.html"),
+        ("embed {0} -o {out}.npy", "source_language=sw"),
+        ("embed {0} -o {out}.npy", "rescore=ot"),
+        ("embed {0} -o {out}.npy", "threshold=0.5"),
+        ("embed {0} -o {out}.npy", "languages=[sw, en]"),
+        ("score en-de={0},{1}", "html=page.html"),
+        ("score en-de={0},{1}", "vector_dimension=8"),
+        ("eval mining {0} {1} --gold {0}", "html=page.html"),
+    ],
+)
+def test_setting_without_effect_is_rejected_and_not_suggested(
+    places: list[str], tmp_path: Path, command: str, setting: str
+) -> None:
+    arguments = [each.format(*places, out=tmp_path / "out") for each in command.split()]
+    name = setting.partition("=")[0]
+    with pytest.raises(ConfigError, match=f"{name} = .* no effect in otembed {arguments[0]}"):
+        run(*arguments, "--set", setting)
+    result = CliRunner().invoke(app, [*arguments, f"--{name.replace('_', '-')}", "1"])
+    assert (result.exit_code, isinstance(result.exception, OtembedError)) == (2, False)
+    assert not (tmp_path / "out.npy").exists()
+
+
 def test_lines_of_other_languages_are_dropped_and_counted(
     places: list[str], options: list[str], tmp_path: Path
 ) -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
+
+from otembed.data import load_pairs, parse_pair_spec
+from otembed.errors import ConfigError
 
 
 @pytest.fixture
@@ -41,6 +45,20 @@ def test_file_report_and_usage(negatives, tmp_path):
     assert f"--pairs 'de-en={out}'" in stderr
     assert negatives("-o", out)[0] == 2
     assert negatives("-o", out, "--force", "--set", "relative_margin=null")[0] == 0
+
+
+def test_printed_training_command_keeps_the_sides(negatives, tmp_path):
+    """With English as the source, training would make it the target, which negatives replace."""
+    out = tmp_path / "hard.tsv"
+    _, _, told = negatives("-o", out, "-n", 1, "--set", "relative_margin=null", "--set", "pivot=null")
+    assert f"--pairs 'en-de={out}?header=1' --set data.pivot=de\n" in told
+    text = load_pairs(replace(parse_pair_spec(f"en-de={out}?header=1"), num_negatives=None))
+    assert text.with_pivot("de") is text
+    with pytest.raises(ConfigError) as caught:
+        text.with_pivot("en")
+    assert caught.value.hint.index("--set data.pivot=de") < caught.value.hint.index("write de-en=FILE")
+    _, _, told = negatives("-o", out, "-n", 1, "--set", "relative_margin=null", "--force")
+    assert f"--pairs 'de-en={out}?header=1'\n" in told
 
 
 def test_tsv_on_stdout_with_both_sides(negatives):

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 
 import faiss
 import numpy as np
@@ -18,6 +19,7 @@ from otembed.errors import ConfigError, DataError, NumericsError
 from otembed.mining.plan import plan_mining
 from otembed.mining.search import blocks, search
 from otembed.mining.search.exact import Tiling
+from otembed.mining.search.index import index_bytes
 from otembed.mining.search.plan import SMALLEST, SearchPlan, plan_search, search_memory
 from otembed.mining.side import open_sides
 
@@ -212,6 +214,16 @@ def test_mismatched_input_is_rejected(tiny_model, tmp_path):
         mine_bitext(["a"], ["b"], tiny_model, cache=tmp_path / "file" / "cache")
 
 
+@pytest.fixture
+def stored_matrix(tmp_path):
+    def write(name, rows, seed):
+        place = tmp_path / name
+        np.save(place, np.random.default_rng(seed).normal(size=(rows, 8)).astype(np.float32))
+        return place
+
+    return write
+
+
 def test_bitext_scores_match_mining(tiny_model, tmp_path, sentences):
     texts = sentences(40)
     pairs = [*zip(texts, texts, strict=True), (texts[0], texts[1]), ("", "a"), (texts[0], texts[0])]
@@ -234,6 +246,73 @@ def test_bitext_scores_match_mining(tiny_model, tmp_path, sentences):
     path.write_text("".join(f"{a}\t{b}\n" for a, b in pairs), encoding="utf-8")
     from_file = score_bitext(parse_pair_spec("en-de", str(path)), tiny_model, **options)
     assert list(from_file) == listed
+
+
+def test_bitext_is_filtered_as_mining_is(tiny_model, tmp_path):
+    """A pair keeps its score unless a filter leaves it out, and the filters of mining give the same cosines and lengths."""
+    texts = ["the cat sat on the mat", "the dog slept in the house", "a mat in the house of the cat", "on the mat"]
+    pairs = [*zip(texts, texts, strict=True), (texts[0], texts[1]), (texts[2], "a mat"), ("", "a")]
+    options = {"cache": tmp_path, "k": 2, "center": False}
+    every = score_bitext(pairs, tiny_model, **options)
+    for limit, kept in (
+        ({"min_cosine": 0.999}, [0, 1, 2, 3]),
+        ({"max_length_ratio": 1.5}, [0, 1, 2, 3, 4]),
+        ({"min_cosine": 0.999, "max_length_ratio": 1.5}, [0, 1, 2, 3]),
+    ):
+        found = score_bitext(pairs, tiny_model, **options, **limit)
+        assert np.flatnonzero(~np.isnan(found.scores)).tolist() == kept
+        assert found.scores[kept].tolist() == every.scores[kept].tolist()
+        assert (found.report.filtered, found.report.unusable) == (6 - len(kept), 1)
+        assert (found.report.mean, found.report.median) == (every.report.mean, every.report.median)
+        assert [pair.source_id for pair in found] == [row + 1 for row in kept]
+
+
+def test_lines_of_a_bitext_in_other_languages_have_no_score(tiny_model, tmp_path):
+    pytest.importorskip("py3langid")
+    english = ["The dog slept in our house all night.", "The cat sat on the mat in the kitchen."]
+    german = "Der Hund hat die ganze Nacht in unserem Haus geschlafen."
+    pairs = [(each, each) for each in (*english, german)]
+    for side in ("source", "target"):
+        found = score_bitext(pairs, tiny_model, cache=tmp_path, **{f"{side}_language": "en"})
+        assert np.isnan(found.scores).tolist() == [False, False, True]
+        assert getattr(found.report, side)["dropped"] == {"other_language": 1}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"html": "x.html"}, "html = x.html"), ({"vector_dimension": 8}, "vector_dimension = 8")],
+)
+def test_settings_without_effect_are_rejected(tiny_model, tmp_path, settings, message):
+    with pytest.raises(ConfigError, match=f"{message} .*otembed score.*otembed mine"):
+        score_bitext([("a", "b")], tiny_model, cache=tmp_path, **settings)
+    with pytest.raises(ConfigError, match=r"sw-en.*en-de"):
+        score_bitext(parse_pair_spec("en-de", "x.tsv"), tiny_model, cache=tmp_path, languages=("sw", "en"))
+    eye = np.eye(2, dtype=np.float32)
+    with pytest.raises(ConfigError, match=r"max_length_ratio is 2\.0, but the target has vectors"):
+        mine_bitext(["a"], eye, tiny_model, max_length_ratio=2)
+
+
+def test_bitext_in_pipes_is_read_once(tiny_model, tmp_path, sentences):
+    sides = [sentences(12), sentences(12, 1)]
+    pipes = []
+    for side in sides:
+        reader, writer = os.pipe()
+        os.write(writer, "".join(f"{line}\n" for line in side).encode())
+        os.close(writer)
+        pipes.append(reader)
+    spec = parse_pair_spec("de-en", ",".join(f"/dev/fd/{each}" for each in pipes))
+    found = score_bitext(spec, tiny_model, cache=tmp_path)
+    for each in pipes:
+        os.close(each)
+    assert list(found) == list(score_bitext(list(zip(*sides, strict=True)), tiny_model, cache=tmp_path))
+
+
+def test_vectors_in_a_pipe_are_rejected(tmp_path):
+    reader, writer = os.pipe()
+    os.close(writer)
+    with pytest.raises(DataError, match=r"pipe(.|\n)*regular file"):
+        mine_bitext(["a"], ["b"], source_vectors=f"/dev/fd/{reader}")
+    os.close(reader)
 
 
 def test_bitext_without_a_usable_pair_is_rejected(tiny_model, tmp_path):
@@ -271,7 +350,28 @@ def test_plan_matches_the_run(tiny_model, tmp_path, sentences):
     mine_bitext(sentences(30), sentences(20, 1), tiny_model, config=config, cache=cache)
     vectors = sum(path.stat().st_size for path in cache.glob("embeddings/*/rows-*"))
     assert plan.disk_bytes == vectors + 12 * 4 * 50
-    assert plan_mining(sides, tiny_model, config, cache=cache).lines_to_embed == 0
+    again = plan_mining(sides, tiny_model, config, cache=cache)
+    assert (again.lines_to_embed, again.disk_bytes) == (0, 0)
+    assert plan_mining(sides, tiny_model, MiningConfig(workers=1, k=3), cache=cache).disk_bytes == 12 * 3 * 50
+
+
+def test_planned_growth_leaves_out_what_is_in_the_cache(stored_matrix, tmp_path):
+    """Lists and indexes of a finished search, and the index of a side that was searched with another one."""
+    cache, config = tmp_path / "cache", MiningConfig(workers=1, search="hnsw", threshold=None)
+    one, two, other = (
+        stored_matrix(f"{name}.npy", 1200, seed) for seed, name in enumerate(("one", "two", "other"))
+    )
+
+    def planned(*places):
+        found = plan_mining(open_sides(*places, None, None, config), None, config, cache=cache)
+        before = sum(each.stat().st_size for each in cache.rglob("*") if each.is_file())
+        mine_bitext(*places, config=config, cache=cache)
+        return found.disk_bytes, sum(each.stat().st_size for each in cache.rglob("*") if each.is_file()) - before
+
+    first, grown = planned(one, two)
+    assert first == pytest.approx(grown, rel=0.05)
+    assert planned(one, two) == (0, 0)
+    assert planned(one, other)[0] == index_bytes("hnsw", 1200, 8) + 12 * 4 * 2400
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (3000, 50), (1024, 8192), (2049, 20481)])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from otembed.embeddings.cache import make_cache_folder
+from otembed.embeddings.cache import cache_home, make_cache_folder
 from otembed.embeddings.embed import DIGEST_BYTES
 from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.errors import ConfigError
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     Ids = NDArray[np.int64]
 
 RESCORE_SCHEMA = 1
+# Folder of the cache.
+RESCORES = "rescores"
 # Additional bytes of a neighbor, for its transport value and its similarity.
 VALUES = 8
 # Bytes that locate a line, and a word, in the stored vectors.
@@ -76,16 +78,27 @@ class Rescorer:
     ) -> Rescored:
         """Return the lists of a search with the similarity of :func:`rescore`, centered if the lines are."""
         words = self.words(center=center, progress=progress)
-        name = state_name(forward, backward, *words, self.config.rescore_epsilon)
+        make_cache_folder(self.cache, RESCORES)
         return rescore(
             forward,
             backward,
             words,
             weight=self.config.rescore_weight,
             epsilon=self.config.rescore_epsilon,
-            state_file=make_cache_folder(self.cache, "rescores") / f"{name}.npz",
+            state_file=self._state_file(forward, backward, words),
             progress=progress,
         )
+
+    def is_stored(self, forward: Neighbors, backward: Neighbors, *, center: bool) -> bool:
+        """Return whether the cache has the words, and transport values for these lists; nothing is written."""
+        if any(lines for lines, _ in (store.missing() for store in self.stores)):
+            return False
+        left, right = (store.stored() for store in self.stores)
+        return self._state_file(forward, backward, center_words(left, right, center=center)).exists()
+
+    def _state_file(self, forward: Neighbors, backward: Neighbors, words: tuple[WordSide, WordSide]) -> Path:
+        name = state_name(forward, backward, *words, self.config.rescore_epsilon)
+        return cache_home(self.cache) / RESCORES / f"{name}.npz"
 
     def memory(self, k: int) -> int:
         """Return the maximum bytes of comparing words and of pairing, without the libraries and the model."""

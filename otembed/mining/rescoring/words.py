@@ -144,10 +144,13 @@ class WordStore:
         folder = self._folder()
         if self._gaps(folder):
             self._encode_missing(batch_size, progress)
-            folder = self._folder()
         else:
             tidy_complete(folder, self._cache, "words", self._digest)
-        rows, _ = scan(folder.vectors(f"words of {self.lines.name}"))
+        return self.stored()
+
+    def stored(self) -> WordSide:
+        """Return the words, all of which are in the cache; nothing is written."""
+        rows, _ = scan(self._folder().vectors(f"words of {self.lines.name}"))
         kept = rows.vectors.rows
         return WordSide(rows, self.bounds if kept is None else np.searchsorted(kept, self.bounds))
 

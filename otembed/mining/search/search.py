@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from otembed.embeddings.cache import cache_lock, make_cache_folder
+from otembed.embeddings.cache import cache_home, cache_lock, make_cache_folder
 from otembed.errors import OutputError
 from otembed.mining.search.approximate import approximate_neighbors, choose_method
 from otembed.mining.search.exact import exact_neighbors
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 STATE_SCHEMA = 4
+# Folders of the cache.
+SEARCHES, INDEXES = "searches", "indexes"
 
 
 @contextmanager
@@ -50,6 +52,18 @@ class Found:
     backward: Neighbors
     method: str
     recall: float | None
+
+
+def search_file(
+    source: UnitRows, target: UnitRows, k: int, method: str, shard_rows: int, cache: str | Path | None
+) -> Path | None:
+    """Return the file of a search in the cache; None if both sides are arrays in memory, and nothing is stored."""
+    if all(part.array is not None for each in (source, target) for part in each.vectors.parts):
+        return None
+    key: tuple[Any, ...] = (STATE_SCHEMA, source.digest, target.digest, source.centered, k, method)
+    if method in METHODS:
+        key += (shard_rows, METHODS[method].candidates, METHODS[method].settings)
+    return cache_home(cache) / SEARCHES / f"{blake2b(repr(key).encode(), digest_size=16).hexdigest()}.npz"
 
 
 def search(
@@ -79,14 +93,10 @@ def search(
         memory_gb=config.memory_gb,
         remote=remote is not None,
     )
-    state_file = index_folder = None
-    if any(part.array is None for each in (source, target) for part in each.vectors.parts):
-        key: tuple[Any, ...] = (STATE_SCHEMA, source.digest, target.digest, source.centered, config.k, method)
-        if method in METHODS:
-            key += (plan.shard_rows, METHODS[method].candidates, METHODS[method].settings)
-        name = blake2b(repr(key).encode(), digest_size=16).hexdigest()
-        state_file = make_cache_folder(cache, "searches") / f"{name}.npz"
-        index_folder = None if method == "exact" else make_cache_folder(cache, "indexes")
+    state_file, index_folder = search_file(source, target, config.k, method, plan.shard_rows, cache), None
+    if state_file is not None:
+        make_cache_folder(cache, SEARCHES)
+        index_folder = None if method == "exact" else make_cache_folder(cache, INDEXES)
     chosen = remote or LocalExecutor(plan.workers)
     with _alone(state_file):
         if method == "exact":

@@ -274,7 +274,7 @@ def evaluate_mining(
         A threshold and a training part are given.
     """
     config = MiningConfig() if config is None else config
-    config.refuse_page()
+    config.refuse_unused("otembed eval mining")
     every = _without_threshold(config)
     if train is not None and config.threshold != "default":
         raise ConfigError("threshold and the training part are mutually exclusive", "Remove one of them.")

@@ -77,7 +77,7 @@ class MiningEvaluator(BaseEvaluator):
         self.gold = [(source + 1, target + 1) for source, target in gold]
         self.name = name
         self.config = MiningConfig() if config is None else config
-        self.config.refuse_page()
+        self.config.refuse_unused("otembed eval mining")
         if self.config.rescore != "none":
             raise ConfigError(
                 f"{name}: rescore is {self.config.rescore}, but this evaluator compares only sentence vectors",

@@ -290,6 +290,10 @@ def test_plan_matches_the_run(tiny_model, tmp_path, sentences):
     assert plan_mining(sides, tiny_model, config, cache=cache).words_to_encode == 0
     plain = plan_mining(sides, tiny_model, MiningConfig(workers=1), cache=cache)
     assert (plain.rescore, plain.words, plain.transport_problems) == ("none", 0, 0)
+    again = plan_mining(sides, tiny_model, config, cache=cache)
+    assert (again.words_to_encode, again.disk_bytes) == (0, 0)
+    other = plan_mining(sides, tiny_model, MiningConfig(workers=1, rescore="ot", rescore_epsilon=0.2), cache=cache)
+    assert other.disk_bytes == 12 * 200
 
 
 def test_invalid_requests_are_rejected(tiny_model, tmp_path, sentences, monkeypatch):
