@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from otembed.errors import OutputError
 from otembed.results import writing
 from otembed.results.paths import expand
 from otembed.runtime.cache import default_cache_dir, entry_lock
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
-
-    from otembed.embeddings.shards import ShardFolder
 
 OPTION = "--cache FOLDER"
 """How another cache is chosen, for messages."""
@@ -42,9 +38,3 @@ def make_folder(folder: Path) -> Path:
 def cache_lock(folder: Path, name: str) -> AbstractContextManager[None]:
     """Lock an entry of the cache for writing, as :func:`otembed.runtime.cache.entry_lock` does."""
     return entry_lock(folder, name, option=OPTION)
-
-
-def tidy_complete(folder: ShardFolder, cache: str | Path | None, name: str, digest: str) -> None:
-    """Tidy the folder of complete vectors, unless the cache cannot be written: reading them needs no writing."""
-    with suppress(OutputError), cache_lock(make_cache_folder(cache, name), digest):
-        folder.tidy()

@@ -9,11 +9,11 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from otembed.embeddings.cache import cache_home, cache_lock, make_cache_folder, tidy_complete
+from otembed.embeddings.cache import cache_home, cache_lock, make_cache_folder
 from otembed.embeddings.embed_work import EmbedTask, EmbedWork, Encoding, Schedule
 from otembed.embeddings.encode import resolve_prompt
 from otembed.embeddings.fingerprint import model_fingerprint
-from otembed.embeddings.shards import ShardFolder
+from otembed.embeddings.shards import ShardFolder, tidy_complete
 from otembed.embeddings.vectors import DTYPES
 from otembed.errors import ConfigError
 from otembed.runtime.arithmetic import resolve_arithmetic

@@ -14,8 +14,9 @@ from uuid import uuid4
 
 import numpy as np
 
-from otembed.embeddings.cache import KEPT, OPTION, make_folder
+from otembed.embeddings.cache import KEPT, OPTION, cache_lock, make_cache_folder, make_folder
 from otembed.embeddings.vectors import DTYPES, Part, Vectors
+from otembed.errors import OutputError
 from otembed.results import write_text, writing
 from otembed.runtime.sealed import DIGEST_BYTES, file_digest
 
@@ -167,3 +168,9 @@ def write_shard(folder: Path, start: int, values: NDArray[np.floating[Any]], pre
                 temporary.unlink()
             raise
     return Shard(name, start, len(data), digest)
+
+
+def tidy_complete(folder: ShardFolder, cache: str | Path | None, name: str, digest: str) -> None:
+    """Tidy the folder of complete vectors, unless the cache cannot be written: reading them needs no writing."""
+    with suppress(OutputError), cache_lock(make_cache_folder(cache, name), digest):
+        folder.tidy()

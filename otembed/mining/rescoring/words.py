@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from otembed.embeddings import row_kernels
-from otembed.embeddings.cache import cache_home, cache_lock, make_cache_folder, tidy_complete
+from otembed.embeddings.cache import cache_home, cache_lock, make_cache_folder
 from otembed.embeddings.embed import DIGEST_BYTES, SHARD_SECONDS
 from otembed.embeddings.rows import UnitRows, scan
-from otembed.embeddings.shards import ShardFolder
+from otembed.embeddings.shards import ShardFolder, tidy_complete
 from otembed.embeddings.vectors import DTYPES
 from otembed.errors import NumericsError
 from otembed.runtime.progress import Progress, silent
