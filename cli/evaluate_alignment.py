@@ -23,8 +23,9 @@ from .options import (
     SentencesAtATime,
     Unit,
     alignment_config,
+    check_outputs,
+    files_named,
     named_pairs,
-    refuse_taken,
 )
 
 HELP = """Link the words of gold-aligned sentences: precision, recall, F1 and alignment error rate.
@@ -73,8 +74,7 @@ def alignment_command(
     """Parse the options, evaluate, print."""
     task = TASKS["alignment"]
     places = task.parse(named_pairs(gold, "--gold", task.key, task.metavar), "--gold")
-    if output is not None:
-        refuse_taken(output, force=force)
+    check_outputs({"--output": output}, {"--gold": files_named(*gold), "--config": config_file}, force=force)
     config = alignment_config(config_file, settings, layer, unit, decoding, threshold)
     from otembed.runtime.compiling import compile_beside
 

@@ -10,7 +10,17 @@ from otembed.tasks.registry import TASKS
 
 from .documents import DocumentsCommand, DocumentsSettings, Threshold, documents_config
 from .mining_options import Cache
-from .options import ConfigFile, Device, Force, JsonDocument, ModelArgument, ReportFile, named_pairs, refuse_taken
+from .options import (
+    ConfigFile,
+    Device,
+    Force,
+    JsonDocument,
+    ModelArgument,
+    ReportFile,
+    check_outputs,
+    files_named,
+    named_pairs,
+)
 from .stages import StageProgress
 
 COMMAND = DocumentsCommand
@@ -44,8 +54,7 @@ def documents_command(
     task = TASKS["documents"]
     places = task.parse(named_pairs(gold, "--gold", task.key, task.metavar), "--gold")
     checked = documents_config(config, settings, threshold=threshold)
-    if output is not None:
-        refuse_taken(output, force=force)
+    check_outputs({"--output": output}, {"--gold": files_named(*gold), "--config": config}, force=force)
     from .console import DOCUMENTS, data_console
     from .mining_options import start_logging
 

@@ -11,7 +11,17 @@ from otembed.tasks.registry import TASKS
 
 from .completion import pair_values
 from .mteb_results import MtebFolder, check_mteb, write_mteb
-from .options import Device, Force, JsonDocument, ModelArgument, PromptName, ReportFile, named_pairs, refuse_taken
+from .options import (
+    Device,
+    Force,
+    JsonDocument,
+    ModelArgument,
+    PromptName,
+    ReportFile,
+    check_outputs,
+    files_named,
+    named_pairs,
+)
 
 HELP = """Find translations: top-1 accuracy, weighted F1 and xSIM in both directions.
 
@@ -51,8 +61,7 @@ def retrieval_command(
     """Parse the options, evaluate, print."""
     task = TASKS["retrieval"]
     places = task.parse(named_pairs(pairs, "--pairs"), "--pairs")
-    if output is not None:
-        refuse_taken(output, force=force)
+    check_outputs({"--output": output}, {"--pairs": files_named(*pairs)}, force=force)
     check_mteb(mteb, ("OtembedRetrieval", *(("OtembedRetrievalCentered",) if center else ())), force=force)
     from .console import data_console, error_console, set_up_logging
 

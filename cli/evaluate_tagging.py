@@ -21,9 +21,10 @@ from .options import (
     ReportFile,
     ResumeHead,
     check_choice,
+    check_outputs,
+    files_named,
     named_pairs,
     only_given,
-    refuse_taken,
     resume_head,
 )
 from .stages import StageProgress
@@ -96,8 +97,8 @@ def tagging_command(
     check_choice(protocol, PROTOCOLS, "--protocol")
     places = TASKS["tagging"].parse(named_pairs(test, "--test", "language", "sw=FILE"), "--test")
     _check_training(train, dev)
-    if output is not None:
-        refuse_taken(output, force=force)
+    read = {"--test": files_named(*test), "--train": files_named(train), "--dev": files_named(dev)}
+    check_outputs({"--output": output}, read, force=force)
     flags: dict[str, Any] = {
         "layer": None if layer is None else _layer(layer),
         "limit": limit,

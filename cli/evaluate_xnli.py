@@ -23,9 +23,10 @@ from .options import (
     ReportFile,
     ResumeHead,
     check_choice,
+    check_outputs,
+    files_named,
     named_pairs,
     only_given,
-    refuse_taken,
     resume_head,
 )
 from .stages import StageProgress
@@ -112,8 +113,8 @@ def xnli_command(
     places = _test_places(test, _codes(languages, "--languages"))
     trained = _codes(trained_languages, "--trained-languages") if trained_languages is not None else ()
     _check_training(train, dev)
-    if output is not None:
-        refuse_taken(output, force=force)
+    read = {"--test": files_named(*places.values()), "--train": files_named(train), "--dev": files_named(dev)}
+    check_outputs({"--output": output}, read, force=force)
     check_mteb(mteb, ("OtembedXNLI",), force=force)
     if protocol == "finetune" and (cache is not None or no_cache):
         raise ConfigError("--protocol finetune does not cache embeddings", "Remove --cache and --no-cache.")

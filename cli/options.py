@@ -162,6 +162,15 @@ def check_outputs(
         taken[path.resolve()] = flag
 
 
+def files_named(*values: str | None) -> list[Path]:
+    """Return the files that values such as ``NAME=FILE,FILE`` or ``FILE?KEY=VALUE`` name, for :func:`check_outputs`."""
+    found = []
+    for value in values:
+        place = (value or "").partition("?")[0]
+        found += [Path(each) for each in {place, *place.partition("=")[2].split(",")} if each]
+    return found
+
+
 def resume_head(run: Path | None, *, resume: bool, overwrite: bool) -> None:
     """Set what an interrupted training of a head says; ``run`` is its folder, None if nothing is kept."""
     if run is None:
