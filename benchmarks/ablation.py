@@ -387,7 +387,10 @@ def mean_figures(document: dict[str, Any], row: str) -> dict[str, float]:
 def table(document: dict[str, Any]) -> str:
     """Render means (with the standard deviation over seeds) as Markdown; accuracy and AER in percent."""
     rows = figures_by_row(document)
-    columns = list(next(iter(rows.values()))[0])
+    every = [each for figures in rows.values() for each in figures]
+    columns = [
+        name for name in every[0] if all(name in each for each in every)
+    ]  # the untrained run may be of a fuller document
     lines = [
         "| objective | seeds | " + " | ".join(columns) + " |",
         "| --- |" + " ---: |" * (1 + len(columns)),
