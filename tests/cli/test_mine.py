@@ -130,7 +130,11 @@ def test_page_is_checked_as_other_outputs_are(places: list[str], options: list[s
         ("eval alignment m --gold x={a},{b}", "-o {b}", "--output .* is also --gold"),
         ("eval documents m --gold x={a},{b},{dev}", "-o {dev}", "--output .* is also --gold"),
         ("eval tagging m --train {a} --test de={dev}", "-o {a}", "--output .* is also --train"),
-        ("eval xnli m --train {a} --test {folder}/../{{}}.tsv --languages dev", "-o {dev}", "--output .* is also --test"),
+        (
+            "eval xnli m --train {a} --test {folder}/../{{}}.tsv --languages dev",
+            "-o {dev}",
+            "--output .* is also --test",
+        ),
     ],
 )
 def test_no_output_replaces_another_file_of_the_command(
