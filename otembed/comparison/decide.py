@@ -94,11 +94,13 @@ def decide(
 
     A mean resamples the examples of each task separately and averages the resampled figures.
     """
-    primary: dict[str, str] = {}
+    metrics: dict[str, list[str]] = {}
     for suite, _, metric in paired:
-        primary.setdefault(suite, metric)
-        if suite in TASKS and TASKS[suite].primary_metric == metric:
-            primary[suite] = metric
+        metrics.setdefault(suite, []).append(metric)
+    primary = {
+        suite: set(TASKS[suite].primary_metrics if suite in TASKS else ()).intersection(each) or {each[0]}
+        for suite, each in metrics.items()
+    }
     tasks = []
     groups: dict[tuple[str, str, str], list[tuple[list[Outcomes], Resampled]]] = defaultdict(list)
     for key, row in paired.items():
@@ -110,7 +112,7 @@ def decide(
         base = whole[0]
         counts = [0 if each is None else differing(base, each) for each in row]
         tasks.append(
-            _task(key, base, 1, len(base.values), values, resampled, counts, confidence, primary[key[0]] == key[2])
+            _task(key, base, 1, len(base.values), values, resampled, counts, confidence, key[2] in primary[key[0]])
         )
         if len(whole) == len(row):
             groups[key[0], key[2], variant(key[1])].append((whole, drawn))
@@ -129,7 +131,7 @@ def decide(
                 list(np.mean([drawn for _, drawn in members], axis=0)),
                 [sum(differing(row[0], row[index]) for row in rows) for index in range(len(rows[0]))],
                 confidence,
-                primary[suite] == metric,
+                metric in primary[suite],
             )
         )
     return (_corrected(tasks, confidence) if correction == "holm" else tasks), means

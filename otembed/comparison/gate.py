@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING
 
 from otembed.comparison.decide import OTHER_EXAMPLES
-from otembed.comparison.report import variant
 from otembed.errors import ConfigError, DataError, did_you_mean
 from otembed.results.format import points
 
@@ -29,8 +28,8 @@ def failures(found: Comparison, least: float, *, metric: str | None = None) -> l
     least
         In points (0.01 of a share); negative to allow a loss.
     metric
-        ``SUITE.METRIC``; None for the primary metric of every suite. The mean over tasks decides, or the task
-        itself if there is only one.
+        ``SUITE.METRIC``; None for the primary metrics of every suite. The mean over the tasks that all models have decides,
+        and each task that is in no mean.
 
     Raises
     ------
@@ -68,10 +67,8 @@ def failures(found: Comparison, least: float, *, metric: str | None = None) -> l
 
 
 def _named(found: Comparison, metric: str) -> list[TaskComparison]:
-    every = (*found.means, *found.tasks)
+    every = found.undivided
     names = {f"{each.suite}.{each.metric}" for each in every}
     if metric not in names:
         raise ConfigError(f"--fail-metric {metric!r} is unknown", did_you_mean(metric, names))
-    chosen = [each for each in every if f"{each.suite}.{each.metric}" == metric]
-    with_mean = {variant(each.task) for each in chosen if each.tasks > 1}
-    return [each for each in chosen if each.tasks > 1 or variant(each.task) not in with_mean]
+    return [each for each in every if f"{each.suite}.{each.metric}" == metric]

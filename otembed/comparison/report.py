@@ -147,10 +147,15 @@ class Comparison(Result):
 
     @property
     def decisive(self) -> tuple[TaskComparison, ...]:
-        """The figures that decide each suite: the mean of its primary metric, or its only task."""
-        means = [each for each in self.means if each.primary]
-        groups = {_group(each) for each in means}
-        return (*means, *(each for each in self.tasks if each.primary and _group(each) not in groups))
+        """The figures that decide each suite: the means of its primary metrics, and tasks that are in no mean."""
+        return tuple(each for each in self.undivided if each.primary)
+
+    @property
+    def undivided(self) -> tuple[TaskComparison, ...]:
+        """Every mean, and the tasks that are in none: the only one of its kind, and those that a model does not have."""
+        groups = {_group(each) for each in self.means}
+        alone = (each for each in self.tasks if None in each.figures or _group(each) not in groups)
+        return (*self.means, *alone)
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> Self:

@@ -35,7 +35,7 @@ def headline(found: Comparison, index: int) -> str:
     for each in found.decisive:
         difference = each.differences[index]
         if difference is not None:
-            suites[difference.verdict].append(_what(each))
+            suites[difference.verdict].append(_what(found, each))
     model, baseline = found.models[index + 1].name, found.models[0].name
     parts: list[str] = []
     for verdict, names in suites.items():
@@ -55,8 +55,12 @@ def _listed(parts: Sequence[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _what(each: TaskComparison) -> str:
-    extra = variant(each.task) or ("" if each.tasks > 1 else each.task)
+def _what(found: Comparison, each: TaskComparison) -> str:
+    """Return the suite, with what tells the figure from others of the suite."""
+    extras = [variant(each.task) or ("" if each.tasks > 1 else each.task)]
+    if len({one.metric for one in found.decisive if one.suite == each.suite}) > 1:
+        extras.insert(0, metric_name(each.metric))
+    extra = ", ".join(filter(None, extras))
     return f"{each.suite} ({extra})" if extra else each.suite
 
 
@@ -67,7 +71,7 @@ def summary_sentences(found: Comparison) -> tuple[str, ...]:
         for each in found.decisive:
             difference = each.differences[index]
             if difference is not None:
-                sentences.append(f"{model.name} on {_what(each)}: {_figures(found, each, difference, index)}")
+                sentences.append(f"{model.name} on {_what(found, each)}: {_figures(found, each, difference, index)}")
     for model in found.models:
         sentences += [f"Note on {model.name}: {note}." for note in model.notes]
     if found.not_compared:

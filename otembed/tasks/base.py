@@ -50,8 +50,8 @@ class Task(ABC):
         :func:`otembed.compare`.
     question
         What it measures, as a heading.
-    primary_metric
-        The metric that decides a comparison; if a model does not have it, the first available one.
+    primary_metrics
+        The metrics that decide a comparison, one for each protocol; if the models have none of them, the first available one.
     option, key, metavar, help
         The option of ``otembed compare``, the meaning of the part before ``=``, and the form and help of the value.
     parallel
@@ -60,7 +60,7 @@ class Task(ABC):
 
     name: ClassVar[str]
     question: ClassVar[str]
-    primary_metric: ClassVar[str]
+    primary_metrics: ClassVar[tuple[str, ...]]
     option: ClassVar[str]
     key: ClassVar[str]
     metavar: ClassVar[str]

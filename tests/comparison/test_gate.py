@@ -4,6 +4,7 @@ import pytest
 
 from otembed.comparison import compare
 from otembed.comparison.gate import failures
+from otembed.comparison.summary import headline
 from otembed.errors import ConfigError, DataError
 
 
@@ -53,3 +54,32 @@ def test_different_examples_are_rejected_and_missing_tasks_skipped(tmp_path, pla
     three = compare(base, part, less, resamples=200)
     # No mean has all three; every task that a model has decides.
     assert failures(three, 0) == []
+
+
+def test_every_protocol_of_a_suite_decides(tmp_path, planted, write_result):
+    """Retrieval with questions gets worse, spans stay."""
+    places = [
+        write_result(
+            tmp_path / f"{row}.json",
+            *(planted(f"paragraph/{code}-en", share, metric="accuracy", suite="xquad") for code in ("ar", "de")),
+            *(planted(f"span/{code}", 0.5, metric="f1", suite="xquad") for code in ("ar", "de")),
+        )
+        for row, share in enumerate((0.9, 0.4))
+    ]
+    found = compare(*places, resamples=200)
+    assert [(each.task, each.metric) for each in found.decisive] == [("mean", "accuracy"), ("mean", "f1")]
+    (failure,) = failures(found, 0)
+    assert "xquad mean accuracy" in failure
+    assert headline(found, 0).count("xquad (") == 2
+
+
+def test_a_third_model_without_a_task_hides_no_loss_of_the_second(tmp_path, planted, write_result):
+    base = write_result(tmp_path / "a.json", planted("x", 0.5), planted("y", 0.5), planted("z", 0.9))
+    worse = write_result(tmp_path / "b.json", planted("x", 0.5), planted("y", 0.5), planted("z", 0.2))
+    less = write_result(tmp_path / "c.json", planted("x", 0.5), planted("y", 0.5))
+    assert len(failures(compare(base, worse, resamples=200), 0)) == 1
+    found = compare(base, worse, less, resamples=200)
+    assert [each.task for each in found.decisive] == ["mean", "z"]
+    (failure,) = failures(found, 0)
+    assert " z accuracy" in failure
+    assert failures(found, 0, metric="xnli.accuracy") == [failure]

@@ -24,7 +24,7 @@ class DocumentsTask(Task):
 
     name = "documents"
     question = "Sentence alignment: are the sentences of documents linked to their translations?"
-    primary_metric = "link_f1"
+    primary_metrics = ("link_f1",)
     option, key, metavar = "--documents", "pair of documents", "NAME=SOURCE,TARGET,LINKS"
     help = "Sentence alignment: as for otembed eval documents; repeat."
 

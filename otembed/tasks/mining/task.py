@@ -22,7 +22,7 @@ class MiningTask(Task):
 
     name = "mining"
     question = "Mining: are translations found in two collections?"
-    primary_metric = "f1"
+    primary_metrics = ("f1",)
     option, key, metavar = "--mining", "language pair", "XX-YY=SOURCE,TARGET,GOLD"
     help = "Mining with known pairs; repeat."
 

@@ -24,7 +24,7 @@ class RetrievalTask(Task):
 
     name = "retrieval"
     question = "Retrieval: does each sentence find its translation?"
-    primary_metric = "accuracy"
+    primary_metrics = ("accuracy",)
     option, key, metavar = "--pairs", "language pair", "XX-YY=FILE"
     help = "Retrieval: as for otembed eval retrieval; repeat."
     parallel = "sentences"

@@ -25,7 +25,7 @@ class TaggingTask(Task):
 
     name = "tagging"
     question = "Part-of-speech tagging: does a tagger learned in English work in other languages?"
-    primary_metric = "accuracy"
+    primary_metrics = ("accuracy",)
     option, key, metavar = "--tagging", "language", "XX=FILE"
     help = "Part-of-speech tagging with a probe: CoNLL-U of a language; repeat."
 

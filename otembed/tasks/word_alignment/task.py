@@ -22,7 +22,7 @@ class AlignmentTask(Task):
 
     name = "alignment"
     question = "Word alignment: are words linked to their translations?"
-    primary_metric = "aer"
+    primary_metrics = ("aer",)
     option, key, metavar = "--gold", "gold set", "NAME=TEXT,LINKS"
     help = "Word alignment: as for otembed eval alignment; repeat."
     parallel = "words"

@@ -21,7 +21,7 @@ class XnliTask(Task):
 
     name = "xnli"
     question = "XNLI: does one sentence follow from another?"
-    primary_metric = "accuracy"
+    primary_metrics = ("accuracy",)
     option, key, metavar = "--xnli", "language", "XX=PLACE"
     help = "XNLI with a probe: test pairs of a language; repeat."
 

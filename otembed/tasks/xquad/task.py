@@ -21,7 +21,7 @@ class XquadTask(Task):
 
     name = "xquad"
     question = "XQuAD: is the answer found in the paragraph?"
-    primary_metric = "f1"
+    primary_metrics = ("f1", "accuracy")
     option, key, metavar = "--xquad", "language", "XX=FILE"
     help = "Retrieval with questions of a language; repeat."
 
