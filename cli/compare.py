@@ -15,7 +15,7 @@ from otembed.tasks.base import TaskOptions
 from otembed.tasks.registry import TASKS
 
 from .console import say
-from .options import Device, JsonDocument, SentencesAtATime, check_choice, check_outputs, named_pairs
+from .options import Device, JsonDocument, SentencesAtATime, check_choice, check_outputs, files_named, named_pairs
 
 EXIT_NO = 1
 CORRECTIONS = ("none", "holm")
@@ -94,7 +94,12 @@ def _compare(
         raise ConfigError("--fail-metric requires --fail-under", "Add --fail-under X.")
     check_outputs(
         {"--output": output, "--html": html, "--markdown": markdown, "--latex": latex},
-        {each: each for model in models for each in (model, *model.partition("=")[2].split(",")) if each},
+        {
+            **{f"MODELS {model}": files_named(model) for model in models},
+            **{TASKS[name].option: files_named(*(values or ())) for name, values in given.items()},
+            "--nli": files_named(nli),
+            "--tagging-train": files_named(tagging_train),
+        },
         force=force,
     )
     options = TaskOptions(nli=nli, tagging=tagging_train)

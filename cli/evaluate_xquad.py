@@ -48,7 +48,7 @@ def xquad_command(
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Maximum batch size: texts, or windows per training step; 32."),
+        typer.Option(min=1, metavar="N", help="Retrieval: maximum batch size in texts; 32."),
     ] = None,
     tasks: Annotated[
         list[str] | None,

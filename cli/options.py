@@ -134,6 +134,8 @@ def check_outputs(
 ) -> None:
     """Reject outputs that could not be written at the end, and those that would replace another file of the command.
 
+    A folder that is read, such as a model, may get new files, but none of its own is replaced.
+
     Parameters
     ----------
     outputs
@@ -158,6 +160,9 @@ def check_outputs(
         other = taken.get(path.resolve())
         if other is not None and not path.is_dir() and not is_stream(path):
             raise ConfigError(f"{flag} {output} is also {other}", "Choose another name.")
+        for place, name in taken.items():
+            if path.is_file() and place.is_dir() and path.resolve().is_relative_to(place):
+                raise ConfigError(f"{flag} {output} is a file of {name}", "Choose another name.")
         refuse_taken(path, force=force, flag=flag)
         taken[path.resolve()] = flag
 

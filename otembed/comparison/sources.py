@@ -30,6 +30,8 @@ RESULTS, METRICS, ENVIRONMENT, CONFIG, MODEL = (
 )
 MODEL_FILE, RUN, FILE = "model", "run folder", "result file"
 STAND_IN = "trained on stand-in data"
+# Names of models may contain the word: only these fields say it.
+LABELS, STAND_IN_LABEL = ("label", "training", "training_data"), "stand-in"
 
 
 @dataclass
@@ -169,9 +171,12 @@ def stand_in_notes(document: dict[str, Any]) -> list[str]:
     """Return a note, with the suites, if a result states that it was trained on stand-in data."""
 
     def says_so(value: Any) -> bool:
-        if isinstance(value, dict):
-            return any((key.startswith("stand_in") and bool(each)) or says_so(each) for key, each in value.items())
-        return isinstance(value, str) and "stand-in" in value
+        return isinstance(value, dict) and any(
+            (key.startswith("stand_in") and bool(each))
+            or (key in LABELS and STAND_IN_LABEL in str(each))
+            or says_so(each)
+            for key, each in value.items()
+        )
 
     rest = {key: value for key, value in document.items() if key != "outcomes"}
     suites = sorted({each.suite for each in read_outcomes(document)})

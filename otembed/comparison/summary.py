@@ -71,7 +71,9 @@ def summary_sentences(found: Comparison) -> tuple[str, ...]:
         for each in found.decisive:
             difference = each.differences[index]
             if difference is not None:
-                sentences.append(f"{model.name} on {_what(found, each)}: {_figures(found, each, difference, index)}")
+                sentences.append(
+                    f"{model.name} on {_what(found, each)}: {_figures(found, each, difference, index)}"
+                )
     for model in found.models:
         sentences += [f"Note on {model.name}: {note}." for note in model.notes]
     if found.not_compared:

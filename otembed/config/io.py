@@ -38,12 +38,15 @@ def read_yaml(path: str | Path) -> Tree:
     ConfigError
         If it is missing, is not valid YAML (with ``file:line``) or not a mapping.
     """
-    path = expand(path)
+    return parse_yaml(settings_text(path), str(expand(path)))
+
+
+def settings_text(path: str | Path) -> str:
+    """Return the text of a file of settings; ConfigError if it is missing or not UTF-8."""
     try:
-        text = read_text(path, "Convert the file to UTF-8.")
+        return read_text(expand(path), "Convert the file to UTF-8.")
     except DataError as error:
         raise ConfigError(error.message, error.hint) from error
-    return _parse_yaml(text, str(path))
 
 
 def preset_names() -> list[str]:
@@ -54,7 +57,7 @@ def preset_names() -> list[str]:
 
 def read_preset(name: str) -> Tree:
     """Read one of the shipped presets by its name."""
-    return _parse_yaml(preset_text(name), f"preset {name}")
+    return parse_yaml(preset_text(name), f"preset {name}")
 
 
 def preset_text(name: str) -> str:
@@ -122,7 +125,8 @@ def train_config(*layers: Mapping[str, Any], origin: str = "settings") -> TrainC
     return build(TrainConfig, tree, origin)
 
 
-def _parse_yaml(text: str, origin: str) -> Tree:
+def parse_yaml(text: str, origin: str) -> Tree:
+    """Return the settings in a YAML text; ConfigError, with ``origin`` and line, if it is not a mapping."""
     tree = load_yaml(text, origin)
     if tree is None:
         return {}

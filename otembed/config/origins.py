@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from otembed.config.io import build, merge, parse_assignments, read_preset, read_yaml, to_yaml
+from otembed.config.io import build, merge, parse_assignments, parse_yaml, read_preset, settings_text, to_yaml
 from otembed.config.train import TrainConfig
 from otembed.results import Result
 
@@ -62,8 +62,8 @@ def resolve_settings(
         tree = read_preset(preset)
         layers.append((tree, _marked(tree, f"preset {preset}")))
     if path is not None:
-        tree = read_yaml(path)
-        lines = _Lines(Path(path).read_text(encoding="utf-8"))
+        text = settings_text(path)  # once: it may come from a pipe
+        tree, lines = parse_yaml(text, str(path)), _Lines(text)
         layers.append((tree, _with_lines(tree, lines.tree, str(path))))
     tree = parse_assignments(assignments)
     layers.append((tree, _marked(tree, "--set")))

@@ -101,7 +101,10 @@ class Outcomes:
     def from_dict(cls, document: dict[str, Any]) -> Self:
         """Build outcomes from the output of ``dataclasses.asdict`` read from JSON."""
         try:
-            numbers = {name: tuple(_number(each) for each in document[name]) for name in ("values", "weights")}
+            lists = {"values": document["values"], "weights": document.get("weights", [])}
+            if not all(isinstance(each, list | tuple) for each in lists.values()):
+                raise TypeError("values and weights must be lists of numbers")
+            numbers = {name: tuple(map(_number, each)) for name, each in lists.items()}
             found = cls(**{**document, **numbers})
             if not all(isinstance(each, str) for each in (*found.key, found.examples)):
                 raise TypeError("suite, task, metric and examples must be strings")

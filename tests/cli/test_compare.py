@@ -76,6 +76,20 @@ def test_output_that_is_an_input_or_another_output_is_rejected(files: list[str],
         run(*files, "--html", tmp_path / "x", "--latex", tmp_path / "x")
     assert Path(files[1]).read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "b.json"]
+    run_folder = tmp_path / "run"
+    run_folder.mkdir()
+    (run_folder / "results.json").write_bytes(before)
+    (tmp_path / "p.tsv").write_text("a\tb\n", encoding="utf-8")
+    for arguments, output in (
+        ((files[0], run_folder), run_folder / "results.json"),
+        ((*files, "--pairs", f"en-de={tmp_path / 'p.tsv'}"), tmp_path / "p.tsv"),
+        ((*files, "--gold", f"x={tmp_path / 'p.tsv'},{files[0]}"), tmp_path / "p.tsv"),
+        ((*files, "--nli", tmp_path / "p.tsv"), tmp_path / "p.tsv"),
+    ):
+        kept = output.read_bytes()
+        with pytest.raises(ConfigError, match=r"--output .* is (also|a file of)"):
+            run(*arguments, "--output", output, "--force")
+        assert output.read_bytes() == kept
 
 
 @pytest.mark.parametrize(("least", "code"), [("-5", 0), ("10", 0), ("10.1", 1), ("50", 1)])

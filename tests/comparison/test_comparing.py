@@ -138,6 +138,7 @@ def test_files_of_one_model_are_joined_and_tasks_selected(tmp_path, planted, wri
         ({"kind": "X", "stand_in": False}, False),
         ({"kind": "X", "training": {"stand_in_data": "SNLI"}}, True),
         ({"kind": "X", "training": "snli (stand-in)"}, True),
+        ({"kind": "X", "model": "stand-in-model", "settings": {"data": "stand-in"}}, False),
         ({"kind": "X", "training": "MNLI"}, False),
     ],
 )

@@ -168,6 +168,10 @@ def test_matrix_is_drawn_only_for_cells(document):
     tasks = [each for each in document["tasks"] if each["suite"] == "xquad"]
     assert matrix_maps(tasks, ["a", "b", "c"], "f1").count("<table") == 5
     assert matrix_maps(tasks[:2], ["a", "b", "c"], "f1") == ""
+    named = [{**task, "task": f"{kind}/{task['task']}"} for kind in ("paragraph", "sentence") for task in tasks]
+    page = matrix_maps(named, ["a", "b", "c"], "accuracy")
+    assert page.count("<table") == 10
+    assert [page.count(f"accuracy of {kind}") for kind in ("paragraph", "sentence")] == [3, 3]
 
 
 @pytest.mark.parametrize("value", [1e-9, 0.011, 0.1, 0.3, 0.99, 1.0, 7.3])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import yaml
 
@@ -74,6 +76,19 @@ def test_yaml_output_is_valid_input_and_json_round_trips(path):
     )
     assert f"  seed: 7  # {path}:9\n" in found.to_yaml()
     assert Resolved.from_json(found.to_json()) == found
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes")
+def test_file_is_read_once_and_its_place_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a.yaml").write_text("held_out:\n  size: 7\n", encoding="utf-8")
+    expected = resolve_settings(tmp_path / "a.yaml")
+    assert resolve_settings("~/a.yaml").settings == expected.settings
+    read, write = os.pipe()
+    os.write(write, (tmp_path / "a.yaml").read_bytes())
+    os.close(write)
+    assert resolve_settings(f"/dev/fd/{read}").settings == expected.settings
+    os.close(read)
 
 
 def test_empty_file_gives_defaults_without_pairs(tmp_path):

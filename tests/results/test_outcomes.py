@@ -61,6 +61,13 @@ def test_malformed_document_is_rejected(change):
         Outcomes.from_dict({**asdict(outcomes()), **change})
 
 
+def test_weights_may_be_left_out_but_numbers_are_lists():
+    document = {"suite": "s", "task": "t", "metric": "m", "examples": "x", "values": [1, 0]}
+    assert Outcomes.from_dict(document).weights == ()
+    with pytest.raises(DataError, match="lists of numbers"):
+        Outcomes.from_dict({**document, "values": "10110110"})
+
+
 def test_whole_numbers_round_trip_without_decimals():
     document = json.loads(json.dumps(asdict(outcomes((1, 0.5, 0.0)))))
     assert json.dumps(asdict(Outcomes.from_dict(document))["values"]) == "[1, 0.5, 0]"

@@ -74,3 +74,16 @@ def test_task_options_are_unique_and_every_task_has_a_command():
     # MTEB brings its own tasks.
     assert [command.name for command in app.registered_commands] == [*TASKS, "mteb"]
     assert {task.parallel for task in TASKS.values()} == {None, "sentences", "words"}
+
+
+def test_home_folder_is_expanded_in_every_file_of_a_place(tmp_path, monkeypatch):
+    """The shell leaves ~ alone after NAME= and after a comma."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("a", "b", "c"):
+        (tmp_path / name).write_text("x\n")
+    files = [str(tmp_path / name) for name in ("a", "b", "c")]
+    assert TASKS["alignment"].parse({"x": "~/a,~/b"}, "--gold") == {"x": files[:2]}
+    assert TASKS["documents"].parse({"x": "~/a,~/b,~/c"}, "--gold") == {"x": files}
+    assert str(TASKS["mining"].parse({"de-en": "~/a,~/b,~/c"}, "--mining")["de-en"][2]) == files[2]
+    with pytest.raises(ConfigError, match="expected three files"):
+        TASKS["documents"].parse({"x": "~/a,,~/b,~/c"}, "--gold")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Document = dict[str, Any]
 
-CELL = re.compile(r"(\w+)-(\w+)")
+CELL = re.compile(r"(?:(\w+)/)?(\w+)-(\w+)")
 PALEST, DARKEST = 0.05, 0.6
 """Opacity of cells that contain a figure; the figure remains readable."""
 TINY = 1e-9
@@ -24,9 +24,20 @@ DIRECTIONS = {"accuracy_source_to_target": "→", "accuracy_target_to_source": "
 def matrix_maps(tasks: Sequence[Document], names: Sequence[str], label: str) -> str:
     """Return a map per model of tasks that form a matrix, such as question language by paragraph language.
 
-    Empty unless the tasks span at least two rows and two columns.
+    Tasks with different names before a slash form different matrices. Empty unless the tasks of one span at least two
+    rows and two columns.
     """
-    cells = {found.groups(): task for task in tasks if (found := CELL.fullmatch(task["task"]))}
+    groups: dict[str, dict[tuple[str, str], Document]] = {}
+    for task in tasks:
+        if found := CELL.fullmatch(task["task"]):
+            kind, row, column = found.groups(default="")
+            groups.setdefault(kind, {})[row, column] = task
+    return "".join(
+        _maps_of(cells, names, f"{label} of {kind}" if kind else label) for kind, cells in groups.items()
+    )
+
+
+def _maps_of(cells: dict[tuple[str, str], Document], names: Sequence[str], label: str) -> str:
     rows, columns = (list(dict.fromkeys(key[side] for key in cells)) for side in (0, 1))
     if len(rows) < 2 or len(columns) < 2 or len(cells) <= max(len(rows), len(columns)):
         return ""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from otembed.errors import ConfigError
+from otembed.results.paths import expand
 from otembed.results.reading import require_file
 from otembed.tasks.base import Task
 
@@ -30,9 +31,9 @@ class DocumentsTask(Task):
 
     def parse(self, places: Mapping[str, str], option: str) -> dict[str, list[str]]:
         """Split each place into its three files."""
-        found = {name: place.split(",") for name, place in places.items()}
+        found = {name: [str(expand(each)) for each in place.split(",") if each] for name, place in places.items()}
         for name, files in found.items():
-            if len(files) != 3 or not all(files):
+            if len(files) != 3 or places[name].count(",") != 2:
                 raise ConfigError(
                     f"{option} {name}={places[name]}: expected three files",
                     f"Write {option} NAME=SOURCE,TARGET,LINKS.",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from otembed.errors import ConfigError
+from otembed.results.paths import expand
 from otembed.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class MiningTask(Task):
                 raise ConfigError(
                     f"{option} {name}={place}: expected three files", f"Write {option} {self.metavar}."
                 )
-            found[name] = parts[0], parts[1], Path(parts[2])
+            found[name] = parts[0], parts[1], expand(parts[2])
         return found
 
     def read(

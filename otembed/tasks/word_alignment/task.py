@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from otembed.errors import ConfigError
+from otembed.results.paths import expand
 from otembed.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ class AlignmentTask(Task):
 
     def parse(self, places: Mapping[str, str], option: str) -> dict[str, list[str]]:
         """Split each place into its two or three files."""
-        found = {name: place.split(",") for name, place in places.items()}
+        found = {name: [str(expand(each)) for each in place.split(",") if each] for name, place in places.items()}
         for name, files in found.items():
-            if len(files) not in (2, 3) or not all(files):
+            if len(files) not in (2, 3) or len(files) <= places[name].count(","):
                 raise ConfigError(
                     f"{option} {name}={places[name]}: expected two or three files",
                     f"Write {option} NAME=TEXT,LINKS or {option} NAME=SOURCE,TARGET,LINKS.",

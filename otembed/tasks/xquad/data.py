@@ -5,13 +5,10 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from otembed.data.checks import SURROGATE, is_blank
 from otembed.errors import DataError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 KINDS = {str: "text", list: "a list", int: "a whole number", dict: "an object"}
 FORMAT_HINT = (
@@ -230,15 +227,3 @@ def _nearest(context: str, text: str, start: int) -> int | None:
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def common_ids(sets: Sequence[QuestionSet]) -> list[str]:
-    """Return the ids of questions that are in every set, in the order of the first.
-
-    >>> one, two = (QuestionSet("", (), tuple(Question(n, "?", 0, ()) for n in names)) for names in ("ab", "cb"))
-    >>> common_ids([one, two])
-    ['b']
-    """
-    first, *others = sets
-    known = [{each.id for each in one.questions} for one in others]
-    return [each.id for each in first.questions if all(each.id in ids for ids in known)]

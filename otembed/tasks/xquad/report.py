@@ -287,16 +287,31 @@ class SpanReport(Report):
         return fmean(each.exact_match for each in self.scores)
 
     def table(self, *others: SpanReport) -> Table:
-        """Return F1 and exact match by language and the mean of several, with other reports in further columns."""
+        """Return F1 and exact match by language and the mean of several, with other reports in further columns.
+
+        Raises
+        ------
+        DataError
+            A report is of other languages or another number of questions.
+        """
         reports = (self, *others)
+        found = [{each.language: each for each in report.scores} for report in reports]
+        for report, scores in zip(others, found[1:], strict=True):
+            if {(one.language, one.questions) for one in self.scores} != {
+                (one.language, one.questions) for one in scores.values()
+            }:
+                raise DataError(
+                    f"cannot compare reports on different data: {self.model} and {report.model}",
+                    "Evaluate both models on the same questions.",
+                )
         names = [f"{report.model} " if others else "" for report in reports]
 
         def shares(scores: Sequence[SpanScores | SpanReport]) -> list[str]:
             return [percent(share) for each in scores for share in (each.f1, each.exact_match)]
 
         rows = [
-            [one.language, str(one.questions), *shares([report.scores[place] for report in reports])]
-            for place, one in enumerate(self.scores)
+            [one.language, str(one.questions), *shares([scores[one.language] for scores in found])]
+            for one in self.scores
         ]
         if len(rows) > 1:
             rows.append(["mean", str(sum(one.questions for one in self.scores)), *shares(reports)])

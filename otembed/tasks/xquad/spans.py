@@ -158,7 +158,8 @@ def evaluate_xquad_span(
             )
         golds = {each.id: [answer.text for answer in each.answers] for each in test.questions}
         found = score_answers(answers, golds, rules[code])
-        examples = digest_of([*golds, *(each.text for each in test.questions)])
+        asked = [each.text for each in test.questions]
+        examples = digest_of([config.normalization, json.dumps(golds, ensure_ascii=False), *asked])
         figures = [
             Outcomes(SUITE, f"span/{code}", metric, examples, tuple(getattr(one, metric) for one in found.values()))
             for metric in ("f1", "exact_match")

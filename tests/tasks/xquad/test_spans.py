@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -188,6 +189,37 @@ def test_report_outcomes_and_predictions_agree(tiny_model, xquad_files, tmp_path
     assert report.to_dict()["stand_in"] is True
     assert SpanReport.from_json(report.to_json()) == report
     assert all(torch.equal(each, before[name]) for name, each in tiny_model.state_dict().items())
+
+
+def test_scores_by_another_rule_or_of_other_answers_are_of_other_examples(tiny_model, xquad_files, tmp_path):
+    def examples(files, config=CONFIG):
+        report = evaluate_xquad_span(tiny_model, files["en"], files, config, run=tmp_path / "run", resume=resume())
+        return {each.task: each.examples for each in report.outcomes}
+
+    def resume():
+        return (tmp_path / "run").exists()
+
+    first = examples(xquad_files)
+    assert examples(xquad_files) == first
+    other = {**xquad_files, "de": tmp_path / "xquad.de.json"}
+    text = Path(xquad_files["de"]).read_text(encoding="utf-8")
+    document = json.loads(text)
+    answer = document["data"][0]["paragraphs"][0]["qas"][0]["answers"][0]
+    answer["text"] = answer["text"].split()[0]
+    other["de"].write_text(json.dumps(document), encoding="utf-8")
+    changed = examples(other)
+    assert (changed["span/en"] == first["span/en"], changed["span/de"] == first["span/de"]) == (True, False)
+    assert set(examples(xquad_files, replace(CONFIG, normalization="mlqa")).values()).isdisjoint(first.values())
+
+
+def test_table_of_two_reports_matches_languages(tiny_model, xquad_files):
+    report = small(tiny_model, xquad_files)
+    one, two = (replace(each, f1=share) for each, share in zip(report.scores, (0.2, 0.8), strict=True))
+    first, second = replace(report, scores=(one, two)), replace(report, scores=(two, one))
+    assert first.table(second).rows[0][2::2] == ("20.0", "20.0")
+    for scores in ((one,), (one, replace(two, language="ru")), (one, replace(two, questions=99))):
+        with pytest.raises(DataError, match="different data"):
+            first.table(replace(report, scores=scores))
 
 
 def test_killed_run_resumes_to_the_same_result(tiny_model, xquad_files, tmp_path):
