@@ -37,7 +37,7 @@ def accuracies(run: dict[str, Any]) -> dict[str, float]:
 
 
 def point(path: Path, document: dict[str, Any], objective: str) -> dict[str, Any]:
-    """Return the gains of a document: steps, pairs, number of seeds, and points by pair of languages."""
+    """Return the gains of a document: steps, pairs, number of seeds, its command, and points by pair of languages."""
     (start,) = (accuracies(run) for run in document["runs"] if run["objective"] == "untrained")
     runs = [
         accuracies(run) for run in document["runs"] if run["objective"] == objective and run.get("share", 1.0) == 1
@@ -48,6 +48,7 @@ def point(path: Path, document: dict[str, Any], objective: str) -> dict[str, Any
         "steps": document["settings"]["steps"],
         "pairs": document["settings"]["limit"],
         "seeds": len(runs),
+        "command": document["environment"]["command"],
         "gains": {pair: statistics.mean(run[pair] - start[pair] for run in runs) for pair in start},
     }
 

@@ -786,8 +786,12 @@ def test_gains_are_means_over_directions_and_seeds(run, benchmark_script, tmp_pa
     settings = {"steps": 40, "limit": 10_000, "trained": ["en-sw"]}
     runs = [measured("untrained", 0.5, 0.6), measured("mnrl", 0.6, 0.7, 1), measured("mnrl", 0.8, 0.9, 2)]
     runs += [measured("mnrl", 0.1, 0.1, 1, share=0.75), measured("mse distillation", 0.1, 0.1, 1)]
-    (tmp_path / "forty.json").write_text(json.dumps({"settings": settings, "runs": runs}))
-    later = {"settings": settings | {"steps": 1500, "limit": 250}, "runs": [runs[0], measured("mnrl", 0.4, 0.5, 1)]}
+    made = {"environment": {"command": ["ablation.py"]}}
+    (tmp_path / "forty.json").write_text(json.dumps(made | {"settings": settings, "runs": runs}))
+    later = made | {
+        "settings": settings | {"steps": 1500, "limit": 250},
+        "runs": [runs[0], measured("mnrl", 0.4, 0.5, 1)],
+    }
     (tmp_path / "later.json").write_text(json.dumps(later))
     printed = run(
         "gains", "--steps", tmp_path / "later.json", "--steps", tmp_path / "forty.json", "--pairs",

@@ -6,6 +6,7 @@ import json
 import re
 import tomllib
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 import yaml
@@ -100,6 +101,7 @@ def paths(tree, head=""):
         ("ablation", "ablation_noise400", "log.md"),
         ("ablation", "ablation_float32", "log.md"),
         ("ablation", "ablation_short", "log.md"),
+        ("gains", "gains", "log.md"),
         ("transport", "transport", "log.md"),
         ("training", "training", "log.md"),
         ("training", "training_bf16", "log.md"),
@@ -174,6 +176,21 @@ def test_figures_by_goal_are_those_of_the_measurement(place, start, name, row, b
     pairs = [f"{found[f'{group} xx→en']:.1f} / {found[f'{group} en→xx']:.1f}" for group in ("trained", "untrained")]
     cells = [cell.strip() for cell in line.split("|")[-5:-1]]
     assert cells == [*pairs, f"{found['words last']:.1f}", f"{found['tags last']:.1f}"]
+
+
+@pytest.mark.parametrize("place", ["docs/recipes.md", "docs/log.md", "README.md"])
+def test_mean_gains_by_steps_and_pairs_are_those_of_the_measurement(place):
+    document = json.loads((ROOT / "benchmarks/results/gains.json").read_text(encoding="utf-8"))
+    means = {}
+    for axis in ("steps", "pairs"):
+        for point in document[axis]:
+            sides = [[], []]
+            for pair, gain in point["gains"].items():
+                sides[pair not in document["trained"]].append(gain)
+            means[point["steps"], point["pairs"]] = " and ".join(f"{fmean(side):.1f}" for side in sides)
+    text = (ROOT / place).read_text(encoding="utf-8")
+    ends = [means[100, 250], means[400, 10000]]
+    assert all(each in text for each in (ends if place == "README.md" else means.values()))
 
 
 def test_every_extra_has_its_purpose_and_its_size():
