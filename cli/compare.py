@@ -92,6 +92,10 @@ def _compare(
     check_choice(correction, CORRECTIONS, "--correction")
     if fail_metric is not None and fail_under is None:
         raise ConfigError("--fail-metric requires --fail-under", "Add --fail-under X.")
+    if fail_under is not None:
+        from otembed.comparison.gate import check_least
+
+        check_least(fail_under)
     check_outputs(
         {"--output": output, "--html": html, "--markdown": markdown, "--latex": latex},
         {

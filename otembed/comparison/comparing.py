@@ -128,6 +128,12 @@ def compare(
             "nothing to evaluate: all arguments are result files",
             "Remove --pairs and the other data options (suites).",
         )
+    if material:
+        from otembed.models.load import check_place
+
+        for source in sources:
+            if source.model is not None:
+                check_place(source.model)
     options = TaskOptions(batch_size=batch_size, centered=centered, nli=nli, tagging=tagging_train, cache=cache)
     views = Views({}, ())
     if material:

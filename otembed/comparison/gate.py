@@ -39,8 +39,7 @@ def failures(found: Comparison, least: float, *, metric: str | None = None) -> l
         The examples of a task differ between a model and the first model, so the decision would be incomplete, or a
         model has none of the metrics.
     """
-    if not math.isfinite(least):
-        raise ConfigError(f"--fail-under {least} is not finite", "Use a finite number of points.")
+    check_least(least)
     torn = [each for each in found.not_compared if each.reason == OTHER_EXAMPLES]
     if torn:
         one = torn[0]
@@ -64,6 +63,12 @@ def failures(found: Comparison, least: float, *, metric: str | None = None) -> l
                     f" less than {least:g} (against {found.models[0].name})"
                 )
     return failed
+
+
+def check_least(least: float) -> None:
+    """Raise a :class:`ConfigError` if the least gain is NaN or infinite."""
+    if not math.isfinite(least):
+        raise ConfigError(f"--fail-under {least} is not finite", "Use a finite number of points.")
 
 
 def _named(found: Comparison, metric: str) -> list[TaskComparison]:

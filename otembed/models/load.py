@@ -99,6 +99,12 @@ def is_hub_name(name: str) -> bool:
     )
 
 
+def check_place(name: str) -> None:
+    """Raise a :class:`ModelError` for a folder that is missing or contains no model, without loading; the hub is not asked."""
+    if not name.startswith(OFFLINE_PREFIX):
+        _local_folder(name)
+
+
 def _local_folder(name: str) -> Path | None:
     """Return the folder that ``name`` refers to, checked, or None for a hub name."""
     folder = expand(name)

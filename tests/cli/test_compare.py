@@ -161,6 +161,7 @@ def test_models_are_evaluated_on_text_links_and_collections(
         (["--xquad", "nowhere.json"], "--xquad XX=FILE"),
         (["--suite", "mining"], "mining"),
         (["--confidence", "95"], "95"),
+        (["--fail-under", "nan", "--pairs", "en-de=nowhere.tsv"], "--fail-under nan"),
     ],
 )
 def test_invalid_options_are_rejected(files: list[str], arguments: list[str], message: str) -> None:

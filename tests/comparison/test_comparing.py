@@ -9,7 +9,7 @@ from sentence_transformers import SentenceTransformer
 import otembed
 from otembed.comparison import Comparison, compare
 from otembed.comparison.sources import open_source, read_curve, stand_in_notes
-from otembed.errors import ConfigError, DataError
+from otembed.errors import ConfigError, DataError, ModelError
 from otembed.tasks.mining import evaluate_mining
 from otembed.tasks.retrieval import evaluate_retrieval
 from otembed.tasks.word_alignment import evaluate_alignment
@@ -175,6 +175,21 @@ def test_files_that_are_not_results_are_rejected_by_name(tmp_path, text, message
     with pytest.raises(DataError, match=message) as caught:
         open_source(str(path), evaluated=False)
     assert str(path) in str(caught.value)
+
+
+def test_a_second_model_that_is_missing_is_found_before_the_first_is_loaded(tmp_path, tiny_model_path, monkeypatch):
+    def load(*_args, **_kwargs):
+        raise AssertionError("a model is loaded")
+
+    monkeypatch.setattr("otembed.models.load_model", load)
+    monkeypatch.setattr("otembed.models.load._load", load)
+    (tmp_path / "empty").mkdir()
+    for place, message in (
+        (tmp_path / "nowhere", "no such model folder"),
+        (tmp_path / "empty", "does not contain a model"),
+    ):
+        with pytest.raises(ModelError, match=message):
+            compare(tiny_model_path, place, suites={"retrieval": {"a-b": (["x"], ["y"])}})
 
 
 def test_invalid_places_are_rejected(tmp_path, results, tiny_model_path):
