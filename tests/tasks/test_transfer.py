@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 
 import pytest
 
@@ -36,13 +34,9 @@ def spans(name="m", shift=0.0, **changes):
     return SpanReport(model=name, scores=scores, settings=settings, **(values | changes))
 
 
-@pytest.fixture(scope="module")
-def script():
-    place = Path(__file__).parents[2] / "benchmarks" / "transfer.py"
-    specification = spec_from_file_location("transfer", place)
-    module = module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+@pytest.fixture
+def script(benchmark_script):
+    return benchmark_script("transfer")
 
 
 def test_retrieval_transfer_before_and_after(script):
