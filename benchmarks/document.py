@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +64,3 @@ def resumed(path: Path, document: dict[str, Any]) -> dict[str, Any]:
     if earlier["settings"] != document["settings"]:
         raise SystemExit(f"{path}: written with other settings; choose another file with -o")
     return earlier
-
-
-def show(*tables: str) -> None:
-    """Print tables, with an empty line between two."""
-    sys.stdout.write("\n".join(tables))

@@ -27,6 +27,7 @@ from .options import (
     Unit,
     alignment_config,
     check_outputs,
+    files_named,
 )
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def align_command(
             raise ConfigError(f"{flag} draws two sentences, not a file", "Pass SOURCE and TARGET.")
     if heat_map and as_json:
         raise ConfigError("--map and --json are mutually exclusive", "Omit one of them.")
-    read = {"--pairs": () if single else _files(pairs or "-"), "--config": config_file}
+    read = {"--pairs": () if single else files_named(pairs), "--config": config_file}
     check_outputs({"--output": output, "--plot": plot}, read, force=force)
     if plot is not None:
         from otembed.results.plot import check_plot
@@ -168,14 +169,6 @@ def _is_single(source: str | None, target: str | None, pairs: str | None) -> boo
             "otembed align takes two sentences or one file", "Pass SOURCE TARGET, --pairs FILE, or -."
         )
     return True
-
-
-def _files(place: str) -> Iterable[Path]:
-    """Return the files of ``--pairs``."""
-    from otembed.data import parse_pair_spec
-
-    key, equals, file = place.partition("=")
-    return parse_pair_spec(key, file).paths if equals and not Path(place).exists() else (Path(place),)
 
 
 def _rows(place: str, counts: PairCounts) -> Iterator[tuple[str, str]]:

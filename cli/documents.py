@@ -120,9 +120,7 @@ class MatchCommand(MiningCommand):
     names = staticmethod(partial(setting_names, "MatchConfig"))
 
 
-DocumentsSettings = Annotated[
-    list[str] | None, settings_option(partial(setting_names, "DocumentsConfig"), "max_sentences=4")
-]
+DocumentsSettings = Annotated[list[str] | None, settings_option(DocumentsCommand.names, "max_sentences=4")]
 Threshold = Annotated[
     str | None,
     typer.Option(metavar="SCORE", help="Minimum score of a link: a number, none or auto. [default: none]"),
@@ -236,7 +234,7 @@ def match_command(
     output: Output = None,
     model: Model = DEFAULT_MODEL,
     config: ConfigFile = None,
-    settings: Annotated[list[str] | None, settings_option(partial(setting_names, "MatchConfig"), "k=4")] = None,
+    settings: Annotated[list[str] | None, settings_option(MatchCommand.names, "k=4")] = None,
     threshold: Annotated[
         str | None,
         typer.Option(

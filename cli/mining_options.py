@@ -61,18 +61,15 @@ Model = Annotated[
         "--model", "-m", help="Folder, hub name or offline:multilingual-e5-small.", autocompletion=model_values
     ),
 ]
+SCORE_NAMES = partial(mining_names, "otembed score")
+EVALUATION_NAMES = partial(mining_names, "otembed eval mining")
+EMBED_NAMES = partial(mining_names, "otembed embed")
 MiningSettings = Annotated[
     list[str] | None, settings_option(partial(mining_names, "otembed mine"), "k=8 or prompt_name=query")
 ]
-ScoreSettings = Annotated[
-    list[str] | None, settings_option(partial(mining_names, "otembed score"), "k=8 or prompt_name=query")
-]
-EvaluationSettings = Annotated[
-    list[str] | None, settings_option(partial(mining_names, "otembed eval mining"), "k=8 or prompt_name=query")
-]
-EmbedSettings = Annotated[
-    list[str] | None, settings_option(partial(mining_names, "otembed embed"), "truncate_dim=128 or workers=4")
-]
+ScoreSettings = Annotated[list[str] | None, settings_option(SCORE_NAMES, "k=8 or prompt_name=query")]
+EvaluationSettings = Annotated[list[str] | None, settings_option(EVALUATION_NAMES, "k=8 or prompt_name=query")]
+EmbedSettings = Annotated[list[str] | None, settings_option(EMBED_NAMES, "truncate_dim=128 or workers=4")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="File to write.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as one JSON document; requires --output.")]
 Cache = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the cache. [default: per user]")]
@@ -140,19 +137,19 @@ class MiningCommand(TyperCommand):
 class ScoreCommand(MiningCommand):
     """``otembed score``."""
 
-    names = staticmethod(partial(mining_names, "otembed score"))
+    names = staticmethod(SCORE_NAMES)
 
 
 class EvaluationCommand(MiningCommand):
     """``otembed eval mining``."""
 
-    names = staticmethod(partial(mining_names, "otembed eval mining"))
+    names = staticmethod(EVALUATION_NAMES)
 
 
 class EmbedCommand(MiningCommand):
     """``otembed embed``."""
 
-    names = staticmethod(partial(mining_names, "otembed embed"))
+    names = staticmethod(EMBED_NAMES)
 
 
 def mining_config(

@@ -62,7 +62,7 @@ def negatives_command(
     config: ConfigFile = None,
     settings: Annotated[
         list[str] | None,
-        settings_option(partial(setting_names, "NegativesConfig"), "range_min=5 or sampling_strategy=random"),
+        settings_option(NegativesCommand.names, "range_min=5 or sampling_strategy=random"),
     ] = None,
     side: Annotated[
         str | None,

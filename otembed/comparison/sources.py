@@ -14,6 +14,7 @@ from otembed.errors import ConfigError, DataError
 from otembed.results.outcomes import read_outcomes
 from otembed.results.paths import expand
 from otembed.results.reading import read_json, read_text
+from otembed.tasks.report import STAND_IN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,9 +30,9 @@ RESULTS, METRICS, ENVIRONMENT, CONFIG, MODEL = (
     "model",
 )
 MODEL_FILE, RUN, FILE = "model", "run folder", "result file"
-STAND_IN = "trained on stand-in data"
+NOTE = "trained on stand-in data"
 # Names of models may contain the word: only these fields say it.
-LABELS, STAND_IN_LABEL = ("label", "training", "training_data"), "stand-in"
+LABELS = ("label", "training", "training_data")
 
 
 @dataclass
@@ -173,14 +174,14 @@ def stand_in_notes(document: dict[str, Any]) -> list[str]:
     def says_so(value: Any) -> bool:
         return isinstance(value, dict) and any(
             (key.startswith("stand_in") and bool(each))
-            or (key in LABELS and STAND_IN_LABEL in str(each))
+            or (key in LABELS and STAND_IN in str(each))
             or says_so(each)
             for key, each in value.items()
         )
 
     rest = {key: value for key, value in document.items() if key != "outcomes"}
     suites = sorted({each.suite for each in read_outcomes(document)})
-    return [f"{', '.join(suites) or document['kind']}: {STAND_IN}"] if says_so(rest) else []
+    return [f"{', '.join(suites) or document['kind']}: {NOTE}"] if says_so(rest) else []
 
 
 def read_curve(path: Path) -> list[dict[str, float]]:

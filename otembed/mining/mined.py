@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from otembed.mining.calibration.calibrate import CalibratedReport, Calibration
-from otembed.mining.output import MinedPair, check_output, write_pairs
+from otembed.mining.output import MinedPair, write_pairs
 
 if TYPE_CHECKING:
     from otembed.mining.pairing.pairing import Candidates
@@ -95,5 +95,5 @@ class MinedPairs:
         ConfigError
             Also for TMX if a side has vectors without text.
         """
-        check_output(Path(path), languages, texts=self.source.lines is not None and self.target.lines is not None)
-        return write_pairs(self, path, languages=languages)
+        texts = self.source.lines is not None and self.target.lines is not None
+        return write_pairs(self, path, languages=languages, texts=texts)

@@ -131,7 +131,9 @@ def check_output(path: Path, languages: tuple[str, str] | None, *, texts: bool =
         )
 
 
-def write_pairs(pairs: Iterable[MinedPair], path: str | Path, *, languages: tuple[str, str] | None = None) -> Path:
+def write_pairs(
+    pairs: Iterable[MinedPair], path: str | Path, *, languages: tuple[str, str] | None = None, texts: bool = True
+) -> Path:
     """Write pairs in the format of the suffix, atomically.
 
     Parameters
@@ -143,6 +145,8 @@ def write_pairs(pairs: Iterable[MinedPair], path: str | Path, *, languages: tupl
         cosine and ids as properties of each unit; characters that XML cannot represent become U+FFFD).
     languages
         Language codes of both sides, required for TMX.
+    texts
+        Whether both sides have texts, required for TMX.
 
     Raises
     ------
@@ -152,7 +156,7 @@ def write_pairs(pairs: Iterable[MinedPair], path: str | Path, *, languages: tupl
         The file cannot be written; an earlier file is kept.
     """
     path = Path(path)
-    check_output(path, languages)
+    check_output(path, languages, texts=texts)
     with whole_file(path) as file:
         WRITERS[_suffix(path)](pairs, file, languages)
     return path

@@ -146,7 +146,7 @@ AnySlice = PaddedSlice | FlatSlice
 
 
 def cut(
-    transformer: PreTrainedModel, inputs: dict[str, Any], padding: int | None, *, left: bool, flat: bool
+    transformer: PreTrainedModel, inputs: dict[str, Any], padding: int | None, *, flat: bool
 ) -> Sequence[AnySlice] | None:
     """Return the slices of a batch, or None if ``transformer`` is to be run on it as it is.
 
@@ -158,8 +158,6 @@ def cut(
         Arguments of its ``forward``, by name.
     padding
         Id of the padding token, if there is one.
-    left
-        Whether padding on the left may be cut off (see :func:`cuts_left`).
     flat
         Whether slices may be flat.
     """
@@ -182,10 +180,10 @@ def cut(
         needed = needed | (ids != padding)
     ends = width - needed.flip(1).int().argmax(1)
     starts = needed.int().argmax(1)
-    on_left, right = bool((starts > 0).any()), bool((ends < width).any())
-    if on_left == right or (on_left and not left):
+    left, right = bool((starts > 0).any()), bool((ends < width).any())
+    if left == right or (left and not cuts_left(transformer)):
         return None
-    lengths = (width - starts if on_left else ends).cpu().numpy()
+    lengths = (width - starts if left else ends).cpu().numpy()
     first = flat_position(transformer, ids.device) if flat and right else None
     if first is not None and _is_flat(inputs, lengths):
         return [FlatSlice.of(each, lengths, first) for each in cut_by_tokens(lengths, FLAT_LIMIT)]
@@ -194,7 +192,7 @@ def cut(
     return [
         PaddedSlice(
             torch.from_numpy(each).to(ids.device),
-            slice(width - length if on_left else 0, width if on_left else length),
+            slice(width - length if left else 0, width if left else length),
         )
         for each, length in zip(rows, longest, strict=True)
     ]
@@ -207,7 +205,7 @@ def cuts_left(transformer: PreTrainedModel) -> bool:
     embeddings: absolute positions count from the first column in one architecture, from the first token in another.
     """
     rotary = any(type(module).__name__.endswith("RotaryEmbedding") for module in transformer.modules())
-    return rotary and "position_ids" in signature(transformer.forward).parameters
+    return rotary and "position_ids" in signature(type(transformer).forward).parameters
 
 
 def flat_position(transformer: PreTrainedModel, device: torch.device) -> int | None:

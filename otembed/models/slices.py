@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
-from otembed.models.cutting import PER_TOKEN, FlatSlice, PaddedSlice, cut, cuts_left, flat_position
+from otembed.models.cutting import PER_TOKEN, FlatSlice, PaddedSlice, cut, flat_position
 from otembed.models.flat_attention import flat_attention
 from otembed.models.joining import column_of, is_joined, join_outputs
 from otembed.models.onednn import fast_linear
@@ -135,7 +135,6 @@ class _Sliced:
         self._transformer = transformer
         self._padding = padding
         self._flat = True
-        self._left = cuts_left(transformer)
         self._columns: list[dict[str, Any]] = []
         self._ready: dict[int, tuple[Any, Any]] = {}
         self._names = [
@@ -179,7 +178,7 @@ class _Sliced:
         return vars(self) | {"_columns": [], "_ready": {}}
 
     def _cut(self, kwargs: dict[str, Any]) -> Sequence[AnySlice] | None:
-        return cut(self._transformer, kwargs, self._padding, left=self._left, flat=self._flat)
+        return cut(self._transformer, kwargs, self._padding, flat=self._flat)
 
     def of_one(self, kwargs: dict[str, Any], forward: Callable[..., Any]) -> Any:
         """Return the output of a call of ``forward``."""

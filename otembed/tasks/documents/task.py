@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from otembed.errors import ConfigError
@@ -31,16 +30,16 @@ class DocumentsTask(Task):
 
     def parse(self, places: Mapping[str, str], option: str) -> dict[str, list[str]]:
         """Split each place into its three files."""
-        found = {name: [str(expand(each)) for each in place.split(",") if each] for name, place in places.items()}
+        found = {name: place.split(",") for name, place in places.items()}
         for name, files in found.items():
-            if len(files) != 3 or places[name].count(",") != 2:
+            if len(files) != 3 or not all(files):
                 raise ConfigError(
                     f"{option} {name}={places[name]}: expected three files",
                     f"Write {option} NAME=SOURCE,TARGET,LINKS.",
                 )
             for each in files:
-                require_file(Path(each))
-        return found
+                require_file(expand(each))
+        return {name: [str(expand(each)) for each in files] for name, files in found.items()}
 
     def read(
         self, places: Mapping[str, list[str]], *, limit: int | None, index_base: Literal[0, 1]

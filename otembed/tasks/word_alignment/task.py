@@ -30,14 +30,14 @@ class AlignmentTask(Task):
 
     def parse(self, places: Mapping[str, str], option: str) -> dict[str, list[str]]:
         """Split each place into its two or three files."""
-        found = {name: [str(expand(each)) for each in place.split(",") if each] for name, place in places.items()}
+        found = {name: place.split(",") for name, place in places.items()}
         for name, files in found.items():
-            if len(files) not in (2, 3) or len(files) <= places[name].count(","):
+            if len(files) not in (2, 3) or not all(files):
                 raise ConfigError(
                     f"{option} {name}={places[name]}: expected two or three files",
                     f"Write {option} NAME=TEXT,LINKS or {option} NAME=SOURCE,TARGET,LINKS.",
                 )
-        return found
+        return {name: [str(expand(each)) for each in files] for name, files in found.items()}
 
     def read(
         self, places: Mapping[str, list[str]], *, limit: int | None, index_base: Literal[0, 1]

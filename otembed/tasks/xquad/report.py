@@ -295,15 +295,9 @@ class SpanReport(Report):
             A report is of other languages or another number of questions.
         """
         reports = (self, *others)
+        for report in others:
+            _check_comparable(self, report)
         found = [{each.language: each for each in report.scores} for report in reports]
-        for report, scores in zip(others, found[1:], strict=True):
-            if {(one.language, one.questions) for one in self.scores} != {
-                (one.language, one.questions) for one in scores.values()
-            }:
-                raise DataError(
-                    f"cannot compare reports on different data: {self.model} and {report.model}",
-                    "Evaluate both models on the same questions.",
-                )
         names = [f"{report.model} " if others else "" for report in reports]
 
         def shares(scores: Sequence[SpanScores | SpanReport]) -> list[str]:
@@ -353,3 +347,12 @@ class SpanReport(Report):
 def _mean(values: Iterable[float]) -> float | None:
     listed = list(values)
     return fmean(listed) if listed else None
+
+
+def _check_comparable(first: SpanReport, second: SpanReport) -> None:
+    asked = [{(each.language, each.questions) for each in report.scores} for report in (first, second)]
+    if asked[0] != asked[1]:
+        raise DataError(
+            f"cannot compare reports on different data: {first.model} and {second.model}",
+            "Evaluate both models on the same questions.",
+        )
