@@ -105,7 +105,8 @@ class EncoderTap:
             )
         self._last = layer == -1 if self._multi_vector else self.layer == depth
         self._transformer = cast("Any", model[0])
-        self._spaces: dict[int, int | None] = {}
+        self._prompts = [each for each in model.prompts.values() if each and each[-1].isspace()]
+        self._spaces: dict[int, int] = {}
         special = {model.tokenizer.cls_token_id, model.tokenizer.sep_token_id, model.tokenizer.bos_token_id}
         special |= {model.tokenizer.eos_token_id, model.tokenizer.pad_token_id}
         self._special = torch.tensor(sorted(each for each in special if each is not None), dtype=torch.long)
@@ -178,16 +179,15 @@ class EncoderTap:
         A byte-level tokenizer joins this token with the first word of a sentence.
         """
         if length not in self._spaces:
-            # sentence-transformers keeps the lengths of the prompts that it has prepended.
-            measured = getattr(self._transformer, "_prompt_length_mapping", {})
-            ends = [
-                self._transformer.tokenizer(prompt, add_special_tokens=False)["input_ids"][-1:]
-                for (prompt, *_), found in measured.items()
-                if found == length and prompt[-1:].isspace()
-            ]
-            spaces = [each[0] for each in ends if each and self._transformer.tokenizer.decode(each).isspace()]
-            self._spaces[length] = spaces[0] if spaces else None
-        return self._spaces[length]
+            # sentence-transformers keeps the lengths of the prompts that this process has prepended. Workers of a data
+            # loader prepend them elsewhere, so those of the model are measured here.
+            for prompt in self._prompts:
+                self._transformer._get_prompt_length(prompt)
+            for (prompt, *_), found in self._transformer._prompt_length_mapping.items():
+                last = self._transformer.tokenizer(prompt, add_special_tokens=False)["input_ids"][-1:]
+                if found == length and prompt[-1:].isspace() and self._transformer.tokenizer.decode(last).isspace():
+                    self._spaces[length] = last[0]
+        return self._spaces.get(length)
 
     def _states(self, output: Features) -> Tensor:
         states: Tensor = output["token_embeddings"] if self._last else output["all_layer_embeddings"][self.layer]

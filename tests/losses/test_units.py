@@ -41,8 +41,9 @@ def test_special_and_prompt_tokens_have_no_mass(model, prompt):
 
 
 @pytest.mark.parametrize("prompt", [None, "query:", "query: "])
-def test_first_word_after_the_space_of_a_prompt_has_mass(tmp_path, prompt):
-    """A byte-level tokenizer joins the space with the word."""
+@pytest.mark.parametrize("worker", [False, True])
+def test_first_word_after_the_space_of_a_prompt_has_mass(tmp_path, prompt, worker):
+    """A byte-level tokenizer joins the space with the word; workers of a data loader tokenize in another process."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -51,8 +52,11 @@ def test_first_word_after_the_space_of_a_prompt_has_mass(tmp_path, prompt):
     tokenizer.train_from_iterator([TEXT] * 20, trainer)
     model = load_tiny_model(write_tiny_model(tmp_path / "bytes", tokenizer)).eval()
     texts = ["the cat sat", "1 dog"]
-    column = dict(model.preprocess(texts, prompt=prompt))
+    model.prompts = {"query": prompt} if worker and prompt else {}
     reader = reader_of(model, unit="word")
+    column = dict(model.preprocess(texts, prompt=prompt))
+    if worker:
+        model[0]._prompt_length_mapping.clear()
     with reader.recording(model) as passes:
         model(column)
     units = reader.units(column, passes, 0)

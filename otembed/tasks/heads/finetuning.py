@@ -101,25 +101,28 @@ def finetune_head(
     checked = resolve_precision(config, encoder.device)
     check_arguments(head.arguments, checked, config.trainer, encoder)
     settings = TypeAdapter(type(config)).dump_python(checked, mode="json")
+    inputs = {"encoder": model_fingerprint(encoder), **data}
+    # Built before the folder is opened: an encoder that cannot have the head leaves an earlier run intact.
+    made = None if resume and run.finished else head.build(encoder, checked)
     run.open(
         {name: value for name, value in settings.items() if name not in afterwards},
-        {"encoder": model_fingerprint(encoder), **data},
+        inputs,
         resume=resume,
         overwrite=overwrite,
     )
 
     def train() -> tuple[Made, dict[str, Any]]:
         nonlocal encoder
-        made = head.build(encoder, checked)
+        built = head.build(encoder, checked) if made is None else made
         del encoder
         free_memory()
-        return made, head.train(made, checked)
+        return built, head.train(built, checked)
 
     def load_trained(place: Path, summary: dict[str, Any]) -> Made:
         return head.load(place, {name: summary[name] for name in OUTCOME}, encoder)
 
-    made, summary = run.trained(train, head.save, load_trained)
-    return made, {name: summary[name] for name in OUTCOME}
+    trained, summary = run.trained(train, head.save, load_trained)
+    return trained, {name: summary[name] for name in OUTCOME}
 
 
 def finetuned(

@@ -136,12 +136,20 @@ def evaluate_xquad_span(
     check_arguments(TrainingArguments, config, config.trainer, model)
     settings = TypeAdapter(SpanConfig).dump_python(config, mode="json")
     begun = perf_counter()
+    # Built before the folder is opened: an encoder that cannot have the head leaves an earlier run intact.
+    ready = None if resume and folder is not None and folder.finished else trainable(model, learnt, config)
+
+    def train_in(place: HeadRun | None) -> tuple[Trained, dict[str, Any]]:
+        made, examples = ready or trainable(model, learnt, config)
+        trained = train_spans(made, model.tokenizer, examples, config, run=place, progress=progress)
+        return trained, {"windows": trained.windows, "steps": trained.steps, "losses": trained.losses}
+
     if folder is None:
-        trained = train_spans(model, learnt, config, run=None, progress=progress)
+        trained, _ = train_in(None)
     else:
         folder.open(_lasting(settings), _inputs(model, learnt), resume=resume, overwrite=overwrite)
         trained, _ = folder.trained(
-            lambda: _train_in(folder, model, learnt, config, progress),
+            lambda: train_in(folder),
             lambda made, place: _save(made.model, model, place),
             lambda place, summary: _load(place, summary, model),
         )
@@ -194,13 +202,6 @@ def _inputs(model: SentenceTransformer, train: QuestionSet) -> dict[str, str]:
         "encoder": model_fingerprint(model),
         "training data": digest_of([*texts, *(each.text for each in train.paragraphs)]),
     }
-
-
-def _train_in(
-    folder: HeadRun, model: SentenceTransformer, train: QuestionSet, config: SpanConfig, progress: Progress
-) -> tuple[Trained, dict[str, Any]]:
-    trained = train_spans(model, train, config, run=folder, progress=progress)
-    return trained, {"windows": trained.windows, "steps": trained.steps, "losses": trained.losses}
 
 
 def _save(made: PreTrainedModel, model: SentenceTransformer, folder: Path) -> None:
@@ -316,22 +317,31 @@ def training_windows(
     return found
 
 
+def trainable(
+    model: SentenceTransformer, data: QuestionSet, config: SpanConfig
+) -> tuple[PreTrainedModel, list[dict[str, NDArray[np.int32] | int]]]:
+    """Return a new :func:`span_model`, and :func:`training_windows` for it; errors as there."""
+    made = span_model(model, config)
+    return made, training_windows(data, model.tokenizer, config, type_count(made))
+
+
 def train_spans(
-    model: SentenceTransformer,
-    data: QuestionSet,
+    made: PreTrainedModel,
+    tokenizer: Any,
+    examples: list[dict[str, NDArray[np.int32] | int]],
     config: SpanConfig,
     *,
     run: HeadRun | None,
     progress: Progress,
 ) -> Trained:
-    """Fine-tune a span head and the parts of the encoder that are not frozen.
+    """Fine-tune a span head and the parts of the encoder that are not frozen, in place.
 
     Parameters
     ----------
-    model
-        The encoder; it is not modified.
-    data
-        Training questions; the first answer of each is used.
+    made, examples
+        From :func:`trainable`.
+    tokenizer
+        The tokenizer of the encoder.
     config
         Settings.
     run
@@ -343,12 +353,7 @@ def train_spans(
     ------
     NumericsError
         The loss becomes NaN or infinite.
-    ConfigError, ModelError
-        As :func:`span_model`.
     """
-    made: Any = span_model(model, config)
-    tokenizer: Any = model.tokenizer
-    examples = training_windows(data, tokenizer, config, type_count(made))
     with ExitStack() as stack:
         folder = run.checkpoints if run else stack.enter_context(temporary_folder())
         ours = dict(
@@ -357,7 +362,7 @@ def train_spans(
             save_steps=config.save_steps,
             remove_unused_columns=False,
             logging_steps=LOG_EVERY,
-            **trainer_arguments(config, model.device),
+            **trainer_arguments(config, made.device),
         )
         state = train_head(
             made,

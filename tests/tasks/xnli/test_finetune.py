@@ -206,6 +206,8 @@ def test_existing_folders_are_rejected(tiny_model, places, tmp_path):
     fields = {"lr_scheduler_type": "cosine_with_min_lr"}
     with pytest.raises(ConfigError, match=r"trainer\.lr_scheduler_type = cosine_with_min_lr"):
         evaluate(config=FinetuneConfig(**FAST, trainer=fields), overwrite=True)
+    with pytest.raises(ModelError, match="layers:99"):
+        evaluate(config=FinetuneConfig(**FAST, freeze=("layers:99",)), overwrite=True)
     assert (run / "training.json").exists()
     (run / "training.json").write_text('{"steps": 1}')
     with pytest.raises(ConfigError, match=r"'best_step'\n.*--overwrite"):

@@ -20,7 +20,7 @@ from otembed.runtime.run_state import locked
 from otembed.tasks.xquad import SpanReport, evaluate_xquad_span
 from otembed.tasks.xquad.data import Answer, Paragraph, Question, QuestionSet
 from otembed.tasks.xquad.files import read_questions
-from otembed.tasks.xquad.spans import predict_answers, span_model, train_spans, training_label
+from otembed.tasks.xquad.spans import predict_answers, span_model, train_spans, trainable, training_label
 from otembed.tasks.xquad.squad_score import score_answer
 from otembed.tasks.xquad.windows import best_spans, labels, windows
 
@@ -164,7 +164,8 @@ def test_training_learns_where_answers_are(tiny_model, xquad_files):
         warmup_steps=0,
     )
     data = read_questions(xquad_files["en"])
-    trained = train_spans(tiny_model, data, config, run=None, progress=lambda *_: None)
+    made, examples = trainable(tiny_model, data, config)
+    trained = train_spans(made, tiny_model.tokenizer, examples, config, run=None, progress=lambda *_: None)
     answers, _ = predict_answers(trained.model, tiny_model.tokenizer, data, config)
     assert np.mean([score_answer(text, ["The dog"]).f1 for text in answers.values()]) > 0.9
     assert list(trained.losses.values())[-1] < 0.5 * next(iter(trained.losses.values()))
@@ -270,9 +271,16 @@ def test_run_interrupted_after_its_last_step_trains_no_further(tiny_model, xquad
 def test_run_in_use_is_not_replaced(tiny_model, xquad_files, tmp_path):
     first = small(tiny_model, xquad_files, run=tmp_path / "run", train_limit=2)
     kept = (tmp_path / "run" / "model" / "model.safetensors").read_bytes()
-    other = replace(CONFIG, trainer={"adam_beta1": 2.0})
-    with pytest.raises(ConfigError, match=r"trainer\.adam_beta1"):
-        evaluate_xquad_span(tiny_model, xquad_files["en"], xquad_files, other, run=tmp_path / "run", overwrite=True)
+    refused = {
+        r"trainer\.adam_beta1": replace(CONFIG, trainer={"adam_beta1": 2.0}),
+        r"max_length 9000 exceeds": replace(CONFIG, max_length=9000),
+        r"layers:99": replace(CONFIG, freeze=("layers:99",)),
+    }
+    for words, config in refused.items():
+        with pytest.raises((ConfigError, ModelError), match=words):
+            evaluate_xquad_span(
+                tiny_model, xquad_files["en"], xquad_files, config, run=tmp_path / "run", overwrite=True
+            )
     with locked(tmp_path / "run"), pytest.raises(ConfigError, match="run"):
         small(tiny_model, xquad_files, run=tmp_path / "run", overwrite=True)
     assert (tmp_path / "run" / "model" / "model.safetensors").read_bytes() == kept
