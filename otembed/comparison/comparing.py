@@ -135,6 +135,9 @@ def compare(
             if source.model is not None:
                 check_place(source.model)
     options = TaskOptions(batch_size=batch_size, centered=centered, nli=nli, tagging=tagging_train, cache=cache)
+    for name, tasks in material.items():
+        loaded, options = TASKS[name].load(tasks, options)
+        material[name] = dict(loaded)
     views = Views({}, ())
     if material:
         views = _evaluate(sources, material, options, device=device, sentences=sentences)

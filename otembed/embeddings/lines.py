@@ -105,7 +105,7 @@ class Lines:
 
 
 def read_side(
-    place: str | Path | Iterable[str],
+    place: Lines | str | Path | Iterable[str],
     *,
     name: str = "texts",
     max_characters: int | None = MAX_CHARACTERS,
@@ -117,7 +117,8 @@ def read_side(
     ----------
     place
         A file, ``-`` for stdin, ``FILE?text=FIELD&id=FIELD``, a saved dataset or ``hub:OWNER/NAME`` (see
-        :func:`otembed.data.texts.parse_text_place`), or the texts themselves, numbered from 1.
+        :func:`otembed.data.texts.parse_text_place`), or the texts themselves, numbered from 1. ``Lines`` are returned
+        as they are.
     name
         Name of texts that do not come from a file, for messages.
     max_characters
@@ -130,6 +131,8 @@ def read_side(
     DataError
         The file cannot be read, a text is not a string, two lines have the same id, or no line is usable.
     """
+    if isinstance(place, Lines):
+        return place
     if isinstance(place, str | Path):
         where = parse_text_place(place)
         return _collect(read_texts(where), where.where, max_characters, language)

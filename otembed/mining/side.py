@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Place = str | Path | Iterable[str] | np.ndarray
+Place = Lines | str | Path | Iterable[str] | np.ndarray
 VectorPlace = str | Path | np.ndarray
 
 

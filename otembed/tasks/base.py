@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from otembed.tasks.report import Report
+    from otembed.tasks.tagging.data import TaggedSet
+    from otembed.tasks.xnli.data import NliSet
 
 
 @dataclass(frozen=True)
@@ -26,17 +28,17 @@ class TaskOptions:
     centered
         Score retrieval a second time with centered embeddings.
     nli
-        English training pairs of an inference probe.
+        English training pairs of an inference probe: a place, or an ``NliSet``.
     tagging
-        English training sentences of a tagging probe; None if there are none.
+        English training sentences of a tagging probe: a file, or a ``TaggedSet``; None if there are none.
     cache
         Folder of cached embeddings; None: no cache.
     """
 
     batch_size: int = 32
     centered: bool = False
-    nli: str | Path = "mnli"
-    tagging: str | Path | None = None
+    nli: NliSet | str | Path = "mnli"
+    tagging: TaggedSet | str | Path | None = None
     cache: str | Path | None = None
 
 
@@ -93,6 +95,21 @@ class Task(ABC):
             Whether gold links count words from 0 or 1.
         """
         return dict(places)
+
+    def load(self, data: Mapping[str, Any], options: TaskOptions) -> tuple[Mapping[str, Any], TaskOptions]:
+        """Read the files that data and options still name, once for all models and before any of them is loaded.
+
+        Parameters
+        ----------
+        data
+            As for :meth:`evaluate`.
+
+        Raises
+        ------
+        ConfigError, DataError
+            A file is missing or malformed.
+        """
+        return data, options
 
     @abstractmethod
     def evaluate(

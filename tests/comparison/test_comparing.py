@@ -192,6 +192,48 @@ def test_a_second_model_that_is_missing_is_found_before_the_first_is_loaded(tmp_
             compare(tiny_model_path, place, suites={"retrieval": {"a-b": (["x"], ["y"])}})
 
 
+@pytest.mark.parametrize(
+    ("suite", "text", "message"),
+    [
+        ("xnli", "premise\thypothesis\tlabel\na\tb\tperhaps\n", r"bad:2: unknown label"),
+        ("nli", "premise\thypothesis\tlabel\na\tb\tperhaps\n", r"bad:2: unknown label"),
+        ("xquad", '{"data": [\n}', r"bad:2: "),
+        ("tagging", "1\tcat\n", r"bad:1: "),
+        ("tagging_train", "1\tcat\n", r"bad:1: "),
+        ("mining", "\n\n", r"bad: "),
+    ],
+)
+def test_malformed_data_is_found_before_a_model_is_loaded(
+    tmp_path, tiny_model_path, xquad_files, monkeypatch, suite, text, message
+):
+    for module in ("otembed.models", "otembed.models.load"):
+        monkeypatch.setattr(f"{module}.load_model", None)
+    suffix = {"xquad": ".json", "mining": ".txt"}.get(suite, ".conllu" if "tagging" in suite else ".tsv")
+    bad = tmp_path / f"bad{suffix}"
+    bad.write_text(text)
+    rest = "_\t_\t_\t_\t_\t_"
+    (good_tags := tmp_path / "good.conllu").write_text(f"1\tcat\t_\tNOUN\t{rest}\n\n")
+    (good_pairs := tmp_path / "good.tsv").write_text("premise\thypothesis\tlabel\na\tb\tneutral\n")
+    suites = {
+        "xnli": {"xnli": {"de": bad}},
+        "nli": {"xnli": {"de": good_pairs}},
+        "xquad": {"xquad": {**xquad_files, "de": bad}},
+        "tagging": {"tagging": {"de": bad}},
+        "tagging_train": {"tagging": {"de": good_tags}},
+        "mining": {"mining": {"en-de": (SOURCE, bad, {(1, 1)})}},
+    }[suite]
+    options = {"nli": bad if suite == "nli" else good_pairs}
+    options["tagging_train"] = bad if suite == "tagging_train" else good_tags
+    with pytest.raises(DataError, match=message.replace("bad", rf"bad\{suffix}")):
+        compare(tiny_model_path, tiny_model_path, suites=suites, **options)
+
+
+def test_lines_to_mine_are_read_once_for_all_models(tiny_model_path):
+    suites = {"mining": {"en-de": (iter(SOURCE), iter(TARGET), {(1, 1), (2, 2)})}}
+    found = compare(tiny_model_path, tiny_model_path, suites=suites, device="cpu", **FAST)
+    assert all(each.differences[0].value == 0 for each in found.tasks)
+
+
 def test_invalid_places_are_rejected(tmp_path, results, tiny_model_path):
     with pytest.raises(DataError, match=r"nowhere.json.*no such file"):
         compare(results["base"], "nowhere.json")

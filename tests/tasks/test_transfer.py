@@ -8,30 +8,7 @@ import sys
 import pytest
 
 from otembed.tasks.xnli.report import XnliReport, XnliScore
-from otembed.tasks.xquad.report import AnswerScores, QuestionReport, QuestionScores, SpanReport, SpanScores
-
-ACCURACY = {("en", "en"): 0.9, ("en", "ar"): 0.5, ("ar", "en"): 0.4, ("ar", "ar"): 0.7}
-
-
-def retrieval(**changes):
-    cells = tuple(QuestionScores("paragraph", *pair, 10, 20, x, x / 2, x / 3, 1.0) for pair, x in ACCURACY.items())
-    answers = tuple(
-        AnswerScores(code, 10, 40, share, share / 2, {"en": 1.0, "ar": 0.0}, {"en": 0.75, "ar": 0.25})
-        for code, share in (("en", 0.6), ("ar", 0.2))
-    )
-    settings = {"query_prompt": "query: ", "passage_prompt": "", "candidate": "sentence", "max_seq_length": 64}
-    numbers = {"limit": None, "encoding_seconds": 99.0, "scoring_seconds": 1.0}
-    values = {"scores": cells} | settings | numbers | changes
-    return QuestionReport("m|n", {"en": "a", "ar": "b"}, answers=answers, **values)
-
-
-def spans(name="m", shift=0.0, **changes):
-    scores = (SpanScores("en", 10, 0.5 + shift, 0.25, 12, 0), SpanScores("ar", 10, 0.25, 0.125, 12, 1))
-    settings = {"normalization": "squad", "batch_size": 4, "learning_rate": 3e-5, "max_length": 48}
-    values = {"training_data": "stand-in: x.json", "training_questions": 1234, "training_windows": 2000}
-    values |= {"data": {"en": "a", "ar": "b"}, "limit": 10, "steps": 60, "losses": {}}
-    values |= {"training_seconds": 1.0, "prediction_seconds": 1.0}
-    return SpanReport(model=name, scores=scores, settings=settings, **(values | changes))
+from tests.tasks.xquad.test_report import retrieval, spans
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from sentence_transformers import SentenceTransformer
 
+    from otembed.config.mining import MiningConfig
     from otembed.tasks.base import TaskOptions
     from otembed.tasks.mining.evaluate import MiningScores
 
@@ -46,23 +47,36 @@ class MiningTask(Task):
         limit: int | None = None,
         index_base: Literal[0, 1] = 1,
     ) -> dict[str, Any]:
-        """Read the known pairs; the collections are read when they are mined."""
+        """Read the known pairs; :meth:`load` reads the collections."""
         from otembed.tasks.mining.evaluate import read_gold
 
         return {name: (source, target, read_gold(gold)) for name, (source, target, gold) in places.items()}
+
+    def load(self, data: Mapping[str, Any], options: TaskOptions) -> tuple[dict[str, Any], TaskOptions]:
+        """Read the lines of both collections; vectors are only opened."""
+        from otembed.mining.side import open_sides
+
+        found = {}
+        for name, (source, target, gold) in data.items():
+            left, right = open_sides(source, target, None, None, _config(name))
+            found[name] = left.lines or source, right.lines or target, gold
+        return found, options
 
     def evaluate(
         self, model: SentenceTransformer, data: Mapping[str, Any], options: TaskOptions
     ) -> tuple[MiningScores, ...]:
         """Mine each language pair; one report each."""
-        from otembed.config.mining import MiningConfig
-        from otembed.data.spec import pair_languages
         from otembed.tasks.mining.evaluate import evaluate_mining
 
-        found = []
-        for name, (source, target, gold) in data.items():
-            config = MiningConfig(languages=pair_languages(name))
-            found.append(
-                evaluate_mining(source, target, gold, model, config=config, name=name, cache=options.cache)
-            )
-        return tuple(found)
+        return tuple(
+            evaluate_mining(source, target, gold, model, config=_config(name), name=name, cache=options.cache)
+            for name, (source, target, gold) in data.items()
+        )
+
+
+def _config(name: str) -> MiningConfig:
+    """Return the settings of a language pair."""
+    from otembed.config.mining import MiningConfig
+    from otembed.data.spec import pair_languages
+
+    return MiningConfig(languages=pair_languages(name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from otembed.errors import ConfigError
@@ -55,6 +56,13 @@ class TaggingTask(Task):
         from otembed.tasks.tagging.data import read_tagged
 
         return {language: read_tagged(place).spread(limit) for language, place in places.items()}
+
+    def load(self, data: Mapping[str, Any], options: TaskOptions) -> tuple[dict[str, TaggedSet], TaskOptions]:
+        """Read the test sentences of all languages, and the training sentences."""
+        from otembed.tasks.tagging.data import read_tagged
+
+        tests = {language: read_tagged(place) for language, place in data.items()}
+        return tests, replace(options, tagging=read_tagged(_training(options)))
 
     def evaluate(
         self, model: SentenceTransformer, data: Mapping[str, Any], options: TaskOptions

@@ -85,7 +85,7 @@ class NliSet:
         return replace(self, examples=tuple(self.examples[row] for row in draw(len(self), limit, seed)))
 
 
-def read_nli(place: str | Path, *, language: str | None = None, for_test: bool = False) -> NliSet:
+def read_nli(place: NliSet | str | Path, *, language: str | None = None, for_test: bool = False) -> NliSet:
     """Read labeled sentence pairs.
 
     Parameters
@@ -96,7 +96,7 @@ def read_nli(place: str | Path, *, language: str | None = None, for_test: bool =
         ``premise hypothesis label``. Or ``hub:OWNER/NAME[:CONFIG][@SPLIT]``, ``mnli`` (the training part of
         MultiNLI), ``xnli`` or ``xnli@SPLIT`` (one language of ``facebook/xnli``), or a folder of
         ``Dataset.save_to_disk`` with ``?split=``. For other field names, with dots for nested fields, use
-        ``?premise=FIELD&hypothesis=FIELD&label=FIELD``.
+        ``?premise=FIELD&hypothesis=FIELD&label=FIELD``. An ``NliSet`` is returned as it is.
     language
         Keep the rows of this language if there is a column ``language``; required for ``xnli``.
     for_test
@@ -111,6 +111,8 @@ def read_nli(place: str | Path, *, language: str | None = None, for_test: bool =
     ConfigError
         The place is malformed.
     """
+    if isinstance(place, NliSet):
+        return place
     where, records = open_records(str(place), language)
     counts = PairCounts()
     examples: list[NliExample] = []

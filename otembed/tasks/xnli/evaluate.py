@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from otembed.config.xnli import FinetuneConfig, ProbeConfig
+from otembed.data.places import HUB
 from otembed.embeddings.encode import resolve_prompt
 from otembed.embeddings.texts import embed_sides
 from otembed.errors import ConfigError, DataError, did_you_mean
@@ -112,7 +113,7 @@ def evaluate_xnli(
     config = config or ProbeConfig()
     chosen = tuple(dict.fromkeys(trained_languages))
     _check_request(tests, chosen, config, run, resume=resume, overwrite=overwrite)
-    sets = {language: _read(place, language, for_test=True) for language, place in tests.items()}
+    sets = {language: read_nli(place, language=language, for_test=True) for language, place in tests.items()}
     fit, held, training = _training(train, dev, config)
     label = name or (str(model) if isinstance(model, str | Path) else "model")
 
@@ -171,22 +172,18 @@ def _head_run(folder: str | Path, *, lasting: bool = True) -> HeadRun:
     )
 
 
-def _read(place: Place, language: str, *, for_test: bool = False) -> NliSet:
-    return place if isinstance(place, NliSet) else read_nli(place, language=language, for_test=for_test)
-
-
 def _training(
     train: Place, dev: Place | None, config: ProbeConfig | FinetuneConfig
 ) -> tuple[NliSet, NliSet, dict[str, Any]]:
     """Return training and development pairs, and their description in the report."""
-    whole = _read(train, ENGLISH)
-    if dev is None and train == "mnli":
+    whole = read_nli(train, language=ENGLISH)
+    if dev is None and whole.is_mnli and whole.where.startswith(HUB):
         dev = "xnli@validation"
     if dev is None:
         held, rest = hold_out(whole, config.seed, what="pairs")
         dev_where = f"{len(held)} of the training pairs"
     else:
-        held, rest = _read(dev, ENGLISH), whole
+        held, rest = read_nli(dev, language=ENGLISH), whole
         dev_where = held.where
     fit, held = rest.sample(config.limit, config.seed), held.sample(config.dev_limit, config.seed)
     for index, label in enumerate(LABELS):

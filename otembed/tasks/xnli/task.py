@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from otembed.errors import ConfigError
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from otembed.tasks.base import TaskOptions
+    from otembed.tasks.xnli.data import NliSet
     from otembed.tasks.xnli.report import XnliReport
 
 
@@ -43,6 +45,13 @@ class XnliTask(Task):
         from otembed.tasks.xnli.formats import check_nli_place
 
         check_nli_place(str(options.nli), "en")
+
+    def load(self, data: Mapping[str, Any], options: TaskOptions) -> tuple[dict[str, NliSet], TaskOptions]:
+        """Read the test pairs of all languages, and the training pairs."""
+        from otembed.tasks.xnli.data import read_nli
+
+        tests = {language: read_nli(place, language=language, for_test=True) for language, place in data.items()}
+        return tests, replace(options, nli=read_nli(options.nli, language="en"))
 
     def evaluate(
         self, model: SentenceTransformer, data: Mapping[str, Any], options: TaskOptions

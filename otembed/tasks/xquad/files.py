@@ -57,7 +57,7 @@ def parse_question_places(values: Iterable[str], flag: str = "--data") -> dict[s
     return places
 
 
-def read_questions(place: Place | str | Path, *, unique_ids: bool = True) -> QuestionSet:
+def read_questions(place: QuestionSet | Place | str | Path, *, unique_ids: bool = True) -> QuestionSet:
     """Read and check the questions at one place.
 
     Parameters
@@ -65,7 +65,7 @@ def read_questions(place: Place | str | Path, *, unique_ids: bool = True) -> Que
     place
         SQuAD v1.1's JSON (also XQuAD, XQuAD-R with ``sentence_breaks``, TyDiQA-GoldP), plain or .gz .bz2 .xz .zst;
         Parquet, JSON lines, a saved dataset or one on the hub with the fields ``id context question answers``. Ids are
-        text or whole numbers.
+        text or whole numbers. A ``QuestionSet`` is returned as it is.
     unique_ids
         Require an id for each question, all different. Training does not need ids: with False a question may lack
         one, and repeated ids are counted.
@@ -77,6 +77,8 @@ def read_questions(place: Place | str | Path, *, unique_ids: bool = True) -> Que
         (named as ``file: data[3].paragraphs[0].qas[2]``): an answer that is not in its paragraph, no answer, a
         repeated id, sentences that overlap. An answer found elsewhere in its paragraph is moved and counted.
     """
+    if isinstance(place, QuestionSet):
+        return place
     if not isinstance(place, Place):
         place = parse_question_place(str(place))
     builder = QuestionSetBuilder(place.where, unique_ids=unique_ids)

@@ -105,9 +105,7 @@ def evaluate_xquad(
         raise ConfigError(f"candidate {candidate!r} is unknown", did_you_mean(candidate, CANDIDATES))
     if limit is not None:
         check_count("limit", limit)
-    sets = {
-        code: place if isinstance(place, QuestionSet) else read_questions(place) for code, place in data.items()
-    }
+    sets = {code: read_questions(place) for code, place in data.items()}
     chosen = _chosen_tasks(tasks, sets)
     languages = [Language.of(code, one, limit, candidate, chosen) for code, one in sets.items()]
     prompts = (

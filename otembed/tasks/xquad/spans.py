@@ -130,8 +130,8 @@ def evaluate_xquad_span(
     for what, number in (("limit", limit), ("train_limit", train_limit)):
         if number is not None:
             check_count(what, number)
-    tests = {code: _read(place, unique_ids=True).spread(limit) for code, place in data.items()}
-    learnt = _read(train, unique_ids=False).spread(train_limit)
+    tests = {code: read_questions(place).spread(limit) for code, place in data.items()}
+    learnt = read_questions(train, unique_ids=False).spread(train_limit)
     config = resolve_precision(config, model.device)
     check_arguments(TrainingArguments, config, config.trainer, model)
     settings = TypeAdapter(SpanConfig).dump_python(config, mode="json")
@@ -270,10 +270,6 @@ def _logits(model: PreTrainedModel, tokenizer: Any, chosen: list[Window]) -> tup
     if not (np.isfinite(start) & np.isfinite(end)).all():
         raise NumericsError("the span head returns NaN or infinity", "Retrain with a lower learning_rate.")
     return start, end, usable
-
-
-def _read(place: QuestionSet | Place | str | Path, *, unique_ids: bool) -> QuestionSet:
-    return place if isinstance(place, QuestionSet) else read_questions(place, unique_ids=unique_ids)
 
 
 class Trained(NamedTuple):

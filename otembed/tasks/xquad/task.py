@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from otembed.data import Place
     from otembed.tasks.base import TaskOptions
+    from otembed.tasks.xquad.data import QuestionSet
     from otembed.tasks.xquad.report import QuestionReport
 
 
@@ -30,6 +31,12 @@ class XquadTask(Task):
         from otembed.tasks.xquad.files import parse_question_places
 
         return parse_question_places([f"{language}={place}" for language, place in places.items()], option)
+
+    def load(self, data: Mapping[str, Any], options: TaskOptions) -> tuple[dict[str, QuestionSet], TaskOptions]:
+        """Read the questions of all languages."""
+        from otembed.tasks.xquad.files import read_questions
+
+        return {language: read_questions(place) for language, place in data.items()}, options
 
     def evaluate(
         self, model: SentenceTransformer, data: Mapping[str, Any], options: TaskOptions
