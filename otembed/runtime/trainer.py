@@ -233,10 +233,16 @@ def _try_optimizer(
     return made
 
 
+# transformers passes no arguments on to these.
+_WITHOUT_ARGUMENTS = (SchedulerType.CONSTANT, SchedulerType.CONSTANT_WITH_WARMUP)
+
+
 def _try_schedule(arguments: TrainingArguments, optimizer: torch.optim.Optimizer, settings: type) -> None:
     """Set up the schedule as the Trainer does, and compute its learning rates at the start, in the middle and at the end."""
     steps = arguments.max_steps if arguments.max_steps > 0 else _TRIED_STEPS
     try:
+        if arguments.lr_scheduler_kwargs and arguments.lr_scheduler_type in _WITHOUT_ARGUMENTS:
+            raise TypeError("it takes no arguments")
         schedule = get_scheduler(
             arguments.lr_scheduler_type,
             optimizer,

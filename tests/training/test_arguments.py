@@ -133,6 +133,8 @@ def test_values_that_the_class_rejects_together_are_an_error_of_ours():
         ("linear", {"adam_beta1": 2.0}, ("trainer.adam_beta1 = 2.0", "2.0")),
         ("linear", {"optim": "adafactor", "optim_args": "bad"}, ("trainer.optim_args = 'bad'", "NAME=VALUE")),
         ("linear", {"lr_scheduler_kwargs": {"foo": 1}}, ("'foo': 1", "linear")),
+        ("constant", {"lr_scheduler_kwargs": {"num_cycles": 2}}, ("num_cycles", "takes no arguments")),
+        ("constant_with_warmup", {"lr_scheduler_kwargs": {"num_cycles": 2}}, ("num_cycles", "takes no arguments")),
         ("linear", {"lr_scheduler_kwargs": "kwargs.json"}, ("kwargs.json", "lr_scheduler_kwargs")),
         ("cosine", {"lr_scheduler_kwargs": {"num_cycles": "two"}}, ("two", "cosine")),
         ("inverse_sqrt", {"lr_scheduler_kwargs": {"timescale": 0}}, ("timescale", "division")),
