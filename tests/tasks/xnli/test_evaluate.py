@@ -96,7 +96,8 @@ def test_mnli_is_not_a_stand_in_and_uses_english_xnli_for_development(tiny_model
     def read(place, *, language=None, for_test=False):
         asked.append((place, language, for_test))
         if place in ("mnli", "xnli@validation"):
-            return dataclasses.replace(read_nli(places["train"]), is_mnli=place == "mnli")
+            hub = dataclasses.replace(read_nli(places["train"]), where="hub:nyu-mll/glue:mnli@train")
+            return dataclasses.replace(hub, is_mnli=place == "mnli")
         return read_nli(place, language=language, for_test=for_test)
 
     monkeypatch.setattr("otembed.tasks.xnli.evaluate.read_nli", read)
