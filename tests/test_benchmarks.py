@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,13 @@ from sentence_transformers import SentenceTransformer
 import otembed
 from otembed.documents import AlignedPair, Link
 from otembed.documents.read import document_of
+from otembed.results import Outcomes
 from otembed.tasks.documents import GoldDocuments
 from otembed.tasks.mining import mining_scores
 from otembed.tasks.retrieval import evaluate_retrieval
 from otembed.tasks.word_alignment import evaluate_alignment, read_gold_set
+from otembed.tasks.xquad.data import Question, QuestionSet
+from tests.tasks.xquad.test_report import spans
 
 ROOT = Path(__file__).parent.parent
 
@@ -809,3 +813,55 @@ def test_gains_are_means_over_directions_and_seeds(run, benchmark_script, tmp_pa
     run("gains", "--plot", tmp_path / "gains.svg", tmp_path / "gains.json")
     drawn = (tmp_path / "gains.svg").read_text()
     assert all(text in drawn for text in ("1,500", "steps of 32 pairs", "pairs of each trained language", "sw"))
+
+
+def span_report(f1, seed, **changes):
+    outcomes = [
+        Outcomes("xquad", f"span/{code}", metric, "0", tuple(values))
+        for code, values in f1.items()
+        for metric in ("f1", "exact_match")
+    ]
+    return replace(spans(), outcomes=tuple(outcomes), settings={**spans().settings, "seed": seed}, **changes)
+
+
+def test_spans_are_compared_with_the_head_of_the_same_seed(benchmark_script):
+    script = benchmark_script("span_seeds")
+    start = [span_report({"en": (0.2, 9, 0.4, 9), "ar": (0.5, 9, 0.5, 9)}, seed) for seed in (1, 2)]
+    trained = [
+        span_report({"en": (0.1, 9, 0.3, 9), "ar": (0.5, 9, 0.5, 9)}, 1),
+        span_report({"en": (0.4, 0, 0.6, 0), "ar": (0.6, 0, 0.6, 0)}, 2),
+    ]
+    runs = script.collect({"a": start, "b": trained}, 2)
+    assert [(run["model"], run["seed"], run["questions"]) for run in runs] == [
+        ("a", 1, 2),
+        ("a", 2, 2),
+        ("b", 1, 2),
+        ("b", 2, 2),
+    ]
+    assert runs[2]["f1"] == pytest.approx({"en": 0.2, "ar": 0.5})
+    # All questions change alike, so every resample has the same change.
+    assert [*runs[2]["interval"], runs[2]["change"]] == pytest.approx([-0.05] * 3)
+    assert [*runs[3]["interval"], runs[3]["change"]] == pytest.approx([0.15] * 3)
+    lines = script.table({"runs": runs}).splitlines()
+    assert lines[3] == "| a | 2 | 30.0 | 50.0 | 40.0 |  |"
+    assert lines[5:] == [
+        "| b | 1 | 20.0 | 50.0 | 35.0 | -5.0 (-5.0 to -5.0) |",
+        "| b | 2 | 50.0 | 60.0 | 55.0 | +15.0 (+15.0 to +15.0) |",
+        "| b | mean | 35.0 | 55.0 | 45.0 | +5.0 |",
+    ]
+    one = {"en": (0.1, 0.2)}
+    for other, message in (
+        ([span_report(one, 2)], "other settings"),
+        ([span_report(one, 1, training_data="else")], "other settings"),
+        ([span_report({"en": (0.1,)}, 1)], "other questions"),
+        ([], "0 reports"),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            script.collect({"a": [span_report(one, 1)], "b": other}, None)
+
+
+def test_spaced_questions_are_those_of_a_limit(benchmark_script):
+    questions = QuestionSet("x", (), tuple(Question(str(number), "?", 0, ()) for number in range(11)))
+    chosen = [int(each.id) for each in questions.spread(4).questions]
+    one = Outcomes("xquad", "span/en", "f1", "0", tuple(range(11)))
+    assert list(benchmark_script("span_seeds").spaced(one, 4).values) == chosen
