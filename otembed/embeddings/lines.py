@@ -50,7 +50,9 @@ class Lines:
     labels
         The ids in the file, one for each of ``ids``; None if it has none.
     repeats
-        (r, 2) number of each repeated line, and of its first occurrence; with labels, a list of label pairs.
+        (r, 2) number of each repeated line, and of its first occurrence.
+    repeated_labels
+        The ids in the file of the repeated lines; None if it has none.
 
     The text is stored in an unnamed file in ``TMPDIR``: memory holds 28 bytes per line, 44 while reading.
     """
@@ -60,7 +62,8 @@ class Lines:
     counts: PairCounts
     lengths: NDArray[np.int32]
     labels: list[str] | None
-    repeats: Ids | list[tuple[str, str]]
+    repeats: Ids
+    repeated_labels: list[str] | None
     _starts: Ids = field(repr=False)
     _ends: Ids = field(repr=False)
     _text: mmap.mmap | bytes = field(repr=False)
@@ -83,15 +86,15 @@ class Lines:
 
     def first_ids(self) -> dict[int | str, int | str]:
         """Return, for the id of every repeated line, the id of its first occurrence, which pairs use."""
-        pairs = self.repeats if isinstance(self.repeats, list) else self.repeats.tolist()
-        return dict(pairs)
+        repeated, first = self.repeats.T
+        rows = np.searchsorted(self.ids, first)
+        return dict(zip(self.repeated_labels or repeated.tolist(), map(self.id_of, rows.tolist()), strict=True))
 
     def rows_by_number(self) -> Ids:
-        """Return for each line number from 1 the row of its text, -1 if it was left out; only for lines without labels."""
+        """Return for each line number from 1 the row of its text, -1 if it was left out."""
         rows = np.full(self.counts.read + 1, -1, np.int64)
         rows[self.ids] = np.arange(len(self))
-        repeats = np.asarray(self.repeats, np.int64)
-        rows[repeats[:, 0]] = rows[repeats[:, 1]]
+        rows[self.repeats[:, 0]] = rows[self.repeats[:, 1]]
         return rows[1:]
 
     def digest(self) -> str:
@@ -198,15 +201,22 @@ def _collect(
     first = first_equal(np.frombuffer(digests, np.uint64).reshape(-1, 2))
     kept = first == np.arange(len(first))
     counts.withdraw("repeated", int((~kept).sum()))
-    repeats: Ids | list[tuple[str, str]] = np.stack([numbers[~kept], numbers[first[~kept]]], axis=1)
-    chosen = None
+    repeats = np.stack([numbers[~kept], numbers[first[~kept]]], axis=1)
+    chosen = repeated = None
     if labels:
         _check_labels(labels, numbers, name)
-        chosen = [labels[row] for row in np.flatnonzero(kept)]
-        repeats = [(labels[row], labels[first[row]]) for row in np.flatnonzero(~kept)]
-    kept_lengths = np.array(lengths, np.int32)[kept]
+        chosen, repeated = ([labels[row] for row in np.flatnonzero(rows)] for rows in (kept, ~kept))
     return Lines(
-        name, numbers[kept], counts, kept_lengths, chosen, repeats, places[:-1][kept], places[1:][kept], content
+        name,
+        numbers[kept],
+        counts,
+        np.array(lengths, np.int32)[kept],
+        chosen,
+        repeats,
+        repeated,
+        places[:-1][kept],
+        places[1:][kept],
+        content,
     )
 
 

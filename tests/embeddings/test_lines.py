@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from otembed import mine_bitext
+from otembed.embeddings.export import write_vectors
 from otembed.embeddings.lines import check_two_sides, read_side
+from otembed.embeddings.vectors import array_vectors
 from otembed.errors import ConfigError, DataError
 
 
@@ -25,6 +27,19 @@ def test_lists_jsonl_ids_and_length_limits(tmp_path):
     lines = read_side(f"{path}?id=id")
     assert (lines.id_of(0), lines.first_ids()) == ("k1", {"k2": "k1"})
     assert lines.counts.dropped == {"unpaired_surrogate": 1, "repeated": 1}
+
+
+@pytest.mark.parametrize("ids", [(4, 3, 1, 2), "abcd", ("x1", "x2", "x3", "x4")])
+def test_ids_change_neither_rows_nor_vectors(tmp_path, ids):
+    path = tmp_path / "x.tsv"
+    texts = ["the cat", "the dog", "the cat", "the house"]
+    path.write_text("".join(f"{label}\t{text}\n" for label, text in zip(ids, texts, strict=True)))
+    plain, named = read_side(f"{path}?text=1"), read_side(f"{path}?text=1&id=0")
+    assert plain.rows_by_number().tolist() == named.rows_by_number().tolist() == [0, 1, 0, 2]
+    assert named.first_ids() == {str(ids[2]): str(ids[0])}
+    vectors = array_vectors(np.eye(3, dtype=np.float32), "x")
+    written = [np.load(write_vectors(each, vectors, tmp_path / "x.npy")) for each in (plain, named)]
+    np.testing.assert_array_equal(written[0], written[1])
 
 
 def test_invisible_characters_are_not_text(tmp_path):
