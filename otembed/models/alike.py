@@ -11,12 +11,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from sentence_transformers import SentenceTransformer
+    from transformers import PreTrainedModel
 
 # Settings of a fast tokenizer that change when it is called.
 CALL_STATE = ("truncation", "padding")
 # Settings of a transformer that say where its weights are from or what a call returns, not what it computes.
 PROVENANCE = frozenset(
-    {"architectures", "transformers_version", "torch_dtype", "dtype", "output_hidden_states", "output_attentions"}
+    {
+        "architectures",
+        "dtype",
+        "output_attentions",
+        "output_hidden_states",
+        "return_dict",
+        "torch_dtype",
+        "transformers_version",
+        "use_cache",
+    }
 )
 LONGEST = 60
 
@@ -28,6 +38,19 @@ def tokenizer_document(tokenizer: Any) -> Any:
         return [type(tokenizer).__name__, sorted(tokenizer.get_vocab().items())]
     document = json.loads(backend.to_str())
     return {key: value for key, value in document.items() if key not in CALL_STATE}
+
+
+def transformer_settings(transformer: PreTrainedModel | None) -> dict[str, Any]:
+    """Return the settings of a transformer that say what it computes, nested ones included; none without a transformer."""
+
+    def computing(settings: Mapping[Any, Any]) -> dict[str, Any]:
+        names = [key for key in settings if str(key) not in PROVENANCE and not str(key).startswith("_")]
+        return {
+            str(key): computing(settings[key]) if isinstance(settings[key], dict) else settings[key]
+            for key in names
+        }
+
+    return {} if transformer is None else computing(transformer.config.to_dict())
 
 
 def first_difference(first: SentenceTransformer, second: SentenceTransformer) -> str | None:
@@ -46,7 +69,8 @@ def _differences(first: SentenceTransformer, second: SentenceTransformer) -> Ite
         return
     for index, pair in enumerate(zip(first.children(), second.children(), strict=True)):
         yield from _unequal(_module_settings(pair[0]), _module_settings(pair[1]), f"{kinds[0][index]}: ")
-    yield from _unequal(_transformer_settings(first), _transformer_settings(second), "transformer: ")
+    settings = [transformer_settings(model.transformers_model) for model in (first, second)]
+    yield from _unequal(*settings, where="transformer: ")
     yield from _tokenizers(first.tokenizer, second.tokenizer)
     yield from _tensors(first.state_dict(), second.state_dict())
     trained = {name for name, each in first.named_parameters(remove_duplicate=False) if each.is_floating_point()}
@@ -59,14 +83,6 @@ def _differences(first: SentenceTransformer, second: SentenceTransformer) -> Ite
 def _module_settings(module: Any) -> dict[str, Any]:
     describe = getattr(module, "get_config_dict", dict)
     return {key: value for key, value in describe().items() if key != "max_seq_length"}
-
-
-def _transformer_settings(model: SentenceTransformer) -> dict[str, Any]:
-    transformer = model.transformers_model
-    if transformer is None:
-        return {}
-    settings = transformer.config.to_dict()
-    return {key: value for key, value in settings.items() if key not in PROVENANCE and not key.startswith("_")}
 
 
 def _unequal(first: Mapping[str, Any], second: Mapping[str, Any], where: str) -> Iterator[str]:
