@@ -33,8 +33,9 @@ LONGEST = 60
 
 def tokenizer_document(tokenizer: Any) -> Any:
     """Return what a tokenizer consists of, as JSON values: the whole of a fast tokenizer, the vocabulary of others."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
+    # A bag of static word vectors has the fast tokenizer itself.
+    backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
+    if not hasattr(backend, "to_str"):
         return [type(tokenizer).__name__, sorted(tokenizer.get_vocab().items())]
     document = json.loads(backend.to_str())
     return {key: value for key, value in document.items() if key not in CALL_STATE}

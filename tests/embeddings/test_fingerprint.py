@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+from tokenizers import Tokenizer, models, normalizers
 
 from otembed import load_model
 from otembed.embeddings.fingerprint import model_fingerprint
@@ -26,6 +30,19 @@ def test_settings_that_change_vectors_count(tiny_model, name, value):
     assert getattr(part, name) != value
     setattr(part, name, value)
     assert model_fingerprint(other) != model_fingerprint(tiny_model)
+
+
+def test_normalizer_of_static_word_vectors_counts():
+    model, other = (static_model(normalizer) for normalizer in (normalizers.NFC(), normalizers.Lowercase()))
+    assert (
+        model_fingerprint(model) == model_fingerprint(static_model(normalizers.NFC())) != model_fingerprint(other)
+    )
+
+
+def static_model(normalizer):
+    tokenizer = Tokenizer(models.WordLevel({"a": 0, "A": 1}, unk_token="a"))
+    tokenizer.normalizer = normalizer
+    return SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_weights=np.eye(2))], device="cpu")
 
 
 def test_saving_loading_running_and_what_a_call_returns_do_not_count(tiny_model, tmp_path):
