@@ -30,7 +30,7 @@ from .mining_options import (
     say_counts,
     start_logging,
 )
-from .options import ConfigFile, Device, Force, check_outputs, language_pair
+from .options import ConfigFile, Device, Force, check_outputs, language_pair, language_tags
 from .stages import StageProgress
 
 HELP = """Find translation pairs in two collections of lines.
@@ -115,7 +115,7 @@ def mine_command(
         languages=language_pair(languages, "--languages"),
     )
     development = dev_pairs(calibrate)
-    pair = None if checked.languages is None else language_pair("-".join(checked.languages), "languages")
+    pair = None if checked.languages is None else language_tags(checked.languages, "languages")
     from otembed.data.texts import parse_text_place
     from otembed.embeddings.vectors import are_vectors
 

@@ -15,7 +15,7 @@ from .completion import choice_values, model_values, preset_values, setting_valu
 from .ending import AGAIN, resume_by
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from otembed.config import WordAlignmentConfig
 
@@ -253,12 +253,21 @@ def language_pair(value: str | None, flag: str) -> tuple[str, str] | None:
     """Read ``sw-en`` as the languages of both sides."""
     if value is None:
         return None
-    from otembed.data.spec import LANGUAGE_CODE
-
     codes = value.split("-")
-    if len(codes) != 2 or not all(LANGUAGE_CODE.fullmatch(code) for code in codes):
+    if len(codes) != 2:
         raise ConfigError(
             f"{flag} {value!r} is not a language pair",
             "Use two language codes joined by '-', as in sw-en or zh_Hant-en.",
         )
-    return codes[0].replace("_", "-"), codes[1].replace("_", "-")
+    return language_tags(codes, f"{flag} {value!r}")
+
+
+def language_tags(codes: Sequence[str], origin: str) -> tuple[str, str]:
+    """Return two language codes, with ``_`` or ``-``, as language tags: ``zh_Hant`` as ``zh-Hant``."""
+    from otembed.data.spec import LANGUAGE_CODE
+
+    for code in codes:
+        if not LANGUAGE_CODE.fullmatch(code.replace("-", "_")):
+            raise ConfigError(f"{origin}: {code!r} is not a language code", "Use codes such as sw or zh_Hant.")
+    source, target = (code.replace("_", "-") for code in codes)
+    return source, target

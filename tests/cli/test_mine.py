@@ -267,6 +267,19 @@ def test_calibrated_threshold_reports_expected_figures(options: list[str], tmp_p
     assert "expected precision of 0.6" in precise.stderr
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [["--languages", "zh_Hant-en"], *(["--set", f"languages=[{code}, en]"] for code in ("zh-Hant", "zh_Hant"))],
+)
+def test_languages_with_a_script_are_accepted(
+    places: list[str], options: list[str], tmp_path: Path, flags: list[str]
+) -> None:
+    run("mine", *places, *options, *flags, "-o", tmp_path / "pairs.tmx", "--threshold", "none")
+    assert 'srclang="zh-Hant"' in (tmp_path / "pairs.tmx").read_text(encoding="utf-8")
+    with pytest.raises(ConfigError, match="languages: 'chinese' is not"):
+        run("mine", *places, *options, "--set", "languages=[chinese, en]")
+
+
 @pytest.mark.parametrize("suffix", [".tsv", ".jsonl", ".parquet", ".tmx"])
 def test_output_format_follows_the_suffix(
     places: list[str], options: list[str], tmp_path: Path, suffix: str
@@ -469,6 +482,9 @@ def test_unreadable_and_unwritable_files_are_rejected(
 
 def test_language_pair_and_number_options_are_parsed() -> None:
     assert language_pair("zh_Hant-en", "--languages") == ("zh-Hant", "en")
+    for value in ("zh-Hant-en", "zh_hant-en", "en"):
+        with pytest.raises(ConfigError, match=f"--languages '{value}'"):
+            language_pair(value, "--languages")
     assert (number_or_none("None", "--threshold"), number_or_none("1e-3", "--threshold")) == (None, 0.001)
 
 
