@@ -110,7 +110,7 @@ def align_command(
     if heat_map and as_json:
         raise ConfigError("--map and --json are mutually exclusive", "Omit one of them.")
     read = {"--pairs": () if single else files_named(pairs), "--config": config_file}
-    check_outputs({"--output": output, "--plot": plot}, read, force=force)
+    check_outputs({"--output": output, "--plot": plot}, read, model=model, force=force)
     if plot is not None:
         from otembed.results.plot import check_plot
 

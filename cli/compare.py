@@ -104,6 +104,7 @@ def _compare(
             "--nli": files_named(nli),
             "--tagging-train": files_named(tagging_train),
         },
+        model=None,
         force=force,
     )
     options = TaskOptions(nli=nli, tagging=tagging_train)

@@ -201,6 +201,7 @@ def align_command(
     check_outputs(
         {"--output": output},
         {"SOURCE": list_file(source) if target is None else source, "TARGET": target, "--config": config},
+        model=model,
         force=force,
     )
     check_places(source, target)
@@ -261,7 +262,7 @@ def match_command(
     from otembed.documents.output import check_match_output
 
     check_format(output, check_match_output, as_json=as_json)
-    check_outputs({"--output": output}, _collections(sources, targets, calibrate, config), force=force)
+    check_outputs({"--output": output}, _collections(sources, targets, calibrate, config), model=model, force=force)
     from .console import SEARCH, SOLVER
 
     start_logging(modules=(*SEARCH, *SOLVER))
@@ -331,7 +332,7 @@ def mine_command(
     pair = language_pair(languages, "--languages")
     _check_links_format(output, pair, as_json=as_json and not dry_run)
     outputs = {"--output": output, "--html": checked.html}
-    check_outputs(outputs, _collections(sources, targets, calibrate, config), force=force)
+    check_outputs(outputs, _collections(sources, targets, calibrate, config), model=model, force=force)
     from .console import DOCUMENTS, SEARCH
 
     start_logging(modules=(*SEARCH, *DOCUMENTS))

@@ -84,6 +84,7 @@ def embed_command(
     check_outputs(
         {"--output": output, "--write-offset": write_offset},
         {"INPUT": parse_text_place(source).path, "--offset": mean_file, "--config": config},
+        model=model,
         force=force,
     )
     given = None if mean_file is None else read_offset(mean_file)

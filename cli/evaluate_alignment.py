@@ -74,7 +74,9 @@ def alignment_command(
     """Parse the options, evaluate, print."""
     task = TASKS["alignment"]
     places = task.parse(named_pairs(gold, "--gold", task.key, task.metavar), "--gold")
-    check_outputs({"--output": output}, {"--gold": files_named(*gold), "--config": config_file}, force=force)
+    check_outputs(
+        {"--output": output}, {"--gold": files_named(*gold), "--config": config_file}, model=model, force=force
+    )
     config = alignment_config(config_file, settings, layer, unit, decoding, threshold)
     from otembed.runtime.compiling import compile_beside
 

@@ -54,7 +54,9 @@ def documents_command(
     task = TASKS["documents"]
     places = task.parse(named_pairs(gold, "--gold", task.key, task.metavar), "--gold")
     checked = documents_config(config, settings, threshold=threshold)
-    check_outputs({"--output": output}, {"--gold": files_named(*gold), "--config": config}, force=force)
+    check_outputs(
+        {"--output": output}, {"--gold": files_named(*gold), "--config": config}, model=model, force=force
+    )
     from .console import DOCUMENTS, data_console
     from .mining_options import start_logging
 

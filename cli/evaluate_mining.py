@@ -79,6 +79,7 @@ def mining_command(
             "--train": trained,
             "--config": config,
         },
+        model=model,
         force=force,
     )
     check_mteb(mteb, ("OtembedMining",), force=force)

@@ -61,7 +61,7 @@ def retrieval_command(
     """Parse the options, evaluate, print."""
     task = TASKS["retrieval"]
     places = task.parse(named_pairs(pairs, "--pairs"), "--pairs")
-    check_outputs({"--output": output}, {"--pairs": files_named(*pairs)}, force=force)
+    check_outputs({"--output": output}, {"--pairs": files_named(*pairs)}, model=model, force=force)
     check_mteb(mteb, ("OtembedRetrieval", *(("OtembedRetrievalCentered",) if center else ())), force=force)
     from .console import data_console, error_console, set_up_logging
 

@@ -98,7 +98,7 @@ def tagging_command(
     places = TASKS["tagging"].parse(named_pairs(test, "--test", "language", "sw=FILE"), "--test")
     _check_training(train, dev)
     read = {"--test": files_named(*test), "--train": files_named(train), "--dev": files_named(dev)}
-    check_outputs({"--output": output}, read, force=force)
+    check_outputs({"--output": output}, read, model=model, force=force)
     flags: dict[str, Any] = {
         "layer": None if layer is None else _layer(layer),
         "limit": limit,

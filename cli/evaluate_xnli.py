@@ -114,7 +114,7 @@ def xnli_command(
     trained = _codes(trained_languages, "--trained-languages") if trained_languages is not None else ()
     _check_training(train, dev)
     read = {"--test": files_named(*places.values()), "--train": files_named(train), "--dev": files_named(dev)}
-    check_outputs({"--output": output}, read, force=force)
+    check_outputs({"--output": output}, read, model=model, force=force)
     check_mteb(mteb, ("OtembedXNLI",), force=force)
     if protocol == "finetune" and (cache is not None or no_cache):
         raise ConfigError("--protocol finetune does not cache embeddings", "Remove --cache and --no-cache.")

@@ -140,9 +140,11 @@ def xquad_command(
         "--data": [place.path for place in places.values()],
         "--train": None if train is None else parse_question_place(train).path,
     }
-    check_outputs({"--output": output, "--plot": plot}, read, force=force)
+    check_outputs({"--output": output, "--plot": plot}, read, model=model, force=force)
     for each in answers:
-        check_outputs({"--predictions": each}, {**read, "--output": output, "--plot": plot}, force=force)
+        check_outputs(
+            {"--predictions": each}, {**read, "--output": output, "--plot": plot}, model=model, force=force
+        )
     if plot is not None:
         from otembed.results.plot import check_plot
 

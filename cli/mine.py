@@ -131,6 +131,7 @@ def mine_command(
             "--calibrate": None if development is None else development.paths,
             "--config": config,
         },
+        model=model,
         force=force,
     )
     start_logging(checked)

@@ -95,7 +95,7 @@ def negatives_command(
         check_output(path)
 
     check_format(output, check, as_json=as_json and not dry_run)
-    check_outputs({"--output": output}, {"PAIRS": spec.paths, "--config": config}, force=force)
+    check_outputs({"--output": output}, {"PAIRS": spec.paths, "--config": config}, model=model, force=force)
     start_logging(modules=SEARCH)
     from otembed.mining.negatives.mine import mine_negatives, plan_negatives
     from otembed.results.format import printable_lines

@@ -130,6 +130,7 @@ def check_outputs(
     outputs: Mapping[str, str | Path | None],
     inputs: Mapping[str, str | Path | Iterable[Path | None] | None],
     *,
+    model: str | None,
     force: bool,
 ) -> None:
     """Reject outputs that could not be written at the end, and those that would replace another file of the command.
@@ -142,6 +143,8 @@ def check_outputs(
         The file of each option; None if it was not given.
     inputs
         The file or files of each argument or option that is read, without a query; None if there is none.
+    model
+        The encoder of the command, a folder or a name; None if it is among ``inputs``.
     force
         As for :func:`refuse_taken`. Two outputs in one file, and an output in place of an input, are rejected in any case.
     """
@@ -149,7 +152,7 @@ def check_outputs(
     from otembed.results.paths import expand
 
     taken: dict[Path, str] = {}
-    for name, given in inputs.items():
+    for name, given in {**inputs, "the model": model}.items():
         for each in (given,) if given is None or isinstance(given, str | Path) else given:
             if each is not None:
                 taken.setdefault(expand(each).resolve(), name)
@@ -161,7 +164,9 @@ def check_outputs(
         if other is not None and not path.is_dir() and not is_stream(path):
             raise ConfigError(f"{flag} {output} is also {other}", "Choose another name.")
         for place, name in taken.items():
-            if path.is_file() and place.is_dir() and path.resolve().is_relative_to(place):
+            # A file of a folder may be a link to a file outside, as in the cache of the hub.
+            there = path.resolve().is_relative_to(place) or path.parent.resolve().is_relative_to(place)
+            if path.is_file() and place.is_dir() and there:
                 raise ConfigError(f"{flag} {output} is a file of {name}", "Choose another name.")
         refuse_taken(path, force=force, flag=flag)
         taken[path.resolve()] = flag

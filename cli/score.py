@@ -66,7 +66,7 @@ def score_command(
     spec = parse_pair_spec(key, place)
     languages = (spec.source_language.replace("_", "-"), spec.target_language.replace("_", "-"))
     check_pairs_format(output, languages, as_json=as_json)
-    check_outputs({"--output": output}, {"PAIRS": spec.paths, "--config": config}, force=force)
+    check_outputs({"--output": output}, {"PAIRS": spec.paths, "--config": config}, model=model, force=force)
     start_logging(checked)
     from otembed.mining.score import score_bitext
 

@@ -156,6 +156,36 @@ def test_no_output_replaces_another_file_of_the_command(
     assert {each: each.read_bytes() for each in tmp_path.rglob("*") if each.is_file()} == before
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "embed {a} -o {own}.npy --model {model}",
+        "mine {a} {a} -o {own}.tsv --model {model}",
+        "mine {a} {a} --html {link}.tsv --model {model}",
+        "score de-en={a} -o {own}.tsv --model {model}",
+        "negatives de-en={a} -o {own}.tsv --model {model}",
+        "documents align {a} {a} -o {own}.tsv --model {model}",
+        "documents match {a} {a} -o {own}.tsv --model {model}",
+        "documents mine {a} {a} -o {own}.tsv --model {model}",
+        "eval mining {a} {a} --gold {a} -o {own}.tsv --model {model}",
+        "eval retrieval {model} --pairs de-en={a} -o {own}.tsv",
+        "eval alignment {model} --gold x={a},{a} -o {own}.tsv",
+        "eval documents {model} --gold x={a},{a},{a} -o {own}.tsv",
+        "eval tagging {model} --train {a} --test de={a} -o {own}.tsv",
+        "align --pairs de-en={a} -o {own}.tsv --model {model}",
+    ],
+)
+def test_no_output_replaces_a_file_of_the_model(tmp_path: Path, command: str) -> None:
+    """Nor one that a model folder links to, as in the cache of the hub."""
+    model, own, link = tmp_path / "model", tmp_path / "model" / "own", tmp_path / "model" / "link"
+    model.mkdir()
+    for file in (own.with_suffix(".npy"), own.with_suffix(".tsv"), tmp_path / "blob", tmp_path / "a.tsv"):
+        file.write_text("the cat\tdie Katze\n", encoding="utf-8")
+    link.with_suffix(".tsv").symlink_to(tmp_path / "blob")
+    with pytest.raises(ConfigError, match="is a file of the model"):
+        run(*command.format(a=tmp_path / "a.tsv", model=model, own=own, link=link).split(), "--force")
+
+
 def test_tmx_of_vectors_is_rejected_before_the_search(
     places: list[str], options: list[str], tmp_path: Path
 ) -> None:
