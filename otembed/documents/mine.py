@@ -18,6 +18,7 @@ from otembed.embeddings.encode import resolve_prompt
 from otembed.embeddings.listed import ListedTexts
 from otembed.errors import DataError
 from otembed.mining.page.write import check_page
+from otembed.mining.search.neighbors import list_places
 from otembed.results import Result
 from otembed.runtime.progress import Progress, silent
 
@@ -169,7 +170,7 @@ def plan_document_mining(
         empty=sum(map(len, every)) - sum(sizes),
         sentences=sum(len(document) for side in full for document in side),
         sentences_to_embed=missing,
-        candidates=sizes[0] * min(chosen.k, sizes[1]) + sizes[1] * min(chosen.k, sizes[0]),
+        candidates=list_places(sizes[0], sizes[1], chosen.k),
         memory_bytes=matching_bytes([*full, *known], dimension),
     )
 

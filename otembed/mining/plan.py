@@ -13,7 +13,7 @@ from otembed.embeddings.vectors import DTYPES
 from otembed.mining.rescoring.rescore import open_rescorer
 from otembed.mining.search.approximate import MIN_ROWS, choose_method
 from otembed.mining.search.index import cut_shards, index_bytes, index_file
-from otembed.mining.search.neighbors import NEIGHBOR
+from otembed.mining.search.neighbors import NEIGHBOR, list_places
 from otembed.mining.search.plan import plan_search
 from otembed.mining.search.search import INDEXES, SEARCHES, search_file
 from otembed.mining.search.state import SearchState
@@ -134,7 +134,7 @@ def plan_mining(
         memory_gb=config.memory_gb,
         remote=config.engine != "local",
     )
-    lists = NEIGHBOR * (rows * min(config.k, columns) + columns * min(config.k, rows))
+    lists = NEIGHBOR * list_places(rows, columns, config.k)
     indexed = [side for side in (rows, columns) if method != "exact" and side >= MIN_ROWS]
     disk += sum(size for _, size in lacking)
     # Without a search in the cache there is nothing to look for.

@@ -385,6 +385,17 @@ def test_planned_tiles_are_those_that_are_computed(tmp_path, rows, columns):
     assert max(totals) == (plan.tiles, plan.tiles)
 
 
+@pytest.mark.parametrize("method", ["exact", "pq", "hnsw"])
+def test_memory_counts_no_more_neighbors_than_the_other_side_has(method):
+    assert search_memory(50, 60, 32, 10**6, 1, SMALLEST, method, shard_rows=60) == search_memory(
+        50, 60, 32, 60, 1, SMALLEST, method, shard_rows=60
+    )
+    rng = np.random.default_rng(0)
+    sides = [rng.standard_normal((rows, 32)).astype(np.float32) for rows in (50, 60)]
+    few, many = (mine_bitext(*sides, k=k, memory_gb=0.1, threshold=None) for k in (60, 10**6))
+    assert list(few) == list(many)
+
+
 def test_small_memory_shrinks_pieces_then_workers_then_is_rejected():
     sizes = (1000, 1000, 4096, 4)
     free = plan_search(*sizes, workers=8)

@@ -20,7 +20,7 @@ from otembed.errors import ConfigError
 from otembed.mining.rescoring.word_scores import BLOCK, CELLS, WORDS, batch_bytes, word_similarity
 from otembed.mining.rescoring.words import WordStore, center_words
 from otembed.mining.search import blocks
-from otembed.mining.search.neighbors import CANDIDATE, NEIGHBOR, Neighbors
+from otembed.mining.search.neighbors import CANDIDATE, NEIGHBOR, Neighbors, list_places
 from otembed.mining.search.state import SearchState
 from otembed.models.architecture import middle_layer
 from otembed.runtime.progress import Progress, silent
@@ -106,8 +106,9 @@ class Rescorer:
         words = sum(store.words for store in self.stores)
         longest = max(store.longest for store in self.stores)
         states = LINE_PLACE * sum(lines) + WORD_PLACE * words
-        at_once = batch_bytes(self.stores[0].dimension, longest, k)
-        return (NEIGHBOR + VALUES) * k * sum(lines) + max(states + at_once, CANDIDATE * k * sum(lines))
+        at_once = batch_bytes(self.stores[0].dimension, longest, min(k, max(lines)))
+        places = list_places(lines[0], lines[1], k)
+        return (NEIGHBOR + VALUES) * places + max(states + at_once, CANDIDATE * places)
 
 
 def open_rescorer(

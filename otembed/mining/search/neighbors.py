@@ -18,6 +18,11 @@ NEIGHBOR = 12
 CANDIDATE = 100
 
 
+def list_places(rows: int, columns: int, k: int) -> int:
+    """Return the places of the lists of both sides: k for each row, or as many as the other side has rows."""
+    return rows * min(k, columns) + columns * min(k, rows)
+
+
 @dataclass(frozen=True, eq=False)
 class Neighbors:
     """Neighbors of each row of one side among the rows of the other.

@@ -9,7 +9,7 @@ from otembed.mining.search.blocks import BLOCK_ROWS
 from otembed.mining.search.exact import Tiling
 from otembed.mining.search.index import METHODS, TRAIN_ROWS, cut_shards, index_bytes
 from otembed.mining.search.index_work import QUERIES
-from otembed.mining.search.neighbors import CANDIDATE, NEIGHBOR
+from otembed.mining.search.neighbors import CANDIDATE, NEIGHBOR, list_places
 
 SMALLEST = Tiling(rows=128, columns=128, stripe=512)
 SMALLEST_SHARD = 1 << 15
@@ -41,9 +41,10 @@ def search_memory(
     remote: bool = False,
 ) -> int:
     """Return the maximum bytes of search and pairing."""
-    lists = NEIGHBOR * k * (rows + columns)
+    places = list_places(rows, columns, k)
+    lists = NEIGHBOR * places
     # The lists of a block: while it is searched, and as read back from its file.
-    block = 2 * NEIGHBOR * k * (min(rows, BLOCK_ROWS) + min(columns, BLOCK_ROWS))
+    block = 2 * NEIGHBOR * (min(rows, BLOCK_ROWS) * min(k, columns) + min(columns, BLOCK_ROWS) * min(k, rows))
     pieces = workers * (tiling.memory(dimension) + block)
     if method in METHODS:
         # An index for each worker, its training sample, and the candidates of a block of queries.
@@ -52,9 +53,9 @@ def search_memory(
         # Threads share indexes, processes do not.
         held = workers if remote else min(workers, len(shards))
         sample = 4 * dimension * min(largest, TRAIN_ROWS)
-        looked_up = 8 * dimension * QUERIES * k * METHODS[method].candidates
+        looked_up = 8 * dimension * QUERIES * min(k * METHODS[method].candidates, largest)
         pieces += held * index_bytes(method, largest, dimension) + workers * (sample + looked_up)
-    candidates = CANDIDATE * k * (rows + columns)
+    candidates = CANDIDATE * places
     return max(lists + pieces, lists + candidates)
 
 
