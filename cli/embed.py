@@ -77,7 +77,15 @@ def embed_command(
     from otembed.embeddings.export import check_vector_output, write_vectors
 
     check_vector_output(output, checked.precision)
-    from otembed.embeddings.offset import OWN, check_offset, own_offset, read_offset, save_offset, shifted
+    from otembed.embeddings.offset import (
+        OWN,
+        check_mean,
+        check_offset,
+        own_offset,
+        read_offset,
+        save_offset,
+        shifted,
+    )
 
     check_offset(offset, write_offset)
     mean_file = None if offset == OWN else offset
@@ -90,13 +98,16 @@ def embed_command(
     given = None if mean_file is None else read_offset(mean_file)
     start_logging()
     from otembed.embeddings.lines import read_side
-    from otembed.mining.side import Side, load_encoder
+    from otembed.mining.side import Side, encoded_dimension, load_encoder
     from otembed.runtime.executors import open_executor
 
     lines = read_side(source, max_characters=checked.max_characters)
     side = Side(lines, language=language)
     with open_executor(checked) as executor:
         encoder = load_encoder(model, [side], "cpu" if executor.remote else device)
+        dimension = None if encoder is None else encoded_dimension(encoder, checked)
+        if given is not None and dimension is not None:
+            check_mean(given, lines.name, dimension)
         vectors = side.embedded(
             encoder,
             checked,

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from otembed.config.base import Count, config_dataclass
 from otembed.config.changes import changed_settings
-from otembed.config.encoding import EncodingConfig, SearchConfig
+from otembed.config.encoding import EncoderConfig, EncodingConfig, SearchConfig
 from otembed.config.encoding import Engine as Engine
 from otembed.config.encoding import Search as Search
 from otembed.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 Margin = Literal["ratio", "distance", "absolute"]
 Rescore = Literal["none", "ot"]
@@ -30,6 +33,9 @@ RESCORED_THRESHOLDS: dict[bool, dict[str, float]] = {
     True: {"distance": 0.06, "ratio": 1.15, "absolute": 0.44},
     False: {"distance": 0.03, "ratio": 1.045, "absolute": 0.69},
 }
+# Settings without an effect where no encoder runs, and where no vectors are read from files.
+ENCODER_SETTINGS = frozenset(each.name for each in fields(EncoderConfig))
+VECTOR_SETTINGS = frozenset({"vector_dimension", "vector_dtype"})
 # With fewer lines, the mean of a side is dominated by each line itself.
 CENTER_FROM = 10
 
@@ -132,6 +138,12 @@ class MiningConfig(SearchConfig):
         if self.threshold == "auto":
             raise ConfigError("threshold auto works only in otembed mine", "Set threshold to a number or none.")
 
+    def refuse(self, names: Collection[str], reason: str) -> None:
+        """Raise ConfigError if one of these settings, without an effect for this reason, differs from its default."""
+        for name, value, _ in changed_settings(self):
+            if name in names:
+                raise ConfigError(f"{name} = {value} has no effect: {reason}", f"Leave {name} out.")
+
     def lowest_score(self, *, centered: bool) -> float | None:
         """Return the threshold as a number, or None; ConfigError for ``auto``, which needs development pairs."""
         if self.threshold == "auto":
@@ -147,7 +159,7 @@ UNUSED: dict[str, frozenset[str]] = {
     "otembed embed": frozenset(each.name for each in fields(MiningConfig))
     - {each.name for each in fields(EncodingConfig)}
     - {"max_characters"},
-    "otembed score": frozenset({"vector_dimension", "vector_dtype", "min_precision", "html"}),
+    "otembed score": VECTOR_SETTINGS | {"min_precision", "html"},
     "otembed eval mining": frozenset({"min_precision", "html"}),
 }
 

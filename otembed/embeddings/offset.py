@@ -63,17 +63,22 @@ def save_offset(mean: NDArray[np.float64], path: Path) -> None:
         np.save(file, mean[None].astype(np.float32), allow_pickle=False)
 
 
+def check_mean(mean: NDArray[np.float64], name: str, dimension: int) -> None:
+    """Raise DataError if the mean has another dimension than the vectors of ``name``."""
+    if mean.shape != (dimension,):
+        raise DataError(
+            f"the offset has {mean.size} dimensions, vectors of {name} have {dimension}",
+            "Write the offset with the same model.",
+        )
+
+
 def shifted(vectors: Vectors, mean: NDArray[np.float64]) -> UnitRows:
     """Return the unit rows minus the mean, scaled to unit length again; a row that equals the mean becomes zero.
 
     Raises
     ------
     DataError
-        The mean has another dimension than the rows.
+        As :func:`check_mean`.
     """
-    if mean.shape != (vectors.dimension,):
-        raise DataError(
-            f"the offset has {mean.size} dimensions, vectors of {vectors.name} have {vectors.dimension}",
-            "Write the offset with the same model.",
-        )
+    check_mean(mean, vectors.name, vectors.dimension)
     return UnitRows(vectors, mean, digest="", centered=True)

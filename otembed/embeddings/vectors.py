@@ -153,7 +153,23 @@ class Vectors:
 
 def are_vectors(place: object) -> TypeGuard[str | Path | NDArray[Any]]:
     """Return whether a side is vectors without text: an array, or a file of the suffix ``.npy``."""
-    return isinstance(place, np.ndarray) or (isinstance(place, str | Path) and str(place).endswith(VECTOR_SUFFIX))
+    return isinstance(place, np.ndarray) or (
+        isinstance(place, str | Path) and str(place).lower().endswith(VECTOR_SUFFIX)
+    )
+
+
+def is_headerless(vectors: Vectors) -> bool:
+    """Return whether given vectors are a file without a NumPy header."""
+    return any(part.array is None and part.offset == 0 for part in vectors.parts)
+
+
+def check_dimensions(first: tuple[str, int], second: tuple[str, int]) -> None:
+    """Raise DataError if the vectors of two sides, given as name and dimension, cannot be compared."""
+    if first[1] != second[1]:
+        raise DataError(
+            f"{first[0]} has vectors of dimension {first[1]}, {second[0]} of {second[1]}",
+            "Embed both sides with the same model.",
+        )
 
 
 def array_vectors(values: NDArray[Any], name: str) -> Vectors:

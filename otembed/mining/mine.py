@@ -18,7 +18,7 @@ from otembed.mining.pairing.lengths import length_filter
 from otembed.mining.pairing.pairing import pair_up
 from otembed.mining.rescoring.rescore import open_rescorer
 from otembed.mining.search.search import search
-from otembed.mining.side import Place, VectorPlace, center_both, load_encoder, open_sides
+from otembed.mining.side import Place, VectorPlace, center_both, check_run, load_encoder, open_sides
 from otembed.runtime.executors import open_executor
 from otembed.runtime.progress import Progress, silent
 
@@ -82,7 +82,7 @@ def mine_bitext(
         A file cannot be read, vectors and lines do not match, or no threshold can be chosen; see
         :func:`otembed.mining.calibration.calibrate.calibrate`.
     ConfigError
-        A setting is out of range, a model is missing, or rescoring is combined with precomputed vectors.
+        A setting is out of range or has no effect, a model is missing, or rescoring is combined with precomputed vectors.
     ModelError
         The model cannot be loaded, or rescoring needs layers or character offsets that it does not have.
     NumericsError
@@ -114,6 +114,7 @@ def mine_bitext(
         with clock("embed"):
             every = sides if development is None else (*sides, *development.sides)
             encoder = load_encoder(model, every, "cpu" if executor.remote else device)
+            check_run(every, encoder, config)
             rescorer = open_rescorer(sides, encoder, config, cache=cache)
             load_as = str(model) if isinstance(model, str | Path) else None
             embedded = [

@@ -17,7 +17,7 @@ from otembed.mining.search.neighbors import NEIGHBOR, list_places
 from otembed.mining.search.plan import plan_search
 from otembed.mining.search.search import INDEXES, SEARCHES, search_file
 from otembed.mining.search.state import SearchState
-from otembed.mining.side import center_both, load_encoder
+from otembed.mining.side import center_both, check_run, load_encoder
 from otembed.results import Result
 from otembed.runtime.processors import available_workers
 
@@ -85,6 +85,7 @@ def plan_mining(
     """
     every = [*sides, *planted]
     encoder = load_encoder(model, every, device)
+    check_run(every, encoder, config)
     dimension, missing, disk = 0, 0, 0
     described: list[dict[str, Any]] = []
     sizes: list[int] = []

@@ -10,13 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from otembed.config.mining import CENTER_FROM, MiningConfig
+from otembed.config.mining import CENTER_FROM, ENCODER_SETTINGS, MiningConfig
 from otembed.data.language import LanguageFilter
 from otembed.embeddings.embed import embed_lines
 from otembed.embeddings.lines import Lines, check_two_sides, read_side
 from otembed.embeddings.routes import language_task
 from otembed.embeddings.rows import UnitRows, scan
-from otembed.embeddings.vectors import Vectors, are_vectors, array_vectors, open_vectors
+from otembed.embeddings.vectors import (
+    Vectors,
+    are_vectors,
+    array_vectors,
+    check_dimensions,
+    is_headerless,
+    open_vectors,
+)
 from otembed.errors import ConfigError, DataError
 from otembed.runtime.executors import LocalExecutor
 from otembed.runtime.progress import Progress, silent
@@ -240,6 +247,37 @@ def load_encoder(
     from otembed.models import load_model
 
     return load_model(model, device=device)
+
+
+def encoded_dimension(encoder: SentenceTransformer, config: MiningConfig) -> int | None:
+    """Return the dimension of the vectors that an encoder will return, None if only encoding tells."""
+    return config.truncate_dim or encoder.get_embedding_dimension()
+
+
+def check_run(sides: Sequence[Side], encoder: SentenceTransformer | None, config: MiningConfig) -> None:
+    """Reject, before lines are embedded, what would fail or have no effect afterwards.
+
+    Raises
+    ------
+    ConfigError
+        A setting of the encoder is set, but none runs; or one of vectors in files, but there are none.
+    DataError
+        Given vectors have another dimension than those of another side.
+    """
+    if encoder is None:
+        config.refuse(ENCODER_SETTINGS, "all sides are vectors, and no encoder runs")
+    if all(each.lines is None for each in sides):
+        config.refuse({"max_characters"}, "all sides are vectors without text")
+    given = [each.vectors for each in sides if each.vectors is not None]
+    if not any(map(is_headerless, given)):
+        config.refuse({"vector_dtype"}, "no file of vectors lacks a NumPy header")
+    if not any(part.array is None for each in given for part in each.parts):
+        config.refuse({"vector_dimension"}, "no side has vectors in a file")
+    encoded = None if encoder is None else encoded_dimension(encoder, config)
+    dimensions = [(each.name, encoded if each.vectors is None else each.vectors.dimension) for each in sides]
+    known = [(name, dimension) for name, dimension in dimensions if dimension is not None]
+    for other in known[1:]:
+        check_dimensions(known[0], other)
 
 
 def center_both(left: Side, right: Side, center: bool | None) -> tuple[Side, Side]:

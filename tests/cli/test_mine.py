@@ -333,9 +333,11 @@ def test_stdin_dry_run_and_vector_files(places: list[str], options: list[str], t
     text = "\n".join(SOURCE) + "\n"
     result = CliRunner().invoke(app, ["mine", "-", places[1], *options, "--threshold", "none"], input=text)
     assert result.stdout == (tmp_path / "text.tsv").read_text()
-    for place, name in zip(places, ("a.npy", "b.f32"), strict=True):
+    for place, name in zip(places, ("a.NPY", "b.f32"), strict=True):
         assert "rows of 32 float32" in run("embed", place, "-o", tmp_path / name, *options).stderr
-    beside = ["--source-vectors", tmp_path / "a.npy", "--target-vectors", tmp_path / "b.f32"]
+    alone = run("mine", *[tmp_path / "a.NPY"] * 2, "--threshold", "none").stdout
+    assert {tuple(line.split("\t")[1:]) for line in alone.splitlines()} >= {("1", "1"), ("2", "2")}
+    beside = ["--source-vectors", tmp_path / "a.NPY", "--target-vectors", tmp_path / "b.f32"]
     beside += ["--set", "vector_dimension=32"]
     run("mine", *places, *beside, "--cache", tmp_path / "other", *flags, tmp_path / "vectors.tsv")
     assert (tmp_path / "vectors.tsv").read_bytes() == (tmp_path / "text.tsv").read_bytes()
@@ -357,6 +359,10 @@ def test_embed_subtracts_an_offset(places: list[str], options: list[str], tmp_pa
     np.testing.assert_allclose(np.load(tmp_path / "file.npy"), own, atol=1e-6)
     with pytest.raises(ConfigError, match="--force"):
         run("embed", places[0], "-o", tmp_path / "again.npy", *options, *flags)
+    short = [*options[:-1], tmp_path / "empty", "--set", "truncate_dim=8", "--offset", tmp_path / "mean.npy"]
+    with pytest.raises(DataError, match=r"the offset has 32 dimensions, .* have 8"):
+        run("embed", places[0], "-o", tmp_path / "again.npy", *short)
+    assert not (tmp_path / "empty").exists()
 
 
 def test_rescore_option_compares_words(places: list[str], options: list[str], tmp_path: Path) -> None:

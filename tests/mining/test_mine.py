@@ -214,6 +214,45 @@ def test_mismatched_input_is_rejected(tiny_model, tmp_path):
         mine_bitext(["a"], ["b"], tiny_model, cache=tmp_path / "file" / "cache")
 
 
+def test_other_dimensions_are_rejected_before_lines_are_embedded(tiny_model, tmp_path):
+    vectors = np.eye(3, 48, dtype=np.float32)
+    for settings, dimension in (({}, 32), ({"truncate_dim": 8}, 8)):
+        for sides in ((["a", "b"], vectors), (vectors, ["a", "b"])):
+            message = f"of dimension ({dimension}, .* of 48|48, .* of {dimension})"
+            with pytest.raises(DataError, match=message):
+                mine_bitext(*sides, tiny_model, cache=tmp_path / "cache", **settings)
+            with pytest.raises(DataError, match=message):
+                plan_mining(open_sides(*sides, None, None, MiningConfig()), tiny_model, MiningConfig(**settings))
+    with pytest.raises(DataError, match=r"of dimension 48, .* of 8"):
+        plan_mining(open_sides(vectors, vectors[:, :8].copy(), None, None, MiningConfig()), None, MiningConfig())
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"truncate_dim": 2},
+        {"precision": "float16"},
+        {"prompt": "query: "},
+        {"batch_size": 8},
+        {"max_characters": 9},
+        {"vector_dtype": "float16"},
+    ],
+)
+def test_settings_without_an_effect_on_vectors_are_rejected(tmp_path, setting):
+    np.save(tmp_path / "x.npy", np.eye(3, dtype=np.float32))
+    sides = [tmp_path / "x.npy"] * 2
+    (name,) = setting
+    with pytest.raises(ConfigError, match=f"{name} = .* has no effect"):
+        mine_bitext(*sides, **setting)
+    config = MiningConfig(**setting)
+    with pytest.raises(ConfigError, match=f"{name} = .* has no effect"):
+        plan_mining(open_sides(*sides, None, None, config), None, config)
+    assert len(mine_bitext(*sides, vector_dimension=3, threshold=None, k=1)) == 3
+    with pytest.raises(ConfigError, match="vector_dimension = 3 has no effect"):
+        mine_bitext(np.eye(3), np.eye(3), vector_dimension=3)
+
+
 @pytest.fixture
 def stored_matrix(tmp_path):
     def write(name, rows, seed):

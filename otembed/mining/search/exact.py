@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from otembed.errors import ConfigError, DataError
+from otembed.embeddings.vectors import check_dimensions
+from otembed.errors import ConfigError
 from otembed.mining.search import kernels
 from otembed.mining.search.blocks import (
     BLOCK_ROWS,
@@ -148,12 +149,8 @@ def check_rows(source: UnitRows, target: UnitRows, k: int) -> None:
     """Reject sides that cannot be compared."""
     if k < 1:
         raise ConfigError(f"k is {k}", "Use an integer >= 1.")
-    if source.vectors.dimension != target.vectors.dimension:
-        raise DataError(
-            f"{source.vectors.name} has vectors of dimension {source.vectors.dimension}, "
-            f"{target.vectors.name} of {target.vectors.dimension}",
-            "Embed both sides with the same model.",
-        )
+    first, second = ((side.vectors.name, side.vectors.dimension) for side in (source, target))
+    check_dimensions(first, second)
 
 
 def _cut(state: SearchState, side: int) -> Iterator[Block]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sentence_transformers.base.evaluation import BaseEvaluator
 
-from otembed.config.mining import MiningConfig
+from otembed.config.mining import ENCODER_SETTINGS, VECTOR_SETTINGS, MiningConfig
 from otembed.embeddings.texts import check_one_prompt, embed_sides
 from otembed.errors import ConfigError, DataError, check_count
 from otembed.tasks.mining.evaluate import evaluate_mining
@@ -78,6 +78,7 @@ class MiningEvaluator(BaseEvaluator):
         self.name = name
         self.config = MiningConfig() if config is None else config
         self.config.refuse_unused("otembed eval mining")
+        self.config.refuse(ENCODER_SETTINGS | VECTOR_SETTINGS, f"{name} encodes by the parameters of the evaluator")
         if self.config.rescore != "none":
             raise ConfigError(
                 f"{name}: rescore is {self.config.rescore}, but this evaluator compares only sentence vectors",

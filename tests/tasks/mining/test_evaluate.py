@@ -112,6 +112,8 @@ def test_evaluator_follows_the_contract(tiny_model):
     assert evaluator.get_config_dict() == {"k": 4, "margin": "distance"}
     with pytest.raises(DataError, match=r"gold pair \(0, 4\)"):
         MiningEvaluator(texts, texts, [(0, 4)])
+    with pytest.raises(ConfigError, match="truncate_dim = 8 has no effect"):
+        MiningEvaluator(texts, texts, [(0, 0)], config=MiningConfig(truncate_dim=8))
 
 
 def test_table_shows_the_figures():
