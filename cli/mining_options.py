@@ -219,10 +219,14 @@ def start_logging(config: MiningConfig | None = None, *, modules: tuple[str, ...
 
 def put_pairs(pairs: Any, output: Path | None, languages: tuple[str, str] | None) -> None:
     """Write the pairs to a file, or as TSV to stdout."""
+    from otembed.mining.mined import MinedPairs
     from otembed.mining.output import tsv_line, write_pairs
 
     if output is not None:
-        write_pairs(pairs, output, languages=languages)
+        if isinstance(pairs, MinedPairs):
+            pairs.write(output, languages=languages)
+        else:
+            write_pairs(pairs, output, languages=languages)
         return
     for pair in pairs:
         sys.stdout.buffer.write(tsv_line(pair).encode())

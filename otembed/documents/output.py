@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
 from otembed.errors import ConfigError
-from otembed.mining.output import SEPARATORS, WRITERS, check_output, write_pairs
+from otembed.mining.output import SEPARATORS, WRITERS, Languages, check_output, write_pairs
 from otembed.results import whole_file
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
         """Aligned pairs whose number is known."""
 
 
-Languages = tuple[str, str] | None
 NUMBERS = ".links"
 SUFFIXES = (*WRITERS, NUMBERS)
 # Starts the line with the id of a pair of documents.
@@ -96,7 +95,7 @@ def write_links(
     check_links_output(path, languages)
     if path.suffix.lower() != NUMBERS:
         pairs = chain.from_iterable(each.pairs(unaligned=unaligned, threshold=threshold) for each in aligned)
-        return write_pairs(pairs, path, languages=languages)
+        return write_pairs(pairs, path, languages=languages, text_ids=(True, True))
     with whole_file(path) as file:
         write_numbers(aligned, file, unaligned=unaligned, threshold=threshold)
     return path

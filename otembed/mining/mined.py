@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -84,8 +84,13 @@ class MinedPairs:
             )
 
     def above(self, threshold: float) -> MinedPairs:
-        """Return the pairs with at least this score."""
-        return MinedPairs(self.pairs.take(self.pairs.score >= threshold), self.source, self.target, self.report)
+        """Return the pairs with at least this score; their report has no calibration if the threshold is another one."""
+        lowest = self.report.threshold
+        if lowest is not None and threshold <= lowest:
+            return self
+        pairs = self.pairs.take(self.pairs.score >= threshold)
+        report = replace(self.report, threshold=threshold, pairs=len(pairs), calibration=None)
+        return replace(self, pairs=pairs, report=report)
 
     def write(self, path: str | Path, *, languages: tuple[str, str] | None = None) -> Path:
         """Write the pairs in the format of the suffix; see :func:`otembed.mining.output.write_pairs`.
@@ -96,4 +101,7 @@ class MinedPairs:
             Also for TMX if a side has vectors without text.
         """
         texts = self.source.lines is not None and self.target.lines is not None
-        return write_pairs(self, path, languages=languages, texts=texts)
+        named = tuple(
+            side.lines is not None and side.lines.labels is not None for side in (self.source, self.target)
+        )
+        return write_pairs(self, path, languages=languages, texts=texts, text_ids=(named[0], named[1]))

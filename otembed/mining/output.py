@@ -19,6 +19,10 @@ SEPARATORS = re.compile(r"[\t\n\r]")
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
+Languages = tuple[str, str] | None
+TextIds = tuple[bool, bool] | None
+
+
 class MinedPair(NamedTuple):
     """One pair: its margin score, the cosine, the ids of its lines, and their texts ('' without text)."""
 
@@ -42,25 +46,26 @@ def tsv_line(pair: MinedPair) -> str:
     return "\t".join([f"{pair.score:.6f}", *(SEPARATORS.sub(" ", side) for side in sides)]) + "\n"
 
 
-def _write_tsv(pairs: Iterable[MinedPair], file: IO[bytes], languages: tuple[str, str] | None) -> None:
+def _write_tsv(pairs: Iterable[MinedPair], file: IO[bytes], languages: Languages, text_ids: TextIds) -> None:
     for pair in pairs:
         file.write(tsv_line(pair).encode())
 
 
-def _write_jsonl(pairs: Iterable[MinedPair], file: IO[bytes], languages: tuple[str, str] | None) -> None:
+def _write_jsonl(pairs: Iterable[MinedPair], file: IO[bytes], languages: Languages, text_ids: TextIds) -> None:
     for pair in pairs:
         file.write((json.dumps(pair._asdict(), ensure_ascii=False, allow_nan=False) + "\n").encode())
 
 
-def _write_parquet(pairs: Iterable[MinedPair], file: IO[bytes], languages: tuple[str, str] | None) -> None:
+def _write_parquet(pairs: Iterable[MinedPair], file: IO[bytes], languages: Languages, text_ids: TextIds) -> None:
     import pyarrow as pa  # type: ignore[import-untyped]
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
     rest = iter(pairs)
     first = list(islice(rest, 1))
     kinds = {"score": pa.float64(), "cosine": pa.float32(), "source": pa.string(), "target": pa.string()}
-    for name in ("source_id", "target_id"):
-        kinds[name] = pa.string() if first and isinstance(getattr(first[0], name), str) else pa.int64()
+    for name, known in zip(("source_id", "target_id"), text_ids or (None, None), strict=True):
+        is_text = isinstance(getattr(first[0], name), str) if first and known is None else known
+        kinds[name] = pa.string() if is_text else pa.int64()
     schema = pa.schema([(name, kinds[name]) for name in MinedPair._fields])
     with pq.ParquetWriter(file, schema) as writer:
         for rows in chain([first], iter(lambda: list(islice(rest, BATCH_ROWS)), [])):
@@ -70,7 +75,7 @@ def _write_parquet(pairs: Iterable[MinedPair], file: IO[bytes], languages: tuple
             )
 
 
-def _write_tmx(pairs: Iterable[MinedPair], file: IO[bytes], languages: tuple[str, str] | None) -> None:
+def _write_tmx(pairs: Iterable[MinedPair], file: IO[bytes], languages: Languages, text_ids: TextIds) -> None:
     from lxml import etree
 
     from otembed._version import __version__
@@ -105,7 +110,7 @@ def _unit(etree: Any, pair: MinedPair, languages: tuple[str, str]) -> Any:
     return unit
 
 
-WRITERS: dict[str, Callable[[Iterable[MinedPair], IO[bytes], tuple[str, str] | None], None]] = {
+WRITERS: dict[str, Callable[[Iterable[MinedPair], IO[bytes], Languages, TextIds], None]] = {
     ".tsv": _write_tsv,
     ".jsonl": _write_jsonl,
     ".parquet": _write_parquet,
@@ -132,7 +137,12 @@ def check_output(path: Path, languages: tuple[str, str] | None, *, texts: bool =
 
 
 def write_pairs(
-    pairs: Iterable[MinedPair], path: str | Path, *, languages: tuple[str, str] | None = None, texts: bool = True
+    pairs: Iterable[MinedPair],
+    path: str | Path,
+    *,
+    languages: Languages = None,
+    texts: bool = True,
+    text_ids: TextIds = None,
 ) -> Path:
     """Write pairs in the format of the suffix, atomically.
 
@@ -147,6 +157,8 @@ def write_pairs(
         Language codes of both sides, required for TMX.
     texts
         Whether both sides have texts, required for TMX.
+    text_ids
+        Whether the ids of each side are text rather than numbers, for Parquet; None: as those of the first pair.
 
     Raises
     ------
@@ -158,5 +170,5 @@ def write_pairs(
     path = Path(path)
     check_output(path, languages, texts=texts)
     with whole_file(path) as file:
-        WRITERS[_suffix(path)](pairs, file, languages)
+        WRITERS[_suffix(path)](pairs, file, languages, text_ids)
     return path

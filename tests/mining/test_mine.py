@@ -54,7 +54,9 @@ def test_planted_pairs_are_found_and_orphans_are_not(margin):
     assert mined.report.centered
     assert mined.report.pairs == len(mined) == 120
     assert [pair.score for pair in mined] == sorted((pair.score for pair in mined), reverse=True)
-    assert len(mined.above(mined.pairs.score[9])) == 10
+    best = mined.above(score := float(mined.pairs.score[9]))
+    assert (len(best), best.report.pairs, best.report.threshold) == (10, 10, score)
+    assert best.above(THRESHOLDS[margin]).report == best.report
 
 
 def test_scores_match_two_faiss_searches():

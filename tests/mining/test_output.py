@@ -3,13 +3,17 @@
 import json
 import re
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
+from otembed import mine_bitext
 from otembed.data import parse_pair_spec, read_pairs
+from otembed.documents.output import write_links
 from otembed.errors import ConfigError, DataError, OutputError
 from otembed.mining.output import NOT_XML, WRITERS, MinedPair, check_output, tsv_line, write_pairs
 
@@ -75,6 +79,24 @@ def test_scores_are_never_read_as_sentences(tmp_path_factory, rows):
         list(read_pairs(f"sw-en={path}"))
     assert (caught.value.path, caught.value.line) == (str(path), 1)
     assert "?source=1&target=2" in caught.value.hint
+
+
+@pytest.mark.parametrize("query", ["", "?text=1&id=0"])
+def test_parquet_has_one_schema_with_and_without_pairs(tmp_path, query):
+    lines = tmp_path / "x.tsv"
+    lines.write_text("k1\tpaka\nk2\tmbwa\n")
+    vectors = np.eye(2, dtype=np.float32)
+    place = f"{lines}{query}"
+    mined = mine_bitext(place, place, source_vectors=vectors, target_vectors=vectors, threshold=None, k=1)
+    files = [
+        each.write(tmp_path / "x.parquet") and pq.read_schema(tmp_path / "x.parquet")
+        for each in (mined, mined.above(9))
+    ]
+    assert len(mined) == 2
+    assert files[0] == files[1]
+    assert files[0].field("source_id").type == (pa.string() if query else pa.int64())
+    aligned = write_links([], tmp_path / "links.parquet")
+    assert pq.read_schema(aligned).field("target_id").type == pa.string()
 
 
 def test_tsv_shows_ids_where_there_is_no_text():
