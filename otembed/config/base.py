@@ -8,7 +8,7 @@ from dataclasses import field, fields, is_dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, dataclass_transform, get_args, get_type_hints
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from otembed.errors import ConfigError, did_you_mean
@@ -69,6 +69,7 @@ def expand_home(path: str) -> str:
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field, Field))
 def config_dataclass(cls: type[T]) -> type[T]:
     """Turn ``cls`` into a frozen, keyword-only, validated dataclass that rejects unknown keys."""
+    cls._not_boolean = field_validator("*", mode="before")(_not_boolean)  # type: ignore[attr-defined]
     settings = ConfigDict(extra="forbid", allow_inf_nan=False)
     decorate: Any = pydantic_dataclass(frozen=True, kw_only=True, config=settings)
     made: type[T] = decorate(cls)
@@ -85,6 +86,20 @@ def config_dataclass(cls: type[T]) -> type[T]:
     return made
 
 
+def _not_boolean(cls: type, value: Any, info: ValidationInfo) -> Any:
+    """Reject true and false as a number, which pydantic would read as 1 and 0."""
+    if isinstance(value, bool):
+        kinds = _kinds(get_type_hints(cls)[str(info.field_name)])
+        if kinds & {int, float} and bool not in kinds:
+            raise ValueError("Input should be a number, not true or false")
+    return value
+
+
+def _kinds(hint: Any) -> set[Any]:
+    """Return a type, or the variants of a union."""
+    return {hint}.union(*map(_kinds, get_args(hint))) if get_args(hint) else {hint}
+
+
 def explain(kind: type, error: ValidationError, origin: str) -> ConfigError:
     """Turn the first error that pydantic found into a message and a hint."""
     first = error.errors()[0]
@@ -94,7 +109,7 @@ def explain(kind: type, error: ValidationError, origin: str) -> ConfigError:
     location = _setting(first["loc"])
     key = ".".join(location)
     if first["type"] in {"unexpected_keyword_argument", "extra_forbidden"}:
-        known = _field_names(kind, location[:-1])
+        known = list(_hints_at(kind, location[:-1]))
         return ConfigError(f"{origin}: unknown setting {key!r}", _renamed(location, known))
     if first["type"] in {"missing", "missing_keyword_only_argument"}:
         return ConfigError(f"{origin}: {key} is missing", f"Set {key}.")
@@ -105,7 +120,12 @@ def explain(kind: type, error: ValidationError, origin: str) -> ConfigError:
     else:
         reason = first["msg"].removeprefix("Value error, ")
     reason = reason[0].lower() + reason[1:]
-    return ConfigError(f"{origin}: {key} = {first['input']!r}: {reason}", f"Correct the value of {key}.")
+    hint = f"Correct the value of {key}."
+    if str(first["input"]).lower() == "none" and type(None) in _kinds(
+        _hints_at(kind, location[:-1]).get(location[-1])
+    ):
+        hint = f"Write {key}=null for none."
+    return ConfigError(f"{origin}: {key} = {first['input']!r}: {reason}", hint)
 
 
 def _setting(location: Sequence[int | str]) -> list[str]:
@@ -124,9 +144,11 @@ def _renamed(location: list[str], known: list[str]) -> str:
     return f"Use {'.'.join([*section, new])}, its new name.{CONVERSIONS.get(old, '')}"
 
 
-def _field_names(kind: Any, path: list[str]) -> list[str]:
+def _hints_at(kind: Any, path: list[str]) -> dict[str, Any]:
+    """Return the settings of the section at a path, with their types."""
     for part in path:
         hint = get_type_hints(kind).get(part)
         candidates = [hint, *get_args(hint)]
         kind = next((each for each in candidates if is_dataclass(each)), kind)
-    return [each.name for each in fields(kind)]
+    hints = get_type_hints(kind)
+    return {each.name: hints[each.name] for each in fields(kind)}

@@ -493,6 +493,10 @@ def test_written_pairs_are_input_once_their_columns_are_chosen(
         (["--set", "prompt_name=qury"], "'qury'"),
         (["--source-vectors", "nowhere.npy"], "nowhere.npy"),
         (["--set", "truncate_dim=99"], "truncate_dim is 99"),
+        (["--set", "threshold=true"], "threshold = True: input should be a number"),
+        (["--set", "memory_gb=yes"], "memory_gb"),
+        (["--set", "threshold=none"], "threshold=null"),
+        (["--set", "margin=none"], "Correct the value of margin"),
     ],
 )
 def test_invalid_flags_are_rejected(places: list[str], options: list[str], flags: list[str], message: str) -> None:
