@@ -90,6 +90,7 @@ def plan_mining(
     described: list[dict[str, Any]] = []
     sizes: list[int] = []
     known: list[Side] = []
+    planned: set[str] = set()
     for each in every:
         read = len(each.vectors) if each.vectors is not None else 0
         if each.vectors is not None:
@@ -112,16 +113,19 @@ def plan_mining(
             dimension = key.dimension
             folder = shard_folder(key, each.lines, cache)
             left = kept - folder.finished
-            missing += left
             if not left:
                 known.append(replace(each, vectors=folder.vectors(each.name)))
-            disk += left * dimension * DTYPES[config.precision].itemsize
+            # Both sides may be one text, which is embedded once.
+            if key.digest not in planned:
+                planned.add(key.digest)
+                missing += left
+                disk += left * dimension * DTYPES[config.precision].itemsize
         dropped = {} if each.lines is None else dict(each.lines.counts.dropped)
         sizes.append(kept)
         described.append({"name": each.name, "read": read, "kept": kept, "dropped": dropped})
     rescorer = open_rescorer(sides, encoder, config, cache=cache)
     stores = () if rescorer is None else rescorer.stores
-    lacking = [store.missing() for store in stores]
+    lacking = {store.lines.digest(): store.missing() for store in stores}.values()
     rows, columns = sizes[:2]
     workers = config.workers or available_workers()
     method = choose_method(config.search, rows, columns)

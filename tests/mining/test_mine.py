@@ -396,6 +396,13 @@ def test_plan_matches_the_run(tiny_model, tmp_path, sentences):
     assert plan_mining(sides, tiny_model, MiningConfig(workers=1, k=3), cache=cache).disk_bytes == 12 * 3 * 50
 
 
+def test_plan_counts_a_text_on_both_sides_once(tiny_model, tmp_path, sentences):
+    config, lines = MiningConfig(rescore="ot", workers=1), sentences(20)
+    sides = open_sides(lines, lines, None, None, config)
+    plan = plan_mining(sides, tiny_model, config, cache=tmp_path)
+    assert (plan.lines_to_embed, plan.words_to_encode) == (20, 20)
+
+
 def test_planned_growth_leaves_out_what_is_in_the_cache(stored_matrix, tmp_path):
     """Lists and indexes of a finished search, and the index of a side that was searched with another one."""
     cache, config = tmp_path / "cache", MiningConfig(workers=1, search="hnsw", threshold=None)
