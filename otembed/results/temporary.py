@@ -9,6 +9,7 @@ import sys
 import tempfile
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
 PREFIX = "otembed-tmp-"
 # What tempfile and token_hex put between a name and its suffix.
 _UNIQUE = r"[a-z0-9_]{8}"
+# Bytes of a name in a temporary one, which may have 255: two dots, the unique part, and a suffix of four.
+_LONGEST = 255 - 14
 
 
 def beside(path: Path, suffix: str = ".tmp") -> Path:
     """Return an unused hidden name next to ``path``."""
-    return path.with_name(f".{path.name}.{token_hex(4)}{suffix}")
+    return path.with_name(f".{_short(path.name)}.{token_hex(4)}{suffix}")
 
 
 def is_leftover(name: str, of: Iterable[str]) -> bool:
@@ -104,7 +107,9 @@ def fresh_folder(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path)
-    with claimed(lambda: Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))) as fresh:
+    with claimed(
+        lambda: Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{_short(path.name)}.", suffix=".tmp"))
+    ) as fresh:
         yield fresh
 
 
@@ -129,7 +134,16 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def _temporary_name(name: str) -> re.Pattern[str]:
-    return re.compile(rf"\.{re.escape(name)}\.{_UNIQUE}\.(?:tmp|old)")
+    return re.compile(rf"\.{re.escape(_short(name))}\.{_UNIQUE}\.(?:tmp|old)")
+
+
+def _short(name: str) -> str:
+    """Return a name that leaves room for the rest of a temporary one; the end of a long one becomes a hash of it."""
+    raw = os.fsencode(name)
+    if len(raw) <= _LONGEST:
+        return name
+    end = f"~{blake2b(raw, digest_size=4).hexdigest()}"
+    return raw[: _LONGEST - len(end)].decode("utf-8", "ignore") + end
 
 
 def _if_unused(path: Path, act: Callable[[Path], object]) -> None:

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from otembed.results import write_text
-from otembed.results.temporary import held, is_leftover, remove_leftovers, temporary_folder
+from otembed.results.temporary import beside, fresh_folder, held, is_leftover, remove_leftovers, temporary_folder
 
 KILLED = """
 import os, signal, sys, tempfile
@@ -82,3 +82,14 @@ def test_only_names_of_our_own_are_leftovers(tmp_path, names):
     assert set(names()) >= {*others, ".model.87654321.tmp"}
     remove_leftovers(tmp_path / "x[")
     assert ".x[.12345678.tmp" not in names()
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "ä" * 127, "x" * 242])
+def test_names_as_long_as_the_file_system_takes_can_be_written(tmp_path, names, name):
+    left, other = beside(tmp_path / name), beside(tmp_path / (name[:-1] + "y"))
+    left.touch()
+    other.touch()
+    write_text(tmp_path / name, "{}")
+    with fresh_folder(tmp_path / name) as folder:
+        assert folder.is_dir()
+    assert names() == sorted([name, folder.name, other.name])
