@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 
 from otembed.documents.link_threshold import LinkCalibration
 from otembed.documents.links import AlignedPair
-from otembed.documents.output import Languages, write_links
+from otembed.documents.output import write_links
 from otembed.mining.calibration.calibrate import CalibratedReport
-from otembed.mining.output import MinedPair
+from otembed.mining.output import Languages, MinedPair
 from otembed.results import Result
 
 

@@ -114,8 +114,8 @@ def mine_bitext(
         with clock("embed"):
             every = sides if development is None else (*sides, *development.sides)
             encoder = load_encoder(model, every, "cpu" if executor.remote else device)
-            check_run(every, encoder, config)
             rescorer = open_rescorer(sides, encoder, config, cache=cache)
+            check_run(every, encoder, config)
             load_as = str(model) if isinstance(model, str | Path) else None
             embedded = [
                 side.embedded(

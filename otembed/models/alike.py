@@ -71,7 +71,7 @@ def _differences(first: SentenceTransformer, second: SentenceTransformer) -> Ite
     for index, pair in enumerate(zip(first.children(), second.children(), strict=True)):
         yield from _unequal(_module_settings(pair[0]), _module_settings(pair[1]), f"{kinds[0][index]}: ")
     settings = [transformer_settings(model.transformers_model) for model in (first, second)]
-    yield from _unequal(*settings, where="transformer: ")
+    yield from _unequal(settings[0], settings[1], "transformer: ")
     yield from _tokenizers(first.tokenizer, second.tokenizer)
     yield from _tensors(first.state_dict(), second.state_dict())
     trained = {name for name, each in first.named_parameters(remove_duplicate=False) if each.is_floating_point()}
