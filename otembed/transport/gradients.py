@@ -5,6 +5,7 @@ Axes: B problems, N source units, M target units.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,9 +31,7 @@ class _EnvelopeValue(torch.autograd.Function):
             upstream.view(-1, *[1] * (gradient.ndim - 1)) * gradient if needed and gradient is not None else None
             for gradient, needed in zip(gradients, ctx.needs_input_grad, strict=False)
         ]
-        if torch.is_grad_enabled():  # create_graph=True
-            found = [None if gradient is None else once(gradient) for gradient in found]
-        return *found, None, None, None, None
+        return *once(found), None, None, None, None
 
 
 class _Once(torch.autograd.Function):
@@ -54,10 +53,14 @@ class _Once(torch.autograd.Function):
         )
 
 
-def once(gradient: Tensor) -> Tensor:
-    """Return ``gradient`` as a tensor that cannot be differentiated again."""
-    refused: Tensor = _Once.apply(gradient.requires_grad_())  # type: ignore[no-untyped-call]
-    return refused
+def once(gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """Return detached gradients, under ``create_graph=True`` as tensors that cannot be differentiated again."""
+    if not torch.is_grad_enabled():
+        return list(gradients)
+    return [
+        None if gradient is None else _Once.apply(gradient.requires_grad_())  # type: ignore[no-untyped-call]
+        for gradient in gradients
+    ]
 
 
 def attach_gradients(
@@ -102,12 +105,13 @@ def attach_plan_gradients(plan: Tensor, cost: Tensor, a: Tensor, b: Tensor, sett
         P^\top & (1 + \varepsilon / \rho_b) \mathrm{diag}(c) \end{pmatrix}
         \begin{pmatrix} p \\ q \end{pmatrix} = \begin{pmatrix} H 1 \\ H^\top 1 \end{pmatrix}.
 
-    The larger side is eliminated, so one backward pass takes a batched solve with min(N, M) unknowns, in
-    float64, independent of the number of iterations; the graph keeps the plan. Exact up to the tolerance of
-    the solver; differentiable once.
+    The larger side is eliminated, so one backward pass takes a batched eigendecomposition with min(N, M) unknowns,
+    in float64, independent of the number of iterations; the graph keeps the plan. Exact up to the tolerance of
+    the solver; differentiable once, a second derivative raises a ConfigError.
 
     Balanced plans exist for equal totals only: gradients of the masses are valid along directions that keep
-    them equal. Problems that are EMPTY or NON_FINITE get zeros.
+    them equal. At small epsilon the cells between groups of units may vanish; the totals of each group then have to
+    stay equal. Problems that are EMPTY or NON_FINITE get zeros.
 
     References
     ----------
@@ -125,11 +129,10 @@ class _ImplicitPlan(torch.autograd.Function):
         return plan.clone()
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        a, b, plan = (tensor.double() for tensor in ctx.saved_tensors)
+        a, b, plan = (tensor.detach().double() for tensor in ctx.saved_tensors)
         # At padding the plan is 0, and 0 times a NaN gradient would be NaN.
-        weighted = torch.where(plan > 0, plan * upstream.double(), 0.0)
+        weighted = torch.where(plan > 0, plan * upstream.detach().double(), 0.0)
         p, q = _adjoint(plan, weighted, ctx.settings)
         grad_cost = grad_a = grad_b = None
         if ctx.needs_input_grad[0]:
@@ -140,13 +143,13 @@ class _ImplicitPlan(torch.autograd.Function):
         if ctx.needs_input_grad[2]:
             moved = weighted.sum(1) - (plan.mT @ p[:, :, None])[:, :, 0]
             grad_b = torch.where(b > 0, moved / b, 0.0)
-        found = (
+        found = [
             None if gradient is None else gradient.to(tensor.dtype)
             for gradient, tensor in zip(
                 (grad_cost, grad_a, grad_b), (upstream, *ctx.saved_tensors[:2]), strict=True
             )
-        )
-        return *found, None, None
+        ]
+        return *once(found), None, None
 
 
 def _adjoint(plan: Tensor, weighted: Tensor, settings: Settings) -> tuple[Tensor, Tensor]:
@@ -156,18 +159,23 @@ def _adjoint(plan: Tensor, weighted: Tensor, settings: Settings) -> tuple[Tensor
         turned = replace(settings, rho_a=settings.rho_b, rho_b=settings.rho_a)
         q, p = _adjoint(plan.mT, weighted.mT, turned)
         return p, q
-    rows, columns = plan.sum(2), plan.sum(1)
-    inverse = torch.where(rows > 0, 1.0 / (rows * (1.0 + soft_a)), 0.0)
-    real = columns > 0
-    # The Schur complement after eliminating p; padding solves 1 q = 0.
-    schur = torch.diag_embed(torch.where(real, columns * (1.0 + soft_b), 1.0))
-    schur = schur - plan.mT @ (inverse[:, :, None] * plan)
+    rows, columns = (
+        torch.where(sums > 0, (sums * (1.0 + soft)).rsqrt(), 0.0)
+        for sums, soft in ((plan.sum(2), soft_a), (plan.sum(1), soft_b))
+    )
+    # With a diagonal of 1, the Schur complement after eliminating p has eigenvalues from 0 to 1, whatever the masses.
+    scaled = rows[:, :, None] * plan * columns[:, None, :]
+    schur = torch.eye(plan.shape[2], dtype=plan.dtype, device=plan.device) - scaled.mT @ scaled
+    right_a, right_b = rows * weighted.sum(2), columns * weighted.sum(1)
+    right = right_b - (scaled.mT @ right_a[:, :, None])[:, :, 0]
+    # A balanced plan has one null vector per set of units that its cells connect: several at small epsilon.
+    values, vectors = torch.linalg.eigh(schur)
+    kept = values > 10 * plan.shape[2] * torch.finfo(plan.dtype).eps
+    inverse = torch.where(kept, 1.0 / values, 0.0)
+    along = (vectors @ (inverse[:, :, None] * (vectors.mT @ right[:, :, None])))[:, :, 0]
+    p = rows * (right_a - (scaled @ along[:, :, None])[:, :, 0])
+    q = columns * along
     if settings.balanced:
-        # Constants on the real units are its null space: q is fixed by having mean 0 there.
-        constant = real.double() / real.sum(1, keepdim=True).clamp_min(1).sqrt()
-        size = columns.amax(1).clamp_min(torch.finfo(plan.dtype).tiny)
-        schur = schur + size[:, None, None] * constant[:, :, None] * constant[:, None, :]
-    right = weighted.sum(1) - (plan.mT @ (inverse * weighted.sum(2))[:, :, None])[:, :, 0]
-    q = torch.where(real, torch.linalg.solve(schur, right[:, :, None])[:, :, 0], 0.0)
-    p = inverse * (weighted.sum(2) - (plan @ q[:, :, None])[:, :, 0])
+        shift = q.sum(1, keepdim=True) / (columns > 0).sum(1, keepdim=True).clamp_min(1)
+        p, q = torch.where(rows > 0, p + shift, 0.0), torch.where(columns > 0, q - shift, 0.0)
     return p, q

@@ -162,7 +162,6 @@ class _CostGradient(torch.autograd.Function):
         x, y, plan, finite = ctx.saved_tensors
         # A NaN value would spread: its derivative in the loss is NaN, and NaN times 0 is not 0.
         weights = torch.where(finite, upstream.detach(), 0.0)[:, None, None] * plan
-        again = torch.is_grad_enabled()  # create_graph=True
         with torch.enable_grad():
             x, y = (
                 z.detach().requires_grad_(needed)
@@ -170,10 +169,7 @@ class _CostGradient(torch.autograd.Function):
             )
             cost = _costs(x, y, ctx.metric)
         gradients = iter(torch.autograd.grad(cost, [z for z in (x, y) if z.requires_grad], weights))
-        found = [next(gradients) if z.requires_grad else None for z in (x, y)]
-        if again:
-            found = [None if gradient is None else once(gradient) for gradient in found]
-        return *found, None, None, None
+        return *once([next(gradients) if z.requires_grad else None for z in (x, y)]), None, None, None
 
 
 def _clean(z: Tensor, masses: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from otembed.transport import solve
+from otembed.errors import ConfigError
+from otembed.transport import pairwise_cost, solve
 
 STRENGTHS = [None, 0.4, (math.inf, 0.4), (0.2, math.inf), (0.2, 1.0)]
 
@@ -75,6 +76,50 @@ def test_plan_gradient_is_finite_and_correct_at_small_epsilon(batch_of):
     (expected,) = torch.autograd.grad((recorded * cost.detach()).sum(), cost)
     assert bool(gradient.isfinite().all())
     torch.testing.assert_close(gradient, expected, atol=1e-8, rtol=1e-6)
+
+
+def test_plan_in_two_parts_has_the_gradient_of_finite_differences(batch_of):
+    """Two pairs of units that no cell connects, next to an ordinary problem: one null vector for each part."""
+    cost, a, _ = batch_of(sizes=(2, 4, 4), ragged=False)
+    cost[0, :2, 2:] += 50.0
+    cost[0, 2:, :2] += 50.0
+    b = a.flip(0)
+    a[0], b[0] = 0.25, 0.25
+    plan = implicit_plan(cost, a, b, 0.05, None)
+    assert bool((plan[0, :2, 2:] == 0).all())
+    assert gradcheck(lambda cost: implicit_plan(cost, a, b, 0.05, None), cost.requires_grad_(), eps=1e-6, atol=1e-6)
+
+
+def test_plan_between_far_units_has_no_gradient():
+    cost = torch.tensor([[[0.0, 1000.0], [1000.0, 0.0]]], dtype=torch.float64, requires_grad=True)
+    half = torch.tensor([[0.5, 0.5]], dtype=torch.float64)
+    solve(cost, half, half, epsilon=0.01, plan_gradients=True).plan[0, 0, 0].backward()
+    torch.testing.assert_close(cost.grad, torch.zeros_like(cost), atol=1e-12, rtol=0)
+
+
+def test_plan_gradient_of_weakly_connected_units_matches_unrolled_iterations():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(20, 10, 384, generator=generator, dtype=torch.float64)
+    y = x + 0.5 * torch.randn(x.shape, generator=generator, dtype=torch.float64)
+    cost, uniform = pairwise_cost(x, y).requires_grad_(), torch.full((20, 10), 0.1, dtype=torch.float64)
+    weights = torch.rand(cost.shape, generator=generator, dtype=torch.float64)
+    found, expected = (
+        torch.autograd.grad((plan * weights).sum(), cost)[0]
+        for plan in (
+            implicit_plan(cost, uniform, uniform, 0.02, None),
+            unrolled_plan(cost, uniform, uniform, 0.02, None, steps=100),
+        )
+    )
+    torch.testing.assert_close(found, expected, atol=1e-12, rtol=1e-6)
+
+
+def test_second_derivatives_are_rejected(batch_of):
+    cost, a, b = batch_of()
+    plan = solve(cost.requires_grad_(), a, b, epsilon=0.1, plan_gradients=True).plan
+    for loss in (plan[:, 0, 0].sum(), plan.square().sum()):
+        (gradient,) = torch.autograd.grad(loss, cost, create_graph=True)
+        with pytest.raises(ConfigError, match="once"):
+            gradient.sum().backward(retain_graph=True)
 
 
 def test_padding_empty_and_non_finite_problems_get_zero_gradients():
