@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from sentence_transformers import MultiVectorEncoder
 from torch import Tensor, nn
-from torch.nn.functional import cosine_similarity, cross_entropy, pad
+from torch.nn.functional import cross_entropy, pad
 
 from otembed.config.keywords import config_or_keywords
 from otembed.config.loss import ContrastiveConfig
 from otembed.errors import ModelError
 from otembed.losses.encoder import pass_of, unwrap
 from otembed.losses.gather import gathered, mean_of_all, processes
-from otembed.losses.parts import PlanLoss, pair_columns, wrapped_terms
+from otembed.losses.parts import PlanLoss, cosines, pair_columns, wrapped_terms
 from otembed.losses.units import Units
 from otembed.transport import Metric, Relaxation, TransportStatus, all_pairs, center
 
@@ -240,7 +240,7 @@ def _sentence_scores(columns: Sequence[Features], passes: Passes, spread: bool) 
     source, *others = (each.to(torch.promote_types(each.dtype, torch.float32)) for each in vectors)
     if spread:
         others = [gathered(each) for each in others]
-    return cosine_similarity(source[:, None, :], torch.cat(others)[None, :, :], dim=2)
+    return cosines(source, torch.cat(others))
 
 
 def _ranking(logits: Tensor, missing: Tensor) -> Tensor:

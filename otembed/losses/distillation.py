@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from sentence_transformers.sentence_transformer.losses import MSELoss
 from torch import Tensor, nn
-from torch.nn.functional import cosine_similarity, kl_div
+from torch.nn.functional import kl_div
 
 from otembed.errors import ConfigError
-from otembed.losses.parts import pair_columns
+from otembed.losses.parts import cosines, pair_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -94,8 +94,8 @@ class SimilarityDistillationLoss(nn.Module):
             raise ConfigError("distill requires the teacher's vectors", "Add them as the column label.")
         source, target = (self.model(each)["sentence_embedding"] for each in pair_columns(sentence_features)[:2])
         with torch.autocast(source.device.type, enabled=False):
-            student = _similarities(source, target) / self.temperature
-            teacher = (_similarities(labels.detach(), labels.detach()) / self.temperature).to(student)
+            student = cosines(source, target) / self.temperature
+            teacher = (cosines(labels.detach(), labels.detach()) / self.temperature).to(student)
             wanted = teacher.log_softmax(1)
             directions = [student, student.mT] if self.symmetric else [student]
             values = [
@@ -118,8 +118,3 @@ class SimilarityDistillationLoss(nn.Module):
     url = "https://arxiv.org/abs/1503.02531",
 }
 """
-
-
-def _similarities(x: Tensor, y: Tensor) -> Tensor:
-    dtype = torch.promote_types(x.dtype, torch.float32)
-    return cosine_similarity(x.to(dtype)[:, None, :], y.to(dtype)[None, :, :], dim=2)

@@ -16,6 +16,7 @@ from torch.nn.functional import pad
 from otembed.errors import ConfigError, ModelError
 from otembed.losses.encoder import unwrap
 from otembed.losses.gather import average_gradients, replica, unsynchronized
+from otembed.losses.parts import check_loss
 from otembed.models import sliced
 from otembed.models.flat import cut_flat, is_flat, text_lengths
 
@@ -57,14 +58,15 @@ class GradCacheLoss(nn.Module):
     Notes
     -----
     ``forward`` returns what ``loss`` returns, one scalar or a dict of scalars, which may be summed and scaled
-    together, as the trainer does. Differentiable once. Under autocast, the second pass uses the same autocast. With
-    several processes, the model must be wrapped in DDP; the gradients are averaged after the second pass, once a batch.
+    together, as the trainer does. Differentiable once, by one backward pass, which adds the gradients of the encoder to
+    ``grad`` of its parameters: ``torch.autograd.grad`` does not return them. Under autocast, the second pass uses the same
+    autocast. With several processes, the model must be wrapped in DDP; the gradients are averaged after the second pass, once a batch.
 
     Raises
     ------
     ConfigError
-        ``mini_batch_size`` below 1, a loss that caches gradients itself, several processes without DDP, or loss terms
-        that are scaled differently.
+        ``mini_batch_size`` below 1, what is no loss or caches gradients itself, several processes without DDP, loss terms
+        that are scaled differently, or a second backward pass or derivative.
     ModelError
         A batch that is not text.
 
@@ -85,6 +87,7 @@ class GradCacheLoss(nn.Module):
         super().__init__()
         if isinstance(mini_batch_size, bool) or not isinstance(mini_batch_size, int) or mini_batch_size < 1:
             raise ConfigError(f"mini_batch_size must be a positive integer, got {mini_batch_size!r}")
+        check_loss(loss)
         if uses_gradient_cache(loss):
             raise ConfigError(f"{type(loss).__name__} already caches gradients", "Use it without GradCacheLoss.")
         self.model = model
@@ -189,8 +192,12 @@ class _Replayed(torch.autograd.Function):
         return tuple(term.clone() for term in inputs[:count])
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Any, ...]:
+        if ctx.passes is None or torch.is_grad_enabled():
+            raise ConfigError(
+                "a GradCacheLoss can be differentiated only once",
+                "Compute the loss again before another backward pass; remove create_graph=True.",
+            )
         scale = upstream[0]
         if any(not torch.equal(scale, other) for other in upstream[1:]):
             raise ConfigError(
@@ -198,7 +205,7 @@ class _Replayed(torch.autograd.Function):
             )
         for each in ctx.passes:
             each.again(scale)
-        ctx.passes = []
+        ctx.passes = None
         average_gradients(ctx.averaged)
         return None, None, None, None, None, *[None] * ctx.count, *(scale * gradient for gradient in ctx.gradients)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import torch
 from sentence_transformers.base.losses.gradcache import uses_gradient_cache
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from otembed.errors import ConfigError
 from otembed.losses.citations import citations_of
@@ -35,6 +37,28 @@ def pair_columns(sentence_features: Iterable[Features]) -> list[Features]:
             f"expected at least two columns of sentences, got {len(columns)}", "Pass source and target."
         )
     return columns
+
+
+def cosines(x: Tensor, y: Tensor) -> Tensor:
+    """Return the cosine (B, K) of each vector of x (B, D) and each of y (K, D), 0 for a zero vector; at least float32."""
+    dtype = torch.promote_types(torch.promote_types(x.dtype, y.dtype), torch.float32)
+    x, y = (normalize(each.to(dtype), dim=1, eps=1e-8) for each in (x, y))
+    return x @ y.mT
+
+
+def check_loss(loss: Any) -> None:
+    """Reject what is not a loss, such as the class in place of an instance.
+
+    Raises
+    ------
+    ConfigError
+        ``loss`` cannot be called on a batch.
+    """
+    if isinstance(loss, type) or not callable(loss):
+        name = f"the class {loss.__name__}" if isinstance(loss, type) else repr(loss)
+        raise ConfigError(
+            f"loss is {name}, not a loss", "Create it first: loss=MultipleNegativesRankingLoss(model)."
+        )
 
 
 def refuse_cached(loss: nn.Module | None) -> None:
@@ -117,14 +141,16 @@ class PlanLoss(nn.Module):
     Raises
     ------
     ConfigError
-        ``loss`` caches gradients, or the model does not have the layer.
+        ``loss`` is no loss or caches gradients, or the model does not have the layer.
     """
 
     config: AlignmentConfig | ContrastiveConfig
 
     def __init__(self, model: Encoder, loss: nn.Module | None, config: AlignmentConfig | ContrastiveConfig) -> None:
         super().__init__()
-        refuse_cached(loss)
+        if loss is not None:
+            check_loss(loss)
+            refuse_cached(loss)
         self.config = config
         self.model = model
         self.loss = loss

@@ -12,10 +12,12 @@ from sentence_transformers.sentence_transformer.losses import (
     MatryoshkaLoss,
     MultipleNegativesRankingLoss,
 )
+from torch.nn.functional import cosine_similarity
 
 from otembed.config import ContrastiveConfig
 from otembed.errors import ConfigError, ModelError
 from otembed.losses import OTContrastiveLoss
+from otembed.losses.parts import cosines
 
 SOURCE = ["die Katze saß auf der Matte", "кошка спит в доме", "猫睡在房子里"]
 TARGET = ["the cat sat on the mat", "the cat sleeps in the house", "the cat sleeps in the house and the dog"]
@@ -108,6 +110,26 @@ def test_gradient_equals_finite_differences(model, relaxation):
     assert float((weight.grad * direction).sum()) == pytest.approx(expected, rel=1e-3)
 
 
+def test_cosines_hold_no_tensor_per_pair_and_equal_those_of_single_pairs():
+    """The graph keeps no tensor larger than a side; zero vectors have cosine 0 and finite gradients."""
+    generator = torch.Generator().manual_seed(0)
+    x, y = (torch.randn(size, 40, generator=generator).half() for size in (6, 9))
+    x[2] = 0
+    x, y = x.requires_grad_(), y.requires_grad_()
+    saved = []
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda each: saved.append(each.numel()) or each, lambda each: each
+    ):
+        found = cosines(x, y)
+    assert max(saved) <= y.numel()
+    found.square().sum().backward()
+    with torch.no_grad():
+        each = [[cosine_similarity(one, other, dim=0) for other in y.double()] for one in x.double()]
+    torch.testing.assert_close(found.double(), torch.tensor(each, dtype=torch.float64), atol=1e-6, rtol=0)
+    assert found.dtype == torch.float32
+    assert x.grad.isfinite().all() and y.grad.isfinite().all()
+
+
 def test_sentences_without_units_are_left_out(model):
     loss = OTContrastiveLoss(model, center=False, sentence_weight=None, temperature=0.05)
     holed = loss(batch(model, [*SOURCE[:2], ""], [*TARGET[:2], "the cat"]))["contrastive"]
@@ -198,6 +220,9 @@ def test_settings_citation_and_statistics(model):
 def test_invalid_input_is_rejected(model):
     with pytest.raises(ConfigError, match="temperature = 0"):
         OTContrastiveLoss(model, temperature=0)
+    with pytest.raises(ConfigError, match="class MultipleNegativesRankingLoss") as caught:
+        OTContrastiveLoss(model, MultipleNegativesRankingLoss)
+    assert "(model)" in caught.value.hint
     with pytest.raises(ConfigError, match="Cached"):
         OTContrastiveLoss(model, CachedMultipleNegativesRankingLoss(model))
     with pytest.raises(ConfigError, match="got 1"):

@@ -154,7 +154,23 @@ def test_reweighted_terms_are_rejected(model):
         (terms["sentence"] + 2 * terms["alignment"]).backward()
 
 
+def test_second_backward_pass_and_second_derivative_are_rejected(model):
+    value = GradCacheLoss(model, MultipleNegativesRankingLoss(model), mini_batch_size=2)(batch(model))
+    value.backward(retain_graph=True)
+    first = [each.grad.clone() for each in model.parameters() if each.grad is not None]
+    with pytest.raises(ConfigError, match="once"):
+        value.backward()
+    torch.testing.assert_close([each.grad for each in model.parameters() if each.grad is not None], first)
+    value = GradCacheLoss(model, MultipleNegativesRankingLoss(model), mini_batch_size=2)(batch(model))
+    with pytest.raises(ConfigError, match="create_graph"):
+        torch.autograd.grad(value, list(model.parameters()), create_graph=True, allow_unused=True)
+
+
 def test_invalid_input_is_rejected(model, monkeypatch):
+    for wrong in (MultipleNegativesRankingLoss, "mnrl", None):
+        with pytest.raises(ConfigError, match="not a loss") as caught:
+            GradCacheLoss(model, wrong, mini_batch_size=2)
+        assert getattr(wrong, "__name__", str(wrong)) in str(caught.value)
     loss = MultipleNegativesRankingLoss(model)
     for size in (0, True, 1.5):
         with pytest.raises(ConfigError, match="mini_batch_size"):
