@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -114,9 +115,10 @@ class WordSplitter:
         words = self._segment(ids, torch.ones_like(ids, dtype=torch.bool))[0].tolist()
         starts = {0}
         for word, last, (start, _) in zip(words[1:], words, encoded["offset_mapping"][1:], strict=False):
-            if word != last:
+            # A combining mark that the vocabulary lacks is an unknown piece.
+            if word != last and start < len(chunk) and unicodedata.category(chunk[start])[0] != "M":
                 starts.add(start)
-        edges = [*sorted(each for each in starts if each < len(chunk)), len(chunk)]
+        edges = [*sorted(starts), len(chunk)]
         return list(pairwise(edges))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
@@ -40,6 +41,11 @@ _UNSPACED = (
 _GLUED_LETTERS = frozenset("ะาำๅະາຳぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮー")
 
 
+_CONTINUATION = bytes(range(0x80, 0xC0))
+# The lowest code point that UTF-8 writes with this number of bytes.
+_SHORTEST = {2: 0x80, 3: 0x800, 4: 0x10000}
+
+
 class Kind(IntEnum):
     """Role of a character at a word boundary."""
 
@@ -72,6 +78,8 @@ def vocabulary_table(tokenizer: PreTrainedTokenizerBase) -> VocabularyTable:
     style = _style(pieces)
     parts = [_split(piece, style) for piece in pieces]
     kinds = [_ends(text) for text, _ in parts]
+    if style == "sentencepiece" and tokenizer.unk_token_id is not None:
+        kinds[tokenizer.unk_token_id] = Kind.LETTER, Kind.LETTER  # not the punctuation that it is spelled with
     return VocabularyTable(
         style=style,
         first=np.array([first for first, _ in kinds], dtype=np.int8),
@@ -96,7 +104,11 @@ def _style(pieces: Sequence[str]) -> Style:
 
 
 def _split(piece: str, style: Style) -> tuple[str, bool]:
-    """Return the text of a piece (U+FFFD first for a continuation byte) and whether it is marked as a word start."""
+    """Return the text of a piece and whether it is marked as a word start.
+
+    In byte-level pieces, U+FFFD stands for the continuation bytes at the start, and a likely character for the first bytes
+    of one at the end.
+    """
     if style == "sentencepiece":
         return piece.lstrip(SPIECE_UNDERLINE), piece.startswith(SPIECE_UNDERLINE)
     if style == "wordpiece":
@@ -106,12 +118,30 @@ def _split(piece: str, style: Style) -> tuple[str, bool]:
     if any(character not in table for character in piece):
         return piece, True
     raw = bytes(table[character] for character in piece)
-    text = raw.decode("utf-8", errors="replace")
-    starts_inside_character = bool(raw) and 0x80 <= raw[0] < 0xC0
-    if not starts_inside_character and text.startswith("\ufffd"):
-        # First bytes of a character: 0xE3 to 0xE9 begin Kana and Han, the others mostly letters.
-        text = ("猫" if 0xE3 <= raw[0] <= 0xE9 else "x") + text[1:]
+    inside = len(raw) - len(raw.lstrip(_CONTINUATION))
+    text = raw[inside:].decode("utf-8", errors="ignore")
+    cut = raw[inside + len(text.encode()) :]
+    text = "\ufffd" * bool(inside) + text + (_likely(cut) if cut else "")
     return text.lstrip(), raw[:1].isspace()
+
+
+@cache
+def _likely(lead: bytes) -> str:
+    """Return a character of the most common kind among those whose UTF-8 begins with these bytes.
+
+    Two bytes name the script; the first one may not: 0xE0 begins Thai, Lao and Tibetan, but mostly scripts of India.
+    """
+    length = 2 if lead[0] < 0xE0 else 3 if lead[0] < 0xF0 else 4
+    code = lead[0] & (0x7F >> length)
+    for byte in lead[1:]:
+        code = code << 6 | byte & 0x3F
+    missing = 6 * (length - len(lead))
+    first, end = max(code << missing, _SHORTEST[length]), min((code + 1) << missing, 0x110000)
+    # A sample: 0xF0 begins 200,000 characters.
+    found = [chr(point) for point in range(first, end, max(1, (end - first) // 1024))]
+    found = [character for character in found if unicodedata.category(character)[0] not in "CZ"]
+    counts = Counter(map(_kind, found))
+    return max(found, key=lambda character: counts[_kind(character)], default="\ufffd")
 
 
 def _ends(text: str) -> tuple[Kind, Kind]:

@@ -127,7 +127,8 @@ def test_cosines_hold_no_tensor_per_pair_and_equal_those_of_single_pairs():
         each = [[cosine_similarity(one, other, dim=0) for other in y.double()] for one in x.double()]
     torch.testing.assert_close(found.double(), torch.tensor(each, dtype=torch.float64), atol=1e-6, rtol=0)
     assert found.dtype == torch.float32
-    assert x.grad.isfinite().all() and y.grad.isfinite().all()
+    assert x.grad.isfinite().all()
+    assert y.grad.isfinite().all()
 
 
 def test_sentences_without_units_are_left_out(model):

@@ -18,6 +18,7 @@ from otembed.words.segment import WordSplitter, WordText, joined, word_of_tokens
         ("the 猫睡.", ["the", "猫", "睡", "."]),
         ("บ้านนอน", ["บ้าน", "น", "อ", "น"]),
         ("猫\u3000狗", ["猫", "狗"]),
+        ("猫\U000e0100狗", ["猫\U000e0100", "狗"]),
         ("猫\nthe", ["猫", "the"]),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from otembed.errors import ModelError
@@ -74,25 +74,45 @@ def test_words_of_unigram_fixture(tiny_model):
     ]
 
 
-def test_words_of_byte_level_vocabulary():
-    characters = pre_tokenizers.ByteLevel.alphabet()
-    merges = [("Ġ", "w"), ("h", "i")]
-    vocabulary = {piece: index for index, piece in enumerate([*sorted(characters), "Ġw", "hi"])}
-    tokenizer = Tokenizer(models.BPE(vocabulary, merges))
+def byte_level_words(text, *merges):
+    """Words of ``text`` in a vocabulary of single bytes and merges of them, without spaces."""
+    characters = {value[0]: character for character, value in _BYTES.items()}
+    pairs = [(characters[merge[0]], "".join(characters[byte] for byte in merge[1:])) for merge in merges]
+    pieces = [*sorted(_BYTES), *("".join(pair) for pair in pairs)]
+    tokenizer = Tokenizer(models.BPE({piece: index for index, piece in enumerate(pieces)}, pairs))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    tokenizer.decoder = decoders.ByteLevel()
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer)
-    ids = fast(["hi wé, 猫猫"], return_tensors="pt")["input_ids"]
+    ids = fast([text], return_tensors="pt")["input_ids"]
     units = WordSegmenter(fast)(ids, torch.ones_like(ids, dtype=torch.bool))
-    raw = [bytes_of(fast, piece) for piece in fast.convert_ids_to_tokens(ids[0])]
     words = [b"" for _ in range(int(units.max()) + 1)]
-    for piece, unit in zip(raw, units[0].tolist(), strict=True):
-        words[unit] += piece
-    assert [word.decode().strip() for word in words] == ["hi", "wé", ",", "猫", "猫"]
+    for piece, unit in zip(fast.convert_ids_to_tokens(ids[0]), units[0].tolist(), strict=True):
+        words[unit] += b"".join(_BYTES[character] for character in piece)
+    return [word.decode().strip() for word in words]
 
 
-def bytes_of(tokenizer, piece):
-    return tokenizer.backend_tokenizer.decoder.decode([piece]).encode() if len(piece) > 1 else _BYTES[piece]
+@pytest.mark.parametrize(
+    ("merges", "text", "expected"),
+    [
+        ([b" w", b"hi"], "hi wé, 猫猫", ["hi", "wé", ",", "猫", "猫"]),
+        ([b" w", b"\xe0\xb8"], "กมด งด", ["ก", "ม", "ด", "ง", "ด"]),
+        ([b" w", b"\xe1\x80", b" \xe1\x80"], "ကခ ဂ", ["က", "ခ", "ဂ"]),
+        ([b" w", b"\xe1\x9e"], "កខ", ["ក", "ខ"]),
+        ([b" w", b"\xe0\xbd"], "ཀཁ", ["ཀ", "ཁ"]),
+        ([b" w", b"\xe0\xba"], "ກຂ", ["ກ", "ຂ"]),
+        ([b" w", b"\xe0\xa4", b" \xe0\xa4"], "घर घर", ["घर", "घर"]),
+        ([b" w", b"\xe3\x80", b"\xe3\x81"], "こ、は", ["こ", "、", "は"]),
+    ],
+)
+def test_words_of_byte_level_vocabularies(merges, text, expected):
+    """Also where the vocabulary has only the first bytes of characters."""
+    assert byte_level_words(text, *merges) == expected
+
+
+def test_unknown_piece_of_sentencepiece_is_no_punctuation():
+    tokenizer = sentencepiece_tokenizer(["▁na", "ve", "▁word"])
+    ids = tokenizer(["naïve word"], return_tensors="pt")["input_ids"]
+    assert tokenizer.convert_ids_to_tokens(ids[0]) == ["▁na", "<unk>", "ve", "▁word"]
+    assert WordSegmenter(tokenizer)(ids, torch.ones_like(ids, dtype=torch.bool)).tolist() == [[0, 0, 0, 1]]
 
 
 def _byte_alphabet():
