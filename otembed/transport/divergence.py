@@ -15,6 +15,7 @@ from otembed.errors import ConfigError
 from otembed.transport.costs import Metric, pairwise_cost
 from otembed.transport.frame import run
 from otembed.transport.plan import TransportPlan, TransportStatus
+from otembed.transport.problem import clean
 from otembed.transport.settings import Relaxation, Settings, check_entropic
 from otembed.transport.solvers.sinkhorn import by_sinkhorn
 
@@ -88,13 +89,14 @@ def sinkhorn_divergence(
     settings = check_divergence_settings(epsilon=epsilon, relaxation=relaxation, tol=tol, max_iter=max_iter)
     _check_masses(x, a, "x and a")
     _check_masses(y, b, "y and b")
-    x = torch.where((a != 0)[:, :, None], x, 0.0)
-    y = torch.where((b != 0)[:, :, None], y, 0.0)
+    (x, a), (y, b) = clean(x, a), clean(y, b)
     cross = run(by_sinkhorn, pairwise_cost(x, y, metric=metric), a, b, settings)
     symmetric = replace(settings, symmetric=True)
     within = [run(by_sinkhorn, pairwise_cost(z, z, metric=metric), c, c, symmetric) for z, c in ((x, a), (y, b))]
     value = cross.value - within[0].value / 2 - within[1].value / 2
     if not settings.balanced:
+        broken = (cross.status == TransportStatus.NON_FINITE)[:, None]  # a NaN mass would spread to all gradients
+        a, b = torch.where(broken, 0.0, a), torch.where(broken, 0.0, b)
         value = value + settings.epsilon / 2 * (a.sum(1) - b.sum(1)).square()
     return _combined(cross, within, value)
 

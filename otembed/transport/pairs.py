@@ -16,7 +16,7 @@ from otembed.transport.costs import Metric, pairwise_cost
 from otembed.transport.gradients import once
 from otembed.transport.interface import solve_checked
 from otembed.transport.plan import TransportStatus
-from otembed.transport.problem import MASS_TOLERANCE
+from otembed.transport.problem import clean, common_dtype, mass_slack
 from otembed.transport.settings import Relaxation, Settings, check_positive, check_settings
 
 MAX_CELLS = 2**21
@@ -107,7 +107,7 @@ def all_pairs(
     settings = check_settings(epsilon=epsilon, relaxation=relaxation, tol=tol, max_iter=max_iter)
     _check(x, y, a, b, max_cells, balanced=settings.balanced)
     with torch.autocast(x.device.type, enabled=False):
-        (x, a), (y, b) = _clean(x, a), _clean(y, b)
+        (x, a), (y, b) = clean(x, a), clean(y, b)
         at_once = max(1, max_cells // max(1, x.shape[1] * y.shape[1]))
         columns = min(max(1, y.shape[0]), at_once)
         rows = max(1, at_once // columns)
@@ -172,14 +172,6 @@ class _CostGradient(torch.autograd.Function):
         return *once([next(gradients) if z.requires_grad else None for z in (x, y)]), None, None, None
 
 
-def _clean(z: Tensor, masses: Tensor) -> tuple[Tensor, Tensor]:
-    """Zero vectors without mass; a cloud with NaN or infinity gets finite vectors and NaN masses."""
-    finite = z.isfinite()
-    broken = (~finite.all(2) & (masses != 0)).any(1, keepdim=True)
-    z = torch.where((masses != 0)[:, :, None] & finite, z, 0.0)
-    return z, masses.masked_fill(broken, torch.nan)
-
-
 def _check(x: Tensor, y: Tensor, a: Tensor, b: Tensor, max_cells: int, *, balanced: bool) -> None:
     check_positive("max_cells", max_cells)
     for z, masses, names in ((x, a, "x and a"), (y, b, "y and b")):
@@ -200,9 +192,14 @@ def _check(x: Tensor, y: Tensor, a: Tensor, b: Tensor, max_cells: int, *, balanc
             f"source and target vectors do not match: shapes {tuple(x.shape)} and {tuple(y.shape)}",
             "Pass (B, N, D) and (C, M, D).",
         )
-    totals = torch.cat([a.detach().sum(1), b.detach().sum(1)])
+    if not (a.is_floating_point() and b.is_floating_point()):
+        raise ConfigError(
+            f"a and b must be floating point tensors, got {a.dtype} and {b.dtype}", "Convert them with .float()."
+        )
+    dtype = common_dtype(a, b)
+    totals = torch.cat([masses.detach().to(dtype).sum(1) for masses in (a, b)])
     totals = totals[(totals > 0) & totals.isfinite()]
-    if balanced and len(totals) and bool(totals.amax() - totals.amin() > MASS_TOLERANCE * totals.amax()):
+    if balanced and len(totals) and bool(totals.amax() - totals.amin() > mass_slack(a, b) * totals.amax()):
         raise NumericsError(
             f"the total masses of the clouds differ: from {totals.amin().item():g} to {totals.amax().item():g}",
             "Balanced transport requires equal totals: normalize all clouds, or set relaxation.",

@@ -45,6 +45,19 @@ def common_dtype(*tensors: Tensor) -> torch.dtype:
     return dtype
 
 
+def clean(z: Tensor, masses: Tensor) -> tuple[Tensor, Tensor]:
+    """Zero vectors without mass; a cloud with NaN or infinity gets finite vectors and NaN masses."""
+    finite = z.isfinite()
+    broken = (~finite.all(2) & (masses != 0)).any(1, keepdim=True)
+    z = torch.where((masses != 0)[:, :, None] & finite, z, 0.0)
+    return z, masses.masked_fill(broken, torch.nan)
+
+
+def mass_slack(a: Tensor, b: Tensor) -> float:
+    """Return the relative difference of total masses that is rounding in the dtypes of both sides."""
+    return max(MASS_TOLERANCE, *(4 * torch.finfo(masses.dtype).eps for masses in (a, b)))
+
+
 def prepare(cost: Tensor, a: Tensor, b: Tensor, *, balanced: bool) -> Problem:
     """Check a batch of problems and clean it.
 
@@ -59,7 +72,7 @@ def prepare(cost: Tensor, a: Tensor, b: Tensor, *, balanced: bool) -> Problem:
     """
     _check_tensors(cost, a, b)
     dtype = common_dtype(cost, a, b)
-    slack = max(MASS_TOLERANCE, *(4 * torch.finfo(masses.dtype).eps for masses in (a, b)))
+    slack = mass_slack(a, b)
     cost, a, b = (tensor.detach().to(dtype) for tensor in (cost, a, b))
     cells = (a != 0)[:, :, None] & (b != 0)[:, None, :]
     cost = torch.where(cells, cost, 0.0)

@@ -21,6 +21,7 @@ from otembed.transport import (
     uniform_marginals,
 )
 from otembed.transport.pairs import MAX_CELLS
+from otembed.transport.problem import clean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,7 +143,7 @@ def ot_similarity_pairwise(
     y, b = _cloud(documents, documents_mask, "documents")
     if len(x) != len(y):
         raise ConfigError(f"{len(x)} queries but {len(y)} documents", "Pass the same number of each.")
-    x, y = (torch.where((masses > 0)[:, :, None], z, 0.0) for z, masses in ((x, a), (y, b)))
+    (x, a), (y, b) = clean(x, a), clean(y, b)
     found = solve(
         pairwise_cost(x, y, metric=metric), a, b, epsilon=epsilon, relaxation=relaxation, tol=tol, max_iter=max_iter
     )

@@ -118,6 +118,24 @@ def test_non_finite_vector_affects_only_its_problem(batch_of):
     assert x.grad[:2].isfinite().all()
 
 
+@pytest.mark.parametrize("place", ["vector", "mass"])
+def test_nan_spreads_to_no_gradient_under_relaxation(batch_of, place):
+    x, y, a, b = clouds(batch_of, ragged=False)
+    chosen = {"metric": "cosine", "epsilon": 0.1, "relaxation": 0.5, **TIGHT}
+    gradients = []
+    for broken in (False, True):
+        leaves = [tensor.clone() for tensor in (x, y, a, b)]
+        if broken:
+            leaves[0 if place == "vector" else 2][2, 1] = math.nan
+        result = sinkhorn_divergence(*(leaf.requires_grad_() for leaf in leaves), **chosen)
+        assert bool(result.value[2].isnan()) == broken
+        result.value.nan_to_num(0).sum().backward()
+        gradients.append([leaf.grad for leaf in leaves])
+    for clean, found in zip(*gradients, strict=True):
+        torch.testing.assert_close(found[:2], clean[:2])
+        torch.testing.assert_close(found[2], torch.zeros_like(found[2]), atol=0, rtol=0)
+
+
 def test_half_precision_and_autocast(batch_of):
     x, y, a, b = (tensor.float() for tensor in clouds(batch_of))
     wanted = sinkhorn_divergence(x.bfloat16().float(), y.bfloat16().float(), a, b, metric="cosine", epsilon=0.1)

@@ -152,6 +152,25 @@ def test_no_clouds_give_empty_values(shape):
     assert found.value.shape == found.status.shape == shape
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("count", [7, 11, 13, 100])
+def test_masses_in_half_precision_are_accepted_where_single_pairs_accept_them(dtype, count):
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(2, count, 8, generator=generator), torch.randn(2, 5, 8, generator=generator)
+    a, b = torch.full((2, count), 1 / count, dtype=dtype), torch.full((2, 5), 0.2, dtype=dtype)
+    found = all_pairs(x, y, a, b, epsilon=0.1)
+    assert bool(found.converged.all())
+    wanted = solve(pairwise_cost(x, y), a, b, epsilon=0.1).value
+    torch.testing.assert_close(found.value.diagonal(), wanted, atol=1e-4, rtol=1e-3)
+
+
+def test_integer_masses_are_rejected():
+    x, y, a, b = clouds()
+    with pytest.raises(ConfigError, match="int64") as caught:
+        all_pairs(x, y, (a > 0).long(), (b > 0).long(), epsilon=0.1)
+    assert "float" in caught.value.hint
+
+
 def test_autocast_does_not_touch_the_values():
     x, y, a, b = clouds(dtype=torch.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16):

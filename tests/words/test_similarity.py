@@ -54,6 +54,20 @@ def test_pairwise_is_the_diagonal():
     )
 
 
+@pytest.mark.parametrize("score", [ot_similarity, ot_similarity_pairwise])
+def test_query_with_nan_has_no_score_and_spreads_no_gradient(score):
+    x, y = padded(QUERIES[:3]).clone(), padded(DOCUMENTS)
+    x[1, 0, 0] = math.nan
+    x.requires_grad_()
+    y.requires_grad_()
+    scores = score(x, y)
+    assert scores.view(3, -1).isnan().any(1).tolist() == [False, True, False]
+    scores.nan_to_num(0).sum().backward()
+    assert bool(x.grad.isfinite().all() & y.grad.isfinite().all())
+    assert not x.grad[1].any()
+    assert bool(x.grad[0].any())
+
+
 def test_grouped_documents_follow_the_order_of_colbert_scores():
     groups = torch.randn(4, 2, 5, 8, dtype=torch.float64)
     mask = torch.ones(4, 2, 5)
