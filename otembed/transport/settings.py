@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal, get_args
 
 from otembed.errors import ConfigError, did_you_mean
 
-Relaxation = float | tuple[float | None, float | None] | None
+Relaxation = float | tuple[float | None, float | None] | list[float | None] | None
 Backend = Literal["native", "pot"]
 
 
@@ -74,21 +75,17 @@ def check_settings(
             raise ConfigError(
                 "share and relaxation are mutually exclusive", "Set one of them: both leave mass untransported."
             )
-    free = _free_sides(relaxation)
-    relaxed = is_relaxed(relaxation)
-    if epsilon != 0 and free is None:
-        entropic = check_entropic(epsilon=epsilon, relaxation=relaxation, tol=tol, max_iter=max_iter)
-        rho_a, rho_b = entropic.rho_a, entropic.rho_b
-    else:
-        if epsilon != 0:
-            check_positive("epsilon", epsilon)
-        elif relaxed and free is None:
-            raise ConfigError(
-                f"epsilon = 0 with relaxation = {relaxation!r}: relaxation requires epsilon > 0",
-                "Set epsilon above 0, or use share.",
-            )
-        _check_stopping(tol, max_iter)
-        rho_a, rho_b = free or (math.inf, math.inf)
+    rho_a, rho_b = _sides(relaxation)
+    free = 0 in (rho_a, rho_b)
+    relaxed = not (math.isinf(rho_a) and math.isinf(rho_b))
+    if isinstance(epsilon, bool) or epsilon != 0:
+        epsilon = check_positive("epsilon", epsilon)
+    elif relaxed and not free:
+        raise ConfigError(
+            f"epsilon = 0 with relaxation = {relaxation!r}: relaxation requires epsilon > 0",
+            "Set epsilon above 0, or use share.",
+        )
+    _check_stopping(tol, max_iter)
     if plan_gradients and (not epsilon or share is not None or free):
         raise ConfigError(
             "plan_gradients requires epsilon > 0, no share and no relaxation of 0",
@@ -112,18 +109,11 @@ def check_entropic(
         If a setting is out of range.
     """
     epsilon = check_positive("epsilon", epsilon)
-    pair = relaxation if isinstance(relaxation, tuple) else (relaxation, relaxation)
-    if len(pair) != 2:
-        raise ConfigError(f"relaxation must be a number or a pair, got {relaxation!r}")
-    rho_a, rho_b = (math.inf if rho is None else check_positive("relaxation", rho, infinite=True) for rho in pair)
+    rho_a, rho_b = _sides(relaxation)
+    if 0 in (rho_a, rho_b):
+        raise ConfigError(f"relaxation must be above 0, got {relaxation!r}", "solve() takes 0 for a free side.")
     _check_stopping(tol, max_iter)
     return Settings(epsilon, rho_a, rho_b, tol=tol, max_iter=max_iter)
-
-
-def is_relaxed(relaxation: Relaxation) -> bool:
-    """Whether the marginal of at least one side is not a constraint."""
-    pair = relaxation if isinstance(relaxation, tuple) else (relaxation,)
-    return any(rho is not None and not math.isinf(rho) for rho in pair)
 
 
 def check_positive(name: str, value: float, *, infinite: bool = False) -> float:
@@ -134,23 +124,34 @@ def check_positive(name: str, value: float, *, infinite: bool = False) -> float:
     ConfigError
         Unless it is a number above zero, and finite unless ``infinite`` is set.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+    if isinstance(value, bool) or not isinstance(value, Real) or not value > 0:
         raise ConfigError(f"{name} must be a number above 0, got {value!r}")
     if math.isinf(value) and not infinite:
         raise ConfigError(f"{name} must be finite, got {value!r}")
     return float(value)
 
 
-def _free_sides(relaxation: Relaxation) -> tuple[float, float] | None:
-    """Return both relaxations if one of them is 0; the other side has to be a constraint."""
-    if not isinstance(relaxation, tuple) or 0 not in relaxation:
-        return None
-    if len(relaxation) != 2 or is_relaxed(relaxation[1] if relaxation[0] == 0 else relaxation[0]):
+def _sides(relaxation: Relaxation) -> tuple[float, float]:
+    """Return the relaxation of both sides: infinite for a constraint, 0 for a free side beside a constraint."""
+    if not isinstance(relaxation, list | tuple):
+        both = math.inf if relaxation is None else check_positive("relaxation", relaxation, infinite=True)
+        return both, both
+    if len(relaxation) != 2:
+        raise ConfigError(f"relaxation must be a number or a pair, got {relaxation!r}", "Use (source, target).")
+    rho_a, rho_b = (
+        math.inf if rho is None else 0.0 if _is_zero(rho) else check_positive("relaxation", rho, infinite=True)
+        for rho in relaxation
+    )
+    if 0 in (rho_a, rho_b) and not math.isinf(rho_a + rho_b):
         raise ConfigError(
             f"relaxation = {relaxation!r}: a side can be free (0) only if the other side is a constraint (None)",
             "Use (0, None) or (None, 0).",
         )
-    return (0.0, math.inf) if relaxation[0] == 0 else (math.inf, 0.0)
+    return rho_a, rho_b
+
+
+def _is_zero(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and value == 0
 
 
 def _check_stopping(tol: float, max_iter: int) -> None:

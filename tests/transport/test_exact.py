@@ -29,6 +29,27 @@ def test_values_agree_with_emd2(batch_of, threads):
     assert (result.marginal_error < 1e-12).all()
 
 
+@pytest.mark.parametrize("share", [None, 0.5])
+@pytest.mark.parametrize(("price", "mass"), [(1e-14, 1.0), (1e-300, 1.0), (1e30, 1.0), (1.0, 1e9), (1.0, 1e-12)])
+def test_result_scales_with_costs_and_masses(batch_of, share, price, mass):
+    cost, a, b = batch_of()
+    if share is None:
+        wanted = [
+            mass * ot.emd2(a[row][a[row] > 0].numpy(), b[row][b[row] > 0].numpy(), each.numpy())
+            for row, each in enumerate(cost[row][a[row] > 0][:, b[row] > 0] for row in range(len(cost)))
+        ]
+    else:
+        wanted = mass * exact(cost, a, b, share=share).value
+    result = exact(cost * price, a * mass, b * mass, share=share)
+    assert result.converged.all()
+    torch.testing.assert_close(
+        result.value / price, torch.as_tensor(wanted, dtype=torch.float64), rtol=1e-9, atol=1e-12 * mass
+    )
+    if share is None:
+        dual = mass * ((a * result.potential_source).sum(1) + (b * result.potential_target).sum(1))
+        torch.testing.assert_close(dual / price, result.value / price)
+
+
 def test_uniform_masses_of_equal_sizes_give_an_assignment(batch_of):
     cost, _, _ = batch_of(sizes=(3, 6, 6))
     masses = torch.full((3, 6), 1 / 6, dtype=torch.float64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -58,12 +59,33 @@ def test_pot_as_backend_reports_what_did_not_converge(batch_of):
         ({"epsilon": 0.1, "share": 0.5, "plan_gradients": True}, "plan_gradients"),
         ({"epsilon": 0.1, "relaxation": 1.0, "backend": "pot"}, "backend"),
         ({"epsilon": 0, "backend": "pot"}, "backend"),
+        ({"epsilon": False}, "epsilon"),
+        ({"epsilon": "0.1"}, "epsilon"),
+        ({"epsilon": 0.1, "relaxation": "0.5"}, "relaxation .*'0.5'"),
+        ({"epsilon": 0.1, "relaxation": (None, "x")}, "relaxation .*'x'"),
+        ({"epsilon": 0.1, "relaxation": (0, "x")}, "relaxation .*'x'"),
+        ({"epsilon": 0.1, "relaxation": (0, 0.2)}, "free"),
+        ({"epsilon": 0.1, "relaxation": (0, 0)}, "free"),
+        ({"epsilon": 0.1, "relaxation": 0}, "relaxation"),
+        ({"epsilon": 0.1, "relaxation": [0.2]}, "pair"),
+        ({"epsilon": 0.1, "relaxation": (True, None)}, "relaxation .*True"),
     ],
 )
 def test_contradictory_settings_are_rejected(settings, message):
     one = torch.ones(1, 1)
     with pytest.raises(ConfigError, match=message):
         solve(one[None], one, one, **settings)
+
+
+def test_lists_and_numpy_numbers_are_numbers(batch_of):
+    cost, a, b = batch_of()
+    for given, plain in (([None, 0.2], (None, 0.2)), (np.float32(0.25), 0.25), ([0, None], (0, None))):
+        torch.testing.assert_close(
+            solve(cost, a, b, epsilon=np.float32(0.125), relaxation=given).value,
+            solve(cost, a, b, epsilon=0.125, relaxation=plain).value,
+        )
+    pair = {"epsilon": 0.1, "relaxation": [None, 0.2]}
+    torch.testing.assert_close(sinkhorn(cost, a, b, **pair).value, solve(cost, a, b, **pair).value)
 
 
 def test_order_prior_by_hand():

@@ -93,11 +93,13 @@ def by_network_simplex(problem: Problem, index: Tensor, settings: Settings, resu
 def _solve_one(cost: Array, a: Array, b: Array, share: float | None) -> tuple[dict[str, Any], bool]:
     """Solve one problem without its padding; return the fields of the result by name, and whether it is optimal."""
     cells = np.ix_(a > 0, b > 0)
+    # The simplex has absolute tolerances. Division by a power of 2 is exact.
+    mass, price = _power_of_two(max(a.sum(), b.sum())), _power_of_two(np.abs(cost[cells]).max())
     part, f_part, g_part, optimal = (_emd if share is None else _partial_emd)(
-        a[a > 0], b[b > 0], np.ascontiguousarray(cost[cells]), share or 1.0
+        a[a > 0] / mass, b[b > 0] / mass, np.ascontiguousarray(cost[cells] / price), share or 1.0
     )
     plan, f, g = np.zeros_like(cost), np.zeros_like(a), np.zeros_like(b)
-    plan[cells], f[a > 0], g[b > 0] = part, f_part, g_part
+    plan[cells], f[a > 0], g[b > 0] = part * mass, f_part * price, g_part * price
     rows, columns = plan.sum(1) - a, plan.sum(0) - b
     if share is None:
         error = max(np.abs(rows).sum(), np.abs(columns).sum()) / a.sum()
@@ -112,6 +114,11 @@ def _solve_one(cost: Array, a: Array, b: Array, share: float | None) -> tuple[di
         "marginal_error": error,
     }
     return found, optimal
+
+
+def _power_of_two(number: float) -> float:
+    """Return the largest power of 2 that is at most ``number``, 1/2 for 0."""
+    return float(np.ldexp(1.0, np.frexp(number)[1] - 1))
 
 
 def _emd(a: Array, b: Array, cost: Array, _share: float) -> tuple[Array, Array, Array, bool]:
