@@ -25,7 +25,7 @@ def config_or_keywords(kind: type) -> Callable[[Callable[P, T]], Callable[P, T]]
     Raises
     ------
     ConfigError
-        On a setting that ``kind`` rejects, and on a call with ``config`` and a keyword setting: a keyword equal to its
+        On a setting that ``kind`` rejects, on a ``config`` of another class, and on a call with ``config`` and a keyword setting: a keyword equal to its
         default cannot be distinguished from an omitted one, and ``config`` would silently override it.
     """
     names = [field.name for field in fields(kind)]
@@ -39,6 +39,11 @@ def config_or_keywords(kind: type) -> Callable[[Callable[P, T]], Callable[P, T]]
             given = {name: call.arguments.pop(name) for name in names if name in call.arguments}
             if call.arguments.get("config") is None:
                 call.arguments["config"] = kind(**given)
+            elif not isinstance(call.arguments["config"], kind):
+                raise ConfigError(
+                    f"config is {call.arguments['config']!r}, not a {kind.__name__}",
+                    f"Pass {kind.__name__}(...), or the settings as keywords.",
+                )
             elif given:
                 name, value = next(iter(given.items()))
                 raise ConfigError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from numbers import Real
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from otembed.errors import ConfigError, did_you_mean
 
@@ -116,7 +116,7 @@ def check_entropic(
     return Settings(epsilon, rho_a, rho_b, tol=tol, max_iter=max_iter)
 
 
-def check_positive(name: str, value: float, *, infinite: bool = False) -> float:
+def check_positive(name: str, value: Any, *, infinite: bool = False) -> float:
     """Return ``value`` as a float.
 
     Raises
@@ -124,7 +124,7 @@ def check_positive(name: str, value: float, *, infinite: bool = False) -> float:
     ConfigError
         Unless it is a number above zero, and finite unless ``infinite`` is set.
     """
-    if isinstance(value, bool) or not isinstance(value, Real) or not value > 0:
+    if isinstance(value, bool) or not isinstance(value, Real) or not float(value) > 0:
         raise ConfigError(f"{name} must be a number above 0, got {value!r}")
     if math.isinf(value) and not infinite:
         raise ConfigError(f"{name} must be finite, got {value!r}")
@@ -150,8 +150,8 @@ def _sides(relaxation: Relaxation) -> tuple[float, float]:
     return rho_a, rho_b
 
 
-def _is_zero(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and value == 0
+def _is_zero(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Real) and float(value) == 0
 
 
 def _check_stopping(tol: float, max_iter: int) -> None:

@@ -59,7 +59,7 @@ def choose_layer(model: SentenceTransformer, *corpora: Corpus, batch_size: int =
     Raises
     ------
     DataError
-        There is no corpus, or a corpus has too few pairs or sides of different length.
+        There is no corpus, a corpus has too few pairs or sides of different length, or every layer scores 0.
     ModelError
         The model does not expose hidden layers or character offsets, or its vocabulary does not mark words.
     NumericsError
@@ -81,16 +81,23 @@ def choose_layer(model: SentenceTransformer, *corpora: Corpus, batch_size: int =
         )
         for corpus in corpora
     ]
-    return _best({layer: fmean(each[layer] for each in scores) for layer in scores[0]})
+    best = _best({layer: fmean(each[layer] for each in scores) for layer in scores[0]})
+    if best is None:
+        raise DataError(
+            "the score of every layer is 0: the sentences are no evidence for a layer",
+            "Pass translations of each other in the same order, or set the layer.",
+        )
+    return best
 
 
 def choose_layer_of(
     encoder: WordEncoder, source: Sequence[WordText], target: Sequence[WordText], *, batch_size: int
 ) -> LayerChoice:
-    """Choose as in :func:`choose_layer`; with too few pairs, return the middle layer."""
-    if len(source) < FEWEST_PAIRS:
-        return LayerChoice(middle_layer(encoder.depth), "default")
-    return _best(layer_scores(encoder, source[:MOST_PAIRS], target[:MOST_PAIRS], batch_size=batch_size))
+    """Choose as in :func:`choose_layer`; with too few pairs or no evidence, return the middle layer."""
+    best = None
+    if len(source) >= FEWEST_PAIRS:
+        best = _best(layer_scores(encoder, source[:MOST_PAIRS], target[:MOST_PAIRS], batch_size=batch_size))
+    return best or LayerChoice(middle_layer(encoder.depth), "default")
 
 
 def layer_scores(
@@ -102,9 +109,10 @@ def layer_scores(
     return {layer: agreement_beyond_chance(sides[0], sides[1], layer) for layer in layers}
 
 
-def _best(scores: dict[int, float]) -> LayerChoice:
+def _best(scores: dict[int, float]) -> LayerChoice | None:
+    """Return the layer with the highest score, None if all scores are 0."""
     best = max(scores, key=lambda layer: (scores[layer], -layer))
-    return LayerChoice(best, "text", tuple(scores.items()))
+    return LayerChoice(best, "text", tuple(scores.items())) if any(scores.values()) else None
 
 
 def agreement_beyond_chance(source: Sequence[WordVectors], target: Sequence[WordVectors], layer: int) -> float:

@@ -115,7 +115,7 @@ def decode_links(
     Raises
     ------
     ConfigError
-        The decoding is unknown.
+        The decoding is unknown, or the plan is not a matrix.
 
     References
     ----------
@@ -132,6 +132,10 @@ def decode_links(
     if decoding not in get_args(Decoding):
         raise ConfigError(f"unknown decoding {decoding!r}", did_you_mean(str(decoding), get_args(Decoding)))
     mass = np.asarray(plan)
+    if mass.ndim != 2:
+        raise ConfigError(
+            f"plan has shape {mass.shape}, not (N, M)", "Pass the plan of one pair: plan[0] of a batch."
+        )
     probabilities = link_probabilities(mass)
     if not mass.size:
         return ()

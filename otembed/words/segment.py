@@ -66,7 +66,11 @@ class WordSplitter:
         self._words_at = words
 
     def __call__(self, text: str | Sequence[str]) -> WordText:
-        """Split a text; the words of a sequence are kept whole. DataError for an unpaired surrogate."""
+        """Split a text; the words of a sequence are kept whole. DataError for other values and unpaired surrogates."""
+        if not (
+            isinstance(text, str) or (isinstance(text, Sequence) and all(isinstance(word, str) for word in text))
+        ):
+            raise DataError(f"{text!r} is neither a text nor a list of words", "Pass a str, or a list of str.")
         if any(map(SURROGATE.search, [text] if isinstance(text, str) else text)):
             raise DataError(
                 f"{text!r} has an unpaired surrogate, which is not a character", "Pass the text in UTF-8."

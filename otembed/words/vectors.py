@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from otembed.errors import ConfigError, ModelError, NumericsError
+from otembed.errors import ModelError, NumericsError, check_count
 from otembed.models.architecture import depth_of, layer_index
 from otembed.models.batches import default_tokens, token_batches
 from otembed.models.hidden import hidden_states
@@ -94,8 +94,7 @@ class WordEncoder:
         NumericsError
             The model returns NaN or infinity for a word.
         """
-        if batch_size < 1:
-            raise ConfigError(f"batch_size is {batch_size}, must be at least 1", "Set batch_size to at least 1.")
+        check_count("batch_size", batch_size)
         self.model.eval()
         wanted = [self.layer(number) for number in layers]
         tokens = [self._tokenized(text) for text in texts]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import fields
 
 import numpy as np
 import pytest
 import torch
 
-from otembed.config import WordAlignmentConfig
-from otembed.errors import ConfigError, ModelError, NumericsError
+from otembed.config import AlignmentConfig, WordAlignmentConfig
+from otembed.errors import ConfigError, DataError, ModelError, NumericsError
 from otembed.transport import solve
 from otembed.words import WordAligner, align
 from otembed.words.plan import RunningMean, centers, word_plans
@@ -237,8 +238,23 @@ def test_mismatched_sides_and_batch_size_are_rejected(tiny_model):
         align(["a", "b"], ["c"], model=tiny_model)
     with pytest.raises(ConfigError, match="align"):
         align("a", "b", model=tiny_model)
-    with pytest.raises(ConfigError, match="batch_size is 0"):
-        align(["a"], ["b"], model=tiny_model, batch_size=0)
+    for size in (0, 2.5, True):
+        with pytest.raises(ConfigError, match=f"batch_size is {size}"):
+            align(["a"], ["b"], model=tiny_model, batch_size=size)
+
+
+@pytest.mark.parametrize("side", [1, None, [1, 2], ["a", None]])
+def test_what_is_no_text_is_rejected(tiny_model, side):
+    with pytest.raises(DataError, match=re.escape(repr(side))) as caught:
+        align([side], ["x"], model=tiny_model)
+    assert "str" in caught.value.hint
+
+
+@pytest.mark.parametrize("config", [{"layer": 1}, "x", AlignmentConfig()])
+def test_config_of_another_kind_is_rejected(tiny_model, config):
+    with pytest.raises(ConfigError, match=re.escape(repr(config))) as caught:
+        WordAligner(tiny_model, config)
+    assert "WordAlignmentConfig" in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,17 @@ def test_too_little_text_is_rejected(tiny_model):
         choose_layer(tiny_model)
 
 
+def test_text_without_evidence_gives_the_default(tiny_model):
+    """No word on the target side, so every layer scores 0."""
+    source, target = TEXT, [""] * len(TEXT)
+    aligner = WordAligner(tiny_model)
+    list(aligner.align(zip(source, target, strict=True)))
+    assert aligner.choice == LayerChoice(2, "default")
+    with pytest.raises(DataError, match="every layer is 0") as caught:
+        choose_layer(tiny_model, (source, target))
+    assert "layer" in caught.value.hint
+
+
 def test_stored_layer_is_loaded_with_the_model(tiny_model, tmp_path):
     tiny_model.save(str(tmp_path / "model"), create_model_card=False)
     assert stored_layer(load(tmp_path), 3) is None

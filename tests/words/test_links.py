@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from typing import get_args
 
 import numpy as np
@@ -82,6 +83,12 @@ def test_thresholds_of_the_decoders():
     plan /= plan.sum()
     counts = {name: len(decode_links(plan, name)) for name in get_args(Decoding)}
     assert counts == {"mutual": 1, "threshold": 2, "grow-diag": 3, "grow-diag-final-and": 3}
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 3, 2)])
+def test_plan_that_is_no_matrix_is_rejected(shape):
+    with pytest.raises(ConfigError, match=re.escape(str(shape))):
+        decode_links(np.ones(shape))
 
 
 def test_grow_diag_by_hand():
