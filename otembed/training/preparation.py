@@ -91,8 +91,10 @@ def load_material(config: TrainConfig) -> Material:
     DataError
         A file is malformed, or no pairs remain after the checks.
     ConfigError
-        A setting requires held-out pairs, and there are none.
+        A setting requires held-out pairs, and there are none; or streaming would read a pipe, which has its text only once.
     """
+    if config.data.streaming:
+        _refuse_pipes(config)
     held_out = {name: _load_held_out(name, value, config) for name, value in config.held_out.pairs.items()}
     others = {name: _load_held_out(name, value, config) for name, value in config.release.other_pairs.items()}
     given = _digests([*held_out.values(), *others.values()])
@@ -139,6 +141,17 @@ def load_material(config: TrainConfig) -> Material:
         languages={name: (text.source_language, text.target_language) for name, text in train.items()},
         stream=_stream(config, given | fresh) if config.data.streaming else None,
     )
+
+
+def _refuse_pipes(config: TrainConfig) -> None:
+    """Raise ConfigError if a training text is a pipe: the stream would go on where the beginning was read."""
+    for name, value in config.pairs.items():
+        for path in parse_pair_spec(name, value).paths:
+            if path.is_fifo():
+                raise ConfigError(
+                    f"pairs.{name} = {path} is a pipe, and data.streaming reads the text again",
+                    "Write it to a file, or turn data.streaming off.",
+                )
 
 
 def _stream(config: TrainConfig, held_out: set[int]) -> IterableDataset:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,6 +43,23 @@ def test_language_pairs_take_turns(configure, text_path):
 def test_dry_run_reads_only_what_it_needs(configure):
     found = dry_run(configure(**STREAM))
     assert (found.steps, found.pairs["en-de"]["read"]) == (9, 72)
+
+
+@pytest.mark.parametrize("start", [otembed.train, dry_run])
+def test_pipe_that_would_be_read_again_is_rejected(configure, text_path, start):
+    paths = []
+    for side in zip(*(line.split("\t") for line in text_path.read_text().splitlines()), strict=True):
+        out, into = os.pipe()
+        os.write(into, "\n".join(side).encode())
+        os.close(into)
+        paths.append(f"/dev/fd/{out}")
+    try:
+        with pytest.raises(ConfigError, match=f"pairs.en-de = {paths[0]} ") as caught:
+            start(configure(**STREAM, pairs={"en-de": ",".join(paths)}))
+        assert "file" in caught.value.hint
+    finally:
+        for path in paths:
+            os.close(int(path.rpartition("/")[2]))
 
 
 @pytest.mark.parametrize(
