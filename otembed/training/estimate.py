@@ -20,7 +20,7 @@ from otembed.training.centering import check_center
 from otembed.training.interpolation import evaluated_shares, interpolates
 from otembed.training.objective import refuse_idle_terms
 from otembed.training.preparation import Material, limit_length, load_encoder, load_material, prompt_of
-from otembed.training.recipe import arguments_of, build_trainer, loss_of, suited
+from otembed.training.recipe import arguments_of, build_trainer, loss_of, require_batches, suited
 from otembed.training.result import DryRun
 from otembed.training.run_folder import RunFolder
 from otembed.training.teacher import with_teacher
@@ -78,6 +78,7 @@ def dry_run(config: TrainConfig) -> DryRun:
     with temporary_folder() as folder:
         run, training = RunFolder(folder), replace(material, held_out={})
         arguments = arguments_of(short, run, model, training)
+        require_batches(training, arguments)
         trainer = build_trainer(short, run, model, training, loss, arguments, [clock], quiet=True)
         trainer.args.save_strategy = "no"
         steps = _steps(config, 0 if material.stream is not None else len(trainer.get_train_dataloader()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from contextlib import nullcontext
 from dataclasses import replace
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from sentence_transformers import SentenceTransformerTrainer
+from sentence_transformers.base.sampler import MultiDatasetBatchSamplers
 from transformers import EarlyStoppingCallback, set_seed
-from transformers.trainer_utils import has_length
 
 from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.errors import ConfigError
@@ -145,6 +146,7 @@ def train(
     loss = loss_of(config, model)
     refuse_idle_terms(model, loss, next(iter(material.train.values())), prompt_of(model))
     arguments = arguments_of(config, folder, model, material)
+    require_batches(material, arguments)
     set_seed(config.optimization.seed)
 
     # Nothing has been written so far: a failure above leaves an earlier run intact.
@@ -215,25 +217,30 @@ def run_trainer(trainer: SentenceTransformerTrainer, folder: RunFolder, state: P
     """Train from the last complete checkpoint or from the start; return the seconds.
 
     If training had already ended, no step is taken.
-
-    Raises
-    ------
-    ConfigError
-        There are fewer batches than processes.
     """
-    args = trainer.args
-    loader = trainer.get_train_dataloader()
-    if has_length(loader) and not len(loader):
-        raise ConfigError(
-            f"not enough training pairs for {state.num_processes} batches of {args.per_device_train_batch_size}",
-            "Lower optimization.per_device_train_batch_size or add training text.",
-        )
     checkpoint = folder.last_checkpoint()
     if state.is_main_process:
         folder.keep_metrics_up_to(step_of(checkpoint) if checkpoint else -1)
     logger.info("training from %s", checkpoint.name if checkpoint else "the start")
     with sliced(trainer.model, cast("nn.Module", trainer.loss)):
         return train_from(trainer, checkpoint)
+
+
+def require_batches(material: Material, arguments: SentenceTransformerTrainingArguments) -> None:
+    """Raise ConfigError if a pass over the text has fewer batches than there are processes."""
+    if material.stream is not None:
+        return
+    size, processes = arguments.per_device_train_batch_size, PartialState().num_processes
+    whole = math.floor if arguments.dataloader_drop_last else math.ceil
+    batches = [whole(len(each) / size) for each in material.train.values()]
+    # Language pairs in turn end with the smallest one.
+    in_turn = arguments.multi_dataset_batch_sampler == MultiDatasetBatchSamplers.ROUND_ROBIN
+    if (min(batches) * len(batches) if in_turn else sum(batches)) < processes:
+        full = " full" if arguments.dataloader_drop_last else ""
+        raise ConfigError(
+            f"not enough training pairs for {processes}{full} batch{'es' if processes > 1 else ''} of {size}",
+            "Lower optimization.per_device_train_batch_size or add training text.",
+        )
 
 
 def loss_of(config: TrainConfig, model: SentenceTransformer) -> nn.Module:

@@ -297,8 +297,9 @@ def test_resuming_a_finished_run_returns_its_result(trained):
         {"model": {"name": "./nowhere"}},
         {"loss": {"alignment": {"layer": 9}}},
         {"optimization": {"precision": "fp16"}},
+        {"optimization": {"per_device_train_batch_size": 64}, "trainer": {"dataloader_drop_last": True}},
     ],
-    ids=["data", "model", "loss", "device"],
+    ids=["data", "model", "loss", "device", "batches"],
 )
 def test_failed_overwrite_leaves_the_earlier_run(configure, finished, changes):
     result = otembed.train(resume=finished)
@@ -460,6 +461,13 @@ def test_nan_stops_the_run_with_a_hint(configure):
         ),
         ({"model": {"prompt_name": "query", "max_seq_length": 4}}, "max_seq_length = 4"),
         ({"model": {"device": "cuda:1"}}, "cuda:1"),
+        (
+            {
+                "optimization": {"max_steps": None, "per_device_train_batch_size": 64},
+                "trainer": {"dataloader_drop_last": True},
+            },
+            "1 full batch of 64",
+        ),
     ],
 )
 @pytest.mark.parametrize("start", [otembed.train, dry_run])
