@@ -261,8 +261,9 @@ def prompt_of(model: SentenceTransformer) -> str | None:
 
 
 def _load_held_out(name: str, value: str, config: TrainConfig) -> ParallelText:
-    """Load held-out pairs unfiltered, except for pairs with an empty side."""
-    text = load_pairs(parse_pair_spec(name, value), PairChecks.off(), config.held_out.limit)
+    """Load held-out pairs unfiltered, except for pairs with an empty side; in the normal form of the training text."""
+    checks = replace(PairChecks.off(), normalize_nfc=config.data.checks.normalize_nfc)
+    text = load_pairs(parse_pair_spec(name, value), checks, config.held_out.limit)
     if len(text) < FEWEST_HELD_OUT:
         raise DataError(
             f"{name}: found {len(text)} held-out pairs, but at least {FEWEST_HELD_OUT} are required",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 
 from otembed.errors import ConfigError, DataError, ModelError
@@ -62,6 +64,19 @@ def test_sentences_of_held_out_files_are_not_trained_on(configure, text_path, tm
     path.write_text("\n".join(held) + "\n")
     material = load_material(configure(held_out={"pairs": {"en-de": str(path)}}))
     assert sides(material.train["en-de"]).isdisjoint("\t".join(held).split("\t"))
+    assert material.counts["en-de"]["dropped"]["held_out"] == 2
+
+
+@pytest.mark.parametrize("setting", ["held_out", "release"])
+def test_held_out_text_is_found_in_another_normal_form(configure, text_path, tmp_path, setting):
+    german = [line.split("\t")[1] for line in text_path.read_text().splitlines() if "schläft" in line]
+    held = [f"other {number}\t{sentence}" for number, sentence in enumerate(german[:2])]
+    path = tmp_path / "test.tsv"
+    path.write_text(unicodedata.normalize("NFD", "\n".join(held)) + "\n")
+    name = "pairs" if setting == "held_out" else "other_pairs"
+    material = load_material(
+        configure(data={"checks": {"normalize_nfc": True}}, **{setting: {name: {"en-de": str(path)}}})
+    )
     assert material.counts["en-de"]["dropped"]["held_out"] == 2
 
 
