@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from itertools import chain, count, islice
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from otembed.config.train import PairChecks
-from otembed.data.checks import clean_pairs
+from otembed.data.checks import clean_pairs, text_digest
 from otembed.data.load import is_pivot
 from otembed.data.reading import read_pairs
 from otembed.data.rows import PairCounts
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from datasets.iterable_dataset import IterableDataset
 
+logger = logging.getLogger(__name__)
+
 Pair = tuple[str, str]
 
 
@@ -29,7 +32,8 @@ Pair = tuple[str, str]
 class PairStream:
     """The text of one language pair, and what is left out of it.
 
-    ``exclude`` holds digests of held-out sentences; ``limit`` is the number of pairs in a pass, ``None`` for all.
+    ``exclude`` holds digests of held-out sentences; ``limit`` is the number of pairs in a pass, ``None`` for all. ``withheld``
+    holds digests of sentences that were held out from this text itself: they count in ``limit``, and in duplicates.
     """
 
     spec: PairSpec
@@ -37,6 +41,7 @@ class PairStream:
     pivot: str | None
     exclude: AbstractSet[int]
     limit: int | None = None
+    withheld: AbstractSet[int] = frozenset()
 
     def __iter__(self) -> Iterator[Pair]:
         """Yield the pairs that pass the checks once, in the order of the text, the pivot language as the target."""
@@ -44,6 +49,8 @@ class PairStream:
         rows = clean_pairs(read_pairs(self.spec, counts), self.checks, counts, exclude=self.exclude)
         swapped = is_pivot(self.spec.source_language, self.spec.target_language, self.pivot)
         for row in islice(rows, self.limit):
+            if self.withheld and not self.withheld.isdisjoint(map(text_digest, (row.source, row.target))):
+                continue
             yield (row.target, row.source) if swapped else (row.source, row.target)
         if not counts.kept:
             raise DataError(
@@ -57,7 +64,7 @@ def streamed(streams: Sequence[PairStream], *, batch: int, buffer: int, seed: in
     """Return an endless dataset of the columns ``source`` and ``target``.
 
     Every ``batch`` rows in a row are of one language pair, with no sentence twice on a side; language pairs take turns. A
-    text that ends starts again, in another order. The rows depend on the arguments only, so an interrupted training finds
+    text that ends starts again, in another order. Pairs of a sentence that is too frequent for that are left out of a pass. The rows depend on the arguments only, so an interrupted training finds
     its place by reading again.
 
     Parameters
@@ -74,7 +81,7 @@ def streamed(streams: Sequence[PairStream], *, batch: int, buffer: int, seed: in
     Raises
     ------
     DataError
-        While reading, as in :func:`otembed.data.read_pairs`, or if a text has too few different sentences for a batch.
+        While reading, as in :func:`otembed.data.read_pairs`, or if a whole pass over a text cannot fill a batch.
     """
     from datasets import Features, Value
     from datasets.iterable_dataset import IterableDataset
@@ -99,9 +106,11 @@ def _rows(streams: Sequence[PairStream], batch: int, buffer: int, seed: int) -> 
                 yield {"source": source, "target": target}
 
 
-def _endless(stream: PairStream, buffer: int, seed: tuple[int, int]) -> Iterator[Pair]:
+def _endless(stream: PairStream, buffer: int, seed: tuple[int, int]) -> Iterator[Pair | None]:
+    """Yield the pairs of one pass after another, and None after each."""
     for number in count():
         yield from _shuffled(iter(stream), buffer, np.random.default_rng((*seed, number)))
+        yield None
 
 
 def _shuffled(rows: Iterator[Pair], buffer: int, draw: np.random.Generator) -> Iterator[Pair]:
@@ -115,22 +124,41 @@ def _shuffled(rows: Iterator[Pair], buffer: int, draw: np.random.Generator) -> I
     yield from held
 
 
-def _blocks(rows: Iterator[Pair], size: int, most: int, stream: PairStream) -> Iterator[list[Pair]]:
-    """Yield lists of ``size`` pairs without a repeated sentence on a side; a repeated one waits for a later list."""
+def _blocks(rows: Iterator[Pair | None], size: int, most: int, stream: PairStream) -> Iterator[list[Pair]]:
+    """Yield lists of ``size`` pairs without a repeated sentence on a side; a repeated one waits for a later list.
+
+    At most ``most`` pairs wait; more of them are left out of the pass.
+    """
     waiting: list[Pair] = []
+    full = False
+    # The first list begins with a pass; another one may begin within it.
+    ended = 1
     while True:
         block: list[Pair] = []
         seen: tuple[set[str], set[str]] = (set(), set())
         earlier, waiting = waiting, []
         # chain leaves the rows open where the loop ends; a generator around them would close them.
-        for source, target in chain(earlier, rows):
-            if source in seen[0] or target in seen[1]:
-                waiting.append((source, target))
-                if len(waiting) > most:
+        for pair in chain(earlier, rows):
+            if pair is None:
+                ended += 1
+                if ended > 1:
                     raise DataError(
                         f"too few different sentences for batches of {size}",
                         "Lower optimization.per_device_train_batch_size, or turn data.streaming off.",
                         path=stream.spec.where,
+                    )
+                continue
+            source, target = pair
+            if source in seen[0] or target in seen[1]:
+                if len(waiting) < most:
+                    waiting.append(pair)
+                elif not full:
+                    full = True
+                    logger.warning(
+                        "%s: more than %d pairs repeat a sentence of their batch (such as %r); those beyond are left out of a pass",
+                        stream.spec.where,
+                        most,
+                        source if source in seen[0] else target,
                     )
                 continue
             block.append((source, target))
@@ -141,3 +169,4 @@ def _blocks(rows: Iterator[Pair], size: int, most: int, stream: PairStream) -> I
         taken = len(block) + len(waiting)
         waiting += earlier[taken:]
         yield block
+        ended = 0

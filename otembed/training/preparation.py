@@ -139,7 +139,7 @@ def load_material(config: TrainConfig) -> Material:
         counts={name: {**text.counts.as_dict(), "trained": len(datasets[name])} for name, text in train.items()},
         others=_sentences(others),
         languages={name: (text.source_language, text.target_language) for name, text in train.items()},
-        stream=_stream(config, given | fresh) if config.data.streaming else None,
+        stream=_stream(config, given, fresh) if config.data.streaming else None,
     )
 
 
@@ -154,12 +154,17 @@ def _refuse_pipes(config: TrainConfig) -> None:
                 )
 
 
-def _stream(config: TrainConfig, held_out: set[int]) -> IterableDataset:
+def _stream(config: TrainConfig, held_out: set[int], withheld: set[int]) -> IterableDataset:
     """Return the training text as a stream, without held-out sentences."""
     return streamed(
         [
             PairStream(
-                parse_pair_spec(name, value), config.data.checks, config.data.pivot, held_out, config.data.limit
+                parse_pair_spec(name, value),
+                config.data.checks,
+                config.data.pivot,
+                held_out,
+                config.data.limit,
+                withheld,
             )
             for name, value in config.pairs.items()
         ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 
 import pytest
@@ -67,6 +68,26 @@ def test_repeated_sentences_wait_for_another_batch(stream):
     with pytest.raises(DataError, match="batches of 8") as caught:
         drawn([stream("de-en", 40, distinct=5)], 8, batch=8)
     assert "per_device_train_batch_size" in caught.value.hint
+
+
+def test_text_with_a_frequent_sentence_is_read_to_its_end(tmp_path, caplog):
+    path = tmp_path / "x.tsv"
+    lines = [f"{'Yes.' if n % 2 else f'sentence {n}'}\tsentensi {n}" for n in range(400)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    text = PairStream(parse_pair_spec("en-sw", str(path)), PairChecks(), "sw", frozenset())
+    rows = drawn([text], 1200)
+    for start in range(0, 1200, 4):
+        assert len({source for source, _ in rows[start : start + 4]}) == 4
+    rare = [source for source, _ in rows if source != "Yes."]
+    assert len(set(rare)) == 200
+    assert [each.message for each in caplog.records if "'Yes.'" in each.message and "14" in each.message]
+    assert len(caplog.records) == 1
+    assert drawn([text], 1200) == rows
+
+
+def test_sentences_withheld_from_the_text_itself_count_in_its_limit(stream):
+    text = replace(stream("de-en", 40, limit=8), withheld={text_digest("de-en source 3")})
+    assert {int(source.split()[-1]) for source, _ in drawn([text], 24)} == {0, 1, 2, 4, 5, 6, 7}
 
 
 def test_text_without_a_usable_pair_is_an_error(stream):

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
 import otembed
+from otembed.config.io import merge
 from otembed.errors import ConfigError
 from otembed.training import dry_run
+from otembed.training.preparation import load_material
 from tests.training.test_train import Crash, assert_same_release, records
 
 STREAM = {"data": {"streaming": True, "shuffle_buffer": 20}, "optimization": {"max_steps": 9}}
@@ -26,6 +29,13 @@ def test_stream_trains_and_an_interrupted_run_ends_the_same(configure):
     with pytest.raises(RuntimeError, match="power cut"):
         otembed.train(config, callbacks=[Crash(7)])
     assert_same_release(straight.run, otembed.train(resume=config.output).run)
+
+
+def test_limit_counts_held_out_pairs_as_without_streaming(configure):
+    changes = {"data": {"limit": 30}, "held_out": {"size": 6}}
+    (read,) = load_material(configure(**changes)).train.values()
+    stream = load_material(configure(**merge(STREAM, changes))).stream
+    assert set(read["target"]) == {row["target"] for row in islice(stream, 160)}
 
 
 def test_language_pairs_take_turns(configure, text_path):
