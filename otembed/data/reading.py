@@ -283,9 +283,8 @@ def _numbered(names: list[str], spec: PairSpec, line: int | None) -> tuple[str, 
 
 def _has_header(spec: PairSpec, first: list[str], line: int) -> bool:
     """Return whether the first line of a table names its columns."""
-    if _by_number(spec):
-        return bool(spec.header)
-    if spec.source_column is not None:
+    by_number = _by_number(spec)
+    if spec.source_column is not None and not by_number:
         if spec.header is False:
             raise ConfigError(
                 f"{spec.key}: columns {spec.source_column!r} and {spec.target_column!r} require a header, but header=0",
@@ -295,10 +294,13 @@ def _has_header(spec: PairSpec, first: list[str], line: int) -> bool:
     if spec.header is not None:
         return spec.header
     codes = (spec.source_language, spec.target_language)
-    if (_find_usual(first, codes) or _find_languages(first, codes)) is not None:
+    # Other columns of a line may hold the codes of its languages.
+    fields = list(_numbered(first, spec, line)) if by_number else first
+    if (_find_usual(fields, codes) or _find_languages(fields, codes)) is not None:
+        mark = "&" if by_number else "?"
         raise DataError(
             f"the first line looks like a header: {', '.join(first)}",
-            "Add ?header=1 if it contains column names, ?header=0 if it contains sentences.",
+            f"Add {mark}header=1 if it contains column names, {mark}header=0 if it contains sentences.",
             path=spec.where,
             line=line,
         )

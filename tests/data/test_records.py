@@ -92,13 +92,35 @@ def test_csv_round_trip(write, read, rows):
     assert [row[:2] for row in read(f"{path}?header=0")] == rows
 
 
-@pytest.mark.parametrize("query", ["?source=2&target=0", "?source=sw&target=en", "?header=1&source=2&target=0"])
+@pytest.mark.parametrize("query", ["?source=sw&target=en", "?header=1&source=2&target=0"])
 def test_tsv_columns_are_selected(write, read, query):
     path = write("x.tsv", "en\tscore\tsw\nhello\t1\thabari\n")
-    expected = [("habari", "hello", 2)]
-    if "=sw" not in query and "header" not in query:
-        expected = [("sw", "en", 1), *expected]
-    assert read(f"{path}{query}") == expected
+    assert read(f"{path}{query}") == [("habari", "hello", 2)]
+
+
+@pytest.mark.parametrize("suffix", ["tsv", "csv"])
+@pytest.mark.parametrize(
+    ("header", "found"),
+    [
+        ("id source target negative_1", True),
+        ("0 Swahili English x", True),
+        # Mined pairs have no header, and other columns may hold the languages.
+        ("0.9 hello habari x", False),
+        ("en hello habari sw", False),
+    ],
+)
+def test_columns_chosen_by_number_do_not_hide_a_header(write, read, refused, suffix, header, found):
+    mark = "\t" if suffix == "tsv" else ","
+    fields = header.split()
+    path = write(f"x.{suffix}", f"{mark.join(fields)}\n{mark.join(['1', 'yes', 'ndiyo', 'x'])}\n")
+    query = f"{path}?source=1&target=2"
+    first, second = (fields[1], fields[2], 1), ("yes", "ndiyo", 2)
+    if found:
+        assert "&header=1" in refused(query).hint
+        assert read(f"{query}&header=1") == [second]
+    else:
+        assert read(query) == [first, second]
+    assert read(f"{query}&header=0") == [first, second]
 
 
 @pytest.mark.parametrize("names", ["en,sw", "source,target", "sentence1,sentence2", "src,tgt", "English,Swahili"])
