@@ -24,6 +24,12 @@ def clean(pairs, checks=None, **options):
     return kept, counts
 
 
+def test_long_white_space_takes_linear_time():
+    # A minute, if each of its characters were a start.
+    assert clean_text("a" + "\xa0" * 300_000 + "b") == "a" + "\xa0" * 300_000 + "b"
+    assert clean_text("a" + " " * 300_000 + "\n b\tc \td\r") == "a b\tc \td"
+
+
 def test_rows_are_dropped_by_reason():
     pairs = [
         ("good morning", "habari"),
