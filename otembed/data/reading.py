@@ -92,10 +92,10 @@ def _format(spec: PairSpec) -> Format:
         require_file(path)
     if len(spec.paths) == 2:
         for path in spec.paths:
-            if (suffix := split_suffix(Path(path))[0]) in (*RECORDS, *NOT_PLAIN):
+            if (suffix := split_suffix(Path(path))[0]) in (*RECORDS, *NOT_PLAIN, ".tsv"):
                 raise DataError(
                     f"{suffix} is not plain text",
-                    "Two files have one sentence per line; pass others alone.",
+                    "Two files are the two sides, with one sentence per line. Pass a file with both sides alone; join several into one.",
                     path=path,
                 )
         return TWO_FILES

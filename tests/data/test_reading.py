@@ -55,7 +55,7 @@ def test_options_of_two_files_are_rejected(write, refused):
     assert "?header=" in refused(value).message
 
 
-@pytest.mark.parametrize("suffix", [".tmx", ".html", ".jsonl", ".json.gz"])
+@pytest.mark.parametrize("suffix", [".tmx", ".html", ".jsonl", ".json.gz", ".tsv", ".tsv.gz"])
 def test_two_files_are_plain_text(write, refused, suffix):
     error = refused(f"{write('x.en', 'a')},{write(f'x{suffix}', 'b')}")
     assert isinstance(error, DataError)
