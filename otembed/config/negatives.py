@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from otembed.config.base import Count, Seed, config_dataclass
 from otembed.config.encoding import SearchConfig
 from otembed.config.mining import MiningConfig
-from otembed.config.train import PairChecks, Size
+from otembed.config.train import Language, PairChecks, Size
 from otembed.errors import ConfigError
 
 Candidates = Literal["target", "source", "both"]
@@ -25,7 +25,7 @@ RANGE_FACTOR = 10
 class NegativesConfig(SearchConfig):
     """Settings of hard negatives: from parallel text to rows of source, target and negatives."""
 
-    pivot: str | None = Field(
+    pivot: Language | None = Field(
         default="en", description="Language on the target side, as data.pivot in training. null: as in the key."
     )
     limit: Count | None = Field(default=None, description="Maximum number of pairs. null: all.")

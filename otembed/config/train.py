@@ -6,6 +6,7 @@ Torch-free. ``None`` means off. ``docs/log.md`` gives the reasons for the defaul
 
 from __future__ import annotations
 
+import re
 from dataclasses import field
 from typing import Annotated, Any, Literal
 
@@ -19,6 +20,15 @@ from otembed.errors import ConfigError
 
 Size = Annotated[int, Field(ge=0, strict=True)]
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
+
+
+def _language(code: str) -> str:
+    if re.fullmatch("[A-Za-z]{2,3}([_-][A-Za-z0-9]+)*", code) is None:
+        raise ValueError("not a language code, such as en or zh_Hant")
+    return code
+
+
+Language = Annotated[str, AfterValidator(_language)]
 
 
 def _interpolation_kind(value: Any) -> str:
@@ -206,7 +216,7 @@ class PairChecks:
 class DataConfig:
     """How parallel text is read, checked and mixed."""
 
-    pivot: str = Field(
+    pivot: Language = Field(
         default="en", description="Language on the target side, the one that the anchor term keeps in place."
     )
     limit: Count | None = Field(default=None, description="Maximum number of pairs per file. null: all.")
@@ -226,7 +236,9 @@ class DataConfig:
         description="With streaming: pairs of each language pair in memory, from which the next one is drawn.",
     )
     sampling: Literal["proportional", "round_robin", "temperature"] = Field(
-        default="proportional", description="How batches are drawn from several language pairs."
+        default="proportional",
+        description="How batches are drawn from several language pairs: by their sizes; round_robin, in turn until the smallest one"
+        " ends, so that a pass leaves out the rest of the others (none with streaming); or by temperature.",
     )
     temperature: Annotated[float, Field(ge=1)] = Field(
         default=2.0,

@@ -12,18 +12,19 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from otembed.config.train import PairChecks
+from otembed.config.train import DataConfig, PairChecks
 from otembed.data.checks import clean_pairs
 from otembed.data.reading import NEGATIVE, read_pairs
 from otembed.data.rows import PairCounts, Row
 from otembed.data.sampling import draw
 from otembed.data.spec import PairSpec, parse_pair_spec
+from otembed.data.tags import match_languages
 from otembed.errors import ConfigError, DataError
 from otembed.results import writing
 from otembed.results.temporary import temporary_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from collections.abc import Set as AbstractSet
 
     from datasets.arrow_dataset import Dataset
@@ -69,9 +70,9 @@ class ParallelText:
     def with_pivot(self, pivot: str | None) -> ParallelText:
         """Return the same pairs with the pivot language as the target, if it is one of the two.
 
-        Nothing is copied. ``None``, a third language, and a pivot that is already the target have no effect. A code
-        without a script or region also matches variants of the language: ``en`` matches ``en_GB``, unless both
-        languages are variants of it.
+        Nothing is copied. ``None``, a third language, and a pivot that is already the target have no effect. The pivot is the
+        side that matches it best as a language tag (:func:`otembed.data.tags.match_languages`): ``en`` matches ``en_GB`` and
+        ``eng_Latn``. If both sides match equally well, neither is the pivot.
 
         Raises
         ------
@@ -150,10 +151,17 @@ def load_pairs(
 
 def is_pivot(code: str, other: str, pivot: str | None) -> bool:
     """Return whether ``code``, the first language, is the pivot and ``other`` is not."""
-    if pivot is None or pivot in (code, other):
-        return pivot == code
-    primary = [language.split("_")[0] for language in (code, other)]
-    return primary[0] == pivot != primary[1]
+    return pivot is not None and match_languages(pivot, (code, other)) == [code]
+
+
+def refuse_idle_pivot(setting: str, pivot: str | None, specs: Sequence[PairSpec]) -> None:
+    """Raise ConfigError if a pivot other than the default is a language of no pair, since it would have no effect."""
+    codes = [code for spec in specs for code in (spec.source_language, spec.target_language)]
+    if pivot not in (None, DataConfig().pivot) and not match_languages(str(pivot), codes):
+        raise ConfigError(
+            f"{setting} = {pivot} is in no language pair: {', '.join(spec.key for spec in specs)}",
+            f"Set {setting} to a language of the pairs, or remove it.",
+        )
 
 
 def store_rows(rows: Iterator[Row]) -> Dataset:

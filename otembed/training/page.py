@@ -311,7 +311,7 @@ def _text(pairs: Document) -> str:
         for name, each in pairs.items()
     ]
     heads = ("pair", "read", *(reason.replace("_", " ") for reason in reasons), "trained on")
-    note = "Pairs read, dropped by the checks, and trained on; held-out pairs are not trained on."
+    note = "Pairs read, dropped by the checks, and trained on in one pass; held-out pairs are not trained on."
     return section("Training text", plain_table(heads, rows, numbers=range(1, len(heads))), name="text", note=note)
 
 

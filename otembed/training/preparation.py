@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from otembed.data import (
     temperature_sizes,
     text_digest,
 )
+from otembed.data.load import refuse_idle_pivot
 from otembed.errors import ConfigError, DataError, did_you_mean
 from otembed.models import add_lora, check_trainable, freeze, load_model
 from otembed.models.center import uncenter
@@ -93,6 +95,9 @@ def load_material(config: TrainConfig) -> Material:
     ConfigError
         A setting requires held-out pairs, and there are none; or streaming would read a pipe, which has its text only once.
     """
+    refuse_idle_pivot(
+        "data.pivot", config.data.pivot, [parse_pair_spec(name, value) for name, value in config.pairs.items()]
+    )
     if config.data.streaming:
         _refuse_pipes(config)
     held_out = {name: _load_held_out(name, value, config) for name, value in config.held_out.pairs.items()}
@@ -127,8 +132,11 @@ def load_material(config: TrainConfig) -> Material:
     for name, text in train.items():
         head = " at its beginning" if config.data.streaming else ""
         logger.info("%s: %d training pairs%s (%s)", name, len(datasets[name]), head, text.counts.summary())
+    trained = {name: len(each) for name, each in datasets.items()}
+    if config.data.sampling == "round_robin" and not config.data.streaming:
+        trained = _in_turn(trained, config.optimization.per_device_train_batch_size)
     if config.data.sampling == "temperature":
-        sizes = temperature_sizes({name: len(each) for name, each in datasets.items()}, config.data.temperature)
+        trained = sizes = temperature_sizes(trained, config.data.temperature)
         datasets = {
             name: resample(each, sizes[name], seed=config.optimization.seed) for name, each in datasets.items()
         }
@@ -136,7 +144,7 @@ def load_material(config: TrainConfig) -> Material:
         train=datasets,
         # In the order of the languages in the key, so that reports agree with ``otembed eval``.
         held_out=_sentences(held_out),
-        counts={name: {**text.counts.as_dict(), "trained": len(datasets[name])} for name, text in train.items()},
+        counts={name: {**text.counts.as_dict(), "trained": trained[name]} for name, text in train.items()},
         others=_sentences(others),
         languages={name: (text.source_language, text.target_language) for name, text in train.items()},
         stream=_stream(config, given, fresh) if config.data.streaming else None,
@@ -152,6 +160,19 @@ def _refuse_pipes(config: TrainConfig) -> None:
                     f"pairs.{name} = {path} is a pipe, and data.streaming reads the text again",
                     "Write it to a file, or turn data.streaming off.",
                 )
+
+
+def _in_turn(sizes: dict[str, int], batch: int) -> dict[str, int]:
+    """Return how many pairs of each text are in one pass if language pairs take turns until the smallest one ends."""
+    batches = math.ceil(min(sizes.values()) / batch)
+    trained = {name: min(size, batches * batch) for name, size in sizes.items()}
+    rest = [f"{name} {size - trained[name]:,}" for name, size in sizes.items() if size > trained[name]]
+    if rest:
+        logger.info(
+            "data.sampling = round_robin: a pass ends with the smallest text and leaves out pairs of others (%s)",
+            ", ".join(rest),
+        )
+    return trained
 
 
 def _stream(config: TrainConfig, held_out: set[int], withheld: set[int]) -> IterableDataset:

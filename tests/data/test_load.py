@@ -38,6 +38,11 @@ NUMBERED = [(f"sentence {n}", f"sentensi {n}") for n in range(40)]
         ("en_GB-en", "en", ("en_GB", "en"), False),
         ("en-en_GB", "en", ("en_GB", "en"), True),
         ("en_US-en_GB", "en", ("en_US", "en_GB"), False),
+        ("eng_Latn-swh_Latn", "en", ("swh_Latn", "eng_Latn"), True),
+        ("en-sw", "eng", ("sw", "en"), True),
+        ("en-sw", "EN", ("sw", "en"), True),
+        ("en-sw", "en_GB", ("sw", "en"), True),
+        ("zh_Hant-en", "zh_Hans", ("zh_Hant", "en"), False),
     ],
 )
 def test_pivot_is_the_target(load, key, pivot, languages, swapped):

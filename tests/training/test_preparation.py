@@ -20,6 +20,27 @@ def test_pivot_is_the_target_side(configure):
     assert material.held_out["en-de"][0][0].startswith("the ")
 
 
+def test_pivot_of_no_pair_is_rejected(configure):
+    with pytest.raises(ConfigError, match=r"data.pivot = fr .*en-de"):
+        load_material(configure(data={"pivot": "fr"}))
+    with pytest.raises(ConfigError, match=r"data.pivot = 'english': .*language code"):
+        configure(data={"pivot": "english"})
+
+
+def test_texts_in_turn_count_what_one_pass_trains(configure, tmp_path, text_path, caplog):
+    small = tmp_path / "small.tsv"
+    small.write_text("".join(f"{i} x\t{i} y\n" for i in range(12)))
+    changes = {
+        "pairs": {"en-de": str(text_path), "en-fr": str(small)},
+        "data": {"sampling": "round_robin"},
+        "held_out": {"size": 0},
+    }
+    with caplog.at_level("INFO"):
+        material = load_material(configure(**changes))
+    assert {name: counts["trained"] for name, counts in material.counts.items()} == {"en-de": 16, "en-fr": 12}
+    assert any("round_robin" in each.message and "en-de 56" in each.message for each in caplog.records)
+
+
 def test_held_out_sentences_are_removed_from_every_training_text(configure, tmp_path, text_path):
     swapped = tmp_path / "de-en.tsv"
     lines = [line.split("\t") for line in text_path.read_text().splitlines()]

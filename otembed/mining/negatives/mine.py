@@ -13,7 +13,7 @@ import numpy as np
 
 from otembed.config.negatives import NegativesConfig
 from otembed.data import PairCounts, PairSpec, Row, clean_pairs, load_pairs
-from otembed.data.load import store_rows
+from otembed.data.load import refuse_idle_pivot, store_rows
 from otembed.embeddings.lines import Lines, read_side
 from otembed.embeddings.rows import paired_cosines
 from otembed.embeddings.vectors import DTYPES
@@ -295,6 +295,7 @@ class _Bitext:
 def _read(pairs: Pairs, config: NegativesConfig) -> _Bitext:
     languages: tuple[str | None, str | None] = (None, None)
     if isinstance(pairs, PairSpec):
+        refuse_idle_pivot("pivot", config.pivot, [pairs])
         text = load_pairs(pairs, config.checks, config.limit).with_pivot(config.pivot)
         dataset, counts, name = text.dataset, text.counts, text.path
         languages = (text.source_language, text.target_language)

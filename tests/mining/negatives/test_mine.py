@@ -167,6 +167,8 @@ def test_the_pivot_is_on_the_target_side(pairs, tiny_model, tmp_path):
     found = mine_negatives(parse_pair_spec("en-de", str(path)), tiny_model, cache=tmp_path / "cache")
     assert (found.report.source_language, found.report.target_language) == ("de", "en")
     assert {row.target for row in found} <= {source for source, _ in pairs}
+    with pytest.raises(ConfigError, match=r"pivot = fr .*en-de"):
+        mine_negatives(parse_pair_spec("en-de", str(path)), tiny_model, pivot="fr", cache=tmp_path / "cache")
     kept = mine_negatives(parse_pair_spec("en-de", str(path)), tiny_model, pivot=None, cache=tmp_path / "cache")
     assert (kept.report.source_language, kept.report.target_language) == ("en", "de")
 
