@@ -16,7 +16,7 @@ import numpy as np
 
 from otembed.data.compression import open_binary, read_lines
 from otembed.data.rows import PairCounts, Row
-from otembed.data.tags import match_language
+from otembed.data.tags import match_language, match_languages
 from otembed.errors import DataError
 
 if TYPE_CHECKING:
@@ -122,10 +122,12 @@ def _rows(spec: PairSpec, header: _Entry | None, entries: Iterator[_Entry], coun
 
 def _is_swapped(spec: PairSpec, language: str) -> bool:
     """Return whether the translations are in the first language of the key."""
-    if not language or match_language(spec.target_language, [language]):
+    if not language:
         return False
-    if match_language(spec.source_language, [language]):
-        return True
+    fits = [code for code in (spec.source_language, spec.target_language) if match_language(code, [language])]
+    if fits:
+        # en_GB-en: a catalog in en_GB fits both.
+        return spec.target_language not in (match_languages(language, fits) or fits)
     raise DataError(
         f"the catalog is in {language!r}, which is neither {spec.source_language} nor {spec.target_language}",
         "Use the catalog's language in the pair, or fix 'Language:' in its header.",

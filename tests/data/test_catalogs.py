@@ -63,7 +63,20 @@ def test_mo_entries_are_read(tmp_path, write, read, ending):
 
 @pytest.mark.parametrize(
     ("key", "language", "swapped"),
-    [("en-sw", "sw", False), ("en-sw", "sw_KE", False), ("sw-en", "sw", True), ("sw-en", "", False)],
+    [
+        ("en-sw", "sw", False),
+        ("en-sw", "sw_KE", False),
+        ("sw-en", "sw", True),
+        ("sw-en", "", False),
+        ("en_GB-en", "en_GB", True),
+        ("en_GB-en", "en_GB.UTF-8", True),
+        ("en_GB-en", "en", False),
+        ("en-en_GB", "en_GB", False),
+        ("en-en_GB", "en", True),
+        ("pt_BR-pt_PT", "pt_BR", True),
+        ("pt_BR-pt", "pt_PT", False),
+        ("zh-zh_Hant", "zh_TW", False),
+    ],
 )
 def test_language_header_decides_the_sides(write, read, tmp_path, key, language, swapped):
     head = HEAD + (f'"Language: {language}\\n"\n' if language else "")
