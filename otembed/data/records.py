@@ -343,9 +343,10 @@ def _table(
             continue
         if not names:
             named = header if isinstance(header, bool) else header(fields, line)
-            # The second of two columns with the same name can still be chosen by number.
+            # Columns with the same name can only be chosen by number.
             names = [
-                name if named and name not in fields[:index] else str(index) for index, name in enumerate(fields)
+                str(index) if not named else name if fields.count(name) == 1 else f"{name} (column {index})"
+                for index, name in enumerate(fields)
             ]
             if named:
                 continue
@@ -395,6 +396,7 @@ def _parquet(place: Place, choose: Choose, optional: Collection[str]) -> Iterato
     ):
         schema = file.schema_arrow
         wanted = choose(_schema_names(schema), None)
+        _refuse_repeated(wanted, schema.names, place.where)
         batches = file.iter_batches(batch_size=BATCH_ROWS, columns=_columns(wanted, schema.names))
         yield from _arrow_records(
             batches, wanted, optional, place.where, _parquet_classes(schema.metadata or {}), pa
@@ -436,6 +438,17 @@ def _schema_names(schema: Any) -> list[str]:
     return names
 
 
+def _refuse_repeated(wanted: Mapping[str, str], columns: list[str], where: str) -> None:
+    """Raise DataError if several columns have the name of a wanted field, or of one that contains it."""
+    repeated = [each for each in dict.fromkeys(_columns(wanted, columns)) if columns.count(each) > 1]
+    if repeated:
+        raise DataError(
+            f"{columns.count(repeated[0])} columns are named {repeated[0]!r}",
+            "Give every column its own name, and write the file again.",
+            path=where,
+        )
+
+
 def _columns(wanted: Mapping[str, str], columns: list[str]) -> list[str]:
     """Return the columns that contain the wanted fields, without duplicates."""
     names = {name for field in wanted.values() for name in (field, *_parents(field))}
@@ -467,7 +480,15 @@ def _arrow_records(
                 batch.validate(full=True)
             except pa.ArrowInvalid as error:
                 raise _invalid_row(batch, number, where, error, pa) from error
-            for record in batch.to_pylist():
+            try:
+                found = batch.to_pylist()
+            except (ValueError, OverflowError) as error:
+                raise DataError(
+                    f"a value of the records from {number + 1} on cannot be read: {error}",
+                    "Write the sentences in columns of their own, as text, and every inner field with its own name.",
+                    path=where,
+                ) from error
+            for record in found:
                 number += 1
                 yield number, record
 

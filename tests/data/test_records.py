@@ -302,7 +302,31 @@ def test_header_may_be_upper_case_and_repeat_a_name(write, read):
     assert read(f"{path}?header=1") == [("hello", "habari", 2)]
     path = write("y.tsv", "a\ta\ten\nx\ty\tz\n")
     assert read(f"{path}?source=1&target=2&header=1") == [("y", "z", 2)]
-    assert read(f"{path}?source=a&target=en") == [("x", "z", 2)]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet"])
+@pytest.mark.parametrize("query", ["", "?source=en&target=sw"])
+def test_name_of_two_columns_is_rejected(write, refused, read, tmp_path, suffix, query):
+    if suffix == "parquet":
+        path = tmp_path / "x.parquet"
+        pq.write_table(pa.Table.from_arrays([pa.array([each]) for each in "abcd"], ["en", "en", "sw", "n"]), path)
+        assert read(f"{path}?source=n&target=sw") == [("d", "c", 1)]
+        assert "'en'" in refused(f"{path}{query}").message
+        return
+    mark = "," if suffix == "csv" else "\t"
+    path = write(f"x.{suffix}", f"en{mark}en{mark}sw\na{mark}b{mark}c\n")
+    error = refused(f"{path}{query or '?header=1'}")
+    assert isinstance(error, DataError)
+    assert "en (column 0), en (column 1)" in f"{error.message} {error.hint}"
+    assert read(f"{path}?source=1&target=2&header=1") == [("b", "c", 2)]
+
+
+def test_records_that_arrow_cannot_convert_are_rejected(tmp_path, refused):
+    inner = pa.StructArray.from_arrays([pa.array([each]) for each in "abc"], ["en", "sw", "sw"])
+    pq.write_table(pa.table({"translation": inner}), tmp_path / "x.parquet")
+    error = refused(tmp_path / "x.parquet")
+    assert isinstance(error, DataError)
+    assert "duplicate" in error.message
 
 
 def test_csv_field_may_exceed_131072_characters(write):
