@@ -7,11 +7,10 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from otembed.config.base import explain
-from otembed.config.loader import load_yaml
+from otembed.config.loader import dump_yaml, load_yaml
 from otembed.config.train import TrainConfig
 from otembed.errors import ConfigError, DataError, did_you_mean
 from otembed.results.paths import expand
@@ -27,7 +26,7 @@ T = TypeVar("T")
 def to_yaml(config: Any) -> str:
     """Return the resolved configuration as YAML that :func:`read_yaml` reads."""
     plain = TypeAdapter(type(config)).dump_python(config, mode="json") if is_dataclass(config) else config
-    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+    return dump_yaml(plain)
 
 
 def read_yaml(path: str | Path) -> Tree:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
@@ -14,6 +15,8 @@ from otembed.errors import ConfigError
 MOST_VALUES = 100_000
 DEEPEST = 50
 LARGEST = 2**63
+# A number of YAML 1.2 that is a text in YAML 1.1, which PyYAML reads: 1e-7.
+EXPONENT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$")
 
 
 class Loader(yaml.SafeLoader):
@@ -75,7 +78,13 @@ class Loader(yaml.SafeLoader):
         return total
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes the texts that the loader would read as another type."""
+
+
 Loader.add_constructor("tag:yaml.org,2002:int", Loader.construct_whole_number)
+for _kind in (Loader, _Dumper):
+    _kind.add_implicit_resolver("tag:yaml.org,2002:float", EXPONENT, list("-+.0123456789"))
 
 
 def load_yaml(text: str, origin: str, hint: str = "Fix the line.") -> Any:
@@ -100,6 +109,12 @@ def load_yaml(text: str, origin: str, hint: str = "Fix the line.") -> Any:
         mark = getattr(error, "problem_mark", None)
         where = f"{origin}:{mark.line + 1}" if mark else origin
         raise ConfigError(f"{where}: invalid YAML: {getattr(error, 'problem', None) or error}", hint) from error
+
+
+def dump_yaml(value: Any, **style: Any) -> str:
+    """Return plain values as YAML that :func:`load_yaml` reads; ``style`` holds arguments of ``yaml.dump``."""
+    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, **style)
+    return text
 
 
 def _refuse_repeated(node: yaml.MappingNode) -> None:

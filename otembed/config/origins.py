@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from otembed.config.io import build, merge, parse_assignments, parse_yaml, read_preset, settings_text, to_yaml
+from otembed.config.loader import Loader, dump_yaml, load_yaml
 from otembed.config.train import TrainConfig
 from otembed.results import Result
 
@@ -34,17 +35,17 @@ class Resolved(Result):
 
     def to_yaml(self) -> str:
         """Return the settings as YAML with the origin of each value as a comment."""
-        return "".join(f"{line}\n" for line in self._lines(self.settings, ""))
+        return "".join(f"{line}\n" for line in self._lines(self.settings, ()))
 
-    def _lines(self, tree: Tree, head: str) -> Iterator[str]:
-        indent = "  " * head.count(".")
+    def _lines(self, tree: Tree, head: tuple[str, ...]) -> Iterator[str]:
+        indent = "  " * len(head)
         for key, value in tree.items():
-            path = f"{head}{key}"
+            path = (*head, str(key))
             if isinstance(value, dict) and value:
                 yield f"{indent}{scalar_text(key)}:"
-                yield from self._lines(value, f"{path}.")
+                yield from self._lines(value, path)
             else:
-                yield f"{indent}{scalar_text(key)}: {scalar_text(value)}  # {self.origins[path]}"
+                yield f"{indent}{scalar_text(key)}: {scalar_text(value)}  # {self.origins['.'.join(path)]}"
 
 
 def resolve_settings(
@@ -73,30 +74,33 @@ def resolve_settings(
         values, origins = merge(values, value), merge(origins, origin)
     named = bool(values.get("pairs"))
     config = build(TrainConfig, values if named else {**values, **NO_PAIRS}, str(path or "command line"))
-    settings = yaml.safe_load(to_yaml(config))
+    settings = load_yaml(to_yaml(config), "settings")
     if not named:
         del settings["pairs"]
-    return Resolved(settings=settings, origins={leaf: _origin(origins, leaf) for leaf in _leaves(settings)})
+    return Resolved(
+        settings=settings, origins={".".join(leaf): _origin(origins, leaf) for leaf in _leaves(settings)}
+    )
 
 
 def scalar_text(value: Any) -> str:
     """Return a value as YAML in one line."""
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6)
+    text = dump_yaml(value, default_flow_style=True, width=10**6)
     return text.removesuffix("...\n").strip()
 
 
-def _leaves(tree: Tree, head: str = "") -> Iterator[str]:
+def _leaves(tree: Tree, head: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     for key, value in tree.items():
+        path = (*head, str(key))
         if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{head}{key}.")
+            yield from _leaves(value, path)
         else:
-            yield f"{head}{key}"
+            yield path
 
 
-def _origin(origins: Any, path: str) -> str:
+def _origin(origins: Any, path: tuple[str, ...]) -> str:
     """Follow ``path`` to a layer's mark; a section that a layer set as a whole belongs to that layer."""
     here = origins
-    for part in path.split("."):
+    for part in path:
         if not isinstance(here, dict) or part not in here:
             break
         here = here[part]
@@ -117,7 +121,7 @@ def _with_lines(tree: Any, lines: Any, path: str) -> Any:
     return marks
 
 
-class _Lines(yaml.SafeLoader):
+class _Lines(Loader):
     """Line of each key, counted from 1, and of the keys below it."""
 
     def __init__(self, text: str) -> None:

@@ -6,9 +6,9 @@ from dataclasses import is_dataclass
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
-import yaml
 from pydantic import TypeAdapter
 
+from otembed.config.loader import dump_yaml
 from otembed.config.schema import Schema, allowed, settings_schema
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _explained(node: Schema, value: Any) -> str:
 
 def _entry(key: str, value: Any) -> list[str]:
     if isinstance(value, dict) and value:
-        return yaml.safe_dump({key: value}, sort_keys=False, allow_unicode=True, width=10**6).splitlines()
+        return dump_yaml({key: value}, width=10**6).splitlines()
     return [f"{key}: {_inline(value)}"]
 
 
@@ -104,7 +104,7 @@ def _inline(value: Any) -> str:
     >>> _inline(None), _inline("query: "), _inline(["embeddings"])
     ('null', "'query: '", '[embeddings]')
     """
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6)
+    text = dump_yaml(value, default_flow_style=True, width=10**6)
     return text.removesuffix("...\n").strip()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from otembed.config.io import parse_assignments, read_yaml
-from otembed.config.loader import load_yaml
+from otembed.config.loader import dump_yaml, load_yaml
 from otembed.errors import LONGEST, ConfigError
 
 LEVELS = "".join(f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]\n" for level in range(1, 10))
@@ -44,3 +44,16 @@ def test_rejected(tmp_path, text, problem, line):
 def test_anchors_and_merges_are_read():
     text = "one: &b {x: 1, y: 2}\ntwo: &c {<<: *b, x: 3}\nthree: {<<: *c, y: 5}\n"
     assert load_yaml(text, "x") == {"one": {"x": 1, "y": 2}, "two": {"x": 3, "y": 2}, "three": {"x": 1, "y": 5}}
+
+
+@pytest.mark.parametrize(("text", "value"), [("1e-7", 1e-7), ("-2E5", -2e5), (".5e+3", 500.0), ("3.e2", 300.0)])
+def test_number_with_an_exponent_needs_no_dot(text, value):
+    assert parse_assignments([f"trainer.lr_scheduler_kwargs={{min_lr: {text}}}"]) == {
+        "trainer": {"lr_scheduler_kwargs": {"min_lr": value}}
+    }
+    assert load_yaml(dump_yaml({"number": value, "text": text}), "x") == {"number": value, "text": text}
+
+
+@pytest.mark.parametrize("text", ["e5", "1e", "1e5x", "08", "1-e5"])
+def test_other_text_stays_text(text):
+    assert load_yaml(text, "x") == text

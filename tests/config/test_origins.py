@@ -111,3 +111,11 @@ def test_invalid_files_are_rejected_as_in_training(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
         resolve_settings(path)
+
+
+def test_key_with_a_dot_has_its_origin_and_place(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("trainer:\n  lr_scheduler_kwargs:\n    a.b: 1\n")
+    found = resolve_settings(path)
+    assert found.origins["trainer.lr_scheduler_kwargs.a.b"] == f"{path}:3"
+    assert f"\n    a.b: 1  # {path}:3\n" in found.to_yaml()
