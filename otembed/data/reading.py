@@ -230,7 +230,8 @@ def find_columns(names: Sequence[str], spec: PairSpec, line: int | None = None) 
     if (found := _find_usual(names, codes)) is not None:
         return found
     if NESTED in names:
-        return f"{NESTED}.{codes[0]}", f"{NESTED}.{codes[1]}"
+        inner = ([f"{NESTED}.{each}" for each in _spellings(code)] for code in codes)
+        return _find_both(names, inner) or (f"{NESTED}.{codes[0]}", f"{NESTED}.{codes[1]}")
     if (found := _find_languages(names, codes)) is not None:
         return found
     raise DataError(
@@ -249,9 +250,13 @@ def _find_both(names: Sequence[str], sides: Iterable[Sequence[str]]) -> tuple[st
 
 def _find_usual(names: Sequence[str], codes: tuple[str, str]) -> tuple[str, str] | None:
     """Return the fields that are named by the language codes, else by the first of the usual names."""
-    return next(
-        filter(None, (_find_both(names, [[name] for name in pair]) for pair in (codes, *USUAL_NAMES))), None
-    )
+    sides = [map(_spellings, codes), *([[name] for name in pair] for pair in USUAL_NAMES)]
+    return next(filter(None, (_find_both(names, each) for each in sides)), None)
+
+
+def _spellings(code: str) -> list[str]:
+    """Return a language code as in a key, and as in BCP 47."""
+    return [code, code.replace("_", "-")]
 
 
 def _find_languages(names: Sequence[str], codes: tuple[str, str]) -> tuple[str, str] | None:

@@ -113,7 +113,7 @@ def _units(path: Path) -> Iterator[tuple[etree._Element, int]]:
                     del parent[0]
         except etree.XMLSyntaxError as error:
             raise DataError(
-                f"not well-formed XML: {error.msg}", "Fix the XML.", path=path, line=error.lineno
+                f"not well-formed XML: {error.msg}", "Fix the XML.", path=path, line=error.lineno or 1
             ) from error
 
 

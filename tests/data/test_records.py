@@ -129,6 +129,13 @@ def test_common_csv_column_names_are_recognized(write, read, names):
     assert read(f"{path}?header=1") == [("hello", "habari", 2)]
 
 
+def test_fields_may_have_codes_with_hyphens(write, read):
+    path = write("x.tsv", "pt-BR\ten\noi\thello\n")
+    assert read(f"{path}?header=1", "pt_BR-en") == [("oi", "hello", 2)]
+    path = write("x.jsonl", '{"translation": {"pt-BR": "oi", "en": "hello"}}\n')
+    assert read(path, "pt_BR-en") == [("oi", "hello", 1)]
+
+
 @pytest.mark.parametrize(
     "first", ["Cancel\tGhairi", "English\tKiingereza", "English words\tSwahili words", "en\tSwahili"]
 )

@@ -92,6 +92,10 @@ def test_variants_without_a_language_are_rejected(write, refused):
     assert (type(error), error.line) == (DataError, None)
 
 
+def test_empty_file_is_rejected_in_its_first_line(write, refused):
+    assert refused(write("x.tmx", "")).line == 1
+
+
 @pytest.mark.parametrize("ending", ["", ".gz"])
 def test_malformed_xml_is_rejected_with_its_line(write, read, ending):
     path = write(f"x.tmx{ending}", HEAD + unit(en="a", sw="b") + "<tu><tuv></tu>\n" + TAIL)
