@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from otembed.tasks.report import Report
-    from otembed.tasks.tagging.data import TaggedSet
-    from otembed.tasks.xnli.data import NliSet
 
 
 @dataclass(frozen=True)
@@ -37,8 +35,8 @@ class TaskOptions:
 
     batch_size: int = 32
     centered: bool = False
-    nli: NliSet | str | Path = "mnli"
-    tagging: TaggedSet | str | Path | None = None
+    nli: Any = "mnli"
+    tagging: Any = None
     cache: str | Path | None = None
 
 
