@@ -107,6 +107,7 @@ def paths(tree, head=""):
         ("training", "training_bf16", "log.md"),
         ("training", "training_intel", "log.md"),
         ("reliability", "reliability", "log.md"),
+        ("span_seeds", "span_seeds", "xquad.md"),
         ("streaming", "streaming", "log.md"),
         ("lora", "lora", "log.md"),
         ("link_threshold", "link_threshold", "log.md"),
