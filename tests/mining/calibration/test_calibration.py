@@ -209,7 +209,7 @@ def test_mismatched_input_is_rejected(sentences, tiny_model, tmp_path):
     for known, message in (
         ((a[:49], b[:49]), r"49 .*\(49 read, 49 kept\).* 50 "),
         ((a, b[:50]), "60 source rows, 50 target rows"),
-        ((a, b[:, :8].copy()), r"\(target\) has vectors of dimension 8, source vectors of 64"),
+        ((a, b[:, :8].copy()), r"source vectors has vectors of dimension 64, development pairs \(target\) of 8"),
         ((zero, b), "zero vector"),
         ([("a", "b", "c")], "development pair 1 "),
         ([("a", 1)], "development pair 1 "),
