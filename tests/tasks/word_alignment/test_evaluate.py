@@ -91,7 +91,9 @@ def test_report_scores_the_links_of_the_aligner(tiny_model):
 
 
 def test_one_layer_is_used_for_all_sets(tiny_model):
-    sets = {"small": gold_set(), "large": tuple(part * 40 for part in gold_set())}
+    words = ["cat", "dog", "mat", "house", "sat", "slept", "the", "on"]
+    text = [[words[row % 8], words[row // 8], *words] for row in range(64)]
+    sets = {"small": gold_set(), "large": (text, text, gold_set()[2][:1] * len(text))}
     assert evaluate_alignment(tiny_model, sets).layer_origin == "default"
     assert evaluate_alignment(tiny_model, dict(reversed(sets.items()))).layer_origin == "text"
 
