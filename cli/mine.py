@@ -26,7 +26,7 @@ from .mining_options import (
     expected,
     mining_config,
     plan_text,
-    put_pairs,
+    print_pairs,
     say_counts,
     start_logging,
 )
@@ -162,7 +162,10 @@ def mine_command(
     )
     for side in (mined.source, mined.target):
         say_counts(side.counts)
-    put_pairs(mined, output, pair)
+    if output is None:
+        print_pairs(mined)
+    else:
+        mined.write(output, languages=pair)
     say(_summary(mined.report, is_default=checked.threshold == "default"))
     if as_json:
         typer.echo(mined.report.to_json(), nl=False)

@@ -17,10 +17,11 @@ from .console import say
 from .options import merged_settings, named_pairs, number_or_none, only_given
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from otembed.config.mining import MiningConfig
     from otembed.data import PairSpec
+    from otembed.mining.output import MinedPair
 
 DEFAULT_MODEL = OFFLINE_MODEL
 
@@ -217,17 +218,10 @@ def start_logging(config: MiningConfig | None = None, *, modules: tuple[str, ...
     set_up_logging(error_console())
 
 
-def put_pairs(pairs: Any, output: Path | None, languages: tuple[str, str] | None) -> None:
-    """Write the pairs to a file, or as TSV to stdout."""
-    from otembed.mining.mined import MinedPairs
-    from otembed.mining.output import tsv_line, write_pairs
+def print_pairs(pairs: Iterable[MinedPair]) -> None:
+    """Write the pairs to stdout as TSV."""
+    from otembed.mining.output import tsv_line
 
-    if output is not None:
-        if isinstance(pairs, MinedPairs):
-            pairs.write(output, languages=languages)
-        else:
-            write_pairs(pairs, output, languages=languages)
-        return
     for pair in pairs:
         sys.stdout.buffer.write(tsv_line(pair).encode())
     sys.stdout.buffer.flush()

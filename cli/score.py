@@ -19,7 +19,7 @@ from .mining_options import (
     Threshold,
     check_pairs_format,
     mining_config,
-    put_pairs,
+    print_pairs,
     start_logging,
 )
 from .options import ConfigFile, Device, Force, check_outputs, named_pairs
@@ -68,13 +68,17 @@ def score_command(
     check_pairs_format(output, languages, as_json=as_json)
     check_outputs({"--output": output}, {"PAIRS": spec.paths, "--config": config}, model=model, force=force)
     start_logging(checked)
+    from otembed.mining.output import write_pairs
     from otembed.mining.score import score_bitext
 
     scored = score_bitext(spec, model, config=checked, cache=cache, device=device, progress=StageProgress())
     report = scored.report
     lowest = checked.lowest_score(centered=report.centered)
     kept = scored if lowest is None else scored.above(lowest)
-    put_pairs(kept, output, languages)
+    if output is None:
+        print_pairs(kept)
+    else:
+        write_pairs(kept, output, languages=languages)
     say(
         f"{report.pairs:,} pairs, {report.unusable:,} without a score"
         + (f", {report.filtered:,} left out by min_cosine or max_length_ratio" if report.filtered else "")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
-from otembed.config.origins import scalar_text
+from otembed.config.loader import inline_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ def _changes(config: Any, usual: Any, head: str) -> Iterator[tuple[str, str, str
         path, value = f"{head}{each.name}", getattr(config, each.name)
         default = _default(each) if usual is None else getattr(usual, each.name)
         if default is MISSING:
-            yield path, scalar_text(plain[each.name]), ""
+            yield path, inline_yaml(plain[each.name]), ""
         elif is_dataclass(value):
             if default is None:
                 yield path, "on", OFF
@@ -46,9 +46,9 @@ def _changes(config: Any, usual: Any, head: str) -> Iterator[tuple[str, str, str
         elif value != default:
             # A section that is on by default and was turned off.
             shown = (
-                "on" if is_dataclass(default) else scalar_text(TypeAdapter(Any).dump_python(default, mode="json"))
+                "on" if is_dataclass(default) else inline_yaml(TypeAdapter(Any).dump_python(default, mode="json"))
             )
-            yield path, scalar_text(plain[each.name]), shown
+            yield path, inline_yaml(plain[each.name]), shown
 
 
 def _default(field: Any) -> Any:

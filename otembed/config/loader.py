@@ -117,6 +117,15 @@ def dump_yaml(value: Any, **style: Any) -> str:
     return text
 
 
+def inline_yaml(value: Any) -> str:
+    """Return a value as YAML in one line.
+
+    >>> inline_yaml(None), inline_yaml("query: "), inline_yaml(["embeddings"])
+    ('null', "'query: '", '[embeddings]')
+    """
+    return dump_yaml(value, default_flow_style=True, width=10**6).removesuffix("...\n").strip()
+
+
 def _refuse_repeated(node: yaml.MappingNode) -> None:
     """Raise if a mapping has a key twice; keys of a merge (``<<``) may be given again."""
     seen: dict[tuple[str, str], int] = {}

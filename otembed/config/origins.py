@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from otembed.config.io import build, merge, parse_assignments, parse_yaml, read_preset, settings_text, to_yaml
-from otembed.config.loader import Loader, dump_yaml, load_yaml
+from otembed.config.loader import Loader, inline_yaml, load_yaml
 from otembed.config.train import TrainConfig
 from otembed.results import Result
 
@@ -42,10 +42,10 @@ class Resolved(Result):
         for key, value in tree.items():
             path = (*head, str(key))
             if isinstance(value, dict) and value:
-                yield f"{indent}{scalar_text(key)}:"
+                yield f"{indent}{inline_yaml(key)}:"
                 yield from self._lines(value, path)
             else:
-                yield f"{indent}{scalar_text(key)}: {scalar_text(value)}  # {self.origins['.'.join(path)]}"
+                yield f"{indent}{inline_yaml(key)}: {inline_yaml(value)}  # {self.origins['.'.join(path)]}"
 
 
 def resolve_settings(
@@ -80,12 +80,6 @@ def resolve_settings(
     return Resolved(
         settings=settings, origins={".".join(leaf): _origin(origins, leaf) for leaf in _leaves(settings)}
     )
-
-
-def scalar_text(value: Any) -> str:
-    """Return a value as YAML in one line."""
-    text = dump_yaml(value, default_flow_style=True, width=10**6)
-    return text.removesuffix("...\n").strip()
 
 
 def _leaves(tree: Tree, head: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

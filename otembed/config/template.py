@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter
 
-from otembed.config.loader import dump_yaml
+from otembed.config.loader import dump_yaml, inline_yaml
 from otembed.config.schema import Schema, allowed, settings_schema
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _explained(node: Schema, value: Any) -> str:
     limits = allowed(node)
     default = node.get("default", value)
     if default != value:
-        limits += f"; default {_inline(default)}"
+        limits += f"; default {inline_yaml(default)}"
     # The allowed values stay on one line: wrapping breaks at ordinary spaces only.
     return f"{text} [{limits.replace(' ', NO_BREAK)}]".strip()
 
@@ -95,17 +95,7 @@ def _explained(node: Schema, value: Any) -> str:
 def _entry(key: str, value: Any) -> list[str]:
     if isinstance(value, dict) and value:
         return dump_yaml({key: value}, width=10**6).splitlines()
-    return [f"{key}: {_inline(value)}"]
-
-
-def _inline(value: Any) -> str:
-    """Return a value as YAML on one line.
-
-    >>> _inline(None), _inline("query: "), _inline(["embeddings"])
-    ('null', "'query: '", '[embeddings]')
-    """
-    text = dump_yaml(value, default_flow_style=True, width=10**6)
-    return text.removesuffix("...\n").strip()
+    return [f"{key}: {inline_yaml(value)}"]
 
 
 def _comment(text: str, indent: str = "") -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
@@ -107,6 +108,7 @@ class EncoderTap:
         self._transformer = cast("Any", model[0])
         self._prompts = [each for each in model.prompts.values() if each and each[-1].isspace()]
         self._spaces: dict[int, int] = {}
+        self._prompts_read = 0
         special = {model.tokenizer.cls_token_id, model.tokenizer.sep_token_id, model.tokenizer.bos_token_id}
         special |= {model.tokenizer.eos_token_id, model.tokenizer.pad_token_id}
         self._special = torch.tensor(sorted(each for each in special if each is not None), dtype=torch.long)
@@ -183,10 +185,12 @@ class EncoderTap:
             # loader prepend them elsewhere, so those of the model are measured here.
             for prompt in self._prompts:
                 self._transformer._get_prompt_length(prompt)
-            for (prompt, *_), found in self._transformer._prompt_length_mapping.items():
+            measured = self._transformer._prompt_length_mapping
+            for (prompt, *_), found in islice(measured.items(), self._prompts_read, None):
                 last = self._transformer.tokenizer(prompt, add_special_tokens=False)["input_ids"][-1:]
-                if found == length and prompt[-1:].isspace() and self._transformer.tokenizer.decode(last).isspace():
-                    self._spaces[length] = last[0]
+                if prompt[-1:].isspace() and self._transformer.tokenizer.decode(last).isspace():
+                    self._spaces[found] = last[0]
+            self._prompts_read = len(measured)
         return self._spaces.get(length)
 
     def _states(self, output: Features) -> Tensor:
