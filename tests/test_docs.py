@@ -291,6 +291,17 @@ def test_tables_of_answers_after_400_steps_are_rendered_from_the_measurements(pr
         assert f" {100 * each['means']['f1']:.1f} " in line
 
 
+def test_losses_of_answers_in_the_readme_are_those_of_the_measurement():
+    document = json.loads((ROOT / "benchmarks" / "results" / "span_seeds.json").read_text(encoding="utf-8"))
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    lost = {
+        name: -100 * fmean(run["change"] for run in document["runs"] if run["model"] == name)
+        for name in ("words", "retrieval")
+    }
+    figures = {name: f"{value:.1f}".removeprefix("0") for name, value in lost.items()}
+    assert f"loses {figures['words']} points of F1 with `--preset words` and {figures['retrieval']} with" in readme
+
+
 def test_starter_preset_covers_the_starter_languages():
     preset = read_preset("starter")
     assert preset["pairs"].keys() == preset["held_out"]["pairs"].keys()
