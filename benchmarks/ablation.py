@@ -44,6 +44,7 @@ from transformers import set_seed
 
 import otembed
 from otembed.config import PairChecks, TaggingProbeConfig, WordAlignmentConfig
+from otembed.config.io import read_preset
 from otembed.data import load_pairs, parse_pair_spec
 from otembed.models import freeze, sliced
 from otembed.models.merge import set_weights
@@ -78,6 +79,11 @@ def with_ranking(**settings: Any) -> Loss:
     return lambda model: otembed.OTAlignmentLoss(model, ranking(model), **settings)
 
 
+def of_preset(name: str) -> Loss:
+    """Alignment alone, with the settings of a preset; its optimizer settings do not apply here."""
+    return lambda model: otembed.OTAlignmentLoss(model, **read_preset(name)["loss"]["alignment"])
+
+
 OBJECTIVES: dict[str, Loss] = {
     "mnrl": ranking,
     "mse distillation": DistillationLoss,
@@ -86,6 +92,8 @@ OBJECTIVES: dict[str, Loss] = {
     "ot+anchor, middle, unbalanced": lambda model: otembed.OTAlignmentLoss(
         model, weight=1.0, anchor=ANCHOR, layer=MIDDLE, relaxation=0.2
     ),
+    "paper, literal": of_preset("paper-literal"),
+    "paper, geomloss": of_preset("paper-geomloss"),
     "mnrl+ot, last": with_ranking(weight=1.0),
     "mnrl+ot, last, unbalanced": with_ranking(weight=1.0, relaxation=0.2),
     "mnrl+ot, middle": with_ranking(weight=1.0, layer=MIDDLE),
