@@ -14,7 +14,7 @@ import typer
 from otembed.errors import ConfigError
 
 from .completion import choice_values, model_values
-from .console import say
+from .console import SOLVER, data_console, error_console, say, start_logging
 from .options import (
     DECODINGS,
     AlignerSettings,
@@ -120,13 +120,7 @@ def align_command(
     counts = PairCounts()
     rows = iter([(str(source), str(target))]) if single else _rows(pairs or "-", counts)
     config = alignment_config(config_file, settings, layer, unit, decoding, threshold)
-    from otembed.runtime.compiling import compile_beside
-
-    from .console import SOLVER, data_console, error_console, set_up_logging
-
-    compile_beside(*SOLVER)
-    errors = error_console()
-    set_up_logging(errors)
+    start_logging(*SOLVER)
     from otembed.models import load_model
     from otembed.words import WordAligner
 
@@ -185,8 +179,6 @@ def _rows(place: str, counts: PairCounts) -> Iterator[tuple[str, str]]:
 def _watched(found: Iterator[SentenceAlignment]) -> Iterator[SentenceAlignment]:
     """Count the pairs on stderr while they come, if it is a terminal."""
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    from .console import error_console
 
     console = error_console()
     if not console.is_terminal:

@@ -14,7 +14,7 @@ from otembed.errors import ConfigError
 from otembed.tasks.base import TaskOptions
 from otembed.tasks.registry import TASKS
 
-from .console import say
+from .console import SEARCH, SOLVER, data_console, say, start_logging
 from .options import Device, JsonDocument, SentencesAtATime, check_choice, check_outputs, files_named, named_pairs
 
 EXIT_NO = 1
@@ -115,13 +115,8 @@ def _compare(
     }
     for name in places:
         TASKS[name].check(options)
-    from .console import SEARCH, SOLVER, data_console, error_console, set_up_logging
-
     if places:
-        from otembed.runtime.compiling import compile_beside
-
-        compile_beside(*(SOLVER if "alignment" in places else ()), *(SEARCH if "mining" in places else ()))
-        set_up_logging(error_console())
+        start_logging(*(SOLVER if "alignment" in places else ()), *(SEARCH if "mining" in places else ()))
     from otembed.comparison import compare
     from otembed.comparison.gate import failures
     from otembed.comparison.tables import (

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
     from rich.console import Console
+
+    from otembed.results import Table
 
 # Modules whose functions are compiled beside the imports of a command that calls them.
 SOLVER = ("otembed.transport.kernels.compiled",)
@@ -40,6 +47,15 @@ def _console(**options: Any) -> Console:
     return OurConsole(highlight=False, **options)
 
 
+def start_logging(*modules: str) -> None:
+    """Send log messages to stderr; before that, start compiling the functions of ``modules`` in another process."""
+    if modules:
+        from otembed.runtime.compiling import compile_beside
+
+        compile_beside(*modules)
+    set_up_logging(error_console())
+
+
 def set_up_logging(console: Console) -> None:
     """Send otembed's log messages to ``console``, and only errors of other libraries."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -60,11 +76,26 @@ def set_up_logging(console: Console) -> None:
 
 def say(text: str) -> None:
     """Print a message on stderr; control characters in names and texts are shown as escapes."""
-    import typer
-
     from otembed.results.format import printable_lines
 
     typer.echo(printable_lines(text), err=True)
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Write lines to stdout in UTF-8, whatever its encoding."""
+    for line in lines:
+        sys.stdout.buffer.write(line.encode())
+    sys.stdout.buffer.flush()
+
+
+def print_report(tables: Callable[[], Sequence[Table]], document: str, *, as_json: bool) -> None:
+    """Print the tables of a report, or its JSON document."""
+    if as_json:
+        typer.echo(document, nl=False)
+        return
+    from otembed.results.table import stacked
+
+    data_console().print(stacked(tables()))
 
 
 def silence_progress_bars() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .completion import language_values
-from .console import say
+from .console import DOCUMENTS, SEARCH, SOLVER, print_lines, say, start_logging
 from .mining_options import (
     DEFAULT_MODEL,
     Cache,
@@ -25,10 +24,10 @@ from .mining_options import (
     check_format,
     expected,
     figures_of,
+    print_pairs,
     rule_of,
     setting_names,
     settings_option,
-    start_logging,
 )
 from .options import (
     ConfigFile,
@@ -43,8 +42,6 @@ from .options import (
 from .stages import StageProgress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from otembed.config import DocumentsConfig
 
 HELP = "From documents to sentence pairs: find documents that translate each other, and align their sentences."
@@ -206,9 +203,7 @@ def align_command(
     )
     check_places(source, target)
     splitters = splitters_of(checked)
-    from .console import DOCUMENTS
-
-    start_logging(modules=DOCUMENTS)
+    start_logging(*DOCUMENTS)
     from otembed.documents.align import align_collection
 
     found = align_collection(
@@ -222,7 +217,7 @@ def align_command(
     if output is not None:
         found.write(output, languages=pair, unaligned=unaligned)
     else:
-        _print_links(found.pairs(unaligned=unaligned))
+        print_pairs(found.pairs(unaligned=unaligned))
     say(_summary(found.report))
     if as_json:
         typer.echo(found.report.to_json(), nl=False)
@@ -263,9 +258,7 @@ def match_command(
 
     check_format(output, check_match_output, as_json=as_json)
     check_outputs({"--output": output}, _collections(sources, targets, calibrate, config), model=model, force=force)
-    from .console import SEARCH, SOLVER
-
-    start_logging(modules=(*SEARCH, *SOLVER))
+    start_logging(*SEARCH, *SOLVER)
     from otembed.documents.match import match_documents
     from otembed.documents.output import match_line, write_matches
 
@@ -282,9 +275,7 @@ def match_command(
     if output is not None:
         write_matches(found, output)
     else:
-        for each in found:
-            sys.stdout.buffer.write(match_line(each).encode())
-        sys.stdout.buffer.flush()
+        print_lines(map(match_line, found))
     say(_match_summary(found.report))
     if as_json:
         typer.echo(found.report.to_json(), nl=False)
@@ -333,9 +324,7 @@ def mine_command(
     _check_links_format(output, pair, as_json=as_json and not dry_run)
     outputs = {"--output": output, "--html": checked.html}
     check_outputs(outputs, _collections(sources, targets, calibrate, config), model=model, force=force)
-    from .console import DOCUMENTS, SEARCH
-
-    start_logging(modules=(*SEARCH, *DOCUMENTS))
+    start_logging(*SEARCH, *DOCUMENTS)
     from otembed.documents.mine import mine_documents, plan_document_mining
 
     if dry_run:
@@ -357,7 +346,7 @@ def mine_command(
     if output is not None:
         found.aligned.write(output, languages=pair)
     else:
-        _print_links(found.aligned.pairs())
+        print_pairs(found.aligned.pairs())
     say(f"{_match_summary(found.matched)}\n{_summary(found.aligned.report)}")
     if as_json:
         typer.echo(found.report.to_json(), nl=False)
@@ -370,14 +359,6 @@ def _plan_text(plan: Any) -> str:
         f"at most {plan.candidates:,} pairs of documents compared\n"
         f"memory: {plan.memory_bytes / 1e6:,.0f} MB, without the libraries and the model\n"
     )
-
-
-def _print_links(pairs: Iterable[Any]) -> None:
-    from otembed.mining.output import tsv_line
-
-    for each in pairs:
-        sys.stdout.buffer.write(tsv_line(each).encode())
-    sys.stdout.buffer.flush()
 
 
 def _match_summary(report: Any) -> str:

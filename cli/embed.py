@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .console import say
+from .console import say, start_logging
 from .mining_options import (
     DEFAULT_MODEL,
     Cache,
@@ -18,7 +18,6 @@ from .mining_options import (
     Workers,
     mining_config,
     say_counts,
-    start_logging,
 )
 from .options import ConfigFile, Device, Force, PromptName, check_outputs
 from .stages import StageProgress

@@ -9,6 +9,7 @@ import typer
 from otembed.tasks.registry import TASKS
 
 from .completion import choice_values
+from .console import SOLVER, print_report, start_logging
 from .options import (
     DECODINGS,
     AlignerSettings,
@@ -78,14 +79,8 @@ def alignment_command(
         {"--output": output}, {"--gold": files_named(*gold), "--config": config_file}, model=model, force=force
     )
     config = alignment_config(config_file, settings, layer, unit, decoding, threshold)
-    from otembed.runtime.compiling import compile_beside
-
-    from .console import SOLVER, data_console, error_console, set_up_logging
-
-    compile_beside(*SOLVER)
-    set_up_logging(error_console())
+    start_logging(*SOLVER)
     from otembed.models import load_model
-    from otembed.results.table import stacked
     from otembed.tasks.word_alignment import evaluate_alignment
 
     sets = task.read(places, limit=limit, index_base=0 if index_base == 0 else 1)
@@ -103,7 +98,4 @@ def alignment_command(
             f"{report.unseen} words have no link: they exceed the length limit of the model, or it drops them",
             err=True,
         )
-    if as_json:
-        typer.echo(document, nl=False)
-    else:
-        data_console().print(stacked(report.tables()))
+    print_report(report.tables, document, as_json=as_json)

@@ -8,6 +8,7 @@ import typer
 
 from otembed.tasks.registry import TASKS
 
+from .console import DOCUMENTS, print_report, start_logging
 from .documents import DocumentsCommand, DocumentsSettings, Threshold, documents_config
 from .mining_options import Cache
 from .options import (
@@ -57,10 +58,7 @@ def documents_command(
     check_outputs(
         {"--output": output}, {"--gold": files_named(*gold), "--config": config}, model=model, force=force
     )
-    from .console import DOCUMENTS, data_console
-    from .mining_options import start_logging
-
-    start_logging(modules=DOCUMENTS)
+    start_logging(*DOCUMENTS)
     from otembed.tasks.documents import evaluate_documents
 
     sets = task.read(places, limit=None, index_base=0)
@@ -68,7 +66,4 @@ def documents_command(
         model, sets, checked, name=model, cache=cache, device=device, progress=StageProgress()
     )
     document = report.to_json(output)
-    if as_json:
-        typer.echo(document, nl=False)
-    else:
-        data_console().print(report.table())
+    print_report(report.tables, document, as_json=as_json)

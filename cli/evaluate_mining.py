@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .console import print_report, start_logging
 from .mining_options import (
     DEFAULT_MODEL,
     Cache,
@@ -17,8 +18,8 @@ from .mining_options import (
     Output,
     Rescore,
     Threshold,
+    compiled_modules,
     mining_config,
-    start_logging,
 )
 from .mteb_results import MtebFolder, check_mteb, write_mteb
 from .options import ConfigFile, Device, JsonDocument, check_outputs
@@ -87,10 +88,8 @@ def mining_command(
         from otembed.results.plot import check_plot
 
         check_plot(plot)
-    start_logging(checked)
+    start_logging(*compiled_modules(checked))
     from otembed.tasks.mining.evaluate import evaluate_mining, read_gold
-
-    from .console import data_console
 
     scores = evaluate_mining(
         source,
@@ -110,7 +109,4 @@ def mining_command(
         from otembed.tasks.mining.plot import plot_mining
 
         plot_mining(scores, plot)
-    if as_json:
-        typer.echo(document, nl=False)
-    else:
-        data_console().print(scores.table())
+    print_report(scores.tables, document, as_json=as_json)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from .console import print_report, start_logging
 from .options import Device, JsonDocument, ModelArgument, SentencesAtATime
 
 HELP = """Run tasks of MTEB, with its own package (otembed[mteb]).
@@ -37,11 +38,8 @@ def mteb_command(
     force: Annotated[bool, typer.Option("--force", help="Replace results in the folder.")] = False,
 ) -> None:
     """Parse the options, evaluate, write, print."""
-    from .console import data_console, error_console, set_up_logging
-
-    set_up_logging(error_console())
+    start_logging()
     from otembed.models import load_model
-    from otembed.results.table import stacked
     from otembed.tasks.mteb.evaluate import evaluate_mteb, mteb_tasks
     from otembed.tasks.mteb.results import check_mteb_folder, write_task_results
 
@@ -57,7 +55,4 @@ def mteb_command(
     )
     if output is not None:
         write_task_results(results, output, force=force)
-    if as_json:
-        typer.echo(report.to_json(), nl=False)
-    else:
-        data_console().print(stacked((report.table(),)))
+    print_report(lambda: (report.table(),), report.to_json(), as_json=as_json)

@@ -10,6 +10,7 @@ import typer
 from otembed.tasks.registry import TASKS
 
 from .completion import pair_values
+from .console import print_report, start_logging
 from .mteb_results import MtebFolder, check_mteb, write_mteb
 from .options import (
     Device,
@@ -63,11 +64,8 @@ def retrieval_command(
     places = task.parse(named_pairs(pairs, "--pairs"), "--pairs")
     check_outputs({"--output": output}, {"--pairs": files_named(*pairs)}, model=model, force=force)
     check_mteb(mteb, ("OtembedRetrieval", *(("OtembedRetrievalCentered",) if center else ())), force=force)
-    from .console import data_console, error_console, set_up_logging
-
-    set_up_logging(error_console())
+    start_logging()
     from otembed.models import load_model
-    from otembed.results.table import stacked
     from otembed.tasks.retrieval import evaluate_retrieval
 
     texts = task.read(places, limit=limit, index_base=1)
@@ -84,7 +82,4 @@ def retrieval_command(
     )
     document = report.to_json(output)
     write_mteb(report, mteb, force=force)
-    if as_json:
-        typer.echo(document, nl=False)
-    else:
-        data_console().print(stacked(report.tables()))
+    print_report(report.tables, document, as_json=as_json)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from otembed.errors import ConfigError
 from otembed.tasks.registry import TASKS
 
-from .console import say
+from .console import print_report, say, start_logging
 from .options import (
     Device,
     Force,
@@ -23,14 +23,12 @@ from .options import (
     check_choice,
     check_outputs,
     files_named,
+    merged_settings,
     named_pairs,
     only_given,
     resume_head,
 )
 from .stages import StageProgress
-
-if TYPE_CHECKING:
-    from otembed.config.tagging import TaggingFinetuneConfig, TaggingProbeConfig
 
 HELP = """Train a part-of-speech tagger on English sentences and test it in other languages (XTREME's udpos).
 
@@ -108,13 +106,16 @@ def tagging_command(
         "freeze": freeze,
         "seed": seed,
     }
-    config = _config(protocol, settings or [], only_given(flags))
-    from .console import data_console, error_console, set_up_logging
+    from otembed.config.tagging import TaggingFinetuneConfig, TaggingProbeConfig
 
-    set_up_logging(error_console())
+    config: TaggingProbeConfig | TaggingFinetuneConfig
+    if protocol == "probe":
+        config = merged_settings(TaggingProbeConfig, None, settings, only_given(flags), origin="a probe")
+    else:
+        config = merged_settings(TaggingFinetuneConfig, None, settings, only_given(flags), origin="fine-tuning")
+    start_logging()
     if protocol == "finetune":
         resume_head(run, resume=resume, overwrite=overwrite)
-    from otembed.results.table import stacked
     from otembed.tasks.tagging import evaluate_tagging
 
     report = evaluate_tagging(
@@ -133,22 +134,7 @@ def tagging_command(
     missing = sum(each.missing for each in report.of_layer(report.layer))
     if missing:
         say(f"{missing:,} test words have no prediction, because the tokenizer drops them; they count as errors")
-    if as_json:
-        typer.echo(document, nl=False)
-    else:
-        data_console().print(stacked(report.tables()))
-
-
-def _config(
-    protocol: str, settings: list[str], flags: dict[str, Any]
-) -> TaggingProbeConfig | TaggingFinetuneConfig:
-    from otembed.config.io import build, parse_assignments
-    from otembed.config.tagging import TaggingFinetuneConfig, TaggingProbeConfig
-
-    values = parse_assignments(settings) | flags
-    if protocol == "probe":
-        return build(TaggingProbeConfig, values, "a probe")
-    return build(TaggingFinetuneConfig, values, "fine-tuning")
+    print_report(report.tables, document, as_json=as_json)
 
 
 def _layer(value: str) -> int | str:

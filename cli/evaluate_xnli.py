@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from otembed.errors import ConfigError
 from otembed.tasks.registry import TASKS
 
-from .console import say
+from .console import print_report, say, start_logging
 from .mteb_results import MtebFolder, check_mteb, write_mteb
 from .options import (
     Device,
@@ -25,14 +25,12 @@ from .options import (
     check_choice,
     check_outputs,
     files_named,
+    merged_settings,
     named_pairs,
     only_given,
     resume_head,
 )
 from .stages import StageProgress
-
-if TYPE_CHECKING:
-    from otembed.config.xnli import FinetuneConfig, ProbeConfig
 
 HELP = """Train a classifier on English inference pairs and test it in other languages: accuracy by language.
 
@@ -130,10 +128,14 @@ def xnli_command(
         "freeze": freeze,
         "seed": seed,
     }
-    config = _config(protocol, settings or [], only_given(flags))
-    from .console import data_console, error_console, set_up_logging
+    from otembed.config.xnli import FinetuneConfig, ProbeConfig
 
-    set_up_logging(error_console())
+    config: ProbeConfig | FinetuneConfig
+    if protocol == "probe":
+        config = merged_settings(ProbeConfig, None, settings, only_given(flags), origin="a probe")
+    else:
+        config = merged_settings(FinetuneConfig, None, settings, only_given(flags), origin="fine-tuning")
+    start_logging()
     if protocol == "finetune":
         resume_head(run, resume=resume, overwrite=overwrite)
     from otembed.embeddings.cache import cache_home
@@ -158,20 +160,7 @@ def xnli_command(
     dropped = ", ".join(f"{reason} {count:,}" for reason, count in report.training["dropped"].items())
     if dropped:
         say(f"dropped training pairs: {dropped}")
-    if as_json:
-        typer.echo(document, nl=False)
-    else:
-        data_console().print(report.table())
-
-
-def _config(protocol: str, settings: list[str], flags: dict[str, Any]) -> ProbeConfig | FinetuneConfig:
-    from otembed.config.io import build, parse_assignments
-    from otembed.config.xnli import FinetuneConfig, ProbeConfig
-
-    values = parse_assignments(settings) | flags
-    if protocol == "probe":
-        return build(ProbeConfig, values, "a probe")
-    return build(FinetuneConfig, values, "fine-tuning")
+    print_report(report.tables, document, as_json=as_json)
 
 
 def _test_places(values: list[str], languages: tuple[str, ...]) -> dict[str, str]:

@@ -9,7 +9,7 @@ import typer
 
 from otembed.errors import ConfigError
 
-from .console import say
+from .console import print_report, say, start_logging
 from .options import (
     Device,
     JsonDocument,
@@ -17,6 +17,7 @@ from .options import (
     ReportFile,
     check_choice,
     check_outputs,
+    merged_settings,
     only_given,
     resume_head,
 )
@@ -152,7 +153,7 @@ def xquad_command(
     common: dict[str, Any] = {"limit": limit, "name": model}
     report: QuestionReport | SpanReport
     if protocol == "retrieval":
-        _start_logging()
+        start_logging()
         from otembed.embeddings.cache import cache_home
 
         chosen: dict[str, Any] = {
@@ -169,27 +170,17 @@ def xquad_command(
             raise ConfigError("--protocol span requires --train", "Add --train FILE.")
         if run is None and (resume or overwrite):
             raise ConfigError("--resume and --overwrite require a run folder", "Add --run FOLDER.")
-        flags = {
-            "max_steps": max_steps,
-            "freeze": freeze or None,
-            "normalization": normalization,
-        }
-        given = only_given(flags)
-        config = _span_config(settings or [], given)
+        from otembed.config.xquad import SpanConfig
+
+        flags = {"max_steps": max_steps, "freeze": freeze or None, "normalization": normalization}
+        config = merged_settings(SpanConfig, None, settings, only_given(flags))
         resume_head(run, resume=resume, overwrite=overwrite)
-        _start_logging()
+        start_logging()
         chosen = {"train_limit": train_limit, "predictions": predictions}
         chosen |= {"run": run, "resume": resume, "overwrite": overwrite}
         report = _span(model, train, places, device, config, common | chosen)
     document = report.to_json(output)
-    if as_json:
-        typer.echo(document, nl=False)
-        return
-    from otembed.results.table import stacked
-
-    from .console import data_console
-
-    data_console().print(stacked(report.tables()))
+    print_report(report.tables, document, as_json=as_json)
 
 
 def _retrieval(
@@ -246,23 +237,9 @@ def _read(place: Place, *, unique_ids: bool = True) -> Any:
     return found
 
 
-def _span_config(settings: list[str], flags: dict[str, Any]) -> Any:
-    """Build the settings of the span protocol: defaults < ``--set`` < the other options."""
-    from otembed.config.io import build, parse_assignments
-    from otembed.config.xquad import SpanConfig
-
-    return build(SpanConfig, parse_assignments(settings) | flags, "command line")
-
-
 def _refuse_other_protocol(protocol: str, others: dict[str, Any]) -> None:
     given = [name for name, value in others.items() if value is not None]
     if given:
         raise ConfigError(
             f"--{given[0]} does not apply to --protocol {protocol}", "Remove it, or choose the other protocol."
         )
-
-
-def _start_logging() -> None:
-    from .console import error_console, set_up_logging
-
-    set_up_logging(error_console())

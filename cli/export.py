@@ -10,6 +10,7 @@ import typer
 from otembed.errors import ConfigError
 
 from .completion import choice_values
+from .console import start_logging
 from .options import JsonDocument, ModelArgument, check_choice
 
 HELP = """Write a model in another precision or file layout, or as ONNX.
@@ -57,9 +58,7 @@ def export_command(
     check_choice(precision, PRECISIONS, "--precision")
     check_choice(layout, LAYOUTS, "--layout")
     _check_together(onnx, {"--precision": precision, "--layout": layout}, {"--int8": int8, "--task": task})
-    from .console import error_console, set_up_logging
-
-    set_up_logging(error_console())
+    start_logging()
     if onnx:
         _export_onnx(model, out, int8=int8, task=task, check=check, as_json=as_json)
         return

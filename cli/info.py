@@ -8,6 +8,7 @@ import typer
 
 from otembed.errors import ConfigError
 
+from .console import SEARCH, SOLVER, data_console, start_logging
 from .options import JsonDocument
 
 HELP = """Show versions, devices, threads, extras and caches; --markdown for a bug report.
@@ -34,8 +35,6 @@ def info_command(
     from otembed.diagnostics.tables import installation_tables
     from otembed.results.table import stacked
 
-    from .console import data_console
-
     found = installation()
     if as_json:
         typer.echo(found.to_json(), nl=False)
@@ -48,12 +47,7 @@ def info_command(
 def _check(as_json: bool) -> None:
     import logging
 
-    from otembed.runtime.compiling import compile_beside
-
-    from .console import SEARCH, SOLVER, error_console, set_up_logging
-
-    compile_beside(*SOLVER, *SEARCH)
-    set_up_logging(error_console())
+    start_logging(*SOLVER, *SEARCH)
     logging.getLogger("otembed").setLevel(logging.WARNING)  # show only the checks themselves
     from otembed.diagnostics.selftest import SelfTest, run_checks
 

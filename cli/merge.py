@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from .completion import model_values
+from .console import start_logging
 from .options import JsonDocument, ModelArgument
 
 HELP = """Merge two models of one architecture: a weighted mean of their weights.
@@ -31,9 +32,7 @@ def merge_command(
     as_json: JsonDocument = False,
 ) -> None:
     """Parse the flags, merge, print."""
-    from .console import error_console, set_up_logging
-
-    set_up_logging(error_console())
+    start_logging()
     from otembed.models.merge import merge_models
     from otembed.results.format import printable
 

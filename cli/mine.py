@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from .completion import language_values
-from .console import say
+from .console import say, start_logging
 from .mining_options import (
     DEFAULT_MODEL,
     Cache,
@@ -22,13 +22,13 @@ from .mining_options import (
     Rescore,
     Workers,
     check_pairs_format,
+    compiled_modules,
     dev_pairs,
     expected,
     mining_config,
     plan_text,
     print_pairs,
     say_counts,
-    start_logging,
 )
 from .options import ConfigFile, Device, Force, check_outputs, language_pair, language_tags
 from .stages import StageProgress
@@ -134,7 +134,7 @@ def mine_command(
         model=model,
         force=force,
     )
-    start_logging(checked)
+    start_logging(*compiled_modules(checked))
     from otembed.mining.calibration.dev_pairs import check_calibration, open_dev_pairs
     from otembed.mining.mine import mine_bitext
     from otembed.mining.plan import plan_mining

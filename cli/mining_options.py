@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +12,7 @@ from typer.core import TyperCommand
 from otembed.errors import ConfigError
 
 from .completion import OFFLINE_MODEL, choice_values, language_values, mining_values, model_values
-from .console import say
+from .console import SEARCH, SOLVER, print_lines, say
 from .options import merged_settings, named_pairs, number_or_none, only_given
 
 if TYPE_CHECKING:
@@ -205,26 +204,16 @@ def check_format(output: Path | None, check: Callable[[Path], object], *, as_jso
         raise ConfigError("--json requires --output, because pairs are printed to stdout", "Add -o FILE.")
 
 
-def start_logging(config: MiningConfig | None = None, *, modules: tuple[str, ...] = ()) -> None:
-    """Send log lines to stderr; start compiling ``modules``, or what mining with these settings calls."""
-    from otembed.runtime.compiling import compile_beside
-
-    from .console import SEARCH, SOLVER, error_console, set_up_logging
-
-    if config is not None:
-        modules = (*SEARCH, *(SOLVER if config.rescore == "ot" else ()))
-    if modules:
-        compile_beside(*modules)
-    set_up_logging(error_console())
+def compiled_modules(config: MiningConfig) -> tuple[str, ...]:
+    """Return the modules of compiled functions that mining with these settings calls."""
+    return (*SEARCH, *(SOLVER if config.rescore == "ot" else ()))
 
 
 def print_pairs(pairs: Iterable[MinedPair]) -> None:
     """Write the pairs to stdout as TSV."""
     from otembed.mining.output import tsv_line
 
-    for pair in pairs:
-        sys.stdout.buffer.write(tsv_line(pair).encode())
-    sys.stdout.buffer.flush()
+    print_lines(map(tsv_line, pairs))
 
 
 def say_counts(counts: dict[str, Any]) -> None:

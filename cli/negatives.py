@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from .completion import choice_values
-from .console import SEARCH, say
+from .console import SEARCH, print_lines, say, start_logging
 from .mining_options import (
     DEFAULT_MODEL,
     Cache,
@@ -22,7 +22,6 @@ from .mining_options import (
     plan_text,
     setting_names,
     settings_option,
-    start_logging,
 )
 from .options import ConfigFile, Device, Force, check_outputs, merged_settings, named_pairs, only_given
 from .stages import StageProgress
@@ -96,7 +95,7 @@ def negatives_command(
 
     check_format(output, check, as_json=as_json and not dry_run)
     check_outputs({"--output": output}, {"PAIRS": spec.paths, "--config": config}, model=model, force=force)
-    start_logging(modules=SEARCH)
+    start_logging(*SEARCH)
     from otembed.mining.negatives.mine import mine_negatives, plan_negatives
     from otembed.results.format import printable_lines
 
@@ -119,11 +118,8 @@ def negatives_command(
 def _print(found: Any, *, scores: bool) -> None:
     from otembed.mining.negatives.output import column_names, row_values, tsv_line
 
-    out = sys.stdout.buffer
-    out.write(tsv_line(column_names(found.report.num_negatives, scores=scores)).encode())
-    for row in found:
-        out.write(tsv_line(row_values(row, scores=scores)).encode())
-    out.flush()
+    header = column_names(found.report.num_negatives, scores=scores)
+    print_lines(map(tsv_line, chain([header], (row_values(row, scores=scores) for row in found))))
 
 
 def _summary(report: Any) -> str:

@@ -212,14 +212,19 @@ def merged_settings(
     assignments: list[str] | None,
     given: Mapping[str, Any],
     defaults: Mapping[str, Any] | None = None,
+    *,
+    origin: str = "command line",
 ) -> T:
-    """Return the settings of a class: ``defaults`` < a YAML file < ``KEY=VALUE`` < options that were given."""
+    """Return the settings of a class: ``defaults`` < a YAML file < ``KEY=VALUE`` < options that were given.
+
+    ``origin`` is named by errors, after the file.
+    """
     from otembed.config.io import build, merge, parse_assignments, read_yaml
 
     tree = dict(defaults or {})
     for layer in (read_yaml(file) if file else {}, parse_assignments(assignments or []), dict(given)):
         tree = merge(tree, layer)
-    return build(kind, tree, "command line" if file is None else f"{file} and command line")
+    return build(kind, tree, origin if file is None else f"{file} and {origin}")
 
 
 def alignment_config(

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from .console import start_logging
 from .options import JsonDocument
 
 HELP = """Push the model of a run, or a model folder, to the Hugging Face hub.
@@ -33,9 +34,7 @@ def push_command(
     as_json: JsonDocument = False,
 ) -> None:
     """Parse the flags, push, print."""
-    from .console import error_console, set_up_logging
-
-    set_up_logging(error_console())
+    start_logging()
     from otembed.results.format import printable
     from otembed.training.upload import push
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .console import say
+from .console import say, start_logging
 from .mining_options import (
     DEFAULT_MODEL,
     Cache,
@@ -18,9 +18,9 @@ from .mining_options import (
     ScoreSettings,
     Threshold,
     check_pairs_format,
+    compiled_modules,
     mining_config,
     print_pairs,
-    start_logging,
 )
 from .options import ConfigFile, Device, Force, check_outputs, named_pairs
 from .stages import StageProgress
@@ -67,7 +67,7 @@ def score_command(
     languages = (spec.source_language.replace("_", "-"), spec.target_language.replace("_", "-"))
     check_pairs_format(output, languages, as_json=as_json)
     check_outputs({"--output": output}, {"PAIRS": spec.paths, "--config": config}, model=model, force=force)
-    start_logging(checked)
+    start_logging(*compiled_modules(checked))
     from otembed.mining.output import write_pairs
     from otembed.mining.score import score_bitext
 
