@@ -46,20 +46,21 @@ import otembed
 from otembed.config import PairChecks, TaggingProbeConfig, WordAlignmentConfig
 from otembed.config.io import read_preset
 from otembed.data import load_pairs, parse_pair_spec
+from otembed.embeddings.encode import resolve_prompt
 from otembed.models import freeze, sliced
 from otembed.models.merge import set_weights
-from otembed.results import write_text
+from otembed.results import Table, write_text
 from otembed.tasks.retrieval import evaluate_retrieval
 from otembed.tasks.retrieval.geometry import effective_rank, mean_cosine
 from otembed.tasks.tagging import evaluate_tagging
 from otembed.tasks.word_alignment import evaluate_alignment
-from otembed.tasks.word_alignment.gold import GoldSet, read_gold_set
 from otembed.tasks.xquad import evaluate_xquad
 
 sys.path.insert(0, str(Path(__file__).parent))
 from baselines import DistillationLoss, LinkedWordsLoss, PartialTransportLoss, WeightedRankingLoss
-from document import command_line, head, read_document, write_document
+from document import command_line, head, mean_and_spread, named, read_document, write_document
 from noise import parse_noise, with_noise
+from texts import gold_set, sentences
 
 Loss = Callable[[SentenceTransformer], nn.Module]
 MIDDLE = 7
@@ -118,28 +119,10 @@ OBJECTIVES: dict[str, Loss] = {
 }
 
 
-def named(values: list[str]) -> dict[str, str]:
-    """Split ``NAME=PLACE`` values."""
-    return dict(value.split("=", 1) for value in values)
-
-
-def sentences(name: str, value: str, limit: int) -> tuple[list[str], list[str]]:
-    """Both sides of a held-out pair, in the order of the languages in its name."""
-    text = load_pairs(parse_pair_spec(name, value), PairChecks.off(), limit)
-    return list(text.dataset["source"]), list(text.dataset["target"])
-
-
-def gold_set(value: str, limit: int) -> GoldSet:
-    """First sentences of LINKS,TEXT or LINKS,SOURCE,TARGET."""
-    links, *texts = value.split(",")
-    source, target, gold = read_gold_set(links, *texts)
-    return source[:limit], target[:limit], gold[:limit]
-
-
 def question_accuracy(model: SentenceTransformer, files: dict[str, str], limit: int) -> dict[str, float]:
     """Share of questions by language whose nearest English paragraph is correct; questions are evenly spaced."""
     # One prompt for both sides, as earlier figures were measured.
-    prompt = model.prompts.get(model.default_prompt_name or "") or ""
+    prompt = resolve_prompt(model, None, None)
     report = evaluate_xquad(
         model, files, tasks=["paragraph"], query_prompt=prompt, passage_prompt=prompt, limit=limit, batch_size=8
     )
@@ -166,7 +149,10 @@ def measure(model: SentenceTransformer, options: argparse.Namespace) -> dict[str
     texts = {
         name: sentences(name, value, options.held_out_limit) for name, value in named(options.held_out).items()
     }
-    gold = {name: gold_set(value, options.gold_limit) for name, value in named(options.gold).items()}
+    gold = {}
+    for name, value in named(options.gold).items():
+        links, *files = value.split(",")
+        gold[name] = gold_set(links, files, options.gold_limit)
     report = evaluate_retrieval(model, texts, centered=True)
     # Fixed, so that figures remain comparable when the defaults change.
     fixed = {"epsilon": 0.05, "relaxation": 0.2, "order_prior": 0.0, "decoding": "mutual"}
@@ -229,7 +215,7 @@ def train(options: argparse.Namespace, name: str, seed: int, place: Path) -> Non
         data_seed=seed,
         batch_sampler=BatchSamplers.NO_DUPLICATES,
         multi_dataset_batch_sampler=MultiDatasetBatchSamplers.ROUND_ROBIN,
-        prompts=model.prompts.get(model.default_prompt_name or "") or None,
+        prompts=resolve_prompt(model, None, None) or None,
         bf16=options.bf16,
         use_cpu=model.device.type == "cpu",
         save_steps=SAVE_STEPS,
@@ -386,12 +372,6 @@ def figures_by_row(document: dict[str, Any]) -> dict[str, list[dict[str, float]]
     return rows
 
 
-def mean_figures(document: dict[str, Any], row: str) -> dict[str, float]:
-    """Return the columns of a row, means over its seeds."""
-    figures = figures_by_row(document)[row]
-    return {column: statistics.mean(each[column] for each in figures) for column in figures[0]}
-
-
 def table(document: dict[str, Any]) -> str:
     """Render means (with the standard deviation over seeds) as Markdown; accuracy and AER in percent."""
     rows = figures_by_row(document)
@@ -399,19 +379,12 @@ def table(document: dict[str, Any]) -> str:
     columns = [
         name for name in every[0] if all(name in each for each in every)
     ]  # the untrained run may be of a fuller document
-    lines = [
-        "| objective | seeds | " + " | ".join(columns) + " |",
-        "| --- |" + " ---: |" * (1 + len(columns)),
-    ]
+    lines = []
     for name, figures in rows.items():
-        cells = []
-        for column in columns:
-            values = [each[column] for each in figures]
-            digits = 2 if column == "mean cosine" else 1
-            spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
-            cells.append(f"{statistics.mean(values):.{digits}f}{spread}")
-        lines.append(f"| {name} | {len(figures) if name != 'untrained' else ''} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        digits = {"mean cosine": 2}
+        cells = [mean_and_spread([each[column] for each in figures], digits.get(column, 1)) for column in columns]
+        lines.append([name, str(len(figures)) if name != "untrained" else "", *cells])
+    return Table(("objective", "seeds", *columns), lines).markdown()
 
 
 def parser() -> argparse.ArgumentParser:

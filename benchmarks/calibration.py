@@ -341,13 +341,9 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="folder that keeps the embeddings; by default they are deleted")
     parser.add_argument("--smoke", action="store_true", help="one small collection, seconds")
     options = parser.parse_args()
-    if options.table:
-        document = read_document(options.table)
-    else:
-        if not options.smoke and not options.tatoeba:
-            parser.error("--tatoeba FOLDER is required")
-        document = run(options)
-        write_document(options.output, document)
+    if not (options.table or options.smoke or options.tatoeba):
+        parser.error("--tatoeba FOLDER is required")
+    document = read_document(options.table) if options.table else write_document(options.output, run(options))
     print(table(document))  # noqa: T201
 
 

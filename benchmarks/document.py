@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import statistics
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,17 @@ def command_line(text: str | None, name: str | None = None) -> argparse.Argument
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", default=output)
     parser.add_argument("--table", type=Path, metavar="FILE", help="render this document and stop")
     return parser
+
+
+def named(values: Iterable[str]) -> dict[str, str]:
+    """Split ``NAME=PLACE`` values of an option."""
+    return dict(value.split("=", 1) for value in values)
+
+
+def mean_and_spread(values: Sequence[float], digits: int, unit: str = "") -> str:
+    """Return the mean as text, with the standard deviation if there are several values."""
+    spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.{digits}f}{unit}{spread}"
 
 
 def read_document(path: Path) -> dict[str, Any]:

@@ -41,6 +41,7 @@ from otembed.documents.read import Document, document_of
 from otembed.embeddings.texts import embed_sides
 from otembed.mining.pairing.pairing import pair_up
 from otembed.mining.search.neighbors import Neighbors
+from otembed.results import Table
 from otembed.runtime.compiling import jit
 from otembed.tasks.mining import mining_scores
 
@@ -289,10 +290,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 def table(document: dict[str, Any]) -> str:
     """Render the document as a Markdown table: recall / best F1 by language, means over draws; CPU time over that of means."""
     names = list(document["languages"])
-    lines = [
-        f"| recall / best F1 | {' | '.join(names)} | mean best F1 | ms for each pair |",
-        f"| --- | {' | '.join('---:' for _ in names)} | ---: | ---: |",
-    ]
+    lines = []
     for method in METHODS:
         rows = {
             name: [each for each in document["languages"][name]["figures"] if each["method"] == method]
@@ -305,8 +303,8 @@ def table(document: dict[str, Any]) -> str:
         every = [each for name in names for each in rows[name]]
         spent = 1000 * sum(each["cpu_seconds"] for each in every) / sum(each["compared"] for each in every)
         best = fmean(each["best_f1"] for each in every)
-        lines.append(f"| {method} | {' | '.join(cells)} | {best:.3f} | {spent:.3f} |")
-    return "\n".join(lines) + "\n"
+        lines.append([method, *cells, f"{best:.3f}", f"{spent:.3f}"])
+    return Table(("recall / best F1", *names, "mean best F1", "ms for each pair"), lines).markdown()
 
 
 def distractor_table(document: dict[str, Any]) -> str:
@@ -315,10 +313,7 @@ def distractor_table(document: dict[str, Any]) -> str:
     every = [(name, each) for name in names for each in document["distractors"][name]]
     most = max(DISTRACTORS)
     heads = [*(f"{count}" for count in DISTRACTORS), *(f"{most}: {name}" for name in names)]
-    lines = [
-        f"| accuracy at distractors | {' | '.join(heads)} | ms for each pair |",
-        f"| --- | {' | '.join('---:' for _ in heads)} | ---: |",
-    ]
+    lines = []
     for method in METHODS:
         rows = [(name, each) for name, each in every if each["method"] == method]
         cells = [fmean(each["recall"] for _, each in rows if each["distractors"] == count) for count in DISTRACTORS]
@@ -327,8 +322,8 @@ def distractor_table(document: dict[str, Any]) -> str:
             for name in names
         ]
         spent = 1000 * sum(each["cpu_seconds"] for _, each in rows) / sum(each["compared"] for _, each in rows)
-        lines.append(f"| {method} | {' | '.join(f'{each:.3f}' for each in cells)} | {spent:.3f} |")
-    return "\n".join(lines) + "\n"
+        lines.append([method, *(f"{each:.3f}" for each in (*cells, spent))])
+    return Table(("accuracy at distractors", *heads, "ms for each pair"), lines).markdown()
 
 
 def main() -> None:
@@ -342,13 +337,9 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="folder of cached embeddings")
     parser.add_argument("--smoke", action="store_true", help="starter text, seconds")
     options = parser.parse_args()
-    if options.table:
-        document = read_document(options.table)
-    else:
-        if not options.smoke and not (options.ids and options.lines):
-            parser.error("--ids and --lines are required")
-        document = run(options)
-        write_document(options.output, document)
+    if not (options.table or options.smoke or (options.ids and options.lines)):
+        parser.error("--ids and --lines are required")
+    document = read_document(options.table) if options.table else write_document(options.output, run(options))
     print(table(document), distractor_table(document), sep="\n")  # noqa: T201
 
 

@@ -26,7 +26,7 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
-from document import command_line, head, read_document, resumed, write_document
+from document import command_line, head, named, read_document, resumed, write_document
 from memory import growth
 from numpy.typing import NDArray
 
@@ -39,8 +39,10 @@ from otembed.documents.kernels import shortest
 from otembed.documents.monotone import Sides, Step, align_monotone, kinds_of_links, prepare, unit
 from otembed.documents.moved import align_reordered, longest_chain
 from otembed.documents.read import Document
+from otembed.embeddings.encode import resolve_prompt
 from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.embeddings.texts import embed_sides
+from otembed.results import Table
 from otembed.tasks.documents import DocumentScores, GoldDocuments, link_scores
 from otembed.tasks.documents.gold import GoldLink
 
@@ -121,7 +123,7 @@ def gold_scores(model: Any, places: dict[str, GoldDocuments], cache: Path) -> li
     rows = []
     for name, gold in places.items():
         pair = gold.source, gold.target
-        work = AlignWork(model, None, model_fingerprint(model), default_prompt(model), DEFAULTS, cache)
+        work = AlignWork(model, None, model_fingerprint(model), resolve_prompt(model, None, None), DEFAULTS, cache)
         x, y = run_vectors(work, model, pair, lambda *_: None)
         found = {PEER: vecalign(x, y, max_sentences=DEFAULTS.max_sentences)}
         for label, variant in VARIANTS.items():
@@ -142,11 +144,6 @@ def gold_scores(model: Any, places: dict[str, GoldDocuments], cache: Path) -> li
             for label, steps in found.items()
         ]
     return rows
-
-
-def default_prompt(model: Any) -> str:
-    """Return the prompt that the model prepends by default."""
-    return str(model.prompts.get(model.default_prompt_name, "")) if model.default_prompt_name else ""
 
 
 def counts(scores: DocumentScores) -> dict[str, Any]:
@@ -204,7 +201,7 @@ def planted_scores(model: Any, lines: tuple[list[str], list[str]], draws: int, c
         model,
         [every],
         batch_size=32,
-        prompt=default_prompt(model),
+        prompt=resolve_prompt(model, None, None),
         prompt_name=None,
         truncate_dim=None,
         show_progress_bar=False,
@@ -304,7 +301,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             if [size, reorder] not in [[each["sentences"], each["reorder"]] for each in document["scaling"]]:
                 measure = scaling if options.smoke else in_process
                 keep("scaling", [measure(size, reorder=reorder)])
-    places = dict(each.split("=", 1) for each in options.gold)
+    places = named(options.gold)
     lines = [[text for _, text in read_lines(path)] for path in options.lines or ()]
     if options.smoke:
         pairs = [text.split("\t") for _, text in read_lines(starter_path("test"))][:40]
@@ -352,41 +349,42 @@ def verdict(document: dict[str, Any]) -> dict[str, Any]:
 
 def table(document: dict[str, Any]) -> str:
     """Render the document as Markdown tables."""
-    lines = [
-        "| synthetic sentences on each side | monotone, CPU s | MB | with transport, CPU s | MB | vectors, MB |",
-        "| ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
+    heading = (
+        "synthetic sentences on each side",
+        "monotone, CPU s",
+        "MB",
+        "with transport, CPU s",
+        "MB",
+        "vectors, MB",
+    )
+    rows = []
     for size in dict.fromkeys(each["sentences"] for each in document["scaling"]):
         plain, moved = (
             next(each for each in document["scaling"] if (each["sentences"], each["reorder"]) == (size, reorder))
             for reorder in (False, True)
         )
-        lines.append(
-            f"| {size:,} | {plain['cpu_seconds']:.1f} | {plain['memory_mb']:.0f} | {moved['cpu_seconds']:.1f} | "
-            f"{moved['memory_mb']:.0f} | {plain['vectors_mb']:.0f} |"
-        )
-    if document["gold"]:
-        lines += [
-            "",
-            "| gold links | strict P | R | F1 | lax F1 | dev: strict F1 |",
-            "| --- | ---: | ---: | ---: | ---: | ---: |",
+        both = [
+            cell for each in (plain, moved) for cell in (f"{each['cpu_seconds']:.1f}", f"{each['memory_mb']:.0f}")
         ]
+        rows.append([f"{size:,}", *both, f"{plain['vectors_mb']:.0f}"])
+    tables = [Table(heading, rows, align="r" * len(heading))]
+    if document["gold"]:
+        rows = []
         for method in (PEER, *VARIANTS):
             found, dev = total(document, method), total(document, method, {"dev"})
             figures = (found.precision, found.recall, found.f1, found.lax_f1, dev.f1)
-            lines.append(f"| {method} | {' | '.join(f'{value:.3f}' for value in figures)} |")
+            rows.append([method, *(f"{value:.3f}" for value in figures)])
+        tables.append(Table(("gold links", "strict P", "R", "F1", "lax F1", "dev: strict F1"), rows))
     if document["planted"]:
-        lines += [
-            "",
-            f"| planted changes | links out of order | {PEER} | monotone | with transport |",
-            "| --- | ---: | ---: | ---: | ---: |",
-        ]
+        methods = (PEER, "monotone", "with transport")
+        rows = []
         for kind in KINDS:
-            rows = [each for each in document["planted"] if each["kind"] == kind]
-            values = [fmean(each[key] for each in rows) for key in (PEER, "monotone", "with transport")]
-            share = fmean(each["moved"] for each in rows)
-            lines.append(f"| {kind} | {share:.1%} | {' | '.join(f'{value:.3f}' for value in values)} |")
-    return "\n".join(lines) + "\n"
+            draws = [each for each in document["planted"] if each["kind"] == kind]
+            values = (fmean(each[key] for each in draws) for key in methods)
+            share = fmean(each["moved"] for each in draws)
+            rows.append([kind, f"{share:.1%}", *(f"{value:.3f}" for value in values)])
+        tables.append(Table(("planted changes", "links out of order", *methods), rows))
+    return "\n".join(each.markdown() for each in tables)
 
 
 def main() -> None:

@@ -15,19 +15,20 @@ import argparse
 import statistics
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
-from time import process_time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from document import command_line, head, read_document, resumed, write_document
+from document import command_line, head, named, read_document, resumed, write_document
 from memory import growth
+from texts import shuffled
+from timing import interleaved
 
 import otembed
-from otembed.config import PairChecks
-from otembed.data import load_pairs, parse_pair_spec
-from otembed.embeddings.encode import encode_by_length
+from otembed.embeddings.encode import encode_by_length, resolve_prompt
+from otembed.results import Table
 from otembed.runtime.arithmetic import bf16_speedup
 from otembed.tasks.retrieval import bitext_scores
 
@@ -84,14 +85,8 @@ def read(place: str, limit: int) -> Sides:
     if not place:
         words = [f"{'word ' * (1 + number % 9)}{number}" for number in range(min(limit, 24))]
         return words, [text.upper() for text in words]
-    text = load_pairs(parse_pair_spec("en-xx", place), PairChecks.off()).dataset
-    chosen = text.shuffle(seed=0).select(range(min(limit, len(text))))
+    chosen = shuffled(place, limit)
     return list(chosen["source"]), list(chosen["target"])
-
-
-def prompt_of(model: SentenceTransformer) -> str:
-    """Return the default prompt."""
-    return model.prompts.get(model.default_prompt_name or "") or ""
 
 
 def load(options: argparse.Namespace) -> SentenceTransformer:
@@ -106,7 +101,7 @@ def chosen_arms(options: argparse.Namespace) -> dict[str, Encode]:
 
 def quality(model: SentenceTransformer, sides: Sides) -> dict[str, Any]:
     """Compare vectors and retrieval in both arithmetics."""
-    prompt = prompt_of(model)
+    prompt = resolve_prompt(model, None, None)
     vectors = {arm: [ARMS[arm](model, side, prompt) for side in sides] for arm in OURS}
     exact, rounded = (np.concatenate(each) for each in vectors.values())
     found: dict[str, Any] = {"smallest_cosine": round(float((exact * rounded).sum(1).min()), 6)}
@@ -119,14 +114,14 @@ def quality(model: SentenceTransformer, sides: Sides) -> dict[str, Any]:
 def print_peak(arm: str, options: argparse.Namespace, sides: Sides) -> None:
     """Print the growth of the peak memory over the loaded model, in 1e6 bytes; Linux only."""
     model = load(options)
-    _, grown = growth(ARMS[arm], model, [*sides[0], *sides[1]], prompt_of(model))
+    _, grown = growth(ARMS[arm], model, [*sides[0], *sides[1]], resolve_prompt(model, None, None))
     sys.stdout.write(f"{grown / 1e6}\n")
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure every arm on every text; texts in the output are kept."""
     torch.set_num_threads(1)
-    places = dict(each.split("=", 1) for each in options.pairs or [])
+    places = named(options.pairs or [])
     if not places and not options.smoke:
         raise SystemExit("give --pairs NAME=FILE at least once, or --smoke")
     document: dict[str, Any] = {
@@ -145,20 +140,17 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     done = {each["text"] for each in document["texts"]}
     arms = chosen_arms(options)
     model = load(options)
-    prompt = prompt_of(model)
+    prompt = resolve_prompt(model, None, None)
     for name, place in (places or {"planted": ""}).items():
         if name in done:
             continue
         sides = read(place, options.limit)
         texts = [*sides[0], *sides[1]]
-        seconds: dict[str, list[float]] = {arm: [] for arm in arms}
         for each in arms.values():  # one-time costs
             each(model, texts[:8], prompt)
-        for _ in range(options.rounds):
-            for arm, encode in arms.items():
-                begun = process_time()
-                encode(model, texts, prompt)
-                seconds[arm].append(round(process_time() - begun, 3))
+        runs = {arm: partial(encode, model, texts, prompt) for arm, encode in arms.items()}
+        found = interleaved(runs, options.rounds)
+        seconds = {arm: [round(each, 3) for each in values] for arm, values in found.items()}
         document["texts"].append(
             {
                 "text": name,
@@ -188,32 +180,22 @@ def _peak(arm: str, options: argparse.Namespace, text: str) -> float:
 
 def table(document: dict[str, Any]) -> str:
     """Render the document as two Markdown tables."""
-    lines = [
-        "| text | arm | CPU time, s | ratio | goal | peak memory, MB |",
-        "| --- | --- | ---: | ---: | ---: | ---: |",
-    ]
+    rows = []
     for each in document["texts"]:
         for arm, values in each["cpu_seconds"].items():
             goal = f"{document['goals'][arm]:.2f}" if arm in document["goals"] else ""
-            memory = each["peak_memory_mb"].get(arm, "")
-            lines.append(
-                f"| {each['text']} | {arm} | {min(values):.1f} | {each['ratios'][arm]:.2f} | {goal} | {memory} |"
-            )
-    compared = [each for each in document["texts"] if "quality" in each]
-    if not compared:
-        return "\n".join(lines) + "\n"
-    lines += [
-        "",
-        "| text | pairs | smallest cosine | top-1 accuracy xx→en / en→xx, float32 | in bf16 |",
-        "| --- | ---: | ---: | ---: | ---: |",
-    ]
-    for each in compared:
+            memory = str(each["peak_memory_mb"].get(arm, ""))
+            rows.append((each["text"], arm, f"{min(values):.1f}", f"{each['ratios'][arm]:.2f}", goal, memory))
+    times = Table(
+        ("text", "arm", "CPU time, s", "ratio", "goal", "peak memory, MB"), rows, align="llrrrr"
+    ).markdown()
+    compared = []
+    for each in (each for each in document["texts"] if "quality" in each):
         found = each["quality"]
         cells = [" / ".join(f"{value:.1f}" for value in found[arm]) for arm in OURS]
-        lines.append(
-            f"| {each['text']} | {each['sentences'] // 2:,} | {found['smallest_cosine']:.5f} | {cells[0]} | {cells[1]} |"
-        )
-    return "\n".join(lines) + "\n"
+        compared.append((each["text"], f"{each['sentences'] // 2:,}", f"{found['smallest_cosine']:.5f}", *cells))
+    heading = ("text", "pairs", "smallest cosine", "top-1 accuracy xx→en / en→xx, float32", "in bf16")
+    return f"{times}\n{Table(heading, compared).markdown()}" if compared else times
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from document import command_line, head, read_document, write_document
 
+from otembed.results import Table
 from otembed.results.plot import check_plot, drawing, save_plot
 
 if TYPE_CHECKING:
@@ -81,16 +82,13 @@ def languages(document: dict[str, Any]) -> list[str]:
 def table(document: dict[str, Any]) -> str:
     """Render the gains in points as Markdown; the trained languages come first."""
     pairs = languages(document)
-    lines = [
-        "| steps | pairs | seeds | " + " | ".join(pair.removeprefix("en-") for pair in pairs) + " |",
-        "| ---: |" + " ---: |" * (2 + len(pairs)),
-    ]
+    heading = ("steps", "pairs", "seeds", *(pair.removeprefix("en-") for pair in pairs))
+    rows = []
     for axis in AXES:
         for point in document[axis]:
-            cells = [f"{point['gains'][pair]:+.1f}" for pair in pairs]
             heads = [f"{point['steps']:,}", f"{point['pairs']:,}", str(point["seeds"])]
-            lines.append("| " + " | ".join(heads + cells) + " |")
-    return "\n".join(lines) + "\n"
+            rows.append([*heads, *(f"{point['gains'][pair]:+.1f}" for pair in pairs)])
+    return Table(heading, rows, align="r" * len(heading)).markdown()
 
 
 def plot(document: dict[str, Any], path: Path) -> None:

@@ -348,13 +348,9 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="a tiny encoder and two small batches")
     options = parser.parse_args()
     options.parts = options.parts or PARTS
-    if options.table:
-        document = read_document(options.table)
-    else:
-        if options.device.startswith("cuda") and not torch.cuda.is_available():
-            parser.error("there is no CUDA device; --device cpu --smoke tests the script itself")
-        document = run(options)
-        write_document(options.output, document)
+    if not options.table and options.device.startswith("cuda") and not torch.cuda.is_available():
+        parser.error("there is no CUDA device; --device cpu --smoke tests the script itself")
+    document = read_document(options.table) if options.table else write_document(options.output, run(options))
     print(table(document))  # noqa: T201
 
 

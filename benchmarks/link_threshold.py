@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from document import command_line, head, read_document, write_document
+from document import command_line, head, named, read_document, write_document
 from numpy.typing import NDArray
 
 from otembed.config import DocumentsConfig
@@ -40,9 +40,7 @@ def counted(found: Iterable[AlignedPair], sets: Mapping[str, GoldDocuments]) -> 
 
 def figures(options: argparse.Namespace, cache: Path) -> dict[str, Any]:
     """Align the documents, and return the expected and the counted figures."""
-    sets = {
-        name: GoldDocuments.read(*place.split(",")) for name, place in (each.split("=", 1) for each in options.gold)
-    }
+    sets = {name: GoldDocuments.read(*place.split(",")) for name, place in named(options.gold).items()}
     pairs = [DocumentPair(name, each.source, each.target) for name, each in sets.items()]
     config = DocumentsConfig(threshold="auto", runs=options.runs)
     found = align_collection(pairs, options.model, config=config, cache=cache, device="cpu")

@@ -20,7 +20,7 @@ from time import process_time
 from typing import Any, Literal
 
 import torch
-from document import command_line, head, read_document, resumed, write_document
+from document import command_line, head, named, read_document, resumed, write_document
 from memory import growth
 
 import otembed
@@ -33,6 +33,7 @@ from otembed.config import (
     OptimizationConfig,
     TrainConfig,
 )
+from otembed.results import Table
 from otembed.tasks.retrieval import RetrievalReport
 
 FULL = "full"
@@ -44,11 +45,11 @@ def recipe(options: argparse.Namespace, arm: str, output: str) -> TrainConfig:
     modules: Literal["all-linear"] | None = "all-linear" if everywhere else None
     lora = None if arm == FULL else LoraConfig(r=int(rank), alpha=2 * int(rank), target_modules=modules)
     return TrainConfig(
-        pairs=dict(each.split("=", 1) for each in options.pairs),
+        pairs=named(options.pairs),
         loss=LossConfig(sentence="none", contrastive=ContrastiveConfig(sentence_weight=1.0, temperature=0.05)),
         model=ModelConfig(name=options.model, max_seq_length=options.max_seq_length, lora=lora),
         held_out=HeldOutConfig(
-            pairs=dict(each.split("=", 1) for each in options.held_out),
+            pairs=named(options.held_out),
             limit=options.held_out_limit,
             eval_steps=options.steps,
         ),
@@ -115,20 +116,16 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 def table(document: dict[str, Any]) -> str:
     """Render the document as a Markdown table."""
-    lines = [
-        "| trained | parameters | CPU time, s | growth of memory, MB | checkpoint, MB | xx→en | en→xx |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
     first = next(iter(document["arms"].values()))["before"]
-    lines.append(f"| nothing | 0 |  |  |  | {first[0]:.1f} | {first[1]:.1f} |")
+    rows = [("nothing", "0", "", "", "", *(f"{value:.1f}" for value in first))]
     for arm, found in document["arms"].items():
         rank, _, modules = arm.partition(":")
         name = "all but embeddings" if arm == FULL else f"LoRA of rank {rank}, {modules or 'query and value'}"
-        lines.append(
-            f"| {name} | {found['trained_parameters']:,} | {found['cpu_seconds']:.0f} | {found['memory_mb']:.0f} "
-            f"| {found['checkpoint_mb']:.0f} | {found['after'][0]:.1f} | {found['after'][1]:.1f} |"
-        )
-    return "\n".join(lines) + "\n"
+        costs = (f"{found[key]:.0f}" for key in ("cpu_seconds", "memory_mb", "checkpoint_mb"))
+        accuracies = (f"{value:.1f}" for value in found["after"])
+        rows.append((name, f"{found['trained_parameters']:,}", *costs, *accuracies))
+    heading = ("trained", "parameters", "CPU time, s", "growth of memory, MB", "checkpoint, MB", "xx→en", "en→xx")
+    return Table(heading, rows).markdown()
 
 
 def main() -> None:

@@ -13,7 +13,6 @@ of sentence-transformers' mining example, reimplemented from their descriptions.
 from __future__ import annotations
 
 import argparse
-import math
 import statistics
 import subprocess
 import sys
@@ -26,9 +25,11 @@ from typing import Any
 
 import faiss
 import numpy as np
+import texts
 from document import command_line, head, read_document, resumed, write_document
 from memory import growth
 from numpy.typing import NDArray
+from timing import interleaved
 
 import otembed
 from otembed.config.mining import DEFAULT_THRESHOLDS
@@ -40,6 +41,7 @@ from otembed.mining.search.approximate import approximate_neighbors
 from otembed.mining.search.exact import exact_neighbors
 from otembed.mining.search.index import METHODS
 from otembed.mining.search.screening import SCREENS
+from otembed.results import Table
 from otembed.runtime.executors import LocalExecutor
 from otembed.tasks.mining import mining_scores
 
@@ -118,15 +120,10 @@ def search_speed(rows: int, repeats: int, folder: Path) -> dict[str, Any]:
         runs["product alone"] = lambda: product_alone(x, y)
     for screen in SCREENS:
         one_pass(save(x[:50], y[:50], folder, "small"), screen=screen)  # compiles
-    best = dict.fromkeys(runs, math.inf)
-    for _ in range(repeats):
-        for name, each in runs.items():
-            started = time.process_time()
-            each()
-            best[name] = min(best[name], time.process_time() - started)
+    seconds = interleaved(runs, repeats)
     found: dict[str, Any] = {
         "repeats": repeats,
-        "cpu_seconds": {name: round(value, 3) for name, value in best.items()},
+        "cpu_seconds": {name: round(min(values), 3) for name, values in seconds.items()},
     }
     if rows > AGREEMENT_ROWS:
         return found
@@ -280,29 +277,13 @@ def quality(name: str, x: Floats, y: Floats, gold: Gold) -> list[dict[str, Any]]
 
 def tatoeba(folder: Path, model: str, cache: Path | None) -> tuple[Floats, Floats]:
     """Embed both sides of all pairs, each distinct text once, all languages together against English."""
-    pairs: list[tuple[str, str]] = []
-    seen: tuple[set[str], set[str]] = (set(), set())
-    for english in sorted(folder.glob("tatoeba.*-eng.eng")):
-        other = english.with_suffix(f".{english.name.split('.')[1].removesuffix('-eng')}")
-        texts = (path.read_text(encoding="utf-8").split("\n") for path in (other, english))
-        for source, target in zip(*texts, strict=True):
-            pair = (" ".join(source.split()), " ".join(target.split()))
-            if (
-                all(pair)
-                and pair[0] != pair[1]
-                and not any(side in known for side, known in zip(pair, seen, strict=True))
-            ):
-                pairs.append(pair)
-                for side, known in zip(pair, seen, strict=True):
-                    known.add(side)
-    if not pairs:
-        raise SystemExit(f"{folder}: no tatoeba.XXX-eng.eng files")
+    sides = zip(*texts.tatoeba(folder), strict=True)
     encoder = otembed.load_model(model)
-    source, target = (
-        embed_lines(read_side([pair[side] for pair in pairs]), encoder, cache=cache).read(0, len(pairs))
-        for side in (0, 1)
+    source, target, _ = sides
+    x, y = (
+        embed_lines(read_side(list(side)), encoder, cache=cache).read(0, len(side)) for side in (source, target)
     )
-    return source, target
+    return x, y
 
 
 def orphaned(x: Floats, y: Floats, seed: int, count: int | None = None) -> tuple[Floats, Floats, Gold]:
@@ -385,62 +366,55 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def table(document: dict[str, Any]) -> str:
-    """Render the document as three Markdown tables."""
-    lines = [
-        "| search, k = 4, both directions | otembed, s | two faiss.knn, s | ratio | product alone | goal |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
-    ]
+    """Render the document as five Markdown tables."""
+    search = []
     for each in document["search"]:
         seconds = each["cpu_seconds"]
         base = seconds["two faiss.knn"]
-        lines.append(
-            f"| {each['rows']:,} x {each['rows']:,} x 384 | {seconds['otembed']:.1f} | {base:.1f} | "
-            f"{seconds['otembed'] / base:.2f} | "
-            f"{format(seconds['product alone'] / base, '.2f') if 'product alone' in seconds else ''} | "
-            f"{document['goals']['time']:.2f} |"
+        alone = f"{seconds['product alone'] / base:.2f}" if "product alone" in seconds else ""
+        figures = f"{seconds['otembed']:.1f}", f"{base:.1f}", f"{seconds['otembed'] / base:.2f}", alone
+        search.append((f"{each['rows']:,} x {each['rows']:,} x 384", *figures, f"{document['goals']['time']:.2f}"))
+    methods = ("otembed", "two faiss.knn")
+    grown = [
+        (
+            f"{each['rows']:,} lines per side",
+            *(f"{each[name]:.0f}" for name in methods),
+            str(document["goals"]["memory_mb"]),
         )
-    lines += [
-        "",
-        "| memory without the interpreter, MB | otembed | two faiss.knn | goal |",
-        "| --- | ---: | ---: | ---: |",
-    ]
-    lines += [
-        f"| {each['rows']:,} lines per side | {each['otembed']:.0f} | {each['two faiss.knn']:.0f} | "
-        f"{document['goals']['memory_mb']} |"
         for each in document["memory"]
     ]
-    lines += ["", "| index, recall (CPU time, exact = 1) | hnsw | pq |", "| --- | ---: | ---: |"]
-    lines += [
-        f"| {each['rows']:,} lines per side | "
-        + " | ".join(f"{each[method]['recall']:.3f} ({each[method]['cost']:.2f})" for method in METHODS)
-        + " |"
+    indexes = [
+        (
+            f"{each['rows']:,} lines per side",
+            *(f"{each[name]['recall']:.3f} ({each[name]['cost']:.2f})" for name in METHODS),
+        )
         for each in document["indexes"]
     ]
-    lines += [
-        "",
-        "| pairs | collection | best F1 | average precision | F1 at | threshold |",
-        "| --- | --- | ---: | ---: | ---: | ---: |",
-    ]
+    pairs = []
     for each in document["pairs"]:
-        figures = (
-            f"{each['error']} | | | "
-            if "error" in each
-            else f"{each['best_f1']:.3f} | {each['average_precision']:.3f} | {each['f1']:.3f} | {each['threshold']}"
-        )
-        lines.append(f"| {each['method']} | {each['collection']} | {figures} |")
-    lines += [
-        "",
-        "| Tatoeba, F1 at the default threshold / best F1 | distance | ratio | absolute |",
-        "| --- | ---: | ---: | ---: |",
-    ]
-    cells: dict[str, dict[str, str]] = {}
+        if "error" in each:
+            cells = [each["error"], "", "", ""]
+        else:
+            scores = (f"{each[name]:.3f}" for name in ("best_f1", "average_precision", "f1"))
+            cells = [*scores, str(each["threshold"])]
+        pairs.append([each["method"], each["collection"], *cells])
+    defaults: dict[str, dict[str, str]] = {}
     for each in document["defaults"]:
         row = f"{each['lines']:,} lines per side, {'centered' if each['centered'] else 'raw'}"
-        cells.setdefault(row, {})[each["margin"]] = f"{each['f1']:.3f} / {each['best_f1']:.3f}"
-    lines += [
-        f"| {row} | {cell['distance']} | {cell['ratio']} | {cell['absolute']} |" for row, cell in cells.items()
-    ]
-    return "\n".join(lines) + "\n"
+        defaults.setdefault(row, {})[each["margin"]] = f"{each['f1']:.3f} / {each['best_f1']:.3f}"
+    margins = ("distance", "ratio", "absolute")
+    heading = ("otembed, s", "two faiss.knn, s", "ratio", "product alone", "goal")
+    tables = (
+        Table(("search, k = 4, both directions", *heading), search),
+        Table(("memory without the interpreter, MB", *methods, "goal"), grown),
+        Table(("index, recall (CPU time, exact = 1)", "hnsw", "pq"), indexes),
+        Table(("pairs", "collection", "best F1", "average precision", "F1 at", "threshold"), pairs, align="llrrrr"),
+        Table(
+            ("Tatoeba, F1 at the default threshold / best F1", *margins),
+            [(row, *(cell[name] for name in margins)) for row, cell in defaults.items()],
+        ),
+    )
+    return "\n".join(each.markdown() for each in tables)
 
 
 def main() -> None:

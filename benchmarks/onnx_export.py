@@ -24,6 +24,7 @@ from document import command_line, head, read_document, write_document
 
 import otembed
 from otembed.data import load_pairs, parse_pair_spec
+from otembed.embeddings.encode import resolve_prompt
 from otembed.models.onnx_export import INPUTS, export_onnx
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ PEER, FLOAT, INT8 = "torch", "onnxruntime, float32", "onnxruntime, int8"
 def batches(model: SentenceTransformer, texts: list[str], size: int) -> list[Batch]:
     """Return tokenized batches of sentences of similar length, with the default prompt."""
     ordered = sorted(texts, key=len)
-    prompt = model.prompts.get(model.default_prompt_name or "") or None
+    prompt = resolve_prompt(model, None, None) or None
     made = [
         model.preprocess(ordered[start : start + size], prompt=prompt) for start in range(0, len(ordered), size)
     ]

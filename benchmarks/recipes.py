@@ -16,12 +16,11 @@ import statistics
 import tempfile
 from typing import Any
 
-from document import command_line, head, read_document, resumed, write_document
+from document import command_line, head, mean_and_spread, named, read_document, resumed, write_document
+from texts import sentences
 
 import otembed
-from otembed.config import PairChecks
 from otembed.config.io import merge, train_config
-from otembed.data import load_pairs, parse_pair_spec
 from otembed.tasks.retrieval import evaluate_retrieval
 
 OBJECTIVES: dict[str, dict[str, Any]] = {
@@ -85,17 +84,6 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     return document
 
 
-def sentences(name: str, value: str, limit: int) -> tuple[list[str], list[str]]:
-    """Both sides of a held-out pair, in the order of the languages in its name."""
-    text = load_pairs(parse_pair_spec(name, value), PairChecks.off(), limit)
-    return list(text.dataset["source"]), list(text.dataset["target"])
-
-
-def named(values: list[str]) -> dict[str, str]:
-    """Split ``XX-YY=FILE`` values."""
-    return dict(value.split("=", 1) for value in values)
-
-
 def train_once(options: argparse.Namespace, name: str, seed: int, texts: Any) -> tuple[Any, Any]:
     """Train one objective with one seed in a temporary folder; return its result and its evaluation."""
     with tempfile.TemporaryDirectory() as folder:
@@ -131,12 +119,11 @@ def table(document: dict[str, Any]) -> str:
     ]
     for name in names:
         runs = [each for each in document["runs"] if each["objective"] == name]
-        cells = []
-        for column in range(len(pairs)):
-            for way in DIRECTIONS:
-                values = [100 * each["after"]["scores"][column][way] for each in runs]
-                spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-                cells.append(f"{statistics.mean(values):.1f}%{spread}")
+        cells = [
+            mean_and_spread([100 * each["after"]["scores"][column][way] for each in runs], 1, "%")
+            for column in range(len(pairs))
+            for way in DIRECTIONS
+        ]
         seconds = statistics.mean(each["training_seconds"] for each in runs)
         lines.append(f"| {name} | {len(runs)} | " + " | ".join(cells) + f" | {seconds:.0f} |")
     return "\n".join(lines) + "\n"

@@ -23,7 +23,7 @@ import torch
 from document import RESULTS, read_document
 from scipy import stats
 
-from otembed.results import write_text
+from otembed.results import Table, write_text
 from otembed.runtime.arithmetic import bf16_speedup
 
 # In the unit of the column: points of accuracy or AER, cosine, rank.
@@ -71,17 +71,16 @@ def expected(document: dict[str, Any], runs: list[dict[str, Any]]) -> dict[str, 
 def compared(document: dict[str, Any], runs: list[dict[str, Any]], run: dict[str, Any]) -> tuple[str, int]:
     """Return a Markdown table of the figures of a run beside those expected, and how many are outside their range."""
     found = ablation.figures_of(run, document["settings"]["trained"])
-    lines = ["| figure | published | range | found | |", "| --- | ---: | ---: | ---: | --- |"]
+    rows = []
     outside = 0
     for column, (mean, width) in expected(document, runs).items():
         digits = 2 if column == "mean cosine" else 1
         held = abs(found[column] - mean) <= width
         outside += not held
-        lines.append(
-            f"| {column} | {mean:.{digits}f} | ± {width:.{digits}f} | {found[column]:.{digits}f} "
-            f"| {'in range' if held else 'OUTSIDE'} |"
-        )
-    return "\n".join(lines) + "\n", outside
+        figures = (f"{value:.{digits}f}" for value in (mean, width, found[column]))
+        published, half, measured = figures
+        rows.append((column, published, f"± {half}", measured, "in range" if held else "OUTSIDE"))
+    return Table(("figure", "published", "range", "found", ""), rows, align="lrrrl").markdown(), outside
 
 
 def located(value: str, data: Path) -> str:

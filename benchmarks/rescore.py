@@ -23,8 +23,9 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
-from document import command_line, head, read_document, resumed, write_document
+from document import command_line, head, named, read_document, resumed, write_document
 from numpy.typing import NDArray
+from texts import tatoeba
 
 import otembed
 from otembed.config.mining import Margin, MiningConfig
@@ -73,33 +74,8 @@ class Encoded(NamedTuple):
 
 def read(folder: Path, limit: int | None) -> Bitext:
     """Read the pairs of all languages; those with a repeated line are left out."""
-    rows: list[tuple[str, str, str]] = []
-    seen: tuple[set[str], set[str]] = (set(), set())
-    for english in sorted(folder.glob("tatoeba.*-eng.eng")):
-        language = english.name.split(".")[1].removesuffix("-eng")
-        texts = (
-            path.read_text(encoding="utf-8").split("\n") for path in (english.with_suffix(f".{language}"), english)
-        )
-        found = 0
-        for pair in zip(*(map(_tidy, side) for side in texts), strict=True):
-            new = (
-                all(pair)
-                and pair[0] != pair[1]
-                and not any(each in known for each, known in zip(pair, seen, strict=True))
-            )
-            if new and (limit is None or found < limit):
-                rows.append((*pair, language))
-                found += 1
-                for each, known in zip(pair, seen, strict=True):
-                    known.add(each)
-    if not rows:
-        raise SystemExit(f"{folder}: no tatoeba.XXX-eng.eng files")
-    source, target, languages = zip(*rows, strict=True)
+    source, target, languages = zip(*tatoeba(folder, limit), strict=True)
     return Bitext(list(source), list(target), np.array(languages))
-
-
-def _tidy(line: str) -> str:
-    return " ".join(line.split())
 
 
 def encode(bitext: Bitext, model: Any, cache: Path) -> Encoded:
@@ -303,7 +279,7 @@ def run(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     bitext = read(options.tatoeba, options.limit)
     with tempfile.TemporaryDirectory() as name:
         cache = options.cache or Path(name)
-        for label, place in (each.split("=", 1) for each in options.model):
+        for label, place in named(options.model).items():
             parts = document["models"].setdefault(label, {})
             encoded, model = None, otembed.load_model(place, device="cpu")
             if "cost" not in document:  # of the first model; weights change nothing about it

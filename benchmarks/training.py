@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 from datasets.arrow_dataset import Dataset
-from document import command_line, head, read_document, resumed, write_document
+from document import command_line, head, named, read_document, resumed, write_document
 from memory import growth
 from sentence_transformers import (
     SentenceTransformer,
@@ -32,13 +32,13 @@ from sentence_transformers import (
     SentenceTransformerTrainingArguments,
 )
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+from texts import shuffled
 from transformers import PrinterCallback, TrainerCallback
 
 import otembed
-from otembed.config import PairChecks
-from otembed.data import load_pairs, parse_pair_spec
 from otembed.losses import OTAlignmentLoss, OTContrastiveLoss
 from otembed.models import freeze, sliced
+from otembed.results import Table
 
 PEER = "sentence-transformers, MNRL"
 ARMS: dict[str, Callable[[SentenceTransformer], Any]] = {
@@ -69,13 +69,6 @@ def planted(count: int) -> Dataset:
     words = ["the", "cat", "sat", "on", "mat", "dog", "slept", "in", "house"]
     sides = [[" ".join(draw.choices(words, k=draw.randint(2, 30))) for _ in range(count)] for _ in range(2)]
     return Dataset.from_dict({"source": sides[0], "target": sides[1]})
-
-
-def read(place: str, limit: int) -> Dataset:
-    """Read pairs in a random order."""
-    text = load_pairs(parse_pair_spec("en-xx", place), PairChecks.off()).dataset
-    chosen: Dataset = text.shuffle(seed=0).select(range(min(limit, len(text))))
-    return chosen
 
 
 def step(arm: str, model_name: str, pairs: Dataset, batch: int, precision: str, length: int, seed: int) -> float:
@@ -130,7 +123,7 @@ def print_peak(arm: str, options: argparse.Namespace, pairs: Dataset, batch: int
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure every arm on every text with every batch size; cells in the output are kept."""
     torch.set_num_threads(1)
-    texts = dict(each.split("=", 1) for each in options.pairs or [])
+    texts = named(options.pairs or [])
     if not texts and not options.smoke:
         raise SystemExit("give --pairs NAME=FILE at least once, or --smoke")
     sizes = (4,) if options.smoke else options.batch or BATCHES
@@ -148,7 +141,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     document = resumed(options.output, document)
     done = {(cell["text"], cell["batch"]) for cell in document["cells"]}
     for name, place in (texts or {"planted": ""}).items():
-        pairs = read(place, 2000) if place else planted(32)
+        pairs = shuffled(place, 2000) if place else planted(32)
         for batch in (each for each in sizes if (name, each) not in done):
             seconds: dict[str, list[float]] = {arm: [] for arm in ARMS}
             for number in range(options.rounds):
@@ -187,18 +180,15 @@ def _peak(arm: str, options: argparse.Namespace, text: str, batch: int) -> float
 
 def table(document: dict[str, Any]) -> str:
     """Render the document as a Markdown table."""
-    lines = [
-        "| text | batch | padding | arm | CPU time of a step, s | ratio | peak memory, MB |",
-        "| --- | ---: | ---: | --- | ---: | ---: | ---: |",
-    ]
+    heading = ("text", "batch", "padding", "arm", "CPU time of a step, s", "ratio", "peak memory, MB")
+    rows = []
     for cell in document["cells"]:
         for arm, values in cell["cpu_seconds"].items():
-            memory = cell.get("peak_memory_mb", {}).get(arm, "")
-            lines.append(
-                f"| {cell['text']} | {cell['batch']} | {100 * cell['padding']:.0f} % | {arm} "
-                f"| {min(values):.2f} | {cell['ratios'][arm]:.2f} | {memory} |"
-            )
-    return "\n".join([*lines, "", f"Goal: {document['goal']:.2f} in {document['settings']['precision']}.", ""])
+            batch = cell["text"], str(cell["batch"]), f"{100 * cell['padding']:.0f} %"
+            memory = str(cell.get("peak_memory_mb", {}).get(arm, ""))
+            rows.append((*batch, arm, f"{min(values):.2f}", f"{cell['ratios'][arm]:.2f}", memory))
+    table = Table(heading, rows, align="lrrlrrr").markdown()
+    return f"{table}\nGoal: {document['goal']:.2f} in {document['settings']['precision']}.\n"
 
 
 def main() -> None:
@@ -215,7 +205,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.peak:
         place = options.pairs[0].split("=", 1)[1] if options.pairs else ""
-        print_peak(options.peak[0], options, read(place, 2000) if place else planted(32), int(options.peak[1]))
+        print_peak(options.peak[0], options, shuffled(place, 2000) if place else planted(32), int(options.peak[1]))
         return
     document = read_document(options.table) if options.table else run(options)
     sys.stdout.write(table(document))

@@ -36,11 +36,6 @@ RETRIEVAL = {
 }
 
 
-def report_tables(document: dict[str, Any]) -> list[str]:
-    """Every table of one retrieval report, as the command prints them."""
-    return [each.markdown() for each in QuestionReport.from_dict(document).tables()]
-
-
 def means_table(before: dict[str, Any], after: dict[str, Any]) -> str:
     """Means of both retrieval reports, and the change in points."""
     first, second = (QuestionReport.from_dict(each).to_dict()["means"] for each in (before, after))

@@ -12,10 +12,8 @@ of the marginals of every plan; POT stops on an L2 error, so it gets the loosest
 from __future__ import annotations
 
 import argparse
-import math
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -26,11 +24,13 @@ import ot.batch
 import torch
 from document import command_line, head, read_document, write_document
 from memory import growth
+from timing import interleaved
 from torch import Tensor
 
 import otembed
 from otembed.config import PairChecks
 from otembed.data import load_pairs, parse_pair_spec
+from otembed.results import Table
 from otembed.transport import center, pairwise_cost, sinkhorn, solve, uniform_marginals
 
 TOL = 1e-4
@@ -117,13 +117,8 @@ def step_from(costs: Tensor, clouds: Clouds, value_of: Value) -> None:
 
 def ratios(runs: dict[str, Callable[[], None]], repeats: int) -> dict[str, float]:
     """Minimum CPU seconds of each run, one after the other in every round."""
-    best = dict.fromkeys(runs, math.inf)
-    for _ in range(repeats + 1):  # the first round warms up
-        for name, each in runs.items():
-            start = time.process_time()
-            each()
-            best[name] = min(best[name], time.process_time() - start)
-    return best
+    # The first round warms up.
+    return {name: min(seconds) for name, seconds in interleaved(runs, repeats + 1).items()}
 
 
 def ot_batch(epsilon: float, tol: float, gradient: str) -> Value:
@@ -372,31 +367,33 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 def table(document: dict[str, Any]) -> str:
     """Render the document as three Markdown tables."""
-    lines = [
-        "| forward and backward | otembed, ms | peer | peer, ms | ratio | goal |",
-        "| --- | ---: | --- | ---: | ---: | ---: |",
-    ]
+    steps = []
     for each in document["speed"]:
         seconds = each["cpu_seconds"]
         for peer in seconds:
             if peer != "otembed":
-                own = peer == each["peer"]
-                lines.append(
-                    f"| {each['name']} | {1e3 * seconds['otembed']:.1f} | {peer} | {1e3 * seconds[peer]:.1f} | "
-                    f"{seconds[peer] / seconds['otembed']:.2f} | {(each['goal'] or '') if own else ''} |"
+                own, other = seconds["otembed"], seconds[peer]
+                goal = str(each["goal"] or "") if peer == each["peer"] else ""
+                steps.append(
+                    (each["name"], f"{1e3 * own:.1f}", peer, f"{1e3 * other:.1f}", f"{other / own:.2f}", goal)
                 )
-    lines += ["", "| largest difference to POT's plan | error | goal |", "| --- | ---: | ---: |"]
-    lines += [f"| {each['name']} | {each['error']:.1e} | {each['goal']:.0e} |" for each in document["accuracy"]]
-    lines += [
-        "",
-        "| peak memory of a step | MB | cost alone, MB | ratio | goal |",
-        "| --- | ---: | ---: | ---: | ---: |",
-    ]
-    lines += [
-        f"| {each['name']} | {each['megabytes']} | {each['cost_alone_megabytes']} | {each['ratio']:.3f} | {each['goal']} |"
+    errors = [(each["name"], f"{each['error']:.1e}", f"{each['goal']:.0e}") for each in document["accuracy"]]
+    peaks = [
+        (
+            each["name"],
+            *(str(each[key]) for key in ("megabytes", "cost_alone_megabytes")),
+            f"{each['ratio']:.3f}",
+            str(each["goal"]),
+        )
         for each in document["memory"]
     ]
-    return "\n".join(lines) + "\n"
+    heading = ("forward and backward", "otembed, ms", "peer", "peer, ms", "ratio", "goal")
+    tables = (
+        Table(heading, steps, align="lrlrrr"),
+        Table(("largest difference to POT's plan", "error", "goal"), errors),
+        Table(("peak memory of a step", "MB", "cost alone, MB", "ratio", "goal"), peaks),
+    )
+    return "\n".join(each.markdown() for each in tables)
 
 
 def main() -> None:
@@ -411,13 +408,9 @@ def main() -> None:
     if options.peak:
         print_peak(int(options.peak[0]), options.peak[1])
         return
-    if options.table:
-        document = read_document(options.table)
-    else:
-        if not options.smoke and not options.pairs:
-            parser.error("--pairs XX-YY=FILE is required")
-        document = run(options)
-        write_document(options.output, document)
+    if not (options.table or options.smoke or options.pairs):
+        parser.error("--pairs XX-YY=FILE is required")
+    document = read_document(options.table) if options.table else write_document(options.output, run(options))
     print(table(document))  # noqa: T201
 
 

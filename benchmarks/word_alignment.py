@@ -14,20 +14,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any
 
 import numpy as np
 import torch
-from document import command_line, head, read_document, write_document
+from document import command_line, head, named, read_document, write_document
 from numpy.typing import NDArray
+from texts import gold_set
+from timing import interleaved
 from torch import Tensor
 
 import otembed
 from otembed.config import WordAlignmentConfig
-from otembed.tasks.word_alignment import GoldSet, alignment_scores, read_gold_set
+from otembed.results import Table
+from otembed.tasks.word_alignment import GoldSet, alignment_scores
 from otembed.words import WordAligner, decode_links
 from otembed.words.layer_choice import MOST_PAIRS, agreement_beyond_chance
 from otembed.words.plan import RunningMean, centers, word_plans
@@ -142,12 +144,8 @@ def throughput(model: Any, gold: dict[str, GoldSet], layer: int, pairs: int, rep
         for row in rows:
             list(aligner.align([row], batch_size=1))
 
-    best = {"batched": float("inf"), "single": float("inf")}
-    for _ in range(repeats):
-        for name, run in (("batched", batched), ("single", single)):
-            start = time.process_time()
-            run()
-            best[name] = min(best[name], time.process_time() - start)
+    seconds = interleaved({"batched": batched, "single": single}, repeats)
+    best = {name: min(each) for name, each in seconds.items()}
     return {
         "pairs": len(rows),
         "pairs_per_cpu_second": round(len(rows) / best["batched"], 2),
@@ -160,11 +158,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     torch.set_num_threads(1)
     model = otembed.load_model(options.model, device="cpu")
     gold: dict[str, GoldSet] = {}
-    for value in options.gold:
-        name, _, files = value.partition("=")
-        *sides, links = files.split(",")
-        sources, targets, found = read_gold_set(links, *sides)
-        gold[name] = sources[: options.limit], targets[: options.limit], found[: options.limit]
+    for name, files in named(options.gold).items():
+        *sides, links_file = files.split(",")
+        gold[name] = gold_set(links_file, sides, options.limit)
     encoder = WordEncoder(model)
     layers = list(range(1, encoder.depth + 1))
     aer: dict[str, dict[str, list[float]]] = {method: {} for method in METHODS}
@@ -230,47 +226,40 @@ def verdict(document: dict[str, Any]) -> dict[str, Any]:
 def table(document: dict[str, Any]) -> str:
     """Render AER by method: each set and the mean on the automatic layers, the mean on the best and the last layer."""
     names = list(document["choice"])
-    lines = [
-        f"| method | {' | '.join(names)} | mean | best layer | last layer |",
-        "| --- |" + " ---: |" * (len(names) + 3),
-    ]
+    rows = []
     for method, by_set in document["aer"].items():
         best = best_layer(document, method)
         values = [by_set[name][document["choice"][name]["auto"] - 1] for name in names]
         last = mean_aer(document, method, document["settings"]["layers"][-1])
-        figures = [*values, mean_aer(document, method, "auto")]
-        ends = f"{mean_aer(document, method, best):.3f} ({best}) | {last:.3f} |"
-        lines.append(f"| {method} | " + " | ".join(f"{value:.3f}" for value in figures) + f" | {ends}")
-    return "\n".join(lines) + "\n"
+        figures = [f"{value:.3f}" for value in (*values, mean_aer(document, method, "auto"))]
+        rows.append([method, *figures, f"{mean_aer(document, method, best):.3f} ({best})", f"{last:.3f}"])
+    return Table(("method", *names, "mean", "best layer", "last layer"), rows).markdown()
 
 
 def choice_table(document: dict[str, Any]) -> str:
     """Render the layer chosen from each set's text against the layer with the lowest AER of the defaults."""
-    lines = ["| set | pairs | chosen layer | its AER | best layer | its AER |", "| --- |" + " ---: |" * 5]
+    rows = []
     for name, each in document["choice"].items():
         by_layer = document["aer"][OURS][name]
         auto, best = each["auto"], each["best"]
-        lines.append(
-            f"| {name} | {each['pairs']} | {auto} | {by_layer[auto - 1]:.3f} | {best} | {by_layer[best - 1]:.3f} |"
-        )
-    return "\n".join(lines) + "\n"
+        figures = [f"{by_layer[layer - 1]:.3f}" for layer in (auto, best)]
+        rows.append([name, str(each["pairs"]), str(auto), figures[0], str(best), figures[1]])
+    return Table(("set", "pairs", "chosen layer", "its AER", "best layer", "its AER"), rows).markdown()
 
 
 def grid_table(document: dict[str, Any]) -> str:
     """Render the mean AER of the grid: automatic layer / last layer."""
     priors = GRID["order_prior"]
-    lines = [
-        "| epsilon | relaxation | " + " | ".join(f"order prior {prior:g}" for prior in priors) + " |",
-        "| ---: | ---: |" + " ---: |" * len(priors),
-    ]
+    rows = []
     found = {tuple(each["settings"].values()): each["aer"] for each in document["grid"]}
     for epsilon, relaxation in product(GRID["epsilon"], GRID["relaxation"]):
-        row = []
+        row = [f"{epsilon:g}", f"{relaxation:g}"]
         for prior in priors:
             by_set = [list(each.values()) for each in found[epsilon, relaxation, prior].values()]
             row.append(" / ".join(f"{np.mean([each[end] for each in by_set]):.3f}" for end in (0, -1)))
-        lines.append(f"| {epsilon:g} | {relaxation:g} | {' | '.join(row)} |")
-    return "\n".join(lines) + "\n"
+        rows.append(row)
+    heading = ("epsilon", "relaxation", *(f"order prior {prior:g}" for prior in priors))
+    return Table(heading, rows, align="r" * len(heading)).markdown()
 
 
 def main() -> None:

@@ -11,17 +11,19 @@ from __future__ import annotations
 import argparse
 import random
 import tempfile
+from functools import partial
 from pathlib import Path
-from time import process_time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from document import command_line, head, read_document, write_document
+from timing import interleaved
 
 import otembed
 from otembed.config.xnli import ProbeConfig
-from otembed.embeddings.encode import encode_by_length
+from otembed.embeddings.encode import encode_by_length, resolve_prompt
+from otembed.results import Table
 from otembed.tasks.xnli import evaluate_xnli
 from otembed.tasks.xnli.data import NliExample, NliSet, read_nli
 
@@ -59,7 +61,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     texts = {text for one in sets for each in one.examples for text in (each.premise, each.hypothesis)}
     ordered = sorted(texts, key=lambda text: (-len(text), text))
     model = otembed.load_model(options.model, device="cpu")
-    prompt = model.prompts.get(model.default_prompt_name or "") or ""
+    prompt = resolve_prompt(model, None, None)
     found: list[Any] = []
 
     def probe(cache: str) -> None:
@@ -76,10 +78,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     seconds: dict[str, list[float]] = {arm: [] for arm in ARMS}
     for _ in range(options.repeats):
         with tempfile.TemporaryDirectory() as cache:
-            for arm, call in arms.items():
-                begun = process_time()
-                call(cache)
-                seconds[arm].append(process_time() - begun)
+            for arm, spent in interleaved({name: partial(call, cache) for name, call in arms.items()}, 1).items():
+                seconds[arm] += spent
     some = ordered[:: max(len(ordered) // 64, 1)]
     plain = model.encode(some, prompt=prompt, normalize_embeddings=True, show_progress_bar=False)
     least = {arm: round(min(values), 2) for arm, values in seconds.items()}
@@ -100,11 +100,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 def table(document: dict[str, Any]) -> str:
     """Render the document as a Markdown table."""
     count = document["settings"]["sentences"]
-    lines = [f"| {count:,} distinct sentences | CPU time, s | ratio | goal |", "| --- | ---: | ---: | ---: |"]
+    rows = []
     for arm, value in document["cpu_seconds"].items():
         goal = f"{document['goal']:.2f}" if arm == PROBE else ""
-        lines.append(f"| {arm} | {value:.1f} | {value / document['cpu_seconds'][PLAIN]:.2f} | {goal} |")
-    return "\n".join(lines) + "\n"
+        rows.append((arm, f"{value:.1f}", f"{value / document['cpu_seconds'][PLAIN]:.2f}", goal))
+    return Table((f"{count:,} distinct sentences", "CPU time, s", "ratio", "goal"), rows).markdown()
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from otembed.results import Outcomes
 from otembed.tasks.documents import GoldDocuments
 from otembed.tasks.mining import mining_scores
 from otembed.tasks.retrieval import evaluate_retrieval
-from otembed.tasks.word_alignment import evaluate_alignment, read_gold_set
+from otembed.tasks.word_alignment import GoldSentence, evaluate_alignment, read_gold_set
 from otembed.tasks.xquad.data import Question, QuestionSet
 from tests.tasks.xquad.test_report import spans
 
@@ -112,21 +112,13 @@ def test_sizes_of_an_installation_count_requirements_and_files_once(benchmark_sc
     assert sizes.table(document).splitlines()[2:] == ["| otembed | 2 | 4 | a 2, b 2 |", "| + x | 1 | 0 | c 0 |"]
 
 
-def test_gold_links_start_at_1_and_possible_links_include_sure_links(benchmark_script, tmp_path):
-    (tmp_path / "text").write_text("a b ||| x y\n")
-    (tmp_path / "links").write_text("1-1 2p1\n")
-    ((source, target, sure, possible),) = benchmark_script("alignment_knobs").read_gold(
-        str(tmp_path / "text"), str(tmp_path / "links"), 9
-    )
-    assert (source, target, sure, possible) == (["a", "b"], ["x", "y"], {(0, 0)}, {(0, 0), (1, 0)})
-
-
 def test_alignment_error_rate_matches_a_hand_count(benchmark_script):
     """Links 0-0, 1-1, 2-2 are found; sure are 0-0 and 2-1, possible 1-1 as well: AER = 1 - (1 + 2) / (3 + 2)."""
     benchmark = benchmark_script("alignment_knobs")
     units = torch.eye(3)[None]
     mask = torch.ones(1, 3, dtype=torch.bool)
-    gold = [(["a", "b", "c"], ["x", "y", "z"], {(0, 0), (2, 1)}, {(0, 0), (2, 1), (1, 1)})]
+    sure = frozenset({(0, 0), (2, 1)})
+    gold = [GoldSentence(sure, sure | {(1, 1)})]
     knobs = benchmark.DEFAULTS | {"center": False}
     assert benchmark.error_rate([((units, mask), (units, mask))], gold, knobs) == pytest.approx(1 - 3 / 5)
 
