@@ -5,15 +5,33 @@ from __future__ import annotations
 from dataclasses import fields
 from functools import wraps
 from inspect import signature
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from otembed.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def checked_settings(kind: type[T], config: T | None, settings: Mapping[str, Any]) -> T:
+    """Return the settings of a function that takes them as ``config`` or as any further keywords.
+
+    Raises
+    ------
+    ConfigError
+        On a setting that ``kind`` rejects, and on a config with further settings.
+    """
+    if config is None:
+        return kind(**settings)
+    if settings:
+        raise ConfigError(
+            f"config and keyword settings are mutually exclusive: {', '.join(settings)}",
+            "Set them in config, or omit config.",
+        )
+    return config
 
 
 def config_or_keywords(kind: type) -> Callable[[Callable[P, T]], Callable[P, T]]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from otembed.config.documents import DocumentsConfig
+from otembed.config.keywords import checked_settings
 from otembed.documents.align_work import AlignTask, AlignWork, groups, read_links, read_planted, run_folder
 from otembed.documents.aligned import AlignedDocuments, DocumentsReport
 from otembed.documents.link_threshold import LinkCalibration, calibrate_links
@@ -97,7 +98,7 @@ def align_documents(
     -----
     See :func:`otembed.documents.monotone.align_monotone` for the method.
     """
-    checked = make_documents_config(config, settings)
+    checked = checked_settings(DocumentsConfig, config, settings)
     if checked.threshold == "auto":
         raise ConfigError(
             "threshold auto works only for collections of documents",
@@ -144,7 +145,7 @@ def align_collection(
         :func:`otembed.documents.link_threshold.calibrate_links`, and as for :func:`align_documents`.
     """
     begun = perf_counter()
-    checked = make_documents_config(config, settings)
+    checked = checked_settings(DocumentsConfig, config, settings)
     split = splitters_of(checked)
     read = groups(open_pairs(pairs, split=split) if isinstance(pairs, str | Path) else iter(pairs))
     # Before the model is loaded: what is wrong with the first documents is reported at once.
@@ -198,18 +199,6 @@ def align_collection(
     if empty:
         logger.warning("%d of %d pairs have a document without sentences; they have no links", empty, documents)
     return aligned
-
-
-def make_documents_config(config: DocumentsConfig | None, settings: dict[str, Any]) -> DocumentsConfig:
-    """Return the settings, passed as a config or as keywords."""
-    if config is None:
-        return DocumentsConfig(**settings)
-    if settings:
-        raise ConfigError(
-            f"config and keyword settings are mutually exclusive: {', '.join(settings)}",
-            "Set them in config, or omit config.",
-        )
-    return config
 
 
 def run_key(config: DocumentsConfig, fingerprint: str, prompt: str, arithmetic: str) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from otembed.config.documents import MatchConfig
+from otembed.config.keywords import checked_settings
 from otembed.config.mining import MiningConfig
 from otembed.documents.calibrate import calibrate_matches, check_calibration, open_known_pairs, pooled_rows
 from otembed.documents.clouds import Clouds, clouds_of, transport_similarity
@@ -24,6 +24,7 @@ from otembed.mining.calibration.calibrate import CalibratedReport, Calibration
 from otembed.mining.pairing.pairing import pair_up
 from otembed.mining.search.neighbors import Neighbors
 from otembed.mining.search.search import search
+from otembed.runtime.clock import StageClock
 from otembed.runtime.executors import open_executor
 from otembed.runtime.progress import Progress, counting, silent
 
@@ -134,46 +135,39 @@ def match_documents(
     length. Candidates are compared by optimal transport between their sentences, with masses by length, and scored by
     the margin of this similarity, as lines are in mining. The vectors of all sentences are held in memory.
     """
-    if config is not None and settings:
-        raise ConfigError(
-            f"config and keyword settings are mutually exclusive: {', '.join(settings)}",
-            "Set them in config, or omit config.",
-        )
-    checked = MatchConfig(**settings) if config is None else config
+    checked = checked_settings(MatchConfig, config, settings)
     check_calibration(checked, calibrate)
-    seconds: dict[str, float] = {}
-    begun = perf_counter()
-    sides, full = read_sides(source, target, checked)
-    known = None if calibrate is None else open_known_pairs(calibrate, full, checked)
-    seconds["read"] = round(perf_counter() - begun, 3)
-    begun = perf_counter()
-    with open_executor(checked) as executor:
-        every = full if known is None else [*full, *known.sides]
-        vectors = embedded(every, model, checked, cache=cache, executor=executor, device=device, progress=progress)
-    left, right = (
-        clouds_of(side, rows, center=checked.center) for side, rows in zip(full, vectors[:2], strict=True)
-    )
-    seconds["embed"] = round(perf_counter() - begun, 3)
-    begun = perf_counter()
-    lists = candidates(left, right, checked, cache=cache)
-    seconds["search"] = round(perf_counter() - begun, 3)
-    begun = perf_counter()
-    threshold = None if isinstance(checked.threshold, str) else checked.threshold
-    compared, count = transported(lists, left, right, checked, progress=progress)
-    found, _ = pair_up(
-        *compared,
-        MiningConfig(margin=checked.margin, k=checked.k),
-        threshold=threshold,
-        cosines=(compared[0].scores, compared[1].scores),
-    )
-    calibration = None
-    if known is not None:
-        calibration = calibrate_matches(
-            found, (left, right), lists, compared, known, (vectors[2], vectors[3]), checked
+    clock = StageClock()
+    with clock("read"):
+        sides, full = read_sides(source, target, checked)
+        known = None if calibrate is None else open_known_pairs(calibrate, full, checked)
+    with clock("embed"):
+        with open_executor(checked) as executor:
+            every = full if known is None else [*full, *known.sides]
+            vectors = embedded(
+                every, model, checked, cache=cache, executor=executor, device=device, progress=progress
+            )
+        left, right = (
+            clouds_of(side, rows, center=checked.center) for side, rows in zip(full, vectors[:2], strict=True)
         )
-        threshold = calibration.threshold
-        found = found.take(found.score >= threshold)
-    seconds["compare"] = round(perf_counter() - begun, 3)
+    with clock("search"):
+        lists = candidates(left, right, checked, cache=cache)
+    with clock("compare"):
+        threshold = None if isinstance(checked.threshold, str) else checked.threshold
+        compared, count = transported(lists, left, right, checked, progress=progress)
+        found, _ = pair_up(
+            *compared,
+            MiningConfig(margin=checked.margin, k=checked.k),
+            threshold=threshold,
+            cosines=(compared[0].scores, compared[1].scores),
+        )
+        calibration = None
+        if known is not None:
+            calibration = calibrate_matches(
+                found, (left, right), lists, compared, known, (vectors[2], vectors[3]), checked
+            )
+            threshold = calibration.threshold
+            found = found.take(found.score >= threshold)
     pairs = tuple(
         MatchedPair(round(score, 6), round(similarity, 6), full[0][i], full[1][j])
         for score, similarity, i, j in zip(
@@ -193,7 +187,7 @@ def match_documents(
             threshold=threshold,
             calibration=calibration,
             settings=asdict(checked),
-            seconds=seconds,
+            seconds=clock.seconds,
         ),
     )
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from time import perf_counter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
+from otembed.config.keywords import checked_settings
 from otembed.config.mining import MiningConfig
 from otembed.config.train import PairChecks
-from otembed.errors import ConfigError
 from otembed.mining.calibration.dev_pairs import DevPlace, calibrate_run, check_calibration, open_dev_pairs
 from otembed.mining.mined import MinedPairs, MiningReport
 from otembed.mining.page.write import check_page, write_page
@@ -19,15 +17,12 @@ from otembed.mining.pairing.pairing import pair_up
 from otembed.mining.rescoring.rescore import open_rescorer
 from otembed.mining.search.search import search
 from otembed.mining.side import Place, VectorPlace, center_both, check_run, load_encoder, open_sides
+from otembed.runtime.clock import StageClock
 from otembed.runtime.executors import open_executor
 from otembed.runtime.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sentence_transformers import SentenceTransformer
-
-T = TypeVar("T")
 
 
 def mine_bitext(
@@ -102,11 +97,11 @@ def mine_bitext(
     >>> [(pair.source_id, pair.target_id) for pair in pairs]
     [(1, 3), (2, 2), (3, 1)]
     """
-    config = make_config(config, settings)
+    config = checked_settings(MiningConfig, config, settings)
     check_calibration(config, calibrate)
     if config.html is not None:
         check_page(config.html)
-    clock = _Clock()
+    clock = StageClock()
     with clock("read"):
         sides = open_sides(source, target, source_vectors, target_vectors, config)
         development = None if calibrate is None else open_dev_pairs(calibrate, sides, config)
@@ -183,26 +178,3 @@ def mine_bitext(
 def name_of(model: Any) -> str | None:
     """Return the name of a model for reports."""
     return model if model is None else str(model) if isinstance(model, str | Path) else type(model).__name__
-
-
-class _Clock:
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        started = perf_counter()
-        yield
-        self.seconds[stage] = round(perf_counter() - started, 3)
-
-
-def make_config(config: T | None, settings: dict[str, Any], kind: type[T] = MiningConfig) -> T:  # type: ignore[assignment]
-    """Return the settings, passed as a config of a kind or as keywords."""
-    if config is None:
-        return kind(**settings)
-    if settings:
-        raise ConfigError(
-            f"config and keyword settings are mutually exclusive: {', '.join(settings)}",
-            "Set them in config, or omit config.",
-        )
-    return config

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from otembed.config.keywords import checked_settings
 from otembed.config.mining import MiningConfig
 from otembed.config.train import PairChecks
 from otembed.data import PairSpec, Row, read_pairs
@@ -17,7 +18,6 @@ from otembed.data.spooling import spool_rows
 from otembed.embeddings.lines import read_side
 from otembed.embeddings.rows import paired_cosines
 from otembed.errors import ConfigError, DataError
-from otembed.mining.mine import make_config
 from otembed.mining.output import MinedPair
 from otembed.mining.pairing.lengths import lengths_fit
 from otembed.mining.pairing.margin import margin_scores, mean_similarity
@@ -126,7 +126,7 @@ def score_bitext(
     A score measures how much closer the two sides are to each other than to other lines *of this bitext*. In a small or
     narrow bitext the neighbors are distant, and scores are higher than in a large one.
     """
-    config = make_config(config, settings)
+    config = checked_settings(MiningConfig, config, settings)
     config.refuse_unused("otembed score")
     rows: Callable[[], Iterator[Row]]
     languages: tuple[str | None, str | None]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from otembed.config.keywords import checked_settings
 from otembed.config.negatives import NegativesConfig
 from otembed.data import PairCounts, PairSpec, Row, clean_pairs, load_pairs
 from otembed.data.load import refuse_idle_pivot, store_rows
@@ -18,7 +19,7 @@ from otembed.embeddings.lines import Lines, read_side
 from otembed.embeddings.rows import paired_cosines
 from otembed.embeddings.vectors import DTYPES
 from otembed.errors import DataError
-from otembed.mining.mine import make_config, name_of
+from otembed.mining.mine import name_of
 from otembed.mining.negatives.choose import Candidates, Chosen, choose_negatives
 from otembed.mining.negatives.output import NegativesRow, write_negatives
 from otembed.mining.negatives.translations import largest_overlap, translation_groups
@@ -163,7 +164,7 @@ def mine_negatives(
         found = mine_negatives([("the cat", "die Katze"), ...], "offline:multilingual-e5-small", num_negatives=2)
         trainer = SentenceTransformerTrainer(model, train_dataset=found.to_dataset(), loss=loss)
     """
-    config = make_config(config, settings, NegativesConfig)
+    config = checked_settings(NegativesConfig, config, settings)
     text = _read(pairs, config)
     reach = text.reach(config)
     settled = config.searching(max(reach.values()))

@@ -7,7 +7,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from otembed.documents.align import align_collection, make_documents_config
+from otembed.config.documents import DocumentsConfig
+from otembed.config.keywords import checked_settings
+from otembed.documents.align import align_collection
 from otembed.documents.read import Document, DocumentPair, read_document
 from otembed.errors import ConfigError, DataError
 from otembed.results import Outcomes
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sentence_transformers import SentenceTransformer
-
-    from otembed.config.documents import DocumentsConfig
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def evaluate_documents(
     if not sets:
         raise DataError("no gold documents to evaluate on", "Pass at least one set.")
     begun = perf_counter()
-    checked = make_documents_config(config, settings)
+    checked = checked_settings(DocumentsConfig, config, settings)
     if split := checked.split_source or checked.split_target:
         raise ConfigError(
             f"documents are split into sentences ({split}), but gold links have the numbers of lines",
