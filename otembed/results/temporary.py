@@ -27,9 +27,9 @@ _UNIQUE = r"[a-z0-9_]{8}"
 _LONGEST = 255 - 14
 
 
-def beside(path: Path, suffix: str = ".tmp") -> Path:
+def beside(path: Path) -> Path:
     """Return an unused hidden name next to ``path``."""
-    return path.with_name(f".{_short(path.name)}.{token_hex(4)}{suffix}")
+    return path.with_name(f".{_short(path.name)}.{token_hex(4)}.tmp")
 
 
 def is_leftover(name: str, of: Iterable[str]) -> bool:

@@ -58,13 +58,13 @@ class RetrievalScores(Result):
         return (self.xsim_source_to_target + self.xsim_target_to_source) / 2
 
 
-def mean_scores(scores: Sequence[RetrievalScores], pair: str = "mean") -> RetrievalScores:
+def mean_scores(scores: Sequence[RetrievalScores]) -> RetrievalScores:
     """Return the plain mean over language pairs, with equal weights; ``sentences`` is the sum."""
     if not scores:
         raise DataError("cannot average zero scores", "Score at least one language pair.")
     shares = [field.name for field in fields(RetrievalScores) if field.name.startswith(("accuracy", "f1", "xsim"))]
     return RetrievalScores(
-        pair=pair,
+        pair="mean",
         sentences=sum(one.sentences for one in scores),
         margin_k=min(one.margin_k for one in scores),
         **{name: fmean(getattr(one, name) for one in scores) for name in shares},
