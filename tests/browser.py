@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import shutil
@@ -84,13 +83,6 @@ class Page:
         """Return the elements that reach out of the window to the right; the page itself if it scrolls sideways."""
         wide = self.value("document.documentElement.scrollWidth > innerWidth")
         return (["the page"] if wide else []) + self.value(OVERFLOW)
-
-    def screenshot(self, path: Path, *, height: int | None = None) -> None:
-        """Write the whole page, or its start, as PNG."""
-        size = self.value("[document.documentElement.clientWidth, document.documentElement.scrollHeight]")
-        clip = {"x": 0, "y": 0, "width": size[0], "height": height or size[1], "scale": 1}
-        found = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
-        path.write_bytes(base64.b64decode(found["data"]))
 
 
 @contextmanager

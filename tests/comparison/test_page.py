@@ -2,8 +2,6 @@
 
 import json
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 
 import pytest
@@ -15,8 +13,8 @@ from otembed.comparison.report import Shape, WordMap
 from otembed.page.marks import rounded_up
 from otembed.results.format import percent, points
 from otembed.results.outcomes import Outcomes
+from tests.browser import CHROMIUM, REASON, browser
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NASTY = "</script><script>alert(1)</script> & \"'"
 
 
@@ -181,16 +179,12 @@ def test_axes_end_at_the_next_round_number(value):
     assert end <= 1.51 * value
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
-@pytest.mark.parametrize("width", [1280, 390])
-def test_browser_shows_the_page_without_errors(document, tmp_path, width):
-    page = tmp_path / "page.html"
-    page.write_text(comparison_page(document), encoding="utf-8")
-    profile = tmp_path / "profile"
-    command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", f"--window-size={width},2000"]
-    command += [f"--user-data-dir={profile}", "--enable-logging=stderr", "--v=0", "--virtual-time-budget=2000"]
-    shown = subprocess.run(
-        [*command, "--dump-dom", page.as_uri()], capture_output=True, text=True, check=True, timeout=120
-    )
-    assert "CONSOLE" not in shown.stderr, shown.stderr
-    assert check(shown.stdout, document) == 14
+@pytest.mark.skipif(CHROMIUM is None, reason=REASON)
+def test_browser_shows_the_page_without_errors(document, tmp_path):
+    place = tmp_path / "page.html"
+    place.write_text(comparison_page(document), encoding="utf-8")
+    with browser(tmp_path / "profile") as page:
+        for width in (1280, 390):
+            page.open(place, width=width)
+            assert check(page.value("document.documentElement.outerHTML"), document) == 14
+        assert page.errors == []

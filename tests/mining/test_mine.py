@@ -1,7 +1,6 @@
 """Mining from lines or vectors to pairs, on planted collections; scores of a bitext; plans; exports."""
 
 import contextlib
-import itertools
 import os
 
 import faiss
@@ -22,6 +21,7 @@ from otembed.mining.search.exact import Tiling
 from otembed.mining.search.index import index_bytes
 from otembed.mining.search.plan import SMALLEST, SearchPlan, plan_search, search_memory
 from otembed.mining.side import open_sides
+from tests.interruption import Cut, stop_after
 
 # Between the scores of noisy copies and of chance neighbors in 48 dimensions.
 THRESHOLDS = {"distance": 0.25, "ratio": 1.4, "absolute": 0.8}
@@ -126,19 +126,6 @@ def test_output_bytes_do_not_depend_on_shards_tiles_workers_or_restarts(
     monkeypatch.setattr(embed, "WINDOW", 8)
     source, target = sentences(60), sentences(75, seed=1)
     outputs = set()
-
-    class Cut(Exception):
-        pass
-
-    def stop_after(count):
-        calls = itertools.count(1)
-
-        def progress(*_):
-            if next(calls) == count:
-                raise Cut
-
-        return progress
-
     for number, (seconds, tiling, workers) in enumerate(
         [(60, Tiling(), 1), (-1, Tiling(16, 8, 16), 1), (-1, Tiling(16, 8, 16), 3)]
     ):

@@ -1,6 +1,5 @@
 """``threshold="auto"`` from end to end: what is expected against the truth, and what never changes."""
 
-import itertools
 import re
 
 import numpy as np
@@ -18,6 +17,7 @@ from otembed.mining.search import blocks, search
 from otembed.mining.search.exact import Tiling
 from otembed.mining.search.plan import SearchPlan
 from otembed.mining.side import open_sides
+from tests.interruption import Cut, stop_after
 
 
 def bitext(translations, sources, targets, planted, noise=0.9, seed=0, dimension=64):
@@ -96,19 +96,6 @@ def test_calibration_keeps_the_cache_and_bytes_of_the_collections(tiny_model, tm
     path = tmp_path / "dev.tsv"
     path.write_text("".join(f"{a}\t{b}\n" for a, b in known), encoding="utf-8")
     outputs, reports = set(), []
-
-    class Cut(Exception):
-        pass
-
-    def stop_after(count):
-        calls = itertools.count(1)
-
-        def progress(*_):
-            if next(calls) == count:
-                raise Cut
-
-        return progress
-
     ways = [(-1, Tiling(), 1), (60, Tiling(16, 8, 16), 3), (-1, Tiling(16, 8, 16), 1)]
     for number, (seconds, tiling, workers) in enumerate(ways):
         monkeypatch.setattr(embed, "SHARD_SECONDS", seconds)

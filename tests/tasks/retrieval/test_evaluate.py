@@ -5,11 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from datasets import Dataset
-from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
+from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.evaluation import SequentialEvaluator
-from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
-from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
 
 from otembed.errors import ConfigError, DataError, NumericsError
 from otembed.tasks.retrieval import (
@@ -20,6 +17,7 @@ from otembed.tasks.retrieval import (
     mean_cosine,
 )
 from otembed.tasks.retrieval.report import RetrievalReport
+from tests.tasks.selecting import train_selecting
 
 Pairs = dict[str, tuple[list[str], list[str]]]
 
@@ -195,27 +193,7 @@ def test_trainer_selects_on_several_pairs(tiny_model: SentenceTransformer, pairs
     judges = SequentialEvaluator(
         [evaluator(pairs, pair) for pair in pairs], main_score_function=lambda scores: float(np.mean(scores))
     )
-    source, target = pairs["de-en"]
-    trainer = SentenceTransformerTrainer(
-        model=tiny_model,
-        args=SentenceTransformerTrainingArguments(
-            output_dir=str(tmp_path),
-            max_steps=2,
-            per_device_train_batch_size=4,
-            eval_strategy="steps",
-            eval_steps=1,
-            save_steps=1,
-            load_best_model_at_end=True,
-            metric_for_best_model="eval_sequential_score",
-            use_cpu=True,
-            report_to="none",
-            disable_tqdm=True,
-        ),
-        train_dataset=Dataset.from_dict({"source": source, "target": target}),
-        loss=MultipleNegativesRankingLoss(tiny_model),
-        evaluator=judges,
-    )
-    trainer.train()
+    trainer = train_selecting(tiny_model, pairs["de-en"], judges, "eval_sequential_score", tmp_path)
     logged = next(entry for entry in trainer.state.log_history if "eval_sequential_score" in entry)
     mean = (logged["eval_de-en_accuracy"] + logged["eval_es-en_accuracy"]) / 2
     assert logged["eval_sequential_score"] == pytest.approx(mean)

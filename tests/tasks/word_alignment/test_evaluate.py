@@ -7,10 +7,6 @@ import random
 
 import numpy as np
 import pytest
-from datasets import Dataset
-from sentence_transformers import SentenceTransformerTrainer
-from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
-from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
 
 from otembed.config import WordAlignmentConfig
 from otembed.errors import DataError, NumericsError
@@ -22,6 +18,7 @@ from otembed.tasks.word_alignment import (
     evaluate_alignment,
 )
 from otembed.words import align
+from tests.tasks.selecting import train_selecting
 
 WORDS = ["cat", "sat", "Matte", "Haus", "schlief"]
 EMBEDDINGS = WordAlignmentConfig(layer=0, center=False, order_prior=0.0, decoding="mutual")
@@ -157,26 +154,9 @@ def test_csv_file_is_optional(tiny_model, tmp_path):
 
 def test_trainer_selects_by_the_metric_and_the_card_shows_it(tiny_model, tmp_path):
     sentences = [" ".join(np.roll(WORDS, shift)) for shift in range(4)]
-    trainer = SentenceTransformerTrainer(
-        model=tiny_model,
-        args=SentenceTransformerTrainingArguments(
-            output_dir=str(tmp_path),
-            max_steps=2,
-            per_device_train_batch_size=4,
-            eval_strategy="steps",
-            eval_steps=1,
-            save_steps=1,
-            load_best_model_at_end=True,
-            metric_for_best_model="eval_gold_alignment_accuracy",
-            use_cpu=True,
-            report_to="none",
-            disable_tqdm=True,
-        ),
-        train_dataset=Dataset.from_dict({"source": sentences, "target": sentences}),
-        loss=MultipleNegativesRankingLoss(tiny_model),
-        evaluator=WordAlignmentEvaluator(*gold_set(), config=EMBEDDINGS),
-    )
-    trainer.train()
+    judge = WordAlignmentEvaluator(*gold_set(), config=EMBEDDINGS)
+    metric = "eval_gold_alignment_accuracy"
+    trainer = train_selecting(tiny_model, (sentences, sentences), judge, metric, tmp_path)
     assert trainer.state.best_metric is not None
     tiny_model.save_pretrained(str(tmp_path / "final"))
     assert "Word Alignment" in (tmp_path / "final" / "README.md").read_text(encoding="utf-8")
