@@ -57,7 +57,7 @@ def pair_up(models: Sequence[Sequence[Outcomes]]) -> tuple[dict[Key, list[Outcom
         for index, table in enumerate(tables[1:], 1):
             other = table.get(key)
             reason = NOT_HERE if other is None else OTHER_EXAMPLES
-            fits = other is not None and _same_examples(base, other)
+            fits = other is not None and base.same_examples(other)
             if not fits:
                 left.append(NotCompared(*key, index, reason))
             row.append(other if fits else None)
@@ -72,14 +72,6 @@ def pair_up(models: Sequence[Sequence[Outcomes]]) -> tuple[dict[Key, list[Outcom
             "Evaluate the models on the same examples.",
         )
     return paired, left
-
-
-def _same_examples(first: Outcomes, second: Outcomes) -> bool:
-    return (
-        first.examples == second.examples
-        and len(first.values) == len(second.values)
-        and first.higher_is_better == second.higher_is_better
-    )
 
 
 def decide(

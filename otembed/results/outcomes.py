@@ -97,6 +97,14 @@ class Outcomes:
         """The figure itself."""
         return math.fsum(self.values) / (math.fsum(self.weights) if self.weights else len(self.values))
 
+    def same_examples(self, other: Outcomes) -> bool:
+        """Return whether both have the same examples, in the same order, and the same direction: they can be compared."""
+        return (
+            self.examples == other.examples
+            and len(self.values) == len(other.values)
+            and self.higher_is_better == other.higher_is_better
+        )
+
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> Self:
         """Build outcomes from the output of ``dataclasses.asdict`` read from JSON."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from otembed.errors import DataError
 from otembed.results import Outcomes, Result, Table
 from otembed.results.format import change
-from otembed.tasks.report import Report
+from otembed.tasks.report import Report, check_same_examples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -139,14 +139,15 @@ class RetrievalReport(Report):
         Raises
         ------
         DataError
-            A report has no centered scores, or the reports differ in language pairs, number of sentences or
-            neighbors of the xSIM margin, so their figures cannot be compared.
+            A report has no centered scores, or the reports differ in language pairs, sentences or neighbors of the xSIM
+            margin, so their figures cannot be compared.
         """
         first = _with_mean(self, centered=centered)
         second: Sequence[RetrievalScores | None] = [None] * len(first)
         if after is not None:
             later = _with_mean(after, centered=centered)
             _check_comparable(first, later)
+            check_same_examples(self, after)
             second = later
         rows = []
         for one, two in zip(first, second, strict=True):

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 from otembed.errors import DataError
 from otembed.results import Outcomes, Result, Table
 from otembed.results.format import change, percent
-from otembed.tasks.report import STAND_IN, Report
+from otembed.tasks.report import STAND_IN, Report, check_same_examples
 
 
 @dataclass(frozen=True)
@@ -153,3 +153,4 @@ def _check_comparable(before: XnliReport, after: XnliReport) -> None:
             f"cannot compare reports on different data: {before.model} and {after.model}",
             "Evaluate both models with the same protocol, training pairs and test pairs.",
         )
+    check_same_examples(before, after)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from otembed.errors import DataError
 from otembed.results import Outcomes, Result, Table
 from otembed.results.format import percent
-from otembed.tasks.report import Report
+from otembed.tasks.report import Report, check_same_examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -292,7 +292,7 @@ class SpanReport(Report):
         Raises
         ------
         DataError
-            A report is of other languages or another number of questions.
+            A report is of other languages, questions or answers.
         """
         reports = (self, *others)
         for report in others:
@@ -356,3 +356,4 @@ def _check_comparable(first: SpanReport, second: SpanReport) -> None:
             f"cannot compare reports on different data: {first.model} and {second.model}",
             "Evaluate both models on the same questions.",
         )
+    check_same_examples(first, second)

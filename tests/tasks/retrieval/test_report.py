@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from otembed.errors import DataError
+from otembed.results.outcomes import Outcomes, digest_of
 from otembed.tasks.retrieval.report import RetrievalReport, RetrievalScores, mean_scores
 
 FIRST = RetrievalScores("de-en", 10, 0.5, 0.7, 0.4, 0.6, 0.3, 0.2)
@@ -102,3 +103,14 @@ def test_reports_on_different_data_are_not_compared(other):
 def test_missing_scores_are_rejected(centered, hint):
     with pytest.raises(DataError, match=hint):
         RetrievalReport("m", (), 1.0).table(centered=centered)
+
+
+def test_reports_of_other_sentences_of_the_same_number_are_not_compared():
+    def of(text):
+        outcomes = (Outcomes("retrieval", "en-sw", "accuracy", digest_of([text]), (1,)),)
+        return RetrievalReport("m", (scores("en-sw", 0.7),), 1.0, (scores("en-sw", 0.8),), outcomes)
+
+    assert of("a").table(of("a")).rows
+    for centered in (False, True):
+        with pytest.raises(DataError, match="retrieval en-sw has other examples"):
+            of("a").table(of("b"), centered=centered)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from otembed.errors import DataError
+from otembed.results.outcomes import Outcomes, digest_of
 from otembed.tasks.xnli.report import XnliReport, XnliScore
 
 
@@ -42,3 +43,12 @@ def test_reports_on_different_data_are_rejected():
     for change in ({"protocol": "finetune"}, {"training": {"mnli": True, "dev_pairs": 9}}, {"scores": ()}):
         with pytest.raises(DataError, match="same protocol"):
             report(0.5, 0.4, 0.6).table(report(0.5, 0.4, 0.6, **change))
+
+
+def test_reports_of_other_pairs_of_the_same_number_are_rejected():
+    def of(text):
+        return report(0.5, 0.4, 0.6, outcomes=(Outcomes("xnli", "sw", "accuracy", digest_of([text]), (1,)),))
+
+    assert of("a").table(of("a")).rows
+    with pytest.raises(DataError, match="xnli sw has other examples"):
+        of("a").table(of("b"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from otembed.errors import ConfigError, DataError
+from otembed.results.outcomes import Outcomes, digest_of
 from otembed.tasks.xquad.plot import plot_questions
 from otembed.tasks.xquad.report import AnswerScores, QuestionReport, QuestionScores, SpanReport, SpanScores
 
@@ -67,6 +68,15 @@ def test_span_tables_show_reports_side_by_side():
     both = spans().table(spans("n", 0.1))
     assert both.columns == ("language", "questions", "m F1", "m exact match", "n F1", "n exact match")
     assert both.rows[0] == ("en", "10", "50.0", "25.0", "60.0", "25.0")
+
+
+def test_span_tables_of_other_questions_of_the_same_number_are_rejected():
+    def of(text):
+        return spans(outcomes=(Outcomes("xquad", "span/en", "f1", digest_of([text]), (1,)),))
+
+    assert of("a").table(of("a")).rows
+    with pytest.raises(DataError, match="xquad span/en has other examples"):
+        of("a").table(of("b"))
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg"])
