@@ -259,10 +259,15 @@ def _chosen(
 ) -> Iterator[tuple[int, Record]]:
     """Choose the fields from the first record, and read them from every record."""
     wanted: list[tuple[str, str]] | None = None
+    names: dict[str, None] = {}
     for line, record in rows:
         if wanted is None:
-            wanted = list(choose(_names(record), line).items())
+            names = dict.fromkeys(_names(record))
+            wanted = list(choose(list(names), line).items())
             classes = {name: classes[name] for _, name in wanted if name in classes}
+        elif not record.keys() <= names.keys():
+            names |= dict.fromkeys(_names(record))
+            _refuse_late(choose(list(names), line), wanted, where, line)
         try:
             chosen = {key: record[name] for key, name in wanted}
         except KeyError:
@@ -270,6 +275,18 @@ def _chosen(
         for key, name in wanted if classes else ():
             chosen[key] = _class_name(chosen[key], classes.get(name))
         yield line, chosen
+
+
+def _refuse_late(chosen: Mapping[str, str], wanted: list[tuple[str, str]], where: str, line: int) -> None:
+    """Raise DataError if a field that is read begins in a later record: those before it would lack it in silence."""
+    late = next((name for key, name in chosen.items() if key not in dict(wanted)), None)
+    if late is not None:
+        raise DataError(
+            f"field {late!r} is not in the first record",
+            "Write the field in every record, or in none.",
+            path=where,
+            line=line,
+        )
 
 
 def _names(record: Record) -> list[str]:

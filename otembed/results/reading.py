@@ -16,6 +16,21 @@ OPEN_FILES = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
 DEEPEST = 100
 
 
+class RepeatedKeyError(ValueError):
+    """A JSON object has a key twice; the message is the key."""
+
+
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(members)
+    if len(found) < len(members):
+        keys = [key for key, _ in members]
+        raise RepeatedKeyError(next(key for key in found if keys.count(key) > 1))
+    return found
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_object)
+
+
 def require_file(path: Path) -> None:
     """Raise a :class:`DataError` unless ``path`` is a file or a folder; its hint suggests a similar name in the folder.
 
@@ -76,7 +91,8 @@ def read_json(path: str | Path, hint: str) -> Any:
     Raises
     ------
     DataError
-        As :func:`read_text`, and if the content is not JSON, is nested too deeply or has a number with too many digits.
+        As :func:`read_text`, and if the content is not JSON, is nested too deeply, has a number with too many digits, or an
+        object has a key twice.
     """
     return parse_json(read_text(path, hint), hint, path=path)
 
@@ -84,7 +100,7 @@ def read_json(path: str | Path, hint: str) -> Any:
 def parse_json(text: str, hint: str, *, path: str | Path | None = None, line: int | None = None) -> Any:
     """Return the JSON document in a text; ``path`` and ``line`` are named in errors, as in :func:`read_json`."""
     try:
-        document = json.loads(text)
+        document = DECODER.decode(text.removeprefix("\ufeff"))
         if text.count("[") + text.count("{") > DEEPEST and _is_deep(document):
             raise RecursionError
         return document
@@ -92,6 +108,10 @@ def parse_json(text: str, hint: str, *, path: str | Path | None = None, line: in
         where = error.lineno if line is None else line
         raise DataError(
             f"not JSON at column {error.colno}: {error.msg}", hint, path=path, line=None if path is None else where
+        ) from error
+    except RepeatedKeyError as error:
+        raise DataError(
+            f"an object has the key {str(error)!r} twice", "Remove one of them.", path=path, line=line
         ) from error
     except RecursionError as error:
         raise DataError(f"JSON of more than {DEEPEST} levels", hint, path=path, line=line) from error

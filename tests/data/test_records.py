@@ -147,6 +147,16 @@ def test_jsonl_fields_may_be_named_after_the_languages(write, read):
     assert read(write("x.jsonl", '{"Swahili": "habari", "English": "hello"}\n')) == [("hello", "habari", 1)]
 
 
+def test_other_jsonl_fields_may_differ(write, read):
+    lines = (
+        {"en": "a", "sw": "b"},
+        {"en": "c", "sw": "d", "source": "x", "n": 1},
+        {"sw": "f", "m": {"en": 1}, "en": "e"},
+    )
+    path = write("x.jsonl", "".join(json.dumps(each) + "\n" for each in lines))
+    assert read(path) == [("a", "b", 1), ("c", "d", 2), ("e", "f", 3)]
+
+
 def test_two_regions_of_a_language_do_not_share_a_field(write):
     place = write("x.jsonl", '{"English": "hello", "note": "greeting"}\n')
     with pytest.raises(DataError, match="English, note"):
@@ -197,6 +207,7 @@ def test_jsonl_translation_objects_and_null(write, read):
         ("x.jsonl", '{"translation": "a"}\n', 1, "'translation' is str", "'translation.en'"),
         ("x.jsonl", '{"translation": {"en": "a", "fr": "b"}}\n', 1, "'translation.sw'", "translation.fr"),
         ("x.jsonl", '{"a": "a", "b": "b"}\n', 1, "a, b", "?source=COLUMN"),
+        ("x.jsonl", '{"en": "a", "sw": "b"}\n{"en": "a", "en": "b", "sw": "c"}\n', 2, "'en' twice", "Remove"),
     ],
 )
 def test_malformed_lines_are_rejected(write, refused, name, content, line, value, hint):

@@ -82,3 +82,14 @@ def test_malformed_json(tmp_path, text, problem, line):
     with pytest.raises(DataError, match=problem) as caught:
         read_json(tmp_path / "x.json", "Write it again.")
     assert (caught.value.line, caught.value.hint) == (line, "Write it again.")
+
+
+def test_an_object_with_a_key_twice_is_rejected(tmp_path):
+    (tmp_path / "x.json").write_text('{"a": [{"b": 1, "c": 2, "b": 1}]}')
+    with pytest.raises(DataError, match="the key 'b' twice"):
+        read_json(tmp_path / "x.json", "Write it again.")
+
+
+def test_a_byte_order_mark_is_not_content(tmp_path):
+    (tmp_path / "x.json").write_bytes(b'\xef\xbb\xbf{"a": 1}')
+    assert read_json(tmp_path / "x.json", "Write it again.") == {"a": 1}

@@ -31,6 +31,19 @@ def test_every_format_is_read_back(tmp_path, suffix, scores):
         read_back(path, 3)
 
 
+@pytest.mark.parametrize("more", [1, 2])
+def test_negatives_that_begin_in_a_later_record_are_refused(tmp_path, more):
+    rows = [
+        {"de": "a", "en": "b"} | {f"negative_{number}": "c" for number in range(1, count)}
+        for count in (more, more + 1)
+    ]
+    path = tmp_path / "x.jsonl"
+    path.write_text("".join(json.dumps(each) + "\n" for each in rows))
+    with pytest.raises(DataError, match=rf"x\.jsonl:2: field 'negative_{more}' is not in the first record"):
+        read_back(path)
+    assert len(read_back(path, more - 1)) == 2
+
+
 def test_scores_follow_the_texts(tmp_path):
     write_negatives(ROWS, tmp_path / "x.jsonl", 2, scores=True)
     first = json.loads((tmp_path / "x.jsonl").read_text(encoding="utf-8").splitlines()[0])
