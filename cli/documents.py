@@ -192,12 +192,16 @@ def align_command(
     )
     pair = language_pair(languages, "--languages")
     _check_links_format(output, pair, as_json=as_json)
-    from otembed.documents.read import check_places, list_file, open_pairs
+    from otembed.documents.read import check_places, open_pairs
     from otembed.documents.split import splitters_of
 
     check_outputs(
         {"--output": output},
-        {"SOURCE": list_file(source) if target is None else source, "TARGET": target, "--config": config},
+        {
+            "SOURCE": _files_of_list(source, force=force) if target is None else source,
+            "TARGET": target,
+            "--config": config,
+        },
         model=model,
         force=force,
     )
@@ -257,7 +261,12 @@ def match_command(
     from otembed.documents.output import check_match_output
 
     check_format(output, check_match_output, as_json=as_json)
-    check_outputs({"--output": output}, _collections(sources, targets, calibrate, config), model=model, force=force)
+    check_outputs(
+        {"--output": output},
+        _collections(sources, targets, calibrate, config, force=force),
+        model=model,
+        force=force,
+    )
     start_logging(*SEARCH, *SOLVER)
     from otembed.documents.match import match_documents
     from otembed.documents.output import match_line, write_matches
@@ -323,7 +332,7 @@ def mine_command(
     pair = language_pair(languages, "--languages")
     _check_links_format(output, pair, as_json=as_json and not dry_run)
     outputs = {"--output": output, "--html": checked.html}
-    check_outputs(outputs, _collections(sources, targets, calibrate, config), model=model, force=force)
+    check_outputs(outputs, _collections(sources, targets, calibrate, config, force=force), model=model, force=force)
     start_logging(*SEARCH, *DOCUMENTS)
     from otembed.documents.mine import mine_documents, plan_document_mining
 
@@ -375,14 +384,23 @@ def _check_links_format(output: Path | None, languages: tuple[str, str] | None, 
     check_format(output, lambda path: check_links_output(path, languages), as_json=as_json)
 
 
-def _collections(sources: str, targets: str, calibrate: str | None, config: Path | None) -> dict[str, Any]:
+def _files_of_list(place: str, *, force: bool) -> list[Path | None]:
+    """Return a list of pairs and, with ``force``, the files of its documents: without it, no file is replaced."""
+    from otembed.documents.read import list_file, listed_files
+
+    return [list_file(place), *(listed_files(place) if force else ())]
+
+
+def _collections(
+    sources: str, targets: str, calibrate: str | None, config: Path | None, *, force: bool
+) -> dict[str, Any]:
     """Return the files that are read, by argument and option."""
-    from otembed.documents.read import collection_files, list_file
+    from otembed.documents.read import collection_files
 
     return {
         "SOURCES": collection_files(sources),
         "TARGETS": collection_files(targets),
-        "--calibrate": None if calibrate is None else list_file(calibrate),
+        "--calibrate": None if calibrate is None else _files_of_list(calibrate, force=force),
         "--config": config,
     }
 

@@ -16,7 +16,7 @@ from otembed.errors import ConfigError, DataError
 from otembed.results.reading import require_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from otembed.documents.split import Splitter, Splitters
 
@@ -142,20 +142,8 @@ def read_pairs(place: str | Path, split: Splitters = UNSPLIT) -> Iterator[Docume
         The place is malformed, or names two fields for a side.
     """
     where = _list_place(place)
-    table = where.path is not None and split_suffix(where.path)[0] in (".tsv", ".csv")
-    chosen: dict[str, str] = {}
     seen: dict[str, int] = {}
-
-    def choose(names: list[str], line: int | None) -> dict[str, str]:
-        chosen.update(_chosen(names, where, line, table=table))
-        return chosen
-
-    def header(fields: list[str], line: int) -> bool:
-        return bool(where.fields) or find_name(fields, ("source", "source_file")) is not None
-
-    # A field that is named has to be there, in every record.
-    optional = () if "id" in where.fields else ("id",)
-    for number, (line, record) in enumerate(records(where, choose, optional=optional, header=header), start=1):
+    for number, (line, record) in enumerate(_entries(where, FIELDS), start=1):
         label = str(number) if record.get("id") is None else _label(record["id"], where, line)
         if label in seen:
             raise DataError(
@@ -167,10 +155,25 @@ def read_pairs(place: str | Path, split: Splitters = UNSPLIT) -> Iterator[Docume
         seen[label] = line
         sides = []
         for side, splitter in zip(SIDES, split, strict=True):
-            as_path = _file_key(side) in chosen
+            as_path = _file_key(side) in record
             value = record[_file_key(side) if as_path else side]
             sides.append(_side(value, f"{label} {side}", where, line, splitter, as_path=as_path))
         yield DocumentPair(label, *sides)
+
+
+def _entries(where: Place, keys: Collection[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Yield the line of each entry of a list, and those of ``keys`` whose fields the list has."""
+    table = where.path is not None and split_suffix(where.path)[0] in (".tsv", ".csv")
+
+    def choose(names: list[str], line: int | None) -> dict[str, str]:
+        chosen = _chosen(names, where, line, table=table)
+        return {key: name for key, name in chosen.items() if key in keys}
+
+    def header(fields: list[str], line: int) -> bool:
+        return bool(where.fields) or find_name(fields, ("source", "source_file")) is not None
+
+    # A field that is named has to be there, in every record.
+    return records(where, choose, optional=() if "id" in where.fields else ("id",), header=header)
 
 
 def _list_place(place: str | Path) -> Place:
@@ -226,8 +229,7 @@ def _label(value: object, where: Place, line: int) -> str:
 def _side(value: Any, name: str, where: Place, line: int, split: Splitter | None, *, as_path: bool) -> Document:
     try:
         if as_path and isinstance(value, str) and value:
-            folder = Path() if where.path is None or where.is_stdin else where.path.parent
-            return _read_file(folder / value, split)
+            return _read_file(_folder(where) / value, split)
         if not as_path and isinstance(value, str):
             return _lines_of(value.split("\n"), name, split)
         if not as_path and isinstance(value, Sequence):
@@ -236,6 +238,11 @@ def _side(value: Any, name: str, where: Place, line: int, split: Splitter | None
         # The place in the document is in the message, the place in the list before it.
         raise DataError(error.message, error.hint, path=where.where, line=line) from error
     raise DataError(f"{name} is {value!r}", LIST_HINT, path=where.where, line=line)
+
+
+def _folder(where: Place) -> Path:
+    """Return the folder that the paths in a list are relative to."""
+    return Path() if where.path is None or where.is_stdin else where.path.parent
 
 
 def read_documents(place: str | Path, split: Splitter | None = None) -> Iterator[Document]:
@@ -294,6 +301,21 @@ def collection_files(place: str | Path) -> list[Path]:
 def list_file(place: str | Path) -> Path | None:
     """Return the file of a list of pairs; None for a dataset on the hub."""
     return parse_place(place, FIELDS).path
+
+
+def listed_files(place: str | Path) -> list[Path]:
+    """Return the files of the documents that a list of pairs names; none for what can be read only once, such as a pipe.
+
+    Raises
+    ------
+    DataError
+        The list cannot be read.
+    """
+    where = _list_place(place)
+    if where.path is None or not where.path.is_file():
+        return []
+    entries = _entries(where, [_file_key(side) for side in SIDES])
+    return [_folder(where) / each for _, entry in entries for each in entry.values() if isinstance(each, str)]
 
 
 def _files_in(folder: Path) -> list[Path]:

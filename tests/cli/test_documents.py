@@ -48,6 +48,24 @@ def test_number_form_report_and_force(ended, files, common, tmp_path):
     assert (code, "--force" in err) == (2, True)
 
 
+@pytest.mark.parametrize("name", ["l.jsonl", "l.tsv"])
+@pytest.mark.parametrize("command", ["align", "match", "mine"])
+def test_documents_of_a_list_are_not_replaced(ended, write, common, command, name):
+    content = '{"source_file": "x", "target_file": "a.links"}\n' if name == "l.jsonl" else "x\ta.links\n"
+    pairs, document = write(name, content), write("a.links", TEXT)
+    write("x", TEXT)
+    collection = write("c.jsonl", '{"text": "a cat"}\n')
+    arguments = [pairs] if command == "align" else [collection, collection, "--calibrate", pairs]
+    # match writes another format, so a link has the name of its output.
+    output = document
+    if command == "match":
+        output = document.with_name("out.tsv")
+        output.symlink_to(document)
+    code, _, err = ended("documents", command, *arguments, *common, "-o", output, "--force")
+    assert (code, document.read_text()) == (2, TEXT)
+    assert f"is also {'SOURCE' if command == 'align' else '--calibrate'}" in err
+
+
 def test_list_of_pairs_with_unaligned_sentences(ended, write, common):
     rows = [{"id": "x", "source": TEXT, "target": TEXT}, {"id": "y", "source": TEXT, "target": []}]
     pairs = write("l.jsonl", "".join(json.dumps(row) + "\n" for row in rows))

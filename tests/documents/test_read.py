@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otembed.documents import Document, read_document, read_pairs
-from otembed.documents.read import check_places, document_of, open_pairs, read_documents
+from otembed.documents.read import check_places, document_of, listed_files, open_pairs, read_documents
 from otembed.errors import ConfigError, DataError, OtembedError
 
 
@@ -64,6 +66,19 @@ def test_lists_of_files(write, name, content):
     for document, text in (("a", "a\nb\n"), ("b", "c"), ("c", "d"), ("d.gz", "e\nf")):
         write(document, text)
     assert pairs_of(write(name, content)) == EXPECTED
+
+
+def test_files_named_in_a_list_are_found(write, tmp_path):
+    paths = write(
+        "l.jsonl", '{"id": "x", "source_file": "a", "target": "b"}\n{"id": 2, "source_file": "c", "target": ""}\n'
+    )
+    assert listed_files(paths) == [tmp_path / "a", tmp_path / "c"]
+    assert listed_files(write("l.tsv", "x\ta\tb\n")) == [tmp_path / "a", tmp_path / "b"]
+    rows = {"source": ["a"], "target": ["b"]}
+    pq.write_table(pa.table(rows), tmp_path / "l.parquet")
+    assert listed_files(tmp_path / "l.parquet") == []
+    pq.write_table(pa.table({"source": ["a"], "target_file": ["b"]}), tmp_path / "m.parquet")
+    assert listed_files(tmp_path / "m.parquet") == [tmp_path / "b"]
 
 
 @pytest.mark.parametrize(
@@ -134,6 +149,7 @@ def test_empty_documents_of_a_list_are_kept(write):
     ("name", "content", "value"),
     [
         ("l.jsonl", '{"id": "x", "source": "a", "target": "b"}\n{"id": "x", "source": "a", "target": "b"}\n', r"l\.jsonl:2: id 'x'"),
+        ("l.jsonl", '{"source": "a", "target": "b"}\n{"id": "x", "source": "a", "target": "b"}\n', r"l\.jsonl:2: field 'id' is not in the first"),
         ("l.jsonl", '{"id": 1.5, "source": "a", "target": "b"}\n', "1.5"),
         ("l.jsonl", '{"source": "a"}\n', "target"),
         ("l.jsonl", '{"source": "a", "target": 7}\n', "7"),
