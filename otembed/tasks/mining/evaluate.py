@@ -13,6 +13,7 @@ from otembed.config.mining import MiningConfig
 from otembed.data.compression import read_lines
 from otembed.errors import ConfigError, DataError
 from otembed.mining import MinedPairs, mine_bitext
+from otembed.mining.side import check_run, load_encoder, open_sides
 from otembed.results import Table
 from otembed.results.format import percent
 from otembed.results.outcomes import Outcomes
@@ -280,12 +281,32 @@ def evaluate_mining(
         raise ConfigError("threshold and the training part are mutually exclusive", "Remove one of them.")
     threshold: float | None = None
     if train is not None:
+        source, target = _checked_sides(source, target, model, every, **options)
         tuned = mine_bitext(train[0], train[1], model, config=every, **options)
         threshold = score_mined(tuned, train[2], threshold=None, name=f"{name}, training part").best_threshold
     mined = mine_bitext(source, target, model, config=every, **options)
     if train is None:
         threshold = config.lowest_score(centered=mined.report.centered)
     return score_mined(mined, gold, threshold=threshold, name=name)
+
+
+def _checked_sides(
+    source: Any,
+    target: Any,
+    model: SentenceTransformer | str | None,
+    config: MiningConfig,
+    *,
+    source_vectors: Any = None,
+    target_vectors: Any = None,
+    device: str | None = None,
+    **_: Any,
+) -> list[Any]:
+    """Return both sides, with their lines read, after the checks that mining them begins with."""
+    sides = open_sides(source, target, source_vectors, target_vectors, config)
+    check_run(sides, load_encoder(model, sides, device), config)
+    return [
+        place if side.lines is None else side.lines for place, side in zip((source, target), sides, strict=True)
+    ]
 
 
 def _without_threshold(config: MiningConfig) -> MiningConfig:

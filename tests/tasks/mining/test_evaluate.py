@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score
 
 from otembed.config.mining import MiningConfig
-from otembed.errors import ConfigError, DataError
+from otembed.errors import ConfigError, DataError, OtembedError
 from otembed.tasks.mining import MiningEvaluator, evaluate_mining, mining_scores
 from otembed.tasks.mining.evaluate import MiningScores, read_gold
 
@@ -74,6 +74,33 @@ def test_bucc_uses_the_threshold_of_the_training_part():
     assert 0.5 < test.f1 <= test.best_f1
     with pytest.raises(ConfigError, match="threshold"):
         evaluate_mining(x, y, gold, train=(u, v, known), config=MiningConfig(threshold=None))
+
+
+@pytest.mark.parametrize(
+    ("part", "settings", "message"),
+    [
+        (("nowhere.de", ["a"]), {}, r"nowhere\.de"),
+        ((np.eye(3, dtype=np.float32), ["a"]), {}, "dimension"),
+        ((np.eye(3, dtype=np.float32), np.eye(3, dtype=np.float32)), {"truncate_dim": 2}, "truncate_dim"),
+        ((np.eye(3, dtype=np.float32), ["a"]), {"max_length_ratio": 2}, "max_length_ratio"),
+    ],
+)
+def test_faults_of_the_test_part_are_found_before_the_training_part_is_mined(
+    tiny_model, monkeypatch, part, settings, message
+):
+    monkeypatch.setattr("otembed.tasks.mining.evaluate.mine_bitext", None)
+    train = (["a cat"], ["eine Katze"], [(1, 1)])
+    with pytest.raises(OtembedError, match=message):
+        evaluate_mining(*part, [(1, 1)], tiny_model, train=train, config=MiningConfig(**settings))
+
+
+def test_a_test_part_that_can_be_read_once_is_mined(tiny_model, tmp_path):
+    texts = ["the cat sat on the mat", "the dog slept in the house", "the cat slept"]
+    gold = [(row, row) for row in (1, 2, 3)]
+    part, again = ((iter(texts), iter(texts)) for _ in "12")
+    options = {"train": (texts, texts, gold), "cache": tmp_path}
+    assert evaluate_mining(*part, gold, tiny_model, **options).f1 == 1
+    assert evaluate_mining(*again, gold, tiny_model, **options).recall == 1
 
 
 def test_gold_with_ids_repeats_and_dropped_lines(tmp_path):
