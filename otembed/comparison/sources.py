@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from otembed.errors import ConfigError, DataError
 from otembed.results.outcomes import read_outcomes
-from otembed.results.paths import expand
+from otembed.results.paths import expand, identity
 from otembed.results.reading import read_json, read_text
 from otembed.tasks.report import STAND_IN
 
@@ -47,6 +47,8 @@ class Source:
     notes: list[str] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
     curve: list[dict[str, float]] = field(default_factory=list)
+    models: dict[str, str] = field(default_factory=dict)
+    """The model that is evaluated and those that result files name, by identity."""
 
     @property
     def files(self) -> list[Path]:
@@ -87,15 +89,15 @@ def open_source(text: str, *, evaluated: bool) -> Source:
         source.origin = (
             source.origin if kind in source.origin.split(", ") else f"{source.origin}, {kind}".lstrip(", ")
         )
+    if len(source.models) > 1:
+        source.notes.append(f"joins results of {' and '.join(source.models.values())}")
     return source
 
 
 def _add(source: Source, place: str, *, evaluated: bool) -> str:
     path = expand(place)
     if path.is_file() or (path.suffix == ".json" and not path.is_dir()):
-        document = read_document(path)
-        _extend(source, path, _outcomes_of(document, path))
-        source.notes += stand_in_notes(document)
+        _add_file(source, path, path)
         return FILE
     if (path / RESULTS).is_file():
         source.curve = read_curve(path / METRICS)
@@ -103,14 +105,20 @@ def _add(source: Source, place: str, *, evaluated: bool) -> str:
         if evaluated:
             _set_model(source, str(path / MODEL))
         else:
-            document = read_document(path / RESULTS)
-            _extend(source, path, _outcomes_of(document, path / RESULTS))
-            source.notes += stand_in_notes(document)
+            _add_file(source, path / RESULTS, path)
         return RUN
     if (path / CONFIG).is_file() and not (path / "modules.json").exists() and not (path / "config.json").exists():
         raise ConfigError(f"{place}: the run is unfinished", f"Finish it: otembed train --resume {place}")
     _set_model(source, place)
     return MODEL_FILE
+
+
+def _add_file(source: Source, file: Path, place: Path) -> None:
+    document = read_document(file)
+    _extend(source, place, _outcomes_of(document, file))
+    source.notes += stand_in_notes(document)
+    if isinstance(document.get("model"), str):
+        source.models[identity(document["model"])] = document["model"]
 
 
 def _set_model(source: Source, place: str) -> None:
@@ -120,6 +128,7 @@ def _set_model(source: Source, place: str) -> None:
             "Pass them as two arguments; only result files can be joined by commas.",
         )
     source.model = place
+    source.models[identity(place)] = place
 
 
 def _extend(source: Source, path: Path, outcomes: Iterable[Outcomes]) -> None:

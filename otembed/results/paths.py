@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from otembed.errors import ConfigError
@@ -21,3 +22,11 @@ def expand(path: str | Path) -> Path:
         raise ConfigError(
             f"{str(path)!r}: there is no such home folder", "Write the path of the folder instead of '~'."
         ) from error
+
+
+def identity(name: str) -> str:
+    """Return what two names of one model have in common: the absolute path of a folder or file, else the name itself."""
+    try:
+        return os.path.realpath(name, strict=True)
+    except (OSError, ValueError):  # no path, or no text that a path can be
+        return name

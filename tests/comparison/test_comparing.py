@@ -131,6 +131,16 @@ def test_files_of_one_model_are_joined_and_tasks_selected(tmp_path, planted, wri
         compare(one, f"B={one},{one}")
 
 
+@pytest.mark.parametrize("names", [("m", "m", None), ("m", None, "n")])
+def test_joined_files_of_other_models_are_noted(tmp_path, planted, write_result, names):
+    places = [
+        write_result(tmp_path / f"{row}.json", planted(str(row)), **({} if name is None else {"model": name}))
+        for row, name in enumerate(names)
+    ]
+    source = open_source(f"B={','.join(places)}", evaluated=False)
+    assert source.notes == (["joins results of m and n"] if "n" in names else [])
+
+
 @pytest.mark.parametrize(
     ("document", "noted"),
     [
