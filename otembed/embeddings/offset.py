@@ -59,8 +59,11 @@ def read_offset(path: str | Path) -> NDArray[np.float64]:
 
 def save_offset(mean: NDArray[np.float64], path: Path) -> None:
     """Write a mean vector as a float32 matrix (1, d), atomically."""
+    row = mean[None].astype(np.float32)
     with whole_file(path) as file:
-        np.save(file, mean[None].astype(np.float32), allow_pickle=False)
+        # np.save needs a file in which it can seek, and a full disk would be an error without its reason.
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(row))
+        file.write(row.data)
 
 
 def check_mean(mean: NDArray[np.float64], name: str, dimension: int) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +32,15 @@ def test_offset_is_the_mean_of_unit_rows_and_what_remains_has_unit_length() -> N
 def test_offset_is_read_back(tmp_path: Path) -> None:
     save_offset(np.array([0.25, -0.5]), tmp_path / "mean.npy")
     np.testing.assert_array_equal(read_offset(tmp_path / "mean.npy"), [0.25, -0.5])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
+def test_offset_goes_through_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "mean.npy")
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit((tmp_path / "mean.npy").read_bytes)
+        save_offset(np.array([0.25, -0.5]), tmp_path / "mean.npy")
+        np.testing.assert_array_equal(np.load(io.BytesIO(read.result())), [[0.25, -0.5]])
 
 
 @pytest.mark.parametrize(
