@@ -26,8 +26,10 @@ _NUMBER = r"-?\d[\d.eE+-]*"
 _NUMBERS = re.compile(rf"\[\n\s+{_NUMBER}(?:,\n\s+{_NUMBER})*\n\s+\]")
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+# A file system without locks, such as NFS without its lock service.
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)
 # Reasons that only writing has: they are recognized in any error, wherever it was raised.
-WRITING_ONLY = (*FULL, errno.EFBIG, errno.EROFS)
+WRITING_ONLY = (*FULL, errno.EFBIG, errno.EROFS, *NO_LOCKS)
 UNKNOWN = 0
 # torch says only that a file is shorter than what was written to it.
 TORCH_WRITER = re.compile(r"PytorchStreamWriter|inline_container.*unexpected pos")
@@ -93,6 +95,7 @@ def output_error(
     limit = "raise the limit of the size of a file (ulimit -f)"
     ways = {UNKNOWN: f"Free some disk space, {limit}", errno.EFBIG: limit.capitalize()}
     ways |= dict.fromkeys(FULL, "Free some disk space")
+    ways |= dict.fromkeys(NO_LOCKS, "Mount its file system with locks")
     hint = f"{ways.get(code, 'Check its permissions')}, or {elsewhere}."
     return OutputError(f"cannot write: {reason}", f"{hint} {kept}".rstrip(), path=path)
 

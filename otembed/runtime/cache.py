@@ -49,6 +49,8 @@ def entry_lock(folder: Path, name: str, *, option: str) -> Iterator[None]:
     lock = FileLock(folder / f".{name}.lock")
     with writing(folder, option=option):
         folder.mkdir(parents=True, exist_ok=True)
+    # In a cache of another user, the file may exist and be read-only.
+    with writing(lock.lock_file, option=option):
         try:
             lock.acquire(timeout=0)
         except Timeout:

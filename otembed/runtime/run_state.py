@@ -154,10 +154,13 @@ def locked(folder: Path) -> Iterator[None]:
     ------
     ConfigError
         Another process holds the lock.
+    OutputError
+        The file of the lock cannot be written.
     """
     lock = FileLock(folder / LOCK)
     try:
-        lock.acquire(timeout=0)
+        with writing(folder / LOCK):
+            lock.acquire(timeout=0)
     except Timeout as error:
         raise ConfigError(f"{folder}: another process is using this run", "Wait until it finishes.") from error
     try:
