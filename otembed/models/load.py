@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import re
 from pathlib import Path
 
@@ -152,6 +154,12 @@ def _load(
         reason = next(iter(str(error).strip().splitlines()), "")
         detail = f"{type(error).__name__}: {reason}"
         if Path(source).is_dir():
+            # safetensors says that a file that it may not read does not exist.
+            if unreadable := [path for path in Path(source).rglob("*") if not os.access(path, os.R_OK)]:
+                raise ModelError(
+                    f"cannot load the model in {source}: {unreadable[0]}: {os.strerror(errno.EACCES)}",
+                    "Check its permissions: some programs save weights that only their owner may read.",
+                ) from error
             hint = "Check that the folder is complete; models with custom code are not supported."
             raise ModelError(f"cannot load the model in {source}: {detail}", hint) from error
         hint = f"Check the name and the network; {OFFLINE_HINT}"

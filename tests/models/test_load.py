@@ -3,7 +3,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,8 +21,12 @@ from otembed.models import load_model, save_model
 from otembed.models.architecture import length_limit
 from otembed.tasks.xquad import evaluate_xquad
 
-if TYPE_CHECKING:
-    from pathlib import Path
+
+def raising(error: Exception) -> Any:
+    def fake(*_args: Any, **_kwargs: Any) -> None:
+        raise error
+
+    return fake
 
 
 @pytest.fixture
@@ -183,6 +188,20 @@ def test_corrupt_folder_is_explained(tiny_model: SentenceTransformer, tmp_path: 
     (folder / "model.safetensors").write_bytes(b"cut")
     with pytest.raises(ModelError, match=folder.name):
         load_model(folder, device="cpu")
+
+
+def test_weights_that_may_not_be_read_are_named(
+    tiny_model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """safetensors says "No such file or directory"."""
+    (weights,) = Path(shutil.copytree(tiny_model_path, tmp_path / "model")).glob("*.safetensors")
+    weights.chmod(0)
+    if os.access(weights, os.R_OK):  # root may read everything
+        monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != weights)
+        monkeypatch.setattr(load_module, "SentenceTransformer", raising(FileNotFoundError(2, "No such file", "w")))
+    with pytest.raises(ModelError, match=r"model\.safetensors: Permission denied") as caught:
+        load_model(tmp_path / "model", device="cpu")
+    assert "permissions" in caught.value.hint
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "nonsense"])
