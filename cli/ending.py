@@ -1,4 +1,4 @@
-"""How a command ends before it is done: Ctrl-C, SIGTERM, or a pipe that its reader has closed."""
+"""How a command ends before it is done: Ctrl-C, SIGTERM, a closed terminal, or a pipe that its reader has closed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# A closed terminal or connection sends SIGHUP, which Windows does not have.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 # The exit code of a process that a signal ended is 128 + its number, as shells count.
 EXIT_SIGNAL = 128
 EXIT_CLOSED_PIPE = EXIT_SIGNAL + 13
@@ -119,7 +120,7 @@ def _stamp(path: Path | None) -> tuple[int, int] | None:
 
 @contextmanager
 def interruptions() -> Iterator[None]:
-    """Let SIGINT and SIGTERM end the block, and the process soon after, with one line on stderr.
+    """Let SIGINT, SIGTERM and SIGHUP end the block, and the process soon after, with one line on stderr.
 
     The main thread is interrupted by a KeyboardInterrupt and cleans up. If it does not end within ``GRACE_SECONDS``,
     because code outside Python keeps it or swallows the exception, a thread ends the process: all files are written so
@@ -202,12 +203,12 @@ def _on_stderr(text: str) -> None:
         sys.stderr.flush()
 
 
-def leave_closed_pipes() -> None:
-    """Point closed stdout and stderr to nowhere, so that Python can flush them when it exits."""
+def leave_broken_streams() -> None:
+    """Point stdout and stderr to nowhere if they are closed or full, so that Python can flush them when it exits."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except BrokenPipeError:
+        except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         except (AttributeError, ValueError):
             continue

@@ -6,6 +6,8 @@ import atexit
 import os
 import signal
 import sys
+import tempfile
+from contextlib import suppress
 from typing import Annotated, NoReturn
 
 import typer
@@ -32,7 +34,7 @@ from . import (
     train,
 )
 from .completion import complete
-from .ending import EXIT_CLOSED_PIPE, ClosedPipe, Commands, interruptions, leave_closed_pipes
+from .ending import EXIT_CLOSED_PIPE, ClosedPipe, Commands, interruptions, leave_broken_streams
 from .mining_options import EmbedCommand, MiningCommand, ScoreCommand
 from .negatives import NegativesCommand
 from .streams import prepare_streams
@@ -88,8 +90,8 @@ def _root(
 def main() -> NoReturn:
     """Run the command line.
 
-    Exit codes: 0 success, 1 negative result, 2 bad input or failure, 130 and 143 interrupted by SIGINT (Ctrl-C) and
-    SIGTERM, 141 stdout or stderr closed by its reader. With ``OTEMBED_DEBUG=1`` errors show their traceback.
+    Exit codes: 0 success, 1 negative result, 2 bad input or failure, 130, 143 and 129 interrupted by SIGINT (Ctrl-C),
+    SIGTERM and SIGHUP (closed terminal), 141 stdout or stderr closed by its reader. With ``OTEMBED_DEBUG=1`` errors show their traceback.
     """
     prepare_streams()
     if os.environ.get("OTEMBED_DEBUG") == "1":
@@ -108,23 +110,38 @@ def main() -> NoReturn:
             _write_error(error)
             sys.exit(EXIT_BAD_INPUT)
         except (ClosedPipe, BrokenPipeError):
-            leave_closed_pipes()
+            leave_broken_streams()
             sys.exit(EXIT_CLOSED_PIPE)
         except Exception as error:
             from otembed.results import output_error
 
-            found = output_error(error, None)
+            found = output_error(error, None) or _missing_folder(error)
             if found is None and not isinstance(error, OSError):
                 raise
-            if sys.stdout is not None and found is not None and found.path is None:
-                # What is left in the buffer of stdout would fail again at exit.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             _write_error(found or error)
             sys.exit(EXIT_BAD_INPUT)
     sys.exit(0)
 
 
+def _missing_folder(error: Exception) -> OtembedError | None:
+    """Return the error to show if the system's names no file, because a folder is missing that every command needs."""
+    if not isinstance(error, FileNotFoundError) or error.filename is not None:
+        return None
+    for folder, message, hint in (
+        (os.getcwd, "the current folder does not exist any more", "Change to another folder: cd FOLDER."),
+        (tempfile.gettempdir, "no folder for temporary files can be written", "Set TMPDIR to one that can."),
+    ):
+        try:
+            folder()
+        except FileNotFoundError:
+            return OtembedError(message, hint)
+    return None
+
+
 def _write_error(error: Exception) -> None:
     from otembed.results.format import printable_lines
 
-    sys.stderr.write(f"error: {printable_lines(str(error))}\n")
+    # With a log on a full disk, the exit code alone says that this is not a negative result.
+    with suppress(OSError):
+        sys.stderr.write(f"error: {printable_lines(str(error))}\n")
+    leave_broken_streams()

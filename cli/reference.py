@@ -18,8 +18,8 @@ HEAD = """\
 # Command line
 
 The output of `otembed COMMAND --help`, written by `make docs`. Data goes to stdout, everything else to stderr. Exit codes:
-0 success, 1 negative result, 2 bad input or failure, 130 interrupted by Ctrl-C, 143 by SIGTERM, 141 stdout or stderr closed
-by its reader (`| head -1`). `NO_COLOR` is respected; `OTEMBED_DEBUG=1` shows tracebacks.
+0 success, 1 negative result, 2 bad input or failure, 130 interrupted by Ctrl-C, 143 by SIGTERM, 129 by a closed terminal, 141
+stdout or stderr closed by its reader (`| head -1`). `NO_COLOR` is respected; `OTEMBED_DEBUG=1` shows tracebacks.
 """
 
 

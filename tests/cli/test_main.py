@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,35 @@ def test_exit_codes(monkeypatch, capsys, error, code, message):
     assert capsys.readouterr().err == message
 
 
+def test_current_folder_that_is_gone_is_named(tmp_path):
+    code = "import os, sys; os.rmdir(os.getcwd()); from otembed.cli.start import main; main()"
+    (tmp_path / "gone").mkdir()
+    result = subprocess.run(
+        [sys.executable, "-c", code, "config", "init", "x.yaml"],
+        cwd=tmp_path / "gone", capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert (
+        result.stderr == "error: the current folder does not exist any more\nChange to another folder: cd FOLDER.\n"
+    )
+
+
+def test_missing_folder_for_temporary_files_is_named(monkeypatch, capsys):
+    def none():
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.delenv("OTEMBED_DEBUG", raising=False)
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    monkeypatch.setattr(cli, "app", lambda: tempfile.gettempdir())
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 2
+    assert (
+        capsys.readouterr().err
+        == "error: no folder for temporary files can be written\nSet TMPDIR to one that can.\n"
+    )
+
+
 def test_full_disk_behind_stdout_is_one_error():
     with Path("/dev/full").open("w") as full:
         result = subprocess.run(
@@ -102,6 +132,32 @@ def test_full_disk_behind_stdout_is_one_error():
         )
     assert (result.returncode, result.stderr.count("\n")) == (2, 2)
     assert "No space left" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "full"),
+    [
+        (["presets", "nosuch"], ["stderr"]),
+        (["presets"], ["stdout", "stderr"]),
+        (["presets", "--nosuch"], ["stderr"]),
+        (["nosuch"], ["stdout", "stderr"]),
+    ],
+    ids=str,
+)
+def test_full_disk_behind_stderr_is_not_a_negative_result(command, full):
+    with Path("/dev/full").open("w") as device:
+        streams = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE) | dict.fromkeys(full, device)
+        result = subprocess.run([sys.executable, "-m", "otembed", *command], **streams, check=False)
+    assert (result.returncode, result.stdout or b"", result.stderr or b"") == (2, b"", b"")
+
+
+def test_error_into_a_closed_pipe_is_not_a_negative_result():
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "otembed", "presets", "nosuch"]
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=writer, check=False)
+    os.close(writer)
+    assert (result.returncode, result.stdout) == (2, b"")
 
 
 def test_devices_need_no_force():
@@ -169,6 +225,7 @@ cli.main()
     [
         (signal.SIGINT, 130, WAITS),
         (signal.SIGTERM, 143, WAITS),
+        (signal.SIGHUP, 129, WAITS),
         (signal.SIGINT, 130, SWALLOWS),
     ],
 )
