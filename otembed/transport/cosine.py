@@ -28,7 +28,7 @@ def cosine_cost(x: Tensor, y: Tensor) -> Tensor:
 class _CosineCost(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor) -> Tensor:
-        inverse_x, inverse_y = _inverse_norms(x), _inverse_norms(y)
+        inverse_x, inverse_y = inverse_norms(x), inverse_norms(y)
         ctx.cuts = _cuts(inverse_x, inverse_y, x.shape[2])
         similarity = _product(x, y.mT, ctx.cuts, (0, 1))
         # Scaling the product instead of a side avoids passes over the vectors, which are longer than its rows.
@@ -57,10 +57,10 @@ class _CosineCost(torch.autograd.Function):
 
 
 def _formula(x: Tensor, y: Tensor) -> Tensor:
-    return 1.0 - ((x * _inverse_norms(x)) @ y.mT) * _inverse_norms(y).mT
+    return 1.0 - ((x * inverse_norms(x)) @ y.mT) * inverse_norms(y).mT
 
 
-def _inverse_norms(x: Tensor) -> Tensor:
+def inverse_norms(x: Tensor) -> Tensor:
     """Return inverse norms (B, N, 1); 0 for a zero vector, which gets no gradient."""
     squared: Tensor = torch.linalg.vecdot(x, x)[:, :, None]
     zero = squared < torch.finfo(x.dtype).tiny

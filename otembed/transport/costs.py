@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from otembed.errors import ConfigError, did_you_mean
-from otembed.transport.cosine import cosine_cost
+from otembed.transport.cosine import cosine_cost, inverse_norms
 
 Metric = Literal["cosine", "euclidean", "sqeuclidean", "half_sqeuclidean"]
 CostScale = Literal["std", "max"]
@@ -29,7 +29,8 @@ def pairwise_cost(x: Tensor, y: Tensor, *, metric: Metric = "cosine") -> Tensor:
 
     Half precision is cast to float32 first, and autocast is disabled: a product in bfloat16 has an error of
     several percent. Gradients flow to both sides and are finite everywhere: 0 for a zero
-    vector under ``cosine`` and 0 at distance 0 under ``euclidean``.
+    vector under ``cosine`` and 0 at distance 0 under ``euclidean``. Squared distances are computed around a mean of the
+    vectors of each problem that are not zero, so that a large common component costs no digits.
 
     Parameters
     ----------
@@ -71,9 +72,31 @@ def pairwise_cost(x: Tensor, y: Tensor, *, metric: Metric = "cosine") -> Tensor:
         if metric == "euclidean":
             # The matrix-product form loses half the digits near distance 0, where the root is steepest.
             return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
-        squared = x.square().sum(2)[:, :, None] + y.square().sum(2)[:, None, :] - 2.0 * (x @ y.mT)
-        squared = squared.clamp_min(0.0)
+        squared = _squared_distances(x, y)
         return squared / 2.0 if metric == "half_sqeuclidean" else squared
+
+
+def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
+    """Return the squared distances from one product, with the origin amid the vectors of each problem.
+
+    The product cancels what all vectors share, such as the mean of an encoder, and loses as many digits as its square
+    exceeds the distances. A distance does not depend on the origin, so that it is a constant in the gradients.
+    """
+    origin = _amid(x.detach(), y.detach())
+    x, y = x - origin, y - origin
+    squared = x.square().sum(2)[:, :, None] + y.square().sum(2)[:, None, :] - 2.0 * (x @ y.mT)
+    return squared.clamp_min(0.0)
+
+
+def _amid(x: Tensor, y: Tensor) -> Tensor:
+    """Return a mean (B, 1, D) of the vectors that are not zero, weighted by their inverse norms.
+
+    So padding, which may be of any size, cannot move it out of reach; infinity and NaN leave it at 0.
+    """
+    weights_x, weights_y = inverse_norms(x), inverse_norms(y)
+    total = weights_x.sum(1, keepdim=True) + weights_y.sum(1, keepdim=True)
+    mean = (weights_x.mT @ x + weights_y.mT @ y) / total.clamp_min(torch.finfo(x.dtype).tiny)
+    return torch.where(mean.isfinite().all(2, keepdim=True), mean, 0.0)
 
 
 def center(x: Tensor, weights: Tensor) -> Tensor:

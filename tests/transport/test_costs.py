@@ -76,6 +76,40 @@ def test_euclidean_of_equal_vectors_is_exactly_zero_in_float32():
     assert (x.grad == 0).all()
 
 
+@pytest.mark.parametrize("metric", ["sqeuclidean", "half_sqeuclidean"])
+@pytest.mark.parametrize(
+    ("offset", "padding"), [(0, None), (10, None), (300, None), (10, 0.0), (300, 0.0), (0, 1e15)]
+)
+def test_squared_distances_keep_their_digits_far_from_the_origin(metric, offset, padding):
+    generator = torch.Generator().manual_seed(0)
+    x, y = (offset + 0.01 * torch.randn(2, n, 48, generator=generator) for n in (7, 9))
+    if padding is not None:
+        x[:, 2:5] = padding
+    x.requires_grad_()
+    real = [0, 1, 5, 6] if padding is not None else list(range(7))
+    wanted = (x.double()[:, :, None] - y.double()[:, None]).square().sum(3)
+    wanted = wanted / 2 if metric == "half_sqeuclidean" else wanted
+    cost = pairwise_cost(x, y, metric=metric)
+    torch.testing.assert_close(cost[:, real], wanted[:, real].float(), atol=0, rtol=1e-5)
+    weights = torch.randn(2, 7, 9, generator=generator)
+    found, expected = (
+        torch.autograd.grad((each[:, real] * weights[:, real]).sum(), x)[0] for each in (cost, wanted)
+    )
+    torch.testing.assert_close(found, expected, atol=1e-5 * float(expected.abs().max()), rtol=0)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("broken", [math.nan, math.inf, 1e30])
+def test_a_vector_that_is_not_finite_spoils_only_its_own_costs(metric, broken):
+    x, y = clouds(torch.float32)
+    wanted = pairwise_cost(x, y, metric=metric)
+    x[1, 2, 0] = broken
+    cost = pairwise_cost(x, y, metric=metric)
+    others = torch.ones(3, 4, dtype=torch.bool)
+    others[1, 2] = False
+    torch.testing.assert_close(cost[others], wanted[others], atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_autocast_does_not_touch_the_cost(metric):
     x, y = clouds(torch.float32)
