@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Force, JsonDocument, refuse_taken
+from .options import Force, JsonDocument, check_outputs
 
 HELP = """Render the report of a finished training run again, from the files of its folder.
 
@@ -39,7 +39,8 @@ def report_command(
     folder = expand(run)
     place = folder / REPORT if output is None else output
     if output is not None:
-        refuse_taken(output, force=force)
+        read = [each for each in folder.glob("*") if each.name != REPORT]
+        check_outputs({"--output": output}, {"RUN": read}, model=None, force=force)
     found, page = render_report(folder)
     write_text(place, page)
     if as_json:
