@@ -69,6 +69,7 @@ def mining_command(
     checked = mining_config(config, settings, margin=margin, threshold=threshold, rescore=rescore)
     checked.refuse_unused("otembed eval mining")
     from otembed.data.texts import parse_text_place
+    from otembed.embeddings.vectors import are_vectors
 
     trained = () if train is None else (*(parse_text_place(side).path for side in train[:2]), train[2])
     check_outputs(
@@ -83,7 +84,9 @@ def mining_command(
         model=model,
         force=force,
     )
-    check_mteb(mteb, ("OtembedMining",), force=force)
+    # Two sides of vectors are not those of --model.
+    scored = source if are_vectors(source) and are_vectors(target) else model
+    check_mteb(mteb, ("OtembedMining",), model=scored, force=force)
     if plot is not None:
         from otembed.results.plot import check_plot
 
@@ -104,7 +107,7 @@ def mining_command(
         progress=StageProgress(),
     )
     document = scores.to_json(output)
-    write_mteb(scores, mteb, force=force)
+    write_mteb(scores, mteb, model=scored, force=force)
     if plot is not None:
         from otembed.tasks.mining.plot import plot_mining
 

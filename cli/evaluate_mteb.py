@@ -45,7 +45,7 @@ def mteb_command(
 
     chosen = mteb_tasks(tasks, languages)
     if output is not None:
-        check_mteb_folder(output, [task.metadata.name for task in chosen], force=force)
+        check_mteb_folder(output, [task.metadata.name for task in chosen], model=model, force=force)
     report, results = evaluate_mteb(
         load_model(model, device=device),
         chosen,
@@ -54,5 +54,5 @@ def mteb_command(
         show_progress_bar=sys.stderr.isatty(),
     )
     if output is not None:
-        write_task_results(results, output, force=force)
+        write_task_results(results, output, model=model, force=force)
     print_report(lambda: (report.table(),), report.to_json(), as_json=as_json)

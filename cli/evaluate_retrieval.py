@@ -63,7 +63,9 @@ def retrieval_command(
     task = TASKS["retrieval"]
     places = task.parse(named_pairs(pairs, "--pairs"), "--pairs")
     check_outputs({"--output": output}, {"--pairs": files_named(*pairs)}, model=model, force=force)
-    check_mteb(mteb, ("OtembedRetrieval", *(("OtembedRetrievalCentered",) if center else ())), force=force)
+    check_mteb(
+        mteb, ("OtembedRetrieval", *(("OtembedRetrievalCentered",) if center else ())), model=model, force=force
+    )
     start_logging()
     from otembed.models import load_model
     from otembed.tasks.retrieval import evaluate_retrieval
@@ -81,5 +83,5 @@ def retrieval_command(
         name=model,
     )
     document = report.to_json(output)
-    write_mteb(report, mteb, force=force)
+    write_mteb(report, mteb, model=model, force=force)
     print_report(report.tables, document, as_json=as_json)

@@ -113,7 +113,7 @@ def xnli_command(
     _check_training(train, dev)
     read = {"--test": files_named(*places.values()), "--train": files_named(train), "--dev": files_named(dev)}
     check_outputs({"--output": output}, read, model=model, force=force)
-    check_mteb(mteb, ("OtembedXNLI",), force=force)
+    check_mteb(mteb, ("OtembedXNLI",), model=model, force=force)
     if protocol == "finetune" and (cache is not None or no_cache):
         raise ConfigError("--protocol finetune does not cache embeddings", "Remove --cache and --no-cache.")
     if cache is not None and no_cache:
@@ -156,7 +156,7 @@ def xnli_command(
         progress=StageProgress(),
     )
     document = report.to_json(output)
-    write_mteb(report, mteb, force=force)
+    write_mteb(report, mteb, model=model, force=force)
     dropped = ", ".join(f"{reason} {count:,}" for reason, count in report.training["dropped"].items())
     if dropped:
         say(f"dropped training pairs: {dropped}")

@@ -29,6 +29,15 @@ def test_retrieval_is_also_written_in_mtebs_form(ended, tiny_model_path, tmp_pat
     assert result.get_score() == pytest.approx(json.loads(stdout)["means"]["f1"], abs=1e-6)
     code, _, stderr = ended(*arguments)
     assert (code, "already exists" in stderr) == (2, True)
+    code, _, stderr = ended(*arguments[:2], "me/other", *arguments[3:], "--force")
+    assert (code, "results of another model" in stderr) == (2, True)
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_the_model_is_loaded(ended, tmp_path):
+    text = tmp_path / "en-de.tsv"
+    text.write_text("a\tb\n")
+    code, _, stderr = ended("eval", "retrieval", "me/none", "--pairs", f"en-de={text}", "--mteb", text)
+    assert (code, "not a writable folder" in stderr) == (2, True)
 
 
 def test_unknown_tasks_are_errors(ended, tiny_model_path, tmp_path):

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from otembed.data.tags import parse_tag
 from otembed.errors import ConfigError
-from otembed.results import write_text
-from otembed.results.paths import expand
+from otembed.results import json_text, write_text
+from otembed.results.paths import expand, identity
+from otembed.results.reading import read_json
 from otembed.tasks.mining.evaluate import MiningScores
 from otembed.tasks.retrieval.report import RetrievalReport
 from otembed.tasks.xnli.report import XnliReport
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 # The data is the user's, so it has no revision on the hub.
 REVISION, SPLIT = "local", "test"
+# MTEB's file beside the results of a model.
+META = "model_meta"
 Subsets = list[dict[str, Any]]
 
 
@@ -62,27 +65,41 @@ def task_results(report: Report) -> list[TaskResult]:
     ]
 
 
-def write_task_results(results: list[TaskResult], folder: Path, *, force: bool = False) -> list[Path]:
+def write_task_results(results: list[TaskResult], folder: Path, *, model: str, force: bool = False) -> list[Path]:
     """Write each result to ``TASK.json`` in a folder, atomically, and return the files.
+
+    As in MTEB, a folder has the results of one model, which ``model_meta.json`` beside them names.
 
     Raises
     ------
     ConfigError
-        A file exists already, without ``force``.
+        The folder has results of another model; or a file exists already, without ``force``.
     OutputError
         A file cannot be written.
     """
-    check_mteb_folder(folder, [each.task_name for each in results], force=force)
+    check_mteb_folder(folder, [each.task_name for each in results], model=model, force=force)
+    meta = require_mteb().models.ModelMeta.create_empty({"name": identity(model), "revision": REVISION})
+    write_text(_path(folder, META), json_text(meta.to_dict()))
     paths = [_path(folder, each.task_name) for each in results]
     for path, each in zip(paths, results, strict=True):
         write_text(path, result_text(each))
     return paths
 
 
-def check_mteb_folder(folder: Path, names: Iterable[str], *, force: bool = False) -> None:
-    """Reject a folder that has results of these names, and an environment without mteb; imports nothing slow."""
+def check_mteb_folder(folder: Path, names: Iterable[str], *, model: str, force: bool = False) -> None:
+    """Reject an environment without mteb, and a folder of another model or with these results; imports nothing slow.
+
+    ``force`` replaces results, but never mixes those of two models.
+    """
     if find_spec("mteb") is None:
         raise _missing()
+    path = _path(folder, META)
+    known = read_json(path, "Choose another folder.") if path.exists() else {"name": identity(model)}
+    earlier = known.get("name") if isinstance(known, dict) else None
+    if earlier != identity(model):
+        raise ConfigError(
+            f"{folder} has the results of another model, {earlier}", "Choose a folder of its own for each model."
+        )
     taken = next((path for name in names if (path := _path(folder, name)).exists()), None)
     if taken is not None and not force:
         raise ConfigError(f"{taken} already exists", "Choose another folder, or add --force to replace it.")

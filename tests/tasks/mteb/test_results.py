@@ -24,7 +24,7 @@ def read(path):
 
 def test_retrieval_has_a_subset_for_each_direction(tmp_path):
     report = RetrievalReport("m", (ONE, TWO), 1.5, centered_scores=(TWO,))
-    first, second = map(read, write_task_results(task_results(report), tmp_path))
+    first, second = map(read, write_task_results(task_results(report), tmp_path, model="m"))
     assert (first.task_name, second.task_name) == ("OtembedRetrieval", "OtembedRetrievalCentered")
     subsets = {each["hf_subset"]: each for each in first.scores["test"]}
     assert list(subsets) == ["sw-en", "en-sw", "zh_Hant-en", "en-zh_Hant"]
@@ -41,7 +41,9 @@ def test_mining_and_xnli_have_their_main_scores(tmp_path):
     report = XnliReport(
         "m", "probe", (XnliScore("de", 9, 0.5, 0.4), XnliScore("sw", 9, 0.25, 0.4)), 0.5, {}, {}, 2.0
     )
-    mining, xnli = (read(write_task_results(task_results(each), tmp_path)[0]) for each in (scores, report))
+    mining, xnli = (
+        read(write_task_results(task_results(each), tmp_path, model="m")[0]) for each in (scores, report)
+    )
     assert (mining.task_name, mining.get_score()) == ("OtembedMining", pytest.approx(scores.f1))
     assert mining.scores["test"][0]["average_precision"] == pytest.approx(scores.average_precision)
     assert sorted(mining.languages) == ["deu", "eng"]
@@ -59,13 +61,24 @@ def test_languages_are_written_as_mteb_does(code, expected):
 
 def test_files_are_not_replaced_without_force(tmp_path):
     results = task_results(RetrievalReport("m", (ONE,), 1.0))
-    write_task_results(results, tmp_path)
+    write_task_results(results, tmp_path, model="m")
     with pytest.raises(ConfigError, match=r"OtembedRetrieval\.json already exists(.|\n)*--force"):
-        write_task_results(results, tmp_path)
+        write_task_results(results, tmp_path, model="m")
     assert (
-        json.loads(write_task_results(results, tmp_path, force=True)[0].read_text())["task_name"]
+        json.loads(write_task_results(results, tmp_path, model="m", force=True)[0].read_text())["task_name"]
         == "OtembedRetrieval"
     )
+
+
+def test_a_folder_has_the_results_of_one_model(tmp_path):
+    results = task_results(RetrievalReport("m", (ONE,), 1.0))
+    write_task_results(results, tmp_path / "out", model=str(tmp_path))
+    document = json.loads((tmp_path / "out" / "model_meta.json").read_text())
+    assert (document["name"], document["revision"]) == (str(tmp_path), "local")
+    for force in (False, True):
+        with pytest.raises(ConfigError, match="results of another model"):
+            check_mteb_folder(tmp_path / "out", ["OtembedXNLI"], model="me/other", force=force)
+    check_mteb_folder(tmp_path / "out", ["OtembedXNLI"], model=f"{tmp_path}/.")
 
 
 def test_reports_without_a_form_are_rejected():
@@ -76,4 +89,4 @@ def test_reports_without_a_form_are_rejected():
 def test_a_missing_package_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setattr("otembed.tasks.mteb.results.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"otembed\[mteb\]"):
-        check_mteb_folder(tmp_path, ["x"])
+        check_mteb_folder(tmp_path, ["x"], model="m")
