@@ -22,9 +22,11 @@ from otembed.data import (
     text_digest,
 )
 from otembed.data.load import refuse_idle_pivot
+from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.errors import ConfigError, DataError, did_you_mean
 from otembed.models import add_lora, check_trainable, freeze, load_model
 from otembed.models.center import uncenter
+from otembed.results.outcomes import digest_of
 from otembed.results.paths import expand
 
 if TYPE_CHECKING:
@@ -149,6 +151,18 @@ def load_material(config: TrainConfig) -> Material:
         languages={name: (text.source_language, text.target_language) for name, text in train.items()},
         stream=_stream(config, given, fresh) if config.data.streaming else None,
     )
+
+
+def input_digests(model: SentenceTransformer, material: Material) -> dict[str, str]:
+    """Return a hash of the starting model and of each text, of a stream its first pairs; before a teacher adds to both."""
+    found = {"the starting model": model_fingerprint(model)}
+    for name, dataset in material.train.items():
+        columns = (text for column in dataset.column_names for text in (column, *dataset[column]))
+        found[f"the training text {name}"] = digest_of(columns)
+    for kind, texts in (("held-out", material.held_out), ("other", material.others)):
+        for name, (source, target) in texts.items():
+            found[f"the {kind} text {name}"] = digest_of([*source, *target])
+    return found
 
 
 def _refuse_pipes(config: TrainConfig) -> None:

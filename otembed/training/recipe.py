@@ -17,7 +17,6 @@ from sentence_transformers import SentenceTransformerTrainer
 from sentence_transformers.base.sampler import MultiDatasetBatchSamplers
 from transformers import EarlyStoppingCallback, set_seed
 
-from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.errors import ConfigError
 from otembed.models import (
     check_saveable,
@@ -46,6 +45,7 @@ from otembed.training.objective import build_loss, refuse_idle_terms
 from otembed.training.page import write_report
 from otembed.training.preparation import (
     Material,
+    input_digests,
     input_paths,
     limit_length,
     load_encoder,
@@ -140,6 +140,7 @@ def train(
         material = load_material(config)
         model = load_encoder(config.model, config.optimization.seed)
         check_center(config.release, model, material)
+        inputs = input_digests(model, material) if state.is_main_process else {}
         material = with_teacher(material, model, config)
     own_length = limit_length(model, config.model.max_seq_length)
     config = suited(config, model)
@@ -157,7 +158,7 @@ def train(
         if resume is not None and state.is_main_process:
             folder.drop_half_written()
         if state.is_main_process:
-            _record_environment(folder, model)
+            _record_environment(folder, inputs)
         state.wait_for_everyone()
         evaluator = HeldOutEvaluator(material.held_out) if material.held_out else None
         start = trained_weights(model) if interpolates(config.release) and state.is_main_process else {}
@@ -298,23 +299,24 @@ def suited(config: TrainConfig, model: SentenceTransformer) -> TrainConfig:
     return replace(config, optimization=replace(optimization, precision=precision))
 
 
-def _record_environment(folder: RunFolder, model: SentenceTransformer) -> None:
-    """Write ``environment.json``; with an adapter, whose checkpoints hold no base weights, refuse another base.
+def _record_environment(folder: RunFolder, inputs: dict[str, str]) -> None:
+    """Write ``environment.json`` with the digests of what the run starts from; a resumed run must have the same.
 
     Raises
     ------
     ConfigError
-        The starting model is not the one that the run started from.
+        The starting model or a text is not the one that the run started from.
     """
-    base = model_fingerprint(model) if has_adapter(model) else None
     if not folder.environment.exists():
-        write_text(folder.environment, json.dumps({**environment(), "starting_model": base}, indent=2) + "\n")
-    elif base is not None and read_json(folder.environment, "Start again with --overwrite.").get(
-        "starting_model"
-    ) not in (None, base):
+        write_text(folder.environment, json.dumps({**environment(), "inputs": inputs}, indent=2) + "\n")
+        return
+    earlier = read_json(folder.environment, "Start again with --overwrite.").get("inputs")
+    if isinstance(earlier, dict) and (
+        differ := [name for name in {**earlier, **inputs} if earlier.get(name) != inputs.get(name)]
+    ):
         raise ConfigError(
-            f"{folder.path}: the starting model has changed since the run started, and adapters do not fit another one",
-            "Restore the model, or start again with --overwrite.",
+            f"{folder.path}: changed since the run started: {', '.join(differ)}",
+            "Restore it (another version of a library can change the model, too), or start again with --overwrite.",
         )
 
 

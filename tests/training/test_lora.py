@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,21 +70,6 @@ def test_interrupted_run_resumes_to_the_same_result(configure, best):
     assert_same_release(straight.run, resumed.run)
 
 
-def test_another_starting_model_is_refused_on_resume(configure, tiny_model_path, tmp_path):
-    copy = Path(shutil.copytree(tiny_model_path, tmp_path / "model"))
-    config = configure(**LORA)
-    config = replace(config, model=replace(config.model, name=str(copy)))
-    with pytest.raises(RuntimeError, match="power cut"):
-        otembed.train(config, callbacks=[Crash(4)])
-    model = load_model(copy)
-    model[0].model.encoder.layer[0].output.dense.weight.data += 1e-3
-    shutil.rmtree(copy)
-    model.save(str(copy), create_model_card=False)
-    with pytest.raises(ConfigError, match="starting model") as caught:
-        otembed.train(resume=config.output)
-    assert "--overwrite" in caught.value.hint
-
-
 @pytest.mark.parametrize(
     "loss",
     [{}, {"mini_batch_size": 3}, {"sentence": "mnrl", "contrastive": None}, {"alignment": {"layer": 1}}],
@@ -113,7 +96,3 @@ def test_settings_out_of_range_are_rejected(configure):
         with pytest.raises(ConfigError) as caught:
             configure(model={"lora": {name: value}})
         assert name in caught.value.message
-
-
-def test_environment_records_the_starting_model_only_with_adapters(trained):
-    assert json.loads((Path(trained.run) / "environment.json").read_text())["starting_model"] is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import resource
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from transformers import TrainerCallback
 import otembed
 from otembed.config.io import merge, read_yaml, train_config
 from otembed.errors import ConfigError, NumericsError, OtembedError, OutputError
+from otembed.models import load_model
 from otembed.training import RunFolder, dry_run
 from otembed.training.report import run_report
 from otembed.training.result import TrainResult
@@ -263,6 +265,48 @@ def test_anchor_of_a_resumed_run_is_the_starting_model(configure):
     with pytest.raises(RuntimeError):
         otembed.train(cut, callbacks=[Crash(4)])
     assert_same_weights(straight.run, otembed.train(resume=cut.output).run)
+
+
+def change_model(config):
+    model = load_model(config.model.name)
+    model[0].model.encoder.layer[0].output.dense.weight.data += 1e-3
+    shutil.rmtree(config.model.name)
+    model.save(config.model.name, create_model_card=False)
+
+
+def change_last_pair(path):
+    lines = Path(path).read_text().splitlines()
+    Path(path).write_text("\n".join([*lines[:-1], lines[-1] + " heute"]) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "changed"),
+    [
+        (change_model, ["the starting model"]),
+        (lambda config: change_last_pair(config.pairs["en-de"]), ["the training text en-de"]),
+        (lambda config: change_last_pair(config.held_out.pairs["en-de"]), ["the held-out text en-de"]),
+        (lambda config: change_last_pair(config.release.other_pairs["en-nl"]), ["the other text en-nl"]),
+    ],
+    ids=["model", "training text", "held-out text", "other text"],
+)
+def test_changed_input_is_refused_on_resume(configure, text_path, tiny_model_path, tmp_path, change, changed):
+    lines = text_path.read_text().splitlines()
+    for name, kept in (("held-out.tsv", lines[:12]), ("other.tsv", lines[12:24]), ("en-de.tsv", lines[24:])):
+        (tmp_path / name).write_text("\n".join(kept) + "\n")
+    config = configure(
+        model={"name": str(shutil.copytree(tiny_model_path, tmp_path / "model"))},
+        held_out={"pairs": {"en-de": str(tmp_path / "held-out.tsv")}},
+        release={"interpolate": "auto", "other_pairs": {"en-nl": str(tmp_path / "other.tsv")}},
+    )
+    with pytest.raises(RuntimeError, match="power cut"):
+        otembed.train(config, callbacks=[Crash(4)])
+    before = {path: path.read_bytes() for path in Path(config.output).rglob("*") if path.is_file()}
+    change(config)
+    with pytest.raises(ConfigError, match="changed since the run started") as caught:
+        otembed.train(resume=config.output)
+    assert caught.value.message.partition(": changed since the run started: ")[2] == ", ".join(changed)
+    assert "--overwrite" in caught.value.hint
+    assert {path: path.read_bytes() for path in Path(config.output).rglob("*") if path.is_file()} == before
 
 
 def test_what_a_kill_after_the_result_left_is_removed_and_never_blocks(finished, configure):
