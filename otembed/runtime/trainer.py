@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -193,6 +194,20 @@ def build_arguments(
     arguments._n_gpu = min(arguments.n_gpu, 1)
     _try_schedule(arguments, _try_optimizer(arguments, checked, model), settings)
     return arguments
+
+
+def batches_of(examples: int, size: int, given: Mapping[str, Any]) -> int:
+    """Return the number of batches in one pass, with ``dataloader_drop_last`` among the given fields only the full ones."""
+    return math.floor(examples / size) if given.get("dataloader_drop_last") else math.ceil(examples / size)
+
+
+def require_batch(examples: int, size: int, given: Mapping[str, Any]) -> None:
+    """Raise ConfigError if one pass over the examples has no batch."""
+    if not batches_of(examples, size, given):
+        raise ConfigError(
+            f"{examples} training examples do not fill a batch of {size}, and trainer.dataloader_drop_last leaves out others",
+            "Lower per_device_train_batch_size, or remove trainer.dataloader_drop_last.",
+        )
 
 
 def check_arguments(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -28,6 +27,7 @@ from otembed.models import add_lora, check_trainable, freeze, load_model
 from otembed.models.center import uncenter
 from otembed.results.outcomes import digest_of
 from otembed.results.paths import expand
+from otembed.runtime.trainer import batches_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -134,14 +134,14 @@ def load_material(config: TrainConfig) -> Material:
     for name, text in train.items():
         head = " at its beginning" if config.data.streaming else ""
         logger.info("%s: %d training pairs%s (%s)", name, len(datasets[name]), head, text.counts.summary())
-    trained = {name: len(each) for name, each in datasets.items()}
-    if config.data.sampling == "round_robin" and not config.data.streaming:
-        trained = _in_turn(trained, config.optimization.per_device_train_batch_size)
     if config.data.sampling == "temperature":
-        trained = sizes = temperature_sizes(trained, config.data.temperature)
+        sizes = temperature_sizes({name: len(each) for name, each in datasets.items()}, config.data.temperature)
         datasets = {
             name: resample(each, sizes[name], seed=config.optimization.seed) for name, each in datasets.items()
         }
+    trained = {name: len(each) for name, each in datasets.items()}
+    if not config.data.streaming:
+        trained = _in_one_pass(trained, config)
     return Material(
         train=datasets,
         # In the order of the languages in the key, so that reports agree with ``otembed eval``.
@@ -176,12 +176,20 @@ def _refuse_pipes(config: TrainConfig) -> None:
                 )
 
 
-def _in_turn(sizes: dict[str, int], batch: int) -> dict[str, int]:
-    """Return how many pairs of each text are in one pass if language pairs take turns until the smallest one ends."""
-    batches = math.ceil(min(sizes.values()) / batch)
-    trained = {name: min(size, batches * batch) for name, size in sizes.items()}
-    rest = [f"{name} {size - trained[name]:,}" for name, size in sizes.items() if size > trained[name]]
-    if rest:
+def _in_one_pass(sizes: dict[str, int], config: TrainConfig) -> dict[str, int]:
+    """Return how many pairs of each text are in one pass.
+
+    That is all of them, but if language pairs take turns, the pass ends with the smallest text; and with
+    ``dataloader_drop_last``, a batch that is not full is left out.
+    """
+    size = config.optimization.per_device_train_batch_size
+    batches = {name: batches_of(each, size, config.trainer) for name, each in sizes.items()}
+    in_turn = config.data.sampling == "round_robin"
+    if in_turn:
+        batches = dict.fromkeys(batches, min(batches.values()))
+    trained = {name: min(each, batches[name] * size) for name, each in sizes.items()}
+    rest = [f"{name} {each - trained[name]:,}" for name, each in sizes.items() if each > trained[name]]
+    if rest and in_turn:
         logger.info(
             "data.sampling = round_robin: a pass ends with the smallest text and leaves out pairs of others (%s)",
             ", ".join(rest),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import time
 from contextlib import nullcontext
 from dataclasses import replace
@@ -32,7 +31,7 @@ from otembed.models.merge import trained_weights
 from otembed.results import write_text
 from otembed.results.reading import read_json
 from otembed.runtime.run_state import step_of, train_from
-from otembed.runtime.trainer import arrange_callbacks, resolve_precision
+from otembed.runtime.trainer import arrange_callbacks, batches_of, resolve_precision
 from otembed.tasks.retrieval.report import RetrievalReport
 from otembed.training.arguments import check_trainer, training_arguments
 from otembed.training.averaging import average_checkpoints
@@ -232,8 +231,8 @@ def require_batches(material: Material, arguments: SentenceTransformerTrainingAr
     if material.stream is not None:
         return
     size, processes = arguments.per_device_train_batch_size, PartialState().num_processes
-    whole = math.floor if arguments.dataloader_drop_last else math.ceil
-    batches = [whole(len(each) / size) for each in material.train.values()]
+    fields = {"dataloader_drop_last": arguments.dataloader_drop_last}
+    batches = [batches_of(len(each), size, fields) for each in material.train.values()]
     # Language pairs in turn end with the smallest one.
     in_turn = arguments.multi_dataset_batch_sampler == MultiDatasetBatchSamplers.ROUND_ROBIN
     if (min(batches) * len(batches) if in_turn else sum(batches)) < processes:

@@ -41,6 +41,24 @@ def test_texts_in_turn_count_what_one_pass_trains(configure, tmp_path, text_path
     assert any("round_robin" in each.message and "en-de 56" in each.message for each in caplog.records)
 
 
+@pytest.mark.parametrize(
+    ("sampling", "trained"),
+    [("round_robin", {"en-de": 8, "en-fr": 8}), ("proportional", {"en-de": 72, "en-fr": 8})],
+)
+def test_batches_that_are_dropped_do_not_count(configure, tmp_path, text_path, sampling, trained):
+    small = tmp_path / "small.tsv"
+    small.write_text("".join(f"{i} x\t{i} y\n" for i in range(12)))
+    material = load_material(
+        configure(
+            pairs={"en-de": str(text_path), "en-fr": str(small)},
+            data={"sampling": sampling},
+            held_out={"size": 0},
+            trainer={"dataloader_drop_last": True},
+        )
+    )
+    assert {name: counts["trained"] for name, counts in material.counts.items()} == trained
+
+
 def test_held_out_sentences_are_removed_from_every_training_text(configure, tmp_path, text_path):
     swapped = tmp_path / "de-en.tsv"
     lines = [line.split("\t") for line in text_path.read_text().splitlines()]

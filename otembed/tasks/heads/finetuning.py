@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.results.temporary import temporary_folder
-from otembed.runtime.trainer import check_arguments, check_fields, resolve_precision
+from otembed.runtime.trainer import check_arguments, check_fields, require_batch, resolve_precision
 from otembed.tasks.heads.training import free_memory
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class Head(Generic[Made, Config]):
         The class of the trainer's arguments.
     build
         Returns a copy of the encoder with a new head.
+    count
+        Returns the number of training examples for it.
     train
         Trains it in place and returns the summary, a mapping from the names in ``OUTCOME``.
     save
@@ -52,6 +54,7 @@ class Head(Generic[Made, Config]):
 
     arguments: type[TrainingArguments]
     build: Callable[[SentenceTransformer, Config], Made]
+    count: Callable[[Made], int]
     train: Callable[[Made, Config], dict[str, Any]]
     save: Callable[[Made, Path], None]
     load: Callable[[Path, dict[str, Any], SentenceTransformer], Made]
@@ -90,7 +93,8 @@ def finetune_head(
     Raises
     ------
     ConfigError
-        The folder is in use or contains a run with different settings, or the precision is fp16 on a CPU.
+        The folder is in use or contains a run with different settings, the precision is fp16 on a CPU, or the examples do
+        not fill a batch.
     ModelError
         The encoder cannot have the head.
     NumericsError
@@ -104,6 +108,8 @@ def finetune_head(
     inputs = {"encoder": model_fingerprint(encoder), **data}
     # Built before the folder is opened: an encoder that cannot have the head leaves an earlier run intact.
     made = None if resume and run.finished else head.build(encoder, checked)
+    if made is not None and checked.trainer.get("dataloader_drop_last"):
+        require_batch(head.count(made), checked.per_device_train_batch_size, checked.trainer)
     run.open(
         {name: value for name, value in settings.items() if name not in afterwards},
         inputs,

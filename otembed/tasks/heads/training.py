@@ -13,14 +13,15 @@ from transformers import Trainer
 from otembed.errors import NumericsError
 from otembed.models.slices import sliced
 from otembed.runtime.run_state import SamplerEpochs, train_from
-from otembed.runtime.trainer import arrange_callbacks
+from otembed.runtime.trainer import arrange_callbacks, batches_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from transformers import PreTrainedModel, TrainerControl, TrainerState, TrainingArguments
 
-    from otembed.config.trainer import TrainerConfig
+    from otembed.config.tagging import TaggingFinetuneConfig
+    from otembed.config.xnli import FinetuneConfig
     from otembed.runtime.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -96,10 +97,10 @@ class SelectingWatch(HeadWatch):
 
 
 def selecting_arguments(
-    config: TrainerConfig, checkpoints: Path, metric: str, examples: int, evaluations: int
+    config: FinetuneConfig | TaggingFinetuneConfig, checkpoints: Path, metric: str, examples: int, evaluations: int
 ) -> dict[str, Any]:
     """Return the Trainer's arguments for evenly spaced evaluations, of which the one with the best ``metric`` is kept."""
-    batches = math.ceil(examples / config.per_device_train_batch_size)
+    batches = batches_of(examples, config.per_device_train_batch_size, config.trainer)
     per_epoch = math.ceil(batches / config.gradient_accumulation_steps)
     steps = config.max_steps or math.ceil(per_epoch * config.num_train_epochs)
     every = max(math.ceil(steps / evaluations), 1)

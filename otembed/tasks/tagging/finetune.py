@@ -136,7 +136,7 @@ def finetune_tagger(
         return _train(tagger, train, dev, config, run, progress)
 
     return finetune_head(
-        Head(TrainingArguments, _build, trained, _save, _load),
+        Head(TrainingArguments, _build, lambda tagger: len(tagger.labeled(train)), trained, _save, _load),
         encoder,
         config,
         run,

@@ -115,7 +115,7 @@ def finetune(
         return _train(classifier, train, dev, config, run, progress)
 
     return finetune_head(
-        Head(CrossEncoderTrainingArguments, _build, trained, _save, _load),
+        Head(CrossEncoderTrainingArguments, _build, lambda _: len(train), trained, _save, _load),
         load,
         config,
         run,

@@ -33,6 +33,7 @@ from otembed.runtime.trainer import (
     build_arguments,
     check_arguments,
     check_fields,
+    require_batch,
     resolve_precision,
     trainer_arguments,
 )
@@ -316,9 +317,14 @@ def training_windows(
 def trainable(
     model: SentenceTransformer, data: QuestionSet, config: SpanConfig
 ) -> tuple[PreTrainedModel, list[dict[str, NDArray[np.int32] | int]]]:
-    """Return a new :func:`span_model`, and :func:`training_windows` for it; errors as there."""
+    """Return a new :func:`span_model`, and :func:`training_windows` for it.
+
+    Errors as there; ConfigError if the windows do not fill a batch.
+    """
     made = span_model(model, config)
-    return made, training_windows(data, model.tokenizer, config, type_count(made))
+    windows = training_windows(data, model.tokenizer, config, type_count(made))
+    require_batch(len(windows), config.per_device_train_batch_size, config.trainer)
+    return made, windows
 
 
 def train_spans(

@@ -102,6 +102,13 @@ def test_interrupted_run_resumes_to_the_same_result(tiny_model, places, tmp_path
         small(tiny_model, places, tmp_path / "cut")
 
 
+def test_too_few_sentences_for_a_batch_open_no_run(tiny_model, places, tmp_path):
+    full = {"per_device_train_batch_size": 4096, "trainer": {"dataloader_drop_last": True}}
+    with pytest.raises(ConfigError, match="do not fill a batch of 4096"):
+        small(tiny_model, places, tmp_path / "run", knobs=full)
+    assert not (tmp_path / "run").exists()
+
+
 def test_long_sentences_are_tagged_in_pieces(tiny_model, places, write):
     rest = "_\t_\t_\t_\t_\t_"
     test = write("long.conllu", "".join(f"{n}\tcat\t_\tNOUN\t{rest}\n" for n in range(1, 101)))

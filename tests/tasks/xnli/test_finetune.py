@@ -208,6 +208,9 @@ def test_existing_folders_are_rejected(tiny_model, places, tmp_path):
         evaluate(config=FinetuneConfig(**FAST, trainer=fields), overwrite=True)
     with pytest.raises(ModelError, match="layers:99"):
         evaluate(config=FinetuneConfig(**FAST, freeze=("layers:99",)), overwrite=True)
+    full = FAST | {"per_device_train_batch_size": 4096, "trainer": {"dataloader_drop_last": True}}
+    with pytest.raises(ConfigError, match="do not fill a batch of 4096"):
+        evaluate(config=FinetuneConfig(**full), overwrite=True)
     assert (run / "training.json").exists()
     (run / "training.json").write_text('{"steps": 1}')
     with pytest.raises(ConfigError, match=r"'best_step'\n.*--overwrite"):

@@ -275,6 +275,9 @@ def test_run_in_use_is_not_replaced(tiny_model, xquad_files, tmp_path):
         r"trainer\.adam_beta1": replace(CONFIG, trainer={"adam_beta1": 2.0}),
         r"max_length 9000 exceeds": replace(CONFIG, max_length=9000),
         r"layers:99": replace(CONFIG, freeze=("layers:99",)),
+        r"do not fill a batch of 4096": replace(
+            CONFIG, per_device_train_batch_size=4096, trainer={"dataloader_drop_last": True}
+        ),
     }
     for words, config in refused.items():
         with pytest.raises((ConfigError, ModelError), match=words):
