@@ -9,9 +9,10 @@ from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
 from otembed.config.loader import inline_yaml
+from otembed.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 OFF = "null"
 
@@ -29,6 +30,19 @@ def changed_settings(config: Any) -> tuple[tuple[str, str, str], ...]:
     (('k', '8', '4'),)
     """
     return tuple(_changes(config, None, ""))
+
+
+def refuse_idle(config: Any, names: Collection[str], reason: str, *, section: str = "") -> None:
+    """Raise ConfigError if one of these settings, which have no effect for this reason, differs from its default.
+
+    A default is accepted, since the file of a run holds all settings.
+    """
+    for name, value, default in changed_settings(config):
+        if name in names:
+            raise ConfigError(
+                f"{section}{name} = {value} has no effect {reason}",
+                f"Leave {section}{name} out, or set it to {default}.",
+            )
 
 
 def _changes(config: Any, usual: Any, head: str) -> Iterator[tuple[str, str, str]]:

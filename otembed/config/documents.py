@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from otembed.config.base import Count, config_dataclass
 from otembed.config.encoding import EncodingConfig
 from otembed.config.mining import MIN_PRECISION, Margin, MinPrecision, check_min_precision
+from otembed.config.plan import check_exact
 from otembed.errors import ConfigError
 
 Runs = Literal["text", "mean"]
@@ -106,6 +107,11 @@ class MatchConfig(ReadingConfig):
         description="Minimum score of a pair. auto: chosen from known pairs of documents; null: keep every pair.",
     )
     min_precision: MinPrecision = Field(default=None, description=MIN_PRECISION)
+
+    @model_validator(mode="after")
+    def _exact_is_balanced(self) -> MatchConfig:
+        check_exact(self.epsilon, self.relaxation)
+        return self
 
     @model_validator(mode="after")
     def _precision_has_its_threshold(self) -> MatchConfig:

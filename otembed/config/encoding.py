@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from otembed.config.base import Count, config_dataclass
+from otembed.config.changes import refuse_idle
 from otembed.errors import ConfigError
 
 Engine = Literal["local", "processes", "ray"]
@@ -81,3 +82,9 @@ class SearchConfig(EncodingConfig):
     memory_gb: Annotated[float, Field(gt=0)] | None = Field(
         default=None, description="Memory limit of the search, in 1e9 bytes. null: no limit."
     )
+
+    @model_validator(mode="after")
+    def _recall_is_measured(self) -> SearchConfig:
+        if self.search == "exact":
+            refuse_idle(self, {"min_recall"}, "with search = exact, which finds all neighbors")
+        return self

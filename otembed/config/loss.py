@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
 from otembed.config.base import Count, config_dataclass
+from otembed.config.changes import refuse_idle
 from otembed.config.plan import Layer, PlanConfig
 
 
@@ -36,6 +37,14 @@ class TermConfig(PlanConfig):
     weight: PositiveFloat = Field(default=0.1, description="Weight of the term in the loss.")
     tol: PositiveFloat = Field(default=1e-4, description="Marginal error below which a plan has converged.")
     max_iter: Count = Field(default=2000, description="Maximum number of Sinkhorn iterations per plan.")
+
+    @model_validator(mode="after")
+    def _stops_what_iterates(self) -> TermConfig:
+        if isinstance(self.relaxation, tuple) and 0 in self.relaxation:
+            refuse_idle(self, {"tol", "max_iter"}, "with a free side (relaxation 0), whose plan is a formula")
+        elif not self.epsilon:
+            refuse_idle(self, {"tol", "max_iter"}, "with epsilon = 0, which is solved exactly")
+        return self
 
 
 @config_dataclass

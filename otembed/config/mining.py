@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, model_validator
 
 from otembed.config.base import Count, config_dataclass
-from otembed.config.changes import changed_settings
+from otembed.config.changes import changed_settings, refuse_idle
 from otembed.config.encoding import EncoderConfig, EncodingConfig, SearchConfig
 from otembed.config.encoding import Engine as Engine
 from otembed.config.encoding import Search as Search
@@ -118,6 +118,10 @@ class MiningConfig(SearchConfig):
                 "Set rescore: none, or set threshold to a number.",
             )
         check_min_precision(self.min_precision, self.threshold, "Set threshold: auto, and pass development pairs.")
+        if self.rescore == "none":
+            refuse_idle(self, {"rescore_weight", "rescore_layer", "rescore_epsilon"}, "with rescore = none")
+        if self.source_language is None and self.target_language is None:
+            refuse_idle(self, {"min_language_probability"}, "without source_language and target_language")
         return self
 
     @property
@@ -140,9 +144,7 @@ class MiningConfig(SearchConfig):
 
     def refuse(self, names: Collection[str], reason: str) -> None:
         """Raise ConfigError if one of these settings, without an effect for this reason, differs from its default."""
-        for name, value, _ in changed_settings(self):
-            if name in names:
-                raise ConfigError(f"{name} = {value} has no effect: {reason}", f"Leave {name} out.")
+        refuse_idle(self, names, f"here: {reason}")
 
     def lowest_score(self, *, centered: bool) -> float | None:
         """Return the threshold as a number, or None; ConfigError for ``auto``, which needs development pairs."""

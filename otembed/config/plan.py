@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, NonNegativeFloat, PositiveFloat, Tag
+from pydantic import AfterValidator, Discriminator, Field, NonNegativeFloat, PositiveFloat, Tag, model_validator
 
 from otembed.config.base import config_dataclass, union_tag
+from otembed.config.changes import refuse_idle
+from otembed.errors import ConfigError
 
 Unit = Literal["word", "token"]
 Layer = Annotated[int, Field(strict=True)]
@@ -31,6 +33,15 @@ Pair = Annotated[tuple[Side, Side], Tag(union_tag("pair"))]
 Relaxation = Annotated[Number | Pair, Discriminator(_kind), AfterValidator(_balanced_is_none)]
 
 
+def check_exact(epsilon: float, relaxation: float | None) -> None:
+    """Reject exact transport (``epsilon`` 0) with relaxed marginals, which no solver computes."""
+    if not epsilon and relaxation is not None:
+        raise ConfigError(
+            f"epsilon = 0 with relaxation = {relaxation:g}: relaxation requires epsilon > 0",
+            "Set relaxation to null (None), or epsilon above 0.",
+        )
+
+
 @config_dataclass
 class PlanConfig:
     """Which units are transported, and how the plan is regularized; subclasses override defaults."""
@@ -49,3 +60,9 @@ class PlanConfig:
         description="KL penalty on the marginals (unbalanced OT): units may stay unmatched. null: balanced. A pair"
         " [source, target] sets each side: null or .inf keeps its marginal, 0 leaves it free (one side only).",
     )
+
+    @model_validator(mode="after")
+    def _words_are_pooled(self) -> PlanConfig:
+        if self.unit == "token":
+            refuse_idle(self, {"word_pooling"}, "with unit = token")
+        return self

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Discriminator, Field, PositiveFloat, Tag, model_validator
 
 from otembed.config.base import Count, config_dataclass, expand_home, union_tag
+from otembed.config.changes import refuse_idle
 from otembed.config.hub import HubConfig
 from otembed.config.loss import AlignmentConfig, ContrastiveConfig
 from otembed.config.trainer import TrainerConfig, TrainerFields
@@ -106,6 +107,11 @@ class LossConfig:
                 "loss.gather_across_devices requires a ranking loss",
                 "Set loss.sentence to mnrl or gist; the contrastive term has loss.contrastive.gather_across_devices.",
             )
+        kind = f"with loss.sentence = {self.sentence}"
+        if self.sentence in {"mse", "none"}:
+            refuse_idle(self, {"temperature"}, kind, section="loss.")
+        if self.sentence not in {"mnrl", "distill"}:
+            refuse_idle(self, {"symmetric"}, kind, section="loss.")
         return self
 
 
@@ -198,6 +204,8 @@ class PairChecks:
         low, high = self.min_characters, self.max_characters
         if low is not None and high is not None and low > high:
             raise ConfigError(f"min_characters = {low} exceeds max_characters = {high}", "Lower min_characters.")
+        if self.max_length_ratio is None:
+            refuse_idle(self, {"ratio_from_characters"}, "without max_length_ratio")
         return self
 
     @classmethod
@@ -244,6 +252,14 @@ class DataConfig:
         default=2.0,
         description="With sampling: temperature, a pair is drawn in proportion to size^(1/temperature).",
     )
+
+    @model_validator(mode="after")
+    def _draws_as_set(self) -> DataConfig:
+        if self.sampling != "temperature":
+            refuse_idle(self, {"temperature"}, f"with data.sampling = {self.sampling}", section="data.")
+        if not self.streaming:
+            refuse_idle(self, {"shuffle_buffer"}, "without data.streaming", section="data.")
+        return self
 
 
 @config_dataclass
@@ -328,6 +344,12 @@ class ReleaseConfig:
         description="Subtract the mean sentence vector of the training text in the released model. global: one mean for all"
         " text; language: also one for each language, with encode(..., task=LANGUAGE).",
     )
+
+    @model_validator(mode="after")
+    def _chooses_among_shares(self) -> ReleaseConfig:
+        if self.interpolate != "auto":
+            refuse_idle(self, {"shares"}, f"with release.interpolate = {self.interpolate}", section="release.")
+        return self
 
 
 @config_dataclass

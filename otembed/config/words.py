@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
 from otembed.config.base import config_dataclass
-from otembed.config.plan import Layer, PlanConfig, Unit
-from otembed.errors import ConfigError
+from otembed.config.changes import refuse_idle
+from otembed.config.plan import Layer, PlanConfig, Unit, check_exact
 
 Words = Literal["auto", "space"]
 Decoding = Literal["mutual", "threshold", "grow-diag", "grow-diag-final-and"]
@@ -54,18 +54,13 @@ class WordAlignmentConfig(PlanConfig):
 
     @model_validator(mode="after")
     def _threshold_has_a_part(self) -> WordAlignmentConfig:
-        if self.threshold is not None and self.decoding == "mutual":
-            raise ConfigError(
-                f"threshold = {self.threshold:g} has no effect with decoding = mutual",
-                "Omit threshold, or set decoding to threshold or grow-diag.",
-            )
+        if self.decoding == "mutual":
+            refuse_idle(self, {"threshold"}, "with decoding = mutual")
+        if self.unit == "token":
+            refuse_idle(self, {"words"}, "with unit = token")
         return self
 
     @model_validator(mode="after")
     def _exact_is_balanced(self) -> WordAlignmentConfig:
-        if not self.epsilon and self.relaxation is not None:
-            raise ConfigError(
-                f"epsilon = 0 with relaxation = {self.relaxation:g}: relaxation requires epsilon > 0",
-                "Set relaxation to null (None), or epsilon above 0.",
-            )
+        check_exact(self.epsilon, self.relaxation)
         return self

@@ -14,12 +14,16 @@ import otembed.config
 from otembed.config import (
     AlignmentConfig,
     ContrastiveConfig,
+    DataConfig,
     DocumentsConfig,
     FinetuneConfig,
     LossConfig,
+    MatchConfig,
     MiningConfig,
+    NegativesConfig,
     PairChecks,
     ProbeConfig,
+    ReleaseConfig,
     SpanConfig,
     TaggingProbeConfig,
     TrainConfig,
@@ -130,6 +134,55 @@ def test_a_value_of_no_allowed_kind_is_reported_with_all_of_them(kind, tree, mes
         build(kind, {**PAIRS, **tree} if kind is TrainConfig else tree)
     assert re.search(message, caught.value.message)
     assert caught.value.hint == f"Correct the value of {caught.value.message.split()[1]}."
+
+
+EXACT = {"epsilon": 0, "relaxation": None}
+TAUGHT = {"teacher": "offline:multilingual-e5-small"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "idle", "used"),
+    [
+        (AlignmentConfig, {"unit": "token", "word_pooling": "last"}, {"unit": "word"}),
+        (ContrastiveConfig, {"unit": "token", "word_pooling": "first"}, {"unit": "word"}),
+        (WordAlignmentConfig, {"unit": "token", "word_pooling": "last"}, {"unit": "word"}),
+        (WordAlignmentConfig, {"unit": "token", "words": "space"}, {"unit": "word"}),
+        (WordAlignmentConfig, {"decoding": "mutual", "threshold": 0.2}, {"decoding": "threshold"}),
+        (AlignmentConfig, EXACT | {"tol": 1e-6}, {"epsilon": 0.1}),
+        (AlignmentConfig, EXACT | {"max_iter": 9}, {"epsilon": 0.1}),
+        (AlignmentConfig, {"relaxation": (None, 0), "tol": 1e-6}, {"relaxation": (None, 1)}),
+        (ContrastiveConfig, {"relaxation": (0, None), "max_iter": 9}, {"relaxation": None}),
+        (LossConfig, {"sentence": "none", "alignment": {}, "temperature": 0.1}, {"sentence": "mnrl"}),
+        (LossConfig, TAUGHT | {"sentence": "mse", "temperature": 0.1}, {"sentence": "distill"}),
+        (LossConfig, TAUGHT | {"sentence": "gist", "symmetric": False}, {"sentence": "distill"}),
+        (DataConfig, {"temperature": 3.0}, {"sampling": "temperature"}),
+        (DataConfig, {"shuffle_buffer": 9}, {"streaming": True}),
+        (PairChecks, {"max_length_ratio": None, "ratio_from_characters": 9}, {"max_length_ratio": 3.0}),
+        (ReleaseConfig, {"interpolate": 0.5, "shares": (0.5,)}, {"interpolate": "auto"}),
+        (MiningConfig, {"rescore_weight": 0.1}, {"rescore": "ot"}),
+        (MiningConfig, {"rescore_layer": 3}, {"rescore": "ot"}),
+        (MiningConfig, {"rescore_epsilon": 0.1}, {"rescore": "ot"}),
+        (MiningConfig, {"min_language_probability": 0.1}, {"target_language": "en"}),
+        (MiningConfig, {"search": "exact", "min_recall": 0.9}, {"search": "auto"}),
+        (NegativesConfig, {"search": "exact", "min_recall": 0.9}, {"search": "hnsw"}),
+    ],
+)
+def test_a_setting_without_an_effect_is_rejected_unless_it_is_the_default(kind, idle, used):
+    *_, name = idle
+    with pytest.raises(ConfigError, match=f"{name} = .* has no effect with") as caught:
+        kind(**idle)
+    assert f"{name} out, or set it to " in caught.value.hint
+    default = getattr(kind(), name)
+    assert getattr(kind(**idle | {name: default}), name) == default
+    assert getattr(kind(**idle | used), name) == idle[name]
+
+
+@pytest.mark.parametrize("kind", [WordAlignmentConfig, MatchConfig])
+def test_exact_transport_is_balanced(kind):
+    with pytest.raises(ConfigError, match="epsilon = 0 with relaxation") as caught:
+        kind(epsilon=0)
+    assert "null" in caught.value.hint
+    assert kind(epsilon=0, relaxation=None).epsilon == 0
 
 
 KINDS = [
