@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +16,7 @@ from otembed.config.words import Words
 from otembed.data.checks import SURROGATE
 from otembed.errors import DataError
 from otembed.words.units import WordSegmenter
-from otembed.words.vocabulary import is_unspaced
+from otembed.words.vocabulary import Kind, is_unspaced, kind_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -119,8 +118,8 @@ class WordSplitter:
         words = self._segment(ids, torch.ones_like(ids, dtype=torch.bool))[0].tolist()
         starts = {0}
         for word, last, (start, _) in zip(words[1:], words, encoded["offset_mapping"][1:], strict=False):
-            # A combining mark that the vocabulary lacks is an unknown piece.
-            if word != last and start < len(chunk) and unicodedata.category(chunk[start])[0] != "M":
+            # A combining mark or invisible character that the vocabulary lacks is an unknown piece.
+            if word != last and start < len(chunk) and kind_of(chunk[start]) != Kind.GLUED:
                 starts.add(start)
         edges = [*sorted(starts), len(chunk)]
         return list(pairwise(edges))

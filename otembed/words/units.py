@@ -23,8 +23,10 @@ class WordSegmenter:
 
     A token starts a word if it is marked as a word start (``▁``, ``Ġ``, no ``##``), if it is
     punctuation or follows it, or if it belongs to a script without spaces (Thai, Lao, Khmer, Myanmar,
-    Tibetan, Han, Kana), where each vocabulary piece is a unit. Combining marks and characters that
-    cannot begin a syllable belong to the preceding piece, and a bare marker to the following one.
+    Tibetan, Han, Kana), where each vocabulary piece is a unit. Combining marks, invisible characters and characters that
+    cannot begin a syllable belong to the preceding piece; a bare marker and white space to the following one, at the end
+    to the preceding one. The unknown token of SentencePiece counts as a letter: its text is not in the ids, and unknown
+    characters are mostly letters within words.
 
     Parameters
     ----------
@@ -63,7 +65,7 @@ class WordSegmenter:
                 table.to(input_ids.device) for table in (self._first, self._last, self._marked)
             )
         first, last, marked = (table[input_ids] for table in (self._first, self._last, self._marked))
-        before = last.roll(1, dims=1)
+        before = _carried(torch.where(content, last, int(Kind.GLUED))).roll(1, dims=1)
         fresh = content & ~_shifted(content)
         apart = (
             marked
@@ -71,8 +73,18 @@ class WordSegmenter:
             | (first == Kind.UNSPACED)
             | ((first != before) & (before != Kind.GLUED))
         )
-        starts = content & (fresh | ((first != Kind.GLUED) & apart & (marked | (before != Kind.EMPTY))))
+        shown = content & (first != Kind.EMPTY)
+        # A bare marker starts a word unless nothing follows it.
+        shown_later = shown.long().flip(1).cumsum(1).flip(1) > 0
+        starts = content & (fresh | ((first != Kind.GLUED) & apart & (before != Kind.EMPTY) & shown_later))
         return torch.where(content, starts.long().cumsum(1) - 1, -1)
+
+
+def _carried(kinds: Tensor) -> Tensor:
+    """Return each token's kind (B, T), for a GLUED one that of the last token before it which is not."""
+    places = torch.arange(kinds.shape[1], device=kinds.device)
+    known = torch.where(kinds != Kind.GLUED, places, 0)
+    return kinds.gather(1, known.cummax(1).values) if kinds.shape[1] else kinds
 
 
 def token_units(content: Tensor) -> Tensor:

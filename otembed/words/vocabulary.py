@@ -49,7 +49,7 @@ _SHORTEST = {2: 0x80, 3: 0x800, 4: 0x10000}
 class Kind(IntEnum):
     """Role of a character at a word boundary."""
 
-    GLUED = 0  # combining mark or continuation byte: belongs to the preceding character
+    GLUED = 0  # combining mark, invisible character or continuation byte: belongs to the preceding character
     LETTER = 1  # of a script with spaces between words; digits too
     PUNCTUATION = 2
     UNSPACED = 3  # of a script without spaces between words
@@ -140,15 +140,15 @@ def _likely(lead: bytes) -> str:
     # A sample: 0xF0 begins 200,000 characters.
     found = [chr(point) for point in range(first, end, max(1, (end - first) // 1024))]
     found = [character for character in found if unicodedata.category(character)[0] not in "CZ"]
-    counts = Counter(map(_kind, found))
-    return max(found, key=lambda character: counts[_kind(character)], default="\ufffd")
+    counts = Counter(map(kind_of, found))
+    return max(found, key=lambda character: counts[kind_of(character)], default="\ufffd")
 
 
 def _ends(text: str) -> tuple[Kind, Kind]:
     if not text:
         return Kind.EMPTY, Kind.EMPTY
-    first = _kind(text[0])
-    last = next((kind for kind in map(_kind, reversed(text)) if kind != Kind.GLUED), Kind.GLUED)
+    first = kind_of(text[0])
+    last = next((kind for kind in map(kind_of, reversed(text)) if kind != Kind.GLUED), Kind.GLUED)
     return first, last
 
 
@@ -162,8 +162,14 @@ def is_unspaced(character: str) -> bool:
 
 
 @cache
-def _kind(character: str) -> Kind:
-    if character == "\ufffd" or character in _GLUED_LETTERS or unicodedata.category(character)[0] == "M":
+def kind_of(character: str) -> Kind:
+    """Return the role of a character.
+
+    >>> [kind_of(character).name for character in "a,\\u200b猫"]
+    ['LETTER', 'PUNCTUATION', 'GLUED', 'UNSPACED']
+    """
+    category = unicodedata.category(character)
+    if character == "\ufffd" or character in _GLUED_LETTERS or category[0] == "M" or category == "Cf":
         return Kind.GLUED
     if is_unspaced(character):
         return Kind.PUNCTUATION if unicodedata.category(character)[0] in "PS" else Kind.UNSPACED
