@@ -123,7 +123,7 @@ def _scores(found: Document) -> str:
         '<output id="kept" for="slider"></output></div>'
     )
     note = (
-        "The number of pairs by score; gray bars are below the threshold. Where true pairs and chance pairs form two hills, the"
+        "The number of pairs by score; gray bars are below the threshold. Where true pairs and chance pairs form two peaks, the"
         " threshold belongs between them."
     )
     return section("Scores", _histogram(found), slider, _kept(found), name="scores", note=note)
