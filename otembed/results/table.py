@@ -11,6 +11,7 @@ from otembed.results.format import encodable, printable
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType, RenderResult
 
+GAP = 2
 MARKDOWN = str.maketrans({each: f"\\{each}" for each in "\\|<>*_[]`"})
 LATEX = str.maketrans(
     {
@@ -100,12 +101,14 @@ class Table:
         from rich.table import Table as RichTable
         from rich.text import Text
 
-        table = RichTable(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=bool(self.columns))
+        table = RichTable(box=None, padding=(0, GAP, 0, 0), pad_edge=False, show_header=bool(self.columns))
+        whole = self._width_of_whole_words() <= options.max_width
         for place, side in enumerate(self.align):
             heading = Text(encodable(self.columns[place], options.encoding)) if self.columns else ""
-            # Text folds in a narrow terminal, numbers do not.
+            # Text folds in a narrow terminal, numbers do not, nor do single words if others can make room.
+            single = whole and not any(" " in row[place] for row in self.rows)
             justify: JustifyMethod = "left" if side == "l" else "right"
-            table.add_column(heading, justify=justify, overflow="fold", no_wrap=side == "r")
+            table.add_column(heading, justify=justify, overflow="fold", no_wrap=side == "r" or single)
         # Text, because rich would interpret brackets in a plain string as markup.
         for row in self.rows:
             cells = ((encodable(cell, options.encoding), self.styles.get(cell, "")) for cell in row)
@@ -116,6 +119,17 @@ class Table:
         yield table
         for note in self.notes:
             yield Text(encodable(note, options.encoding), style="dim italic")
+
+    def _width_of_whole_words(self) -> int:
+        """Return the width of the narrowest table in which no word is broken."""
+        from rich.cells import cell_len
+
+        columns = zip(*((self.columns,) if self.columns else ()), *self.rows, strict=True)
+        parts = (
+            [part for cell in cells for part in ([cell] if side == "r" else cell.split())]
+            for side, cells in zip(self.align, columns, strict=False)
+        )
+        return sum(max(map(cell_len, each), default=0) + GAP for each in parts) - GAP
 
     def markdown(self) -> str:
         """Return heading and rows as Markdown, ending in a line break; a table without a heading shows its title."""

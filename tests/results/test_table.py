@@ -60,6 +60,15 @@ def test_names_fold_and_numbers_do_not():
     assert text.count("x") == 30
 
 
+def test_words_stay_whole_where_other_columns_can_wrap():
+    columns = ["suite", "task", "metric", "n", "B - A", "95 % interval", "verdict"]
+    row = ["retrieval", "en-sw, centered", "accuracy", "119", "+0.0", "-2.9 to +2.9", "no clear difference"]
+    lines = rendered(Table(columns, (row,), align="lllrrrl"), width=68).splitlines()
+    assert max(map(len, lines)) <= 68
+    assert lines[1].split()[:3] == ["retrieval", "en-sw,", "accuracy"]
+    assert lines[2].split() == ["centered", "difference"]
+
+
 def test_markdown_without_a_heading_shows_the_title():
     table = Table((), (("known pairs", "3"),), title="x.tsv")
     assert table.markdown() == "| x.tsv |  |\n| --- | ---: |\n| known pairs | 3 |\n"
