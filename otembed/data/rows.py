@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 EXAMPLES_KEPT = 3
+SPLIT_OFF = "split_off"
+"""The reason of pairs that are not lost, but moved to the held-out part."""
 
 
 class Row(NamedTuple):
@@ -69,10 +71,15 @@ class PairCounts:
         }
 
     def summary(self) -> str:
-        """Return one line: ``5 read, 2 kept, dropped: duplicate 2 (lines 4, 5), empty 1 (line 3)``."""
-        ordered = sorted(self.dropped.items(), key=lambda item: (-item[1], item[0]))
+        """Return one line: ``5 read, 2 kept, dropped: duplicate 2 (lines 4, 5), empty 1 (line 3)``.
+
+        Pairs moved to the held-out part follow the kept ones.
+        """
+        reasons = {reason: count for reason, count in self.dropped.items() if reason != SPLIT_OFF}
+        ordered = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
         dropped = ", ".join(f"{reason} {count}{self._lines(reason)}" for reason, count in ordered)
-        return f"{self.read} read, {self.kept} kept" + (f", dropped: {dropped}" if dropped else "")
+        moved = f", {self.dropped[SPLIT_OFF]} held out" if SPLIT_OFF in self.dropped else ""
+        return f"{self.read} read, {self.kept} kept{moved}" + (f", dropped: {dropped}" if dropped else "")
 
     def _lines(self, reason: str) -> str:
         lines = self.examples.get(reason, [])

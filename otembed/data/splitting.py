@@ -9,7 +9,7 @@ import numpy as np
 
 from otembed.data.checks import text_digest
 from otembed.data.load import ParallelText
-from otembed.data.rows import PairCounts
+from otembed.data.rows import SPLIT_OFF, PairCounts
 from otembed.data.sampling import draw
 from otembed.errors import ConfigError, DataError
 
@@ -73,7 +73,7 @@ def split_held_out(text: ParallelText, size: int, seed: int) -> tuple[ParallelTe
         )
     left = np.flatnonzero(clear)
     counts = deepcopy(text.counts)
-    counts.withdraw("split_off", size)
+    counts.withdraw(SPLIT_OFF, size)
     counts.withdraw("held_out", len(text) - size - len(left))
     return (
         replace(text, dataset=text.dataset.select(left), counts=counts),

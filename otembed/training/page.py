@@ -7,6 +7,7 @@ from html import escape
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from otembed.data.rows import SPLIT_OFF
 from otembed.errors import DataError, OtembedError
 from otembed.page.curves import curve_panel, panels, three_digits
 from otembed.page.document import html_page, plain_table, section
@@ -38,6 +39,7 @@ OTHERS = {
 NO_TERM = {"step", "epoch", "loss", *OTHERS}
 SPACE = {"mean_cosine": "Mean cosine", "effective_rank": "Effective rank"}
 MOST_LINES = 6
+REASONS = {SPLIT_OFF: "held out", "held_out": "as held-out text"}
 """Language pairs up to which each has a curve of its own."""
 
 
@@ -310,7 +312,7 @@ def _text(pairs: Document) -> str:
         )
         for name, each in pairs.items()
     ]
-    heads = ("pair", "read", *(reason.replace("_", " ") for reason in reasons), "trained on")
+    heads = ("pair", "read", *(REASONS.get(reason, reason.replace("_", " ")) for reason in reasons), "trained on")
     note = "Pairs read, dropped by the checks, and trained on in one pass; held-out pairs are not trained on."
     return section("Training text", plain_table(heads, rows, numbers=range(1, len(heads))), name="text", note=note)
 

@@ -88,6 +88,9 @@ def test_dry_run_writes_nothing(command, tmp_path):
     result = run([*command, "--dry-run"])
     assert result.exit_code == 0
     assert "nothing was written" in result.stdout
+    row = next(line.split() for line in result.stdout.splitlines() if line.startswith("en-de"))
+    read, dropped, trained, held_out = map(int, row[1:])
+    assert (read, dropped) == (trained + held_out, 0)
     assert sorted(tmp_path.rglob("*")) == before
     assert DryRun.from_json(run([*command, "--dry-run", "--json"]).stdout).steps == 4
 

@@ -189,6 +189,7 @@ def test_held_out_sentences_are_not_in_train(load):
         "dropped": {"split_off": 10, "held_out": shared},
         "examples": {},
     }
+    assert train.counts.summary() == f"60 read, {len(train)} kept, 10 held out, dropped: held_out {shared}"
     assert (held_out.counts.read, held_out.counts.kept) == (10, 10)
     again = split_held_out(load(rows), 10, seed=3)
     assert rows_of(again[0]) == rows_of(train)

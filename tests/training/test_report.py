@@ -103,6 +103,7 @@ def test_report_shows_what_the_files_of_the_run_say(trained):
     assert changed["optimization.max_steps"] == ("9", "null")
     assert changed["loss.alignment"] == ("on", "null")
     assert "seconds" not in json.dumps(data)
+    assert "pair read held out trained on en-de 72 12 60" in " ".join(Text(page).text.split())
 
 
 def test_same_files_give_the_same_page(trained, finished):
@@ -124,10 +125,16 @@ def test_words_of_held_out_text_are_retrieved_before_and_after(trained, tiny_mod
     expected = WordFigures(("en-de",), found[0].links, *(each.centered_accuracy for each in found))
     assert trained.words == expected
     assert TrainResult.read(RunFolder(Path(trained.run)).results).words == expected
-    console = Console(width=100, file=io.StringIO())
+    console = Console(width=80, file=io.StringIO())
     console.print(train_summary(trained))
-    shown = " ".join(console.file.getvalue().split())
-    assert f"{100 * expected.before:.1f} before, {100 * expected.after:.1f} after ({expected.links} words" in shown
+    lines = console.file.getvalue().splitlines()
+    summary = lines[next(n for n, line in enumerate(lines) if line.startswith("words ")) :]
+    assert {line[11] for line in summary} == {" "}, summary
+    assert " " not in {line[12] for line in summary}, summary
+    shown = " ".join(" ".join(summary).split())
+    assert (
+        f"{100 * expected.before:.1f} % before, {100 * expected.after:.1f} % after ({expected.links} words" in shown
+    )
     # Runs of earlier versions, and damaged files, have no figures.
     assert Views().word_figures() is None
     empty = ModelView({}, {}, words={"en-de": {**found[0].to_dict(), "links": 0}})
