@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from otembed.data import PairCounts
     from otembed.words import SentenceAlignment, WordAligner
 
-HELP = """Link the words of sentences and their translations by the transport plan between them.
+HELP = """Link the words of sentences and their translations. Links come from the transport plan between both.
 
 Pass two sentences, SOURCE TARGET, or many with --pairs FILE: lines of source ||| target (- for stdin), or
 XX-YY=FILE in any format of otembed train. Any multilingual encoder works without training.
@@ -61,9 +61,12 @@ ORIGINS = {
 
 def align_command(
     source: Annotated[
-        str | None, typer.Argument(help="A sentence; - reads pairs from stdin.", show_default=False)
+        str | None,
+        typer.Argument(metavar="SOURCE", help="A sentence; - reads pairs from stdin.", show_default=False),
     ] = None,
-    target: Annotated[str | None, typer.Argument(help="Its translation.", show_default=False)] = None,
+    target: Annotated[
+        str | None, typer.Argument(metavar="TARGET", help="Its translation.", show_default=False)
+    ] = None,
     pairs: Annotated[
         str | None, typer.Option("--pairs", metavar="FILE|XX-YY=FILE", help="Sentences and translations.")
     ] = None,
@@ -77,7 +80,7 @@ def align_command(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="mutual, threshold, grow-diag (without it) or grow-diag-final-and.",
+            help="mutual, threshold, grow-diag (the default) or grow-diag-final-and.",
             autocompletion=choice_values(*DECODINGS),
         ),
     ] = None,
@@ -88,7 +91,11 @@ def align_command(
     index_base: Annotated[int, typer.Option(min=0, max=1, help="Count words from 0 or 1.")] = 0,
     heat_map: Annotated[
         bool | None,
-        typer.Option("--map/--no-map", help="Draw two sentences in the terminal.", show_default="on a terminal"),
+        typer.Option(
+            "--map/--no-map",
+            help="Draw two sentences in the terminal. [default: if stdout is one]",
+            show_default=False,
+        ),
     ] = None,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw two sentences: .png or .svg (otembed[plots]).")
@@ -245,4 +252,6 @@ def _summary(seconds: float, aligner: WordAligner, counts: PairCounts) -> None:
         )
     layer = f"; layer {aligner.choice.layer}, {ORIGINS[aligner.choice.origin]}" if aligner.choice else ""
     rate = aligner.pairs / max(seconds, 1e-9)
-    say(f"{aligner.pairs:,} pairs in {seconds:.1f} s, {rate:.1f} pairs/s{layer}")
+    say(
+        f"{aligner.pairs:,} {'pair' if aligner.pairs == 1 else 'pairs'} in {seconds:.1f} s, {rate:.1f} pairs/s{layer}"
+    )

@@ -19,7 +19,7 @@ from .options import Device, JsonDocument, SentencesAtATime, check_choice, check
 
 EXIT_NO = 1
 CORRECTIONS = ("none", "holm")
-HELP = """Compare models with the first one on the same examples: paired bootstrap, intervals, a verdict.
+HELP = """Compare models with a first one on the same examples. Paired bootstrap gives intervals and a verdict.
 
 MODELS are models (folder, hub name, offline:...), run folders, or result files written by --output of otembed eval;
 NAME=PLACE sets a name, NAME=FILE,FILE joins result files. Models, including models of run folders, are evaluated on
@@ -37,7 +37,8 @@ primary metric of each suite decides.
 
 def _compare(
     models: Annotated[
-        list[str], typer.Argument(help="Two or more; the first is the baseline.", show_default=False)
+        list[str],
+        typer.Argument(metavar="MODELS", help="Two or more; the first is the baseline.", show_default=False),
     ],
     nli: Annotated[
         str,

@@ -15,19 +15,19 @@ from .options import JsonDocument, Preset, Settings, check_choice, refuse_taken
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-INIT_HELP = """Write a YAML file of all settings of a command, with descriptions, allowed values and defaults.
+INIT_HELP = """Write a YAML file of all settings of a command. It has descriptions, allowed values and defaults.
 
 Without FILE, it is printed to stdout. Change settings as needed and delete the rest. The file for train is a valid
 CONFIG as it is, with a sample pair of the starter text: put your files in its place. The files for align, mine,
 negatives, documents (documents align), match (documents match) and documents-mine (documents mine) are given to their
 commands with --config. embed, score and eval mining share the settings of mine, eval alignment those of align.
 """
-SHOW_HELP = """Print the settings as otembed train merges them, each with its origin.
+SHOW_HELP = """Print merged settings, each with its origin.
 
-Precedence: defaults < --preset < CONFIG < --set. The output is YAML with the origins as comments: default, preset
+Settings are merged as by otembed train: defaults < --preset < CONFIG < --set. The output is YAML with the origins as comments: default, preset
 NAME, CONFIG:line or --set.
 """
-SCHEMA_HELP = """Print the JSON Schema (draft 2020-12) of CONFIG files, for completion and validation in editors.
+SCHEMA_HELP = """Print the JSON Schema of settings files. Editors complete and validate by it (draft 2020-12).
 
 With the YAML language server: otembed config schema > otembed.schema.json, and as the first line of CONFIG
 # yaml-language-server: $schema=otembed.schema.json
@@ -54,7 +54,7 @@ def _group() -> None:
 
 @app.command("init", help=INIT_HELP)
 def init_command(
-    file: Annotated[Path | None, typer.Argument(help="File to write.", show_default=False)] = None,
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="File to write.", show_default=False)] = None,
     command: Command = "train",
     preset: Preset = None,
     force: Annotated[bool, typer.Option("--force", help="Replace FILE.")] = False,
@@ -84,7 +84,7 @@ def init_command(
         typer.echo(text, nl=False)
     else:
         write_text(file, text)
-        usage = str(file) if command == "train" else f"--config {file}"
+        usage = str(file) if command == "train" else f"... --config {file}"
         name = {"documents": "documents align", "match": "documents match", "documents-mine": "documents mine"}.get(
             command, command
         )
@@ -118,7 +118,9 @@ def _kind(command: str) -> Callable[[], Any]:
 
 @app.command("show", help=SHOW_HELP)
 def show_command(
-    config: Annotated[Path | None, typer.Argument(help="YAML file of settings.", show_default=False)] = None,
+    config: Annotated[
+        Path | None, typer.Argument(metavar="CONFIG", help="YAML file of settings.", show_default=False)
+    ] = None,
     preset: Preset = None,
     settings: Settings = None,
     as_json: JsonDocument = False,

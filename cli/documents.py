@@ -44,7 +44,7 @@ from .stages import StageProgress
 if TYPE_CHECKING:
     from otembed.config import DocumentsConfig
 
-HELP = "From documents to sentence pairs: find documents that translate each other, and align their sentences."
+HELP = "Find documents that translate each other, and align sentences."
 ALIGN_HELP = """Align the sentences of documents that translate each other.
 
 SOURCE and TARGET are plain text, one sentence per line, each plain or .gz .bz2 .xz .zst. Blank lines are not sentences,
@@ -82,7 +82,7 @@ Settings: defaults < --config < --set < the other options. otembed config init -
 Embeddings are cached: an interrupted run resumes.
 """
 
-MINE_HELP = """Find sentence pairs in two collections of documents: match documents, align sentences, drop low scores.
+MINE_HELP = """Find sentence pairs in two collections of documents. Documents are matched, their sentences aligned, and low scores dropped.
 
 SOURCES and TARGETS are as for otembed documents match, the output as for otembed documents align. Links with a score
 below 0.3 are dropped unless --threshold sets another minimum, or auto, as for otembed documents align. With known pairs
@@ -167,8 +167,12 @@ def documents_config(
 
 @app.command("align", cls=DocumentsCommand, help=ALIGN_HELP, no_args_is_help=True)
 def align_command(
-    source: Annotated[str, typer.Argument(help="A document, or a list of pairs.", show_default=False)],
-    target: Annotated[str | None, typer.Argument(help="Its translation.", show_default=False)] = None,
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="A document, or a list of pairs.", show_default=False)
+    ],
+    target: Annotated[
+        str | None, typer.Argument(metavar="TARGET", help="Its translation.", show_default=False)
+    ] = None,
     output: Output = None,
     model: Model = DEFAULT_MODEL,
     config: ConfigFile = None,
@@ -229,8 +233,10 @@ def align_command(
 
 @app.command("match", cls=MatchCommand, help=MATCH_HELP, no_args_is_help=True)
 def match_command(
-    sources: Annotated[str, typer.Argument(help="A folder or a list of documents.", show_default=False)],
-    targets: Annotated[str, typer.Argument(help="The other side.", show_default=False)],
+    sources: Annotated[
+        str, typer.Argument(metavar="SOURCES", help="A folder or a list of documents.", show_default=False)
+    ],
+    targets: Annotated[str, typer.Argument(metavar="TARGETS", help="The other side.", show_default=False)],
     output: Output = None,
     model: Model = DEFAULT_MODEL,
     config: ConfigFile = None,
@@ -292,8 +298,10 @@ def match_command(
 
 @app.command("mine", help=MINE_HELP, no_args_is_help=True)
 def mine_command(
-    sources: Annotated[str, typer.Argument(help="A folder or a list of documents.", show_default=False)],
-    targets: Annotated[str, typer.Argument(help="The other side.", show_default=False)],
+    sources: Annotated[
+        str, typer.Argument(metavar="SOURCES", help="A folder or a list of documents.", show_default=False)
+    ],
+    targets: Annotated[str, typer.Argument(metavar="TARGETS", help="The other side.", show_default=False)],
     output: Output = None,
     model: Model = DEFAULT_MODEL,
     config: ConfigFile = None,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from otembed.embeddings.rows import UnitRows
     from otembed.embeddings.vectors import Vectors
 
-HELP = """Embed the lines of a file: one unit vector per line, and a zero row for each line without usable text.
+HELP = """Embed the lines of a file: one unit vector per line. A line without usable text gets zeros.
 
 The suffix of -o chooses the format: .npy, or .f32 or .f16, LASER's layout without a header.
 

@@ -29,7 +29,7 @@ from .options import (
     named_pairs,
 )
 
-HELP = """Link the words of gold-aligned sentences: precision, recall, F1 and alignment error rate.
+HELP = """Link words, and score the links against gold links. Scores are precision, recall, F1 and alignment error rate (AER).
 
 Contextual word retrieval is scored on the same vectors: for each sure one-to-one link, whether the nearest of all words
 of the other side of the set is the linked word, plain and centered.

@@ -25,7 +25,7 @@ from .options import (
 from .stages import StageProgress
 
 COMMAND = DocumentsCommand
-HELP = """Align documents with gold links: strict and lax precision, recall and F1.
+HELP = """Align sentences of documents, and score against gold links. Scores are strict and lax precision, recall and F1.
 
 --gold NAME=SOURCE,TARGET,LINKS names two documents, one sentence per line, and their links, one per line: numbers of
 source and target sentences, counted from 0, as in [0, 1]:[0]. All files may be compressed. Counts of several pairs of

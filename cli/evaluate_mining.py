@@ -26,7 +26,7 @@ from .options import ConfigFile, Device, JsonDocument, check_outputs
 from .stages import StageProgress
 
 COMMAND = EvaluationCommand
-HELP = """Mine two collections with known pairs: precision, recall, F1, best F1, average precision.
+HELP = """Mine two collections, and score against known pairs. Scores are precision, recall, F1, best F1 and average precision.
 
 SOURCE and TARGET are as for otembed mine. GOLD has two tab-separated ids on each line: line numbers from 1, or the ids
 of the files. For BUCC's files, id tab sentence, write FILE?text=1&id=0.
@@ -39,8 +39,10 @@ Settings: defaults < --config < --set < the other options, as for otembed mine.
 
 
 def mining_command(
-    source: Annotated[str, typer.Argument(help="Lines, or vectors without text (.npy).", show_default=False)],
-    target: Annotated[str, typer.Argument(help="The other side.", show_default=False)],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="Lines, or vectors without text (.npy).", show_default=False)
+    ],
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="The other side.", show_default=False)],
     gold: Annotated[Path, typer.Option(metavar="FILE", help="Known pairs: source id, tab, target id.")],
     train: Annotated[
         tuple[str, str, Path] | None,

@@ -24,7 +24,7 @@ from .options import (
     named_pairs,
 )
 
-HELP = """Find translations: top-1 accuracy, weighted F1 and xSIM in both directions.
+HELP = """Find the translations of sentences, in both directions. Scores are top-1 accuracy, weighted F1 and xSIM.
 
 --pairs takes the same values as otembed train, such as en-sw=FILE.tsv or starter:en-sw@test. Row i of one language
 translates row i of the other; src is the first language of XX-YY, tgt the second.

@@ -30,7 +30,7 @@ from .options import (
 )
 from .stages import StageProgress
 
-HELP = """Train a part-of-speech tagger on English sentences and test it in other languages (XTREME's udpos).
+HELP = """Train a tagger in English, test it in other languages. Tags are parts of speech (XTREME's udpos).
 
 --protocol probe (minutes on a CPU) fits a logistic regression on frozen word vectors: of the layer that is best in
 development (--layer auto), of one layer, or of every layer in one pass over the text (--layer all). --protocol

@@ -32,7 +32,7 @@ from .options import (
 )
 from .stages import StageProgress
 
-HELP = """Train a classifier on English inference pairs and test it in other languages: accuracy by language.
+HELP = """Train an NLI classifier in English, test it in other languages. The score is the accuracy by language.
 
 --protocol probe (minutes on a CPU) fits a logistic regression on frozen embeddings; --protocol finetune, used for
 published figures, fine-tunes the whole encoder on both sentences together.

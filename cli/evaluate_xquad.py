@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from otembed.data import Place
     from otembed.tasks.xquad import QuestionReport, SpanReport
 
-HELP = """Questions of XQuAD and XQuAD-R in several languages.
+HELP = """Find or extract the answers to XQuAD's questions. Questions and answers are in several languages.
 
 --protocol retrieval (the default) needs no training: does a question find its paragraph, its answer sentence and, as
 in LAReQA, the answers of all languages in one pool? --protocol span follows the paper: a span head is trained on

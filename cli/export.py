@@ -30,7 +30,7 @@ PARTS = ("en", "sw", "ar", "hi", "th", "zh")
 
 def export_command(
     model: ModelArgument,
-    out: Annotated[Path, typer.Argument(help="Folder to write.", show_default=False)],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.", show_default=False)],
     precision: Annotated[
         str | None,
         typer.Option(

@@ -11,7 +11,7 @@ from otembed.errors import ConfigError
 from .console import SEARCH, SOLVER, data_console, start_logging
 from .options import JsonDocument
 
-HELP = """Show versions, devices, threads, extras and caches; --markdown for a bug report.
+HELP = """Show versions, devices, threads, extras and caches. Use --markdown for a bug report.
 
 --check instead runs a self-test that takes seconds and downloads nothing: the solver against POT, FAISS and the
 mining search against numpy, a training step of a tiny random encoder, saving and loading. Exit code 1 on failure.

@@ -9,21 +9,31 @@ import typer
 
 from .completion import model_values
 from .console import start_logging
-from .options import JsonDocument, ModelArgument
+from .options import JsonDocument
 
-HELP = """Merge two models of one architecture: a weighted mean of their weights.
+HELP = """Write the weighted mean of two models of one architecture.
 
-Usually both are fine-tuned versions of one encoder, or one of them is its start. They must have the same modules, tokenizer
-and tensors; the first difference is named otherwise. The folder loads with plain SentenceTransformer(OUT), without otembed. It
-is written atomically, and existing files are never replaced. Tokenizer, prompts and length limit are those of A.
+Usually both are fine-tuned versions of one encoder, or one is that encoder. They must have the same modules, tokenizer
+and tensors; otherwise the command names the first difference. The folder loads with plain SentenceTransformer(OUT), without otembed. It
+is written atomically, and existing files are never replaced. Tokenizer, prompts and length limit are those of the first.
 """
 
 
 def merge_command(
-    first: ModelArgument,
+    first: Annotated[
+        str,
+        typer.Argument(
+            metavar="FIRST",
+            help="Folder, hub name or offline:multilingual-e5-small.",
+            show_default=False,
+            autocompletion=model_values,
+        ),
+    ],
     second: Annotated[
         str,
-        typer.Argument(help="The second model, likewise.", show_default=False, autocompletion=model_values),
+        typer.Argument(
+            metavar="SECOND", help="The second model, likewise.", show_default=False, autocompletion=model_values
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder to write.")],
     weight: Annotated[

@@ -57,8 +57,10 @@ threshold and random pairs of each score, with their linked words.
 
 
 def mine_command(
-    source: Annotated[str, typer.Argument(help="Lines, or vectors without text (.npy).", show_default=False)],
-    target: Annotated[str, typer.Argument(help="The other side.", show_default=False)],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="Lines, or vectors without text (.npy).", show_default=False)
+    ],
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="The other side.", show_default=False)],
     output: Output = None,
     model: Model = DEFAULT_MODEL,
     config: ConfigFile = None,

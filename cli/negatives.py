@@ -26,7 +26,7 @@ from .mining_options import (
 from .options import ConfigFile, Device, Force, check_outputs, merged_settings, named_pairs, only_given
 from .stages import StageProgress
 
-HELP = """Find hard negatives for the pairs of a bitext: similar sentences that are not translations.
+HELP = """Find hard negatives for the pairs of a bitext. These are similar sentences that are not translations.
 
 For each source, the nearest target sentences of the bitext are candidates; with --side source, the nearest sentences in
 the language of the source; with both, all of them. Left out are translations as far as the bitext tells (sentences with

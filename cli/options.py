@@ -32,6 +32,7 @@ Preset = Annotated[
 ModelArgument = Annotated[
     str,
     typer.Argument(
+        metavar="MODEL",
         help="Folder, hub name or offline:multilingual-e5-small.",
         show_default=False,
         autocompletion=model_values,
@@ -66,11 +67,21 @@ Layer = Annotated[
 ]
 Unit = Annotated[
     str | None,
-    typer.Option(metavar="word|token", help="What is aligned.", autocompletion=choice_values(*ALIGNMENT_UNITS)),
+    typer.Option(
+        metavar="word|token",
+        help="What is aligned. [default: word]",
+        autocompletion=choice_values(*ALIGNMENT_UNITS),
+    ),
 ]
-LinkThreshold = Annotated[float | None, typer.Option(help="Minimum probability of a link beyond the mutual ones.")]
+LinkThreshold = Annotated[
+    float | None,
+    typer.Option(
+        help="Minimum probability of a link beyond the mutual ones. [default: 0.3 for threshold, else 0.2]"
+    ),
+]
 AlignerSettings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as epsilon=0.05.")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as epsilon=0.05; repeatable."),
 ]
 
 Settings = Annotated[
@@ -78,7 +89,7 @@ Settings = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Any setting, such as loss.alignment.epsilon=0.1.",
+        help="Any setting, such as loss.alignment.epsilon=0.1; repeatable.",
         autocompletion=setting_values,
     ),
 ]

@@ -13,7 +13,8 @@ HELP = "List the presets, or print one as YAML."
 
 def presets_command(
     name: Annotated[
-        str | None, typer.Argument(help="Preset to print. [default: list all]", autocompletion=preset_values)
+        str | None,
+        typer.Argument(metavar="NAME", help="Preset to print. [default: list all]", autocompletion=preset_values),
     ] = None,
 ) -> None:
     """Print preset names, or one preset."""
@@ -21,6 +22,6 @@ def presets_command(
 
     if name is None:
         for each in preset_names():
-            typer.echo(f"{each:18} {preset_text(each).splitlines()[0].lstrip('# ')}")
+            typer.echo(f"{each:14}  {preset_text(each).splitlines()[0].lstrip('# ')}")
     else:
         typer.echo(preset_text(name), nl=False)

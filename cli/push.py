@@ -9,7 +9,7 @@ import typer
 from .console import start_logging
 from .options import JsonDocument
 
-HELP = """Push the model of a run, or a model folder, to the Hugging Face hub.
+HELP = """Push a model, or the model of a run, to the Hugging Face hub.
 
 The repository and the branch are created if they do not exist. Model card, results and layer for word alignment are pushed with
 the model. Log in with hf auth login, or set HF_TOKEN.

@@ -10,7 +10,7 @@ import typer
 
 from .options import Force, JsonDocument, check_outputs
 
-HELP = """Render the report of a finished training run again, from the files of its folder.
+HELP = """Render the report of a finished training run again.
 
 otembed train writes it as report.html in the run folder: held-out accuracy before and after with intervals, learning curves
 of each term of the loss, the shape of the embedding space, word links of held-out sentences, settings and the command. It is
@@ -19,7 +19,7 @@ one self-contained file, and the same files give the same bytes.
 
 
 def report_command(
-    run: Annotated[Path, typer.Argument(help="Run folder.", show_default=False)],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.", show_default=False)],
     output: Annotated[
         Path | None,
         typer.Option(

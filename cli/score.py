@@ -25,7 +25,7 @@ from .mining_options import (
 from .options import ConfigFile, Device, Force, check_outputs, named_pairs
 from .stages import StageProgress
 
-HELP = """Score the pairs of an existing bitext by their margin, to sort or filter it.
+HELP = """Score the pairs of a bitext by their margin, to filter it.
 
 A pair is compared with the other lines of the bitext. Pairs keep their order; pairs with an empty or too long side, or
 one in another language (source_language, target_language), have no score and are dropped, as are those below min_cosine or

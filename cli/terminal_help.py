@@ -71,9 +71,12 @@ def _print_help(command: Any, context: Any, formatter: Any) -> None:
         each.help = "\n\n".join(escape(part.replace("\n", " ")) for part in (each.help or "").strip().split("\n\n"))
         if context.parent is None:
             each.rich_help_panel = groups.get(each.name)
-    for parameter in command.params:
+    for parameter in command.get_params(context):
         if parameter.help:
             parameter.help = escape(parameter.help)
+        if getattr(parameter, "is_flag", False):
+            # A flag takes no value, so it has no type to show.
+            vars(parameter)["display_type_rich"] = lambda ctx: None
         if context.parent is not None and context.parent.parent is None and parameter.name in panels:
             parameter.rich_help_panel = panels[parameter.name]
     rich_utils.rich_format_help(obj=command, ctx=context, markup_mode="rich")

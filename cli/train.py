@@ -28,7 +28,8 @@ Pass parallel text as --pairs en-sw=FILE, once per language pair: TSV, CSV, JSON
 ships with otembed.
 
 Precedence: defaults < --preset < CONFIG < --set < other options. The run folder receives config.yaml (a valid
-CONFIG), metrics.jsonl, results.json, environment.json and model/, which plain SentenceTransformer loads.
+CONFIG), metrics.jsonl, results.json, environment.json, report.html and model/, which plain
+SentenceTransformer loads.
 
 Several processes: torchrun --nproc-per-node 2 --no-python otembed train ...
 """
@@ -48,7 +49,9 @@ _SETTINGS = {
 
 
 def train_command(
-    config: Annotated[Path | None, typer.Argument(help="YAML file of settings.", show_default=False)] = None,
+    config: Annotated[
+        Path | None, typer.Argument(metavar="CONFIG", help="YAML file of settings.", show_default=False)
+    ] = None,
     pairs: Annotated[
         list[str] | None,
         typer.Option(
@@ -63,7 +66,7 @@ def train_command(
         typer.Option(
             "--held-out",
             metavar="XX-YY=FILE",
-            help="Pairs for evaluation, instead of holding out some of --pairs.",
+            help="Pairs for evaluation; repeat for more. [default: some of --pairs]",
             autocompletion=pair_values,
         ),
     ] = None,
@@ -80,16 +83,19 @@ def train_command(
         list[str] | None,
         typer.Option(metavar="PART", help="Part to freeze: embeddings, layers:N, or none; repeat for more."),
     ] = None,
-    epochs: Annotated[float | None, typer.Option(help="Passes over the training pairs (num_train_epochs).")] = None,
+    epochs: Annotated[
+        float | None, typer.Option(help="Passes over the training pairs (num_train_epochs). [default: 1]")
+    ] = None,
     max_steps: Annotated[int | None, typer.Option(help="Number of optimizer steps; overrides --epochs.")] = None,
     batch_size: Annotated[
-        int | None, typer.Option(help="Sentence pairs per batch and device (per_device_train_batch_size).")
+        int | None,
+        typer.Option(help="Sentence pairs per batch and device (per_device_train_batch_size). [default: 32]"),
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", "--lr", help="Peak learning rate.")
+        float | None, typer.Option("--learning-rate", "--lr", help="Peak learning rate. [default: 3e-05]")
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Maximum number of pairs per file.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Maximum number of pairs per file. [default: all]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed. [default: 42]")] = None,
     device: Device = None,
     settings: Settings = None,
     resume: Annotated[

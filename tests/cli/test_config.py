@@ -43,7 +43,7 @@ def test_init_does_not_replace_a_file_without_force(tmp_path):
 @pytest.mark.parametrize(("command", "kind"), [("mine", MiningConfig), ("align", WordAlignmentConfig)])
 def test_init_and_schema_cover_other_commands(tmp_path, command, kind):
     path = tmp_path / "settings.yaml"
-    assert f"otembed {command} " in run("init", path, "--for", command).stderr
+    assert f"otembed {command} ... --config {path}" in run("init", path, "--for", command).stderr
     assert build(kind, read_yaml(path)) == kind()
     schema = json.loads(run("schema", "--for", command).stdout)
     jsonschema.validate(read_yaml(path), schema)

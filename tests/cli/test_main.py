@@ -64,6 +64,7 @@ def test_version():
 def test_presets_are_listed_and_printed():
     listed = CliRunner().invoke(app, ["presets"]).stdout
     assert [line.split()[0] for line in listed.splitlines()] == preset_names()
+    assert max(map(len, listed.splitlines())) <= 80
     assert "epsilon: 0.0025" in CliRunner().invoke(app, ["presets", "paper-geomloss"]).stdout
 
 

@@ -93,6 +93,8 @@ def test_help_has_panels_and_colors_on_a_terminal_and_is_plain_in_a_pipe() -> No
     # Brackets are text, not markup.
     assert "(hub:OWNER/NAME[:CONFIG][@SPLIT]?text=FIELD)" in text
     assert "[default: distance]" in text
+    # A flag takes no value.
+    assert "<bool>" not in text
     plain = subprocess.run(
         [sys.executable, "-m", "otembed", "mine", "--help"], capture_output=True, text=True, check=True
     ).stdout
