@@ -115,7 +115,7 @@ def test_template_reads_back(ended, tmp_path):
     path = tmp_path / "d.yaml"
     code, _, err = ended("config", "init", path, "--for", "documents")
     assert code == 0
-    assert f"otembed documents align --config {path}" in err
+    assert f"otembed documents align ... --config {path}" in err
     assert build(DocumentsConfig, read_yaml(path), "x") == DocumentsConfig()
 
 
