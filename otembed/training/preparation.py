@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from transformers import set_seed
@@ -157,8 +158,8 @@ def input_digests(model: SentenceTransformer, material: Material) -> dict[str, s
     """Return a hash of the starting model and of each text, of a stream its first pairs; before a teacher adds to both."""
     found = {"the starting model": model_fingerprint(model)}
     for name, dataset in material.train.items():
-        columns = (text for column in dataset.column_names for text in (column, *dataset[column]))
-        found[f"the training text {name}"] = digest_of(columns)
+        columns = (chain([column], dataset[column]) for column in dataset.column_names)
+        found[f"the training text {name}"] = digest_of(chain.from_iterable(columns))
     for kind, texts in (("held-out", material.held_out), ("other", material.others)):
         for name, (source, target) in texts.items():
             found[f"the {kind} text {name}"] = digest_of([*source, *target])

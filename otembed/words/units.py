@@ -81,10 +81,16 @@ class WordSegmenter:
 
 
 def _carried(kinds: Tensor) -> Tensor:
-    """Return each token's kind (B, T), for a GLUED one that of the last token before it which is not."""
+    """Return each token's kind (B, T), for a GLUED one that of the last token before it which is not.
+
+    After a bare marker it is GLUED: there, it is what the word begins with.
+    """
+    if not kinds.shape[1]:
+        return kinds
     places = torch.arange(kinds.shape[1], device=kinds.device)
     known = torch.where(kinds != Kind.GLUED, places, 0)
-    return kinds.gather(1, known.cummax(1).values) if kinds.shape[1] else kinds
+    carried = kinds.gather(1, known.cummax(1).values)
+    return torch.where((kinds == Kind.GLUED) & (carried == Kind.EMPTY), kinds, carried)
 
 
 def token_units(content: Tensor) -> Tensor:

@@ -57,6 +57,7 @@ def sentencepiece_tokenizer(pieces):
         (["▁می", "\u200c", "خواهم"], "می\u200cخواهم", ["می\u200cخواهم"]),
         (["▁na", "\u0301", "ve"], "na\u0301ve", ["na\u0301ve"]),
         (["▁السلام", "▁علي", "كم"], "السلام عليكم", ["السلام", "عليكم"]),
+        (["▁な", "▁", "っ", "た"], "な っ た", ["な", "っ", "た"]),
     ],
 )
 def test_words_of_sentencepiece_vocabularies(pieces, text, expected):
