@@ -101,6 +101,7 @@ def paths(tree, head=""):
         ("ablation", "ablation_words400", "log.md"),
         ("ablation", "ablation_noise400", "log.md"),
         ("ablation", "ablation_float32", "log.md"),
+        ("ablation", "ablation_languages", "log.md"),
         ("ablation", "ablation_short", "log.md"),
         ("gains", "gains", "log.md"),
         ("transport", "transport", "log.md"),
@@ -137,6 +138,7 @@ def test_tables_of_the_log_are_rendered_from_the_measurements(name, benchmark_sc
 
 # Lines of the tables by goal, and the measurement and its row that each of them quotes.
 CLEAN, FLOAT32, NOISE = "ablation_words400", "ablation_float32", "ablation_noise400"
+EIGHT = "ablation_languages"
 CONTRASTIVE = "contrastive ot + sentence cosine, temperature .1"
 WORDS = "mnrl+ot, middle, unbalanced"
 QUOTED = {
@@ -156,6 +158,10 @@ QUOTED = {
         "words of the last layer": (CLEAN, WORDS),
         "nearest words of the last layer": (FLOAT32, CONTRASTIVE),
         "words of a middle layer": (CLEAN, "mnrl + contrastive ot, middle"),
+        "eight, no training": (EIGHT, "untrained"),
+        "eight, MNRL": (EIGHT, "mnrl"),
+        "eight, `--preset retrieval`": (EIGHT, "mnrl, 0.75 of the way"),
+        "eight, `--preset words`": (EIGHT, f"{WORDS}, 0.75 of the way"),
         "noise, MNRL": (NOISE, "mnrl"),
         "noise, `--preset words`": (NOISE, f"{WORDS}, 0.75 of the way"),
         "noise, contrastive OT": (NOISE, CONTRASTIVE),
@@ -179,6 +185,28 @@ def test_figures_by_goal_are_those_of_the_measurement(place, start, name, row, b
     pairs = [f"{found[f'{group} xx→en']:.1f} / {found[f'{group} en→xx']:.1f}" for group in ("trained", "untrained")]
     cells = [cell.strip() for cell in line.split("|")[-5:-1]]
     assert cells == [*pairs, f"{found['words last']:.1f}", f"{found['tags last']:.1f}"]
+
+
+def test_changes_with_eight_languages_are_those_of_the_measurement(benchmark_script):
+    document = json.loads((ROOT / f"benchmarks/results/{EIGHT}.json").read_text(encoding="utf-8"))
+    found = {row: figures for row, (figures,) in benchmark_script("ablation").figures_by_row(document).items()}
+    start, retrieval, words = (
+        found[row] for row in ("untrained", "mnrl, 0.75 of the way", f"{WORDS}, 0.75 of the way")
+    )
+
+    def change(later, earlier, *columns):
+        return [f"{abs(later[column] - earlier[column]):.1f}".removeprefix("0") for column in columns]
+
+    sentences = ("untrained xx→en", "untrained en→xx")
+    over_retrieval = "by {} points of words and {} of tags".format(
+        *change(words, retrieval, "words last", "tags last")
+    )
+    cost = "{} / {} points of sentence retrieval".format(*change(words, retrieval, *sentences))
+    gains = [" / ".join(change(model, start, *sentences)) for model in (words, retrieval)]
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert over_retrieval in text
+    assert cost in text
+    assert f"they gain {gains[0]} over the untrained encoder, and {gains[1]} with `--preset retrieval`" in text
 
 
 @pytest.mark.parametrize("place", ["docs/recipes.md", "docs/log.md", "README.md"])
