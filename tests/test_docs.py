@@ -187,6 +187,20 @@ def test_figures_by_goal_are_those_of_the_measurement(place, start, name, row, b
     assert cells == [*pairs, f"{found['words last']:.1f}", f"{found['tags last']:.1f}"]
 
 
+def test_figures_of_the_paper_loss_are_those_of_the_measurement(benchmark_script):
+    document = json.loads((ROOT / f"benchmarks/results/{FLOAT32}.json").read_text(encoding="utf-8"))
+    found = benchmark_script("ablation").figures_by_row(document)
+    (start,), (paper,) = found["untrained"], found["paper, literal"]
+    columns = [f"{group} {direction}" for group in ("trained", "untrained") for direction in ("xx→en", "en→xx")]
+    figures = "{:.1f} / {:.1f} on trained and {:.1f} / {:.1f} on untrained languages, words {:.1f}, tags {:.1f}"
+    gains = [f"{paper[column] - start[column]:.1f}".removeprefix("0") for column in columns]
+    guide, front = (
+        " ".join((ROOT / name).read_text(encoding="utf-8").split()) for name in ("docs/recipes.md", "README.md")
+    )
+    assert figures.format(*(paper[column] for column in [*columns, "words last", "tags last"])) in guide
+    assert "{} / {} points on trained and {} / {} on untrained languages".format(*gains) in front
+
+
 def test_changes_with_eight_languages_are_those_of_the_measurement(benchmark_script):
     document = json.loads((ROOT / f"benchmarks/results/{EIGHT}.json").read_text(encoding="utf-8"))
     found = {row: figures for row, (figures,) in benchmark_script("ablation").figures_by_row(document).items()}
