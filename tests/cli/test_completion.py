@@ -115,7 +115,7 @@ def test_completion_joins_words_split_by_bash():
 
 def test_zsh_and_fish_completions_have_descriptions(ask):
     (fish,) = ask("fish", "otembed train --preset retr")
-    assert fish.startswith("retrieval\tCross-lingual retrieval")
+    assert fish.startswith("retrieval\tRetrieval, search and mining")
     zsh = ask("zsh", "otembed train --preset retr")
     assert len(zsh) == 1
-    assert '"retrieval":"Cross-lingual' in zsh[0]
+    assert '"retrieval":"Retrieval, search' in zsh[0]

@@ -195,11 +195,16 @@ def test_unknown_options_are_usage_errors():
 WAITS = "time.sleep(60)"
 SWALLOWS = "waits()"
 STUCK = """
-import sys, time
+import signal, sys, time
 from multiprocessing import get_context
 from pathlib import Path
 from otembed.cli import main as cli
 from otembed.cli.ending import resume_by
+
+# Under nohup or in the background, the tests ignore some of them, and so would this process.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for number in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
 
 def waits():
     while True:

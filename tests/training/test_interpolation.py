@@ -40,7 +40,9 @@ def configured(configure, other_pairs):
     """Build a configuration with interpolation and other pairs."""
 
     def build(**release):
-        values = {"interpolate": "auto", "shares": [0.5, 1.0], "other_pairs": other_pairs, **release}
+        values = {"interpolate": "auto", "other_pairs": other_pairs, **release}
+        if values["interpolate"] == "auto":
+            values["shares"] = [0.5, 1.0]
         return configure(release=values, optimization={"learning_rate": 0.02}, held_out={"eval_steps": 3})
 
     return build
