@@ -23,7 +23,7 @@ from .options import (
     check_choice,
     check_outputs,
     files_named,
-    merged_settings,
+    head_settings,
     named_pairs,
     only_given,
     resume_head,
@@ -108,11 +108,7 @@ def tagging_command(
     }
     from otembed.config.tagging import TaggingFinetuneConfig, TaggingProbeConfig
 
-    config: TaggingProbeConfig | TaggingFinetuneConfig
-    if protocol == "probe":
-        config = merged_settings(TaggingProbeConfig, None, settings, only_given(flags), origin="a probe")
-    else:
-        config = merged_settings(TaggingFinetuneConfig, None, settings, only_given(flags), origin="fine-tuning")
+    config = head_settings(protocol, TaggingProbeConfig, TaggingFinetuneConfig, settings, only_given(flags))
     start_logging()
     if protocol == "finetune":
         resume_head(run, resume=resume, overwrite=overwrite)

@@ -25,7 +25,7 @@ from .options import (
     check_choice,
     check_outputs,
     files_named,
-    merged_settings,
+    head_settings,
     named_pairs,
     only_given,
     resume_head,
@@ -130,11 +130,7 @@ def xnli_command(
     }
     from otembed.config.xnli import FinetuneConfig, ProbeConfig
 
-    config: ProbeConfig | FinetuneConfig
-    if protocol == "probe":
-        config = merged_settings(ProbeConfig, None, settings, only_given(flags), origin="a probe")
-    else:
-        config = merged_settings(FinetuneConfig, None, settings, only_given(flags), origin="fine-tuning")
+    config = head_settings(protocol, ProbeConfig, FinetuneConfig, settings, only_given(flags))
     start_logging()
     if protocol == "finetune":
         resume_head(run, resume=resume, overwrite=overwrite)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from otembed.config import WordAlignmentConfig
 
 T = TypeVar("T")
+Probe = TypeVar("Probe")
+Finetune = TypeVar("Finetune")
 ALIGNMENT_UNITS = ("word", "token")
 DECODINGS = ("mutual", "threshold", "grow-diag", "grow-diag-final-and")
 
@@ -236,6 +238,19 @@ def merged_settings(
     for layer in (read_yaml(file) if file else {}, parse_assignments(assignments or []), dict(given)):
         tree = merge(tree, layer)
     return build(kind, tree, origin if file is None else f"{file} and {origin}")
+
+
+def head_settings(
+    protocol: str,
+    probe: type[Probe],
+    finetune: type[Finetune],
+    assignments: list[str] | None,
+    given: Mapping[str, Any],
+) -> Probe | Finetune:
+    """Return the settings of the chosen protocol of a head: its defaults < ``KEY=VALUE`` < options that were given."""
+    if protocol == "probe":
+        return merged_settings(probe, None, assignments, given, origin="a probe")
+    return merged_settings(finetune, None, assignments, given, origin="fine-tuning")
 
 
 def alignment_config(
