@@ -39,8 +39,9 @@ OTHERS = {
 NO_TERM = {"step", "epoch", "loss", *OTHERS}
 SPACE = {"mean_cosine": "Mean cosine", "effective_rank": "Effective rank"}
 MOST_LINES = 6
-REASONS = {SPLIT_OFF: "held out", "held_out": "as held-out text"}
 """Language pairs up to which each has a curve of its own."""
+REASONS = {SPLIT_OFF: "held out", "held_out": "as held-out text"}
+"""Headings of reasons for leaving out pairs that are not clear by themselves."""
 
 
 def write_report(folder: Path, result: TrainResult | None = None) -> Path:

@@ -231,8 +231,7 @@ def require_batches(material: Material, arguments: SentenceTransformerTrainingAr
     if material.stream is not None:
         return
     size, processes = arguments.per_device_train_batch_size, PartialState().num_processes
-    fields = {"dataloader_drop_last": arguments.dataloader_drop_last}
-    batches = [batches_of(len(each), size, fields) for each in material.train.values()]
+    batches = [batches_of(len(each), size, vars(arguments)) for each in material.train.values()]
     # Language pairs in turn end with the smallest one.
     in_turn = arguments.multi_dataset_batch_sampler == MultiDatasetBatchSamplers.ROUND_ROBIN
     if (min(batches) * len(batches) if in_turn else sum(batches)) < processes:
