@@ -187,6 +187,29 @@ def test_figures_by_goal_are_those_of_the_measurement(place, start, name, row, b
     assert cells == [*pairs, f"{found['words last']:.1f}", f"{found['tags last']:.1f}"]
 
 
+def test_gains_of_swahili_are_those_of_the_measurements():
+    directions = ("accuracy_target_to_source", "accuracy_source_to_target")  # into and from English
+
+    def figures(name, objective, share):
+        document = json.loads((ROOT / f"benchmarks/results/{name}.json").read_text(encoding="utf-8"))
+        runs = [each for each in document["runs"] if (each["objective"], each["share"]) == (objective, share)]
+        scores = [one for run in runs for one in run["retrieval"]["scores"] if one["pair"] == "en-sw"]
+        return [100 * fmean(one[direction] for one in scores) for direction in directions]
+
+    start = figures(EIGHT, "untrained", 0)
+    unseen, seen = (
+        " / ".join(
+            f"{after - before:.1f}" for after, before in zip(figures(name, "mnrl", 0.75), start, strict=True)
+        )
+        for name in (EIGHT, CLEAN)
+    )
+    guide, log = (
+        " ".join((ROOT / "docs" / name).read_text(encoding="utf-8").split()) for name in ("recipes.md", "log.md")
+    )
+    assert f"Swahili gains {unseen} points with `--preset retrieval`" in guide
+    assert f"Swahili gains {unseen} without a Swahili sentence; training on it gives {seen}" in log
+
+
 def test_figures_of_the_paper_loss_are_those_of_the_measurement(benchmark_script):
     document = json.loads((ROOT / f"benchmarks/results/{FLOAT32}.json").read_text(encoding="utf-8"))
     found = benchmark_script("ablation").figures_by_row(document)
