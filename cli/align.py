@@ -14,7 +14,7 @@ import typer
 from otembed.errors import ConfigError
 
 from .completion import choice_values, model_values
-from .console import SOLVER, data_console, error_console, say, start_logging
+from .console import SOLVER, data_console, error_console, say, say_unseen, start_logging
 from .options import (
     DECODINGS,
     AlignerSettings,
@@ -243,15 +243,11 @@ def _plot(alignment: SentenceAlignment, path: Path) -> None:
 
 
 def _summary(seconds: float, aligner: WordAligner, counts: PairCounts) -> None:
+    from otembed.results.format import counted
+
     if counts.dropped:
         say(f"skipped by the reader: {sum(counts.dropped.values())} ({counts.summary()})")
-    if aligner.unseen:
-        typer.echo(
-            f"{aligner.unseen} words have no link: the model did not see them (beyond its length limit, or empty after tokenization)",
-            err=True,
-        )
+    say_unseen(aligner.unseen)
     layer = f"; layer {aligner.choice.layer}, {ORIGINS[aligner.choice.origin]}" if aligner.choice else ""
     rate = aligner.pairs / max(seconds, 1e-9)
-    say(
-        f"{aligner.pairs:,} {'pair' if aligner.pairs == 1 else 'pairs'} in {seconds:.1f} s, {rate:.1f} pairs/s{layer}"
-    )
+    say(f"{counted(aligner.pairs, 'pair')} in {seconds:.1f} s, {rate:.1f} pairs/s{layer}")

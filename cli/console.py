@@ -81,6 +81,16 @@ def say(text: str) -> None:
     typer.echo(printable_lines(text), err=True)
 
 
+def say_unseen(words: int) -> None:
+    """Say how many words the model did not see, if any."""
+    from otembed.results.format import counted
+
+    if words:
+        say(
+            f"{counted(words, 'word')} without a link: beyond the length limit of the model, or empty after tokenization"
+        )
+
+
 def print_lines(lines: Iterable[str]) -> None:
     """Write lines to stdout in UTF-8, whatever its encoding."""
     for line in lines:

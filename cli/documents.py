@@ -370,18 +370,22 @@ def mine_command(
 
 
 def _plan_text(plan: Any) -> str:
+    from otembed.results.format import counted
+
     return (
-        f"{plan.sources:,} and {plan.targets:,} documents, {plan.empty:,} without sentences; {plan.sentences:,} sentences\n"
-        f"to embed: {plan.sentences_to_embed:,} sentences, then runs of several sentences of the documents that match\n"
-        f"at most {plan.candidates:,} pairs of documents compared\n"
+        f"{plan.sources:,} and {plan.targets:,} documents, {plan.empty:,} without sentences; {counted(plan.sentences, 'sentence')}\n"
+        f"to embed: {counted(plan.sentences_to_embed, 'sentence')}, then runs of several sentences of the documents that match\n"
+        f"at most {counted(plan.candidates, 'pair')} of documents compared\n"
         f"memory: {plan.memory_bytes / 1e6:,.0f} MB, without the libraries and the model\n"
     )
 
 
 def _match_summary(report: Any) -> str:
+    from otembed.results.format import counted
+
     return (
-        f"{report.sources:,} and {report.targets:,} documents, {report.empty:,} without sentences: {report.pairs:,} pairs"
-        f" of {report.candidates:,} candidates"
+        f"{report.sources:,} and {report.targets:,} documents, {report.empty:,} without sentences: {counted(report.pairs, 'pair')}"
+        f" of {counted(report.candidates, 'candidate')}"
         + ("" if report.calibration is None else f"\n{expected(report.calibration, 'documents')}")
     )
 
@@ -414,19 +418,23 @@ def _collections(
 
 
 def _summary(report: Any) -> str:
+    from otembed.results.format import counted
+
     pairs = f"{report.documents:,} pairs of documents, " if report.documents > 1 else ""
     kinds = ", ".join(f"{kind} {count:,}" for kind, count in report.kinds.items())
     above = "" if report.threshold is None else f" at {report.threshold:g} or above"
     return (
-        f"{pairs}{report.sentences:,} sentences: {report.links:,} links{above}"
+        f"{pairs}{counted(report.sentences, 'sentence')}: {counted(report.links, 'link')}{above}"
         + (f" ({kinds})" if kinds else "")
-        + f", {report.unaligned:,} sentences without a link"
+        + f", {counted(report.unaligned, 'sentence')} without a link"
         + ("" if report.calibration is None else f"\n{_expected_links(report.calibration)}")
     )
 
 
 def _expected_links(chosen: Any) -> str:
+    from otembed.results.format import counted
+
     return (
         f"threshold {chosen.threshold:.5f}: {rule_of(chosen)}, from {chosen.planted_wrong:,} wrong links of {chosen.planted:,} "
-        f"replaced stretches\nexpected: {figures_of(chosen)}; {chosen.found:,} links"
+        f"replaced stretches\nexpected: {figures_of(chosen)}; {counted(chosen.found, 'link')}"
     )

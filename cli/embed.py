@@ -98,6 +98,7 @@ def embed_command(
     start_logging()
     from otembed.embeddings.lines import read_side
     from otembed.mining.side import Side, encoded_dimension, load_encoder
+    from otembed.results.format import counted
     from otembed.runtime.executors import open_executor
 
     lines = read_side(source, max_characters=checked.max_characters)
@@ -123,6 +124,6 @@ def embed_command(
         rows = shifted(vectors, mean)
         if write_offset is not None:
             save_offset(mean, write_offset)
-            say(f"{write_offset}: the mean of {len(vectors)} distinct lines")
+            say(f"{write_offset}: the mean of {counted(len(vectors), 'distinct line')}")
     write_vectors(lines, rows, output, precision=checked.precision)
-    say(f"{output}: {lines.counts.read} rows of {vectors.dimension} {checked.precision}")
+    say(f"{output}: {counted(lines.counts.read, 'row')} of {vectors.dimension} {checked.precision}")

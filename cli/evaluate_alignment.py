@@ -9,7 +9,7 @@ import typer
 from otembed.tasks.registry import TASKS
 
 from .completion import choice_values
-from .console import SOLVER, print_report, start_logging
+from .console import SOLVER, print_report, say_unseen, start_logging
 from .options import (
     DECODINGS,
     AlignerSettings,
@@ -93,9 +93,5 @@ def alignment_command(
         name=model,
     )
     document = report.to_json(output)
-    if report.unseen:
-        typer.echo(
-            f"{report.unseen} words have no link: they exceed the length limit of the model, or it drops them",
-            err=True,
-        )
+    say_unseen(report.unseen)
     print_report(report.tables, document, as_json=as_json)

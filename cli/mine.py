@@ -174,7 +174,9 @@ def mine_command(
 
 
 def _summary(report: Any, *, is_default: bool) -> str:
-    text = f"{report.pairs:,} pairs of {report.candidates:,} candidates"
+    from otembed.results.format import counted
+
+    text = f"{counted(report.pairs, 'pair')} of {counted(report.candidates, 'candidate')}"
     if report.recall is not None:
         text = f"{report.search}: recall {report.recall:.3f} of the true neighbors\n{text}"
     if report.threshold is None:

@@ -225,22 +225,24 @@ def say_counts(counts: dict[str, Any]) -> None:
 
 def plan_text(plan: Any) -> str:
     """Return the planned work, for ``--dry-run``."""
+    from otembed.results.format import counted
+
     lines = []
     for side in (plan.source, plan.target):
         dropped = "".join(f", {reason} {count:,}" for reason, count in side["dropped"].items())
         lines.append(f"{side['name']}: {side['read']:,} read, {side['kept']:,} used{dropped}")
     lines += [
-        f"to embed: {plan.lines_to_embed:,} lines, {plan.dimension} dimensions",
+        f"to embed: {counted(plan.lines_to_embed, 'line')}, {plan.dimension} dimensions",
         f"cache grows by: {plan.disk_bytes / 1e6:,.1f} MB",
-        f"search: {plan.tiles:,} tiles of {plan.tile_rows} x {plan.tile_columns}, {plan.workers} workers"
+        f"search: {counted(plan.tiles, 'tile')} of {plan.tile_rows} x {plan.tile_columns}, {counted(plan.workers, 'worker')}"
         if plan.search == "exact"
-        else f"search: {plan.search}, {plan.indexes} indexes, {plan.workers} workers",
+        else f"search: {plan.search}, {counted(plan.indexes, 'index')}, {counted(plan.workers, 'worker')}",
         *(
             ()
             if plan.rescore == "none"
             else (
-                f"words: {plan.words:,}; {plan.words_to_encode:,} lines to encode a second time; "
-                f"at most {plan.transport_problems:,} pairs compared",
+                f"words: {plan.words:,}; {counted(plan.words_to_encode, 'line')} to encode a second time; "
+                f"at most {counted(plan.transport_problems, 'pair')} compared",
             )
         ),
         f"memory: {plan.memory_bytes / 1e6:,.0f} MB, without the libraries and the model",
@@ -265,10 +267,12 @@ def figures_of(chosen: Any) -> str:
 
 def expected(chosen: Any, units: str = "lines") -> str:
     """Return the threshold chosen from planted pairs, and the figures expected at it, as text."""
+    from otembed.results.format import counted
+
     left_out = "".join(f", {reason.replace('_', ' ')} {count:,}" for reason, count in chosen.left_out.items())
     return (
         f"threshold {chosen.threshold:.5f}: {rule_of(chosen)}, from {chosen.planted:,} planted pairs{left_out}\n"
-        f"expected: {figures_of(chosen)}; {chosen.found:,} pairs\n"
+        f"expected: {figures_of(chosen)}; {counted(chosen.found, 'pair')}\n"
         f"{units} with a translation on the other side: about {chosen.translations:,.0f} ± "
         f"{chosen.translations_error:,.0f}"
     )

@@ -123,11 +123,13 @@ def _print(found: Any, *, scores: bool) -> None:
 
 
 def _summary(report: Any) -> str:
+    from otembed.results.format import counted
+
     skipped = "".join(f", {reason} {count:,}" for reason, count in report.skipped.items())
     left_out = report.pairs - report.written
     lines = [
-        f"{report.written:,} pairs with {report.num_negatives} negatives; {left_out:,} pairs have fewer and are left out",
-        f"{report.considered:,} candidates; skipped: {skipped.removeprefix(', ') or 'none'}",
+        f"{counted(report.written, 'pair')} with {counted(report.num_negatives, 'negative')} each; left out, with fewer: {left_out:,}",
+        f"{counted(report.considered, 'candidate')}; skipped: {skipped.removeprefix(', ') or 'none'}",
         f"mean score: pairs {report.mean_score:.3f}, negatives {report.mean_negative_score:.3f}",
     ]
     if report.recall is not None:

@@ -35,7 +35,7 @@ def push_command(
 ) -> None:
     """Parse the flags, push, print."""
     start_logging()
-    from otembed.results.format import printable
+    from otembed.results.format import counted, printable
     from otembed.training.upload import push
 
     report = push(place, repository, private=private or None, revision=revision)
@@ -44,6 +44,6 @@ def push_command(
         return
     kind = "private" if report.private else "public"
     typer.echo(
-        f"{printable(report.url)}: {report.files} files, {report.megabytes:,.1f} MB, {kind},"
+        f"{printable(report.url)}: {counted(report.files, 'file')}, {report.megabytes:,.1f} MB, {kind},"
         f" branch {printable(report.revision)}"
     )

@@ -70,6 +70,7 @@ def score_command(
     start_logging(*compiled_modules(checked))
     from otembed.mining.output import write_pairs
     from otembed.mining.score import score_bitext
+    from otembed.results.format import counted
 
     scored = score_bitext(spec, model, config=checked, cache=cache, device=device, progress=StageProgress())
     report = scored.report
@@ -80,7 +81,7 @@ def score_command(
     else:
         write_pairs(kept, output, languages=languages)
     say(
-        f"{report.pairs:,} pairs, {report.unusable:,} without a score"
+        f"{counted(report.pairs, 'pair')}, {report.unusable:,} without a score"
         + (f", {report.filtered:,} left out by min_cosine or max_length_ratio" if report.filtered else "")
         + f"; {checked.margin} margin: mean {report.mean:.3f}, median {report.median:.3f}"
         + ("" if lowest is None else f"; {int((scored.scores >= lowest).sum()):,} at {lowest:g} or above")

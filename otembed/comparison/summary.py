@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from otembed.comparison.report import BETTER, UNCLEAR, WORSE, variant
 from otembed.comparison.tables import metric_name
-from otembed.results.format import percent, points
+from otembed.results.format import counted, percent, points
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +78,7 @@ def summary_sentences(found: Comparison) -> tuple[str, ...]:
         sentences += [f"Note on {model.name}: {note}." for note in model.notes]
     if found.not_compared:
         count = len({(each.suite, each.task) for each in found.not_compared})
-        sentences.append(f"Not compared: {count} task{'s' if count > 1 else ''}; the reasons are listed.")
+        sentences.append(f"Not compared: {counted(count, 'task')}; the reasons are listed.")
     return tuple(sentences)
 
 

@@ -19,6 +19,7 @@ from otembed.data.tags import english_names
 from otembed.data.texts import NOT_PLAIN, RECORDS
 from otembed.data.tmx import read_tmx
 from otembed.errors import ConfigError, DataError
+from otembed.results.format import counted
 from otembed.results.reading import require_file
 
 if TYPE_CHECKING:
@@ -278,7 +279,7 @@ def _numbered(names: list[str], spec: PairSpec, line: int | None) -> tuple[str, 
     source, target = int(spec.source_column or 0), int(spec.target_column or 1)
     if max(source, target) >= len(names):
         raise DataError(
-            f"no column {max(source, target)}: the line has {len(names)} field{'s' if len(names) > 1 else ''}",
+            f"no column {max(source, target)}: the line has {counted(len(names), 'field')}",
             "Columns are counted from 0. Check the separator, or choose columns: ?source=0&target=1.",
             path=spec.where,
             line=line,

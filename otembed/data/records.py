@@ -17,6 +17,7 @@ from otembed.data.checks import SURROGATE
 from otembed.data.compression import OPENERS, decode_lines, read_lines, split_suffix
 from otembed.data.places import DEFAULT_SPLIT
 from otembed.errors import DataError, did_you_mean
+from otembed.results.format import counted
 from otembed.results.reading import parse_json, require_file, require_files
 from otembed.runtime.hub import reachable_hub, refusal
 
@@ -369,7 +370,7 @@ def _table(
                 continue
         if len(fields) != len(names) and not (fits and fits(names, fields)):
             raise DataError(
-                f"{len(fields)} field{'s' if len(fields) != 1 else ''}, but the first line has {len(names)}",
+                f"{counted(len(fields), 'field')}, but the first line has {len(names)}",
                 "Fix or remove that line.",
                 path=where,
                 line=line,

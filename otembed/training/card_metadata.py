@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, eval_result_entries_to_yaml
 
 from otembed.data import parse_pair_spec
-from otembed.results.format import printable
+from otembed.results.format import counted, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -76,6 +76,6 @@ def benchmark_results(result: TrainResult, config: TrainConfig, version: str) ->
     for one in () if result.after is None else result.after.scores:
         dataset, _, task = config.hub.benchmarks.get(one.pair, "").partition(":")
         if dataset:
-            notes = f"top-1 accuracy, mean of both directions, {one.sentences} pairs; otembed {version}"
+            notes = f"top-1 accuracy, mean of both directions, {counted(one.sentences, 'pair')}; otembed {version}"
             entries.append(EvalResultEntry(dataset_id=dataset, task_id=task, value=one.accuracy, notes=notes))
     return eval_result_entries_to_yaml(entries)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from otembed.models.center import OVERALL
 from otembed.results import Table
+from otembed.results.format import counted
 from otembed.results.table import markdown_escaped
 from otembed.training.result import weights_from
 
@@ -42,7 +43,7 @@ def card_section(
     """
     parts = [
         HEADING,
-        f"Fine-tuned on parallel text with otembed {version}: {result.steps} steps, {result.epochs:g} epochs"
+        f"Fine-tuned on parallel text with otembed {version}: {counted(result.steps, 'step')}, {counted(result.epochs, 'epoch', '.3g')}"
         f"{weights_from(result.best_step, result.averaged_steps)}.",
         *_retrieval(result),
         *_interpolation(result),

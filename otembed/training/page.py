@@ -14,7 +14,7 @@ from otembed.page.document import html_page, plain_table, section
 from otembed.page.marks import bar_table, dot, letter
 from otembed.page.words import word_figure
 from otembed.results import write_text
-from otembed.results.format import percent, points
+from otembed.results.format import counted, percent, points
 from otembed.training.curve import InterpolationCurve
 from otembed.training.report import REPORT, run_report
 from otembed.training.result import weights_from
@@ -84,7 +84,7 @@ def run_page(found: Document) -> str:
 
 
 def _answer(found: Document) -> str:
-    heading = f"Training run {found['name']}: {found['steps']:,} steps"
+    heading = f"Training run {found['name']}: {counted(found['steps'], 'step')}"
     lines = []
     decisive = _decisive(found["retrieval"])
     if decisive is not None:
@@ -101,7 +101,7 @@ def _answer(found: Document) -> str:
         lines.append("No pairs were held out, so there are no figures before and after.")
     trained, every = (f"{found[name] / 1e6:,.1f}" for name in ("trained_parameters", "parameters"))
     kept = weights_from(found["best_step"], found["averaged_steps"])
-    lines.append(f"{found['steps']:,} steps, {found['epochs']:.3g} epochs{kept}.")
+    lines.append(f"{counted(found['steps'], 'step')}, {counted(found['epochs'], 'epoch', '.3g')}{kept}.")
     lines.append(f"{trained} of {every} million parameters of {found['model']} were trained.")
     if found["converged"] is not None:
         lines.append(f"{found['converged']:.1%} of the OT plans of the last log interval converged.")
@@ -115,7 +115,7 @@ def _size(task: Document) -> str:
     return (
         f"mean of {task['tasks']} language pairs"
         if task["tasks"] > 1
-        else f"{task['task']}, {task['examples']} pairs"
+        else f"{task['task']}, {counted(task['examples'], 'pair')}"
     )
 
 
@@ -191,7 +191,9 @@ def _held_out(curve: Sequence[Document], figure: str, heading: str, shown: Calla
     }
     if len(lines) > MOST_LINES:
         means = [(each["step"], [value for key, value in each.items() if key in keys]) for each in curve]
-        lines = {f"mean of {len(lines)} pairs": [(step, fmean(values)) for step, values in means if values]}
+        lines = {
+            f"mean of {counted(len(lines), 'pair')}": [(step, fmean(values)) for step, values in means if values]
+        }
     lines = {name: line for name, line in lines.items() if len(line) > 1}
     if lines:
         order = range(1, len(lines) + 1)

@@ -29,6 +29,7 @@ from otembed.models import (
 )
 from otembed.models.merge import trained_weights
 from otembed.results import write_text
+from otembed.results.format import counted
 from otembed.results.reading import read_json
 from otembed.runtime.run_state import step_of, train_from
 from otembed.runtime.trainer import arrange_callbacks, batches_of, resolve_precision
@@ -235,9 +236,9 @@ def require_batches(material: Material, arguments: SentenceTransformerTrainingAr
     # Language pairs in turn end with the smallest one.
     in_turn = arguments.multi_dataset_batch_sampler == MultiDatasetBatchSamplers.ROUND_ROBIN
     if (min(batches) * len(batches) if in_turn else sum(batches)) < processes:
-        full = " full" if arguments.dataloader_drop_last else ""
+        full = "full " if arguments.dataloader_drop_last else ""
         raise ConfigError(
-            f"not enough training pairs for {processes}{full} batch{'es' if processes > 1 else ''} of {size}",
+            f"not enough training pairs for {counted(processes, f'{full}batch')} of {size}",
             "Lower optimization.per_device_train_batch_size or add training text.",
         )
 

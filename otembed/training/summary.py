@@ -8,7 +8,7 @@ from rich.console import Group
 
 from otembed.data.rows import SPLIT_OFF
 from otembed.results import Table
-from otembed.results.format import format_seconds, percent
+from otembed.results.format import counted, format_seconds, percent
 from otembed.results.table import stacked
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def train_summary(result: TrainResult) -> RenderableType:
     """Render retrieval before and after, then steps, time, trained parameters and the path of the model."""
     lines = [
-        f"steps       {result.steps} ({result.epochs:.3g} epochs"
+        f"steps       {result.steps} ({counted(result.epochs, 'epoch', '.3g')}"
         + (f"; model from step {result.best_step})" if result.best_step is not None else ")"),
         *([f"averaged    steps {', '.join(map(str, result.averaged_steps))}"] if result.averaged_steps else []),
         f"time        {format_seconds(result.seconds)} (training: {format_seconds(result.training_seconds)})",

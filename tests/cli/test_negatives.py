@@ -41,7 +41,7 @@ def test_file_report_and_usage(negatives, tmp_path):
     assert report["kind"] == "NegativesReport"
     assert report["written"] == len(rows) == 30
     assert list(rows[0]) == ["source", "target", "negative_1", "negative_2"]
-    assert "30 pairs with 2 negatives; 0 pairs have fewer" in stderr
+    assert "30 pairs with 2 negatives each; left out, with fewer: 0" in stderr
     assert f"--pairs 'de-en={out}'" in stderr
     assert negatives("-o", out)[0] == 2
     assert negatives("-o", out, "--force", "--set", "relative_margin=null")[0] == 0

@@ -10,6 +10,7 @@ from otembed.data.compression import split_suffix
 from otembed.data.places import Place, parse_place
 from otembed.data.records import check_field, find_name, record_format, records
 from otembed.errors import ConfigError, DataError
+from otembed.results.format import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -108,7 +109,7 @@ def _has_header(fields: list[str], where: str, line: int) -> bool:
         return True
     if len(fields) != len(FIELDS) or label_name(fields[2]) not in LABELS:
         raise DataError(
-            f"{len(fields)} field{'' if len(fields) == 1 else 's'}, and no header with known columns",
+            f"{counted(len(fields), 'field')}, and no header with known columns",
             "Write a header with premise, hypothesis and label, or these three columns without one.",
             path=where,
             line=line,
