@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from otembed.comparison.decide import OTHER_EXAMPLES
+from otembed.comparison.decide import NOT_HERE, OTHER_EXAMPLES
 from otembed.errors import ConfigError, DataError, did_you_mean
 from otembed.results.format import points
 
@@ -37,7 +37,7 @@ def failures(found: Comparison, least: float, *, metric: str | None = None) -> l
         ``least`` is not finite, or ``metric`` is unknown.
     DataError
         The examples of a task differ between a model and the first model, so the decision would be incomplete, or a
-        model has none of the metrics.
+        model has none of the metrics, or nothing of a suite that the first model has.
     """
     check_least(least)
     torn = [each for each in found.not_compared if each.reason == OTHER_EXAMPLES]
@@ -53,6 +53,13 @@ def failures(found: Comparison, least: float, *, metric: str | None = None) -> l
         given = [(each, each.differences[index]) for each in looked_at]
         if not any(difference is not None for _, difference in given):
             raise DataError(f"{model.name} has no outcomes to decide on", "Evaluate it on the same tasks.")
+        lacking = {each.suite for each in found.not_compared if (each.model, each.reason) == (index + 1, NOT_HERE)}
+        lacking -= {each.suite for each, difference in given if difference is not None}
+        if metric is None and lacking:
+            raise DataError(
+                f"{model.name} has no results of {', '.join(sorted(lacking))}, which {found.models[0].name} has",
+                "Evaluate it on the same tasks, or decide by one of its metrics with --fail-metric.",
+            )
         for each, difference in given:
             if difference is None:
                 continue

@@ -58,7 +58,9 @@ def _section(
             yield from (f"{indent}{line}" for line in _entry(key, value))
         else:
             below = definitions[inner.__name__]
-            yield from _comment(node.get("description") or below["description"].splitlines()[0], indent)
+            # Python run with -OO has no docstrings, so a section may lack its description.
+            described = node.get("description") or below.get("description", "").partition("\n")[0]
+            yield from _comment(described, indent)
             if value is None:
                 yield f"{indent}{key}: null"
                 off = _section(_defaults(below), inner, below, definitions, "")

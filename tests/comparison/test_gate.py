@@ -56,6 +56,16 @@ def test_different_examples_are_rejected_and_missing_tasks_skipped(tmp_path, pla
     assert failures(three, 0) == []
 
 
+def test_a_whole_suite_that_a_model_lacks_is_no_success(tmp_path, planted, write_result):
+    both = planted("x"), planted("y", suite="mining", metric="f1")
+    base = write_result(tmp_path / "a.json", *both)
+    part = write_result(tmp_path / "b.json", both[0])
+    with pytest.raises(DataError, match=f"{part} has no results of mining, which {base} has"):
+        failures(compare(base, part, resamples=200), 0)
+    assert failures(compare(part, base, resamples=200), 0) == []
+    assert failures(compare(base, part, resamples=200), 0, metric="xnli.accuracy") == []
+
+
 def test_every_protocol_of_a_suite_decides(tmp_path, planted, write_result):
     """Retrieval with questions gets worse, spans stay."""
     places = [

@@ -7,7 +7,7 @@ import re
 import pytest
 import yaml
 
-from otembed.config import TrainConfig, settings_template
+from otembed.config import TrainConfig, settings_template, template
 from otembed.config.io import preset_names, read_preset, to_yaml, train_config
 from otembed.config.mining import MiningConfig
 
@@ -58,6 +58,16 @@ def test_disabled_section_is_enabled_by_uncommenting():
 def test_other_settings_have_a_template():
     config = MiningConfig(k=7, threshold=0.5)
     assert MiningConfig(**yaml.safe_load(settings_template(config, head="one\ntwo"))) == config
+
+
+def test_sections_without_docstrings_have_a_template(monkeypatch):
+    """Python run with -OO."""
+    config = train_config(PAIRS)
+    schema = template.settings_schema(TrainConfig)
+    for section in schema["$defs"].values():
+        section.pop("description", None)
+    monkeypatch.setattr(template, "settings_schema", lambda kind: schema)
+    assert train_config(yaml.safe_load(settings_template(config))) == config
 
 
 def test_head_comes_first():
