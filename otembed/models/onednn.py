@@ -6,25 +6,24 @@ PyTorch has for other purposes, uses it everywhere: on an AMD processor with AVX
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from otembed.models.replaced import replaced_forward
 from otembed.runtime.arithmetic import onednn_is_faster, onednn_linear
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 # Entries of a weight below which a layer is left as it is: oneDNN compiles a kernel for each number of rows, which takes
 # about a millisecond.
 LEAST_WEIGHT = 1 << 16
 
 
-@contextmanager
-def fast_linear(model: nn.Module) -> Iterator[None]:
+def fast_linear(model: nn.Module) -> AbstractContextManager[None]:
     """Compute the linear layers of ``model`` with oneDNN while the context is open, where a probe finds that faster.
 
     Outputs and gradients are those of :func:`torch.nn.functional.linear` up to the rounding of float32. Calls of other
@@ -43,22 +42,12 @@ def fast_linear(model: nn.Module) -> Iterator[None]:
         and each.weight.numel() >= LEAST_WEIGHT
         and each.weight.dtype == torch.float32
         and each.weight.device.type == "cpu"
-        and "forward" not in vars(each)  # replaced already
     ]
-    if not layers or not onednn_is_faster():
-        yield
-        return
-    for each in layers:
-        each.forward = _Forward(each)  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        for each in layers:
-            del each.forward
+    return replaced_forward(layers if layers and onednn_is_faster() else (), _Forward)
 
 
 class _Forward:
-    """Stand in for ``forward`` of a linear layer; a copy of the layer gets a copy of this object."""
+    """Stand in for ``forward`` of a linear layer."""
 
     def __init__(self, layer: nn.Linear) -> None:
         self._layer = layer

@@ -13,6 +13,7 @@ from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
 from otembed.models.cutting import PER_TOKEN, FlatSlice, PaddedSlice, cut, flat_position
+from otembed.models.dropout import fast_dropout
 from otembed.models.flat_attention import flat_attention
 from otembed.models.joining import column_of, is_joined, join_outputs
 from otembed.models.onednn import fast_linear
@@ -33,7 +34,8 @@ def sliced(model: BaseModel | PreTrainedModel, loss: nn.Module | None = None) ->
     RoBERTa, XLM-R, DistilBERT, ELECTRA and ModernBERT families are flat, without padding; other slices are padded, and
     the batch is cut where that saves more padding than another slice costs. Token embeddings, hidden layers, pooled
     outputs and gradients are those of the padded call up to rounding. States at padding have no meaning, as in the
-    padded call, and dropout draws other numbers. Linear layers are computed as :func:`fast_linear` does.
+    padded call, and dropout draws other numbers. Linear layers are computed as :func:`fast_linear` does, dropout
+    as :func:`fast_dropout <otembed.models.dropout.fast_dropout>`.
 
     Calls that cannot be cut run unchanged: inputs other than ids with a two-dimensional mask, requested
     attention maps, a key-value cache, flattened batches, and compiled models.
@@ -48,7 +50,7 @@ def sliced(model: BaseModel | PreTrainedModel, loss: nn.Module | None = None) ->
         columns are then computed together (see :func:`together`). otembed's losses ask for that themselves.
     """
     transformer = _transformer_of(model)
-    with fast_linear(model), ExitStack() as stack:
+    with fast_linear(model), fast_dropout(model), ExitStack() as stack:
         # Otherwise it is sliced already, or replaced by someone else.
         if transformer is not None and "forward" not in vars(transformer):
             tokenizer = getattr(model, "tokenizer", None) or transformer.config

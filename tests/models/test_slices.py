@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+from functools import partial
 from unittest import mock
 
 import numpy as np
@@ -150,6 +151,76 @@ def test_mean_of_attention_with_dropout_is_attention_without():
     error = found.std(0) / len(draws) ** 0.5
     assert found.std(0).min() > 0
     assert ((found.mean(0) - expected).abs() < 5 * error).all()
+
+
+def attention_of_each_text(query, key, value, lengths, masks):
+    """The definition, text by text: (1, H, S, d) and masks (H, t, t)."""
+    outputs, begin = [], 0
+    for length, mask in zip(lengths, masks, strict=True):
+        q, k, v = (each[0, :, begin : begin + length] for each in (query, key, value))
+        weights = (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1) * mask
+        outputs.append(weights @ v)
+        begin += length
+    return torch.cat(outputs, 1).transpose(0, 1)[None]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("autocast", [False, True])
+def test_attention_with_dropout_is_its_definition(monkeypatch, dtype, autocast):
+    torch.manual_seed(0)
+    lengths = [4, 3, 3, 1]
+    sides = torch.randn(3, 1, 2, sum(lengths), 8, dtype=torch.float64)
+    weights = torch.randn(1, sum(lengths), 2, 8, dtype=torch.float64)
+    drawn = []
+
+    def keep(entries, probability, dtype):
+        drawn.append((torch.rand(entries, dtype=torch.float64) > probability).double())
+        return drawn[-1].to(dtype, copy=True), 1 / (1 - probability)
+
+    monkeypatch.setattr(flat_attention, "keep_mask", keep)
+    leaves = [each.to(dtype).requires_grad_() for each in sides]
+    groups = flat_attention.TextGroups(lengths)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        found, _ = flat_attention.attend(
+            torch.nn.Identity(), *leaves, None, dropout=0.3, text_groups=groups, sliding_window=4
+        )
+    (found * weights).sum().backward()
+    assert found.dtype == dtype
+
+    # Masks of one group follow each other by text and head.
+    (mask,) = drawn
+    sizes = [2 * length * length for length in lengths]
+    masks = [each.view(2, n, n) / 0.7 for each, n in zip(mask.split(sizes), lengths, strict=True)]
+    exact = [each.detach().double().requires_grad_() for each in leaves]
+    expected = attention_of_each_text(*exact, lengths, masks)
+    (expected * weights).sum().backward()
+    close = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 0.03}[dtype]
+    for one, other in zip([found, *(x.grad for x in leaves)], [expected, *(x.grad for x in exact)], strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=close, atol=close)
+
+
+def test_windowed_attention_with_dropout_sees_what_it_sees_without():
+    torch.manual_seed(0)
+    sides = torch.randn(3, 1, 2, 9, 4)
+    run = partial(flat_attention.attend, torch.nn.Identity(), *sides, None, sliding_window=3)
+    groups = flat_attention.TextGroups([6, 3])
+    found = torch.stack([run(dropout=0.3, text_groups=groups)[0] for _ in range(2000)])
+    expected, _ = run(text_groups=groups)
+    assert ((found.mean(0) - expected).abs() < 5 * found.std(0) / 2000**0.5).all()
+
+
+def test_attention_without_dropout_has_float32_gradients_under_autocast():
+    torch.manual_seed(0)
+    leaves = [each.requires_grad_() for each in torch.randn(3, 1, 2, 7, 4).unbind()]
+    groups = flat_attention.TextGroups([4, 3])
+    ones = [torch.ones(2, n, n, dtype=torch.float64) for n in (4, 3)]
+    with torch.autocast("cpu", torch.bfloat16):
+        found, _ = flat_attention.attend(torch.nn.Identity(), *leaves, None, text_groups=groups)
+    found.square().sum().backward()
+    exact = [each.detach().double().requires_grad_() for each in leaves]
+    attention_of_each_text(*exact, [4, 3], ones).square().sum().backward()
+    for one, other in zip(leaves, exact, strict=True):
+        torch.testing.assert_close(one.grad.double(), other.grad, rtol=1e-5, atol=1e-5)
 
 
 def test_training_under_autocast_of_flat_slices_is_that_of_the_padded_batch_up_to_bfloat16():
