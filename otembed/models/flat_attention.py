@@ -84,7 +84,7 @@ class TextGroups:
                 [
                     group.view(count, length, heads).transpose(1, 2).flatten()
                     for (count, length), group in zip(
-                        self.shapes, rows.split([heads * size for size in self.sizes]), strict=True
+                        self.shapes, torch.split(rows, [heads * size for size in self.sizes]), strict=True
                     )
                 ]
             )
@@ -176,7 +176,7 @@ def attend(
     outputs = []
     with torch.autocast("cpu", enabled=autocast):
         for (count, length), *group in zip(
-            text_groups.shapes, *(each.split(text_groups.sizes) for each in flat), strict=True
+            text_groups.shapes, *(torch.split(each, text_groups.sizes) for each in flat), strict=True
         ):
             queries, keys, values = (each.view(count, length, heads, dimensions).transpose(1, 2) for each in group)
             output = scaled_dot_product_attention(
@@ -252,7 +252,7 @@ class _Matrices:
         """Yield, for each group, views (n H, t, d) of each of ``rows`` and (n H, t, t) of ``weights``."""
         sizes = [count * length for count, length, _ in self._rows]
         entries = [count * length * length for count, length, _ in self._weights]
-        split = (*(each.split(sizes) for each in rows), weights.split(entries))
+        split = (*(torch.split(each, sizes) for each in rows), torch.split(weights, entries))
         for shape, square, *parts in zip(self._rows, self._weights, *split, strict=True):
             yield *(each.view(shape) for each in parts[:-1]), parts[-1].view(square)
 

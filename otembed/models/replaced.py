@@ -20,7 +20,7 @@ def replaced_forward(modules: Iterable[nn.Module], stand_in: Callable[[Any], Cal
     """
     replaced = [each for each in modules if "forward" not in vars(each)]
     for each in replaced:
-        each.forward = stand_in(each)  # type: ignore[method-assign]
+        each.forward = stand_in(each)
     try:
         yield
     finally:

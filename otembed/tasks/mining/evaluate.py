@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -13,7 +13,7 @@ from otembed.config.mining import MiningConfig
 from otembed.data.compression import read_lines
 from otembed.errors import ConfigError, DataError
 from otembed.mining import MinedPairs, mine_bitext
-from otembed.mining.side import check_run, load_encoder, open_sides
+from otembed.mining.side import Side, check_run, load_encoder, open_sides
 from otembed.results import Table
 from otembed.results.format import percent
 from otembed.results.outcomes import Outcomes
@@ -23,6 +23,8 @@ from otembed.tasks.report import Report
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from sentence_transformers import SentenceTransformer
+
+    from otembed.embeddings.lines import Lines
 
     Gold = set[tuple[int | str, int | str]]
 
@@ -212,10 +214,7 @@ def score_mined(
         else:
             unusable.add((source, target))
     if not known:
-        raise DataError(
-            f"{name}: none of the {len(unusable)} known pairs is in the collections, such as {min(unusable, default=())}",
-            "Use line numbers counted from 1, or the ids of FILE?text=1&id=0.",
-        )
+        raise _unknown(unusable, name)
     right = [(str(pair.source_id), str(pair.target_id)) in known for pair in mined]
     scores = mining_scores(
         mined.pairs.score,
@@ -236,9 +235,18 @@ def score_mined(
     return replace(scores, outcomes=outcomes)
 
 
-def _ids(side: Any) -> dict[str, str]:
+def _unknown(pairs: set[tuple[str, str]], name: str) -> DataError:
+    return DataError(
+        f"{name}: none of the {len(pairs)} known pairs is in the collections, such as {min(pairs, default=())}",
+        "Use line numbers counted from 1, or the ids of FILE?text=1&id=0.",
+    )
+
+
+def _ids(side: Side | Lines) -> dict[str, str]:
+    """Return the id of the first line with the same text, by id."""
     ids = {str(side.id_of(row)): str(side.id_of(row)) for row in range(len(side))}
-    repeats = {} if side.lines is None else side.lines.first_ids()
+    lines = side.lines if isinstance(side, Side) else side
+    repeats = {} if lines is None else lines.first_ids()
     return ids | {str(repeat): str(original) for repeat, original in repeats.items()}
 
 
@@ -280,33 +288,39 @@ def evaluate_mining(
     if train is not None and config.threshold != "default":
         raise ConfigError("threshold and the training part are mutually exclusive", "Remove one of them.")
     threshold: float | None = None
+    gold = set(gold)
+    vectors = options.get("source_vectors"), options.get("target_vectors")
+    sides = open_sides(source, target, *vectors, every)
+    _check_known(sides, gold, name)
     if train is not None:
-        source, target = _checked_sides(source, target, model, every, **options)
-        tuned = mine_bitext(train[0], train[1], model, config=every, **options)
-        threshold = score_mined(tuned, train[2], threshold=None, name=f"{name}, training part").best_threshold
-    mined = mine_bitext(source, target, model, config=every, **options)
+        part, its_gold = f"{name}, training part", set(train[2])
+        its_sides = open_sides(train[0], train[1], *vectors, every)
+        _check_known(its_sides, its_gold, part)
+        check_run(sides, load_encoder(model, sides, options.get("device")), every)
+        left, right = _places(train[:2], its_sides)
+        tuned = mine_bitext(left, right, model, config=every, **options)
+        threshold = score_mined(tuned, its_gold, threshold=None, name=part).best_threshold
+    left, right = _places((source, target), sides)
+    mined = mine_bitext(left, right, model, config=every, **options)
     if train is None:
         threshold = config.lowest_score(centered=mined.report.centered)
     return score_mined(mined, gold, threshold=threshold, name=name)
 
 
-def _checked_sides(
-    source: Any,
-    target: Any,
-    model: SentenceTransformer | str | None,
-    config: MiningConfig,
-    *,
-    source_vectors: Any = None,
-    target_vectors: Any = None,
-    device: str | None = None,
-    **_: Any,
-) -> list[Any]:
-    """Return both sides, with their lines read, after the checks that mining them begins with."""
-    sides = open_sides(source, target, source_vectors, target_vectors, config)
-    check_run(sides, load_encoder(model, sides, device), config)
-    return [
-        place if side.lines is None else side.lines for place, side in zip((source, target), sides, strict=True)
-    ]
+def _check_known(sides: Sequence[Side], gold: Gold, name: str) -> None:
+    """Raise the error of :func:`score_mined` before mining, where lines have been read."""
+    lines = [side.lines for side in sides]
+    ids = [None if each is None else _ids(each) for each in lines]
+    pairs = {(str(source), str(target)) for source, target in gold}
+    if not any(
+        all(known is None or each in known for each, known in zip(pair, ids, strict=True)) for pair in pairs
+    ):
+        raise _unknown(pairs, name)
+
+
+def _places(places: Sequence[Any], sides: Sequence[Side]) -> list[Any]:
+    """Return the lines of each side, so that they are not read again, or its vectors."""
+    return [place if side.lines is None else side.lines for place, side in zip(places, sides, strict=True)]
 
 
 def _without_threshold(config: MiningConfig) -> MiningConfig:

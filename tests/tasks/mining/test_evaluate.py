@@ -94,6 +94,16 @@ def test_faults_of_the_test_part_are_found_before_the_training_part_is_mined(
         evaluate_mining(*part, [(1, 1)], tiny_model, train=train, config=MiningConfig(**settings))
 
 
+@pytest.mark.parametrize(("unknown", "part"), [(0, ""), (1, ", training part")])
+def test_known_pairs_of_other_collections_are_found_before_mining(monkeypatch, tiny_model, unknown, part):
+    monkeypatch.setattr("otembed.tasks.mining.evaluate.mine_bitext", None)
+    texts = ["the cat", "the dog", "a house"]
+    golds = [{(1, 1)}, {(2, 2)}]
+    golds[unknown] = {("de-7", "de-8")}
+    with pytest.raises(DataError, match=f"mining{part}: none of the 1 known pairs is in the collections.*de-7"):
+        evaluate_mining(texts, texts, golds[0], tiny_model, train=(texts, texts, golds[1]))
+
+
 def test_a_test_part_that_can_be_read_once_is_mined(tiny_model, tmp_path):
     texts = ["the cat sat on the mat", "the dog slept in the house", "the cat slept"]
     gold = [(row, row) for row in (1, 2, 3)]
