@@ -18,18 +18,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
 import torch
 from datasets.arrow_dataset import Dataset
+from filelock import FileLock, Timeout
 from safetensors import safe_open
 from safetensors.torch import save_file
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
@@ -265,36 +266,47 @@ def run(options: argparse.Namespace, *, untrained: bool = True) -> None:
     for name, seed in wanted:
         place = weights_of(options, name, seed)
         if name != "untrained" and not place.exists():
-            if not claimed(place.with_suffix(".lock")):
+            with claimed(place) as mine:
+                if mine and not place.exists():
+                    train(options, name, seed, place)
+            if not place.exists():
                 continue
-            train(options, name, seed, place)
-            place.with_suffix(".lock").unlink()
         for share in options.shares if name != "untrained" else [0.0]:
             result = result_of(options, name, seed, share)
             if options.models and name != "untrained" and not (options.models / result.stem).exists():
                 load(options, place, share)[0].save(str(options.models / result.stem))
             if options.train_only:
                 continue
-            if result.exists() or not claimed(result.with_suffix(".lock")):
-                continue
-            if name == "untrained":
-                model, seconds = otembed.load_model(options.model), 0.0
-            else:
-                model, seconds = load(options, place, share)
-            found = {"objective": name, "seed": seed, "share": share, "bf16": options.bf16, "cpu_seconds": seconds}
-            if options.noise and name != "untrained":
-                found["noise"] = options.noise
-            write_text(result, json.dumps(found | measure(model, options), indent=1) + "\n")
-            result.with_suffix(".lock").unlink()
+            with claimed(result) as mine:
+                if mine and not result.exists():
+                    measure_share(options, name, seed, share, place)
 
 
-def claimed(lock: Path) -> bool:
-    """Whether this process is the first to request the lock; remove the locks of a killed process by hand."""
+def measure_share(options: argparse.Namespace, name: str, seed: int, share: float, place: Path) -> None:
+    """Measure the weights of a file, or part of the way to them, and write the figures."""
+    if name == "untrained":
+        model, seconds = otembed.load_model(options.model), 0.0
+    else:
+        model, seconds = load(options, place, share)
+    found = {"objective": name, "seed": seed, "share": share, "bf16": options.bf16, "cpu_seconds": seconds}
+    if options.noise and name != "untrained":
+        found["noise"] = options.noise
+    write_text(result_of(options, name, seed, share), json.dumps(found | measure(model, options), indent=1) + "\n")
+
+
+@contextmanager
+def claimed(place: Path) -> Iterator[bool]:
+    """Yield whether no other process makes this file at the moment; a killed process leaves no claim."""
+    lock = FileLock(place.with_suffix(".lock"))
     try:
-        os.close(os.open(lock, os.O_CREAT | os.O_EXCL))
-    except FileExistsError:
-        return False
-    return True
+        lock.acquire(blocking=False)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
 
 
 def collect(options: argparse.Namespace) -> dict[str, Any]:
