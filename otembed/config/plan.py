@@ -23,13 +23,19 @@ def _balanced_is_none(relaxation: Any) -> Any:
     return None if relaxation == (None, None) else relaxation
 
 
+def _free_beside_a_constraint(pair: tuple[float | None, float | None]) -> tuple[float | None, float | None]:
+    if 0 in pair and None not in pair:
+        raise ValueError("a side can be free (0) only if the other keeps its marginal (null)")
+    return pair
+
+
 def _kind(relaxation: Any) -> str:
     return union_tag("pair" if isinstance(relaxation, list | tuple) else "number")
 
 
 Side = Annotated[float, Field(ge=0, allow_inf_nan=True), AfterValidator(_constraint_is_none)] | None
 Number = Annotated[PositiveFloat | None, Tag(union_tag("number"))]
-Pair = Annotated[tuple[Side, Side], Tag(union_tag("pair"))]
+Pair = Annotated[tuple[Side, Side], AfterValidator(_free_beside_a_constraint), Tag(union_tag("pair"))]
 Relaxation = Annotated[Number | Pair, Discriminator(_kind), AfterValidator(_balanced_is_none)]
 
 

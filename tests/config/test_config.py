@@ -288,6 +288,8 @@ def test_relaxation_per_side_round_trips_through_yaml_and_set(text, value):
         ([0.1, float("nan")], "relaxation.1 = nan"),
         ([1, 2, 3], "relaxation = [1, 2, 3]:"),
         ([1], "relaxation.1 is missing"),
+        ([0, 0.5], "relaxation = [0, 0.5]: a side can be free (0) only if"),
+        ([0, 0], "relaxation = [0, 0]: a side can be free (0) only if"),
     ],
 )
 def test_invalid_relaxation_is_reported_once(relaxation, message):

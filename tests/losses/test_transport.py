@@ -122,7 +122,7 @@ def test_pair_without_units_is_empty_and_does_not_affect_others(name):
     ("settings", "named"),
     [
         ({"epsilon": 0, "relaxation": 1.0}, "relaxation"),
-        ({"relaxation": (0, 0.5)}, "(0.0, 0.5)"),
+        ({"relaxation": (0, 0.5)}, "relaxation = (0, 0.5)"),
         ({"order_prior": 0.5, "scope": "batch"}, "order_prior = 0.5"),
         ({"debiased": True, "order_prior": 0.5}, "order_prior = 0.5"),
         ({"debiased": True, "relaxation": (None, 0.2)}, "(None, 0.2)"),
