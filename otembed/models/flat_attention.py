@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from transformers import PreTrainedModel
 
+# Attention weights that are computed at once: they stay in the cache of a processor core while ten operations read them.
+CACHED_ENTRIES = 1 << 17
 # The name under which transformers calls ``attend``.
 IMPLEMENTATION = "otembed_flat"
 # Architectures of transformers whose attention knows only the positions that it is given. Their first position comes
@@ -240,16 +242,20 @@ class _Attention(torch.autograd.Function):
 
 
 class _Matrices:
-    """The matrices of each group of texts, in tensors in the order of :meth:`TextGroups.places`."""
+    """The matrices of texts of equal length, in tensors in the order of :meth:`TextGroups.places`, a few at a time."""
 
     def __init__(self, groups: TextGroups, heads: int, dimensions: int) -> None:
         self.groups = groups
-        self._rows = [(count * heads, length, dimensions) for count, length in groups.shapes]
-        self._weights = [(count * heads, length, length) for count, length in groups.shapes]
+        self._rows: list[tuple[int, int, int]] = []
+        for count, length in groups.shapes:
+            most = max(CACHED_ENTRIES // length**2, 1)
+            for begin in range(0, count * heads, most):
+                self._rows.append((min(most, count * heads - begin), length, dimensions))
+        self._weights = [(count, length, length) for count, length, _ in self._rows]
         self.entries = sum(count * length * length for count, length, _ in self._weights)
 
     def of(self, *rows: Tensor, weights: Tensor) -> Iterator[tuple[Tensor, ...]]:
-        """Yield, for each group, views (n H, t, d) of each of ``rows`` and (n H, t, t) of ``weights``."""
+        """Yield views of each of ``rows``, (matrices, t, d), and of ``weights``, (matrices, t, t)."""
         sizes = [count * length for count, length, _ in self._rows]
         entries = [count * length * length for count, length, _ in self._weights]
         split = (*(torch.split(each, sizes) for each in rows), torch.split(weights, entries))

@@ -166,7 +166,9 @@ def attention_of_each_text(query, key, value, lengths, masks):
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("autocast", [False, True])
-def test_attention_with_dropout_is_its_definition(monkeypatch, dtype, autocast):
+@pytest.mark.parametrize("at_once", [1, 20, 1 << 17])
+def test_attention_with_dropout_is_its_definition(monkeypatch, dtype, autocast, at_once):
+    monkeypatch.setattr(flat_attention, "CACHED_ENTRIES", at_once)
     torch.manual_seed(0)
     lengths = [4, 3, 3, 1]
     sides = torch.randn(3, 1, 2, sum(lengths), 8, dtype=torch.float64)
