@@ -1,6 +1,7 @@
 """Cut a padded batch into slices, so that no or little padding is computed.
 
-On a CPU, where the architecture allows it, a slice is flat: the tokens of its sentences follow each other in one row.
+On a CPU, where the architecture allows it, a slice is flat: the tokens of its sentences follow each other in one row, with
+less than 32 tokens of padding at its end, or none.
 Elsewhere a slice is padded and holds sentences of similar length.
 
 Axes: B sentences, T tokens of the padded batch, n sentences and t tokens of a padded slice, S tokens of a flat slice.
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from otembed.models.flat_attention import TextGroups, first_position
+from otembed.runtime.arithmetic import onednn_is_faster
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +34,9 @@ OVERHEAD_ELSEWHERE = 4096
 # Tokens beyond which a slice, padded or flat, no longer fits into the caches of a CPU.
 LIMIT_ON_CPU = 1024
 FLAT_LIMIT = 2048
+# oneDNN, which multiplies in bfloat16 and in float32 where that is faster, compiles a kernel for each number of rows: nine
+# for the layers of a training step, in 2 to 8 ms each. So slices are filled up to a multiple of this many tokens.
+COMPILED_ROWS = 32
 # Inputs (B, T) of a flat slice; with others, slices are padded.
 PER_TOKEN = frozenset({"input_ids", "attention_mask", "token_type_ids"})
 _NOT_CUT = ("inputs_embeds", "past_key_values", "output_attentions", "cu_seq_lens_q")
@@ -99,6 +104,11 @@ class PaddedSlice:
     rows: Tensor
     columns: slice
 
+    @property
+    def place(self) -> tuple[Tensor, slice]:
+        """Rows and columns that the encoder is run on."""
+        return self.rows, self.columns
+
     def inputs(self, values: dict[str, Any], batch: int) -> dict[str, Any]:
         """Return the inputs of the encoder for this slice."""
         return {name: self._of(value, batch) for name, value in values.items()}
@@ -112,32 +122,43 @@ class PaddedSlice:
 
 @dataclass(frozen=True)
 class FlatSlice:
-    """Row and column (S,) of each token, the position of first tokens, and the texts that they belong to."""
+    """Row and column (S,) of each token, the position of first tokens, and the texts that they belong to.
+
+    The encoder is run on some more tokens, ``filling``, whose states are not used.
+    """
 
     rows: Tensor
     columns: Tensor
     first: int
     groups: TextGroups
+    filling: int
 
     @classmethod
-    def of(cls, rows: NDArray[np.int64], lengths: NDArray[np.int64], first: int) -> FlatSlice:
-        """Return the slice of some rows of a batch on a CPU, given the lengths of all."""
+    def of(cls, rows: NDArray[np.int64], lengths: NDArray[np.int64], first: int, *, multiple: int = 1) -> FlatSlice:
+        """Return the slice of some rows of a batch on a CPU, given the lengths of all, filled up to a multiple."""
         each = lengths[rows]
         begins = np.cumsum(each) - each
         columns = np.arange(each.sum()) - np.repeat(begins, each)
-        return cls(
-            torch.from_numpy(np.repeat(rows, each)), torch.from_numpy(columns), first, TextGroups(each.tolist())
-        )
+        filling = int(-each.sum() % multiple)
+        groups = TextGroups([*each.tolist(), *([filling] if filling else [])])
+        return cls(torch.from_numpy(np.repeat(rows, each)), torch.from_numpy(columns), first, groups, filling)
+
+    @property
+    def place(self) -> tuple[Tensor, Tensor]:
+        """Row and column of each token that the encoder is run on; the first token fills the slice up."""
+        rows, columns = (torch.cat([each, each[:1].expand(self.filling)]) for each in (self.rows, self.columns))
+        return rows, columns
 
     def inputs(self, values: dict[str, Any], batch: int) -> dict[str, Any]:
         """Return the inputs of the encoder for this slice."""
+        rows, columns = self.place
         own = {
-            name: value[self.rows, self.columns].unsqueeze(0) if isinstance(value, Tensor) else value
+            name: value[rows, columns].unsqueeze(0) if isinstance(value, Tensor) else value
             for name, value in values.items()
         }
         return own | {
             "attention_mask": None,
-            "position_ids": (self.columns + self.first).unsqueeze(0),
+            "position_ids": (columns + self.first).unsqueeze(0),
             "text_groups": self.groups,
         }
 
@@ -186,7 +207,10 @@ def cut(
     lengths = (width - starts if left else ends).cpu().numpy()
     first = flat_position(transformer, ids.device) if flat and right else None
     if first is not None and _is_flat(inputs, lengths):
-        return [FlatSlice.of(each, lengths, first) for each in cut_by_tokens(lengths, FLAT_LIMIT)]
+        multiple = _row_multiple(transformer)
+        return [
+            FlatSlice.of(each, lengths, first, multiple=multiple) for each in cut_by_tokens(lengths, FLAT_LIMIT)
+        ]
     rows = cut_by_length(lengths, 6 * transformer.config.hidden_size, overhead, LIMIT_ON_CPU if on_cpu else None)
     longest = [int(lengths[each].max()) for each in rows]
     return [
@@ -211,6 +235,12 @@ def cuts_left(transformer: PreTrainedModel) -> bool:
 def flat_position(transformer: PreTrainedModel, device: torch.device) -> int | None:
     """Return the position of the first token of a sentence in a flat slice, or None if slices are padded."""
     return first_position(transformer) if device.type == "cpu" else None
+
+
+def _row_multiple(transformer: PreTrainedModel) -> int:
+    """Return what the number of rows of a product must be a multiple of, so that few kernels are compiled."""
+    compiled = torch.is_autocast_enabled("cpu") or transformer.dtype != torch.float32 or onednn_is_faster()
+    return COMPILED_ROWS if compiled else 1
 
 
 def _is_cut(value: Any, batch: int, width: int) -> bool:

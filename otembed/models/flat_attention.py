@@ -13,6 +13,7 @@ Axes: S tokens of all texts, n texts of t tokens each, H heads, d dimensions of 
 from __future__ import annotations
 
 from contextlib import contextmanager
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -40,12 +41,12 @@ _FIRST_POSITION_FOLLOWS_PADDING = frozenset({"camembert", "roberta", "xlm-robert
 
 
 class TextGroups:
-    """Groups of texts of equal length, in the order of a flat batch.
+    """Groups of texts of equal length that follow each other in a flat batch.
 
     Parameters
     ----------
     lengths
-        Number of tokens of each text, sorted.
+        Number of tokens of each text.
 
     Attributes
     ----------
@@ -58,10 +59,7 @@ class TextGroups:
     """
 
     def __init__(self, lengths: Iterable[int]) -> None:
-        counts: dict[int, int] = {}
-        for length in lengths:
-            counts[length] = counts.get(length, 0) + 1
-        self.shapes = [(count, length) for length, count in counts.items()]
+        self.shapes = [(len(list(texts)), length) for length, texts in groupby(lengths)]
         self.sizes = [count * length for count, length in self.shapes]
         self.calls = 0
         self._places: dict[int, tuple[Tensor, Tensor]] = {}

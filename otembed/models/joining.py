@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from otembed.models.cutting import FlatSlice
 
@@ -71,13 +72,22 @@ class _Join(torch.autograd.Function):
             *(shape if first.ndim > 2 else shape[:1]), *first.shape[2 if first.ndim > 2 else 1 :]
         )
         for each, part in zip(slices, parts, strict=True):
-            joined[_place(each, part)] = part.squeeze(0) if isinstance(each, FlatSlice) else part
+            if isinstance(each, FlatSlice):
+                joined[_place(each, part)] = part[0, : len(each.rows)] if part.ndim > 2 else part[0]
+            else:
+                joined[_place(each, part)] = part
         return joined
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
         parts = zip(ctx.slices, ctx.shapes, strict=True)
-        return None, None, *(gradient[_place(each, gradient)].view(shape) for each, shape in parts)
+        return None, None, *(_of_part(gradient, each).view(shape) for each, shape in parts)
+
+
+def _of_part(gradient: Tensor, part: AnySlice) -> Tensor:
+    """Return the gradient of the output of a slice; nothing depends on the tokens that fill it up."""
+    found = gradient[_place(part, gradient)]
+    return pad(found, (0, 0, 0, part.filling)) if isinstance(part, FlatSlice) and gradient.ndim > 2 else found
 
 
 def _place(part: AnySlice, tensor: Tensor) -> tuple[Any, ...]:

@@ -257,7 +257,7 @@ def _one_lookup(
     def replaced(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
         for each, part in zip(slices, parts, strict=True):
             if args and args[0] is part:
-                selected: Tensor = found[each.rows, each.columns].view_as(output)
+                selected: Tensor = found[each.place].view_as(output)
                 return selected
         return None
 

@@ -153,6 +153,31 @@ def test_mean_of_attention_with_dropout_is_attention_without():
     assert ((found.mean(0) - expected).abs() < 5 * error).all()
 
 
+@pytest.mark.parametrize(
+    ("dtype", "autocast", "faster", "filled"),
+    [
+        (torch.float32, False, False, False),
+        (torch.float32, False, True, True),
+        (torch.float32, True, False, True),
+        (torch.bfloat16, False, False, True),
+    ],
+)
+def test_slices_are_filled_up_where_kernels_are_compiled(monkeypatch, dtype, autocast, faster, filled):
+    monkeypatch.setattr(cutting, "onednn_is_faster", lambda: faster)
+    model = tiny(ENCODERS["BERT"]).to(dtype)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        found = cutting.cut(model, padded_batch(), SMALL["pad_token_id"], flat=True)
+    tokens = [len(each.rows) for each in found]
+    assert sum(tokens) == sum(LENGTHS)
+    assert all(tokens)
+    assert [each.filling for each in found] == [-each % 32 if filled else 0 for each in tokens]
+    for each, count in zip(found, tokens, strict=True):
+        shape = (1, count + each.filling)
+        inputs = each.inputs(padded_batch(), len(LENGTHS))
+        assert inputs["input_ids"].shape == inputs["position_ids"].shape == shape
+        assert sum(inputs["text_groups"].sizes) == shape[1]
+
+
 def attention_of_each_text(query, key, value, lengths, masks):
     """The definition, text by text: (1, H, S, d) and masks (H, t, t)."""
     outputs, begin = [], 0
