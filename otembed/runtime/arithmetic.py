@@ -63,9 +63,28 @@ def bf16_speedup(device: torch.device) -> float:
 
 
 def onednn_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Return x (..., n) times the transpose of weight (m, n), plus bias (m,): float32, on a CPU, not differentiable."""
+    """Return x (..., n) times the transpose of weight (m, n), plus bias (m,), on a CPU; not differentiable.
+
+    In float32, or in bfloat16 with packed weights.
+    """
     found: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return found
+
+
+def onednn_packed(weight: Tensor) -> Tensor:
+    """Return a weight (m, n) of :func:`onednn_linear` in bfloat16, packed for it."""
+    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), None)
+    return packed
+
+
+@cache
+def onednn_packs_bf16() -> bool:
+    """Return whether oneDNN multiplies in bfloat16 on this CPU, with packed weights."""
+    available = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    names = ("_linear_pointwise", "_reorder_linear_weight", "_is_mkldnn_bf16_supported")
+    if not available or not all(hasattr(torch.ops.mkldnn, name) for name in names):
+        return False
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 @cache

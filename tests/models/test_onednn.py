@@ -111,11 +111,96 @@ def test_a_copy_made_inside_has_its_own_weights():
         assert layer(torch.ones(1, 4)).any()
 
 
-def test_a_slower_library_is_not_used(monkeypatch):
+def test_a_slower_library_is_not_used(monkeypatch, products):
     monkeypatch.setattr(onednn, "onednn_is_faster", lambda: False)
     layer = nn.Linear(4, 3)
     with fast_linear(layer):
+        layer(torch.ones(1, 4)).sum().backward()
+    assert not products.called
+    monkeypatch.setattr(onednn, "onednn_packs_bf16", lambda: False)
+    with fast_linear(layer):
         assert "forward" not in vars(layer)
+
+
+@pytest.fixture
+def packed(monkeypatch):
+    """The weights that are packed, where the processor multiplies in bfloat16."""
+    if not onednn.onednn_packs_bf16():
+        pytest.skip("oneDNN does not multiply in bfloat16 here")
+    counted = mock.Mock(wraps=onednn.onednn_packed)
+    monkeypatch.setattr(onednn, "onednn_packed", counted)
+    return counted
+
+
+def bf16(layer, x):
+    with torch.autocast("cpu", torch.bfloat16):
+        return layer(x)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_packed_weights_give_the_products_of_autocast(packed, bias, context, dtype):
+    torch.manual_seed(0)
+    layer, x = nn.Linear(48, 24, bias=bias), torch.randn(3, 5, 48).to(dtype)
+    with context():
+        expected = bf16(layer, x)
+        with fast_linear(layer):
+            found = [bf16(layer, x), bf16(layer, x)]
+    assert packed.call_count == 1
+    for each in found:
+        assert each.dtype == torch.bfloat16
+        torch.testing.assert_close(each, expected, rtol=0.01, atol=0.01)
+
+
+def double(layer):
+    with torch.no_grad():
+        layer.weight.mul_(2)
+
+
+def learn(layer):
+    bf16(layer, torch.ones(2, 48)).sum().backward()
+    torch.optim.AdamW(layer.parameters(), lr=0.1, fused=True).step()
+
+
+def load(layer):
+    layer.load_state_dict({name: each + 1 for name, each in layer.state_dict().items()})
+
+
+def assign(layer):
+    layer.weight.data = layer.weight.data + 1
+
+
+@pytest.mark.parametrize("change", [double, learn, load, assign])
+def test_weights_that_changed_are_packed_again(packed, change):
+    torch.manual_seed(0)
+    layer, x = nn.Linear(48, 24), torch.randn(4, 48)
+    with fast_linear(layer):
+        with torch.no_grad():
+            before = bf16(layer, x)
+        change(layer)
+        with torch.no_grad():
+            found = bf16(layer, x)
+        with torch.no_grad():
+            other = bf16(copy.deepcopy(layer), x)
+    with torch.no_grad():
+        expected = bf16(layer, x)
+    assert not torch.allclose(before, expected, atol=0.1)
+    torch.testing.assert_close(found, expected, rtol=0.01, atol=0.01)
+    torch.testing.assert_close(other, expected, rtol=0.01, atol=0.01)
+
+
+def test_layers_that_learn_keep_no_packed_weights(packed):
+    layer = nn.Linear(48, 24)
+    with fast_linear(layer):
+        with torch.no_grad():
+            bf16(layer, torch.ones(2, 48))
+        assert layer.forward._packed is not None
+        bf16(layer, torch.ones(2, 48)).sum().backward()
+        assert layer.forward._packed is None
+        layer.requires_grad_(False)
+        bf16(layer, torch.ones(2, 48))
+    assert packed.call_count == 2
 
 
 def test_encoding_and_training_use_it(tiny_model, products):
