@@ -169,9 +169,9 @@ def attend(
         found: Tensor = _Attention.apply(*flat, text_groups, dropout, scale)  # type: ignore[no-untyped-call]
         return found.unsqueeze(0), None
     autocast = torch.is_autocast_enabled("cpu")
-    if torch.is_grad_enabled() and query.device.type == "cpu" and (autocast or query.dtype == torch.bfloat16):
+    if torch.is_grad_enabled():
         # The gradient of short texts takes PyTorch four times as long in bfloat16 as in float32.
-        flat = [each.float() for each in flat]
+        flat = [each.to(torch.promote_types(each.dtype, torch.float32)) for each in flat]
         autocast = False
     outputs = []
     with torch.autocast("cpu", enabled=autocast):
