@@ -103,11 +103,13 @@ def paths(tree, head=""):
         ("ablation", "ablation_float32", "log.md"),
         ("ablation", "ablation_languages", "log.md"),
         ("ablation", "ablation_short", "log.md"),
+        ("ablation", "ablation_1500", "log.md"),
         ("gains", "gains", "log.md"),
         ("transport", "transport", "log.md"),
         ("training", "training", "log.md"),
         ("training", "training_bf16", "log.md"),
         ("training", "training_intel", "log.md"),
+        ("training", "training_amx", "log.md"),
         ("reliability", "reliability", "log.md"),
         ("span_seeds", "span_seeds", "xquad.md"),
         ("streaming", "streaming", "log.md"),
@@ -115,6 +117,7 @@ def paths(tree, head=""):
         ("link_threshold", "link_threshold", "log.md"),
         ("onnx_export", "onnx_export", "log.md"),
         ("encoding", "encoding", "log.md"),
+        ("encoding", "encoding_amx", "log.md"),
         ("document_matching", "document_matching", "documents.md"),
         ("documents", "documents", "documents.md"),
         ("install_sizes", "install_sizes", "install.md"),
@@ -244,6 +247,55 @@ def test_changes_with_eight_languages_are_those_of_the_measurement(benchmark_scr
     assert over_retrieval in text
     assert cost in text
     assert f"they gain {gains[0]} over the untrained encoder, and {gains[1]} with `--preset retrieval`" in text
+
+
+def test_figures_of_long_training_are_those_of_the_measurement(benchmark_script):
+    ablation = benchmark_script("ablation")
+    long, short = (
+        {
+            row: {column: fmean(each[column] for each in figures) for column in figures[0]}
+            for row, figures in ablation.figures_by_row(
+                json.loads((ROOT / f"benchmarks/results/{name}.json").read_text(encoding="utf-8"))
+            ).items()
+        }
+        for name in ("ablation_1500", CLEAN)
+    )
+    guide, front, log = (
+        " ".join((ROOT / name).read_text(encoding="utf-8").split())
+        for name in ("docs/recipes.md", "README.md", "docs/log.md")
+    )
+    trained, untrained = ([f"{group} xx→en", f"{group} en→xx"] for group in ("trained", "untrained"))
+
+    def change(later, earlier, *columns):
+        return " / ".join(f"{abs(later[column] - earlier[column]):.1f}".removeprefix("0") for column in columns)
+
+    def level(row, columns):
+        return " / ".join(f"{long[row][column]:.1f}" for column in columns)
+
+    start, mnrl, retrieval, words = (
+        long[row] for row in ("untrained", "mnrl", "mnrl, 0.75 of the way", f"{WORDS}, 0.75 of the way")
+    )
+    lead = change(words, retrieval, "words last"), change(words, retrieval, "tags last")
+    behind = change(words, retrieval, *trained)
+    more = change(mnrl, short["mnrl"], *trained), change(mnrl, short["mnrl"], *untrained)
+    assert (
+        f"leads `--preset retrieval` by {lead[0]} points of words and {lead[1]} of tags, and is {behind} points"
+        in front
+    )
+    assert f"falls below the untrained encoder on untrained languages ({level(WORDS, untrained)})" in front
+    assert f"MNRL gains {more[0]} points more on trained languages and loses {more[1]} on untrained ones" in front
+    middle = f"{start['words middle']:.1f} to {long[WORDS]['words middle']:.1f}"
+    rate = f"{start['AER middle'] / 100:.3f} to {long[WORDS]['AER middle'] / 100:.3f}"
+    for quoted in (middle, rate.replace("0.", ".")):
+        assert quoted in guide
+    for row in (WORDS, "mnrl", f"{WORDS}, 0.75 of the way", "mnrl, 0.75 of the way"):
+        assert level(row, trained) in guide
+        assert level(row, untrained) in guide
+    assert f"a lead of {lead[0]} points in words and {lead[1]} in tags" in guide
+    above = change(words, start, *trained), change(words, start, *untrained)
+    assert f"still {above[0]} and {above[1]} above the untrained encoder" in log
+    full = change(long[WORDS], mnrl, *trained), change(long[WORDS], mnrl, *untrained)
+    assert f"end {full[0]} points behind MNRL on trained and {full[1]} on untrained languages" in log
 
 
 @pytest.mark.parametrize("place", ["docs/recipes.md", "docs/log.md", "README.md"])
