@@ -88,13 +88,15 @@ def change(before: float, after: float | None) -> str:
 def counted(number: float, unit: str, form: str = ",") -> str:
     """Return a count with its unit, in the singular where the count reads "1".
 
-    >>> counted(1, "pair"), counted(12345, "pair"), counted(2, "batch"), counted(1.0004, "epoch", ".3g")
-    ('1 pair', '12,345 pairs', '2 batches', '1 epoch')
+    >>> counted(1, "pair"), counted(12345, "pair"), counted(2, "batch")
+    ('1 pair', '12,345 pairs', '2 batches')
+    >>> counted(1.0004, "epoch", ".3g"), counted(1.5, "epoch", ".3g")
+    ('1 epoch', '1.5 epochs')
     """
     text = format(number, form)
     if text == "1":
         return f"{text} {unit}"
-    return f"{text} {unit}{'es' if unit.endswith(('x', 'ch')) else 's'}"
+    return f"{text} {unit}{'es' if unit.endswith(('x', 'tch')) else 's'}"
 
 
 def format_seconds(seconds: float) -> str:

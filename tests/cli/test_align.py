@@ -113,7 +113,7 @@ def test_tokenized_text_is_split_at_spaces_only(tmp_path, model):
 
 def test_truncated_words_are_counted(model):
     result = run(" ".join(["cat"] * 100), "cat", *model)
-    assert "no link" in result.stderr
+    assert "words without a link" in result.stderr
 
 
 def test_output_is_not_replaced_without_force(barred, model, tmp_path):

@@ -93,7 +93,7 @@ def test_truncated_words_are_counted_on_stderr(files, tiny_model_path):
     (files / "text").write_text("cat " * 99 + "||| Katze\n", encoding="utf-8")
     (files / "links").write_text("1-1\n")
     result = run(tiny_model_path, "--gold", f"toy={files / 'text'},{files / 'links'}")
-    assert "no link" in result.stderr
+    assert "words without a link" in result.stderr
 
 
 @pytest.mark.parametrize(
