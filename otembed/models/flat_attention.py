@@ -163,8 +163,8 @@ def attend(
     text_groups.calls += 1
     heads, dimensions = query.shape[1], query.shape[3]
     flat = [each.transpose(1, 2)[0] for each in (query, key, value)]
-    seen = sliding_window is None or max(length for _, length in text_groups.shapes) <= sliding_window
-    if has_levels(dropout) and seen:
+    longest = max(length for _, length in text_groups.shapes)
+    if has_levels(dropout) and (sliding_window is None or longest <= sliding_window):
         scale = dimensions**-0.5 if scaling is None else scaling
         found: Tensor = _Attention.apply(*flat, text_groups, dropout, scale)  # type: ignore[no-untyped-call]
         return found.unsqueeze(0), None
@@ -217,7 +217,7 @@ class _Attention(torch.autograd.Function):
                 torch.bmm(weights[-1] * m, v, out=out)
         ctx.save_for_backward(queries, keys, values, mask, *weights)
         ctx.matrices, ctx.scale = matrices, scale
-        return _placed(output.view(query.shape), inverse, query.dtype).view(query.shape)
+        return _placed(output, inverse, query.dtype).view(query.shape)
 
     @staticmethod
     @once_differentiable
@@ -235,8 +235,8 @@ class _Attention(torch.autograd.Function):
                 torch.bmm(of_scores, k, out=of_q)
                 torch.bmm(of_scores.mT, q, out=of_k)
             found[0] *= ctx.scale
-        back = [_placed(each.view(gradient.shape), inverse, gradient.dtype) for each in found]
-        return *(each.view(gradient.shape) for each in back), None, None, None
+        back = (_placed(each, inverse, gradient.dtype).view(gradient.shape) for each in found)
+        return *back, None, None, None
 
 
 class _Matrices:
@@ -262,7 +262,7 @@ class _Matrices:
 
 
 def _placed(tensor: Tensor, order: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the rows (S H, d) of a tensor (S, H, d), in an order."""
+    """Return the rows (S H, d) of a tensor, (S, H, d) or rows themselves, in an order."""
     return tensor.reshape(-1, tensor.shape[-1]).index_select(0, order).to(dtype)
 
 

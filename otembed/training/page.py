@@ -191,9 +191,7 @@ def _held_out(curve: Sequence[Document], figure: str, heading: str, shown: Calla
     }
     if len(lines) > MOST_LINES:
         means = [(each["step"], [value for key, value in each.items() if key in keys]) for each in curve]
-        lines = {
-            f"mean of {counted(len(lines), 'pair')}": [(step, fmean(values)) for step, values in means if values]
-        }
+        lines = {f"mean of {len(lines)} pairs": [(step, fmean(values)) for step, values in means if values]}
     lines = {name: line for name, line in lines.items() if len(line) > 1}
     if lines:
         order = range(1, len(lines) + 1)
