@@ -58,7 +58,7 @@ from otembed.tasks.word_alignment import evaluate_alignment
 from otembed.tasks.xquad import evaluate_xquad
 
 sys.path.insert(0, str(Path(__file__).parent))
-from baselines import DistillationLoss, LinkedWordsLoss, PartialTransportLoss, WeightedRankingLoss
+from baselines import DistillationLoss, LinkedWordsLoss, PartialTransportLoss, RankedWordsLoss, WeightedRankingLoss
 from document import command_line, head, mean_and_spread, named, read_document, write_document
 from noise import parse_noise, with_noise
 from texts import gold_set, sentences
@@ -115,6 +115,11 @@ OBJECTIVES: dict[str, Loss] = {
         model, ranking(model), sentence_weight=None, temperature=0.05, layer=MIDDLE
     ),
     "mnrl+ot, middle, partial": lambda model: PartialTransportLoss(model, ranking(model), layer=MIDDLE),
+    "mnrl + ranked words, middle": lambda model: RankedWordsLoss(model, ranking(model), layer=MIDDLE),
+    "mnrl + ranked words, middle, of the pair": lambda model: RankedWordsLoss(
+        model, ranking(model), layer=MIDDLE, of_pair=True
+    ),
+    "mnrl + ranked words, last": lambda model: RankedWordsLoss(model, ranking(model)),
     "mnrl, weighted by ot cost": WeightedRankingLoss,
     "mnrl, weighted by partial ot cost": lambda model: WeightedRankingLoss(model, share=0.6),
 }
