@@ -58,7 +58,7 @@ from otembed.tasks.word_alignment import evaluate_alignment
 from otembed.tasks.xquad import evaluate_xquad
 
 sys.path.insert(0, str(Path(__file__).parent))
-from baselines import DistillationLoss, LinkedWordsLoss, PartialTransportLoss, RankedWordsLoss, WeightedRankingLoss
+from baselines import DistillationLoss, LinkedWordsLoss, PartialTransportLoss, WeightedRankingLoss
 from document import command_line, head, mean_and_spread, named, read_document, write_document
 from noise import parse_noise, with_noise
 from texts import gold_set, sentences
@@ -79,6 +79,11 @@ def ranking(model: SentenceTransformer) -> nn.Module:
 def with_ranking(**settings: Any) -> Loss:
     """Alignment around MNRL."""
     return lambda model: otembed.OTAlignmentLoss(model, ranking(model), **settings)
+
+
+def ranked_words(**settings: Any) -> Loss:
+    """Rank words by the labels of relaxed plans, around MNRL."""
+    return with_ranking(objective="ranking", weight=0.3, relaxation=0.2, **settings)
 
 
 def of_preset(name: str) -> Loss:
@@ -115,11 +120,9 @@ OBJECTIVES: dict[str, Loss] = {
         model, ranking(model), sentence_weight=None, temperature=0.05, layer=MIDDLE
     ),
     "mnrl+ot, middle, partial": lambda model: PartialTransportLoss(model, ranking(model), layer=MIDDLE),
-    "mnrl + ranked words, middle": lambda model: RankedWordsLoss(model, ranking(model), layer=MIDDLE),
-    "mnrl + ranked words, middle, of the pair": lambda model: RankedWordsLoss(
-        model, ranking(model), layer=MIDDLE, of_pair=True
-    ),
-    "mnrl + ranked words, last": lambda model: RankedWordsLoss(model, ranking(model)),
+    "mnrl + ranked words, middle": ranked_words(layer=MIDDLE),
+    "mnrl + ranked words, middle, of the pair": ranked_words(layer=MIDDLE, candidates="pair"),
+    "mnrl + ranked words, last": ranked_words(),
     "mnrl, weighted by ot cost": WeightedRankingLoss,
     "mnrl, weighted by partial ot cost": lambda model: WeightedRankingLoss(model, share=0.6),
 }

@@ -1,4 +1,4 @@
-"""Objectives that are not part of the library: linked words, ranked words, distillation, and two against noise in the pairs.
+"""Baseline objectives that are not part of the library: linked words, distillation, and two against noise in the pairs.
 
 Axes: B sentence pairs, N source units, M target units, D dimension.
 """
@@ -122,65 +122,6 @@ class PartialTransportLoss(nn.Module):
             _, plan = transported(source, target, self.share)
             filled = (plan.status != TransportStatus.EMPTY).sum().clamp_min(1)
             return {"sentence": sentence, "alignment": plan.value.sum() / (self.share * filled)}
-
-
-class RankedWordsLoss(nn.Module):
-    r"""MNRL in both directions plus a ranking of words, whose labels are a plan of transport without gradient.
-
-    .. math:: -\frac{w}{2 \sum P} \sum_{b,i,j} P_{bij} \Big(\log \frac{e^{s_{bi,bj} / \tau}}{\sum_k e^{s_{bi,k} / \tau}}
-        + \log \frac{e^{s_{bi,bj} / \tau}}{\sum_k e^{s_{k,bj} / \tau}}\Big)
-
-    s is the centered cosine; k goes over the words of the other side, of the batch or of the pair. The plan is that of
-    relaxed transport (:math:`\varepsilon` = .05, :math:`\rho` = .2), so a word without a counterpart teaches little.
-
-    References
-    ----------
-    Labels from optimal transport for a classification of words: Chi et al., Improving pretrained cross-lingual language
-    models via self-labeled word alignment, ACL 2021.
-    """
-
-    def __init__(
-        self,
-        model: SentenceTransformer,
-        loss: nn.Module,
-        layer: int = -1,
-        *,
-        of_pair: bool = False,
-        temperature: float = 0.1,
-        weight: float = 0.3,
-    ) -> None:
-        super().__init__()
-        self.model, self.loss, self.of_pair = model, loss, of_pair
-        self.temperature, self.weight = temperature, weight
-        self._reader = UnitReader(model, unit="word", word_pooling="mean", layer=layer)
-
-    def forward(self, sentence_features: Any, labels: Tensor | None = None) -> dict[str, Tensor]:
-        """Return the terms ``sentence`` and ``words``."""
-        columns = list(sentence_features)
-        with self._reader.recording(self.model, columns) as passes:
-            sentence = self.loss(columns, labels)
-        source, target = (self._reader.units(columns[side], passes, side) for side in (0, 1))
-        with torch.autocast(source.vectors.device.type, enabled=False):
-            return {"sentence": sentence, "words": self.weight * self.ranking(source, target)}
-
-    def ranking(self, source: Units, target: Units) -> Tensor:
-        """Return the mean cross-entropy of both directions, by the mass of the plans."""
-        both = ((source.masses.sum(1) > 0) & (target.masses.sum(1) > 0))[:, None]
-        a, b = torch.where(both, source.masses, 0), torch.where(both, target.masses, 0)
-        x, y = center(source.vectors, a > 0), center(target.vectors, b > 0)
-        with torch.no_grad():
-            plan_BNM = solve(pairwise_cost(x, y, metric="cosine"), a, b, epsilon=0.05, relaxation=0.2).plan
-        x, y = (nn.functional.normalize(each[mass > 0], dim=1, eps=1e-8) for each, mass in ((x, a), (y, b)))
-        pair_x, pair_y = ((mass > 0).nonzero()[:, 0] for mass in (a, b))
-        scores = x @ y.T / self.temperature
-        same = pair_x[:, None] == pair_y[None]
-        if self.of_pair:
-            scores = scores.masked_fill(~same, -torch.inf)
-        real_BNM = (a > 0)[:, :, None] & (b > 0)[:, None]
-        wanted = plan_BNM.new_zeros(scores.shape)
-        wanted[same] = plan_BNM[real_BNM]
-        gained = torch.where(wanted > 0, scores.log_softmax(1) + scores.log_softmax(0), 0)
-        return -(wanted * gained).sum() / (2 * wanted.sum().clamp_min(1e-6))
 
 
 class WeightedRankingLoss(nn.Module):

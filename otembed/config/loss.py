@@ -9,6 +9,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 from otembed.config.base import Count, config_dataclass
 from otembed.config.changes import refuse_idle
 from otembed.config.plan import Layer, PlanConfig
+from otembed.errors import ConfigError
 
 
 @config_dataclass
@@ -51,6 +52,23 @@ class TermConfig(PlanConfig):
 class AlignmentConfig(TermConfig):
     """The OT alignment term between the units of both sides."""
 
+    objective: Literal["cost", "ranking"] = Field(
+        default="cost",
+        description="cost: minimize the cost of the plan. ranking: each unit ranks its counterpart in the plan first, before"
+        " the other units of that side.",
+    )
+    temperature: PositiveFloat = Field(
+        default=0.1, description="Divides the costs before the softmax (objective: ranking)."
+    )
+    candidates: Literal["batch", "pair"] = Field(
+        default="batch",
+        description="What each unit ranks: the units of all sentences of the batch, or of its translation alone (objective:"
+        " ranking).",
+    )
+    max_cells: Count = Field(
+        default=2**24,
+        description="Costs computed at once for the ranking: limits memory, does not change the result (candidates: batch).",
+    )
     scope: Literal["pair", "batch"] = Field(
         default="pair",
         description="One OT problem per sentence pair, or one over all units of the batch as in the paper.",
@@ -67,6 +85,24 @@ class AlignmentConfig(TermConfig):
     anchor: AnchorConfig | None = Field(
         default=None, description="Keep the target side near the starting model; null: no anchor."
     )
+
+    @model_validator(mode="after")
+    def _ranks_with_a_plan(self) -> AlignmentConfig:
+        if self.objective == "cost":
+            refuse_idle(self, {"temperature", "candidates", "max_cells"}, "with objective = cost")
+            return self
+        if self.debiased:
+            raise ConfigError(
+                "objective = ranking and debiased are mutually exclusive: a divergence has no plan",
+                "Set debiased to false, or objective to cost.",
+            )
+        if self.candidates == "pair":
+            refuse_idle(self, {"max_cells"}, "with candidates = pair")
+            if self.scope == "batch":
+                raise ConfigError(
+                    "candidates = pair requires scope = pair", "Set scope to pair, or candidates to batch."
+                )
+        return self
 
 
 @config_dataclass

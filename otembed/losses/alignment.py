@@ -15,9 +15,10 @@ from otembed.config.keywords import config_or_keywords
 from otembed.config.loss import AlignmentConfig, AnchorConfig
 from otembed.losses.encoder import Encoder, Features
 from otembed.losses.parts import PlanLoss, pair_columns, wrapped_terms
+from otembed.losses.ranking import plan_cross_entropy
 from otembed.losses.transport import UnitTransport
 from otembed.losses.units import Units
-from otembed.transport import CostScale, Metric, Relaxation, TransportStatus
+from otembed.transport import CostScale, Metric, Relaxation, TransportPlan, TransportStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,6 +35,14 @@ class OTAlignmentLoss(PlanLoss):
     :math:`\mu_i, \nu_i` are the contextual vectors of the source and target units (words or tokens) of pair *i*;
     :math:`c, c_0` are the target units under the trained and the starting model. OT is entropic or exact, balanced
     or relaxed on one or both sides, optionally debiased or with an order prior.
+
+    With ``objective="ranking"``, the plans :math:`P_i` are labels, without gradient, and the first term is
+
+    .. math:: -\frac{w}{2 \sum P} \sum_{i,m,n} P_{imn} \Big(\log \frac{e^{-c_{im,in} / \tau}}{\sum_k e^{-c_{im,k} / \tau}}
+        + \log \frac{e^{-c_{im,in} / \tau}}{\sum_k e^{-c_{k,in} / \tau}}\Big)
+
+    where c is the cost between source unit m and target unit n, and k goes over the candidates. A unit that a relaxed plan
+    leaves unmatched teaches nothing. A cost falls when units grow alike, a ranking does not: it cannot collapse.
 
     Parameters
     ----------
@@ -52,6 +61,16 @@ class OTAlignmentLoss(PlanLoss):
     layer
         Hidden layer of the vectors: 0 the embeddings, 1 the first layer; negative from the end; ``middle``: at 7/12 of
         the depth.
+    objective
+        ``cost``: minimize the cost of the plans. ``ranking``: each unit ranks its counterpart in the plan first.
+    temperature
+        Divisor of the costs before the softmax, for ``objective="ranking"``.
+    candidates
+        What each unit ranks, for ``objective="ranking"``: the units of the other side in the whole ``batch``, or in
+        its ``pair``.
+    max_cells
+        Costs between the units of a batch that are computed at a time, for ``candidates="batch"``: more are computed in
+        blocks, and again in the backward pass. Bounds memory, not the result.
     scope
         ``pair``: one OT problem per sentence pair; ``batch``: one over all units of the batch, as in the paper.
     cost
@@ -94,7 +113,7 @@ class OTAlignmentLoss(PlanLoss):
 
     Recommendations
     ---------------
-    - Wrap a sentence-level loss or set ``anchor``: alignment alone can collapse the space, and logs a warning.
+    - Wrap a sentence-level loss or set ``anchor``: the cost alone can collapse the space, and logs a warning.
     - Freeze parameters before creating the loss: the frozen starting model of the anchor shares their storage.
 
     Relations
@@ -121,7 +140,8 @@ class OTAlignmentLoss(PlanLoss):
 
     References
     ----------
-    Alqahtani et al., Findings of EMNLP 2021, arXiv 2110.02887.
+    Alqahtani et al., Findings of EMNLP 2021, arXiv 2110.02887. Plans as labels: Chi et al., Improving pretrained cross-lingual
+    language models via self-labeled word alignment, ACL 2021, arXiv 2106.06381, who classify the masked words of a pair.
 
     Examples
     --------
@@ -145,6 +165,10 @@ class OTAlignmentLoss(PlanLoss):
         unit: Literal["word", "token"] = "word",
         word_pooling: Literal["mean", "first", "last"] = "mean",
         layer: int | Literal["middle"] = -1,
+        objective: Literal["cost", "ranking"] = "cost",
+        temperature: float = 0.1,
+        candidates: Literal["batch", "pair"] = "batch",
+        max_cells: int = 2**24,
         scope: Literal["pair", "batch"] = "pair",
         cost: Metric = "cosine",
         center: bool = True,
@@ -163,7 +187,7 @@ class OTAlignmentLoss(PlanLoss):
         self._transport = UnitTransport(self.config)
         # In a list, so that its weights are not parameters or state of this module.
         self._reference = [self._reader.frozen(model)] if self.config.anchor else []
-        if loss is None and self.config.anchor is None:
+        if self.config.objective == "cost" and loss is None and self.config.anchor is None:
             logger.warning(
                 "Alignment alone, without an anchor, can collapse the space: wrap a loss or set `anchor`."
             )
@@ -175,13 +199,31 @@ class OTAlignmentLoss(PlanLoss):
             terms = wrapped_terms(self.model, self.loss, columns, labels)
         source, target = (self._reader.units(columns[side], passes, side) for side in (0, 1))
         with torch.autocast(source.vectors.device.type, enabled=False):
-            plan = self._transport(source, target)
-            filled = plan.status != TransportStatus.EMPTY
-            terms["alignment"] = self.config.weight * plan.value.sum() / filled.sum().clamp_min(1)
+            value, plan = self._aligned(source, target)
+            terms["alignment"] = self.config.weight * value
         if self.config.anchor is not None:
             terms["anchor"] = self._anchored(self.config.anchor, columns[1], target)
         self._counts.add(plan.status, plan.iterations)
         return terms
+
+    def _aligned(self, source: Units, target: Units) -> tuple[Tensor, TransportPlan]:
+        """Return the objective and the plans it was computed from."""
+        if self.config.objective == "cost":
+            plan = self._transport(source, target)
+            filled = plan.status != TransportStatus.EMPTY
+            return plan.value.sum() / filled.sum().clamp_min(1), plan
+        clouds = self._transport.clouds(source, target)
+        with torch.no_grad():
+            plan = self._transport.solve(*clouds)
+        value = plan_cross_entropy(
+            *clouds,
+            plan.plan,
+            metric=self.config.cost,
+            temperature=self.config.temperature,
+            candidates=self.config.candidates,
+            max_cells=self.config.max_cells,
+        )
+        return value, plan
 
     def _anchored(self, anchor: AnchorConfig, features: Features, target: Units) -> Tensor:
         """Return the weighted squared distance of the target units to those of the starting model."""

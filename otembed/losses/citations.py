@@ -66,6 +66,16 @@ DIVERGENCE = """
     url = "https://arxiv.org/abs/1810.08278",
 }
 """
+SELF_LABELED = """
+@inproceedings{chi-2021-self-labeled,
+    title = "Improving Pretrained Cross-Lingual Language Models via Self-Labeled Word Alignment",
+    author = "Chi, Zewen and Dong, Li and Zheng, Bo and Huang, Shaohan and Mao, Xian-Ling and Huang, Heyan and Wei, Furu",
+    booktitle = "Proceedings of the 59th Annual Meeting of the Association for Computational Linguistics and the 11th International Joint Conference on Natural Language Processing",
+    year = "2021",
+    publisher = "Association for Computational Linguistics",
+    url = "https://arxiv.org/abs/2106.06381",
+}
+"""
 
 
 def citations_of(config: AlignmentConfig | ContrastiveConfig) -> str:
@@ -75,4 +85,6 @@ def citations_of(config: AlignmentConfig | ContrastiveConfig) -> str:
         entries += [UNBALANCED, UNBALANCED_ALIGNMENT]
     if getattr(config, "debiased", False):
         entries.append(DIVERGENCE)
+    if getattr(config, "objective", None) == "ranking":
+        entries.append(SELF_LABELED)
     return "".join(entries)

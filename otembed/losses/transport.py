@@ -49,15 +49,26 @@ class UnitTransport:
 
         A pair without units on one side has status EMPTY.
         """
-        settings = self.config
+        return self.solve(*self.clouds(source, target))
+
+    def clouds(self, source: Units, target: Units) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return what is transported: vectors (B, N, D) and (B, M, D), centered if set, and masses (B, N) and (B, M).
+
+        Both sides of a pair without units on one side have no mass. B is 1 with ``scope="batch"``.
+        """
         x, y, a, b = source.vectors, target.vectors, source.masses, target.masses
         both = ((a.sum(1) > 0) & (b.sum(1) > 0))[:, None]
         a, b = torch.where(both, a, 0), torch.where(both, b, 0)
-        if settings.center:
+        if self.config.center:
             x, y = center(x, a > 0), center(y, b > 0)
-        if settings.scope == "batch":
+        if self.config.scope == "batch":
             x, a = _flat(x, a)
             y, b = _flat(y, b)
+        return x, y, a, b
+
+    def solve(self, x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> TransportPlan:
+        """Solve the problems between clouds."""
+        settings = self.config
         cost = pairwise_cost(x, y, metric=settings.cost)
         # Dividing the cost by a factor is equivalent to multiplying everything in units of the scaled cost by it.
         factor = float(scale_cost(cost.detach(), a, b, how=settings.cost_scale)[1]) if settings.cost_scale else 1.0
