@@ -81,9 +81,9 @@ def with_ranking(**settings: Any) -> Loss:
     return lambda model: otembed.OTAlignmentLoss(model, ranking(model), **settings)
 
 
-def ranked_words(**settings: Any) -> Loss:
+def ranked_words(*, weight: float = 0.3, **settings: Any) -> Loss:
     """Rank words by the labels of relaxed plans, around MNRL."""
-    return with_ranking(objective="ranking", weight=0.3, relaxation=0.2, **settings)
+    return with_ranking(objective="ranking", weight=weight, relaxation=0.2, **settings)
 
 
 def of_preset(name: str) -> Loss:
@@ -123,6 +123,7 @@ OBJECTIVES: dict[str, Loss] = {
     "mnrl + ranked words, middle": ranked_words(layer=MIDDLE),
     "mnrl + ranked words, middle, of the pair": ranked_words(layer=MIDDLE, candidates="pair"),
     "mnrl + ranked words, last": ranked_words(),
+    "mnrl + ranked words, last, weight 1": ranked_words(weight=1.0),
     "mnrl, weighted by ot cost": WeightedRankingLoss,
     "mnrl, weighted by partial ot cost": lambda model: WeightedRankingLoss(model, share=0.6),
 }

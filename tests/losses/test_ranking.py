@@ -153,6 +153,16 @@ def test_units_without_mass_get_no_gradient_and_a_perfect_ranking_costs_nothing(
     assert 0 <= float(perfect) < 1e-12
 
 
+@pytest.mark.parametrize(("candidates", "count"), [("batch", 12), ("pair", 4)])
+def test_equal_units_cost_the_log_of_their_number(candidates, count):
+    units, masses = torch.ones(3, 4, 6, dtype=torch.float64), torch.ones(3, 4)
+    plan = torch.rand(3, 4, 4, dtype=torch.float64)
+    value = plan_cross_entropy(
+        units, units, masses, masses, plan, metric="cosine", temperature=0.1, candidates=candidates, max_cells=100
+    )
+    assert float(value) == pytest.approx(np.log(count), rel=1e-9)
+
+
 @pytest.mark.parametrize("candidates", ["batch", "pair"])
 @pytest.mark.parametrize("target", [["", "", ""], ["", "the cat", ""]])
 def test_sentences_without_words_are_left_out(model, candidates, target):
