@@ -6,7 +6,7 @@ import json
 import re
 import tomllib
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 
 import pytest
 import yaml
@@ -104,6 +104,7 @@ def paths(tree, head=""):
         ("ablation", "ablation_languages", "log.md"),
         ("ablation", "ablation_short", "log.md"),
         ("ablation", "ablation_1500", "log.md"),
+        ("ablation", "ablation_ranked", "log.md"),
         ("gains", "gains", "log.md"),
         ("transport", "transport", "log.md"),
         ("training", "training", "log.md"),
@@ -141,32 +142,36 @@ def test_tables_of_the_log_are_rendered_from_the_measurements(name, benchmark_sc
 
 # Lines of the tables by goal, and the measurement and its row that each of them quotes.
 CLEAN, FLOAT32, NOISE = "ablation_words400", "ablation_float32", "ablation_noise400"
-EIGHT = "ablation_languages"
+EIGHT, LONG, RANKED = "ablation_languages", "ablation_1500", "ablation_ranked"
 CONTRASTIVE = "contrastive ot + sentence cosine, temperature .1"
-WORDS = "mnrl+ot, middle, unbalanced"
+COST = "mnrl+ot, middle, unbalanced"
+WORDS = "mnrl + ranked words, last, weight 1"
+PART = "0.75 of the way"
 QUOTED = {
     "README.md": {
         "the encoder as it is": (CLEAN, "untrained"),
         "the default": (CLEAN, "mnrl"),
-        "`--preset retrieval`": (CLEAN, "mnrl, 0.75 of the way"),
-        "`--preset words`": (CLEAN, f"{WORDS}, 0.75 of the way"),
-        "MNRL with OT as a cost": (CLEAN, WORDS),
+        "`--preset retrieval`": (CLEAN, f"mnrl, {PART}"),
+        "`--preset words`": (RANKED, f"{WORDS}, {PART}"),
+        "the same, all the way": (RANKED, WORDS),
+        "MNRL with OT as a cost": (CLEAN, f"{COST}, {PART}"),
         "contrastive OT": (FLOAT32, CONTRASTIVE),
     },
     "docs/recipes.md": {
         "no training": (CLEAN, "untrained"),
         "sentences of the trained languages": (CLEAN, "mnrl"),
-        "retrieval, search, mining": (CLEAN, "mnrl, 0.75 of the way"),
-        "words and sentences": (CLEAN, f"{WORDS}, 0.75 of the way"),
-        "words of the last layer": (CLEAN, WORDS),
+        "retrieval, search, mining": (CLEAN, f"mnrl, {PART}"),
+        "words and sentences": (RANKED, f"{WORDS}, {PART}"),
+        "words of the last layer": (RANKED, WORDS),
+        "words at less cost": (RANKED, f"mnrl + ranked words, last, {PART}"),
         "nearest words of the last layer": (FLOAT32, CONTRASTIVE),
-        "words of a middle layer": (CLEAN, "mnrl + contrastive ot, middle"),
+        "words of a middle layer": (RANKED, f"mnrl + ranked words, middle, {PART}"),
         "eight, no training": (EIGHT, "untrained"),
         "eight, MNRL": (EIGHT, "mnrl"),
-        "eight, `--preset retrieval`": (EIGHT, "mnrl, 0.75 of the way"),
-        "eight, `--preset words`": (EIGHT, f"{WORDS}, 0.75 of the way"),
+        "eight, `--preset retrieval`": (EIGHT, f"mnrl, {PART}"),
+        "eight, OT as a cost": (EIGHT, f"{COST}, {PART}"),
         "noise, MNRL": (NOISE, "mnrl"),
-        "noise, `--preset words`": (NOISE, f"{WORDS}, 0.75 of the way"),
+        "noise, OT as a cost": (NOISE, f"{COST}, {PART}"),
         "noise, contrastive OT": (NOISE, CONTRASTIVE),
     },
 }
@@ -231,7 +236,7 @@ def test_changes_with_eight_languages_are_those_of_the_measurement(benchmark_scr
     document = json.loads((ROOT / f"benchmarks/results/{EIGHT}.json").read_text(encoding="utf-8"))
     found = {row: figures for row, (figures,) in benchmark_script("ablation").figures_by_row(document).items()}
     start, retrieval, words = (
-        found[row] for row in ("untrained", "mnrl, 0.75 of the way", f"{WORDS}, 0.75 of the way")
+        found[row] for row in ("untrained", "mnrl, 0.75 of the way", f"{COST}, 0.75 of the way")
     )
 
     def change(later, earlier, *columns):
@@ -273,29 +278,78 @@ def test_figures_of_long_training_are_those_of_the_measurement(benchmark_script)
         return " / ".join(f"{long[row][column]:.1f}" for column in columns)
 
     start, mnrl, retrieval, words = (
-        long[row] for row in ("untrained", "mnrl", "mnrl, 0.75 of the way", f"{WORDS}, 0.75 of the way")
+        long[row] for row in ("untrained", "mnrl", "mnrl, 0.75 of the way", f"{COST}, 0.75 of the way")
     )
     lead = change(words, retrieval, "words last"), change(words, retrieval, "tags last")
     behind = change(words, retrieval, *trained)
     more = change(mnrl, short["mnrl"], *trained), change(mnrl, short["mnrl"], *untrained)
     assert (
-        f"leads `--preset retrieval` by {lead[0]} points of words and {lead[1]} of tags, and is {behind} points"
+        f"OT as a cost leads by {lead[0]} and {lead[1]} points then, and is {behind} points of sentence retrieval behind"
         in front
     )
-    assert f"falls below the untrained encoder on untrained languages ({level(WORDS, untrained)})" in front
+    assert f"falls below the untrained encoder on untrained languages ({level(COST, untrained)})" in front
     assert f"MNRL gains {more[0]} points more on trained languages and loses {more[1]} on untrained ones" in front
-    middle = f"{start['words middle']:.1f} to {long[WORDS]['words middle']:.1f}"
-    rate = f"{start['AER middle'] / 100:.3f} to {long[WORDS]['AER middle'] / 100:.3f}"
+    middle = f"{start['words middle']:.1f} to {long[COST]['words middle']:.1f}"
+    rate = f"{start['AER middle'] / 100:.3f} to {long[COST]['AER middle'] / 100:.3f}"
     for quoted in (middle, rate.replace("0.", ".")):
         assert quoted in guide
-    for row in (WORDS, "mnrl", f"{WORDS}, 0.75 of the way", "mnrl, 0.75 of the way"):
+    for row in (COST, "mnrl", f"{COST}, 0.75 of the way", "mnrl, 0.75 of the way"):
         assert level(row, trained) in guide
         assert level(row, untrained) in guide
     assert f"a lead of {lead[0]} points in words and {lead[1]} in tags" in guide
     above = change(words, start, *trained), change(words, start, *untrained)
     assert f"still {above[0]} and {above[1]} above the untrained encoder" in log
-    full = change(long[WORDS], mnrl, *trained), change(long[WORDS], mnrl, *untrained)
+    full = change(long[COST], mnrl, *trained), change(long[COST], mnrl, *untrained)
     assert f"end {full[0]} points behind MNRL on trained and {full[1]} on untrained languages" in log
+
+
+def test_figures_of_ranked_words_are_those_of_the_measurement(benchmark_script):
+    ablation = benchmark_script("ablation")
+    clean, ranked, long = (
+        ablation.figures_by_row(json.loads((ROOT / f"benchmarks/results/{name}.json").read_text(encoding="utf-8")))
+        for name in (CLEAN, RANKED, LONG)
+    )
+    guide, front, log = (
+        " ".join((ROOT / name).read_text(encoding="utf-8").split())
+        for name in ("docs/recipes.md", "README.md", "docs/log.md")
+    )
+    trained, untrained = ([f"{group} xx→en", f"{group} en→xx"] for group in ("trained", "untrained"))
+
+    def shown(value):
+        return f"{abs(value):.1f}".removeprefix("0")
+
+    def changes(later, earlier, columns):
+        return " / ".join(
+            shown(fmean(run[column] for run in later) - fmean(run[column] for run in earlier)) for column in columns
+        )
+
+    def lead(column):
+        gains = [
+            one[column] - other[column]
+            for one, other in zip(ranked[f"{WORDS}, {PART}"], clean[f"mnrl, {PART}"], strict=True)
+        ]
+        return f"{shown(fmean(gains))} ± {shown(stdev(gains) / len(gains) ** 0.5)}"
+
+    words, retrieval = ranked[f"{WORDS}, {PART}"], clean[f"mnrl, {PART}"]
+    assert len(words) == 3
+    quoted = (
+        f"by {lead('words last')} points of words and {lead('tags last')} of tags, at {changes(words, retrieval, trained)} "
+        f"points of sentence retrieval on trained and {changes(words, retrieval, untrained)} on untrained languages"
+    )
+    for text in (front, guide, log):
+        assert quoted in text
+    after, usual = long[f"{WORDS}, {PART}"], long[f"mnrl, {PART}"]
+    kept = (
+        f"by {changes(after, usual, ['words last'])} points of words and {changes(after, usual, ['tags last'])} of tags, "
+        f"{changes(after, usual, trained)} points of sentence retrieval behind on trained and "
+        f"{changes(after, usual, untrained)} on untrained languages"
+    )
+    for text in (front, guide, log):
+        assert kept in text
+    (middle,) = ranked[f"mnrl + ranked words, middle, {PART}"]
+    (lasting,) = long["mnrl + ranked words, middle"]
+    assert f"{clean['untrained'][0]['words middle']:.1f} to {middle['words middle']:.1f}" in guide
+    assert f"{lasting['words middle']:.1f} after 1,500 steps" in guide
 
 
 @pytest.mark.parametrize("place", ["docs/recipes.md", "docs/log.md", "README.md"])
