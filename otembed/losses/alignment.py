@@ -72,7 +72,8 @@ class OTAlignmentLoss(PlanLoss):
         Costs between the units of a batch that are computed at a time, for ``candidates="batch"``: more are computed in
         blocks, and again in the backward pass. Bounds memory, not the result.
     scope
-        ``pair``: one OT problem per sentence pair; ``batch``: one over all units of the batch, as in the paper.
+        ``pair``: one OT problem per sentence pair; ``batch``: one over all units of the batch, as in the paper;
+        each sentence has the same mass, shared equally by its units.
     cost
         Ground cost between two units, see :func:`otembed.transport.pairwise_cost`.
     center
@@ -126,7 +127,7 @@ class OTAlignmentLoss(PlanLoss):
     ``forward`` returns a dict of weighted scalars whose sum is the loss: ``alignment``, ``anchor`` if set, and the
     wrapped loss as ``sentence`` (its components as ``sentence_<name>``). Gradients reach the encoder by the envelope
     theorem; the Sinkhorn iterations are not recorded. Transport is computed in float32 under autocast. Special,
-    prompt and padding tokens have no mass. A pair without units on one side contributes nothing. In a
+    prompt and padding tokens have no mass. A pair without units on one side is left out of the mean. In a
     MultiVectorEncoder, layer -1 is the vectors used for scoring, after projection and normalization; query expansion
     tokens and tokens that are not scored have no mass. The loss has no parameters.
 

@@ -5,6 +5,7 @@ Axes: B problems, N source units, M target units, D dimensions.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -61,10 +62,10 @@ def _formula(x: Tensor, y: Tensor) -> Tensor:
 
 
 def inverse_norms(x: Tensor) -> Tensor:
-    """Return inverse norms (B, N, 1); 0 for a zero vector, which gets no gradient."""
+    """Return inverse norms (B, N, 1); 0 for a zero vector, which gets no gradient, and NaN where the square overflows."""
     squared: Tensor = torch.linalg.vecdot(x, x)[:, :, None]
     zero = squared < torch.finfo(x.dtype).tiny
-    return squared.masked_fill(zero, 1.0).rsqrt().masked_fill(zero, 0.0)
+    return squared.masked_fill(zero, 1.0).rsqrt().masked_fill(zero, 0.0).masked_fill(squared == math.inf, math.nan)
 
 
 def _cuts(inverse_x: Tensor, inverse_y: Tensor, dimensions: int) -> list[tuple[int, int, int]] | None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from otembed.errors import ConfigError, did_you_mean
 from otembed.transport.cosine import cosine_cost, inverse_norms
+from otembed.transport.problem import check_vectors
 
 Metric = Literal["cosine", "euclidean", "sqeuclidean", "half_sqeuclidean"]
 CostScale = Literal["std", "max"]
@@ -32,10 +33,13 @@ def pairwise_cost(x: Tensor, y: Tensor, *, metric: Metric = "cosine") -> Tensor:
     vector under ``cosine`` and 0 at distance 0 under ``euclidean``. Squared distances are computed around a mean of the
     vectors of each problem that are not zero, so that a large common component costs no digits.
 
+    Norms are squared, so they have to be between 1e-19 and 1e19 in float32: under ``cosine``, a shorter vector counts as
+    zero and a longer one has NaN costs; distances to a longer one are infinite or NaN.
+
     Parameters
     ----------
     x
-        (B, N, D) source vectors. Padding may hold any finite vector, such as zeros.
+        (B, N, D) source vectors. Padding may hold any vector of these norms, or zeros.
     y
         (B, M, D) target vectors.
     metric
@@ -49,7 +53,7 @@ def pairwise_cost(x: Tensor, y: Tensor, *, metric: Metric = "cosine") -> Tensor:
     Raises
     ------
     ConfigError
-        If the shapes do not match or the metric is unknown.
+        If the vectors are no real tensors, the shapes do not match or the metric is unknown.
 
     Examples
     --------
@@ -59,6 +63,7 @@ def pairwise_cost(x: Tensor, y: Tensor, *, metric: Metric = "cosine") -> Tensor:
     """
     if metric not in get_args(Metric):
         raise ConfigError(f"unknown metric {metric!r}", did_you_mean(str(metric), get_args(Metric)))
+    check_vectors(x, y)
     if x.ndim != 3 or y.ndim != 3 or x.shape[0] != y.shape[0] or x.shape[2] != y.shape[2]:
         raise ConfigError(
             f"source and target vectors do not match: shapes {tuple(x.shape)} and {tuple(y.shape)}",
@@ -93,7 +98,7 @@ def _amid(x: Tensor, y: Tensor) -> Tensor:
 
     So padding, which may be of any size, cannot move it out of reach; infinity and NaN leave it at 0.
     """
-    weights_x, weights_y = inverse_norms(x), inverse_norms(y)
+    weights_x, weights_y = inverse_norms(x).nan_to_num(0.0), inverse_norms(y).nan_to_num(0.0)
     total = weights_x.sum(1, keepdim=True) + weights_y.sum(1, keepdim=True)
     mean = (weights_x.mT @ x + weights_y.mT @ y) / total.clamp_min(torch.finfo(x.dtype).tiny)
     return torch.where(mean.isfinite().all(2, keepdim=True), mean, 0.0)
@@ -159,7 +164,7 @@ def scale_cost(cost: Tensor, a: Tensor, b: Tensor, *, how: CostScale | None = No
     Returns
     -------
     tuple of Tensor
-        The scaled costs and their scalar divisor, which is 1 where it would be 0.
+        The scaled costs and their scalar divisor, which is 1 where it would be 0 up to rounding.
 
     Raises
     ------
@@ -185,8 +190,11 @@ def scale_cost(cost: Tensor, a: Tensor, b: Tensor, *, how: CostScale | None = No
     cells = cost.detach()[(a != 0)[:, :, None] & (b != 0)[:, None, :] & cost.isfinite()]
     if cells.numel() == 0:
         return cost, cost.new_ones(())
-    factor = cells.std(correction=0) if how == "std" else cells.abs().amax()
-    factor = torch.where(factor > 0, factor, 1.0)
+    largest = cells.abs().amax()
+    # Equal costs differ by rounding, and so may their mean: dividing by that would multiply the costs by 10 million.
+    least = 4 * torch.finfo(cells.dtype).eps * largest
+    factor = cells.std(correction=0) if how == "std" else largest
+    factor = torch.where(factor > least, factor, 1.0)
     return cost / factor, factor
 
 
@@ -200,12 +208,12 @@ def order_prior(a: Tensor, b: Tensor) -> Tensor:
     Parameters
     ----------
     a, b
-        (B, N) and (B, M) masses; zero marks padding, at any position.
+        (B, N) and (B, M) masses or masks; zero marks padding, at any position.
 
     Returns
     -------
     Tensor
-        (B, N, M) between 0 and 1, 0 at padding, in the wider dtype of the masses; not differentiable.
+        (B, N, M) between 0 and 1, 0 at padding, in the wider dtype of the masses, float32 for masks; not differentiable.
 
     Raises
     ------
@@ -222,6 +230,7 @@ def order_prior(a: Tensor, b: Tensor) -> Tensor:
             f"a and b do not match: shapes {tuple(a.shape)} and {tuple(b.shape)}", "Pass masses (B, N) and (B, M)."
         )
     dtype = torch.promote_types(a.dtype, b.dtype)
+    dtype = dtype if dtype.is_floating_point else torch.float32
     places = []
     for masses in (a, b):
         real = masses != 0

@@ -15,7 +15,7 @@ from otembed.errors import ConfigError
 from otembed.transport.costs import Metric, pairwise_cost
 from otembed.transport.frame import run
 from otembed.transport.plan import TransportPlan, TransportStatus
-from otembed.transport.problem import clean
+from otembed.transport.problem import check_floating, check_vectors, clean
 from otembed.transport.settings import Relaxation, Settings, check_entropic
 from otembed.transport.solvers.sinkhorn import by_sinkhorn
 
@@ -87,6 +87,8 @@ def sinkhorn_divergence(
     [5.0]
     """
     settings = check_divergence_settings(epsilon=epsilon, relaxation=relaxation, tol=tol, max_iter=max_iter)
+    check_vectors(x, y)
+    check_floating("a and b", a, b)
     _check_masses(x, a, "x and a")
     _check_masses(y, b, "y and b")
     (x, a), (y, b) = clean(x, a), clean(y, b)

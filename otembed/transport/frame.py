@@ -15,7 +15,7 @@ from torch import Tensor
 from otembed.transport.gradients import attach_gradients, attach_plan_gradients
 from otembed.transport.kernels.iteration import rows_of
 from otembed.transport.plan import TransportPlan, TransportStatus
-from otembed.transport.problem import Problem, prepare
+from otembed.transport.problem import Problem, check_tensors, prepare
 from otembed.transport.settings import Settings
 
 
@@ -52,8 +52,9 @@ def run(method: Method, cost: Tensor, a: Tensor, b: Tensor, settings: Settings) 
     Raises
     ------
     ConfigError, NumericsError
-        As :func:`otembed.transport.problem.prepare`.
+        As :func:`otembed.transport.problem.check_tensors` and :func:`otembed.transport.problem.prepare`.
     """
+    check_tensors(cost, a, b)
     outcome = None
     with torch.no_grad(), torch.autocast(cost.device.type, enabled=False):
         problem = prepare(cost, a, b, balanced=settings.balanced)

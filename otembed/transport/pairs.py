@@ -16,7 +16,7 @@ from otembed.transport.costs import Metric, pairwise_cost
 from otembed.transport.gradients import once
 from otembed.transport.interface import solve_checked
 from otembed.transport.plan import TransportStatus
-from otembed.transport.problem import clean, common_dtype, mass_slack
+from otembed.transport.problem import check_floating, check_vectors, clean, common_dtype, mass_slack
 from otembed.transport.settings import Relaxation, Settings, check_positive, check_settings
 
 MAX_CELLS = 2**21
@@ -108,7 +108,7 @@ def all_pairs(
     _check(x, y, a, b, max_cells, balanced=settings.balanced)
     with torch.autocast(x.device.type, enabled=False):
         (x, a), (y, b) = clean(x, a), clean(y, b)
-        at_once = max(1, max_cells // max(1, x.shape[1] * y.shape[1]))
+        at_once = max(1, int(max_cells) // max(1, x.shape[1] * y.shape[1]))
         columns = min(max(1, y.shape[0]), at_once)
         rows = max(1, at_once // columns)
         blocks = [
@@ -174,6 +174,8 @@ class _CostGradient(torch.autograd.Function):
 
 def _check(x: Tensor, y: Tensor, a: Tensor, b: Tensor, max_cells: int, *, balanced: bool) -> None:
     check_positive("max_cells", max_cells)
+    check_vectors(x, y)
+    check_floating("a and b", a, b)
     for z, masses, names in ((x, a, "x and a"), (y, b, "y and b")):
         if z.ndim != 3 or masses.shape != z.shape[:2]:
             raise ConfigError(
@@ -191,10 +193,6 @@ def _check(x: Tensor, y: Tensor, a: Tensor, b: Tensor, max_cells: int, *, balanc
         raise ConfigError(
             f"source and target vectors do not match: shapes {tuple(x.shape)} and {tuple(y.shape)}",
             "Pass (B, N, D) and (C, M, D).",
-        )
-    if not (a.is_floating_point() and b.is_floating_point()):
-        raise ConfigError(
-            f"a and b must be floating point tensors, got {a.dtype} and {b.dtype}", "Convert them with .float()."
         )
     dtype = common_dtype(a, b)
     totals = torch.cat([masses.detach().to(dtype).sum(1) for masses in (a, b)])

@@ -37,6 +37,42 @@ class Problem:
         return tensors if len(index) == len(self.cost) else (self.cost[index], self.a[index], self.b[index])
 
 
+def _kind(value: object) -> str:
+    """Return what to name an argument by in an error: the dtype of a tensor, else the class."""
+    return str(value.dtype) if isinstance(value, Tensor) else type(value).__name__
+
+
+def check_floating(names: str, *tensors: Tensor) -> None:
+    """Check the arguments called ``names``.
+
+    Raises
+    ------
+    ConfigError
+        If one is no floating point tensor.
+    """
+    if not all(isinstance(tensor, Tensor) and tensor.is_floating_point() for tensor in tensors):
+        *others, last = map(_kind, tensors)
+        raise ConfigError(
+            f"{names} must be floating point tensors, got {', '.join(others)} and {last}",
+            "Convert arrays with torch.from_numpy(), and other tensors with .float().",
+        )
+
+
+def check_vectors(x: Tensor, y: Tensor) -> None:
+    """Check that vectors are real tensors.
+
+    Raises
+    ------
+    ConfigError
+        If a side is not.
+    """
+    if not all(isinstance(z, Tensor) and not z.is_complex() for z in (x, y)):
+        raise ConfigError(
+            f"source and target vectors must be real tensors, got {_kind(x)} and {_kind(y)}",
+            "Convert arrays with torch.from_numpy().",
+        )
+
+
 def common_dtype(*tensors: Tensor) -> torch.dtype:
     """Return the widest float dtype among the tensors, at least float32."""
     dtype = torch.float32
@@ -46,10 +82,11 @@ def common_dtype(*tensors: Tensor) -> torch.dtype:
 
 
 def clean(z: Tensor, masses: Tensor) -> tuple[Tensor, Tensor]:
-    """Zero vectors without mass; a cloud with NaN or infinity gets finite vectors and NaN masses."""
-    finite = z.isfinite()
-    broken = (~finite.all(2) & (masses != 0)).any(1, keepdim=True)
-    z = torch.where((masses != 0)[:, :, None] & finite, z, 0.0)
+    """Zero vectors without mass; a cloud with NaN, infinity or norms that overflow gets finite vectors and NaN masses."""
+    wide = z.detach().to(torch.promote_types(z.dtype, torch.float32))
+    finite = torch.linalg.vecdot(wide, wide).isfinite()
+    broken = (~finite & (masses != 0)).any(1, keepdim=True)
+    z = torch.where(((masses != 0) & finite)[:, :, None], z, 0.0)
     return z, masses.masked_fill(broken, torch.nan)
 
 
@@ -59,18 +96,17 @@ def mass_slack(a: Tensor, b: Tensor) -> float:
 
 
 def prepare(cost: Tensor, a: Tensor, b: Tensor, *, balanced: bool) -> Problem:
-    """Check a batch of problems and clean it.
+    """Check the masses of a batch of problems that :func:`check_tensors` accepts, and clean it.
 
     With ``balanced``, ``b`` is rescaled if the totals differ by rounding only.
 
     Raises
     ------
     ConfigError
-        If shapes, devices or dtypes do not match, or a mass is negative.
+        If a mass is negative.
     NumericsError
         If ``balanced`` and the total masses of a problem differ.
     """
-    _check_tensors(cost, a, b)
     dtype = common_dtype(cost, a, b)
     slack = mass_slack(a, b)
     cost, a, b = (tensor.detach().to(dtype) for tensor in (cost, a, b))
@@ -106,7 +142,15 @@ def prepare(cost: Tensor, a: Tensor, b: Tensor, *, balanced: bool) -> Problem:
     )
 
 
-def _check_tensors(cost: Tensor, a: Tensor, b: Tensor) -> None:
+def check_tensors(cost: Tensor, a: Tensor, b: Tensor) -> None:
+    """Check the tensors of a batch of problems.
+
+    Raises
+    ------
+    ConfigError
+        If shapes, devices or dtypes do not match.
+    """
+    check_floating("cost, a and b", cost, a, b)
     if cost.ndim != 3 or a.shape != cost.shape[:2] or b.shape != (cost.shape[0], cost.shape[2]):
         raise ConfigError(
             f"cost, a and b do not match: shapes {tuple(cost.shape)}, {tuple(a.shape)} and {tuple(b.shape)}",
@@ -116,11 +160,6 @@ def _check_tensors(cost: Tensor, a: Tensor, b: Tensor) -> None:
         raise ConfigError(
             f"cost, a and b are on different devices: {cost.device}, {a.device} and {b.device}",
             "Move them to the same device.",
-        )
-    if not all(tensor.is_floating_point() for tensor in (cost, a, b)):
-        raise ConfigError(
-            f"cost, a and b must be floating point tensors, got {cost.dtype}, {a.dtype} and {b.dtype}",
-            "Convert them with .float().",
         )
 
 

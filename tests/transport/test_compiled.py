@@ -53,6 +53,14 @@ def test_absorption_and_log_domain_start_do_not_change_the_result(batch_of, monk
     torch.testing.assert_close(found.value, wanted.value, atol=1e-9, rtol=0)
 
 
+def test_target_side_is_exact_after_a_single_update_in_the_log_domain(batch_of):
+    cost, a, b = batch_of()
+    result = sinkhorn(2000 * cost, a, b, epsilon=1.0, relaxation=500.0, max_iter=1)
+    assert result.iterations.tolist() == [1] * len(a)
+    wanted = b * (-result.potential_target / 500.0).exp()
+    torch.testing.assert_close(result.plan.sum(1), wanted)
+
+
 @pytest.mark.parametrize("rho", [math.inf, 0.5])
 def test_out_of_range_updates_are_recomputed_in_log_domain(batch_of, monkeypatch, rho):
     wanted = entropic(batch_of(), rho=rho)

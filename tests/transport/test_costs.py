@@ -110,6 +110,16 @@ def test_a_vector_that_is_not_finite_spoils_only_its_own_costs(metric, broken):
     torch.testing.assert_close(cost[others], wanted[others], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("size", [3, 200], ids=["batch", "one by one"])
+@pytest.mark.parametrize("broken", [math.inf, 1e30])
+def test_a_norm_that_overflows_has_no_cosine(size, broken):
+    """It was 1, the cost of a zero vector."""
+    x = torch.randn(1, size, size, generator=torch.Generator().manual_seed(0))
+    y = x.clone()
+    y[0, -1, 0] = broken
+    assert pairwise_cost(x, y).isnan().nonzero()[:, 2].unique().tolist() == [size - 1]
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_autocast_does_not_touch_the_cost(metric):
     x, y = clouds(torch.float32)
@@ -124,6 +134,9 @@ def test_invalid_cost_input_is_rejected():
         pairwise_cost(x, y, metric="cosinus")
     for wrong in (y[0], y[:2], y[:, :, :3]):
         with pytest.raises(ConfigError, match=r"\(3, 4, 5\)"):
+            pairwise_cost(x, wrong)
+    for wrong, name in ((y.numpy(), "ndarray"), (y.to(torch.complex64), "complex64")):
+        with pytest.raises(ConfigError, match=name):
             pairwise_cost(x, wrong)
 
 
@@ -172,6 +185,15 @@ def test_scale_of_empty_and_zero_costs_is_one(how):
         scaled, factor = scale_cost(cost, a, a, how=how)
         assert factor == 1
         assert torch.equal(scaled, cost)
+
+
+@pytest.mark.parametrize("equal", [0.3, 0.7, -5e6])
+def test_spread_of_equal_costs_is_not_their_rounding(equal):
+    cost = torch.full((2, 3, 3), equal)
+    cost[1] = torch.nextafter(cost[1], torch.zeros(3, 3))
+    assert scale_cost(cost, torch.ones(2, 3), torch.ones(2, 3), how="std")[1] == 1
+    cost[0, 0, 0] *= 1 + 1e-4
+    assert scale_cost(cost, torch.ones(2, 3), torch.ones(2, 3), how="std")[1] != 1
 
 
 def test_scale_ignores_a_non_finite_problem(batch_of):

@@ -155,6 +155,10 @@ def test_invalid_input_is_rejected(batch_of):
         sinkhorn_divergence(x, y, a, a, metric="cosine", epsilon=0.1)
     with pytest.raises(ConfigError, match="metric"):
         sinkhorn_divergence(x, y, a, b, metric="manhattan", epsilon=0.1)
+    with pytest.raises(ConfigError, match="int64"):
+        sinkhorn_divergence(x, y, (a > 0).long(), (b > 0).long(), metric="cosine", epsilon=0.1)
+    with pytest.raises(ConfigError, match="ndarray"):
+        sinkhorn_divergence(x.numpy(), y, a, b, metric="cosine", epsilon=0.1)
     with pytest.raises(ConfigError, match="epsilon"):
         sinkhorn_divergence(x, y, a, b, metric="cosine", epsilon=0)
     with pytest.raises(NumericsError, match="problem 0"):

@@ -225,6 +225,8 @@ def test_settings_out_of_range_are_rejected(settings, words):
         ((COST, HALF, HALF[0]), ConfigError, "(1, 2, 2), (1, 2) and (2,)"),
         ((COST.long(), HALF, HALF), ConfigError, "torch.int64"),
         ((COST, HALF > 0, HALF), ConfigError, "torch.bool"),
+        ((COST.numpy(), HALF, HALF), ConfigError, "ndarray, torch.float32 and torch.float32"),
+        ((COST, HALF, None), ConfigError, "NoneType"),
         ((COST, HALF.to("meta"), HALF), ConfigError, "cpu, meta and cpu"),
         ((COST, torch.tensor([[1.5, -0.5]]), HALF), ConfigError, "-0.5"),
     ],

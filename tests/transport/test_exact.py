@@ -12,6 +12,24 @@ from otembed.errors import ConfigError
 from otembed.transport import exact
 
 
+@pytest.mark.parametrize("share", [None, 0.6])
+@pytest.mark.parametrize("shift", [-5.0, -1e-7, 1e6])
+def test_constant_in_the_costs_changes_no_plan(share, shift):
+    """The simplex called the first problem infeasible where its costs are negative."""
+    cost = torch.tensor([[[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]], [[0.0, 1e-3, 2e-3], [0.0, 3e-3, 0.0]]]).double()
+    a, b = torch.tensor([[1.0, 0.0], [0.5, 0.5]]).double(), torch.full((2, 3), 1 / 3).double()
+    a, b = a.requires_grad_(), b.requires_grad_()
+    result, wanted = exact(cost + shift, a, b, share=share), exact(cost, a, b, share=share)
+    carried = share or 1.0
+    assert bool(result.converged.all())
+    torch.testing.assert_close(result.value, wanted.value + carried * shift, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(result.plan.sum((1, 2)), torch.full((2,), carried).double())
+    torch.testing.assert_close((result.plan * cost).sum((1, 2)), wanted.value)
+    # The value is homogeneous in the masses.
+    grads = torch.autograd.grad(result.value.sum(), (a, b))
+    torch.testing.assert_close(sum((x * g).sum(1) for x, g in zip((a, b), grads, strict=True)), result.value)
+
+
 @pytest.mark.parametrize("threads", [None, 1, 3])
 def test_values_agree_with_emd2(batch_of, threads):
     cost, a, b = batch_of()

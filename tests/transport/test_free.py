@@ -30,6 +30,14 @@ def test_value_is_the_sum_of_soft_minima(batch_of):
         torch.testing.assert_close(result.plan, a[:, :, None] * b[:, None, :] * generated.exp())
 
 
+@pytest.mark.parametrize("free", [TARGET_FREE, SOURCE_FREE])
+def test_constraint_is_kept_where_costs_are_many_times_epsilon(batch_of, free):
+    cost, a, b = batch_of(0, dtype=torch.float32)
+    result = solve(cost + 10, a, b, epsilon=1e-3, relaxation=free)
+    kept, masses = (result.plan.sum(2), a) if free == TARGET_FREE else (result.plan.sum(1), b)
+    torch.testing.assert_close(kept, masses, atol=1e-6, rtol=0)
+
+
 @pytest.mark.parametrize(("free", "small"), [(TARGET_FREE, (None, 1e-8)), (SOURCE_FREE, (1e-8, math.inf))])
 def test_free_is_the_limit_of_zero_relaxation(batch_of, free, small):
     cost, a, b = batch_of(1)

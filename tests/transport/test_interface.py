@@ -96,5 +96,6 @@ def test_order_prior_by_hand():
         [[0.5, 0.5, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]],
         [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]],
     ]
+    assert torch.equal(order_prior(a > 0, b > 0), order_prior(a, b))
     with pytest.raises(ConfigError, match="a and b"):
         order_prior(a, b[:1])

@@ -124,11 +124,12 @@ def test_graph_keeps_plans_but_not_costs():
     assert value.requires_grad
 
 
-def test_invalid_or_empty_cloud_does_not_affect_others():
+@pytest.mark.parametrize("broken", [math.inf, 1e200])
+def test_invalid_or_empty_cloud_does_not_affect_others(broken):
     x, y, a, b = clouds()
     whole = all_pairs(x, y, a, b, epsilon=0.1).value
     x, a = x.clone(), a.clone()
-    x[1, 0, 0] = math.inf
+    x[1, 0, 0] = broken
     a[2] = 0
     x.requires_grad_()
     y.requires_grad_()
@@ -171,6 +172,12 @@ def test_integer_masses_are_rejected():
     assert "float" in caught.value.hint
 
 
+def test_number_of_cells_may_be_a_float():
+    x, y, a, b = clouds()
+    found = all_pairs(x, y, a, b, epsilon=0.1, max_cells=1e3).value
+    torch.testing.assert_close(found, all_pairs(x, y, a, b, epsilon=0.1).value)
+
+
 def test_autocast_does_not_touch_the_values():
     x, y, a, b = clouds(dtype=torch.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -195,6 +202,9 @@ def test_mismatched_input_is_rejected():
         all_pairs(x, y[0], a, b, epsilon=0.1)
     with pytest.raises(ConfigError, match="source and target"):
         all_pairs(x[:, :, 1:], y, a, b, epsilon=0.1)
+    for wrong in ((x.numpy(), y, a, b), (x, y, a.numpy(), b), (x, y, a, None)):
+        with pytest.raises(ConfigError, match=r"ndarray|NoneType"):
+            all_pairs(*wrong, epsilon=0.1)
     with pytest.raises(ConfigError, match="max_cells"):
         all_pairs(x, y, a, b, epsilon=0.1, max_cells=0)
     negative = b.clone()

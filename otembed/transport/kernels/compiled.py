@@ -175,7 +175,7 @@ def _run(
     top = build_kernel(kernel, scaled, log_a, log_b, u, v)
     while True:
         steps = min(min(max(4, done // 4), 50) if done else 1, max_iter - done)
-        if soft_a or soft_b:
+        if steps and (soft_a or soft_b):  # the updates make the target side exact again
             translate(log_a, log_b, soft_a, soft_b, u, v, du, dv)
         for i in range(n):
             old_u[i] = du[i]

@@ -93,10 +93,12 @@ def by_network_simplex(problem: Problem, index: Tensor, settings: Settings, resu
 def _solve_one(cost: Array, a: Array, b: Array, share: float | None) -> tuple[dict[str, Any], bool]:
     """Solve one problem without its padding; return the fields of the result by name, and whether it is optimal."""
     cells = np.ix_(a > 0, b > 0)
-    # The simplex has absolute tolerances. Division by a power of 2 is exact.
-    mass, price = _power_of_two(max(a.sum(), b.sum())), _power_of_two(np.abs(cost[cells]).max())
+    # The simplex has absolute tolerances, and finds no plan at negative costs. Division by a power of 2 is exact.
+    least = cost[cells].min()
+    above = np.ascontiguousarray(cost[cells] - least)
+    mass, price = _power_of_two(max(a.sum(), b.sum())), _power_of_two(above.max())
     part, f_part, g_part, optimal = (_emd if share is None else _partial_emd)(
-        a[a > 0] / mass, b[b > 0] / mass, np.ascontiguousarray(cost[cells] / price), share or 1.0
+        a[a > 0] / mass, b[b > 0] / mass, above / price, least / price, share or 1.0
     )
     plan, f, g = np.zeros_like(cost), np.zeros_like(a), np.zeros_like(b)
     plan[cells], f[a > 0], g[b > 0] = part * mass, f_part * price, g_part * price
@@ -121,25 +123,25 @@ def _power_of_two(number: float) -> float:
     return float(np.ldexp(1.0, np.frexp(number)[1] - 1))
 
 
-def _emd(a: Array, b: Array, cost: Array, _share: float) -> tuple[Array, Array, Array, bool]:
-    """Return plan, potentials, and whether the plan is optimal."""
+def _emd(a: Array, b: Array, cost: Array, least: float, _share: float) -> tuple[Array, Array, Array, bool]:
+    """Return plan, potentials, and whether the plan is optimal, for the costs plus ``least``."""
     plan, log = ot.emd(a, b, cost, **_SETTINGS)  # type: ignore[no-untyped-call]
-    return plan, log["u"], log["v"], log["result_code"] == _OPTIMAL
+    return plan, log["u"] + least, log["v"], log["result_code"] == _OPTIMAL
 
 
-def _partial_emd(a: Array, b: Array, cost: Array, share: float) -> tuple[Array, Array, Array, bool]:
+def _partial_emd(a: Array, b: Array, cost: Array, least: float, share: float) -> tuple[Array, Array, Array, bool]:
     """Add a unit to each side that receives the remaining mass at no cost (Chapel et al., NeurIPS 2020).
 
     The potentials are the derivatives of the value with respect to the masses, including the effect on the carried mass.
     """
     mass = share * min(a.sum(), b.sum())
     wide = np.zeros((len(a) + 1, len(b) + 1))
-    wide[:-1, :-1] = cost - cost.min()
+    wide[:-1, :-1] = cost
     wide[-1, -1] = 2.0 * wide.max() + 1.0  # mass left out on one side cannot go to the added unit of the other
     both = np.append(a, b.sum() - mass), np.append(b, a.sum() - mass)
-    plan, f, g, optimal = _emd(*both, wide, share)
+    plan, f, g, optimal = _emd(*both, wide, 0.0, share)
     # d value / d m = -(f0 + g0) of the two added units, plus the smallest cost, which was subtracted.
-    price = share * (cost.min() - f[-1] - g[-1])
+    price = share * (least - f[-1] - g[-1])
     source, target = f[:-1] + g[-1], g[:-1] + f[-1]
     if a.sum() <= b.sum():
         return plan[:-1, :-1], source + price, target, optimal

@@ -37,9 +37,9 @@ def _chosen(cost_ANM: Tensor, a_AN: Tensor, b_AM: Tensor, settings: Settings) ->
     held, real = a_AN > 0, (b_AM > 0)[:, None, :]
     if epsilon:
         logits = torch.where(real, b_AM.log()[:, None, :] - cost_ANM / epsilon, -torch.inf)
-        best = logits.logsumexp(2)
-        f = torch.where(held, -epsilon * best, 0.0)
-        plan = torch.where(real & held[:, :, None], a_AN[:, :, None] * (logits - best[:, :, None]).exp(), 0.0)
+        f = torch.where(held, -epsilon * logits.logsumexp(2), 0.0)
+        # Where costs are many times epsilon, the exponential of logits - logsumexp has lost digits of the masses.
+        plan = a_AN[:, :, None] * logits.softmax(2)
         exponent = (f[:, :, None] - cost_ANM) / epsilon
         return plan, f, entropic_value(cost_ANM, a_AN, b_AM, plan, exponent, settings)
     least, place = torch.where(real, cost_ANM, torch.inf).min(2, keepdim=True)
