@@ -28,6 +28,15 @@ UNKNOWN = "unknown"
 OFFLINE_ORIGINS = {"offline:multilingual-e5-small": ("intfloat/multilingual-e5-small", "mit")}
 
 
+def show_plain_encode(model: SentenceTransformer) -> None:
+    """Let the usage example of the card call ``encode``; call it before creating the trainer.
+
+    Both sides of a pair are encoded alike, in training and for the figures of the card. For a model with prompts for queries
+    or passages, the library would call ``encode_query`` and ``encode_document``, which prepend others.
+    """
+    model.model_card_data.ir_model = False
+
+
 def keep_examples_out(model: SentenceTransformer, config: TrainConfig) -> None:
     """Keep training sentences out of the card's widget and usage example; call it before creating the trainer."""
     card = model.model_card_data

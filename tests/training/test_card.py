@@ -44,6 +44,9 @@ def test_card_of_a_trained_model_has_figures_layer_and_settings(configure, tmp_p
     assert str(tmp_path) not in card
     assert "loss:NoneType" not in card
     assert "loss:OTAlignmentLoss" in card
+    # The model has a prompt for queries, but both sides were encoded alike.
+    assert "embeddings = model.encode(sentences)" in card
+    assert "encode_query" not in card
 
 
 @pytest.mark.parametrize(
