@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -137,11 +138,19 @@ def _require_vocabulary(model: SentenceTransformer, source: str) -> None:
 
 
 def _random_parameters(model: SentenceTransformer) -> dict[str, torch.nn.Parameter]:
-    """Return the parameters of the transformer that are not in its files; transformers gives them random values."""
+    """Return the parameters of the transformer that are not in its files; transformers gives them random values.
+
+    Those that its class computes, such as sinusoidal positions, need not be in the files.
+    """
     transformer = model.transformers_model
     if transformer is None or not any(hasattr(each, READ_MARK) for each in transformer.modules()):
         return {}
-    return {name: each for name, each in transformer.named_parameters() if not getattr(each, READ_MARK, False)}
+    computed = [re.compile(each) for each in transformer._keys_to_ignore_on_load_missing or ()]
+    return {
+        name: each
+        for name, each in transformer.named_parameters()
+        if not getattr(each, READ_MARK, False) and not any(pattern.search(name) for pattern in computed)
+    }
 
 
 def _refuse_random(vector: torch.Tensor, random: dict[str, torch.nn.Parameter], source: str) -> None:

@@ -202,7 +202,8 @@ def train(
                 interpolation=released.interpolation,
                 mean_lengths=released.mean_lengths,
             )
-            complete_card(folder.model, result, config, choice)
+            limit = None if model.max_seq_length == own_length else model.max_seq_length
+            complete_card(folder.model, result, config, choice, truncated_at=limit, own_limit=own_length)
             result = _report(folder, result, model, material, released, choice)
             result.to_json(folder.results)
             if not config.optimization.keep_checkpoints:
