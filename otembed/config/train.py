@@ -146,7 +146,7 @@ class ModelConfig:
     local_files_only: bool = Field(default=False, description="Load only local files; never contact the hub.")
     max_seq_length: Count | None = Field(
         default=128,
-        description="Maximum sentence length in tokens during training, up to the model's own limit, which the saved"
+        description="Maximum sentence length in tokens in training and its evaluations, up to the model's own limit, which the saved"
         " model keeps. null: the model's own.",
     )
     freeze: tuple[str, ...] = Field(

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from otembed.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
     from sentence_transformers.base import BaseModel
 
 
@@ -38,6 +39,15 @@ def length_limit(model: BaseModel) -> int | None:
     """Return the number of tokens at which ``model`` truncates a text; None if it does not, as a bag of static word vectors."""
     length = model.max_seq_length
     return None if length == math.inf else length
+
+
+def full_dimension(model: SentenceTransformer) -> int | None:
+    """Return the dimension of the vectors that the modules compute, of which ``truncate_dim`` keeps the first ones."""
+    truncated, model.truncate_dim = model.truncate_dim, None
+    try:
+        return model.get_embedding_dimension()
+    finally:
+        model.truncate_dim = truncated
 
 
 def find_embeddings(transformer: nn.Module) -> nn.Module | None:

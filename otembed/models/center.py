@@ -11,6 +11,7 @@ from sentence_transformers.sentence_transformer.modules import Normalize
 from torch import nn
 
 from otembed.errors import ConfigError, DataError, NumericsError
+from otembed.models.architecture import full_dimension
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +62,7 @@ def center(
     check_centerable(model)
     if not isinstance(model[-1], Normalize):
         model.append(Normalize())
-    dimension = _dimension(model)
+    dimension = full_dimension(model) or 0
     overall = _shift(mean, dimension, OVERALL)
     shift: Module = overall
     if by_language:
@@ -108,15 +109,6 @@ def check_centerable(model: SentenceTransformer) -> None:
             f"centering requires vectors that are compared by cosine, but the model's similarity is {measure}",
             "Set release.center to none.",
         )
-
-
-def _dimension(model: SentenceTransformer) -> int:
-    truncated, model.truncate_dim = model.truncate_dim, None
-    try:
-        dimension = model.get_embedding_dimension()
-    finally:
-        model.truncate_dim = truncated
-    return int(dimension or 0)
 
 
 def _shift(mean: NDArray[np.floating], dimension: int, name: str) -> Dense:

@@ -13,6 +13,7 @@ from sentence_transformers import SentenceTransformer
 from otembed.errors import ModelError, NumericsError
 from otembed.models.folders import whole_folder
 from otembed.models.load import load_model
+from otembed.models.lora import without_adapter
 from otembed.models.portable import make_portable
 from otembed.models.save import check_saveable, weight_bytes
 from otembed.results import Result
@@ -55,7 +56,7 @@ def export_model(
     layout: Layout = "5.3",
     check: Sequence[str] = (),
 ) -> ExportReport:
-    """Write a model atomically to ``folder`` for plain sentence-transformers.
+    """Write a model atomically to ``folder`` for plain sentence-transformers; an adapter is merged into its weights.
 
     Parameters
     ----------
@@ -82,11 +83,12 @@ def export_model(
     """
     target = expand(folder).resolve()
     check_target(target)
-    model = load_model(name, device="cpu")
+    model = without_adapter(load_model(name, device="cpu"))
     check_saveable(model)
+    _check_finite(model, "float32", "Check the weights of the model, or download it again.")
     before = _encode(model, check)
     model.to(getattr(torch, precision))
-    _check_finite(model, precision)
+    _check_finite(model, precision, "Export it as bfloat16 or float32.")
     with whole_folder(target, needed=weight_bytes(model)) as fresh:
         model.save(str(fresh))
         if layout == "5.3":
@@ -117,10 +119,10 @@ def _encode(model: SentenceTransformer, texts: Sequence[str]) -> Any:
     return model.encode(list(texts), convert_to_tensor=True, show_progress_bar=False).float().numpy()
 
 
-def _check_finite(model: SentenceTransformer, precision: str) -> None:
+def _check_finite(model: SentenceTransformer, precision: str, hint: str) -> None:
     bad = [name for name, weights in model.state_dict().items() if not torch.isfinite(weights).all()]
     if bad:
-        raise NumericsError(f"{bad[0]} is not finite in {precision}", "Export it as bfloat16 or float32.")
+        raise NumericsError(f"{bad[0]} is not finite in {precision}", hint)
 
 
 def _keep_own_files(source: Path, fresh: Path) -> None:

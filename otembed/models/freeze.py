@@ -140,6 +140,6 @@ def check_trainable(model: SentenceTransformer) -> None:
     if has_adapter(model):
         raise ModelError(
             "the model has an adapter (PEFT), and all of its weights are loaded for inference",
-            "Merge the adapter first: save_model(merge_adapter(load_model(FOLDER)), MERGED) of otembed.models; then train"
-            " MERGED, with model.lora for a new adapter.",
+            "Merge the adapter first, by otembed export FOLDER MERGED, or by merge_adapter and save_model of otembed.models; then"
+            " train MERGED, with model.lora for a new adapter.",
         )

@@ -15,7 +15,7 @@ from sentence_transformers import SentenceTransformer
 from otembed.errors import ModelError, OutputError
 from otembed.models.architecture import position_limit, transformer_of
 from otembed.models.offline.encoder import OFFLINE_MODELS, OFFLINE_PREFIX, offline_model_path
-from otembed.models.soundness import require_length, require_plausible, require_sound
+from otembed.models.soundness import damaged_weights, require_length, require_plausible, require_sound
 from otembed.results import writing
 from otembed.results.paths import expand
 from otembed.runtime.hub import hub_failure, refusal, without_hub
@@ -119,12 +119,35 @@ def _local_folder(name: str) -> Path | None:
         )
     if not folder.is_dir():
         raise ModelError(f"{name!r} is a file, not a model folder", "Use the folder that contains the model.")
-    if not any((folder / file).is_file() for file in MODEL_FILES):
+    require_model(folder, name)
+    return folder
+
+
+def require_model(folder: Path, name: str) -> None:
+    """Raise a :class:`ModelError` if a folder does not contain a model; its hint says what to use instead."""
+    if not _is_model(folder):
         raise ModelError(
             f"the folder {name!r} does not contain a model: neither {' nor '.join(MODEL_FILES)} exists",
-            "Use a folder written by SentenceTransformer.save or save_model.",
+            _advice(folder),
         )
-    return folder
+
+
+def _is_model(folder: Path) -> bool:
+    return any((folder / file).is_file() for file in MODEL_FILES)
+
+
+def _advice(folder: Path) -> str:
+    """Return what to use instead of a folder that contains no model, by what it contains."""
+    if (folder / "adapter_config.json").is_file():
+        merged = folder.parent / "model"
+        if _is_model(merged):
+            return f"It contains an adapter. Use {merged}, the model with the adapter merged."
+        return "It contains an adapter. Load its base model, call load_adapter, merge_adapter and save_model, and use the result."
+    if _is_model(folder / "model"):
+        return f"Use {folder / 'model'}, the model of the run."
+    if (folder / "model.onnx").is_file():
+        return "It contains a model as ONNX, for onnxruntime. Use the model that it was exported from."
+    return "Use a folder written by SentenceTransformer.save or save_model."
 
 
 def _load(
@@ -153,12 +176,19 @@ def _load(
     except Exception as error:
         reason = next(iter(str(error).strip().splitlines()), "")
         detail = f"{type(error).__name__}: {reason}"
+        if "ignore_mismatched_sizes" in reason:  # refers to a report in the log
+            detail = "a tensor of its weights has another shape than its config.json says"
         if Path(source).is_dir():
             # safetensors says that a file that it may not read does not exist.
             if unreadable := [path for path in Path(source).rglob("*") if not os.access(path, os.R_OK)]:
                 raise ModelError(
                     f"cannot load the model in {source}: {unreadable[0]}: {os.strerror(errno.EACCES)}",
                     "Check its permissions: some programs save weights that only their owner may read.",
+                ) from error
+            if damaged := damaged_weights(Path(source)):
+                raise ModelError(
+                    f"cannot load the model in {source}: {damaged} is damaged: {reason}",
+                    "Write or download the file again; if it is a pointer of Git LFS: git lfs pull.",
                 ) from error
             hint = "Check that the folder is complete; models with custom code are not supported."
             raise ModelError(f"cannot load the model in {source}: {detail}", hint) from error

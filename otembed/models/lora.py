@@ -108,7 +108,14 @@ def merge_adapter(model: Model) -> Model:
         transformer.set_submodule(name, layer.get_base_layer())
     del transformer.peft_config
     transformer._hf_peft_config_loaded = False
+    # Of an adapter that was loaded: saved under its names, the weights of the model would not be found.
+    transformer._weight_conversions = None
     return model
+
+
+def without_adapter(model: Model) -> Model:
+    """Return the model itself, its adapter merged in place if it has one: its weights are then all in one checkpoint."""
+    return merge_adapter(model) if has_adapter(model) else model
 
 
 def save_adapter(model: BaseModel, folder: Path) -> None:

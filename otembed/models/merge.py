@@ -16,6 +16,7 @@ from otembed.models.describe import public_name
 from otembed.models.export import OWN_FILES, check_target
 from otembed.models.folders import whole_folder
 from otembed.models.load import load_model
+from otembed.models.lora import without_adapter
 from otembed.models.portable import make_portable
 from otembed.models.save import check_saveable, weight_bytes
 from otembed.results import Result
@@ -83,7 +84,8 @@ def merge_models(
     """Write the model whose weights are ``(1 - weight) * first + weight * second``, for plain sentence-transformers.
 
     Both models must have the same modules, tokenizer and tensors: usually two fine-tuned versions of one encoder, or
-    such a version and its start. Tokenizer, prompts, length limit and buffers are those of ``first``.
+    such a version and its start. Tokenizer, prompts, length limit and buffers are those of ``first``. Adapters are merged
+    into the weights first.
 
     Parameters
     ----------
@@ -115,7 +117,7 @@ def merge_models(
         raise ConfigError(f"weight is {weight}", "Use a number from 0 (the first model) to 1 (the second model).")
     target = expand(folder).resolve()
     check_target(target)
-    model, other = (load_model(each, device=device) for each in (first, second))
+    model, other = (without_adapter(load_model(each, device=device)) for each in (first, second))
     for each in (model, other):
         check_saveable(each)
     found = first_difference(model, other)

@@ -23,6 +23,7 @@ from otembed.models.center import routes_of
 from otembed.models.export import check_target
 from otembed.models.folders import whole_folder
 from otembed.models.load import load_model
+from otembed.models.lora import without_adapter
 from otembed.models.save import check_saveable, weight_bytes
 from otembed.results import Result, write_text
 from otembed.results.paths import expand
@@ -117,7 +118,7 @@ def export_onnx(
     check_target(target)
     if not check:
         raise ConfigError("no sentences to check the export with", "Pass at least one.")
-    model = load_model(name, device="cpu")
+    model = without_adapter(load_model(name, device="cpu"))
     check_saveable(model)
     _check_pipeline(model, task)
     tokenizer = _tokenizer(model)
@@ -238,6 +239,7 @@ def _quantize(floats: Path, path: Path, *, external: bool) -> None:
 
 def _check_pipeline(model: SentenceTransformer, task: str | None) -> None:
     """Reject what the graph cannot express, before the slow part."""
+    transformer_of(model)  # a bag of static word vectors takes other inputs
     for module in model.modules():
         if isinstance(module, Pooling) and not module.include_prompt:
             raise ModelError(

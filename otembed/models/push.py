@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otembed.config.hub import repository_name
-from otembed.errors import ConfigError, HubError, ModelError, OtembedError
-from otembed.models.load import MODEL_FILES
+from otembed.errors import ConfigError, HubError, OtembedError
+from otembed.models.load import require_model
 from otembed.results import Result
 from otembed.results.paths import expand
 from otembed.results.temporary import temporary_folder
@@ -76,11 +76,7 @@ def push_model(
     except ValueError as error:
         raise ConfigError(f"{repository!r} is not a repository: {error}", "Use OWNER/NAME.") from error
     source = expand(folder)
-    if not any((source / name).is_file() for name in MODEL_FILES):
-        raise ModelError(
-            f"the folder {str(folder)!r} does not contain a model: neither {' nor '.join(MODEL_FILES)} exists",
-            "Use a run folder, or a folder written by SentenceTransformer.save.",
-        )
+    require_model(source, str(folder))
     from huggingface_hub import HfApi
 
     api, branch = HfApi(library_name="otembed"), revision or "main"

@@ -28,6 +28,15 @@ UNKNOWN = "unknown"
 OFFLINE_ORIGINS = {"offline:multilingual-e5-small": ("intfloat/multilingual-e5-small", "mit")}
 
 
+def show_plain_encode(model: SentenceTransformer) -> None:
+    """Let the usage example of the card call ``encode``; call it before creating the trainer.
+
+    Both sides of a pair are encoded alike, in training and for the figures of the card. For a model with prompts for queries
+    or passages, the library would call ``encode_query`` and ``encode_document``, which prepend others.
+    """
+    model.model_card_data.ir_model = False
+
+
 def keep_examples_out(model: SentenceTransformer, config: TrainConfig) -> None:
     """Keep training sentences out of the card's widget and usage example; call it before creating the trainer."""
     card = model.model_card_data
@@ -89,14 +98,30 @@ def restate_log(model: SentenceTransformer, history: list[dict[str, Any]], evalu
     card._training_start_time = None
 
 
-def complete_card(folder: Path, result: TrainResult, config: TrainConfig, choice: LayerChoice | None) -> None:
+def complete_card(
+    folder: Path,
+    result: TrainResult,
+    config: TrainConfig,
+    choice: LayerChoice | None,
+    *,
+    truncated_at: int | None,
+    own_limit: int | None,
+) -> None:
     """Add the scores before and after, the word alignment layer and the settings to the saved model's card.
 
-    The metadata gets the scores as ``model-index``, and ``.eval_results`` those of benchmarks.
+    ``truncated_at`` and ``own_limit`` are those of :func:`card_section`. The metadata gets the scores as ``model-index``, and ``.eval_results`` those of benchmarks.
     """
     path = folder / "README.md"
     layer, scores = (None, ()) if choice is None else (choice.layer, choice.scores)
-    section = card_section(result, to_yaml(publishable(config)), __version__, layer, scores)
+    section = card_section(
+        result,
+        to_yaml(publishable(config)),
+        __version__,
+        layer,
+        scores,
+        truncated_at=truncated_at,
+        own_limit=own_limit,
+    )
     license = {}
     if config.hub.license is None and config.model.name not in OFFLINE_ORIGINS:
         found = card_metadata(config.model.name, config.model.revision)

@@ -26,7 +26,14 @@ COLUMNS = (
 
 
 def card_section(
-    result: TrainResult, settings: str, version: str, layer: int | None, scores: Sequence[tuple[int, float]] = ()
+    result: TrainResult,
+    settings: str,
+    version: str,
+    layer: int | None,
+    scores: Sequence[tuple[int, float]] = (),
+    *,
+    truncated_at: int | None = None,
+    own_limit: int | None = None,
 ) -> str:
     """Return the section as Markdown.
 
@@ -40,12 +47,15 @@ def card_section(
         Version of otembed.
     layer, scores
         The layer for word alignment, or None, and the score of each candidate layer.
+    truncated_at, own_limit
+        The number of tokens at which the run truncated sentences, None if it was that of the released model; and that of the
+        released model, None if it has none.
     """
     parts = [
         HEADING,
         f"Fine-tuned on parallel text with otembed {version}: {counted(result.steps, 'step')}, {counted(result.epochs, 'epoch', '.3g')}"
         f"{weights_from(result.best_step, result.averaged_steps)}.",
-        *_retrieval(result),
+        *_retrieval(result, truncated_at, own_limit),
         *_interpolation(result),
         *_centering(result),
         *_alignment(layer, scores),
@@ -80,12 +90,16 @@ def with_section(card: str, section: str) -> str:
     return f"{head}{section}\n{found}{rest}"
 
 
-def _retrieval(result: TrainResult) -> list[str]:
+def _retrieval(result: TrainResult, truncated_at: int | None, own_limit: int | None) -> list[str]:
     parts = ["### Retrieval before and after"]
     if result.before is None or result.after is None:
         return [*parts, "Not measured: no pairs were held out."]
     counts = ", ".join(f"{markdown_escaped(one.pair)} {one.sentences:,}" for one in result.after.scores)
-    parts += [f"Held-out pairs: {counts}. {COLUMNS}", result.before.table(result.after).markdown()]
+    limits = ""
+    if truncated_at is not None:
+        own = "does not truncate them" if own_limit is None else f"truncates them at {own_limit}"
+        limits = f" Sentences were truncated at {truncated_at} tokens, as in training; the model itself {own}."
+    parts += [f"Held-out pairs: {counts}.{limits} {COLUMNS}", result.before.table(result.after).markdown()]
     if result.before.centered_scores and result.after.centered_scores:
         parts += [
             "The same with centered embeddings (each side's mean embedding is subtracted). Centering needs no training: do not"
@@ -100,11 +114,12 @@ def _interpolation(result: TrainResult) -> list[str]:
     if curve is None:
         return []
     how = "chosen among the shares below" if curve.automatic else "as the settings say"
+    before = "" if result.mean_lengths is None else ", before centering"
     return [
         "### Interpolation",
         f"The released weights are those of the starting model plus {curve.share:g} times the change by training, {how}"
         " (share 0: the starting model, 1: the trained one). Accuracy in percent on held-out pairs, mean of pairs and"
-        " directions; to the best: 95 % interval of the difference in points (paired bootstrap).",
+        f" directions{before}; to the best: 95 % interval of the difference in points (paired bootstrap).",
         curve.table().markdown(),
     ]
 

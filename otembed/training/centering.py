@@ -104,7 +104,9 @@ def center_release(
     evaluator: HeldOutEvaluator | None,
     found: Evaluation | None,
 ) -> tuple[Means, Evaluation | None]:
-    """Center ``model`` in place, and return the means and its evaluation, from the vectors of the uncentered model.
+    """Center ``model`` in place, and return the means and its evaluation.
+
+    The evaluation is computed from the vectors of the uncentered model, unless the model keeps only its first dimensions.
 
     With means by language, the evaluation subtracts from each side the mean of its language, as ``encode(..., task=)``
     does.
@@ -113,12 +115,16 @@ def center_release(
     if config.center == "global":
         means = Means(means.overall, {})
     logger.info("centering: length of the mean vector %.3f", np.linalg.norm(means.overall))
+    center(model, means.overall, means.by_language)
     if evaluator is not None and found is not None:
         languages = [language for pair in evaluator.pairs for language in pair.split("-")]
-        vectors = [
-            unit_vectors(each - means.of(language).astype(np.float32), language)
-            for each, language in zip(found.vectors, languages, strict=True)
-        ]
+        if model.truncate_dim is None:
+            vectors = [
+                unit_vectors(each - means.of(language).astype(np.float32), language)
+                for each, language in zip(found.vectors, languages, strict=True)
+            ]
+        else:
+            # The lengths after the subtraction depend on the dimensions that are left out.
+            vectors = evaluator.encode(model, languages)
         found = evaluator.evaluate(model, steps=found.step, vectors=vectors)
-    center(model, means.overall, means.by_language)
     return means, found

@@ -14,7 +14,7 @@ from otembed.tasks.retrieval import BitextRetrievalEvaluator
 from otembed.tasks.retrieval.evaluate import score_vectors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
@@ -85,7 +85,7 @@ class HeldOutEvaluator(SequentialEvaluator):
         """Encode the held-out sentences, unless ``vectors`` are given, and compute and store the metrics of every pair."""
         started = perf_counter()
         if vectors is None:
-            vectors = self._encode(model)
+            vectors = self.encode(model)
         metrics = [
             each.score(model, source, target, epoch=epoch, steps=steps)
             for each, source, target in zip(self._judges, vectors[::2], vectors[1::2], strict=True)
@@ -103,7 +103,7 @@ class HeldOutEvaluator(SequentialEvaluator):
     def report(self, model: SentenceTransformer, name: str) -> RetrievalReport:
         """Evaluate ``model``, plain and centered; ``name`` is its name in the report."""
         started = perf_counter()
-        report = score_vectors(self.pairs, self._encode(model), centered=True, name=name)
+        report = score_vectors(self.pairs, self.encode(model), centered=True, name=name)
         return replace(report, seconds=perf_counter() - started)
 
     def report_of(self, found: Evaluation, name: str) -> RetrievalReport:
@@ -122,7 +122,8 @@ class HeldOutEvaluator(SequentialEvaluator):
             judge.store_metrics_in_model_card_data(model, metrics, -1, -1)
         return self.report_of(found, name)
 
-    def _encode(self, model: SentenceTransformer) -> list[NDArray[np.float32]]:
+    def encode(self, model: SentenceTransformer, languages: Sequence[str | None] = ()) -> list[NDArray[np.float32]]:
+        """Return the vectors of the held-out sentences, one (n, d) array a side; ``languages`` are those of the sides."""
         sides = [side for pair in self.pairs.values() for side in pair]
         return embed_sides(
             model,
@@ -132,4 +133,5 @@ class HeldOutEvaluator(SequentialEvaluator):
             prompt_name=None,
             truncate_dim=None,
             show_progress_bar=False,
+            languages=languages,
         )

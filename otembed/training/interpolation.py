@@ -73,7 +73,7 @@ def interpolate(
     """
     trained = trained_weights(model)
     if evaluator is None:
-        set_weights(model, start, trained, float(config.interpolate))
+        _release(model, start, trained, float(config.interpolate))
         return None, None
     found: dict[float, _Found] = {}
     for share in evaluated_shares(config):
@@ -88,8 +88,17 @@ def interpolate(
     points = curve_points(found, config.shares if automatic else [share for share in found if share > 0])
     share = choose_share(points, config.shares) if automatic else float(config.interpolate)
     logger.info("releasing share %g of the way from the starting to the trained weights", share)
-    set_weights(model, start, trained, share)
+    _release(model, start, trained, share)
     return InterpolationCurve(share, automatic, tuple(points)), found[share].evaluation
+
+
+def _release(
+    model: SentenceTransformer, start: Mapping[str, Tensor], trained: Mapping[str, Tensor], share: float
+) -> None:
+    """Set the weights of a share; the table of the card names the best evaluation as the saved checkpoint at 1 alone."""
+    set_weights(model, start, trained, share)
+    if share != 1:
+        model.model_card_data.best_model_step = None
 
 
 def choose_share(points: Sequence[SharePoint], shares: Sequence[float]) -> float:

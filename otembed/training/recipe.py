@@ -36,7 +36,7 @@ from otembed.runtime.trainer import arrange_callbacks, batches_of, resolve_preci
 from otembed.tasks.retrieval.report import RetrievalReport
 from otembed.training.arguments import check_trainer, training_arguments
 from otembed.training.averaging import average_checkpoints
-from otembed.training.card import complete_card, describe_in_card, keep_examples_out, restate_log
+from otembed.training.card import complete_card, describe_in_card, keep_examples_out, restate_log, show_plain_encode
 from otembed.training.centering import check_center
 from otembed.training.environment import environment
 from otembed.training.held_out import HeldOutEvaluator
@@ -202,7 +202,8 @@ def train(
                 interpolation=released.interpolation,
                 mean_lengths=released.mean_lengths,
             )
-            complete_card(folder.model, result, config, choice)
+            limit = None if model.max_seq_length == own_length else model.max_seq_length
+            complete_card(folder.model, result, config, choice, truncated_at=limit, own_limit=own_length)
             result = _report(folder, result, model, material, released, choice)
             result.to_json(folder.results)
             if not config.optimization.keep_checkpoints:
@@ -270,6 +271,7 @@ def build_trainer(
     quiet: bool = False,
 ) -> SentenceTransformerTrainer:
     """Create the sentence-transformers trainer; with ``quiet``, no metrics are written."""
+    show_plain_encode(model)
     keep_examples_out(model, config)
     extra: list[TrainerCallback] = [RunLog(None if quiet else folder, loss), *callbacks]
     patience = config.held_out.early_stopping_patience

@@ -87,11 +87,11 @@ def weights_from(best_step: int | None, averaged_steps: Sequence[int] | None) ->
     """Return the step of the trained weights as the end of a sentence; empty if it is the last one.
 
     >>> weights_from(9, None), weights_from(None, (6, 9))
-    ('; the released model is from step 9, the best evaluation', '; the trained weights are the mean of those of steps 6, 9')
+    ('; the trained weights are those of step 9, the best evaluation', '; the trained weights are the mean of those of steps 6, 9')
     """
     if averaged_steps:
         return f"; the trained weights are the mean of those of steps {', '.join(map(str, averaged_steps))}"
-    return "" if best_step is None else f"; the released model is from step {best_step}, the best evaluation"
+    return "" if best_step is None else f"; the trained weights are those of step {best_step}, the best evaluation"
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def train_summary(result: TrainResult) -> RenderableType:
     """Render retrieval before and after, then steps, time, trained parameters and the path of the model."""
     lines = [
         f"steps       {result.steps} ({counted(result.epochs, 'epoch', '.3g')}"
-        + (f"; model from step {result.best_step})" if result.best_step is not None else ")"),
+        + (f"; weights of step {result.best_step})" if result.best_step is not None else ")"),
         *([f"averaged    steps {', '.join(map(str, result.averaged_steps))}"] if result.averaged_steps else []),
         f"time        {format_seconds(result.seconds)} (training: {format_seconds(result.training_seconds)})",
         f"trained     {result.trained_parameters / 1e6:.1f} of {result.parameters / 1e6:.1f} million parameters",

@@ -13,6 +13,7 @@ from otembed.embeddings.cache import cache_home
 from otembed.embeddings.texts import embed_sides
 from otembed.losses.distillation import PROJECTED
 from otembed.models import load_model
+from otembed.models.architecture import full_dimension
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,8 +60,9 @@ def with_teacher(material: Material, model: SentenceTransformer, config: TrainCo
         show_progress_bar=False,
         cache=cache_home(None),
         names=[f"target side of {name}" for name in material.train],
+        languages=[material.languages[name][1] for name in material.train],
     )
-    dimension, own = vectors[0].shape[1], model.get_embedding_dimension()
+    dimension, own = vectors[0].shape[1], full_dimension(model)
     if config.loss.sentence == "mse" and own != dimension:
         assert own is not None, "a model that encodes has a dimension"
         logger.info("the teacher has %d dimensions, the model %d: a linear map is trained", dimension, own)

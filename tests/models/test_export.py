@@ -89,6 +89,15 @@ def test_weights_out_of_range_of_the_precision_are_rejected(tiny_model_path, tmp
     export_model(source, tmp_path / "out", precision="bfloat16")
 
 
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_weights_that_were_not_finite_before_are_no_matter_of_the_precision(tiny_model, tmp_path, precision):
+    next(tiny_model.parameters()).data[7, 0] = torch.nan
+    tiny_model.save(str(tmp_path / "model"), create_model_card=False)
+    with pytest.raises(NumericsError, match="not finite in float32") as caught:
+        export_model(tmp_path / "model", tmp_path / "out", precision=precision)
+    assert "download" in caught.value.hint
+
+
 def test_non_finite_embeddings_are_rejected(tiny_model_path, tmp_path, monkeypatch):
     monkeypatch.setattr("otembed.models.export._encode", lambda model, texts: np.full((1, 2), np.nan))
     with pytest.raises(NumericsError, match="not finite"):

@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+from sentence_transformers.sentence_transformer.modules import Dense, StaticEmbedding
 from tokenizers import Tokenizer
 
 import otembed
@@ -19,7 +21,11 @@ from otembed.config import TrainConfig
 from otembed.errors import ModelError
 from otembed.models import load_model, save_model
 from otembed.models.architecture import length_limit
+from otembed.models.center import center
 from otembed.tasks.xquad import evaluate_xquad
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def raising(error: Exception) -> Any:
@@ -160,12 +166,11 @@ def test_unreachable_hub_names_the_offline_alternative(
         load_model("owner/name", device="cpu", revision="main")
 
 
-def test_downloaded_model_loads_without_a_hub(
-    monkeypatch: pytest.MonkeyPatch, tiny_model: SentenceTransformer
-) -> None:
-    monkeypatch.setattr(load_module, "SentenceTransformer", lambda *_args, **_options: tiny_model)
+def test_downloaded_model_loads_without_a_hub(monkeypatch: pytest.MonkeyPatch, tiny_model_path: Path) -> None:
+    downloaded = SentenceTransformer(str(tiny_model_path), device="cpu", local_files_only=True)
+    monkeypatch.setattr(load_module, "SentenceTransformer", lambda *_args, **_options: downloaded)
     monkeypatch.setattr(load_module, "hub_failure", lambda: "ConnectError: no route to host")
-    assert load_model("owner/name", device="cpu") is tiny_model
+    assert load_model("owner/name", device="cpu") is downloaded
 
 
 def test_unknown_offline_names_are_rejected() -> None:
@@ -183,11 +188,16 @@ def test_custom_code_is_never_run(tiny_model: SentenceTransformer, tmp_path: Pat
         load_model(folder, device="cpu")
 
 
-def test_corrupt_folder_is_explained(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", ["model.safetensors", "3_Dense/model.safetensors"])
+@pytest.mark.parametrize("length", [3, 500, -1])
+def test_damaged_weights_are_named(tiny_model: SentenceTransformer, tmp_path: Path, file: str, length: int) -> None:
+    tiny_model.append(Dense(32, 8))
     folder = save_model(tiny_model, tmp_path / "m")
-    (folder / "model.safetensors").write_bytes(b"cut")
-    with pytest.raises(ModelError, match=folder.name):
+    weights = (folder / file).read_bytes()
+    (folder / file).write_bytes(weights[:length])
+    with pytest.raises(ModelError, match=rf"{file} is damaged") as caught:
         load_model(folder, device="cpu")
+    assert "again" in caught.value.hint
 
 
 def test_weights_that_may_not_be_read_are_named(
@@ -234,9 +244,17 @@ def change(path: Path, **values: Any) -> None:
     [
         ("config.json", {"num_hidden_layers": 2**32}, "num_hidden_layers is 4294967296"),
         ("tokenizer_config.json", {"model_max_length": "64"}, "cannot|max_seq_length"),
-        ("tokenizer_config.json", None, "cannot load"),
+        ("config.json", None, r"cannot load .*config\.json:1: not JSON"),
+        ("modules.json", None, r"cannot load .*modules\.json:1: not JSON"),
+        (
+            "config_sentence_transformers.json",
+            None,
+            r"cannot load .*config_sentence_transformers\.json:1: not JSON",
+        ),
+        ("1_Pooling/config.json", None, r"cannot load .*1_Pooling/config\.json:1: not JSON"),
+        ("tokenizer_config.json", None, r"cannot load .*tokenizer_config\.json:1: not JSON"),
         ("sentence_bert_config.json", {"max_seq_length": "64"}, "max_seq_length is '64'"),
-        ("sentence_bert_config.json", None, "cannot load"),
+        ("sentence_bert_config.json", None, r"cannot load .*sentence_bert_config\.json:1: not JSON"),
         (
             "tokenizer.json",
             {"added_tokens": [], "model": {"type": "WordLevel", "vocab": {"a": 9999}, "unk_token": "a"}},
@@ -264,3 +282,95 @@ def test_pipe_in_a_model_folder_is_rejected(tiny_model_path: Path, tmp_path: Pat
     os.mkfifo(tmp_path / "model" / "tokenizer.json")
     with pytest.raises(ModelError, match=r"tokenizer\.json"):
         load_model(tmp_path / "model", device="cpu")
+
+
+def change_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]) -> None:
+    path = folder / "model.safetensors"
+    save_file(change(load_file(path)), path, metadata={"format": "pt"})
+
+
+def only(part: str) -> Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]:
+    """Keep the tensors whose names do not contain ``part``."""
+    return lambda weights: {name: each for name, each in weights.items() if part not in name}
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (only("layer.2."), r"lack encoder\.layer\.2\.[\w.]+ and 15 other tensors"),
+        (only("layer.1.output.dense.bias"), r"lack encoder\.layer\.1\.output\.dense\.bias$"),
+        # A whole checkpoint under other names.
+        (lambda weights: {f"module.{name}": each for name, each in weights.items()}, r"lack embeddings\."),
+        (
+            lambda weights: {
+                name: each[:, :9].contiguous() if name.endswith("layer.1.output.dense.weight") else each
+                for name, each in weights.items()
+            },
+            r"another shape than its config\.json says",
+        ),
+    ],
+)
+def test_weights_that_the_files_lack_are_not_drawn_at_random(
+    tiny_model_path: Path, tmp_path: Path, change: Any, named: str
+) -> None:
+    folder = Path(shutil.copytree(tiny_model_path, tmp_path / "model"))
+    change_weights(folder, change)
+    with pytest.raises(ModelError) as caught:
+        load_model(folder, device="cpu")
+    assert re.search(named, caught.value.message)
+    assert "config.json" in caught.value.message or "download" in caught.value.hint
+
+
+def test_weights_of_an_unused_pooler_may_be_missing(
+    tiny_model_path: Path, tiny_model: SentenceTransformer, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_model_path, tmp_path / "model"))
+    change_weights(folder, only("pooler"))
+    np.testing.assert_array_equal(load_model(folder, device="cpu").encode("the cat"), tiny_model.encode("the cat"))
+
+
+def test_missing_tokenizer_is_named(tiny_model_path: Path, tmp_path: Path) -> None:
+    """transformers makes an empty one, which takes every word as unknown."""
+    shutil.copytree(tiny_model_path, tmp_path / "model", ignore=shutil.ignore_patterns("tokenizer*"))
+    with pytest.raises(ModelError, match="vocabulary of its tokenizer is empty") as caught:
+        load_model(tmp_path / "model", device="cpu")
+    assert "tokenizer.json" in caught.value.hint
+
+
+@pytest.mark.parametrize("kind", ["CrossEncoder", "SparseEncoder", "MultiVectorEncoder"])
+def test_model_of_another_class_is_rejected(tiny_model_path: Path, tmp_path: Path, kind: str) -> None:
+    folder = Path(shutil.copytree(tiny_model_path, tmp_path / "model"))
+    change(folder / "config_sentence_transformers.json", model_type=kind)
+    with pytest.raises(ModelError, match=f"is a {kind}, not a sentence encoder") as caught:
+        load_model(folder, device="cpu")
+    assert "SentenceTransformer(" in caught.value.hint
+
+
+def test_centered_model_that_cannot_encode_is_rejected(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
+    """The default route of a Router needs no task."""
+    mean = np.full(32, 0.1, np.float32)
+    center(tiny_model, mean, {"de": mean})
+    folder = save_model(tiny_model, tmp_path / "model")
+    assert load_model(folder, device="cpu").encode("the cat", task="de").shape == (32,)
+    change_weights(folder, only("layer.2."))
+    with pytest.raises(ModelError, match="lack"):
+        load_model(folder, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("files", "place", "hint"),
+    [
+        (["run/model/modules.json", "run/results.json"], "run", r"run/model, the model of the run"),
+        (["run/model/modules.json", "run/adapter/adapter_config.json"], "run/adapter", r"run/model, .* merged"),
+        (["adapter/adapter_config.json"], "adapter", "merge_adapter"),
+        (["onnx/model.onnx", "onnx/tokenizer.json"], "onnx", "ONNX"),
+        (["other/README.md"], "other", "save_model"),
+    ],
+)
+def test_folder_without_a_model_says_what_to_use(tmp_path: Path, files: list[str], place: str, hint: str) -> None:
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(ModelError, match="does not contain a model") as caught:
+        load_model(tmp_path / place, device="cpu")
+    assert re.search(hint, caught.value.hint)

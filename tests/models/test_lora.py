@@ -26,6 +26,8 @@ from otembed.models import (
     save_model,
     sliced,
 )
+from otembed.models.export import export_model
+from otembed.models.merge import merge_models
 
 pytest.importorskip("peft")
 
@@ -169,3 +171,35 @@ def test_folder_with_an_adapter_is_refused_until_it_is_merged(tiny_model, tiny_m
     assert "merge_adapter" in caught.value.hint
     check_trainable(merge_adapter(loaded))
     np.testing.assert_allclose(loaded.encode(TEXTS), tiny_model.encode(TEXTS), atol=1e-5)
+    saved = load_model(save_model(loaded, tmp_path / "merged"))
+    np.testing.assert_allclose(saved.encode(TEXTS), tiny_model.encode(TEXTS), atol=1e-5)
+
+
+@pytest.fixture
+def adapted_folder(tiny_model, tiny_model_path, tmp_path):
+    """A folder with an adapter, which names its base, and the vectors of its model."""
+    tiny_model[0].model.name_or_path = str(tiny_model_path)
+    vectors = trained(adapted(tiny_model)).encode(TEXTS)
+    tiny_model.save(str(tmp_path / "adapted"), create_model_card=False)
+    return tmp_path / "adapted", vectors
+
+
+def test_exported_and_merged_models_have_the_adapter_in_their_weights(adapted_folder, tiny_model_path, tmp_path):
+    folder, expected = adapted_folder
+    report = export_model(folder, tmp_path / "out", check=TEXTS)
+    assert report.largest_difference < 1e-5
+    # Half of both factors of the adapter would be a quarter of what it adds.
+    merge_models(folder, tiny_model_path, tmp_path / "whole", weight=0)
+    for name in ("out", "whole"):
+        files = {each.name for each in (tmp_path / name).rglob("*")}
+        assert not {each for each in files if "adapter" in each}
+        loaded = SentenceTransformer(str(tmp_path / name), device="cpu", local_files_only=True)
+        np.testing.assert_allclose(loaded.encode(TEXTS), expected, atol=1e-5)
+    merge_models(folder, tiny_model_path, tmp_path / "half")
+    half, whole, base = (
+        dict(SentenceTransformer(str(each), device="cpu", local_files_only=True).named_parameters())
+        for each in (tmp_path / "half", tmp_path / "whole", tiny_model_path)
+    )
+    name = next(name for name in half if name.endswith("layer.1.attention.self.query.weight"))
+    torch.testing.assert_close(half[name], (whole[name] + base[name]) / 2)
+    assert not torch.equal(whole[name], base[name])

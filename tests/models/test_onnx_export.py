@@ -13,7 +13,7 @@ import pytest
 from onnxruntime import InferenceSession
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Dense
-from sentence_transformers.sentence_transformer.modules import Pooling
+from sentence_transformers.sentence_transformer.modules import Pooling, StaticEmbedding
 from tokenizers import Tokenizer
 
 from otembed.errors import ConfigError, ModelError, NumericsError
@@ -26,6 +26,7 @@ TEXTS = [
     "die Katze saß auf der Matte und der Hund schlief im Haus " * 9,
     "猫 睡 在",
 ]
+BAG = {"version": "1.0", "model": {"type": "WordLevel", "vocab": {"a": 0, "b": 1}, "unk_token": "a"}}
 # The only packages of the example are in the standard library, or numpy, onnxruntime and tokenizers.
 BLOCKED = """
 import sys
@@ -183,3 +184,11 @@ def test_requests_that_no_graph_fulfills_are_rejected(tiny_model_path, tmp_path)
     with pytest.raises(ModelError, match="not an empty folder"):
         export_onnx(tiny_model_path, tmp_path / "model")
     assert [each.name for each in tmp_path.iterdir()] == ["model"]
+
+
+def test_bag_of_static_word_vectors_is_rejected(tmp_path):
+    words = StaticEmbedding(Tokenizer.from_str(json.dumps(BAG)), embedding_dim=8)
+    SentenceTransformer(modules=[words], device="cpu", local_files_only=True).save(str(tmp_path / "model"))
+    with pytest.raises(ModelError, match="does not contain a transformer"):
+        export_onnx(tmp_path / "model", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

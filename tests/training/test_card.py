@@ -44,6 +44,9 @@ def test_card_of_a_trained_model_has_figures_layer_and_settings(configure, tmp_p
     assert str(tmp_path) not in card
     assert "loss:NoneType" not in card
     assert "loss:OTAlignmentLoss" in card
+    # The model has a prompt for queries, but both sides were encoded alike.
+    assert "embeddings = model.encode(sentences)" in card
+    assert "encode_query" not in card
 
 
 @pytest.mark.parametrize(
@@ -155,3 +158,8 @@ def test_benchmarks_are_written_as_the_hub_reads_them(configure):
     )
     assert (entry.dataset_id, entry.task_id, entry.value) == ("owner/set", "task", 0.5)
     assert benchmark_results(result(scores("en-de", 0.25)), config, "1.0") == []
+
+
+def test_card_says_where_sentences_were_truncated_for_its_figures(trained):
+    card = (Path(trained.model) / "README.md").read_text(encoding="utf-8")
+    assert "truncated at 12 tokens, as in training; the model itself truncates them at 64." in card

@@ -8,6 +8,7 @@ import pytest
 
 from otembed.tasks.retrieval.report import RetrievalReport, RetrievalScores
 from otembed.training.card_section import BEFORE, HEADING, card_section, with_section
+from otembed.training.curve import InterpolationCurve, SharePoint
 from otembed.training.result import TrainResult
 
 
@@ -46,6 +47,21 @@ def test_missing_measurements_are_noted_or_omitted():
     assert "Word alignment" not in text
     plain = replace(RESULT, before=replace(RESULT.before, centered_scores=()))
     assert "centered" not in card_section(plain, "a: 1\n", "9.9", 7)
+
+
+@pytest.mark.parametrize(("own", "said"), [(512, "truncates them at 512."), (None, "does not truncate them.")])
+def test_shorter_sentences_than_the_models_limit_are_noted(own, said):
+    text = card_section(RESULT, "a: 1\n", "9.9", 7, truncated_at=128, own_limit=own)
+    assert f"truncated at 128 tokens, as in training; the model itself {said}" in text
+    assert "truncated" not in card_section(RESULT, "a: 1\n", "9.9", 7, own_limit=own)
+
+
+def test_curve_before_centering_is_told_apart_from_the_figures_of_the_centered_model():
+    curve = InterpolationCurve(0.5, False, (SharePoint(0.5, 0.5, -0.1, 0.1, True, None, 0.5, 2.0),))
+    plain = replace(RESULT, interpolation=curve)
+    assert "mean of pairs and directions; to the best" in card_section(plain, "a: 1\n", "9.9", 7)
+    centered = replace(plain, mean_lengths={"all": 0.9})
+    assert "directions, before centering; to the best" in card_section(centered, "a: 1\n", "9.9", 7)
 
 
 @pytest.mark.parametrize("rest", [f"{BEFORE}\nrows\n## Citation\nx\n", ""])

@@ -144,3 +144,20 @@ def test_too_little_text_for_a_mean_is_rejected(configure, text_path, start):
 def test_unknown_kind_is_rejected(configure):
     with pytest.raises(OtembedError, match=r"release\.center"):
         configure(release={"center": "both"})
+
+
+@pytest.mark.parametrize("how", ["global", "language"])
+def test_model_that_keeps_its_first_dimensions_is_centered_in_all_of_them(configure, tiny_model, tmp_path, how):
+    tiny_model.truncate_dim = 8
+    tiny_model.save(str(tmp_path / "cut"), create_model_card=False)
+    config = configure(**CHANGES, model={"name": str(tmp_path / "cut")}, release={"center": how})
+    result = otembed.train(config)
+    model = SentenceTransformer(result.model, device="cpu", local_files_only=True)
+    english, german = load_material(config).held_out["en-de"]
+    tasks = (None, None) if how == "global" else ("en", "de")
+    sides = [
+        unit_vectors(model.encode(texts, task=task)) for texts, task in zip((english, german), tasks, strict=True)
+    ]
+    assert sides[0].shape[1] == 8
+    assert result.after.scores == (bitext_scores(*sides, pair="en-de"),)
+    assert len(model[-2].linear.bias if how == "global" else model[-2].sub_modules["de"][0].linear.bias) == 32

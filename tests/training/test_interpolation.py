@@ -121,6 +121,9 @@ def test_given_share_is_released_without_other_pairs(configure, tiny_model_path,
         torch.testing.assert_close(each, start[name] + share * (end[name] - start[name]))
         assert share or torch.equal(each, start[name])
         assert "embeddings" not in name or torch.equal(each, start[name])
+    # The table of the training names a checkpoint as the released model only if it is one.
+    cards = ["saved checkpoint" in (Path(each.model) / "README.md").read_text("utf-8") for each in (plain, result)]
+    assert cards == [bool(size), False]
     if size:
         assert [each.share for each in result.interpolation.points] == sorted({0, share, 1})
         assert not result.interpolation.automatic

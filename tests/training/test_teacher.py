@@ -256,3 +256,16 @@ def test_missing_teacher_ends_the_run_before_anything_is_written(configure):
     with pytest.raises(ModelError, match="nowhere"):
         otembed.train(config)
     assert not Path(config.output).exists()
+
+
+@pytest.mark.parametrize("kept", [8, 16])
+def test_student_that_keeps_its_first_dimensions_learns_in_all_of_them(
+    configure, small_teacher, tiny_model, tmp_path, kept
+):
+    tiny_model.truncate_dim = kept
+    tiny_model.save(str(tmp_path / "cut"), create_model_card=False)
+    changes = {"model": {"name": str(tmp_path / "cut")}, "held_out": {"size": 0}, "optimization": {"max_steps": 1}}
+    result = otembed.train(taught(configure, "mse", small_teacher, **changes))
+    model = otembed.load_model(result.model, device="cpu")
+    assert model.encode("the cat").shape == (kept,)
+    assert not any(isinstance(module, Dense) for module in model)
