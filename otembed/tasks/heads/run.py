@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,7 @@ class HeadRun(TrainerFolder):
     @property
     def resume_with(self) -> str | None:
         """The command that continues the run, ``None`` if it cannot be resumed."""
-        return f"{self.command} --run {self.path} --resume" if self.lasting else None
+        return f"{self.command} --run {shlex.quote(str(self.path))} --resume" if self.lasting else None
 
     def refuse_taken(self, *, resume: bool, overwrite: bool) -> None:
         """Raise ConfigError if a run cannot start or resume here; ``overwrite`` replaces only another run."""
