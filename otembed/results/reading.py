@@ -61,7 +61,7 @@ def _hint(error: OSError, path: Path | None) -> str:
         return HINTS.get(error.errno or 0, "Check the path.")
     for folder in reversed(path.absolute().parents):
         if not os.access(folder, os.X_OK):
-            return f"The folder {folder} cannot be entered: get the permission x for it, or choose another place."
+            return f"The folder {folder} cannot be entered: grant execute permission for it (chmod +x), or choose another place."
     return "Check its permissions."
 
 
