@@ -19,7 +19,7 @@ from otembed.errors import ConfigError, OtembedError
 from otembed.results import write_text, writing
 from otembed.results.reading import read_bytes, read_json
 from otembed.results.temporary import beside, remove_leftovers
-from otembed.runtime.run_state import LOCK, TENSORBOARD, TrainerFolder
+from otembed.runtime.run_state import LOCK, TENSORBOARD, TrainerFolder, locked
 from otembed.training.environment import launcher, process_count
 
 if TYPE_CHECKING:
@@ -126,7 +126,10 @@ class RunFolder(TrainerFolder):
                     aside = whole.rename(beside(whole))
                 shutil.rmtree(aside)
             self.path.mkdir(parents=True, exist_ok=True)
-            write_text(self.config, to_yaml(config))
+            # Of two runs that start at once, one writes: the other would leave its settings to a run that it does not train.
+            with locked(self.path):
+                self.refuse_taken(overwrite=False)
+                write_text(self.config, to_yaml(config))
 
     def refuse_taken(self, *, overwrite: bool, inputs: Mapping[str, Path] = MappingProxyType({})) -> None:
         """Check that a new run can be created here.

@@ -204,3 +204,23 @@ def test_run_of_two_processes_is_not_continued_by_one(folder, monkeypatch):
         record_environment(folder, {})
     monkeypatch.setenv("WORLD_SIZE", "2")
     record_environment(folder, {})
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_of_two_runs_that_start_at_once_the_first_keeps_its_settings(folder, monkeypatch, overwrite):
+    """The second one has found no run, and creates its own in a folder that by then has one."""
+    if overwrite:
+        folder.create(config_for(folder))
+    first = train_config({"pairs": {"en-de": "other.tsv"}, "output": str(folder.path)})
+    make = type(folder.path).mkdir
+
+    def meanwhile(path, *args, **options):
+        make(path, *args, **options)
+        if path == folder.path and not folder.config.exists():
+            monkeypatch.undo()
+            folder.create(first)
+
+    monkeypatch.setattr(type(folder.path), "mkdir", meanwhile)
+    with pytest.raises(ConfigError, match="unfinished run"):
+        folder.create(config_for(folder), overwrite=overwrite)
+    assert RunFolder.read_config(folder.path) == first
