@@ -72,7 +72,7 @@ class Vectors:
             needed = part.offset + part.rows * dimension * part.dtype.itemsize
             if part.path.stat().st_size < needed:
                 raise DataError(
-                    f"{counted(part.path.stat().st_size, 'byte')}, but {counted(part.rows, 'row')} of {dimension} need {needed}",
+                    f"{counted(part.path.stat().st_size, 'byte', 'd')}, but {counted(part.rows, 'row', 'd')} of {dimension} need {needed}",
                     "The file is truncated; write it again.",
                     path=part.path,
                 )
@@ -238,7 +238,7 @@ def open_vectors(path: str | Path, *, dimension: int | None = None, dtype: str |
     size, width = path.stat().st_size, dimension * DTYPES[kind].itemsize
     if size == 0 or size % width:
         raise DataError(
-            f"the size of {counted(size, 'byte')} is not a multiple of a row of {dimension} {kind} ({width} bytes)",
+            f"the size of {counted(size, 'byte', 'd')} is not a multiple of a row of {dimension} {kind} ({width} bytes)",
             "Check vector_dimension and vector_dtype; write a truncated file again.",
             path=path,
         )
