@@ -116,9 +116,13 @@ def main() -> NoReturn:
             from otembed.results import output_error
 
             found = output_error(error, None) or _missing_folder(error)
-            if found is None and not isinstance(error, OSError):
-                raise
-            _write_error(found or error)
+            if found is None:
+                if not isinstance(error, OSError):
+                    raise
+                from otembed.results.reading import failure
+
+                found = failure(error)
+            _write_error(found)
             sys.exit(EXIT_BAD_INPUT)
     sys.exit(0)
 

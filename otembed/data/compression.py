@@ -17,7 +17,7 @@ import zstandard
 
 from otembed.errors import DataError
 from otembed.results.paths import expand
-from otembed.results.reading import require_file
+from otembed.results.reading import read_failure, require_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -132,7 +132,7 @@ def open_binary(path: Path) -> Iterator[BinaryIO]:
                 "Check that the suffix names the compression, or download the file again.",
                 path=path,
             ) from error
-        raise DataError(f"cannot read the file: {error.strerror}", "Check the path.", path=path) from error
+        raise read_failure(error, path) from error
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:

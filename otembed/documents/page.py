@@ -10,6 +10,7 @@ import numpy as np
 from otembed.config.changes import changed_settings
 from otembed.mining.page.document import mining_page, page_document
 from otembed.results import write_text
+from otembed.results.format import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -53,12 +54,12 @@ def write_page(
 
     report = aligned.report
     facts = [
-        f"{matched.sources:,} and {matched.targets:,} documents, {matched.pairs:,} pairs of them, by {report.model}.",
+        f"{matched.sources:,} and {counted(matched.targets, 'document')}, {counted(matched.pairs, 'pair')} of them, by {report.model}.",
         "A score of 0 is that of random sentences of both documents, 1 that of equal meaning.",
     ]
     steps: list[tuple[str, ...]] = [
         ("documents without sentences", f"{matched.empty:,}"),
-        ("pairs of documents", f"{matched.pairs:,} of {matched.candidates:,} candidates"),
+        ("pairs of documents", f"{matched.pairs:,} of {counted(matched.candidates, 'candidate')}"),
         ("links at or above the threshold" if report.threshold is not None else "links", f"{report.links:,}"),
         ("sentences in none of them", f"{report.unaligned:,}"),
         *((f"links of {kind} sentences", f"{count:,}") for kind, count in report.kinds.items()),

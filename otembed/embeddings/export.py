@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from otembed.embeddings.vectors import DTYPES, HEADERLESS
+from otembed.embeddings.vectors import DTYPES, HEADERLESS, VECTOR_SUFFIX, write_npy_header
 from otembed.errors import ConfigError
 from otembed.results import whole_file
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from otembed.embeddings.vectors import Vectors
 
 ROWS = 4096
-SUFFIXES = (".npy", *HEADERLESS)
+SUFFIXES = (VECTOR_SUFFIX, *HEADERLESS)
 
 
 def check_vector_output(path: Path, precision: str) -> None:
@@ -55,9 +55,8 @@ def write_vectors(
     dtype = DTYPES[precision]
     dimension = vectors.dimension
     with whole_file(path) as file:
-        if path.suffix.lower() == ".npy":
-            head = {"descr": dtype.str, "fortran_order": False, "shape": (len(rows), dimension)}
-            np.lib.format.write_array_header_1_0(file, head)
+        if path.suffix.lower() == VECTOR_SUFFIX:
+            write_npy_header(file, (len(rows), dimension), dtype)
         for start in range(0, len(rows), ROWS):
             chosen = rows[start : start + ROWS]
             block = np.zeros((len(chosen), dimension), np.float32)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from otembed.embeddings.rows import UnitRows, scan
-from otembed.embeddings.vectors import open_vectors
+from otembed.embeddings.vectors import VECTOR_SUFFIX, open_vectors, write_npy_header
 from otembed.errors import ConfigError, DataError
 from otembed.results import whole_file
+from otembed.results.format import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,17 +20,20 @@ if TYPE_CHECKING:
     from otembed.embeddings.vectors import Vectors
 
 OWN = "own"
-SUFFIX = ".npy"
 
 
 def check_offset(offset: str | None, written: Path | None) -> None:
     """Reject an offset that is neither ``own`` nor a ``.npy`` file, and a mean to write where none is computed."""
-    if offset not in (None, OWN) and not str(offset).lower().endswith(SUFFIX):
-        raise ConfigError(f"--offset is {offset!r}", f"Pass {OWN}, or a {SUFFIX} file written by --write-offset.")
+    if offset not in (None, OWN) and not str(offset).lower().endswith(VECTOR_SUFFIX):
+        raise ConfigError(
+            f"--offset is {offset!r}", f"Pass {OWN}, or a {VECTOR_SUFFIX} file written by --write-offset."
+        )
     if written is not None and offset != OWN:
         raise ConfigError("--write-offset requires --offset own", "Add --offset own, or drop --write-offset.")
-    if written is not None and written.suffix.lower() != SUFFIX:
-        raise ConfigError(f"--write-offset {written} is not a {SUFFIX} file", f"Use the suffix {SUFFIX}.")
+    if written is not None and written.suffix.lower() != VECTOR_SUFFIX:
+        raise ConfigError(
+            f"--write-offset {written} is not a {VECTOR_SUFFIX} file", f"Use the suffix {VECTOR_SUFFIX}."
+        )
 
 
 def own_offset(vectors: Vectors) -> NDArray[np.float64]:
@@ -49,7 +53,9 @@ def read_offset(path: str | Path) -> NDArray[np.float64]:
     """Read a mean vector, a matrix (1, d); DataError if the file is not one finite row."""
     vectors = open_vectors(path)
     if len(vectors) != 1:
-        raise DataError(f"{path}: {len(vectors)} rows, expected one mean vector", "Write it with --write-offset.")
+        raise DataError(
+            f"{path}: {counted(len(vectors), 'row')}, expected one mean vector", "Write it with --write-offset."
+        )
     row = vectors.read(0, 1)
     if not np.isfinite(row).all():
         raise DataError(f"{path}: the mean is not finite", "Write it again with --write-offset.")
@@ -61,8 +67,7 @@ def save_offset(mean: NDArray[np.float64], path: Path) -> None:
     """Write a mean vector as a float32 matrix (1, d), atomically."""
     row = mean[None].astype(np.float32)
     with whole_file(path) as file:
-        # np.save needs a file in which it can seek, and a full disk would be an error without its reason.
-        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(row))
+        write_npy_header(file, row.shape, row.dtype)
         file.write(row.data)
 
 
@@ -70,7 +75,7 @@ def check_mean(mean: NDArray[np.float64], name: str, dimension: int) -> None:
     """Raise DataError if the mean has another dimension than the vectors of ``name``."""
     if mean.shape != (dimension,):
         raise DataError(
-            f"the offset has {mean.size} dimensions, vectors of {name} have {dimension}",
+            f"the offset has {counted(mean.size, 'dimension')}, vectors of {name} have {dimension}",
             "Write the offset with the same model.",
         )
 

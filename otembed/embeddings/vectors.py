@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from tokenize import TokenError
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import IO, TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
 from otembed.errors import ConfigError, DataError
+from otembed.results.format import counted
 from otembed.results.paths import expand
-from otembed.results.reading import require_file
+from otembed.results.reading import read_failure, require_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +72,7 @@ class Vectors:
             needed = part.offset + part.rows * dimension * part.dtype.itemsize
             if part.path.stat().st_size < needed:
                 raise DataError(
-                    f"{part.path.stat().st_size} bytes, but {part.rows} rows of {dimension} need {needed}",
+                    f"{counted(part.path.stat().st_size, 'byte', 'd')}, but {counted(part.rows, 'row', 'd')} of {dimension} need {needed}",
                     "The file is truncated; write it again.",
                     path=part.path,
                 )
@@ -223,7 +224,7 @@ def open_vectors(path: str | Path, *, dimension: int | None = None, dtype: str |
         with path.open("rb") as file:
             is_npy = file.read(len(NPY_MAGIC)) == NPY_MAGIC
     except OSError as error:
-        raise DataError(f"cannot read the file: {error.strerror}", "Check the path.", path=path) from error
+        raise read_failure(error, path) from error
     if is_npy:
         return _open_npy(path, dimension)
     kind = dtype or HEADERLESS.get(path.suffix.lower(), "float32")
@@ -237,11 +238,20 @@ def open_vectors(path: str | Path, *, dimension: int | None = None, dtype: str |
     size, width = path.stat().st_size, dimension * DTYPES[kind].itemsize
     if size == 0 or size % width:
         raise DataError(
-            f"{size} bytes are not a multiple of a row of {dimension} {kind} ({width} bytes)",
+            f"the size of {counted(size, 'byte', 'd')} is not a multiple of a row of {dimension} {kind} ({width} bytes)",
             "Check vector_dimension and vector_dtype; write a truncated file again.",
             path=path,
         )
     return Vectors(str(path), [Part(path, size // width, DTYPES[kind])], dimension)
+
+
+def write_npy_header(file: IO[bytes], shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
+    """Write the header of a matrix in NumPy's format; its rows follow.
+
+    Unlike ``numpy.save``, this works for files that cannot seek, and a full disk is an error that names its reason.
+    """
+    head = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, head)
 
 
 def _open_npy(path: Path, dimension: int | None) -> Vectors:

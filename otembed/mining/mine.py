@@ -16,7 +16,16 @@ from otembed.mining.pairing.lengths import length_filter
 from otembed.mining.pairing.pairing import pair_up
 from otembed.mining.rescoring.rescore import open_rescorer
 from otembed.mining.search.search import search
-from otembed.mining.side import Place, VectorPlace, center_both, check_run, load_encoder, open_sides
+from otembed.mining.side import (
+    NamedEncoder,
+    Place,
+    VectorPlace,
+    center_both,
+    check_run,
+    load_encoder,
+    name_to_load,
+    open_sides,
+)
 from otembed.runtime.clock import StageClock
 from otembed.runtime.executors import open_executor
 from otembed.runtime.progress import Progress, silent
@@ -28,7 +37,7 @@ if TYPE_CHECKING:
 def mine_bitext(
     source: Place,
     target: Place,
-    model: SentenceTransformer | str | None = None,
+    model: SentenceTransformer | NamedEncoder | str | None = None,
     *,
     config: MiningConfig | None = None,
     source_vectors: VectorPlace | None = None,
@@ -111,14 +120,13 @@ def mine_bitext(
             encoder = load_encoder(model, every, "cpu" if executor.remote else device)
             rescorer = open_rescorer(sides, encoder, config, cache=cache)
             check_run(every, encoder, config)
-            load_as = str(model) if isinstance(model, str | Path) else None
             embedded = [
                 side.embedded(
                     encoder,
                     config,
                     cache=cache,
                     executor=executor,
-                    load_as=load_as,
+                    load_as=name_to_load(model),
                     device=device,
                     progress=progress,
                 )
@@ -177,4 +185,4 @@ def mine_bitext(
 
 def name_of(model: Any) -> str | None:
     """Return the name of a model for reports."""
-    return model if model is None else str(model) if isinstance(model, str | Path) else type(model).__name__
+    return None if model is None else name_to_load(model) or type(model).__name__

@@ -23,8 +23,9 @@ from otembed.mining.pairing.lengths import lengths_fit
 from otembed.mining.pairing.margin import margin_scores, mean_similarity
 from otembed.mining.rescoring.rescore import open_rescorer
 from otembed.mining.search.search import search
-from otembed.mining.side import Side, center_both, language_filters, load_encoder
+from otembed.mining.side import Side, center_both, language_filters, load_encoder, name_to_load
 from otembed.results import Result
+from otembed.results.format import counted
 from otembed.runtime.executors import open_executor
 from otembed.runtime.progress import Progress, silent
 
@@ -150,7 +151,7 @@ def score_bitext(
     with open_executor(config) as executor:
         encoder = load_encoder(model, sides, "cpu" if executor.remote else device)
         rescorer = open_rescorer(sides, encoder, config, cache=cache)
-        load_as = str(model) if isinstance(model, str | Path) else None
+        load_as = name_to_load(model)
         left, right = (
             side.embedded(
                 encoder, config, cache=cache, executor=executor, load_as=load_as, device=device, progress=progress
@@ -212,5 +213,5 @@ def _kept(
 
 def _row(pair: tuple[str, str], number: int) -> Row:
     if len(pair) != 2:
-        raise DataError(f"pair {number} has {len(pair)} sides", "Pass pairs of two texts.")
+        raise DataError(f"pair {number} has {counted(len(pair), 'side')}", "Pass pairs of two texts.")
     return Row(*pair, number)

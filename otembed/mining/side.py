@@ -25,6 +25,7 @@ from otembed.embeddings.vectors import (
     open_vectors,
 )
 from otembed.errors import ConfigError, DataError
+from otembed.results.format import counted
 from otembed.runtime.executors import LocalExecutor
 from otembed.runtime.progress import Progress, silent
 
@@ -155,7 +156,7 @@ class Side:
         rows, left_out = scan(self.known_vectors, drop_repeated=self.lines is None)
         if self.lines is not None and left_out.zero:
             raise DataError(
-                f"{self.name}: {left_out.zero} lines with text have a zero vector",
+                f"{self.name}: {counted(left_out.zero, 'zero vector')} of lines with text",
                 "Embed these lines again.",
             )
         return replace(
@@ -219,7 +220,7 @@ def _open(
     opened = _open_vectors(vectors, name, config)
     if len(opened) != lines.counts.read:
         raise DataError(
-            f"{lines.name} has {lines.counts.read} lines, but {opened.name} has {len(opened)} rows",
+            f"{lines.name} has {counted(lines.counts.read, 'line')}, but {opened.name} has {counted(len(opened), 'row')}",
             "Pass one row per line, including empty lines.",
         )
     return Side(lines, opened.choose(lines.ids - 1))
@@ -231,12 +232,24 @@ def _open_vectors(place: VectorPlace, name: str, config: MiningConfig) -> Vector
     return open_vectors(place, dimension=config.vector_dimension, dtype=config.vector_dtype)
 
 
+@dataclass(frozen=True, eq=False)
+class NamedEncoder:
+    """An encoder that was loaded by its name, for several runs: workers in other processes load it by that name."""
+
+    name: str
+    encoder: SentenceTransformer
+
+
 def load_encoder(
-    model: SentenceTransformer | str | Path | None, sides: Sequence[Side], device: str | None = None
+    model: SentenceTransformer | NamedEncoder | str | Path | None,
+    sides: Sequence[Side],
+    device: str | None = None,
 ) -> SentenceTransformer | None:
     """Return the encoder, loaded by name if necessary; None if no side requires one."""
     if all(each.vectors is not None for each in sides):
         return None
+    if isinstance(model, NamedEncoder):
+        return model.encoder
     if model is None:
         raise ConfigError(
             "a side has lines without vectors, and no model is given",
@@ -247,6 +260,25 @@ def load_encoder(
     from otembed.models import load_model
 
     return load_model(model, device=device)
+
+
+def load_once(
+    model: SentenceTransformer | str | Path | None,
+    sides: Sequence[Side],
+    config: MiningConfig,
+    device: str | None = None,
+) -> SentenceTransformer | NamedEncoder | str | Path | None:
+    """Return the model of several runs over these sides, loaded if it is given by name and a side requires it."""
+    # The workers of other engines load their own, so that the one of this process only describes it.
+    encoder = load_encoder(model, sides, device if config.engine == "local" else "cpu")
+    return NamedEncoder(str(model), encoder) if encoder is not None and isinstance(model, str | Path) else model
+
+
+def name_to_load(model: object) -> str | None:
+    """Return the name by which workers load the model; None if it was not given by name."""
+    if isinstance(model, NamedEncoder):
+        return model.name
+    return str(model) if isinstance(model, str | Path) else None
 
 
 def encoded_dimension(encoder: SentenceTransformer, config: MiningConfig) -> int | None:

@@ -31,6 +31,7 @@ NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)
 # Reasons that only writing has: they are recognized in any error, wherever it was raised.
 WRITING_ONLY = (*FULL, errno.EFBIG, errno.EROFS, *NO_LOCKS)
 UNKNOWN = 0
+ELSEWHERE = "choose another place"
 # torch says only that a file is shorter than what was written to it.
 TORCH_WRITER = re.compile(r"PytorchStreamWriter|inline_container.*unexpected pos")
 # Paths of open files of this process, which it may share with other programs.
@@ -58,11 +59,13 @@ def writing(path: str | Path, *, needed: int | None = None, option: str = "", ke
     Raises
     ------
     OutputError
-        Something could not be written. One raised by an inner block keeps its message and gets ``kept``.
+        Something could not be written. One raised by an inner block keeps its message and gets ``option`` and ``kept``.
     """
     try:
         yield
     except OutputError as error:
+        if option and error.hint:
+            error.hint = error.hint.replace(f"{ELSEWHERE}.", f"{ELSEWHERE} with {option}.")
         if kept and kept not in str(error):
             error.hint = f"{error.hint} {kept}" if error.hint else kept
         raise
@@ -89,7 +92,7 @@ def output_error(
         path = Path(os.fsdecode(error.filename))
     # A file in place of a folder: "File exists" would not explain it.
     reason = os.strerror(errno.ENOTDIR if code == errno.EEXIST else code) if code else "the file is incomplete"
-    elsewhere = f"choose another place{f' with {option}' if option else ''}"
+    elsewhere = f"{ELSEWHERE} with {option}" if option else ELSEWHERE
     if code in (*FULL, UNKNOWN):
         reason += _space(path, needed)
     limit = "raise the limit of the size of a file (ulimit -f)"

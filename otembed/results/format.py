@@ -96,7 +96,7 @@ def counted(number: float, unit: str, form: str = ",") -> str:
     text = format(number, form)
     if text == "1":
         return f"{text} {unit}"
-    return f"{text} {unit}{'es' if unit.endswith(('x', 'tch')) else 's'}"
+    return f"{text} {unit}{'es' if unit.endswith(('x', 'tch', 'ss')) else 's'}"
 
 
 def format_seconds(seconds: float) -> str:

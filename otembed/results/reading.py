@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import stat
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from otembed.errors import DataError, did_you_mean
+from otembed.errors import DataError, OtembedError, did_you_mean
 
 # A pipe below these was opened by the process that writes to it; any other may have no writer at all.
 OPEN_FILES = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
+# How to fix what the system refuses.
+HINTS = {
+    errno.ENAMETOOLONG: "Use a shorter name.",
+    errno.ELOOP: "Correct the symbolic links: they form a circle.",
+    errno.ENOTDIR: "Check the path: one of its folders is a file.",
+    errno.EMFILE: "Raise the limit of open files (ulimit -n).",
+    errno.ENFILE: "Close other programs: the machine has too many open files.",
+    errno.EIO: "Check the disk, or the connection to it.",
+}
 # Levels of a JSON document: what reads it may recurse.
 DEEPEST = 100
 
@@ -31,6 +42,29 @@ def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
 DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 
+def failure(error: OSError) -> OtembedError:
+    """Return the error to show for one of the system: its file, its reason and how to fix it."""
+    reason = error.strerror or str(error) or type(error).__name__
+    if error.filename is None:
+        return OtembedError(reason, HINTS.get(error.errno or 0))
+    path = Path(os.fsdecode(error.filename)) if not isinstance(error.filename, int) else None
+    return DataError(reason, _hint(error, path), path=path)
+
+
+def read_failure(error: OSError, path: Path) -> DataError:
+    """Return the error for a file that cannot be read."""
+    return DataError(f"cannot read the file: {error.strerror}", _hint(error, path), path=path)
+
+
+def _hint(error: OSError, path: Path | None) -> str:
+    if error.errno not in (errno.EACCES, errno.EPERM) or path is None:
+        return HINTS.get(error.errno or 0, "Check the path.")
+    for folder in reversed(path.absolute().parents):
+        if not os.access(folder, os.X_OK):
+            return f"The folder {folder} cannot be entered: grant execute permission for it (chmod +x), or choose another place."
+    return "Check its permissions."
+
+
 def require_file(path: Path) -> None:
     """Raise a :class:`DataError` unless ``path`` is a file or a folder; its hint suggests a similar name in the folder.
 
@@ -42,8 +76,9 @@ def require_file(path: Path) -> None:
     except FileNotFoundError as error:
         raise DataError(*_missing(path), path=path) from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise DataError(f"cannot read the file: {reason}", "Check the path.", path=path) from error
+        if isinstance(error, OSError):
+            raise read_failure(error, path) from error
+        raise DataError(f"cannot read the file: {error}", "Check the path.", path=path) from error
     if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
         return
     if stat.S_ISFIFO(mode) and str(path).startswith(OPEN_FILES):
@@ -58,7 +93,7 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"cannot read the file: {error.strerror}", "Check the path.", path=path) from error
+        raise read_failure(error, path) from error
 
 
 def read_text(path: str | Path, hint: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import pickle
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from otembed.errors import ConfigError
+from otembed.errors import ConfigError, OutputError
 from otembed.runtime.processors import available_workers
 from otembed.runtime.ray_cluster import RayCluster
 from otembed.runtime.work import ATTEMPTS, died
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from otembed.runtime.work import Advance, Executor, Work
 
 logger = logging.getLogger(__name__)
+
+SHARED_MEMORY = "/dev/shm"
+"""Where Linux keeps semaphores."""
 
 
 class LocalExecutor:
@@ -145,9 +149,10 @@ class ProcessPool:
             context = get_context("spawn")
             # Workers hold the other end and end when this one is closed, by this process or by its death.
             theirs, lifeline = context.Pipe(duplex=False)
-            pool = ProcessPoolExecutor(
-                self.workers, context, initializer=_start, initargs=(theirs, _Sealed(work), self.threads)
-            )
+            with _semaphores():
+                pool = ProcessPoolExecutor(
+                    self.workers, context, initializer=_start, initargs=(theirs, _Sealed(work), self.threads)
+                )
             try:
                 while True:
                     self._fill(pool, queue, again, running)
@@ -182,6 +187,27 @@ class ProcessPool:
             with _interrupts_blocked():
                 running[pool.submit(_do, again[-1])] = again[-1]
             again.pop()
+
+
+@contextmanager
+def _semaphores() -> Iterator[None]:
+    """Name the place of semaphores that cannot be created; the system's error does not.
+
+    Raises
+    ------
+    OutputError
+        Shared memory is read-only, full or missing, as in some containers.
+    """
+    try:
+        yield
+    except OSError as error:
+        if sys.platform != "linux" or error.errno in (errno.EMFILE, errno.ENFILE):
+            raise
+        raise OutputError(
+            f"cannot create semaphores for worker processes: {error.strerror}",
+            "Mount it as a tmpfs that can be written to (in a container: --shm-size 64m), or use the engine local.",
+            path=SHARED_MEMORY,
+        ) from error
 
 
 @contextmanager

@@ -113,6 +113,8 @@ def trainer_arguments(config: TrainerConfig, device: torch.device, checkpoints: 
         "logging_first_step": True,
         "logging_nan_inf_filter": False,
         "disable_tqdm": True,
+        # As for the first process: by default, the others would show warnings of libraries that it does not.
+        "log_level_replica": "passive",
         "report_to": "none",
         "use_cpu": device.type == "cpu",
     }

@@ -24,5 +24,21 @@ def environment() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
-        "processes": int(os.environ.get("WORLD_SIZE", "1")),
+        "processes": process_count(),
     }
+
+
+def process_count() -> int:
+    """Return the number of processes that train, on all machines together."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def launcher(processes: int) -> str:
+    """Return what comes before a command to start that many processes; nothing for one."""
+    if processes == 1:
+        return ""
+    here = processes
+    if processes == process_count():
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
+    nodes = f"--nnodes {processes // here} " if here < processes else ""
+    return f"torchrun {nodes}--nproc-per-node {here} --no-python "

@@ -38,7 +38,7 @@ from otembed.training.arguments import check_trainer, training_arguments
 from otembed.training.averaging import average_checkpoints
 from otembed.training.card import complete_card, describe_in_card, keep_examples_out, restate_log, show_plain_encode
 from otembed.training.centering import check_center
-from otembed.training.environment import environment
+from otembed.training.environment import environment, process_count
 from otembed.training.held_out import HeldOutEvaluator
 from otembed.training.interpolation import interpolates
 from otembed.training.objective import build_loss, refuse_idle_terms
@@ -158,7 +158,7 @@ def train(
         if resume is not None and state.is_main_process:
             folder.drop_half_written()
         if state.is_main_process:
-            _record_environment(folder, inputs)
+            record_environment(folder, inputs)
         state.wait_for_everyone()
         evaluator = HeldOutEvaluator(material.held_out) if material.held_out else None
         start = trained_weights(model) if interpolates(config.release) and state.is_main_process else {}
@@ -300,17 +300,23 @@ def suited(config: TrainConfig, model: SentenceTransformer) -> TrainConfig:
     return replace(config, optimization=replace(optimization, precision=precision))
 
 
-def _record_environment(folder: RunFolder, inputs: dict[str, str]) -> None:
+def record_environment(folder: RunFolder, inputs: dict[str, str]) -> None:
     """Write ``environment.json`` with the digests of what the run starts from; a resumed run must have the same.
 
     Raises
     ------
     ConfigError
-        The starting model or a text is not the one that the run started from.
+        The starting model or a text is not the one that the run started from, or the number of processes differs.
     """
     if not folder.environment.exists():
         write_text(folder.environment, json.dumps({**environment(), "inputs": inputs}, indent=2) + "\n")
         return
+    # A step takes a batch from each process, so others would train on other batches, for another number of steps.
+    if folder.processes != process_count():
+        raise ConfigError(
+            f"{folder.path}: started with {counted(folder.processes, 'process')}, resumed with {process_count()}",
+            f"Resume it with as many: {folder.resume_with}",
+        )
     earlier = read_json(folder.environment, "Start again with --overwrite.").get("inputs")
     if isinstance(earlier, dict) and (
         differ := [name for name in {**earlier, **inputs} if earlier.get(name) != inputs.get(name)]

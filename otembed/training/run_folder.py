@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -14,11 +15,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from otembed.config.base import expand_home
 from otembed.config.io import read_yaml, to_yaml, train_config
 from otembed.config.train import TrainConfig
-from otembed.errors import ConfigError
+from otembed.errors import ConfigError, OtembedError
 from otembed.results import write_text, writing
-from otembed.results.reading import read_bytes
+from otembed.results.reading import read_bytes, read_json
 from otembed.results.temporary import beside, remove_leftovers
-from otembed.runtime.run_state import LOCK, TENSORBOARD, TrainerFolder
+from otembed.runtime.run_state import LOCK, TENSORBOARD, TrainerFolder, locked
+from otembed.training.environment import launcher, process_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -124,7 +126,10 @@ class RunFolder(TrainerFolder):
                     aside = whole.rename(beside(whole))
                 shutil.rmtree(aside)
             self.path.mkdir(parents=True, exist_ok=True)
-            write_text(self.config, to_yaml(config))
+            # Of two runs that start at once, one writes: the other would leave its settings to a run that it does not train.
+            with locked(self.path):
+                self.refuse_taken(overwrite=False)
+                write_text(self.config, to_yaml(config))
 
     def refuse_taken(self, *, overwrite: bool, inputs: Mapping[str, Path] = MappingProxyType({})) -> None:
         """Check that a new run can be created here.
@@ -167,8 +172,17 @@ class RunFolder(TrainerFolder):
 
     @property
     def resume_with(self) -> str:
-        """The command that continues the run."""
-        return f"otembed train --resume {shlex.quote(str(self.path))}"
+        """The command that continues the run, with as many processes."""
+        return f"{launcher(self.processes)}otembed train --resume {shlex.quote(str(self.path))}"
+
+    @property
+    def processes(self) -> int:
+        """Number of processes that train: as ``environment.json`` says, or those of this launch for a new run."""
+        with suppress(OtembedError, AttributeError):
+            known = read_json(self.environment, "").get("processes")
+            if isinstance(known, int) and known > 0:
+                return known
+        return process_count()
 
     @staticmethod
     def read_config(path: str | Path) -> TrainConfig:

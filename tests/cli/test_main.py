@@ -79,7 +79,17 @@ def raising(error):
     ("error", "code", "message"),
     [
         (ConfigError("no such thing", "Name another."), 2, "error: no such thing\nName another.\n"),
-        (PermissionError(13, "Permission denied", "a.json"), 2, "error: [Errno 13] Permission denied: 'a.json'\n"),
+        (
+            PermissionError(13, "Permission denied", "a.json"),
+            2,
+            "error: a.json: Permission denied\nCheck its permissions.\n",
+        ),
+        (
+            OSError(24, "Too many open files"),
+            2,
+            "error: Too many open files\nRaise the limit of open files (ulimit -n).\n",
+        ),
+        (OSError("no reason"), 2, "error: no reason\n"),
         (ConfigError("no \x1b[31m thing\r"), 2, "error: no \\x1b[31m thing \n"),
         (KeyboardInterrupt(), 130, "interrupted; to resume: run the same command again\n"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import socket
@@ -148,3 +149,18 @@ def test_sockets_and_folders_are_rejected(tmp_path, monkeypatch):
         for place, named in (("socket", "a socket"), (tmp_path, "a folder")):
             with pytest.raises(OutputError, match=named):
                 write_text(place, "")
+
+
+def test_an_inner_failure_gets_the_option_that_chooses_another_place(tmp_path):
+    with (
+        pytest.raises(OutputError, match=r"x\.json: .*\n.*choose another place with --cache FOLDER\. Run again\.$"),
+        writing(tmp_path, option="--cache FOLDER", kept="Run again."),
+        writing(tmp_path / "x.json"),
+    ):
+        raise OSError(errno.ENOSPC, "full")
+    with (
+        pytest.raises(OutputError, match=r"choose another place with TMPDIR=FOLDER\.$"),
+        writing(tmp_path, option="--cache FOLDER"),
+        writing(tmp_path / "x.json", option="TMPDIR=FOLDER"),
+    ):
+        raise OSError(errno.ENOSPC, "full")

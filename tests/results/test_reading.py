@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import pytest
@@ -12,7 +13,15 @@ from otembed.data import read_pairs
 from otembed.data.texts import parse_text_place, read_texts
 from otembed.embeddings.vectors import open_vectors
 from otembed.errors import DataError, OtembedError
-from otembed.results.reading import read_json, read_text, require_file
+from otembed.results.reading import failure, read_json, read_text, require_file
+
+
+def raising(error):
+    def stat(self, **options):
+        raise error
+
+    return stat
+
 
 READERS = {
     "x.tsv": lambda path: list(read_pairs(f"en-sw={path}")),
@@ -39,6 +48,36 @@ def test_what_is_not_a_file_is_rejected_at_once(tmp_path, name):
         # A link that leads nowhere must not be proposed as its own correction.
         assert "mean" not in caught.value.hint
         path.unlink()
+
+
+def test_folder_that_cannot_be_entered_is_named(tmp_path, monkeypatch):
+    """For root, every folder can be entered: its answer is replaced."""
+    locked = tmp_path / "locked"
+    monkeypatch.setattr(os, "access", lambda path, mode: path not in (locked, locked / "inner"))
+    error = PermissionError(errno.EACCES, "Permission denied", str(locked / "inner" / "a.tsv"))
+    found = failure(error)
+    assert found.message == f"{locked / 'inner' / 'a.tsv'}: Permission denied"
+    assert found.hint.startswith(f"The folder {locked} cannot be entered")
+    monkeypatch.setattr("pathlib.Path.stat", raising(error))
+    with pytest.raises(DataError, match=rf"a\.tsv: cannot read the file: Permission denied\n.*{locked} cannot"):
+        require_file(locked / "inner" / "a.tsv")
+
+
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [
+        (errno.ENAMETOOLONG, "shorter"),
+        (errno.ELOOP, "circle"),
+        (errno.ENOTDIR, "is a file"),
+        (errno.EACCES, "permissions"),
+        (errno.EISDIR, "path"),
+    ],
+)
+def test_errors_of_the_system_have_a_file_and_a_hint(tmp_path, code, hint):
+    for name in (str(tmp_path / "x"), os.fsencode(tmp_path / "x")):
+        found = failure(OSError(code, os.strerror(code), name))
+        assert found.message == f"{tmp_path / 'x'}: {os.strerror(code)}"
+        assert hint in found.hint
 
 
 def test_open_pipe_is_a_file():

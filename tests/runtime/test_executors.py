@@ -1,5 +1,6 @@
 """Every executor gives the same bytes, whatever dies, and a run with one resumes what another has left."""
 
+import errno
 import itertools
 import os
 import signal
@@ -22,7 +23,7 @@ from otembed.embeddings.embed_work import Schedule
 from otembed.embeddings.lines import read_side
 from otembed.embeddings.rows import scan
 from otembed.embeddings.vectors import array_vectors
-from otembed.errors import ConfigError, DataError, ModelError, NumericsError, OtembedError
+from otembed.errors import ConfigError, DataError, ModelError, NumericsError, OtembedError, OutputError
 from otembed.mining.search import approximate, blocks, search, state
 from otembed.mining.search.approximate import approximate_neighbors
 from otembed.mining.search.exact import Tiling, exact_neighbors
@@ -265,6 +266,26 @@ if __name__ == "__main__":
     with interruptions():
         list(ProcessPool(2).run(Works(), [(each, None) for each in (-1, -2)]))
 """
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems keep semaphores elsewhere")
+@pytest.mark.parametrize("code", [errno.EROFS, errno.ENOENT, errno.EACCES, errno.ENOSPC, errno.ENOSYS])
+def test_shared_memory_that_cannot_hold_semaphores_is_named(monkeypatch, code):
+    def fail(*_, **__):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("otembed.runtime.executors.ProcessPoolExecutor", fail)
+    with pytest.raises(OutputError, match=f"^/dev/shm: .*{os.strerror(code)}\n.*tmpfs.* local"):
+        list(ProcessPool(2).run(None, [1]))
+
+
+def test_lack_of_open_files_is_not_blamed_on_shared_memory(monkeypatch):
+    def fail(*_, **__):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("otembed.runtime.executors.ProcessPoolExecutor", fail)
+    with pytest.raises(OSError, match="Too many open files"):
+        list(ProcessPool(2).run(None, [1]))
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])

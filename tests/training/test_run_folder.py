@@ -13,6 +13,7 @@ from otembed.config.io import read_yaml, train_config
 from otembed.errors import ConfigError
 from otembed.training import RunFolder
 from otembed.training.preparation import input_paths
+from otembed.training.recipe import record_environment
 
 
 @pytest.fixture
@@ -168,3 +169,58 @@ def test_metrics_after_the_checkpoint_and_truncated_lines_are_dropped(folder):
     assert folder.last_training_record() == {"loss": 1}
     folder.keep_metrics_up_to(5)
     assert [json.loads(line)["step"] for line in folder.metrics.read_text().splitlines()] == [1, 5]
+
+
+@pytest.mark.parametrize(
+    ("launch", "recorded", "prefix"),
+    [
+        ({}, None, ""),
+        ({"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}, None, "torchrun --nproc-per-node 2 --no-python "),
+        ({"WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4"}, None, "torchrun --nnodes 2 --nproc-per-node 4 --no-python "),
+        ({}, '{"processes": 3}', "torchrun --nproc-per-node 3 --no-python "),
+        ({"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}, '{"processes": 1}', ""),
+        ({}, '["cut', ""),
+        ({}, "[]", ""),
+        ({}, '{"processes": "many"}', ""),
+    ],
+)
+def test_command_that_continues_a_run_starts_as_many_processes(folder, monkeypatch, launch, recorded, prefix):
+    for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in launch.items():
+        monkeypatch.setenv(name, value)
+    if recorded is not None:
+        folder.path.mkdir()
+        folder.environment.write_text(recorded)
+    assert folder.resume_with == f"{prefix}otembed train --resume {folder.path}"
+
+
+def test_run_of_two_processes_is_not_continued_by_one(folder, monkeypatch):
+    """Its batches would be others, and their number."""
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    folder.path.mkdir()
+    folder.environment.write_text('{"processes": 2, "inputs": {}}')
+    with pytest.raises(ConfigError, match=r"2 processes, .* 1\n.*torchrun --nproc-per-node 2 .* --resume"):
+        record_environment(folder, {})
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    record_environment(folder, {})
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_of_two_runs_that_start_at_once_the_first_keeps_its_settings(folder, monkeypatch, overwrite):
+    """The second one has found no run, and creates its own in a folder that by then has one."""
+    if overwrite:
+        folder.create(config_for(folder))
+    first = train_config({"pairs": {"en-de": "other.tsv"}, "output": str(folder.path)})
+    make = type(folder.path).mkdir
+
+    def meanwhile(path, *args, **options):
+        make(path, *args, **options)
+        if path == folder.path and not folder.config.exists():
+            monkeypatch.undo()
+            folder.create(first)
+
+    monkeypatch.setattr(type(folder.path), "mkdir", meanwhile)
+    with pytest.raises(ConfigError, match="unfinished run"):
+        folder.create(config_for(folder), overwrite=overwrite)
+    assert RunFolder.read_config(folder.path) == first

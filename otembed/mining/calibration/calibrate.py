@@ -10,6 +10,7 @@ import numpy as np
 from otembed.errors import ConfigError, DataError, NumericsError
 from otembed.mining.calibration.mixture import Mixture, Planted, count_from
 from otembed.results import Result
+from otembed.results.format import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -247,7 +248,7 @@ def require_pairs(count: int, reasons: str = "") -> None:
     """Reject too few pairs."""
     if count < FEWEST_PAIRS:
         raise DataError(
-            f"{count} development pairs can be planted{reasons}, but at least {FEWEST_PAIRS} are required",
+            f"{counted(count, 'development pair')} can be planted{reasons}, but at least {FEWEST_PAIRS} are required",
             "Use more pairs that are not in the collections; 200 give a good estimate.",
         )
 

@@ -21,6 +21,7 @@ from otembed.mining.calibration.planting import mined_sides, plant
 from otembed.mining.pairing.lengths import lengths_fit
 from otembed.mining.search.plan import plan_search
 from otembed.mining.side import Side
+from otembed.results.format import counted
 from otembed.runtime.processors import available_workers
 
 if TYPE_CHECKING:
@@ -203,7 +204,7 @@ def _open_vectors(place: tuple[np.ndarray, np.ndarray], collections: Sequence[Si
     matrices = [array_vectors(np.asarray(side), name) for side, name in zip(place, _names(), strict=True)]
     if len(matrices[0]) != len(matrices[1]):
         raise DataError(
-            f"development pairs: {len(matrices[0])} source rows, {len(matrices[1])} target rows",
+            f"development pairs: {counted(len(matrices[0]), 'source row')}, {counted(len(matrices[1]), 'target row')}",
             "Pass one source row and one target row per pair.",
         )
     counts = PairCounts()

@@ -25,8 +25,9 @@ from otembed.mining.negatives.output import NegativesRow, write_negatives
 from otembed.mining.negatives.translations import largest_overlap, translation_groups
 from otembed.mining.plan import MiningPlan, plan_mining
 from otembed.mining.search.search import search
-from otembed.mining.side import Side, center_both, load_encoder
+from otembed.mining.side import Side, center_both, load_encoder, name_to_load
 from otembed.results import Result
+from otembed.results.format import counted
 from otembed.runtime.executors import open_executor
 from otembed.runtime.progress import Progress, silent
 
@@ -170,7 +171,7 @@ def mine_negatives(
     settled = config.searching(max(reach.values()))
     with open_executor(settled) as executor:
         encoder = load_encoder(model, text.sides, "cpu" if executor.remote else device)
-        load_as = str(model) if isinstance(model, str | Path) else None
+        load_as = name_to_load(model)
         left, right = (
             side.embedded(
                 encoder, settled, cache=cache, executor=executor, load_as=load_as, device=device, progress=progress
@@ -196,7 +197,7 @@ def mine_negatives(
     kept = np.flatnonzero(complete[text.rows])
     if not len(kept):
         raise DataError(
-            f"no pair has {config.num_negatives} hard negatives: {chosen.considered:,} candidates, skipped: "
+            f"no pair has {counted(config.num_negatives, 'hard negative')}: {counted(chosen.considered, 'candidate')}, skipped: "
             f"{', '.join(f'{reason} {number:,}' for reason, number in chosen.skipped.items()) or 'none'}",
             "Lower num_negatives or the margins, raise range_max, or add text.",
             path=text.name,
@@ -306,7 +307,9 @@ def _read(pairs: Pairs, config: NegativesConfig) -> _Bitext:
         dataset = store_rows(islice(clean_pairs(rows, config.checks, counts), config.limit))
     if len(dataset) < 2:
         raise DataError(
-            f"{len(dataset)} pairs: {counts.summary()}", "Pass at least two, or relax the checks.", path=name
+            f"{counted(len(dataset), 'pair')}: {counts.summary()}",
+            "Pass at least two, or relax the checks.",
+            path=name,
         )
     source, target = (read_side(dataset[side], name=f"{name} ({side})", max_characters=None) for side in SIDES)
     places, columns = source.rows_by_number(), target.rows_by_number()

@@ -12,7 +12,7 @@ from otembed.mining.page.scores import SAMPLE, score_view
 from otembed.mining.page.script import SCRIPT, STYLE
 from otembed.page.document import html_page, plain_table, section
 from otembed.page.words import linked_texts
-from otembed.results.format import percent
+from otembed.results.format import counted, percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -95,15 +95,17 @@ def mining_page(found: Document) -> str:
 
 def _heading(found: Document) -> str:
     if found["threshold"] is None:
-        return f"{found['kept']:,} pairs, no threshold"
-    return f"{found['kept']:,} pairs with a {found['score']} of {found['threshold']:g} or above"
+        return f"{counted(found['kept'], 'pair')}, no threshold"
+    return f"{counted(found['kept'], 'pair')} with a {found['score']} of {found['threshold']:g} or above"
 
 
 def _answer(found: Document) -> str:
     lines = list(found["facts"])
     if found["threshold"] is not None and found["total"]:
         share = percent(found["kept"] / found["total"])
-        lines.insert(0, f"{share} % of {found['total']:,} pairs without a threshold; each line is in at most one.")
+        lines.insert(
+            0, f"{share} % of {counted(found['total'], 'pair')} without a threshold; each line is in at most one."
+        )
     chosen = found["calibration"]
     if chosen is not None:
         figures = ", ".join(f"{name} {chosen[name]:.3f} ± {chosen[f'{name}_error']:.3f}" for name in COLUMNS)
@@ -136,7 +138,7 @@ def _histogram(found: Document) -> str:
         f'<rect x="{100 * (left - low) / width:.3f}" width="{100 * (right - left) / width * 0.92:.3f}"'
         f' y="{100 - 96 * count / top:.3f}" height="{96 * count / top:.3f}"'
         f' fill="var({"--m1" if _is_kept(left, found["threshold"]) else "--m0"})">'
-        f"<title>{left:g} to {right:g}: {count:,} pairs</title></rect>"
+        f"<title>{left:g} to {right:g}: {counted(count, 'pair')}</title></rect>"
         for left, right, count in zip(edges[:-1], edges[1:], counts, strict=True)
     )
     at = low if found["threshold"] is None else min(max(found["threshold"], low), edges[-1])
@@ -214,7 +216,7 @@ def _bands(found: Document) -> str:
             if high is None
             else f"{low:g} to {high:g}"
         )
-        heading += f": {band['count']:,} pairs" + (
+        heading += f": {counted(band['count'], 'pair')}" + (
             f", {len(band['shown'])} of them" if band["count"] > SAMPLE else ""
         )
         blocks.append(f"<h3>{escape(heading)}</h3>{_list(found, band['shown'])}")

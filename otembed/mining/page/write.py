@@ -9,6 +9,7 @@ from otembed.config.changes import changed_settings
 from otembed.errors import ConfigError
 from otembed.mining.page.document import mining_page, page_document
 from otembed.results import is_stream, write_text
+from otembed.results.format import counted
 from otembed.results.paths import expand
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def _facts(mined: MinedPairs, config: MiningConfig) -> list[str]:
     report = mined.report
     names = [report.source["name"], report.target["name"]]
     facts = [
-        f"{names[0]} with {report.source['kept']:,} lines and {names[1]} with {report.target['kept']:,} lines,"
+        f"{names[0]} with {counted(report.source['kept'], 'line')} and {names[1]} with {counted(report.target['kept'], 'line')},"
         f" {f'encoded by {report.model}' if report.model else 'as given vectors'}"
         f"{', centered' if report.centered else ''}."
     ]

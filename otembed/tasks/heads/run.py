@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from safetensors import SafetensorError
 from otembed.errors import ConfigError
 from otembed.models.folders import whole_folder
 from otembed.results import write_text, writing
-from otembed.runtime.run_state import LOCK, TENSORBOARD, TrainerFolder
+from otembed.runtime.run_state import LOCK, TENSORBOARD, TrainerFolder, locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +60,7 @@ class HeadRun(TrainerFolder):
     @property
     def resume_with(self) -> str | None:
         """The command that continues the run, ``None`` if it cannot be resumed."""
-        return f"{self.command} --run {self.path} --resume" if self.lasting else None
+        return f"{self.command} --run {shlex.quote(str(self.path))} --resume" if self.lasting else None
 
     def refuse_taken(self, *, resume: bool, overwrite: bool) -> None:
         """Raise ConfigError if a run cannot start or resume here; ``overwrite`` replaces only another run."""
@@ -107,11 +108,13 @@ class HeadRun(TrainerFolder):
             self._refuse_another(document)
             return
         with writing(self.path):
-            if self.settings.is_file():
-                with self.locked():
-                    self._clear()
             self.path.mkdir(parents=True, exist_ok=True)
-            write_text(self.settings, json.dumps(document, indent=1) + "\n")
+            # Of two runs that start at once, one writes: the other would leave its settings to a run that it does not train.
+            with locked(self.path):
+                self.refuse_taken(resume=False, overwrite=overwrite)
+                if self.settings.is_file():
+                    self._clear()
+                write_text(self.settings, json.dumps(document, indent=1) + "\n")
 
     def _clear(self) -> None:
         # An interruption here leaves an unfinished run; its settings are overwritten last.

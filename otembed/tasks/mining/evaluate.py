@@ -13,9 +13,9 @@ from otembed.config.mining import MiningConfig
 from otembed.data.compression import read_lines
 from otembed.errors import ConfigError, DataError
 from otembed.mining import MinedPairs, mine_bitext
-from otembed.mining.side import Side, check_run, load_encoder, open_sides
+from otembed.mining.side import Side, check_run, load_encoder, load_once, open_sides
 from otembed.results import Table
-from otembed.results.format import percent
+from otembed.results.format import counted, percent
 from otembed.results.outcomes import Outcomes
 from otembed.tasks.mining.outcomes import best_count, collections_digest, mining_outcomes
 from otembed.tasks.report import Report
@@ -134,7 +134,10 @@ def mining_scores(
     order = np.argsort(-np.asarray(scores, np.float64), kind="stable")
     values, hits = np.asarray(scores, np.float64)[order], np.asarray(right, bool)[order]
     if gold < 1 or hits.sum() > gold:
-        raise DataError(f"{name}: {gold} known pairs, but {int(hits.sum())} correct ones", "Pass every known pair.")
+        raise DataError(
+            f"{name}: {counted(gold, 'known pair')}, but {counted(int(hits.sum()), 'correct one')}",
+            "Pass every known pair.",
+        )
     # A threshold cannot separate pairs with equal scores, so figures are computed after the last of each score.
     ends = np.flatnonzero(np.append(values[1:] != values[:-1], True)) if len(values) else np.empty(0, np.int64)
     reached = np.cumsum(hits)[ends] if len(values) else np.empty(0)
@@ -183,7 +186,10 @@ def read_gold(path: str | Path) -> Gold:
         fields = [field.strip() for field in line.split("\t")]
         if len(fields) != 2 or not all(fields):
             raise DataError(
-                f"{len(fields)} fields, not two ids", "Write source id, tab, target id.", path=path, line=number
+                f"{counted(len(fields), 'field')}, not two ids",
+                "Write source id, tab, target id.",
+                path=path,
+                line=number,
             )
         pairs.add((fields[0], fields[1]))
     if not pairs:
@@ -236,8 +242,11 @@ def score_mined(
 
 
 def _unknown(pairs: set[tuple[str, str]], name: str) -> DataError:
+    known = counted(len(pairs), "known pair")
+    if not pairs:
+        return DataError(f"{name}: {known}", "Pass at least one pair of ids.")
     return DataError(
-        f"{name}: none of the {len(pairs)} known pairs is in the collections, such as {min(pairs, default=())}",
+        f"{name}: no known pair is in the collections ({known}, such as {min(pairs)})",
         "Use line numbers counted from 1, or the ids of FILE?text=1&id=0.",
     )
 
@@ -288,6 +297,7 @@ def evaluate_mining(
     if train is not None and config.threshold != "default":
         raise ConfigError("threshold and the training part are mutually exclusive", "Remove one of them.")
     threshold: float | None = None
+    shared: Any = model
     gold = set(gold)
     vectors = options.get("source_vectors"), options.get("target_vectors")
     sides = open_sides(source, target, *vectors, every)
@@ -296,12 +306,13 @@ def evaluate_mining(
         part, its_gold = f"{name}, training part", set(train[2])
         its_sides = open_sides(train[0], train[1], *vectors, every)
         _check_known(its_sides, its_gold, part)
-        check_run(sides, load_encoder(model, sides, options.get("device")), every)
+        shared = load_once(model, (*sides, *its_sides), every, options.get("device"))
+        check_run(sides, load_encoder(shared, sides), every)
         left, right = _places(train[:2], its_sides)
-        tuned = mine_bitext(left, right, model, config=every, **options)
+        tuned = mine_bitext(left, right, shared, config=every, **options)
         threshold = score_mined(tuned, its_gold, threshold=None, name=part).best_threshold
     left, right = _places((source, target), sides)
-    mined = mine_bitext(left, right, model, config=every, **options)
+    mined = mine_bitext(left, right, shared, config=every, **options)
     if train is None:
         threshold = config.lowest_score(centered=mined.report.centered)
     return score_mined(mined, gold, threshold=threshold, name=name)

@@ -161,7 +161,10 @@ class RetrievalReport(Report):
             ("pair", *(["sentences"] if after is None else []), *FIGURES),
             rows,
             title=f"{title}, centered" if centered else title,
-            notes=("Percent. src→tgt, tgt→src: top-1 accuracy. xSIM: error rate, lower is better.",),
+            notes=(
+                "Percent. src→tgt, tgt→src: top-1 accuracy. xSIM: error rate, lower is better.",
+                "F1 and xSIM are means of both directions.",
+            ),
         )
 
     def tables(self) -> tuple[Table, ...]:

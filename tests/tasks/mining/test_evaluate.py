@@ -8,6 +8,8 @@ from sklearn.metrics import average_precision_score, f1_score, precision_score, 
 
 from otembed.config.mining import MiningConfig
 from otembed.errors import ConfigError, DataError, OtembedError
+from otembed.mining.mine import name_of
+from otembed.mining.side import load_encoder, load_once, name_to_load, open_sides
 from otembed.tasks.mining import MiningEvaluator, evaluate_mining, mining_scores
 from otembed.tasks.mining.evaluate import MiningScores, read_gold
 
@@ -45,7 +47,7 @@ def test_empty_result_and_invalid_counts():
     assert (empty.average_precision, empty.curve) == (0, ())
     with pytest.raises(DataError, match="0 known"):
         mining_scores([1.0], [False], 0)
-    with pytest.raises(DataError, match=r"1 known .* 2 "):
+    with pytest.raises(DataError, match=r"1 known pair, .* 2 correct ones"):
         mining_scores([1.0, 2.0], [True, True], 1)
     long = mining_scores(np.arange(5000.0), np.ones(5000, bool), 5000)
     # 199 at equal distances, and the best, which is the last of them here.
@@ -100,8 +102,40 @@ def test_known_pairs_of_other_collections_are_found_before_mining(monkeypatch, t
     texts = ["the cat", "the dog", "a house"]
     golds = [{(1, 1)}, {(2, 2)}]
     golds[unknown] = {("de-7", "de-8")}
-    with pytest.raises(DataError, match=f"mining{part}: none of the 1 known pairs is in the collections.*de-7"):
+    with pytest.raises(DataError, match=rf"mining{part}: no known pair is in .* \(1 known pair, .*de-7"):
         evaluate_mining(texts, texts, golds[0], tiny_model, train=(texts, texts, golds[1]))
+
+
+def test_no_known_pairs_at_all():
+    with pytest.raises(DataError, match="0 known pairs\nPass"):
+        evaluate_mining(np.eye(3, dtype=np.float32), ["a"], [], source_vectors=None)
+
+
+def test_an_encoder_given_by_name_is_loaded_once_for_both_parts(tiny_model, tmp_path, monkeypatch):
+    loaded = []
+
+    def load(name, **options):
+        loaded.append((name, options))
+        return tiny_model
+
+    monkeypatch.setattr("otembed.models.load_model", load)
+    texts = ["the cat sat on the mat", "the dog slept in the house", "the cat slept"]
+    gold = [(row, row) for row in (1, 2, 3)]
+    options = {"train": (texts, texts, gold), "cache": tmp_path, "device": "cpu"}
+    assert evaluate_mining(texts, texts, gold, "offline:tiny", **options).f1 == 1
+    assert loaded == [("offline:tiny", {"device": "cpu"})]
+    with pytest.raises(ConfigError, match="no model is given"):
+        evaluate_mining(texts, texts, gold, None, **options)
+
+
+@pytest.mark.parametrize(("engine", "device"), [("local", "cuda:0"), ("processes", "cpu")])
+def test_an_encoder_of_several_runs_keeps_its_name_for_workers(monkeypatch, engine, device):
+    """Workers load it by that name on the device of the run; this process then needs no accelerator."""
+    monkeypatch.setattr("otembed.models.load_model", lambda name, device: (name, device))
+    sides, config = open_sides(["a"], ["b"], None, None, MiningConfig()), MiningConfig(engine=engine)
+    shared = load_once("offline:tiny", sides, config, "cuda:0")
+    assert load_encoder(shared, sides, "cuda:1") == ("offline:tiny", device)
+    assert name_to_load(shared) == name_of(shared) == "offline:tiny"
 
 
 def test_a_test_part_that_can_be_read_once_is_mined(tiny_model, tmp_path):
@@ -126,11 +160,13 @@ def test_gold_with_ids_repeats_and_dropped_lines(tmp_path):
     place = f"{path}?text=1&id=0"
     by_id = evaluate_mining(place, place, read_gold(tmp_path / "gold"), **options, cache=tmp_path)
     assert (by_id.gold, by_id.right, by_id.best_f1) == (2, 2, 0.8)
-    with pytest.raises(DataError, match=r" 3 known"):
+    with pytest.raises(DataError, match=r"\(3 known pairs, "):
         evaluate_mining(place, place, gold, **options, cache=tmp_path)
 
 
-@pytest.mark.parametrize(("text", "message"), [("a\tb\tc\n", "3 fields"), ("1\t\n", "2 fields"), ("\n", "gold")])
+@pytest.mark.parametrize(
+    ("text", "message"), [("a\tb\tc\n", "3 fields"), ("a\n", "1 field,"), ("1\t\n", "2 fields"), ("\n", "gold")]
+)
 def test_unreadable_gold_is_rejected(tmp_path, text, message):
     (tmp_path / "gold").write_text(text)
     with pytest.raises(DataError, match=message):

@@ -16,6 +16,8 @@ FIRST = RetrievalScores("de-en", 10, 0.5, 0.7, 0.4, 0.6, 0.3, 0.2)
 SECOND = RetrievalScores("es-en", 2, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, margin_k=2)
 REPORT = RetrievalReport("tiny", (FIRST, SECOND), 1.5)
 
+WAYS = ("source_to_target", "target_to_source")
+
 
 def test_means_weight_pairs_equally_and_sum_sentences():
     mean = REPORT.mean
@@ -66,6 +68,10 @@ def test_table_of_one_report_has_a_row_per_pair_and_the_mean():
         ("mean", "2000", "80.0", "100.0", "80.0", "20.0"),
     )
     assert table.title == BEFORE.model
+    # Figures without a direction in their heading.
+    assert BEFORE.scores[0].f1 == sum(getattr(BEFORE.scores[0], f"f1_{way}") for way in WAYS) / 2
+    assert BEFORE.scores[0].xsim == sum(getattr(BEFORE.scores[0], f"xsim_{way}") for way in WAYS) / 2
+    assert "F1 and xSIM are means of both directions" in " ".join(table.notes)
     assert len(RetrievalReport("m", (FIRST,), 1.0).table().rows) == 1
 
 
