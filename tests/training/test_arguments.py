@@ -213,6 +213,7 @@ def test_every_argument_of_a_run_is_refused_or_a_default(configure, tiny_model):
         "activation_checkpointing_kwargs",
         "batch_sampler",
         "ddp_backend",
+        "log_level_replica",
         "logging_first_step",
         "report_to",
         "run_name",
