@@ -156,7 +156,7 @@ class Side:
         rows, left_out = scan(self.known_vectors, drop_repeated=self.lines is None)
         if self.lines is not None and left_out.zero:
             raise DataError(
-                f"{self.name}: {counted(left_out.zero, 'zero vector')} of lines with text",
+                f"{self.name}: {counted(left_out.zero, 'line')} with text and a zero vector",
                 "Embed these lines again.",
             )
         return replace(

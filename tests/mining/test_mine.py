@@ -196,7 +196,7 @@ def test_mismatched_input_is_rejected(tiny_model, tmp_path):
         mine_bitext(x, y, config=MiningConfig(), k=3)
     with pytest.raises(ConfigError, match="'kk'"):
         mine_bitext(x, y, kk=3)
-    with pytest.raises(DataError, match="1 lines"):
+    with pytest.raises(DataError, match="1 line with text and a zero vector"):
         mine_bitext(["a", "b"], y, source_vectors=np.eye(2, 48, dtype=np.float32) * [[1], [0]])
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="--cache"):

@@ -1,5 +1,6 @@
 """The figures of docs/scale.md follow from its assumptions."""
 
+import json
 import re
 from pathlib import Path
 
@@ -12,9 +13,20 @@ from otembed.mining.search.index import METHODS
 from otembed.mining.search.neighbors import CANDIDATE, NEIGHBOR
 from otembed.mining.search.plan import search_memory
 
-GUIDE = re.sub(r"\s+", " ", (Path(__file__).parents[2] / "docs" / "scale.md").read_text(encoding="utf-8"))
+ROOT = Path(__file__).parents[2]
+GUIDE = re.sub(r"\s+", " ", (ROOT / "docs" / "scale.md").read_text(encoding="utf-8"))
 N, D, K, CELLS, HOUR = 10**9, 384, 4, 262_144, 3600
 BLOCK_SECONDS = 2.6 * (BLOCK_ROWS / 16_384) ** 2
+
+
+def encoding_rate(name, arithmetic):
+    """Software strings that a core encodes in a second in the best round, down to tens."""
+    document = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    (text,) = (each for each in document["texts"] if each["text"] == "UI strings")
+    return int(text["sentences"] / min(text["cpu_seconds"][f"otembed, {arithmetic}"]) // 10 * 10)
+
+
+FLOAT32, BF16 = (encoding_rate("encoding_amx", arithmetic) for arithmetic in ("float32", "bf16"))
 
 
 def exact_hours(lines):
@@ -37,7 +49,9 @@ def exact_hours(lines):
         f"lists of both sides | {NEIGHBOR * K * 2 * N / 1e9:.0f} GB",
         f"in one process | {search_memory(N, N, D, K, 1, Tiling()) / 1e9:.0f} GB",
         f"language filter, both sides | {2 * N / 12_000 / HOUR:.0f} core-hours",
-        f"both sides, processors | {2 * N / 20 / HOUR:,.0f} core-hours",
+        f"encoding, one core | {FLOAT32} sentences/s in float32, {BF16} in bf16 |",
+        f"{encoding_rate('encoding', 'float32')} and {encoding_rate('encoding', 'bf16')} on an AMD one with AVX-512",
+        f"both sides, processors | {2 * N / FLOAT32 / HOUR:,.0f} core-hours in float32, {2 * N / BF16 / HOUR:,.0f} in bf16",
         f"both sides, GPUs | {2 * N / 4000 / HOUR:.0f} GPU-hours",
         f"processors** | **{exact_hours(N):,.0f} core-hours**",
         f"TF32 | {2 * N * N * D / 60e12 / HOUR:,.0f} GPU-hours",
