@@ -93,7 +93,7 @@ class AlignmentConfig(TermConfig):
             return self
         if self.debiased:
             raise ConfigError(
-                "objective = ranking and debiased are mutually exclusive: a divergence has no plan",
+                "objective = ranking and debiased are mutually exclusive: debiasing changes the value, not the plan",
                 "Set debiased to false, or objective to cost.",
             )
         if self.candidates == "pair":
