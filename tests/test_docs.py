@@ -235,9 +235,7 @@ def test_figures_of_the_paper_loss_are_those_of_the_measurement(benchmark_script
 def test_changes_with_eight_languages_are_those_of_the_measurement(benchmark_script):
     document = json.loads((ROOT / f"benchmarks/results/{EIGHT}.json").read_text(encoding="utf-8"))
     found = {row: figures for row, (figures,) in benchmark_script("ablation").figures_by_row(document).items()}
-    start, retrieval, words = (
-        found[row] for row in ("untrained", "mnrl, 0.75 of the way", f"{COST}, 0.75 of the way")
-    )
+    start, retrieval, words = (found[row] for row in ("untrained", f"mnrl, {PART}", f"{COST}, {PART}"))
 
     def change(later, earlier, *columns):
         return [f"{abs(later[column] - earlier[column]):.1f}".removeprefix("0") for column in columns]
@@ -277,9 +275,7 @@ def test_figures_of_long_training_are_those_of_the_measurement(benchmark_script)
     def level(row, columns):
         return " / ".join(f"{long[row][column]:.1f}" for column in columns)
 
-    start, mnrl, retrieval, words = (
-        long[row] for row in ("untrained", "mnrl", "mnrl, 0.75 of the way", f"{COST}, 0.75 of the way")
-    )
+    start, mnrl, retrieval, words = (long[row] for row in ("untrained", "mnrl", f"mnrl, {PART}", f"{COST}, {PART}"))
     lead = change(words, retrieval, "words last"), change(words, retrieval, "tags last")
     behind = change(words, retrieval, *trained)
     more = change(mnrl, short["mnrl"], *trained), change(mnrl, short["mnrl"], *untrained)
@@ -293,7 +289,7 @@ def test_figures_of_long_training_are_those_of_the_measurement(benchmark_script)
     rate = f"{start['AER middle'] / 100:.3f} to {long[COST]['AER middle'] / 100:.3f}"
     for quoted in (middle, rate.replace("0.", ".")):
         assert quoted in guide
-    for row in (COST, "mnrl", f"{COST}, 0.75 of the way", "mnrl, 0.75 of the way"):
+    for row in (COST, "mnrl", f"{COST}, {PART}", f"mnrl, {PART}"):
         assert level(row, trained) in guide
         assert level(row, untrained) in guide
     assert f"a lead of {lead[0]} points in words and {lead[1]} in tags" in guide
