@@ -58,7 +58,7 @@ from otembed.tasks.word_alignment import evaluate_alignment
 from otembed.tasks.xquad import evaluate_xquad
 
 sys.path.insert(0, str(Path(__file__).parent))
-from baselines import DistillationLoss, LinkedWordsLoss, PartialTransportLoss, WeightedRankingLoss
+from baselines import DistillationLoss, LabeledWordsLoss, LinkedWordsLoss, PartialTransportLoss, WeightedRankingLoss
 from document import command_line, head, mean_and_spread, named, read_document, write_document
 from noise import parse_noise, with_noise
 from texts import gold_set, sentences
@@ -84,6 +84,11 @@ def with_ranking(**settings: Any) -> Loss:
 def ranked_words(*, weight: float = 0.3, **settings: Any) -> Loss:
     """Rank words by the labels of relaxed plans, around MNRL."""
     return with_ranking(objective="ranking", weight=weight, relaxation=0.2, **settings)
+
+
+def labeled_words(labels: Any) -> Loss:
+    """Rank words by simpler labels, with weight 1, around MNRL."""
+    return lambda model: LabeledWordsLoss(model, ranking(model), labels, 1.0)
 
 
 def of_preset(name: str) -> Loss:
@@ -124,6 +129,10 @@ OBJECTIVES: dict[str, Loss] = {
     "mnrl + ranked words, middle, of the pair": ranked_words(layer=MIDDLE, candidates="pair"),
     "mnrl + ranked words, last": ranked_words(),
     "mnrl + ranked words, last, weight 1": ranked_words(weight=1.0),
+    "mnrl + ranked words, last, weight 1, of the pair": ranked_words(weight=1.0, candidates="pair"),
+    "mnrl + ranked words, last, weight 1, temperature .2": ranked_words(weight=1.0, temperature=0.2),
+    "mnrl + words ranked by mutual neighbors, last, weight 1": labeled_words("mutual"),
+    "mnrl + words ranked by every word, last, weight 1": labeled_words("every"),
     "mnrl, weighted by ot cost": WeightedRankingLoss,
     "mnrl, weighted by partial ot cost": lambda model: WeightedRankingLoss(model, share=0.6),
 }

@@ -1,18 +1,21 @@
-"""Baseline objectives that are not part of the library: linked words, distillation, and two against noise in the pairs.
+"""Baseline objectives that are not part of the library: linked words, distillation, simpler labels, and two against noise.
 
 Axes: B sentence pairs, N source units, M target units, D dimension.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import MSELoss
 from torch import Tensor, nn
 
+from otembed.config import AlignmentConfig
 from otembed.losses.encoder import EncoderTap
+from otembed.losses.ranking import plan_cross_entropy
+from otembed.losses.transport import UnitTransport
 from otembed.losses.units import UnitReader, Units
 from otembed.models import frozen_copy
 from otembed.transport import TransportPlan, TransportStatus, center, pairwise_cost, solve
@@ -122,6 +125,50 @@ class PartialTransportLoss(nn.Module):
             _, plan = transported(source, target, self.share)
             filled = (plan.status != TransportStatus.EMPTY).sum().clamp_min(1)
             return {"sentence": sentence, "alignment": plan.value.sum() / (self.share * filled)}
+
+
+class LabeledWordsLoss(nn.Module):
+    """Another loss plus a ranking of words whose labels need no transport, from the same encoder pass.
+
+    As ``otembed.OTAlignmentLoss(objective="ranking")`` with its defaults, except for the labels:
+
+    - ``mutual``: words that are each other's nearest, under the current model; a link has the smaller of their masses.
+    - ``every``: each word of the other side, by its mass: the plan at infinite regularization, which knows sentences only.
+    """
+
+    def __init__(
+        self, model: SentenceTransformer, loss: nn.Module, labels: Literal["mutual", "every"], weight: float
+    ) -> None:
+        super().__init__()
+        self.model, self.loss, self.labels, self.weight = model, loss, labels, weight
+        self._reader = UnitReader(model, unit="word", word_pooling="mean", layer=-1)
+        self._settings = AlignmentConfig(objective="ranking")
+
+    def forward(self, sentence_features: Any, labels: Tensor | None = None) -> dict[str, Tensor]:
+        """Return the terms ``sentence`` and ``alignment``."""
+        columns = list(sentence_features)
+        with self._reader.recording(self.model, columns) as passes:
+            sentence = self.loss(columns, labels)
+        source, target = (self._reader.units(columns[side], passes, side) for side in (0, 1))
+        with torch.autocast(source.vectors.device.type, enabled=False):
+            clouds = UnitTransport(self._settings).clouds(source, target)
+            value = plan_cross_entropy(
+                *clouds,
+                self.plan(*clouds),
+                metric=self._settings.cost,
+                temperature=self._settings.temperature,
+                candidates=self._settings.candidates,
+                max_cells=self._settings.max_cells,
+            )
+            return {"sentence": sentence, "alignment": self.weight * value}
+
+    @torch.no_grad()
+    def plan(self, x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        """Return the labels (B, N, M) of units (B, N, D) and (B, M, D) with masses (B, N) and (B, M)."""
+        if self.labels == "every":
+            return a[:, :, None] * b[:, None]
+        links = mutual_links(-pairwise_cost(x, y, metric=self._settings.cost), a > 0, b > 0)
+        return links * torch.minimum(a[:, :, None], b[:, None])
 
 
 class WeightedRankingLoss(nn.Module):

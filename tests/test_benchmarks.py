@@ -464,6 +464,37 @@ def test_partial_transport_beside_a_loss_trains_and_is_free_for_equal_sides(benc
     assert max(float(each.abs().max()) for each in gradients) > 0
 
 
+def test_words_labeled_by_mutual_neighbors_or_by_every_word(benchmark_script, tiny_model):
+    """By hand: of two pairs, the first has the link (0, 0), whose words have the masses 1/2 and 1; the second has no target."""
+    ranking = benchmark_script("ablation").ranking(tiny_model.eval())
+    baselines = benchmark_script("baselines")
+    x = torch.tensor([[[1.0, 0.0], [0.8, 0.6]], [[1.0, 0.0], [0.0, 1.0]]])
+    y = torch.tensor([[[1.0, 0.1], [0.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]])
+    a, b = torch.tensor([[0.5, 0.5], [0.0, 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 0.0]])
+    wanted = {"mutual": [[[0.5, 0], [0, 0]], [[0, 0], [0, 0]]], "every": [[[0.5, 0], [0.5, 0]], [[0, 0], [0, 0]]]}
+    for labels, plan in wanted.items():
+        loss = baselines.LabeledWordsLoss(tiny_model, ranking, labels, 2.0)
+        assert loss.plan(x, y, a, b).tolist() == plan
+        terms = loss(columns_of(tiny_model, RIGHT), None)
+        assert terms.keys() == {"sentence", "alignment"}
+        tiny_model.zero_grad()
+        terms["alignment"].backward()
+        gradients = [each.grad for each in tiny_model.parameters() if each.grad is not None]
+        assert max(float(each.abs().max()) for each in gradients) > 0
+        once = baselines.LabeledWordsLoss(tiny_model, ranking, labels, 1.0)(columns_of(tiny_model, RIGHT), None)
+        assert terms["alignment"].item() == pytest.approx(2 * once["alignment"].item())
+
+
+def test_ranking_by_the_plan_of_the_library_is_that_of_the_library(benchmark_script, tiny_model, monkeypatch):
+    """With the plan of OT as labels, the baseline is OTAlignmentLoss: all else is the same."""
+    ranking = benchmark_script("ablation").ranking(tiny_model.eval())
+    wanted = otembed.OTAlignmentLoss(tiny_model, ranking, objective="ranking", weight=1.0)
+    loss = benchmark_script("baselines").LabeledWordsLoss(tiny_model, ranking, "every", 1.0)
+    monkeypatch.setattr(loss, "plan", lambda *clouds: wanted._transport.solve(*clouds).plan)
+    found, expected = (each(columns_of(tiny_model, RIGHT), None)["alignment"] for each in (loss, wanted))
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
 def test_expected_range_is_the_prediction_interval_of_the_seeds(benchmark_script, monkeypatch):
     """Values 1, 2, 6: mean 3, standard deviation sqrt(7); 4.3027 is Student's t for 2 degrees of freedom."""
     reproduce = benchmark_script("reproduce")
