@@ -86,9 +86,9 @@ def ranked_words(*, weight: float = 0.3, **settings: Any) -> Loss:
     return with_ranking(objective="ranking", weight=weight, relaxation=0.2, **settings)
 
 
-def labeled_words(labels: Any) -> Loss:
-    """Rank words by simpler labels, with weight 1, around MNRL."""
-    return lambda model: LabeledWordsLoss(model, ranking(model), labels, 1.0)
+def labeled_words(labels: Any, layer: int = -1) -> Loss:
+    """Rank words by other labels, with weight 1, around MNRL."""
+    return lambda model: LabeledWordsLoss(model, ranking(model), labels, 1.0, layer)
 
 
 def of_preset(name: str) -> Loss:
@@ -133,6 +133,7 @@ OBJECTIVES: dict[str, Loss] = {
     "mnrl + ranked words, last, weight 1, temperature .2": ranked_words(weight=1.0, temperature=0.2),
     "mnrl + words ranked by mutual neighbors, last, weight 1": labeled_words("mutual"),
     "mnrl + words ranked by every word, last, weight 1": labeled_words("every"),
+    "mnrl + words ranked by plans of the middle layer, last, weight 1": labeled_words("layer", MIDDLE),
     "mnrl, weighted by ot cost": WeightedRankingLoss,
     "mnrl, weighted by partial ot cost": lambda model: WeightedRankingLoss(model, share=0.6),
 }

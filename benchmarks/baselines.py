@@ -128,33 +128,46 @@ class PartialTransportLoss(nn.Module):
 
 
 class LabeledWordsLoss(nn.Module):
-    """Another loss plus a ranking of words whose labels need no transport, from the same encoder pass.
+    """Another loss plus a ranking of the words of the last layer by other labels, from the same encoder pass.
 
     As ``otembed.OTAlignmentLoss(objective="ranking")`` with its defaults, except for the labels:
 
     - ``mutual``: words that are each other's nearest, under the current model; a link has the smaller of their masses.
     - ``every``: each word of the other side, by its mass: the plan at infinite regularization, which knows sentences only.
+    - ``layer``: the plan of relaxed OT in another layer.
     """
 
     def __init__(
-        self, model: SentenceTransformer, loss: nn.Module, labels: Literal["mutual", "every"], weight: float
+        self,
+        model: SentenceTransformer,
+        loss: nn.Module,
+        labels: Literal["mutual", "every", "layer"],
+        weight: float,
+        layer: int = -1,
     ) -> None:
         super().__init__()
         self.model, self.loss, self.labels, self.weight = model, loss, labels, weight
-        self._reader = UnitReader(model, unit="word", word_pooling="mean", layer=-1)
-        self._settings = AlignmentConfig(objective="ranking")
+        self._reader, self._label_reader = (
+            UnitReader(model, unit="word", word_pooling="mean", layer=each) for each in (-1, layer)
+        )
+        self._settings = AlignmentConfig(objective="ranking", relaxation=0.2)
+        self._transport = UnitTransport(self._settings)
 
     def forward(self, sentence_features: Any, labels: Tensor | None = None) -> dict[str, Tensor]:
         """Return the terms ``sentence`` and ``alignment``."""
         columns = list(sentence_features)
-        with self._reader.recording(self.model, columns) as passes:
+        readers = (self._reader, self._label_reader)
+        with readers[0].recording(self.model, columns) as ranked, readers[1].recording(self.model) as labeling:
             sentence = self.loss(columns, labels)
-        source, target = (self._reader.units(columns[side], passes, side) for side in (0, 1))
-        with torch.autocast(source.vectors.device.type, enabled=False):
-            clouds = UnitTransport(self._settings).clouds(source, target)
+        found = [
+            [reader.units(columns[side], passes, side) for side in (0, 1)]
+            for reader, passes in zip(readers, (ranked, labeling), strict=True)
+        ]
+        with torch.autocast(found[0][0].vectors.device.type, enabled=False):
+            clouds, others = (self._transport.clouds(*each) for each in found)
             value = plan_cross_entropy(
                 *clouds,
-                self.plan(*clouds),
+                self.plan(*others),
                 metric=self._settings.cost,
                 temperature=self._settings.temperature,
                 candidates=self._settings.candidates,
@@ -167,6 +180,8 @@ class LabeledWordsLoss(nn.Module):
         """Return the labels (B, N, M) of units (B, N, D) and (B, M, D) with masses (B, N) and (B, M)."""
         if self.labels == "every":
             return a[:, :, None] * b[:, None]
+        if self.labels == "layer":
+            return self._transport.solve(x, y, a, b).plan
         links = mutual_links(-pairwise_cost(x, y, metric=self._settings.cost), a > 0, b > 0)
         return links * torch.minimum(a[:, :, None], b[:, None])
 

@@ -485,14 +485,13 @@ def test_words_labeled_by_mutual_neighbors_or_by_every_word(benchmark_script, ti
         assert terms["alignment"].item() == pytest.approx(2 * once["alignment"].item())
 
 
-def test_ranking_by_the_plan_of_the_library_is_that_of_the_library(benchmark_script, tiny_model, monkeypatch):
-    """With the plan of OT as labels, the baseline is OTAlignmentLoss: all else is the same."""
+@pytest.mark.parametrize("layer", [-1, 2])
+def test_ranking_by_the_plan_of_the_last_layer_is_that_of_the_library(benchmark_script, tiny_model, layer):
     ranking = benchmark_script("ablation").ranking(tiny_model.eval())
-    wanted = otembed.OTAlignmentLoss(tiny_model, ranking, objective="ranking", weight=1.0)
-    loss = benchmark_script("baselines").LabeledWordsLoss(tiny_model, ranking, "every", 1.0)
-    monkeypatch.setattr(loss, "plan", lambda *clouds: wanted._transport.solve(*clouds).plan)
-    found, expected = (each(columns_of(tiny_model, RIGHT), None)["alignment"] for each in (loss, wanted))
-    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+    wanted = otembed.OTAlignmentLoss(tiny_model, ranking, objective="ranking", relaxation=0.2, weight=1.0)
+    loss = benchmark_script("baselines").LabeledWordsLoss(tiny_model, ranking, "layer", 1.0, layer)
+    found, expected = (each(columns_of(tiny_model, RIGHT), None)["alignment"].item() for each in (loss, wanted))
+    assert (found == pytest.approx(expected, rel=1e-6)) is (layer == -1)
 
 
 def test_expected_range_is_the_prediction_interval_of_the_seeds(benchmark_script, monkeypatch):
