@@ -8,6 +8,7 @@ questions to English paragraphs; mean cosine and effective rank. The folder has 
 and one JSON file per measured one, so that an interrupted measurement resumes and several processes can share the work.
 ``--models FOLDER`` also saves each trained model, for other evaluations. ``--noise misaligned=0.3,truncated=0.2``
 spoils shares of the training pairs after they were checked, the same pairs for every objective and seed.
+``--freeze embeddings layers:7`` leaves the lower layers as they are, too.
 
     python benchmarks/ablation.py --pairs en-sw=FILE --held-out en-sw=A,B --gold roen=LINKS,TEXT \
         --xquad en=FILE --xquad ar=FILE --runs runs/ablation -o benchmarks/results/ablation.json
@@ -67,6 +68,7 @@ Loss = Callable[[SentenceTransformer], nn.Module]
 MIDDLE = 7
 SAVE_STEPS = 100
 ANCHOR = {"weight": 0.1, "reduction": "mean"}
+USUAL: dict[str, Any] = {"noise": {}, "freeze": ["embeddings"]}
 
 
 def ranking(model: SentenceTransformer) -> nn.Module:
@@ -219,7 +221,7 @@ def train(options: argparse.Namespace, name: str, seed: int, place: Path) -> Non
     """Train one objective with one seed, from its last checkpoint if there is one, and keep what it changed."""
     set_seed(seed)
     model = otembed.load_model(options.model, max_seq_length=options.max_seq_length)
-    freeze(model, ("embeddings",))
+    freeze(model, options.freeze)
     datasets = {
         pair: training_pairs(pair, value, options.limit, options.noise)
         for pair, value in named(options.pairs).items()
@@ -308,8 +310,8 @@ def measure_share(options: argparse.Namespace, name: str, seed: int, share: floa
     else:
         model, seconds = load(options, place, share)
     found = {"objective": name, "seed": seed, "share": share, "bf16": options.bf16, "cpu_seconds": seconds}
-    if options.noise and name != "untrained":
-        found["noise"] = options.noise
+    if name != "untrained":
+        found |= {key: value for key, value in conditions(options).items() if value != USUAL[key]}
     write_text(result_of(options, name, seed, share), json.dumps(found | measure(model, options), indent=1) + "\n")
 
 
@@ -328,14 +330,18 @@ def claimed(place: Path) -> Iterator[bool]:
         lock.release()
 
 
+def conditions(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what all runs of a folder share, and a run records where it is not usual."""
+    return {name: getattr(options, name) for name in USUAL}
+
+
 def collect(options: argparse.Namespace) -> dict[str, Any]:
     """Join the runs of the folder into one document."""
     runs = [read_document(path) for path in sorted(options.runs.glob("*.json"))]
     for each in runs:
-        if each["objective"] != "untrained" and each.get("noise", {}) != options.noise:
-            raise SystemExit(
-                f"{options.runs} has runs with other noise than {options.noise}: give each noise a folder"
-            )
+        for name, value in conditions(options).items():
+            if each["objective"] != "untrained" and each.get(name, USUAL[name]) != value:
+                raise SystemExit(f"{options.runs} has runs with other {name} than {value}: give each a folder")
         each["retrieval"].pop("outcomes", None)  # of every sentence; they stay in the folder
     order = ["untrained", *OBJECTIVES]
     return {
@@ -354,9 +360,9 @@ def collect(options: argparse.Namespace) -> dict[str, Any]:
                 "tagging_train_limit",
                 "tagging_limit",
                 "bf16",
-                "noise",
             )
         }
+        | conditions(options)
         | {"trained": list(named(options.pairs))},
         "runs": sorted(runs, key=lambda each: (order.index(each["objective"]), -each["share"], each["seed"])),
     }
@@ -442,6 +448,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--noise", type=parse_noise, default={}, metavar="KIND=SHARE,...", help="of the training pairs"
     )
+    parser.add_argument("--freeze", nargs="+", default=USUAL["freeze"], metavar="PART", help="embeddings, layers:N")
     parser.add_argument("--bf16", action="store_true", help="train under bfloat16 autocast")
     parser.add_argument("--shares", nargs="+", type=float, default=[1.0], help="of the way to the trained weights")
     parser.add_argument("--models", type=Path, help="folder of the trained models")

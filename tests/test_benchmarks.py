@@ -382,12 +382,24 @@ def test_impossible_noise_is_refused(benchmark_script, text):
         benchmark_script("noise").parse_noise(text)
 
 
-def test_runs_with_different_noise_are_not_joined(benchmark_script, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "recorded", "option"),
+    [
+        ("noise", {"misaligned": 0.3}, ["--noise", "misaligned=0.3"]),
+        ("freeze", ["embeddings", "layers:7"], ["--freeze", "embeddings", "layers:7"]),
+    ],
+)
+def test_runs_under_different_conditions_are_not_joined(benchmark_script, tmp_path, name, recorded, option):
     ablation = benchmark_script("ablation")
-    for seed, noise in ((1, {}), (2, {"noise": {"misaligned": 0.3}})):
-        (tmp_path / f"mnrl-{seed}.json").write_text(json.dumps({"objective": "mnrl", "seed": seed} | noise))
-    options = ablation.parser().parse_args(["--runs", str(tmp_path), "--noise", "misaligned=0.3"])
-    with pytest.raises(SystemExit, match="other noise"):
+    runs = [{"objective": "mnrl", "seed": seed, "share": 1.0, "retrieval": {}} for seed in (1, 2)]
+    options = ablation.parser().parse_args(["--runs", str(tmp_path), *option])
+    for number, each in enumerate(runs):
+        (tmp_path / f"{number}.json").write_text(json.dumps(each | {name: recorded}))
+    document = ablation.collect(options)
+    assert document["settings"][name] == recorded
+    assert len(document["runs"]) == 2
+    (tmp_path / "1.json").write_text(json.dumps(runs[1]))
+    with pytest.raises(SystemExit, match=f"other {name}"):
         ablation.collect(options)
 
 
