@@ -68,6 +68,8 @@ Loss = Callable[[SentenceTransformer], nn.Module]
 MIDDLE = 7
 SAVE_STEPS = 100
 ANCHOR = {"weight": 0.1, "reduction": "mean"}
+# Plans whose mass is on links that are nearly all right; most words are left unmatched.
+SHARP: dict[str, Any] = {"epsilon": 0.02, "relaxation": 0.05}
 USUAL: dict[str, Any] = {"noise": {}, "freeze": ["embeddings"]}
 
 
@@ -83,14 +85,14 @@ def with_ranking(**settings: Any) -> Loss:
     return lambda model: otembed.OTAlignmentLoss(model, ranking(model), **settings)
 
 
-def ranked_words(*, weight: float = 0.3, **settings: Any) -> Loss:
+def ranked_words(*, weight: float = 0.3, relaxation: float = 0.2, **settings: Any) -> Loss:
     """Rank words by the labels of relaxed plans, around MNRL."""
-    return with_ranking(objective="ranking", weight=weight, relaxation=0.2, **settings)
+    return with_ranking(objective="ranking", weight=weight, relaxation=relaxation, **settings)
 
 
-def labeled_words(labels: Any, layer: int = -1) -> Loss:
+def labeled_words(labels: Any, **settings: Any) -> Loss:
     """Rank words by other labels, with weight 1, around MNRL."""
-    return lambda model: LabeledWordsLoss(model, ranking(model), labels, 1.0, layer)
+    return lambda model: LabeledWordsLoss(model, ranking(model), labels, 1.0, **settings)
 
 
 def of_preset(name: str) -> Loss:
@@ -132,10 +134,12 @@ OBJECTIVES: dict[str, Loss] = {
     "mnrl + ranked words, last": ranked_words(),
     "mnrl + ranked words, last, weight 1": ranked_words(weight=1.0),
     "mnrl + ranked words, last, weight 1, of the pair": ranked_words(weight=1.0, candidates="pair"),
-    "mnrl + ranked words, last, weight 1, temperature .2": ranked_words(weight=1.0, temperature=0.2),
-    "mnrl + words ranked by mutual neighbors, last, weight 1": labeled_words("mutual"),
-    "mnrl + words ranked by every word, last, weight 1": labeled_words("every"),
-    "mnrl + words ranked by plans of the middle layer, last, weight 1": labeled_words("layer", MIDDLE),
+    "mnrl + ranked words, last, weight 1, sharp": ranked_words(weight=1.0, **SHARP),
+    "mnrl + words ranked by mutual neighbors": labeled_words("mutual"),
+    "mnrl + words ranked by mutual neighbors, middle": labeled_words("mutual", layer=MIDDLE),
+    "mnrl + words ranked by every word": labeled_words("every"),
+    "mnrl + words ranked by plans, middle": labeled_words("plan", layer=MIDDLE),
+    "mnrl + words ranked by sharp plans, middle": labeled_words("plan", layer=MIDDLE, **SHARP),
     "mnrl, weighted by ot cost": WeightedRankingLoss,
     "mnrl, weighted by partial ot cost": lambda model: WeightedRankingLoss(model, share=0.6),
 }

@@ -134,23 +134,28 @@ class LabeledWordsLoss(nn.Module):
 
     - ``mutual``: words that are each other's nearest, under the current model; a link has the smaller of their masses.
     - ``every``: each word of the other side, by its mass: the plan at infinite regularization, which knows sentences only.
-    - ``layer``: the plan of relaxed OT in another layer.
+    - ``plan``: the plan of relaxed OT.
+
+    ``layer`` is the hidden layer that the labels come from.
     """
 
     def __init__(
         self,
         model: SentenceTransformer,
         loss: nn.Module,
-        labels: Literal["mutual", "every", "layer"],
+        labels: Literal["mutual", "every", "plan"],
         weight: float,
+        *,
         layer: int = -1,
+        epsilon: float = 0.05,
+        relaxation: float = 0.2,
     ) -> None:
         super().__init__()
         self.model, self.loss, self.labels, self.weight = model, loss, labels, weight
         self._reader, self._label_reader = (
             UnitReader(model, unit="word", word_pooling="mean", layer=each) for each in (-1, layer)
         )
-        self._settings = AlignmentConfig(objective="ranking", relaxation=0.2)
+        self._settings = AlignmentConfig(objective="ranking", epsilon=epsilon, relaxation=relaxation)
         self._transport = UnitTransport(self._settings)
 
     def forward(self, sentence_features: Any, labels: Tensor | None = None) -> dict[str, Tensor]:
@@ -180,7 +185,7 @@ class LabeledWordsLoss(nn.Module):
         """Return the labels (B, N, M) of units (B, N, D) and (B, M, D) with masses (B, N) and (B, M)."""
         if self.labels == "every":
             return a[:, :, None] * b[:, None]
-        if self.labels == "layer":
+        if self.labels == "plan":
             return self._transport.solve(x, y, a, b).plan
         links = mutual_links(-pairwise_cost(x, y, metric=self._settings.cost), a > 0, b > 0)
         return links * torch.minimum(a[:, :, None], b[:, None])

@@ -501,7 +501,7 @@ def test_words_labeled_by_mutual_neighbors_or_by_every_word(benchmark_script, ti
 def test_ranking_by_the_plan_of_the_last_layer_is_that_of_the_library(benchmark_script, tiny_model, layer):
     ranking = benchmark_script("ablation").ranking(tiny_model.eval())
     wanted = otembed.OTAlignmentLoss(tiny_model, ranking, objective="ranking", relaxation=0.2, weight=1.0)
-    loss = benchmark_script("baselines").LabeledWordsLoss(tiny_model, ranking, "layer", 1.0, layer)
+    loss = benchmark_script("baselines").LabeledWordsLoss(tiny_model, ranking, "plan", 1.0, layer=layer)
     found, expected = (each(columns_of(tiny_model, RIGHT), None)["alignment"].item() for each in (loss, wanted))
     assert (found == pytest.approx(expected, rel=1e-6)) is (layer == -1)
 
