@@ -140,6 +140,9 @@ OBJECTIVES: dict[str, Loss] = {
     "mnrl + words ranked by every word": labeled_words("every"),
     "mnrl + words ranked by plans, middle": labeled_words("plan", layer=MIDDLE),
     "mnrl + words ranked by sharp plans, middle": labeled_words("plan", layer=MIDDLE, **SHARP),
+    "mnrl + words ranked by sharp plans, middle, of the pair": labeled_words(
+        "plan", layer=MIDDLE, candidates="pair", **SHARP
+    ),
     "mnrl, weighted by ot cost": WeightedRankingLoss,
     "mnrl, weighted by partial ot cost": lambda model: WeightedRankingLoss(model, share=0.6),
 }

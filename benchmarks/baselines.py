@@ -149,13 +149,16 @@ class LabeledWordsLoss(nn.Module):
         layer: int = -1,
         epsilon: float = 0.05,
         relaxation: float = 0.2,
+        candidates: Literal["batch", "pair"] = "batch",
     ) -> None:
         super().__init__()
         self.model, self.loss, self.labels, self.weight = model, loss, labels, weight
         self._reader, self._label_reader = (
             UnitReader(model, unit="word", word_pooling="mean", layer=each) for each in (-1, layer)
         )
-        self._settings = AlignmentConfig(objective="ranking", epsilon=epsilon, relaxation=relaxation)
+        self._settings = AlignmentConfig(
+            objective="ranking", epsilon=epsilon, relaxation=relaxation, candidates=candidates
+        )
         self._transport = UnitTransport(self._settings)
 
     def forward(self, sentence_features: Any, labels: Tensor | None = None) -> dict[str, Tensor]:
