@@ -90,9 +90,9 @@ def ranked_words(*, weight: float = 0.3, relaxation: float = 0.2, **settings: An
     return with_ranking(objective="ranking", weight=weight, relaxation=relaxation, **settings)
 
 
-def labeled_words(labels: Any, **settings: Any) -> Loss:
-    """Rank words by other labels, with weight 1, around MNRL."""
-    return lambda model: LabeledWordsLoss(model, ranking(model), labels, 1.0, **settings)
+def labeled_words(labels: Any, layer: int = -1) -> Loss:
+    """Rank words by labels without transport, with weight 1, around MNRL."""
+    return lambda model: LabeledWordsLoss(model, ranking(model), labels, 1.0, layer)
 
 
 def of_preset(name: str) -> Loss:
@@ -135,14 +135,15 @@ OBJECTIVES: dict[str, Loss] = {
     "mnrl + ranked words, last, weight 1": ranked_words(weight=1.0),
     "mnrl + ranked words, last, weight 1, of the pair": ranked_words(weight=1.0, candidates="pair"),
     "mnrl + ranked words, last, weight 1, sharp": ranked_words(weight=1.0, **SHARP),
-    "mnrl + words ranked by mutual neighbors": labeled_words("mutual"),
-    "mnrl + words ranked by mutual neighbors, middle": labeled_words("mutual", layer=MIDDLE),
-    "mnrl + words ranked by every word": labeled_words("every"),
-    "mnrl + words ranked by plans, middle": labeled_words("plan", layer=MIDDLE),
-    "mnrl + words ranked by sharp plans, middle": labeled_words("plan", layer=MIDDLE, **SHARP),
-    "mnrl + words ranked by sharp plans, middle, of the pair": labeled_words(
-        "plan", layer=MIDDLE, candidates="pair", **SHARP
+    "mnrl + ranked words, last, weight 1, sharp, labels of the middle": ranked_words(
+        weight=1.0, label_layer=MIDDLE, **SHARP
     ),
+    "mnrl + ranked words, last, weight 1, sharp, labels of the middle, of the pair": ranked_words(
+        weight=1.0, label_layer=MIDDLE, candidates="pair", **SHARP
+    ),
+    "mnrl + words ranked by mutual neighbors": labeled_words("mutual"),
+    "mnrl + words ranked by mutual neighbors of the middle": labeled_words("mutual", MIDDLE),
+    "mnrl + words ranked by every word": labeled_words("every"),
     "mnrl, weighted by ot cost": WeightedRankingLoss,
     "mnrl, weighted by partial ot cost": lambda model: WeightedRankingLoss(model, share=0.6),
 }

@@ -34,6 +34,11 @@ def mutual_links(similarity_BNM: Tensor, mask_BN: Tensor, mask_BM: Tensor) -> Te
     return real & (scores == scores.amax(2, keepdim=True)) & (scores == scores.amax(1, keepdim=True))
 
 
+def mutual_labels(cost_BNM: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Links (B, N, M) of mutual nearest neighbors, each with the smaller of its words' masses (B, N) and (B, M)."""
+    return mutual_links(-cost_BNM, a > 0, b > 0) * torch.minimum(a[:, :, None], b[:, None])
+
+
 class LinkedWordsLoss(nn.Module):
     r"""Squared distance of linked words, with the target side anchored to the starting model.
 
@@ -128,13 +133,12 @@ class PartialTransportLoss(nn.Module):
 
 
 class LabeledWordsLoss(nn.Module):
-    """Another loss plus a ranking of the words of the last layer by other labels, from the same encoder pass.
+    """Another loss plus a ranking of the words of the last layer by labels without transport, from the same encoder pass.
 
     As ``otembed.OTAlignmentLoss(objective="ranking")`` with its defaults, except for the labels:
 
     - ``mutual``: words that are each other's nearest, under the current model; a link has the smaller of their masses.
     - ``every``: each word of the other side, by its mass: the plan at infinite regularization, which knows sentences only.
-    - ``plan``: the plan of relaxed OT.
 
     ``layer`` is the hidden layer that the labels come from.
     """
@@ -143,36 +147,33 @@ class LabeledWordsLoss(nn.Module):
         self,
         model: SentenceTransformer,
         loss: nn.Module,
-        labels: Literal["mutual", "every", "plan"],
+        labels: Literal["mutual", "every"],
         weight: float,
-        *,
         layer: int = -1,
-        epsilon: float = 0.05,
-        relaxation: float = 0.2,
-        candidates: Literal["batch", "pair"] = "batch",
     ) -> None:
         super().__init__()
         self.model, self.loss, self.labels, self.weight = model, loss, labels, weight
         self._reader, self._label_reader = (
             UnitReader(model, unit="word", word_pooling="mean", layer=each) for each in (-1, layer)
         )
-        self._settings = AlignmentConfig(
-            objective="ranking", epsilon=epsilon, relaxation=relaxation, candidates=candidates
-        )
-        self._transport = UnitTransport(self._settings)
+        self._settings = AlignmentConfig(objective="ranking")
 
     def forward(self, sentence_features: Any, labels: Tensor | None = None) -> dict[str, Tensor]:
         """Return the terms ``sentence`` and ``alignment``."""
         columns = list(sentence_features)
         readers = (self._reader, self._label_reader)
-        with readers[0].recording(self.model, columns) as ranked, readers[1].recording(self.model) as labeling:
+        with (
+            readers[0].recording(self.model, columns) as ranked,
+            readers[1].recording(self.model, columns) as labeling,
+        ):
             sentence = self.loss(columns, labels)
         found = [
             [reader.units(columns[side], passes, side) for side in (0, 1)]
             for reader, passes in zip(readers, (ranked, labeling), strict=True)
         ]
         with torch.autocast(found[0][0].vectors.device.type, enabled=False):
-            clouds, others = (self._transport.clouds(*each) for each in found)
+            transport = UnitTransport(self._settings)
+            clouds, others = (transport.clouds(*each) for each in found)
             value = plan_cross_entropy(
                 *clouds,
                 self.plan(*others),
@@ -188,10 +189,7 @@ class LabeledWordsLoss(nn.Module):
         """Return the labels (B, N, M) of units (B, N, D) and (B, M, D) with masses (B, N) and (B, M)."""
         if self.labels == "every":
             return a[:, :, None] * b[:, None]
-        if self.labels == "plan":
-            return self._transport.solve(x, y, a, b).plan
-        links = mutual_links(-pairwise_cost(x, y, metric=self._settings.cost), a > 0, b > 0)
-        return links * torch.minimum(a[:, :, None], b[:, None])
+        return mutual_labels(pairwise_cost(x, y, metric=self._settings.cost), a, b)
 
 
 class WeightedRankingLoss(nn.Module):

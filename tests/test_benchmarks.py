@@ -498,12 +498,39 @@ def test_words_labeled_by_mutual_neighbors_or_by_every_word(benchmark_script, ti
 
 
 @pytest.mark.parametrize("layer", [-1, 2])
-def test_ranking_by_the_plan_of_the_last_layer_is_that_of_the_library(benchmark_script, tiny_model, layer):
+def test_words_labeled_by_the_plans_of_the_library_are_ranked_as_in_the_library(
+    benchmark_script, tiny_model, monkeypatch, layer
+):
     ranking = benchmark_script("ablation").ranking(tiny_model.eval())
-    wanted = otembed.OTAlignmentLoss(tiny_model, ranking, objective="ranking", relaxation=0.2, weight=1.0)
-    loss = benchmark_script("baselines").LabeledWordsLoss(tiny_model, ranking, "plan", 1.0, layer=layer)
+    wanted = otembed.OTAlignmentLoss(tiny_model, ranking, objective="ranking", weight=1.0, label_layer=layer)
+    loss = benchmark_script("baselines").LabeledWordsLoss(tiny_model, ranking, "every", 1.0, layer)
+    monkeypatch.setattr(loss, "plan", lambda *clouds: wanted._transport.solve(*clouds).plan)
     found, expected = (each(columns_of(tiny_model, RIGHT), None)["alignment"].item() for each in (loss, wanted))
-    assert (found == pytest.approx(expected, rel=1e-6)) is (layer == -1)
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_precision_of_labels_is_the_share_of_their_mass_on_possible_links(benchmark_script):
+    """By hand: .5 of .8 in the first sentence, none of .2 in the second."""
+    labels = torch.tensor([[[0.5, 0.2], [0.0, 0.1]], [[0.0, 0.2], [0.0, 0.0]]])
+    gold = [GoldSentence(frozenset({(0, 0)}), frozenset({(0, 0), (1, 0)})), GoldSentence(frozenset(), frozenset())]
+    assert benchmark_script("word_labels").label_masses(labels, gold) == pytest.approx((0.5, 1.0))
+
+
+def test_labels_of_words_are_compared(run, benchmark_script, tmp_path, tiny_model_path, monkeypatch):
+    """The layers of word_labels.py are those of a 12-layer encoder, the tiny one has 3."""
+    monkeypatch.setattr(benchmark_script("word_labels"), "LAYERS", (2, -1))
+    (tmp_path / "text").write_text("the cat sat ||| die Katze saß\nthe dog ||| der Hund\n", encoding="utf-8")
+    (tmp_path / "links").write_text("1 1 1 S\n1 2 2 S\n2 1 1 S\n2 2 2 P\n", encoding="utf-8")
+    output = tmp_path / "labels.json"
+    gold = f"deen={tmp_path / 'links'},{tmp_path / 'text'}"
+    shown = run("word_labels", "--model", tiny_model_path, "--gold", gold, "-o", output)
+    document = json.loads(output.read_text(encoding="utf-8"))
+    assert benchmark_script("word_labels").table(document) in shown
+    for each in document["figures"]:
+        assert 0 <= each["precision"]["deen"] <= 1 + 1e-6
+        assert 0 < each["mass"]["deen"] <= 1 + 1e-6
+    balanced = [each for each in document["figures"] if each["labels"] == "plan" and each["relaxation"] is None]
+    assert [each["mass"]["deen"] for each in balanced] == pytest.approx([1.0] * 8, abs=1e-3)
 
 
 def test_expected_range_is_the_prediction_interval_of_the_seeds(benchmark_script, monkeypatch):

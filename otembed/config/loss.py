@@ -65,6 +65,10 @@ class AlignmentConfig(TermConfig):
         description="What each unit ranks: the units of all sentences of the batch, or of its translation alone (objective:"
         " ranking).",
     )
+    label_layer: Layer | Literal["middle"] | None = Field(
+        default=None,
+        description="Hidden layer whose plans label the ranking, as in layer; null: that of layer (objective: ranking).",
+    )
     max_cells: Count = Field(
         default=2**24,
         description="Costs computed at once for the ranking: limits memory, does not change the result (candidates: batch).",
@@ -89,7 +93,7 @@ class AlignmentConfig(TermConfig):
     @model_validator(mode="after")
     def _ranks_with_a_plan(self) -> AlignmentConfig:
         if self.objective == "cost":
-            refuse_idle(self, {"temperature", "candidates", "max_cells"}, "with objective = cost")
+            refuse_idle(self, {"temperature", "candidates", "label_layer", "max_cells"}, "with objective = cost")
             return self
         if self.debiased:
             raise ConfigError(

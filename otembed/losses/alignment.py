@@ -6,6 +6,7 @@ Axes: B sentence pairs, T tokens, N source units, M target units, D dimension.
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -13,15 +14,16 @@ from torch import Tensor, nn
 
 from otembed.config.keywords import config_or_keywords
 from otembed.config.loss import AlignmentConfig, AnchorConfig
-from otembed.losses.encoder import Encoder, Features
+from otembed.losses.encoder import Encoder, Features, unwrap
 from otembed.losses.parts import PlanLoss, pair_columns, wrapped_terms
 from otembed.losses.ranking import plan_cross_entropy
 from otembed.losses.transport import UnitTransport
-from otembed.losses.units import Units
+from otembed.losses.units import UnitReader, Units
+from otembed.models.architecture import depth_of, layer_index
 from otembed.transport import CostScale, Metric, Relaxation, TransportPlan, TransportStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +43,8 @@ class OTAlignmentLoss(PlanLoss):
     .. math:: -\frac{w}{2 \sum P} \sum_{i,m,n} P_{imn} \Big(\log \frac{e^{-c_{im,in} / \tau}}{\sum_k e^{-c_{im,k} / \tau}}
         + \log \frac{e^{-c_{im,in} / \tau}}{\sum_k e^{-c_{k,in} / \tau}}\Big)
 
-    where c is the cost between source unit m and target unit n, and k goes over the candidates. A unit that a relaxed plan
-    leaves unmatched teaches nothing. A cost falls when units grow alike, a ranking does not: it cannot collapse.
+    where c is the cost between source unit m and target unit n, and k goes over the candidates. The plans may be those of another
+    layer. A unit that a relaxed plan leaves unmatched teaches nothing. A cost falls when units grow alike, a ranking does not: it cannot collapse.
 
     Parameters
     ----------
@@ -68,6 +70,9 @@ class OTAlignmentLoss(PlanLoss):
     candidates
         What each unit ranks, for ``objective="ranking"``: the units of the other side in the whole ``batch``, or in
         its ``pair``.
+    label_layer
+        Hidden layer of the vectors that the plans are computed from, for ``objective="ranking"``; ``None``: ``layer``. A middle
+        layer often tells counterparts more reliably than the last.
     max_cells
         Costs between the units of a batch that are computed at a time, for ``candidates="batch"``: more are computed in
         blocks, and again in the backward pass. Bounds memory, not the result.
@@ -169,6 +174,7 @@ class OTAlignmentLoss(PlanLoss):
         objective: Literal["cost", "ranking"] = "cost",
         temperature: float = 0.1,
         candidates: Literal["batch", "pair"] = "batch",
+        label_layer: int | Literal["middle"] | None = None,
         max_cells: int = 2**24,
         scope: Literal["pair", "batch"] = "pair",
         cost: Metric = "cosine",
@@ -186,6 +192,15 @@ class OTAlignmentLoss(PlanLoss):
         assert config is not None  # config_or_keywords passes it
         super().__init__(model, loss, config)
         self._transport = UnitTransport(self.config)
+        self._label_reader = None
+        if self.config.label_layer is not None:
+            layer_index(self.config.label_layer, depth_of(unwrap(model)), name="label_layer")
+            self._label_reader = UnitReader(
+                model,
+                unit=self.config.unit,
+                word_pooling=self.config.word_pooling,
+                layer=self.config.label_layer,
+            )
         # In a list, so that its weights are not parameters or state of this module.
         self._reference = [self._reader.frozen(model)] if self.config.anchor else []
         if self.config.objective == "cost" and loss is None and self.config.anchor is None:
@@ -196,28 +211,35 @@ class OTAlignmentLoss(PlanLoss):
     def forward(self, sentence_features: Iterable[Features], labels: Tensor | None = None) -> dict[str, Tensor]:
         """Compute the loss of one batch: a dict of weighted scalars."""
         columns = pair_columns(sentence_features)
-        with self._reader.recording(self.model, columns) as passes:
+        readers = [self._reader, *([self._label_reader] if self._label_reader else [])]
+        with ExitStack() as recording:
+            passes = [recording.enter_context(each.recording(self.model, columns)) for each in readers]
             terms = wrapped_terms(self.model, self.loss, columns, labels)
-        source, target = (self._reader.units(columns[side], passes, side) for side in (0, 1))
-        with torch.autocast(source.vectors.device.type, enabled=False):
-            value, plan = self._aligned(source, target)
+        sides = [
+            [reader.units(columns[side], found, side) for side in (0, 1)]
+            for reader, found in zip(readers, passes, strict=True)
+        ]
+        target = sides[0][1]
+        with torch.autocast(target.vectors.device.type, enabled=False):
+            value, plan = self._ranked(*sides) if self.config.objective == "ranking" else self._cost(*sides[0])
             terms["alignment"] = self.config.weight * value
         if self.config.anchor is not None:
             terms["anchor"] = self._anchored(self.config.anchor, columns[1], target)
         self._counts.add(plan.status, plan.iterations)
         return terms
 
-    def _aligned(self, source: Units, target: Units) -> tuple[Tensor, TransportPlan]:
-        """Return the objective and the plans it was computed from."""
-        if self.config.objective == "cost":
-            plan = self._transport(source, target)
-            filled = plan.status != TransportStatus.EMPTY
-            return plan.value.sum() / filled.sum().clamp_min(1), plan
-        clouds = self._transport.clouds(source, target)
+    def _cost(self, source: Units, target: Units) -> tuple[Tensor, TransportPlan]:
+        """Return the mean cost of the plans, and the plans."""
+        plan = self._transport(source, target)
+        filled = plan.status != TransportStatus.EMPTY
+        return plan.value.sum() / filled.sum().clamp_min(1), plan
+
+    def _ranked(self, ranked: Sequence[Units], labeling: Sequence[Units] = ()) -> tuple[Tensor, TransportPlan]:
+        """Return the cross-entropy of the units of both sides, and the plans between those that label them."""
         with torch.no_grad():
-            plan = self._transport.solve(*clouds)
+            plan = self._transport.solve(*self._transport.clouds(*(labeling or ranked)))
         value = plan_cross_entropy(
-            *clouds,
+            *self._transport.clouds(*ranked),
             plan.plan,
             metric=self.config.cost,
             temperature=self.config.temperature,

@@ -112,19 +112,19 @@ def middle_layer(depth: int) -> int:
     return round(7 / 12 * depth)
 
 
-def layer_index(layer: int | Literal["middle"], depth: int) -> int:
+def layer_index(layer: int | Literal["middle"], depth: int, *, name: str = "layer") -> int:
     """Return the index of a layer in ``hidden_states``, where 0 is the embeddings; negative numbers count from the end.
 
     Raises
     ------
     ConfigError
-        There is no such layer.
+        There is no such layer; ``name`` is that of the setting.
     """
     if layer == "middle":
         return middle_layer(depth)
     if not -depth - 1 <= layer <= depth:
         raise ConfigError(
-            f"layer = {layer}: the model has layers 0 to {depth}", f"Choose between {-depth - 1} and {depth}."
+            f"{name} = {layer}: the model has layers 0 to {depth}", f"Choose between {-depth - 1} and {depth}."
         )
     return layer if layer >= 0 else depth + 1 + layer
 

@@ -69,19 +69,27 @@ def pot_plan(x, y, metric, epsilon, relaxation):
 
 @pytest.mark.parametrize("candidates", ["batch", "pair"])
 @pytest.mark.parametrize(
-    ("metric", "layer", "epsilon", "relaxation", "temperature"),
-    [("cosine", -1, 0.2, None, 0.1), ("cosine", 1, 0.1, 0.2, 0.05), ("sqeuclidean", 2, 0, None, 3.0)],
+    ("metric", "layer", "label_layer", "epsilon", "relaxation", "temperature"),
+    [
+        ("cosine", -1, None, 0.2, None, 0.1),
+        ("cosine", 1, None, 0.1, 0.2, 0.05),
+        ("sqeuclidean", 2, None, 0, None, 3.0),
+        ("cosine", -1, 1, 0.1, 0.2, 0.1),
+        ("cosine", 1, -1, 0.1, 0.2, 0.1),
+    ],
 )
 def test_value_is_the_cross_entropy_of_a_plan_by_pot(
-    model, candidates, metric, layer, epsilon, relaxation, temperature
+    model, candidates, metric, layer, label_layer, epsilon, relaxation, temperature
 ):
     knobs = EXACT if epsilon else {key: EXACT[key] for key in ("objective", "unit", "weight")}
     loss = OTAlignmentLoss(
         model, layer=layer, cost=metric, center=False, epsilon=epsilon, relaxation=relaxation,
-        temperature=temperature, candidates=candidates, **{**knobs, "weight": 2.0},
+        temperature=temperature, candidates=candidates, label_layer=label_layer, **{**knobs, "weight": 2.0},
     )  # fmt: skip
     xs, ys = token_states(model, SOURCE, layer), token_states(model, TARGET, layer)
-    plans = [pot_plan(x, y, metric, epsilon, relaxation) for x, y in zip(xs, ys, strict=True)]
+    labeling = layer if label_layer is None else label_layer
+    clouds = zip(token_states(model, SOURCE, labeling), token_states(model, TARGET, labeling), strict=True)
+    plans = [pot_plan(x, y, metric, epsilon, relaxation) for x, y in clouds]
     value = float(loss(batch(model))["alignment"].detach())
     assert value == pytest.approx(2 * expected(xs, ys, plans, metric, temperature, candidates), rel=1e-4)
 
@@ -187,16 +195,35 @@ def test_the_term_stands_beside_a_sentence_loss_and_counts_its_plans(model):
     assert loss.pop_statistics()["plans"] == 3
 
 
+@pytest.mark.parametrize("label_layer", [None, 1])
 @pytest.mark.parametrize("most", [1 << 24, 30])
-def test_mini_batches_give_the_gradients_of_the_whole_batch(model, most):
+def test_mini_batches_give_the_gradients_of_the_whole_batch(model, most, label_layer):
     found = []
     for cached in (False, True):
         model.zero_grad()
-        loss = OTAlignmentLoss(model, objective="ranking", max_cells=most)
+        loss = OTAlignmentLoss(model, objective="ranking", max_cells=most, label_layer=label_layer)
         loss = GradCacheLoss(model, loss, mini_batch_size=2) if cached else loss
         loss(batch(model))["alignment"].backward()
         found.append(torch.cat([each.grad.flatten() for each in model.parameters() if each.grad is not None]))
     torch.testing.assert_close(*found, rtol=1e-4, atol=1e-6)
+
+
+def test_labels_of_a_layer_give_it_no_gradient(model):
+    """Words of the first layer, labeled by the last: the layers above the first get none."""
+    loss = OTAlignmentLoss(model, objective="ranking", layer=1, label_layer=-1)
+    loss(batch(model))["alignment"].backward()
+    layers = model[0].model.encoder.layer
+    assert all(each.grad is None or not each.grad.any() for layer in layers[1:] for each in layer.parameters())
+    assert any(each.grad.any() for each in layers[0].parameters())
+
+
+def test_labels_of_the_ranked_layer_are_the_default(model):
+    values = [
+        float(OTAlignmentLoss(model, objective="ranking", label_layer=layer)(batch(model))["alignment"].detach())
+        for layer in (None, -1, 3, "middle")
+    ]
+    assert values[:3] == [values[0]] * 3
+    assert values[3] != values[0]
 
 
 def test_float32_under_autocast(model):
@@ -219,6 +246,9 @@ def test_a_ranking_alone_needs_no_anchor_and_cites_its_source(model, caplog):
     [
         ({"temperature": 0.2}, "temperature = 0.2 has no effect with objective = cost"),
         ({"candidates": "pair"}, "candidates = pair has no effect with objective = cost"),
+        ({"label_layer": "middle"}, "label_layer = middle has no effect with objective = cost"),
+        ({"objective": "ranking", "label_layer": 9}, "label_layer = 9: the model has layers 0 to 3"),
+        ({"objective": "ranking", "label_layer": "top"}, "label_layer"),
         ({"objective": "ranking", "debiased": True}, "mutually exclusive"),
         ({"objective": "ranking", "candidates": "pair", "scope": "batch"}, "requires scope = pair"),
         ({"objective": "ranking", "candidates": "pair", "max_cells": 9}, "max_cells = 9 has no effect"),
