@@ -93,7 +93,7 @@ def align_command(
         bool | None,
         typer.Option(
             "--map/--no-map",
-            help="Draw two sentences in the terminal. [default: if stdout is one]",
+            help="Draw two sentences in the terminal. [default: if stdout is a terminal]",
             show_default=False,
         ),
     ] = None,

@@ -19,7 +19,7 @@ from .options import Device, JsonDocument, SentencesAtATime, check_choice, check
 
 EXIT_NO = 1
 CORRECTIONS = ("none", "holm")
-HELP = """Compare models with a first one on the same examples. Paired bootstrap gives intervals and a verdict.
+HELP = """Compare models with a baseline on the same examples. A paired bootstrap gives intervals and a verdict.
 
 MODELS are models (folder, hub name, offline:...), run folders, or result files written by --output of otembed eval;
 NAME=PLACE sets a name, NAME=FILE,FILE joins result files. Models, including models of run folders, are evaluated on
@@ -29,7 +29,7 @@ options, the figures after training are read from a run folder.
 B is better than A if the 95 % interval of the difference excludes 0. Tasks with different examples are listed, but not
 compared.
 
---fail-under X: exit with 1 if a model gains less than X points over the first one. A positive gain is always an
+--fail-under X: exit with 1 if a model gains less than X points over the baseline. A positive gain is always an
 improvement: -0.5 allows a loss of half a point, 0 allows no loss, 1 requires a gain of one point. The mean of the
 primary metric of each suite decides.
 """
@@ -50,19 +50,19 @@ def _compare(
     ] = None,
     suite: Annotated[
         list[str] | None,
-        typer.Option("--suite", metavar="NAME", help=f"Only this suite: {', '.join(TASKS)}; repeat."),
+        typer.Option("--suite", metavar="NAME", help=f"Only this suite: {', '.join(TASKS)}; repeat for more."),
     ] = None,
     index_base: Annotated[int, typer.Option(min=0, max=1, help="First word number of --gold, 0 or 1.")] = 1,
     limit: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="First N rows of --pairs, --gold; N sentences of --tagging."),
+        typer.Option(min=1, metavar="N", help="First N rows of --pairs and --gold; N sentences of --tagging."),
     ] = None,
     center: Annotated[
         bool, typer.Option("--center", help="Also score retrieval with centered embeddings.")
     ] = False,
     batch_size: SentencesAtATime = 32,
     cache: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of embeddings. [default: the user's cache]")
+        Path | None, typer.Option(metavar="DIR", help="Cache folder of embeddings. [default: the user's cache]")
     ] = None,
     device: Device = None,
     resamples: Annotated[int, typer.Option(min=100, help="Number of bootstrap resamples.")] = 10_000,
@@ -74,7 +74,9 @@ def _compare(
     sentences: Annotated[int, typer.Option(min=0, help="Number of sentences with word links for --html.")] = 3,
     every: Annotated[bool, typer.Option("--all", help="Show every metric, not only the primary one.")] = False,
     as_json: JsonDocument = False,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the result here as JSON.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the result to this file as JSON.")
+    ] = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write one self-contained page.")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as Markdown.")] = None,
     latex: Annotated[

@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 INIT_HELP = """Write a YAML file of all settings of a command. It has descriptions, allowed values and defaults.
 
 Without FILE, it is printed to stdout. Change settings as needed and delete the rest. The file for train is a valid
-CONFIG as it is, with a sample pair of the starter text: put your files in its place. The files for align, mine,
-negatives, documents (documents align), match (documents match) and documents-mine (documents mine) are given to their
-commands with --config. embed, score and eval mining share the settings of mine, eval alignment those of align.
+CONFIG as it is, with a sample pair of the starter text: replace it with your files. Pass the files for align, mine, negatives,
+documents (documents align), match (documents match) and documents-mine (documents mine) to their commands with --config.
+embed, score and eval mining share the settings of mine, and eval alignment those of align.
 """
 SHOW_HELP = """Print merged settings, each with its origin.
 
-Settings are merged as by otembed train: defaults < --preset < CONFIG < --set. The output is YAML with the origins as comments: default, preset
-NAME, CONFIG:line or --set.
+Settings are merged as in otembed train: defaults < --preset < CONFIG < --set. The output is YAML with the origins as
+comments: default, preset NAME, CONFIG:line or --set.
 """
-SCHEMA_HELP = """Print the JSON Schema of settings files. Editors complete and validate by it (draft 2020-12).
+SCHEMA_HELP = """Print the JSON Schema of settings files (draft 2020-12). Editors use it for completion and validation.
 
 With the YAML language server: otembed config schema > otembed.schema.json, and as the first line of CONFIG
 # yaml-language-server: $schema=otembed.schema.json

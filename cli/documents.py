@@ -44,21 +44,23 @@ from .stages import StageProgress
 if TYPE_CHECKING:
     from otembed.config import DocumentsConfig
 
-HELP = "Find documents that translate each other, and align sentences."
+HELP = "Match translated documents, and align their sentences."
 ALIGN_HELP = """Align the sentences of documents that translate each other.
 
 SOURCE and TARGET are plain text, one sentence per line, each plain or .gz .bz2 .xz .zst. Blank lines are not sentences,
-but count in the sentence numbers. With --split de-fr, they are any plain text in these languages: blank lines, or
-without blank lines all line breaks, end paragraphs, and sentences are numbered as they come. Alternatively, SOURCE alone is a list of pairs of documents: .jsonl or .parquet with
-the fields id, source and target (a list of sentences, or a text with a sentence a line), or source_file and target_file
-(paths, relative to the list); or .tsv with id, source file and target file.
+but count in the sentence numbers. With --split de-fr, they are any plain text in these languages: paragraphs end at
+blank lines or, if there are none, at every line break, and sentences are numbered in order. Alternatively, SOURCE alone
+is a list of pairs of documents: .jsonl or .parquet with the fields id, source and target (a list of sentences, or a text
+with one sentence per line), or source_file and target_file (paths relative to the list); or .tsv with id, source file
+and target file.
 
 A link joins one or more sentences of each side. The suffix of -o chooses the format: .tsv (score, source, target),
 .jsonl, .parquet or .tmx for texts, .links for sentence numbers from 0, as in [0, 1]:[0]:0.75. Without -o, links are
-printed as TSV. A score of 0 is that of random sentences of both documents, 1 that of equal meaning.
+printed as TSV. Random sentences of both documents score about 0, sentences of equal meaning 1.
 
---threshold auto replaces stretches of the documents by others and sees how the wrong links score. It chooses the threshold
-with the best expected F1, or the lowest one with --set min_precision=0.95, and reports the expected precision and recall.
+--threshold auto replaces stretches of the documents with other text and measures how the resulting wrong links score. It
+chooses the threshold with the best expected F1, or with --set min_precision=0.95 the lowest one with that expected
+precision, and reports the expected precision and recall.
 
 Settings: defaults < --config < --set < the other options. otembed config init --for documents prints all of them.
 
@@ -68,14 +70,15 @@ Embeddings and links are cached: an interrupted run resumes.
 MATCH_HELP = """Find the documents of two collections that translate each other.
 
 SOURCES and TARGETS are folders of plain text files, one sentence per line, or .jsonl or .parquet lists with the fields
-id and text (a list of sentences, or a text with a sentence a line). --split de-fr splits texts into sentences first.
+id and text (a list of sentences, or a text with one sentence per line). --split de-fr splits texts into sentences first.
 
 Candidates are the nearest documents by mean vector; they are compared by optimal transport between their sentences.
 Each document is in at most one pair. The suffix of -o chooses the format: .tsv (score, source id, target id), or .jsonl
 with the texts, the input of otembed documents align. Without -o, pairs are printed as TSV.
 
-With known pairs of the same kind of documents, --threshold auto --calibrate PAIRS.jsonl chooses the threshold with the best
-expected F1, or the lowest one with --set min_precision=0.9, and reports the expected precision and recall.
+With known pairs of the same kind of documents, --threshold auto --calibrate PAIRS.jsonl chooses the threshold with the
+best expected F1, or with --set min_precision=0.9 the lowest one with that expected precision, and reports the expected
+precision and recall.
 
 Settings: defaults < --config < --set < the other options. otembed config init --for match prints all of them.
 
@@ -86,13 +89,14 @@ MINE_HELP = """Find sentence pairs in two collections of documents. Documents ar
 
 SOURCES and TARGETS are as for otembed documents match, the output as for otembed documents align. Links with a score
 below 0.3 are dropped unless --threshold sets another minimum, or auto, as for otembed documents align. With known pairs
-of documents, --set match.threshold=auto --calibrate PAIRS.jsonl drops pairs of documents, as otembed documents match does.
+of documents, --set match.threshold=auto --calibrate PAIRS.jsonl also drops pairs of documents, as in otembed documents
+match.
 
 Settings have two sections, match and align: --set match.k=4 --set align.max_sentences=4. otembed config init --for
 documents-mine prints all of them. Defaults < --config < --set < the other options.
 
---html writes one page for reading: the distribution of the scores, links around the threshold and random links of each
-score, with their linked words.
+--html writes a page for inspection: the distribution of the scores, links around the threshold and random links from
+each score band, with their linked words.
 
 Embeddings and links are cached: an interrupted run resumes.
 """
@@ -135,7 +139,7 @@ Split = Annotated[
     str | None,
     typer.Option(
         metavar="XX-YY",
-        help="Split plain text of these languages into sentences. [default: a sentence a line]",
+        help="Split plain text of these languages into sentences. [default: one sentence per line]",
         autocompletion=language_values,
     ),
 ]

@@ -72,7 +72,8 @@ def tagging_command(
         ),
     ] = None,
     max_steps: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Fine-tuning: steps; replaces --epochs.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Fine-tuning: number of optimizer steps; overrides --epochs."),
     ] = None,
     epochs: Annotated[
         float | None, typer.Option(help="Fine-tuning: passes over the sentences. [default: 10]")
@@ -84,7 +85,9 @@ def tagging_command(
     seed: Annotated[int | None, typer.Option(min=0, help="Seed. [default: 42 for a probe, else 1]")] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as dev_limit=500 or train_limit=null."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Any setting, such as dev_limit=500 or train_limit=null; repeatable."
+        ),
     ] = None,
     device: Device = None,
     as_json: JsonDocument = False,

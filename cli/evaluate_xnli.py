@@ -89,7 +89,9 @@ def xnli_command(
         Path | None, typer.Option(metavar="DIR", help="Probe: folder of embeddings. [default: the user's cache]")
     ] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Probe: do not cache embeddings.")] = False,
-    max_steps: Annotated[int | None, typer.Option(min=1, help="Fine-tuning: steps; replaces --epochs.")] = None,
+    max_steps: Annotated[
+        int | None, typer.Option(min=1, help="Fine-tuning: number of optimizer steps; overrides --epochs.")
+    ] = None,
     epochs: Annotated[float | None, typer.Option(help="Fine-tuning: passes over the pairs. [default: 5]")] = None,
     freeze: Frozen = None,
     run: HeadFolder = None,
@@ -98,7 +100,9 @@ def xnli_command(
     seed: Annotated[int | None, typer.Option(min=0, help="Seed. [default: 42]")] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as learning_rate=1e-5 or limit=null."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Any setting, such as learning_rate=1e-5 or limit=null; repeatable."
+        ),
     ] = None,
     device: Device = None,
     as_json: JsonDocument = False,

@@ -32,7 +32,7 @@ HELP = """Find or extract the answers to XQuAD's questions. Questions and answer
 in LAReQA, the answers of all languages in one pool? --protocol span follows the paper: a span head is trained on
 English questions (--train, SQuAD v1.1 or a stand-in), and answers are scored by F1 and exact match.
 
---data takes SQuAD v1.1's JSON (XQuAD, XQuAD-R with sentence_breaks; .gz .bz2 .xz .zst), parquet, a saved dataset, or
+--data takes SQuAD v1.1's JSON (XQuAD, XQuAD-R with sentence_breaks; .gz .bz2 .xz .zst), Parquet, a saved dataset, or
 hub:google/xquad:xquad.ar@validation. Questions of different languages are matched by their ids.
 """
 PROTOCOLS = ("retrieval", "span")
@@ -49,11 +49,15 @@ def xquad_command(
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Retrieval: maximum batch size in texts; 32."),
+        typer.Option(min=1, metavar="N", help="Retrieval: maximum batch size in texts. [default: 32]"),
     ] = None,
     tasks: Annotated[
         list[str] | None,
-        typer.Option("--task", metavar="NAME", help="Retrieval: paragraph, sentence or answers; repeat for more."),
+        typer.Option(
+            "--task",
+            metavar="NAME",
+            help="Retrieval: paragraph, sentence or answers; repeat for more. [default: all that the data allows]",
+        ),
     ] = None,
     query_prompt: Annotated[
         str | None, typer.Option(help="Retrieval: text to prepend to questions. [default: the model's]")
@@ -66,7 +70,7 @@ def xquad_command(
     ] = None,
     max_seq_length: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Retrieval: truncate texts to N tokens; default: the model's."),
+        typer.Option(metavar="N", help="Retrieval: truncate texts to N tokens. [default: the model's limit]"),
     ] = None,
     cache: Annotated[
         Path | None,
@@ -79,7 +83,8 @@ def xquad_command(
         int | None, typer.Option(min=1, metavar="N", help="Span: train on N questions, evenly spaced.")
     ] = None,
     max_steps: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Span: training steps; replaces epochs.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Span: number of optimizer steps; overrides num_train_epochs."),
     ] = None,
     freeze: Annotated[
         list[str] | None,
@@ -88,7 +93,9 @@ def xquad_command(
     normalization: Annotated[str | None, typer.Option(metavar="NAME", help="Span: squad or mlqa.")] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Span: any setting, such as learning_rate=2e-5."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Span: any setting, such as learning_rate=2e-5; repeatable."
+        ),
     ] = None,
     run: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Span: run folder for checkpoints and the trained model.")

@@ -65,7 +65,7 @@ app.command("negatives", cls=NegativesCommand, help=negatives.HELP, no_args_is_h
     negatives.negatives_command
 )
 app.command("presets", help=presets.HELP)(presets.presets_command)
-app.add_typer(config.app, name="config", help="Write, show and describe the settings of otembed train.")
+app.add_typer(config.app, name="config", help="Write, show and describe settings files.")
 app.command("export", help=export.HELP, no_args_is_help=True)(export.export_command)
 app.command("merge", help=merge.HELP, no_args_is_help=True)(merge.merge_command)
 app.command("push", help=push.HELP, no_args_is_help=True)(push.push_command)

@@ -11,7 +11,7 @@ from .completion import model_values
 from .console import start_logging
 from .options import JsonDocument
 
-HELP = """Write the weighted mean of two models of one architecture.
+HELP = """Write the weighted mean of two models of the same architecture.
 
 Usually both are fine-tuned versions of one encoder, or one is that encoder. They must have the same modules, tokenizer
 and tensors; otherwise the command names the first difference. The folder loads with plain SentenceTransformer(OUT), without otembed. It

@@ -36,7 +36,7 @@ from .stages import StageProgress
 HELP = """Find translation pairs in two collections of lines.
 
 SOURCE and TARGET are plain text (one sentence per line), .jsonl or .parquet (FILE?text=FIELD&id=FIELD), .tsv
-(FILE?text=1&id=0), each plain or .gz .bz2 .xz .zst, or - for stdin; a dataset on the Hugging Face Hub
+(FILE?text=1&id=0), each plain or .gz .bz2 .xz .zst, or - for stdin; a dataset on the Hugging Face hub
 (hub:OWNER/NAME[:CONFIG][@SPLIT]?text=FIELD) or a folder written by save_to_disk; or vectors without text in .npy. The suffix of
 -o chooses the format of the pairs: .tsv (score, source, target), .jsonl, .parquet or .tmx. Without -o they are printed
 as TSV.
@@ -48,11 +48,12 @@ seconds. The exact search returns the same bytes for any number of threads, memo
 (--set search=pq or hnsw) is faster on large collections and misses some neighbors; its recall is measured.
 
 The default threshold was near the best F1 for one encoder on one collection. With known pairs of the same kind of
-text, --threshold auto --calibrate sw-en=DEV.tsv chooses the threshold with the best expected F1, or the lowest one with
---set min_precision=0.9, and reports the expected precision and recall; the known pairs are never written.
+text, --threshold auto --calibrate sw-en=DEV.tsv chooses the threshold with the best expected F1, or with
+--set min_precision=0.9 the lowest one with that expected precision, and reports the expected precision and recall; the
+known pairs are never written.
 
---html writes one page for reading: the distribution of the scores, what each threshold keeps, the pairs around the
-threshold and random pairs of each score, with their linked words.
+--html writes a page for inspection: the distribution of the scores, what each threshold keeps, the pairs around the
+threshold and random pairs from each score band, with their linked words.
 """
 
 

@@ -72,7 +72,7 @@ EvaluationSettings = Annotated[list[str] | None, settings_option(EVALUATION_NAME
 EmbedSettings = Annotated[list[str] | None, settings_option(EMBED_NAMES, "truncate_dim=128 or workers=4")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="File to write.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as one JSON document; requires --output.")]
-Cache = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the cache. [default: per user]")]
+Cache = Annotated[Path | None, typer.Option(metavar="DIR", help="Cache folder. [default: the user's cache]")]
 Margin = Annotated[
     str | None,
     typer.Option(help="distance, ratio or absolute. [default: distance]", autocompletion=mining_values("Margin")),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 HELP = """Fine-tune a multilingual encoder on parallel text.
 
-Pass parallel text as --pairs en-sw=FILE, once per language pair: TSV, CSV, JSONL, parquet, TMX, PO/MO (plain or
+Pass parallel text as --pairs en-sw=FILE, once per language pair: TSV, CSV, JSONL, Parquet, TMX, PO/MO (plain or
 .gz .bz2 .xz .zst), two plain files A,B, a saved dataset folder, hub:OWNER/NAME, or starter:en-sw, the text that
 ships with otembed.
 
@@ -77,11 +77,16 @@ def train_command(
             autocompletion=model_values,
         ),
     ] = None,
-    output: Annotated[str | None, typer.Option("--output", "-o", metavar="RUN", help="Run folder.")] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="RUN", help="Run folder. [default: runs/otembed]")
+    ] = None,
     preset: Preset = None,
     freeze: Annotated[
         list[str] | None,
-        typer.Option(metavar="PART", help="Part to freeze: embeddings, layers:N, or none; repeat for more."),
+        typer.Option(
+            metavar="PART",
+            help="Part to freeze: embeddings, layers:N, or none; repeat for more. [default: embeddings]",
+        ),
     ] = None,
     epochs: Annotated[
         float | None, typer.Option(help="Passes over the training pairs (num_train_epochs). [default: 1]")

@@ -23,8 +23,8 @@ class ReadingConfig(EncodingConfig):
 
     split_source: str | None = Field(
         default=None,
-        description="Language of the source, such as de: its text is split into sentences (requires sentencex). null: a"
-        " sentence a line.",
+        description="Language of the source, such as de: its text is split into sentences (requires sentencex). null: one"
+        " sentence per line.",
     )
     split_target: str | None = Field(default=None, description="The same for the target.")
 

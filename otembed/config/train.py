@@ -71,7 +71,7 @@ class LossConfig:
     )
     alignment: AlignmentConfig | None = Field(
         default=None,
-        description="The OT alignment term, a cost beside the sentence-level loss. null: off.",
+        description="The OT alignment term, added to the sentence-level loss. null: off.",
     )
     contrastive: ContrastiveConfig | None = Field(
         default=None,
@@ -162,7 +162,7 @@ class ModelConfig:
     )
     prompt: str | None = Field(
         default=None,
-        description="Text to prepend to every sentence, stored as the saved model's default prompt. Excludes prompt_name.",
+        description="Text to prepend to every sentence, stored as the saved model's default prompt. Not with prompt_name.",
     )
     device: str | None = Field(default=None, description="cpu, cuda, cuda:1, mps. null: the best available device.")
 
@@ -175,7 +175,7 @@ class ModelConfig:
 
 @config_dataclass
 class PairChecks:
-    """Limits on a pair of sentences; pairs outside them are dropped and counted. ``None`` disables a check.
+    """Limits on a pair of sentences; pairs outside them are dropped and counted. null (``None``) disables a check.
 
     Pairs with an empty side, or with an unpaired surrogate (not valid in UTF-8), are always dropped.
     """
@@ -236,7 +236,7 @@ class DataConfig:
     checks: PairChecks = field(default_factory=PairChecks)
     streaming: bool = Field(
         default=False,
-        description="Read the text while it is trained on, not before; requires optimization.max_steps. Language pairs"
+        description="Read the text during training instead of before it; requires optimization.max_steps. Language pairs"
         " take turns.",
     )
     shuffle_buffer: Count = Field(
@@ -245,8 +245,8 @@ class DataConfig:
     )
     sampling: Literal["proportional", "round_robin", "temperature"] = Field(
         default="proportional",
-        description="How batches are drawn from several language pairs: by their sizes; round_robin, in turn until the smallest one"
-        " ends, so that a pass leaves out the rest of the others (none with streaming); or by temperature.",
+        description="How batches are drawn from several language pairs. proportional: by size; round_robin: in turn until the smallest"
+        " one ends, so an epoch leaves out the rest of the others (with streaming, nothing is left out); temperature: by size^(1/temperature).",
     )
     temperature: Annotated[float, Field(ge=1)] = Field(
         default=2.0,
@@ -319,11 +319,11 @@ class OptimizationConfig(TrainerConfig):
 
 @config_dataclass
 class ReleaseConfig:
-    """What becomes of the trained weights before they are saved."""
+    """How the trained weights are processed before they are saved."""
 
     average_checkpoints: Count = Field(
         default=1,
-        description="Mean of the weights of the last checkpoints, so many of them, in place of the best or the last one; before"
+        description="Number of last checkpoints whose weights are averaged, instead of using the best or the last one; applied before"
         " interpolate. 1: off.",
     )
     interpolate: Interpolation = Field(
@@ -354,7 +354,20 @@ class ReleaseConfig:
 
 @config_dataclass
 class TrainConfig:
-    """Settings of ``otembed train`` and :func:`otembed.train`."""
+    """Settings of ``otembed train`` and :func:`otembed.train`, one section for each part of a run.
+
+    Only ``pairs`` is required. :func:`otembed.config.train_config` builds the settings from a preset or a YAML file.
+
+    Raises
+    ------
+    ConfigError
+        An unknown setting, a value out of range, or settings that contradict each other.
+
+    Examples
+    --------
+    >>> TrainConfig(pairs={"en-sw": "starter:en-sw"}).loss.sentence
+    'mnrl'
+    """
 
     pairs: dict[str, str] = Field(
         description="Parallel text: language pair (en-sw) to file, folder or hub dataset."

@@ -125,6 +125,12 @@ def load_pairs(
     exclude
         Digests of sentences to leave out, as in :func:`clean_pairs`.
 
+    Returns
+    -------
+    ParallelText
+        A dataset with the columns ``source`` and ``target``, the languages of both, and the counts of what was read, kept
+        and dropped.
+
     Raises
     ------
     DataError

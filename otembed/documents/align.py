@@ -65,7 +65,7 @@ def align_documents(
     Parameters
     ----------
     source, target
-        A plain text file with a sentence a line, or the sentences. Blank lines are not sentences, but count in the
+        A plain text file with one sentence per line, or the sentences. Blank lines are not sentences, but count in the
         numbers of the links. With ``split_source`` or ``split_target``, a file is any plain text of that language, and
         links have the numbers of its sentences; see :class:`otembed.documents.split.Splitter`.
     model

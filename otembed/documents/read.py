@@ -28,7 +28,7 @@ FIELDS = ("id", "source", "target", "source_file", "target_file")
 ID_HINT = "Use a unique id."
 COLLECTION_HINT = "Pass a folder of text files, or .jsonl or .parquet with the fields id and text."
 LIST_HINT = (
-    "Write the fields id, source and target (a list of sentences, or one text with a sentence a line), or "
+    "Write the fields id, source and target (a list of sentences, or one text with one sentence per line), or "
     "source_file and target_file."
 )
 
@@ -37,7 +37,7 @@ LIST_HINT = (
 class Document:
     """The sentences of a document, and the number of each, from 0.
 
-    With a sentence a line, numbers are those of lines: blank lines are not sentences, but they count, as in published gold
+    With one sentence per line, numbers are those of lines: blank lines are not sentences, but they count, as in published gold
     alignments. Sentences that were split are numbered consecutively.
     """
 
@@ -87,7 +87,7 @@ def document_of(texts: Iterable[str], name: str) -> Document:
 
 
 def read_document(path: str | Path, split: Splitter | None = None) -> Document:
-    """Read a plain text file, also compressed, with a sentence a line or in sentences by ``split``.
+    """Read a plain text file, also compressed, with one sentence per line or in sentences by ``split``.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def _check_plain(path: Path) -> None:
     if suffix in (*LISTS, *NOT_PLAIN):
         raise DataError(
             f"{suffix} is not a document",
-            "Use plain text with a sentence a line, or pass a list of pairs alone.",
+            "Use plain text with one sentence per line, or pass a list of pairs alone.",
             path=path,
         )
 
@@ -126,13 +126,13 @@ def read_pairs(place: str | Path, split: Splitters = UNSPLIT) -> Iterator[Docume
     ----------
     place
         ``.jsonl`` or ``.parquet`` with the fields ``source`` and ``target``, each a list of sentences or a text with
-        a sentence a line, or ``source_file`` and ``target_file``, the paths of plain text files, and with an optional
+        one sentence per line, or ``source_file`` and ``target_file``, the paths of plain text files, and with an optional
         ``id``; or ``.tsv`` or ``.csv`` with columns of these names, or without a header and with two or three columns:
         both paths, after an id. Lists may be compressed. Paths are relative to the folder of the list. Without an id,
         the number of the pair counts from 1. ``?source=FIELD&target=FIELD&id=FIELD`` names other fields, and
         ``?source_file=FIELD&target_file=FIELD`` other fields with paths.
     split
-        What splits the texts of both sides into sentences; lists of sentences stay. None: a sentence a line.
+        Splits the texts of both sides into sentences; lists of sentences stay as they are. None: one sentence per line.
 
     Raises
     ------
@@ -253,10 +253,10 @@ def read_documents(place: str | Path, split: Splitter | None = None) -> Iterator
     place
         A folder, whose plain text files are the documents, named by their paths in it (hidden files are skipped; bytes
         that are not UTF-8 are escaped, as in ``quel\\udcff.txt``); or a
-        ``.jsonl`` or ``.parquet`` list with the fields ``text``, a list of sentences or a text with a sentence a line,
+        ``.jsonl`` or ``.parquet`` list with the fields ``text``, a list of sentences or a text with one sentence per line,
         and ``id``, else the number of the record; ``?text=FIELD&id=FIELD`` names other fields.
     split
-        What splits texts into sentences; lists of sentences stay. None: a sentence a line.
+        Splits texts into sentences; lists of sentences stay as they are. None: one sentence per line.
 
     Raises
     ------

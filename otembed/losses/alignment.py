@@ -43,8 +43,9 @@ class OTAlignmentLoss(PlanLoss):
     .. math:: -\frac{w}{2 \sum P} \sum_{i,m,n} P_{imn} \Big(\log \frac{e^{-c_{im,in} / \tau}}{\sum_k e^{-c_{im,k} / \tau}}
         + \log \frac{e^{-c_{im,in} / \tau}}{\sum_k e^{-c_{k,in} / \tau}}\Big)
 
-    where c is the cost between source unit m and target unit n, and k goes over the candidates. The plans may be those of another
-    layer. A unit that a relaxed plan leaves unmatched teaches nothing. A cost falls when units grow alike, a ranking does not: it cannot collapse.
+    where c is the cost between source unit m and target unit n, and k goes over the candidates. The plans may be those of
+    another layer. A unit that a relaxed plan leaves unmatched contributes nothing. Unlike the cost, the ranking loss does
+    not fall as all units become alike, so it cannot collapse the space.
 
     Parameters
     ----------
@@ -55,7 +56,7 @@ class OTAlignmentLoss(PlanLoss):
         ``MultiVectorMultipleNegativesRankingLoss``, ...), computed from the same encoder pass. ``None``: alignment
         only.
     config
-        All settings below as one :class:`otembed.config.AlignmentConfig`, in place of keywords.
+        All settings below as one :class:`otembed.config.AlignmentConfig`, instead of keywords.
     unit
         Unit that is transported: ``word``, or ``token`` for subwords.
     word_pooling

@@ -48,7 +48,7 @@ class OTContrastiveLoss(PlanLoss):
     loss
         Another loss on the same columns, computed from the same encoder pass; ``None``: no other loss.
     config
-        All settings below as one :class:`otembed.config.ContrastiveConfig`, in place of keywords.
+        All settings below as one :class:`otembed.config.ContrastiveConfig`, instead of keywords.
     unit
         Unit that is transported: ``word``, or ``token`` for subwords.
     word_pooling

@@ -65,8 +65,8 @@ class GradCacheLoss(nn.Module):
     Raises
     ------
     ConfigError
-        ``mini_batch_size`` below 1, what is no loss or caches gradients itself, several processes without DDP, loss terms
-        that are scaled differently, or a second backward pass or derivative.
+        ``mini_batch_size`` below 1, an argument that is not a loss or that caches gradients itself, several processes
+        without DDP, loss terms that are scaled differently, or a second backward pass or derivative.
     ModelError
         A batch that is not text.
 

@@ -115,6 +115,11 @@ def score_bitext(
     cache, device, progress
         As for :func:`otembed.mine_bitext`.
 
+    Returns
+    -------
+    ScoredPairs
+        The scores of all pairs in the order of the bitext, NaN where a pair is unusable, and the report.
+
     Raises
     ------
     DataError

@@ -42,7 +42,7 @@ class WordAligner:
     model
         A SentenceTransformer over a transformer with a fast tokenizer.
     config
-        All settings below as one :class:`otembed.words.WordAlignmentConfig`, in place of keywords.
+        All settings below as one :class:`otembed.words.WordAlignmentConfig`, instead of keywords.
     layer
         Hidden layer of the vectors, 0 the embeddings; ``auto``: the layer stored with the model, else chosen from the
         text.
@@ -206,6 +206,11 @@ def align(
         As for :class:`WordAligner`.
     batch_size
         Number of sentences encoded at a time.
+
+    Returns
+    -------
+    list of SentenceAlignment
+        The words, links and link probabilities of each pair, in the order given.
 
     Raises
     ------

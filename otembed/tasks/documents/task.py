@@ -26,7 +26,7 @@ class DocumentsTask(Task):
     question = "Sentence alignment: are the sentences of documents linked to their translations?"
     primary_metrics = ("link_f1",)
     option, key, metavar = "--documents", "pair of documents", "NAME=SOURCE,TARGET,LINKS"
-    help = "Sentence alignment: as for otembed eval documents; repeat."
+    help = "Sentence alignment: as for otembed eval documents; repeat for more."
 
     def parse(self, places: Mapping[str, str], option: str) -> dict[str, list[str]]:
         """Split each place into its three files."""

@@ -26,7 +26,7 @@ class MiningTask(Task):
     question = "Mining: are translations found in two collections?"
     primary_metrics = ("f1",)
     option, key, metavar = "--mining", "language pair", "XX-YY=SOURCE,TARGET,GOLD"
-    help = "Mining with known pairs; repeat."
+    help = "Mining with known pairs; repeat for more."
 
     def parse(self, places: Mapping[str, str], option: str) -> dict[str, tuple[str, str, Path]]:
         """Split each place into source, target and the file of known pairs."""

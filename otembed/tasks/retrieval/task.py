@@ -26,7 +26,7 @@ class RetrievalTask(Task):
     question = "Retrieval: does each sentence find its translation?"
     primary_metrics = ("accuracy",)
     option, key, metavar = "--pairs", "language pair", "XX-YY=FILE"
-    help = "Retrieval: as for otembed eval retrieval; repeat."
+    help = "Retrieval: as for otembed eval retrieval; repeat for more."
     parallel = "sentences"
 
     def parse(self, places: Mapping[str, str], option: str) -> dict[str, PairSpec]:

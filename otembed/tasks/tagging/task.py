@@ -28,7 +28,7 @@ class TaggingTask(Task):
     question = "Part-of-speech tagging: does a tagger learned in English work in other languages?"
     primary_metrics = ("accuracy",)
     option, key, metavar = "--tagging", "language", "XX=FILE"
-    help = "Part-of-speech tagging with a probe: CoNLL-U of a language; repeat."
+    help = "Part-of-speech tagging with a probe: CoNLL-U of a language; repeat for more."
 
     def parse(self, places: Mapping[str, str], option: str) -> dict[str, str]:
         """Check the language and the file of each test set."""

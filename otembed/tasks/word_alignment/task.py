@@ -25,7 +25,7 @@ class AlignmentTask(Task):
     question = "Word alignment: are words linked to their translations?"
     primary_metrics = ("aer",)
     option, key, metavar = "--gold", "gold set", "NAME=TEXT,LINKS"
-    help = "Word alignment: as for otembed eval alignment; repeat."
+    help = "Word alignment: as for otembed eval alignment; repeat for more."
     parallel = "words"
 
     def parse(self, places: Mapping[str, str], option: str) -> dict[str, list[str]]:

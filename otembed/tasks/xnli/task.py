@@ -25,7 +25,7 @@ class XnliTask(Task):
     question = "XNLI: does one sentence follow from another?"
     primary_metrics = ("accuracy",)
     option, key, metavar = "--xnli", "language", "XX=PLACE"
-    help = "XNLI with a probe: test pairs of a language; repeat."
+    help = "XNLI with a probe: test pairs of a language; repeat for more."
 
     def parse(self, places: Mapping[str, str], option: str) -> dict[str, str]:
         """Check the language and the place of each test set."""

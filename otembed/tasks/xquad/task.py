@@ -24,7 +24,7 @@ class XquadTask(Task):
     question = "XQuAD: is the answer found in the paragraph?"
     primary_metrics = ("f1", "accuracy")
     option, key, metavar = "--xquad", "language", "XX=FILE"
-    help = "Retrieval with questions of a language; repeat."
+    help = "Retrieval with questions of a language; repeat for more."
 
     def parse(self, places: Mapping[str, str], option: str) -> dict[str, Place]:
         """Parse each place of questions."""
