@@ -180,14 +180,16 @@ def mine_negatives(
         )
         left, right = center_both(left, right, config.center)
         scores = paired_cosines(left.rows, right.rows, text.rows, text.columns)
-        found, method, recall = [], "exact", None
+        found, method = [], "exact"
+        recalls: list[float] = []
         for name, k in reach.items():
             other = {"source": left, "target": right}[name]
             lists = search(
                 left.rows, other.rows, config.searching(k), cache=cache, executor=executor, progress=progress
             )
             method = lists.method
-            recall = lists.recall if recall is None else min(recall, lists.recall or recall)
+            if lists.recall is not None:
+                recalls.append(lists.recall)
             found.append((name, lists.forward))
     positives = np.full(len(left), np.inf, np.float32)
     np.minimum.at(positives, text.rows, scores)
@@ -213,7 +215,7 @@ def mine_negatives(
         num_negatives=config.num_negatives,
         centered=left.rows.centered,
         search=method,
-        recall=recall,
+        recall=min(recalls, default=None),
         considered=chosen.considered,
         skipped=chosen.skipped,
         mean_score=float(scores[kept].mean(dtype=np.float64)),

@@ -289,13 +289,18 @@ def evaluate_mining(
     DataError
         As for mining, or no known pair is in the collections.
     ConfigError
-        A threshold and a training part are given.
+        A training part is given together with a threshold or with precomputed vectors.
     """
     config = MiningConfig() if config is None else config
     config.refuse_unused("otembed eval mining")
     every = _without_threshold(config)
     if train is not None and config.threshold != "default":
         raise ConfigError("threshold and the training part are mutually exclusive", "Remove one of them.")
+    if train is not None and any(options.get(each) is not None for each in ("source_vectors", "target_vectors")):
+        raise ConfigError(
+            "source_vectors and target_vectors are those of one part, but there is a training part, too",
+            "Pass the vectors of each part in place of its lines.",
+        )
     threshold: float | None = None
     shared: Any = model
     gold = set(gold)
@@ -304,7 +309,7 @@ def evaluate_mining(
     _check_known(sides, gold, name)
     if train is not None:
         part, its_gold = f"{name}, training part", set(train[2])
-        its_sides = open_sides(train[0], train[1], *vectors, every)
+        its_sides = open_sides(train[0], train[1], None, None, every)
         _check_known(its_sides, its_gold, part)
         shared = load_once(model, (*sides, *its_sides), every, options.get("device"))
         check_run(sides, load_encoder(shared, sides), every)

@@ -224,6 +224,7 @@ def _probe(
         batch_tokens=config.batch_tokens,
         cache=cache,
         names=["training pairs", "development pairs", *tests],
+        languages=[ENGLISH, ENGLISH, *tests],
         progress=progress,
     )
     probe = fit_probe(

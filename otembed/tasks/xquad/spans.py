@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,11 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 from pydantic import TypeAdapter
-from transformers import (
-    AutoModelForQuestionAnswering,
-    DataCollatorWithPadding,
-    TrainingArguments,
-)
+from transformers import AutoModelForQuestionAnswering, TrainingArguments
 
 from otembed.config.xquad import SpanConfig
 from otembed.data.places import Place
@@ -260,8 +257,13 @@ def predict_answers(
     return {each.id: best[index][2] for index, each in enumerate(data.questions)}, len(listed)
 
 
+def _padded(tokenizer: Any, examples: list[Any]) -> Any:
+    """Return a batch padded on the right, whatever the tokenizer's default, so that positions in a window stay valid."""
+    return tokenizer.pad(examples, padding_side="right", return_tensors="pt")
+
+
 def _logits(model: PreTrainedModel, tokenizer: Any, chosen: list[Window]) -> tuple[Any, Any, Any]:
-    padded = tokenizer.pad([window.inputs for window in chosen], return_tensors="pt")
+    padded = _padded(tokenizer, [window.inputs for window in chosen])
     with torch.inference_mode():
         output: Any = model(**{name: values.to(model.device) for name, values in padded.items()})
     start, end = (each.float().cpu().numpy() for each in (output.start_logits, output.end_logits))
@@ -369,7 +371,7 @@ def train_spans(
         state = train_head(
             made,
             examples,
-            DataCollatorWithPadding(tokenizer),
+            partial(_padded, tokenizer),
             build_arguments(TrainingArguments, ours, config.trainer, SpanConfig, made),
             HeadWatch(progress),
             folder=run.path if run else None,

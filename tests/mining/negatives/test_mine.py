@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from datasets import Dataset
@@ -13,6 +15,7 @@ from otembed.errors import ConfigError, DataError
 from otembed.mining import mine_negatives
 from otembed.mining.negatives.mine import plan_negatives
 from otembed.mining.negatives.translations import text_key
+from otembed.mining.search.search import search
 
 OFF = {"relative_margin": None}
 
@@ -112,6 +115,17 @@ def test_negatives_are_those_of_sentence_transformers(sentences, tiny_model, tmp
     ours = mine_negatives(pairs, tiny_model, center=False, cache=tmp_path, **{**OFF, **shared})
     assert len(ours) > 5
     assert ours.to_dataset()[:] == theirs[:]
+
+
+def test_recall_is_that_of_the_worse_search(pairs, tiny_model, tmp_path, monkeypatch):
+    measured = iter([0.9, 0.0])
+
+    def searched(*args, **kwargs):
+        return replace(search(*args, **kwargs), recall=next(measured))
+
+    monkeypatch.setattr("otembed.mining.negatives.mine.search", searched)
+    found = mine_negatives(pairs, tiny_model, side="both", cache=tmp_path)
+    assert found.report.recall == 0.0
 
 
 def test_random_negatives_follow_the_rules_and_the_seed(pairs, tiny_model, tmp_path):

@@ -76,6 +76,9 @@ def test_bucc_uses_the_threshold_of_the_training_part():
     assert 0.5 < test.f1 <= test.best_f1
     with pytest.raises(ConfigError, match="threshold"):
         evaluate_mining(x, y, gold, train=(u, v, known), config=MiningConfig(threshold=None))
+    # The vectors would be taken for those of the training part, too.
+    with pytest.raises(ConfigError, match=r"source_vectors .*training part"):
+        evaluate_mining(["a"], ["b"], gold, train=(["c"], ["d"], known), source_vectors=x, target_vectors=y)
 
 
 @pytest.mark.parametrize(

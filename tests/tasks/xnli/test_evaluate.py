@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from otembed.config.xnli import FinetuneConfig, ProbeConfig
 from otembed.errors import ConfigError, DataError, NumericsError
+from otembed.models.center import center
 from otembed.tasks.xnli import XnliReport, evaluate_xnli
 from otembed.tasks.xnli.data import read_nli
 
@@ -22,10 +24,13 @@ def places(file):
     return {"train": file("train.tsv", 150), "dev": file("dev.tsv", 60, seed=1), "tests": tests}
 
 
-def by_hand(model, path, prompt):
+def by_hand(model, path, prompt, task=None):
     """Features and labels, without otembed."""
     rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()[1:]]
-    u, v = (model.encode([row[side] for row in rows], prompt=prompt, normalize_embeddings=True) for side in (0, 1))
+    u, v = (
+        model.encode([row[side] for row in rows], prompt=prompt, task=task, normalize_embeddings=True)
+        for side in (0, 1)
+    )
     order = ["entailment", "neutral", "contradiction"]
     return np.hstack([u, v, np.abs(u - v), u * v]), [order.index(row[2]) for row in rows]
 
@@ -54,6 +59,20 @@ def test_probe_matches_scikit_learn(tiny_model, places, prompt):
         assert score.majority == pytest.approx(np.bincount(labels).max() / len(labels))
     assert report.accuracy == pytest.approx(np.mean([each.accuracy for each in report.scores]))
     assert report.scores[0].accuracy > 0.7 > 0.4 > report.scores[0].majority
+
+
+def test_model_centered_by_language_encodes_each_set_in_its_language(tiny_model, places, caplog):
+    draw = np.random.default_rng(0)
+    means = {code: draw.normal(size=32) / 8 for code in ("en", "de")}
+    center(tiny_model, np.mean(list(means.values()), axis=0), means)
+    with caplog.at_level(logging.WARNING, "otembed.embeddings"):
+        report = evaluate_xnli(tiny_model, **places, config=ProbeConfig(strengths=(0.03,), prompt=""))
+    assert not caplog.records
+    fitted = make_pipeline(StandardScaler(), LogisticRegression(C=0.03, max_iter=500))
+    fitted.fit(*by_hand(tiny_model, places["train"], "", "en"))
+    assert report.dev_accuracy == fitted.score(*by_hand(tiny_model, places["dev"], "", "en"))
+    for score, (language, path) in zip(report.scores, places["tests"].items(), strict=True):
+        assert score.accuracy == fitted.score(*by_hand(tiny_model, path, "", language))
 
 
 def test_ties_in_development_accuracy_prefer_the_stronger_penalty(tiny_model, places):

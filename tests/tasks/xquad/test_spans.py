@@ -192,6 +192,13 @@ def test_report_outcomes_and_predictions_agree(tiny_model, xquad_files, tmp_path
     assert all(torch.equal(each, before[name]) for name, each in tiny_model.state_dict().items())
 
 
+def test_tokenizer_that_pads_on_the_left_gives_the_same_labels_and_answers(tiny_model, xquad_files):
+    right = small(tiny_model, xquad_files)
+    tiny_model.tokenizer.padding_side = "left"
+    left = small(tiny_model, xquad_files)
+    assert (left.losses, left.outcomes) == (right.losses, right.outcomes)
+
+
 def test_scores_by_another_rule_or_of_other_answers_are_of_other_examples(tiny_model, xquad_files, tmp_path):
     def examples(files, config=CONFIG):
         report = evaluate_xquad_span(tiny_model, files["en"], files, config, run=tmp_path / "run", resume=resume())
