@@ -86,7 +86,7 @@ def error_rate(embedded: list[Any], gold: Sequence[GoldSentence], settings: dict
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure every change on every corpus."""
-    model = otembed.load_model(options.model)
+    model = otembed.load_model(options.model, device="cpu")
     corpora = {}
     for name, files in named(options.gold).items():
         text, links = files.split(",")

@@ -61,7 +61,7 @@ def encode(value: str, model_name: str, problems: int, low: int, high: int) -> C
     """
     pair, _, place = value.partition("=")
     text = load_pairs(parse_pair_spec(pair, place), PairChecks.off(), 40 * problems).dataset
-    model = otembed.load_model(model_name)
+    model = otembed.load_model(model_name, device="cpu")
     found: tuple[list[list[int]], list[list[int]]] = ([], [])
     joined: list[list[int]] = [[], []]
     for row in text:

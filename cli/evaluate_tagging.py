@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-from otembed.errors import ConfigError
 from otembed.tasks.registry import TASKS
 
 from .console import print_report, say, start_logging
@@ -24,6 +23,7 @@ from .options import (
     check_outputs,
     files_named,
     head_settings,
+    layer_number,
     named_pairs,
     only_given,
     resume_head,
@@ -101,7 +101,7 @@ def tagging_command(
     read = {"--test": files_named(*test), "--train": files_named(train), "--dev": files_named(dev)}
     check_outputs({"--output": output}, read, model=model, force=force)
     flags: dict[str, Any] = {
-        "layer": None if layer is None else _layer(layer),
+        "layer": None if layer is None else layer_number(layer, "--layer", LAYERS),
         "limit": limit,
         "train_limit": train_limit,
         "max_steps": max_steps,
@@ -134,15 +134,6 @@ def tagging_command(
     if missing:
         say(f"{missing:,} test words have no prediction, because the tokenizer drops them; they count as errors")
     print_report(report.tables, document, as_json=as_json)
-
-
-def _layer(value: str) -> int | str:
-    if value in LAYERS:
-        return value
-    try:
-        return int(value)
-    except ValueError:
-        raise ConfigError(f"--layer {value!r} is not a layer", "Use a number, auto or all.") from None
 
 
 def _check_training(*places: str | None) -> None:

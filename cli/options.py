@@ -209,14 +209,15 @@ def check_choice(value: str | None, choices: tuple[str, ...], flag: str) -> None
         raise ConfigError(f"{flag} {value!r} is unknown", did_you_mean(value, choices))
 
 
-def layer_number(value: str, flag: str) -> int | str:
-    """Read the number of a layer, or ``auto``."""
-    if value == "auto":
+def layer_number(value: str, flag: str, words: Sequence[str] = ("auto",)) -> int | str:
+    """Read the number of a layer, or one of ``words``."""
+    if value in words:
         return value
     try:
         return int(value)
     except ValueError:
-        raise ConfigError(f"{flag} {value!r} is not a layer", "Use a number or auto.") from None
+        choices = ", ".join(("a number", *words[:-1]))
+        raise ConfigError(f"{flag} {value!r} is not a layer", f"Use {choices} or {words[-1]}.") from None
 
 
 def merged_settings(

@@ -95,6 +95,25 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     return f"Did you mean {close[0]!r}?" if close else f"Choose one of: {', '.join(known)}."
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of the message of an error, or the name of its class if it has no message.
+
+    >>> first_line(ValueError("\\n  no tokenizer\\nTraceback")), first_line(TimeoutError())
+    ('no tokenizer', 'TimeoutError')
+    """
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+
+
+def named_line(error: BaseException) -> str:
+    """Return the name of the class of an error and the first line of its message.
+
+    >>> named_line(ValueError("no tokenizer")), named_line(TimeoutError())
+    ('ValueError: no tokenizer', 'TimeoutError')
+    """
+    name, reason = type(error).__name__, first_line(error)
+    return name if reason == name else f"{name}: {reason}"
+
+
 def check_count(name: str, value: int) -> None:
     """Raise ConfigError if ``value`` is not a positive integer."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:

@@ -20,12 +20,17 @@ if TYPE_CHECKING:
 COUNTED = 1024
 
 
-def resolve_prompt(model: SentenceTransformer, prompt: str | None, prompt_name: str | None) -> str:
-    """Return the text to prepend to every line; ConfigError for an unknown name, or if both are given."""
+def check_one_prompt(prompt: str | None, prompt_name: str | None) -> None:
+    """Raise ConfigError if a prompt and the name of a prompt are both given."""
     if prompt is not None and prompt_name is not None:
         raise ConfigError(
             f"prompt {prompt!r} and prompt_name {prompt_name!r} are mutually exclusive", "Remove one of them."
         )
+
+
+def resolve_prompt(model: SentenceTransformer, prompt: str | None, prompt_name: str | None) -> str:
+    """Return the text to prepend to every line; ConfigError for an unknown name, or if both are given."""
+    check_one_prompt(prompt, prompt_name)
     if prompt is not None:
         return prompt
     if prompt_name is not None and prompt_name not in model.prompts:

@@ -13,7 +13,7 @@ from otembed.embeddings.encode import encode_by_length, resolve_prompt
 from otembed.embeddings.fingerprint import model_fingerprint
 from otembed.embeddings.listed import ListedTexts
 from otembed.embeddings.routes import language_task
-from otembed.errors import ConfigError, DataError, check_count
+from otembed.errors import DataError, check_count
 from otembed.runtime.progress import counting, silent
 
 if TYPE_CHECKING:
@@ -48,14 +48,6 @@ def checked_sides(source: Iterable[str], target: Iterable[str], *, pair: str) ->
             "Pass one target sentence for each source sentence, in the same order.",
         )
     return first, second
-
-
-def check_one_prompt(prompt: str | None, prompt_name: str | None) -> None:
-    """Raise ConfigError if a prompt and the name of a prompt are both given."""
-    if prompt is not None and prompt_name is not None:
-        raise ConfigError(
-            f"prompt {prompt!r} and prompt_name {prompt_name!r} are mutually exclusive", "Remove one of them."
-        )
 
 
 def embed_sides(

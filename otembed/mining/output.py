@@ -118,14 +118,14 @@ WRITERS: dict[str, Callable[[Iterable[MinedPair], IO[bytes], Languages, TextIds]
 }
 
 
-def _suffix(path: Path) -> str:
+def format_suffix(path: Path) -> str:
     """Return the suffix that chooses the format; pipes and devices have none and get TSV, as stdout does."""
     return path.suffix.lower() or (".tsv" if is_stream(path) else "")
 
 
 def check_output(path: Path, languages: tuple[str, str] | None, *, texts: bool = True) -> None:
     """Reject an unknown suffix, and TMX without languages or text, before the slow stages start."""
-    suffix = _suffix(path)
+    suffix = format_suffix(path)
     if suffix not in WRITERS:
         raise ConfigError(f"{path}: unknown suffix {suffix or '(none)'!r}", f"Supported: {', '.join(WRITERS)}.")
     if suffix == ".tmx" and languages is None:
@@ -170,5 +170,5 @@ def write_pairs(
     path = Path(path)
     check_output(path, languages, texts=texts)
     with whole_file(path) as file:
-        WRITERS[_suffix(path)](pairs, file, languages, text_ids)
+        WRITERS[format_suffix(path)](pairs, file, languages, text_ids)
     return path

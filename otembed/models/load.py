@@ -12,7 +12,7 @@ import torch
 from huggingface_hub.constants import HF_HUB_CACHE
 from sentence_transformers import SentenceTransformer
 
-from otembed.errors import ModelError, OutputError
+from otembed.errors import ModelError, OutputError, first_line, named_line
 from otembed.models.architecture import position_limit, transformer_of
 from otembed.models.offline.encoder import OFFLINE_MODELS, OFFLINE_PREFIX, offline_model_path
 from otembed.models.soundness import damaged_weights, require_length, require_plausible, require_sound
@@ -174,8 +174,8 @@ def _load(
         raise
     # Three libraries and their HTTP client raise many kinds of errors; the cause is chained.
     except Exception as error:
-        reason = next(iter(str(error).strip().splitlines()), "")
-        detail = f"{type(error).__name__}: {reason}"
+        reason = first_line(error)
+        detail = named_line(error)
         if "ignore_mismatched_sizes" in reason:  # refers to a report in the log
             detail = "a tensor of its weights has another shape than its config.json says"
         if Path(source).is_dir():
@@ -216,8 +216,7 @@ def _check_device(device: str | torch.device | None) -> None:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelError(f"device {str(device)!r} cannot be used: {reason}", "Use 'cpu'.") from error
+        raise ModelError(f"device {str(device)!r} cannot be used: {first_line(error)}", "Use 'cpu'.") from error
 
 
 def _set_max_seq_length(model: SentenceTransformer, max_seq_length: int) -> None:

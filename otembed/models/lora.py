@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from sentence_transformers.base.modules import Module
 from torch import nn
 
-from otembed.errors import ConfigError, ModelError, did_you_mean
+from otembed.errors import ConfigError, ModelError, did_you_mean, first_line
 from otembed.models.architecture import transformer_of
 from otembed.models.folders import whole_folder
 
@@ -69,9 +69,8 @@ def add_lora(model: SentenceTransformer, config: LoraConfig) -> None:
     try:
         model.add_adapter(settings)
     except ValueError as error:
-        reason = next(iter(str(error).strip().splitlines()), "")
         raise ModelError(
-            f"cannot add an adapter to {type(transformer).__name__}: {reason}",
+            f"cannot add an adapter to {type(transformer).__name__}: {first_line(error)}",
             f"Set model.lora.target_modules to names of linear layers: {', '.join(linear)}.",
         ) from error
 

@@ -17,7 +17,7 @@ import torch
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
 from tokenizers import Tokenizer
 
-from otembed.errors import ConfigError, ModelError, NumericsError, did_you_mean
+from otembed.errors import ConfigError, ModelError, NumericsError, did_you_mean, named_line
 from otembed.models.architecture import position_limit, transformer_of
 from otembed.models.center import routes_of
 from otembed.models.export import check_target
@@ -199,9 +199,8 @@ def _write_graph(model: SentenceTransformer, path: Path, task: str | None) -> No
     except Exception as error:
         if isinstance(error, OSError):
             raise
-        reason = next(iter(str(error).strip().splitlines()), "")
         raise ModelError(
-            f"torch cannot export {type(transformer_of(model)).__name__}: {type(error).__name__}: {reason}",
+            f"torch cannot export {type(transformer_of(model)).__name__}: {named_line(error)}",
             "Use the model with sentence-transformers.",
         ) from error
 

@@ -13,7 +13,7 @@ from sentence_transformers.sentence_transformer.modules import Dense, Router
 from sentence_transformers.util import batch_to_device, load_file_path
 from transformers import PreTrainedTokenizerBase
 
-from otembed.errors import DataError, ModelError
+from otembed.errors import DataError, ModelError, named_line
 from otembed.models.architecture import length_limit
 from otembed.results.format import counted
 from otembed.results.reading import read_json, require_files
@@ -105,9 +105,8 @@ def require_sound(model: SentenceTransformer, source: str, revision: str | None,
             vector = model(features)["sentence_embedding"].cpu()
     # Damaged settings of the tokenizer, the pooling or the architecture fail in many ways.
     except Exception as error:
-        reason = next(iter(str(error).strip().splitlines()), "")
         raise ModelError(
-            f"the model {source!r} loads, but cannot encode a text: {type(error).__name__}: {reason}",
+            f"the model {source!r} loads, but cannot encode a text: {named_line(error)}",
             "Check that tokenizer, settings and weights belong to one model, or download it again.",
         ) from error
     _refuse_random(vector, random, source)

@@ -6,6 +6,8 @@ import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from otembed.errors import first_line, named_line
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -33,9 +35,8 @@ def hub_failure() -> str | None:
         # The session knows proxies, certificates and HF_HUB_OFFLINE. Any answer will do.
         get_session().head(constants.ENDPOINT, timeout=constants.HF_HUB_ETAG_TIMEOUT)
     except Exception as error:  # the kinds depend on the HTTP client, which differs between versions
-        reason, name = _first_line(error), type(error).__name__
         logger.info("the hub cannot be reached; only downloaded files are used")
-        return name if reason == name else f"{name}: {reason}"
+        return named_line(error)
     return None
 
 
@@ -90,7 +91,7 @@ def _of_answer(error: BaseException) -> Refusal | None:
     # datasets raises it without its cause.
     if type(error).__name__ == "DatasetNotFoundError":
         hint = "request access on its page" if "gated" in str(error) else "check the name"
-        return Refusal(_first_line(error), f"{hint.capitalize()}, and {LOG_IN}.")
+        return Refusal(first_line(error), f"{hint.capitalize()}, and {LOG_IN}.")
     # Clients look for files that a repository may lack: another error says what that means.
     if not isinstance(error, HfHubHTTPError) or isinstance(error, RemoteEntryNotFoundError):
         return None
@@ -129,7 +130,7 @@ def _of_connection(error: BaseException) -> Refusal | None:
     # The HTTP client differs between versions of the hub's client.
     if type(error).__module__.partition(".")[0] in {"httpx", "httpx2", "httpcore", "requests", "urllib3"}:
         return Refusal(
-            f"the connection to the hub failed: {type(error).__name__}: {_first_line(error)}",
+            f"the connection to the hub failed: {named_line(error)}",
             "Check the network and try again: files that are complete are not downloaded or sent again.",
         )
     return None
@@ -142,7 +143,3 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         seen.add(id(each))
         yield each
         each = each.__cause__ or each.__context__
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__

@@ -166,8 +166,10 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        # While it is held: a file that is removed later may be the lock of the next process.
+        with suppress(PermissionError):  # Windows keeps files in use
+            (folder / LOCK).unlink(missing_ok=True)
         lock.release()
-        (folder / LOCK).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from transformers.integrations.integration_utils import (
 )
 from transformers.trainer_optimizer import is_optimizer_factory
 
-from otembed.errors import ConfigError, OtembedError, did_you_mean
+from otembed.errors import ConfigError, OtembedError, did_you_mean, first_line
 from otembed.runtime.arithmetic import faster_arithmetic
 from otembed.runtime.run_state import TENSORBOARD
 
@@ -190,7 +190,7 @@ def build_arguments(
         if not checked:
             raise
         raise ConfigError(
-            f"trainer: {kind.__name__} rejects {', '.join(checked)}: {_first_line(error)}",
+            f"trainer: {kind.__name__} rejects {', '.join(checked)}: {first_line(error)}",
             "Correct or remove them.",
         ) from error
     arguments._n_gpu = min(arguments.n_gpu, 1)
@@ -244,7 +244,7 @@ def _try_optimizer(
         if not named:
             raise
         raise ConfigError(
-            f"{', '.join(named)}: {arguments.optim} cannot be set up: {_first_line(error)}",
+            f"{', '.join(named)}: {arguments.optim} cannot be set up: {first_line(error)}",
             "Correct or remove them; trainer.optim_args is written NAME=VALUE,NAME=VALUE.",
         ) from error
     return made
@@ -275,13 +275,9 @@ def _try_schedule(arguments: TrainingArguments, optimizer: torch.optim.Optimizer
         place = _place_of("lr_scheduler_type", settings) or "trainer.lr_scheduler_type"
         name = SchedulerType(arguments.lr_scheduler_type).value
         raise ConfigError(
-            f"{place} = {name} with trainer.lr_scheduler_kwargs = {arguments.lr_scheduler_kwargs!r}: {_first_line(error)}",
+            f"{place} = {name} with trainer.lr_scheduler_kwargs = {arguments.lr_scheduler_kwargs!r}: {first_line(error)}",
             f"Set trainer.lr_scheduler_kwargs to the arguments that {name} takes, or choose another schedule.",
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def arrange_callbacks(trainer: Trainer, folder: Path | None) -> None:
@@ -312,7 +308,7 @@ def _starting(begin: Callable[..., Any], name: str) -> Callable[..., Any]:
         # Each tool has its own errors.
         except Exception as error:
             raise ConfigError(
-                f"trainer.report_to: {name} cannot start: {_first_line(error)}",
+                f"trainer.report_to: {name} cannot start: {first_line(error)}",
                 "Set up the tool and resume the run, or start again without it.",
             ) from error
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import resource
 import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psutil
 import torch
 from transformers import TrainerCallback
 
@@ -106,7 +106,7 @@ def dry_run(config: TrainConfig) -> DryRun:
         seconds_per_step=round(per_step, 3),
         evaluation_seconds=round(evaluation, 1),
         total_seconds=round(steps * per_step + seconds, 1),
-        peak_memory_gb=round(_peak_memory_gb(model.device), 2),
+        peak_memory_gb=round(peak_memory_gb(model.device), 2),
         parameters=size.parameters,
         trained_parameters=size.trainable_parameters,
     )
@@ -143,8 +143,13 @@ def _evaluation_seconds(model: SentenceTransformer, pairs: Mapping[str, Sentence
     return (time.perf_counter() - begun) * len(texts) / len(sample)
 
 
-def _peak_memory_gb(device: torch.device) -> float:
+def peak_memory_gb(device: torch.device) -> float:
+    """Return the peak memory so far in 1e9 bytes: of the GPU, or of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
+    if sys.platform == "win32":
+        return float(psutil.Process().memory_info().peak_wset) / 1e9
+    import resource  # only on Unix
+
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9

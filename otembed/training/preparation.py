@@ -249,8 +249,13 @@ def load_encoder(config: ModelConfig, seed: int) -> SentenceTransformer:
     Raises
     ------
     ModelError, ConfigError
-        The model or the prompt does not exist, or the model has a Router or an adapter.
+        The model or the prompt does not exist, the device is a numbered GPU, or the model has a Router or an adapter.
     """
+    if config.device is not None and config.device.startswith("cuda:"):
+        raise ConfigError(
+            f"model.device = {config.device}: training uses the first visible GPU",
+            f"Set CUDA_VISIBLE_DEVICES={config.device[5:]} and device cuda.",
+        )
     set_seed(seed)
     model = load_model(
         config.name,
@@ -271,11 +276,6 @@ def load_encoder(config: ModelConfig, seed: int) -> SentenceTransformer:
                 did_you_mean(config.prompt_name, model.prompts),
             )
         model.default_prompt_name = config.prompt_name
-    if config.device is not None and config.device.startswith("cuda:"):
-        raise ConfigError(
-            f"model.device = {config.device}: training uses the first visible GPU",
-            f"Set CUDA_VISIBLE_DEVICES={config.device[5:]} and device cuda.",
-        )
     if config.lora is not None:
         add_lora(model, config.lora)
     summary = freeze(model, config.freeze)

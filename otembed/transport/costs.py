@@ -53,7 +53,7 @@ def pairwise_cost(x: Tensor, y: Tensor, *, metric: Metric = "cosine") -> Tensor:
     Raises
     ------
     ConfigError
-        If the vectors are no real tensors, the shapes do not match or the metric is unknown.
+        If the vectors are not real-valued tensors, the shapes do not match, or the metric is unknown.
 
     Examples
     --------

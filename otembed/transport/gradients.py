@@ -130,9 +130,9 @@ class _ImplicitPlan(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        a, b, plan = (tensor.detach().double() for tensor in ctx.saved_tensors)
+        a, b, plan = map(_in_float64, ctx.saved_tensors)
         # At padding the plan is 0, and 0 times a NaN gradient would be NaN.
-        weighted = torch.where(plan > 0, plan * upstream.detach().double(), 0.0)
+        weighted = torch.where(plan > 0, plan * _in_float64(upstream), 0.0)
         p, q = _adjoint(plan, weighted, ctx.settings)
         grad_cost = grad_a = grad_b = None
         if ctx.needs_input_grad[0]:
@@ -144,12 +144,18 @@ class _ImplicitPlan(torch.autograd.Function):
             moved = weighted.sum(1) - (plan.mT @ p[:, :, None])[:, :, 0]
             grad_b = torch.where(b > 0, moved / b, 0.0)
         found = [
-            None if gradient is None else gradient.to(tensor.dtype)
+            None if gradient is None else gradient.to(tensor)
             for gradient, tensor in zip(
                 (grad_cost, grad_a, grad_b), (upstream, *ctx.saved_tensors[:2]), strict=True
             )
         ]
         return *once(found), None, None
+
+
+def _in_float64(tensor: Tensor) -> Tensor:
+    """Return a detached copy in float64, on the CPU if the tensor is on MPS, which has no float64."""
+    tensor = tensor.detach()
+    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
 
 
 def _adjoint(plan: Tensor, weighted: Tensor, settings: Settings) -> tuple[Tensor, Tensor]:

@@ -48,7 +48,7 @@ def check_floating(names: str, *tensors: Tensor) -> None:
     Raises
     ------
     ConfigError
-        If one is no floating point tensor.
+        If one is not a floating point tensor.
     """
     if not all(isinstance(tensor, Tensor) and tensor.is_floating_point() for tensor in tensors):
         *others, last = map(_kind, tensors)

@@ -175,7 +175,7 @@ def stored_layer(model: SentenceTransformer, depth: int) -> LayerChoice | None:
         raise ModelError(
             f"{path}: cannot read the stored layer: {error}", "Delete the file, or name the layer."
         ) from error
-    if not isinstance(layer, int) or not 0 <= layer <= depth:
+    if isinstance(layer, bool) or not isinstance(layer, int) or not 0 <= layer <= depth:
         raise ModelError(
             f"{path}: layer {layer!r} is stored, but the model has layers 0 to {depth}",
             "Delete the file, or name the layer.",

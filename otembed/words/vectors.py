@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 
-_NOT_FOR_THE_MODEL = frozenset({"offset_mapping", "special_tokens_mask"})
+NOT_FOR_THE_MODEL = frozenset({"offset_mapping", "special_tokens_mask"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +126,7 @@ class WordEncoder:
             ids.append(torch.tensor([-1 if mark else word for word, mark in zip(words, special, strict=True)]))
         unit_ids = pad_sequence(ids, batch_first=True, padding_value=-1).long().to(self.model.device)
         inputs = self.model.tokenizer.pad(
-            [{name: row[name] for name in row if name not in _NOT_FOR_THE_MODEL} for row in tokens],
+            [{name: row[name] for name in row if name not in NOT_FOR_THE_MODEL} for row in tokens],
             padding_side="right",
             return_tensors="pt",
         )

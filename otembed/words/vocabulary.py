@@ -171,9 +171,9 @@ def kind_of(character: str) -> Kind:
     category = unicodedata.category(character)
     if character == "\ufffd" or character in _GLUED_LETTERS or category[0] == "M" or category == "Cf":
         return Kind.GLUED
-    if is_unspaced(character):
-        return Kind.PUNCTUATION if unicodedata.category(character)[0] in "PS" else Kind.UNSPACED
-    return Kind.PUNCTUATION if unicodedata.category(character)[0] in "PS" else Kind.LETTER
+    if category[0] in "PS":
+        return Kind.PUNCTUATION
+    return Kind.UNSPACED if is_unspaced(character) else Kind.LETTER
 
 
 @cache

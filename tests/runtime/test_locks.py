@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from otembed.embeddings.embed import embed_lines
 from otembed.embeddings.lines import read_side
-from otembed.errors import OutputError
+from otembed.errors import ConfigError, OutputError
 from otembed.runtime.cache import entry_lock
 from otembed.runtime.run_state import LOCK, locked
 
@@ -60,6 +60,24 @@ def test_lock_of_a_run_is_an_error_with_a_way_out(refused: str, tmp_path: Path) 
         pass
     assert str(tmp_path / LOCK) in str(caught.value)
     assert "choose another place" in caught.value.hint
+
+
+def test_lock_taken_as_soon_as_it_is_free_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process that waits for the end of a run has the lock, so a third one is refused."""
+    release, other = FileLock.release, FileLock(tmp_path / LOCK)
+
+    def released(self: FileLock, *args: Any, **kwargs: Any) -> None:
+        release(self, *args, **kwargs)
+        if self is not other:
+            other.acquire(timeout=0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FileLock, "release", released)
+        with locked(tmp_path):
+            pass
+    with pytest.raises(ConfigError, match="another process"), locked(tmp_path):
+        pass
+    other.release()
 
 
 def test_complete_vectors_are_read_without_a_lock(

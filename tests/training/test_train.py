@@ -504,7 +504,7 @@ def test_nan_stops_the_run_with_a_hint(configure):
             "contrastive term",
         ),
         ({"model": {"prompt_name": "query", "max_seq_length": 4}}, "max_seq_length = 4"),
-        ({"model": {"device": "cuda:1"}}, "cuda:1"),
+        ({"model": {"device": "cuda:1"}}, "cuda:1: training uses the first visible GPU"),
         (
             {
                 "optimization": {"max_steps": None, "per_device_train_batch_size": 64},

@@ -142,6 +142,7 @@ def test_stored_layer_is_loaded_with_the_model(tiny_model, tmp_path):
         ("{}", "otembed.json"),
         ('{"alignment_layer": 9}', "layer 9 .*0 to 3"),
         ('{"alignment_layer": "7"}', "layer '7' .*0 to 3"),
+        ('{"alignment_layer": true}', "layer True .*0 to 3"),
         ("[]", "otembed.json"),
     ],
 )

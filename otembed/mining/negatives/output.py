@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from otembed.errors import ConfigError
-from otembed.mining.output import BATCH_ROWS, SEPARATORS
-from otembed.results import is_stream, whole_file
+from otembed.mining.output import BATCH_ROWS, SEPARATORS, format_suffix
+from otembed.results import whole_file
 
 Values = Sequence[str | float]
 
@@ -85,7 +85,7 @@ WRITERS: dict[str, Callable[[list[str], Iterable[Values], IO[bytes]], None]] = {
 
 def check_output(path: Path) -> None:
     """Reject an unknown suffix; pipes and devices without one get TSV, as stdout does."""
-    if _suffix(path) not in WRITERS:
+    if format_suffix(path) not in WRITERS:
         raise ConfigError(
             f"{path}: unknown suffix {path.suffix.lower() or '(none)'!r}", f"Supported: {', '.join(WRITERS)}."
         )
@@ -107,9 +107,5 @@ def write_negatives(
     check_output(path)
     names = column_names(num_negatives, scores=scores)
     with whole_file(path) as file:
-        WRITERS[_suffix(path)](names, (row_values(row, scores=scores) for row in rows), file)
+        WRITERS[format_suffix(path)](names, (row_values(row, scores=scores) for row in rows), file)
     return path
-
-
-def _suffix(path: Path) -> str:
-    return path.suffix.lower() or (".tsv" if is_stream(path) else "")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from sentence_transformers.base.evaluation import BaseEvaluator
 
 from otembed.config.mining import ENCODER_SETTINGS, VECTOR_SETTINGS, MiningConfig
-from otembed.embeddings.texts import check_one_prompt, embed_sides
+from otembed.embeddings.encode import check_one_prompt
+from otembed.embeddings.texts import embed_sides
 from otembed.errors import ConfigError, DataError, check_count
 from otembed.tasks.mining.evaluate import evaluate_mining
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from otembed.errors import ConfigError, DataError, did_you_mean
+from otembed.errors import ConfigError, DataError, did_you_mean, named_line
 from otembed.tasks.mteb.report import MtebReport, MtebScore
 from otembed.tasks.mteb.results import require_mteb, result_text
 
@@ -80,9 +80,8 @@ def evaluate_mteb(
                 show_progress_bar=show_progress_bar,
             )
         except Exception as error:  # loaders and metrics of a thousand tasks raise anything
-            reason = next(iter(str(error).strip().splitlines()), "")
             raise DataError(
-                f"{task.metadata.name}: {type(error).__name__}: {reason}",
+                f"{task.metadata.name}: {named_line(error)}",
                 "Check the network: MTEB loads its data from the Hugging Face hub.",
             ) from error
         results += found.task_results

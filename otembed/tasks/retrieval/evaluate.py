@@ -13,7 +13,8 @@ from sentence_transformers.base.evaluation import BaseEvaluator
 
 from otembed.data.spec import pair_languages
 from otembed.embeddings.arrays import centered_vectors
-from otembed.embeddings.texts import check_one_prompt, checked_sides, embed_sides
+from otembed.embeddings.encode import check_one_prompt
+from otembed.embeddings.texts import checked_sides, embed_sides
 from otembed.errors import DataError, check_count
 from otembed.results.outcomes import Outcomes, digest_of
 from otembed.tasks.csv_rows import add_row, csv_name

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from otembed.words.segment import joined, word_of_tokens
+from otembed.words.vectors import NOT_FOR_THE_MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 COUNTED = 1024
-NOT_FOR_THE_MODEL = frozenset({"offset_mapping", "special_tokens_mask"})
 
 
 class Piece(NamedTuple):

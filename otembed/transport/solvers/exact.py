@@ -77,9 +77,8 @@ def exact(
 def by_network_simplex(problem: Problem, index: Tensor, settings: Settings, result: TransportPlan) -> Outcome:
     """Solve by POT's network simplex, in float64 on the CPU, ``settings.threads`` problems at a time."""
     rows = index.tolist()
-    costs, a_rows, b_rows = (
-        tensor.to("cpu", torch.float64).numpy() for tensor in (problem.cost, problem.a, problem.b)
-    )
+    # Moved first: MPS has no float64.
+    costs, a_rows, b_rows = (tensor.cpu().double().numpy() for tensor in (problem.cost, problem.a, problem.b))
     with warnings.catch_warnings(), ThreadPoolExecutor(settings.threads or torch.get_num_threads()) as pool:
         warnings.simplefilter("ignore", UserWarning)  # POT warns about what the status reports
         solved = list(pool.map(lambda row: _solve_one(costs[row], a_rows[row], b_rows[row], settings.share), rows))
