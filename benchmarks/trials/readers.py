@@ -483,8 +483,8 @@ def _head(folder: Path) -> list[Path]:
     from otembed.tasks.heads.run import HeadRun
 
     run = HeadRun(folder / "run", "SpanRun", "otembed eval xquad")
-    run.open({"seed": 1}, {"train": "x"}, resume=False)
-    run.finish(_empty_model, {"steps": 1, "seconds": 2.0})
+    with run.opened({"seed": 1}, {"train": "x"}, resume=False):
+        run.finish(_empty_model, {"steps": 1, "seconds": 2.0})
     return [run.settings, run.summary]
 
 
@@ -492,8 +492,8 @@ def _read_head(folder: Path) -> object:
     from otembed.tasks.heads.run import HeadRun
 
     run = HeadRun(folder / "run", "SpanRun", "otembed eval xquad")
-    run.open({"seed": 1}, {"train": "x"}, resume=True)
-    return run.kept(lambda path, summary: (int(summary["steps"]), float(summary["seconds"])))
+    with run.opened({"seed": 1}, {"train": "x"}, resume=True):
+        return run.kept(lambda path, summary: (int(summary["steps"]), float(summary["seconds"])))
 
 
 TSV = "".join(f"{one}\t{two}\n" for one, two in PAIRS)

@@ -104,9 +104,12 @@ def explain(kind: type, error: ValidationError, origin: str) -> ConfigError:
     """Turn the first error that pydantic found into a message and a hint."""
     first = error.errors()[0]
     ours = first.get("ctx", {}).get("error")
-    if isinstance(ours, ConfigError):  # raised by a check between settings: a ValueError, so pydantic wraps it
-        return ours
     location = _setting(first["loc"])
+    if isinstance(ours, ConfigError):  # raised by a check between settings: a ValueError, so pydantic wraps it
+        # The sections of a training run name their settings in full; others are also used alone, and cannot.
+        if not location or ours.message.startswith(location[0]):
+            return ours
+        return ConfigError(f"{'.'.join(location)}: {ours.message}", ours.hint)
     key = ".".join(location)
     if first["type"] in {"unexpected_keyword_argument", "extra_forbidden"}:
         known = list(_hints_at(kind, location[:-1]))

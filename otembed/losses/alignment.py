@@ -135,7 +135,8 @@ class OTAlignmentLoss(PlanLoss):
     theorem; the Sinkhorn iterations are not recorded. Transport is computed in float32 under autocast. Special,
     prompt and padding tokens have no mass. A pair without units on one side is left out of the mean. In a
     MultiVectorEncoder, layer -1 is the vectors used for scoring, after projection and normalization; query expansion
-    tokens and tokens that are not scored have no mass. The loss has no parameters.
+    tokens and tokens that are not scored have no mass. With several processes, each one centers and ranks the units of
+    its own batch. The loss has no parameters.
 
     Raises
     ------

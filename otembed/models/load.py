@@ -15,7 +15,13 @@ from sentence_transformers import SentenceTransformer
 from otembed.errors import ModelError, OutputError, first_line, named_line
 from otembed.models.architecture import position_limit, transformer_of
 from otembed.models.offline.encoder import OFFLINE_MODELS, OFFLINE_PREFIX, offline_model_path
-from otembed.models.soundness import damaged_weights, require_length, require_plausible, require_sound
+from otembed.models.soundness import (
+    damaged_weights,
+    missing_settings,
+    require_length,
+    require_plausible,
+    require_sound,
+)
 from otembed.results import writing
 from otembed.results.paths import expand
 from otembed.runtime.hub import hub_failure, refusal, without_hub
@@ -191,6 +197,11 @@ def _load(
                     "Write or download the file again; if it is a pointer of Git LFS: git lfs pull.",
                 ) from error
             hint = "Check that the folder is complete; models with custom code are not supported."
+            if missing := missing_settings(Path(source), reason):
+                raise ModelError(
+                    f"cannot load the model in {source}: {missing} is missing",
+                    "Copy the whole folder, or download the model again.",
+                ) from error
             raise ModelError(f"cannot load the model in {source}: {detail}", hint) from error
         hint = f"Check the name and the network; {OFFLINE_HINT}"
         if unreachable is not None:

@@ -43,6 +43,8 @@ SETTINGS = (
     "sentence_bert_config.json",
     "tokenizer_config.json",
 )
+# What Python says of a module whose settings are missing.
+LACKS_ARGUMENTS = re.compile(r"(\w+)\.__init__\(\) missing \d+ required")
 OWN_KIND = "SentenceTransformer"
 # transformers marks the parameters that it has read from a checkpoint.
 READ_MARK = "_is_hf_initialized"
@@ -71,6 +73,19 @@ def damaged_weights(folder: Path) -> Path | None:
             with safe_open(path, "pt"):
                 pass
         except (OSError, SafetensorError):
+            return path
+    return None
+
+
+def missing_settings(folder: Path, reason: str) -> Path | None:
+    """Return the file that has the arguments of a module, if it is missing and ``reason`` is the TypeError of its class."""
+    found = LACKS_ARGUMENTS.match(reason)
+    listed = folder / "modules.json"
+    if found is None or not listed.is_file():
+        return None
+    for module in read_json(listed, ""):
+        path = folder / str(module["path"]) / "config.json"
+        if str(module["type"]).endswith(f".{found[1]}") and not path.exists():
             return path
     return None
 

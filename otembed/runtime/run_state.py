@@ -25,7 +25,7 @@ from otembed.results.temporary import is_leftover, remove_leftovers
 from otembed.runtime.sealed import DIGESTS_FILE, damaged_in, seal_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import torch
     from transformers import Trainer, TrainerControl, TrainingArguments
@@ -157,18 +157,19 @@ def locked(folder: Path) -> Iterator[None]:
     OutputError
         The file of the lock cannot be written.
     """
-    lock = FileLock(folder / LOCK)
+    file = folder / LOCK
+    lock = FileLock(file)
     try:
-        with writing(folder / LOCK):
+        with writing(file):
             lock.acquire(timeout=0)
     except Timeout as error:
         raise ConfigError(f"{folder}: another process is using this run", "Wait until it finishes.") from error
     try:
         yield
     finally:
-        # While it is held: a file that is removed later may be the lock of the next process.
-        with suppress(PermissionError):  # Windows keeps files in use
-            (folder / LOCK).unlink(missing_ok=True)
+        # Removed while it is held: after the release, it may be the lock of another process.
+        with suppress(OSError):
+            file.unlink(missing_ok=True)
         lock.release()
 
 
@@ -230,14 +231,36 @@ class TrainerFolder(ABC):
         """Delete the checkpoints."""
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
+    def clear(self, *, settings: Path, result: Path) -> None:
+        """Delete an earlier run but for its settings, and the lock that the caller holds.
+
+        The file that marks a finished run goes first: an interruption leaves an unfinished run, which can be replaced.
+
+        Raises
+        ------
+        OSError
+            Something cannot be deleted; the new run would take it for its own.
+        """
+        result.unlink(missing_ok=True)
+        self.tidy()
+        for name in sorted(self.entries - {settings.name, LOCK}):
+            path = self.path / name
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
     @property
     @abstractmethod
     def resume_with(self) -> str | None:
         """The command that continues the run, for messages; ``None`` if it cannot be resumed."""
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, prepare: Callable[[], None] | None = None) -> Iterator[None]:
         """Lock the folder for this process while the run writes to it.
+
+        ``prepare`` is called first: what other processes may have changed before is checked, and settings are written, under
+        the same lock as all that follows.
 
         Raises
         ------
@@ -246,10 +269,14 @@ class TrainerFolder(ABC):
         OutputError
             Something in the folder cannot be written.
         """
-        command = self.resume_with
-        kept = "" if command is None else f"Complete checkpoints are kept; continue with: {command}"
-        with writing(self.path, kept=kept), locked(self.path):
-            yield
+        with locked(self.path):
+            if prepare is not None:
+                with writing(self.path):
+                    prepare()
+            command = self.resume_with
+            kept = "" if command is None else f"Complete checkpoints are kept; continue with: {command}"
+            with writing(self.path, kept=kept):
+                yield
 
 
 class SealCheckpoints(TrainerCallback):

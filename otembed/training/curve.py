@@ -37,8 +37,11 @@ class InterpolationCurve(Result):
     automatic: bool
     points: tuple[SharePoint, ...]
 
-    def table(self) -> Table:
-        """Return one row a share, in percent; the released share is marked."""
+    def table(self, *, centered_later: bool = False) -> Table:
+        """Return one row a share, in percent; the released share is marked.
+
+        With ``centered_later``, a note says that the released model is also centered, unlike the shares measured here.
+        """
         others = any(each.others is not None for each in self.points)
         columns = (
             "share",
@@ -65,7 +68,8 @@ class InterpolationCurve(Result):
             )
         notes = (
             "Share 0: the starting model, 1: the trained one. Accuracy in percent, mean of pairs and directions;"
-            " to the best: 95 % interval of the difference in points.",
+            " to the best: 95 % interval of the difference in points."
+            + (" Measured before centering." if centered_later else ""),
         )
         return Table(columns, rows, title="Interpolation", notes=notes)
 

@@ -33,6 +33,12 @@ def process_count() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def recorded_processes(environment: Any) -> int:
+    """Return the number of processes in what :func:`environment` returned for a run, or those of this launch."""
+    known = environment.get("processes") if isinstance(environment, dict) else None
+    return known if isinstance(known, int) and known > 0 else process_count()
+
+
 def launcher(processes: int) -> str:
     """Return what comes before a command to start that many processes; nothing for one."""
     if processes == 1:

@@ -76,7 +76,7 @@ def run_page(found: Document) -> str:
         _space(found["views"]),
         _words(found["views"]),
         _links(found["views"]),
-        _interpolation(found["interpolation"]),
+        _interpolation(found["interpolation"], centered_later=found["mean_lengths"] is not None),
         _text(found["pairs"]),
         _made(found),
     ]
@@ -290,10 +290,10 @@ def _at(examples: Sequence[Document], place: int, row: int) -> Document | None:
     return examples[place] if place < len(examples) and examples[place]["row"] == row else None
 
 
-def _interpolation(curve: Document | None) -> str:
+def _interpolation(curve: Document | None, *, centered_later: bool) -> str:
     if curve is None:
         return ""
-    table = InterpolationCurve.from_dict(curve).table()
+    table = InterpolationCurve.from_dict(curve).table(centered_later=centered_later)
     return section(
         "Interpolation with the starting model",
         plain_table(table.columns, table.rows, numbers=range(1, len(table.columns) - 1)),

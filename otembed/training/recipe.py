@@ -38,7 +38,7 @@ from otembed.training.arguments import check_trainer, training_arguments
 from otembed.training.averaging import average_checkpoints
 from otembed.training.card import complete_card, describe_in_card, keep_examples_out, restate_log, show_plain_encode
 from otembed.training.centering import check_center
-from otembed.training.environment import environment, process_count
+from otembed.training.environment import environment, process_count, recorded_processes
 from otembed.training.held_out import HeldOutEvaluator
 from otembed.training.interpolation import interpolates
 from otembed.training.objective import build_loss, refuse_idle_terms
@@ -63,6 +63,7 @@ from otembed.training.word_layer import store_alignment_layer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
@@ -120,6 +121,7 @@ def train(
         raise ConfigError("train() requires either config or resume", "Pass exactly one of them.")
     if config is None:
         config = RunFolder.read_config(str(resume))
+    written = config
     check_trainer(config)
     state = PartialState(cpu=config.model.device == "cpu")
     folder = RunFolder(Path(config.output))
@@ -151,12 +153,12 @@ def train(
     set_seed(config.optimization.seed)
 
     # Nothing has been written so far: a failure above leaves an earlier run intact.
-    if resume is None and state.is_main_process:
-        folder.create(config, overwrite=overwrite, inputs=input_paths(config))
-    state.wait_for_everyone()
-    with folder.locked() if state.is_main_process else nullcontext():
-        if resume is not None and state.is_main_process:
-            folder.drop_half_written()
+    opened: AbstractContextManager[None] = nullcontext()
+    if state.is_main_process and resume is None:
+        opened = folder.created(config, overwrite=overwrite, inputs=input_paths(config))
+    elif state.is_main_process:
+        opened = folder.resumed(written)
+    with opened:
         if state.is_main_process:
             record_environment(folder, inputs)
         state.wait_for_everyone()
@@ -311,13 +313,15 @@ def record_environment(folder: RunFolder, inputs: dict[str, str]) -> None:
     if not folder.environment.exists():
         write_text(folder.environment, json.dumps({**environment(), "inputs": inputs}, indent=2) + "\n")
         return
+    known = read_json(folder.environment, "Start again with --overwrite.")
+    processes = recorded_processes(known)
     # A step takes a batch from each process, so others would train on other batches, for another number of steps.
-    if folder.processes != process_count():
+    if processes != process_count():
         raise ConfigError(
-            f"{folder.path}: started with {counted(folder.processes, 'process')}, resumed with {process_count()}",
+            f"{folder.path}: started with {counted(processes, 'process')}, resumed with {process_count()}",
             f"Resume it with as many: {folder.resume_with}",
         )
-    earlier = read_json(folder.environment, "Start again with --overwrite.").get("inputs")
+    earlier = known.get("inputs") if isinstance(known, dict) else None
     if isinstance(earlier, dict) and (
         differ := [name for name in {**earlier, **inputs} if earlier.get(name) != inputs.get(name)]
     ):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import shutil
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -18,9 +17,8 @@ from otembed.config.train import TrainConfig
 from otembed.errors import ConfigError, OtembedError
 from otembed.results import write_text, writing
 from otembed.results.reading import read_bytes, read_json
-from otembed.results.temporary import beside, remove_leftovers
-from otembed.runtime.run_state import LOCK, TENSORBOARD, TrainerFolder, locked
-from otembed.training.environment import launcher, process_count
+from otembed.runtime.run_state import LOCK, TENSORBOARD, TrainerFolder
+from otembed.training.environment import launcher, process_count, recorded_processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -105,31 +103,55 @@ class RunFolder(TrainerFolder):
         """Whether the run is finished."""
         return self.results.exists()
 
-    def create(
+    @contextmanager
+    def created(
         self, config: TrainConfig, *, overwrite: bool = False, inputs: Mapping[str, Path] = MappingProxyType({})
-    ) -> None:
-        """Create the folder of a new run.
+    ) -> Iterator[None]:
+        """Create the folder of a new run, which is locked until the end of the block.
 
         Raises
         ------
         ConfigError
-            As in :meth:`refuse_taken`.
+            As in :meth:`refuse_taken`, and if another process uses the folder.
         OutputError
             The path is not writable.
         """
+
+        def prepare() -> None:
+            # Of two runs that start at once, one writes: the other would leave its settings to a run that it does not train.
+            self.refuse_taken(overwrite=overwrite, inputs=inputs)
+            self.clear(settings=self.config, result=self.results)
+            write_text(self.config, to_yaml(config))
+
         self.refuse_taken(overwrite=overwrite, inputs=inputs)
         with writing(self.path):
-            whole = self.path.resolve()
-            remove_leftovers(whole)
-            if self.config.is_file():
-                with self.locked():
-                    aside = whole.rename(beside(whole))
-                shutil.rmtree(aside)
             self.path.mkdir(parents=True, exist_ok=True)
-            # Of two runs that start at once, one writes: the other would leave its settings to a run that it does not train.
-            with locked(self.path):
-                self.refuse_taken(overwrite=False)
-                write_text(self.config, to_yaml(config))
+        with self.locked(prepare):
+            yield
+
+    @contextmanager
+    def resumed(self, config: TrainConfig) -> Iterator[None]:
+        """Open the folder of an unfinished run to continue it, locked until the end of the block.
+
+        Raises
+        ------
+        ConfigError
+            Another process uses the folder, or has finished or replaced the run since ``config`` was read from it.
+        OutputError
+            The path is not writable.
+        """
+
+        def prepare() -> None:
+            if self.finished or self.read_config(config.output) != config:
+                done = "finished" if self.finished else "replaced"
+                raise ConfigError(
+                    f"{self.path}: another process has {done} this run in the meantime",
+                    f"Look at it: {self.resume_with}",
+                )
+            self.drop_half_written()
+
+        with self.locked(prepare):
+            yield
 
     def refuse_taken(self, *, overwrite: bool, inputs: Mapping[str, Path] = MappingProxyType({})) -> None:
         """Check that a new run can be created here.
@@ -178,10 +200,8 @@ class RunFolder(TrainerFolder):
     @property
     def processes(self) -> int:
         """Number of processes that train: as ``environment.json`` says, or those of this launch for a new run."""
-        with suppress(OtembedError, AttributeError):
-            known = read_json(self.environment, "").get("processes")
-            if isinstance(known, int) and known > 0:
-                return known
+        with suppress(OtembedError):
+            return recorded_processes(read_json(self.environment, ""))
         return process_count()
 
     @staticmethod

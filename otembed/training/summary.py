@@ -50,7 +50,7 @@ def train_summary(result: TrainResult) -> RenderableType:
         )
     tables = [result.before.table(result.after)]
     if result.interpolation is not None:
-        tables.append(result.interpolation.table())
+        tables.append(result.interpolation.table(centered_later=result.mean_lengths is not None))
     return Group(stacked(tables), "\n".join(lines))
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from otembed.errors import ConfigError, did_you_mean
 from otembed.transport.cosine import cosine_cost, inverse_norms
-from otembed.transport.problem import check_vectors
+from otembed.transport.problem import check_real, check_vectors
 
 Metric = Literal["cosine", "euclidean", "sqeuclidean", "half_sqeuclidean"]
 CostScale = Literal["std", "max"]
@@ -125,13 +125,14 @@ def center(x: Tensor, weights: Tensor) -> Tensor:
     Raises
     ------
     ConfigError
-        If the shapes do not match.
+        If an argument is no real tensor, or the shapes do not match.
 
     Examples
     --------
     >>> center(torch.tensor([[[1.0], [3.0], [9.0]]]), torch.tensor([[1.0, 1.0, 0.0]])).flatten().tolist()
     [-1.0, 1.0, 0.0]
     """
+    check_real("vectors and weights", x, weights)
     if x.ndim != 3 or weights.shape != x.shape[:2]:
         raise ConfigError(
             f"vectors and weights do not match: shapes {tuple(x.shape)} and {tuple(weights.shape)}",
@@ -169,7 +170,7 @@ def scale_cost(cost: Tensor, a: Tensor, b: Tensor, *, how: CostScale | None = No
     Raises
     ------
     ConfigError
-        If the shapes do not match or ``how`` is unknown.
+        If an argument is no real tensor, the shapes do not match or ``how`` is unknown.
 
     Examples
     --------
@@ -179,6 +180,7 @@ def scale_cost(cost: Tensor, a: Tensor, b: Tensor, *, how: CostScale | None = No
     """
     if how is not None and how not in get_args(CostScale):
         raise ConfigError(f"unknown cost scale {how!r}", did_you_mean(str(how), get_args(CostScale)))
+    check_real("cost, a and b", cost, a, b)
     if cost.ndim != 3 or a.shape != cost.shape[:2] or b.shape != (cost.shape[0], cost.shape[2]):
         raise ConfigError(
             f"cost and masses do not match: shapes {tuple(cost.shape)}, {tuple(a.shape)} and {tuple(b.shape)}",
@@ -218,13 +220,14 @@ def order_prior(a: Tensor, b: Tensor) -> Tensor:
     Raises
     ------
     ConfigError
-        If the shapes do not match.
+        If an argument is no real tensor, or the shapes do not match.
 
     Examples
     --------
     >>> order_prior(torch.tensor([[0.3, 0.3, 0.4]]), torch.tensor([[0.5, 0.5, 0.0]])).tolist()
     [[[0.0, 1.0, 0.0], [0.5, 0.5, 0.0], [1.0, 0.0, 0.0]]]
     """
+    check_real("a and b", a, b)
     if a.ndim != 2 or b.ndim != 2 or a.shape[0] != b.shape[0]:
         raise ConfigError(
             f"a and b do not match: shapes {tuple(a.shape)} and {tuple(b.shape)}", "Pass masses (B, N) and (B, M)."

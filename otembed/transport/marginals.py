@@ -31,9 +31,10 @@ def uniform_marginals(mask: Tensor) -> Tensor:
     >>> uniform_marginals(torch.tensor([[True, True, False], [False, False, False]])).tolist()
     [[0.5, 0.5, 0.0], [0.0, 0.0, 0.0]]
     """
-    if mask.dtype != torch.bool or mask.ndim != 2:
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.ndim != 2:
+        found = f"{tuple(mask.shape)} and {mask.dtype}" if isinstance(mask, Tensor) else type(mask).__name__
         raise ConfigError(
-            f"mask must have shape (B, N) and dtype bool, got {tuple(mask.shape)} and {mask.dtype}",
+            f"mask must be a tensor of shape (B, N) and dtype bool, got {found}",
             "The mask is True at units and False at padding.",
         )
     masses = mask.to(torch.float32)

@@ -5,6 +5,7 @@ Axes: B problems, N source units, M target units.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -37,13 +38,14 @@ class Problem:
         return tensors if len(index) == len(self.cost) else (self.cost[index], self.a[index], self.b[index])
 
 
-def _kind(value: object) -> str:
-    """Return what to name an argument by in an error: the dtype of a tensor, else the class."""
-    return str(value.dtype) if isinstance(value, Tensor) else type(value).__name__
+def _kinds(values: Sequence[object]) -> str:
+    """Return what to name arguments by in an error: the dtype of a tensor, else the class."""
+    *others, last = (str(each.dtype) if isinstance(each, Tensor) else type(each).__name__ for each in values)
+    return f"{', '.join(others)} and {last}"
 
 
 def check_floating(names: str, *tensors: Tensor) -> None:
-    """Check the arguments called ``names``.
+    """Check the two or more arguments called ``names``.
 
     Raises
     ------
@@ -51,26 +53,29 @@ def check_floating(names: str, *tensors: Tensor) -> None:
         If one is not a floating point tensor.
     """
     if not all(isinstance(tensor, Tensor) and tensor.is_floating_point() for tensor in tensors):
-        *others, last = map(_kind, tensors)
         raise ConfigError(
-            f"{names} must be floating point tensors, got {', '.join(others)} and {last}",
+            f"{names} must be floating point tensors, got {_kinds(tensors)}",
             "Convert arrays with torch.from_numpy(), and other tensors with .float().",
         )
 
 
-def check_vectors(x: Tensor, y: Tensor) -> None:
-    """Check that vectors are real tensors.
+def check_real(names: str, *tensors: Tensor) -> None:
+    """Check the two or more arguments called ``names``, which may be of whole numbers or masks.
 
     Raises
     ------
     ConfigError
-        If a side is not.
+        If one is no real tensor.
     """
-    if not all(isinstance(z, Tensor) and not z.is_complex() for z in (x, y)):
+    if not all(isinstance(tensor, Tensor) and not tensor.is_complex() for tensor in tensors):
         raise ConfigError(
-            f"source and target vectors must be real tensors, got {_kind(x)} and {_kind(y)}",
-            "Convert arrays with torch.from_numpy().",
+            f"{names} must be real tensors, got {_kinds(tensors)}", "Convert arrays with torch.from_numpy()."
         )
+
+
+def check_vectors(x: Tensor, y: Tensor) -> None:
+    """Check that vectors are real tensors; ConfigError as :func:`check_real`."""
+    check_real("source and target vectors", x, y)
 
 
 def common_dtype(*tensors: Tensor) -> torch.dtype:

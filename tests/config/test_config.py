@@ -15,6 +15,7 @@ from otembed.config import (
     AlignmentConfig,
     ContrastiveConfig,
     DataConfig,
+    DocumentMiningConfig,
     DocumentsConfig,
     FinetuneConfig,
     LossConfig,
@@ -175,6 +176,43 @@ def test_a_setting_without_an_effect_is_rejected_unless_it_is_the_default(kind, 
     default = getattr(kind(), name)
     assert getattr(kind(**idle | {name: default}), name) == default
     assert getattr(kind(**idle | used), name) == idle[name]
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "message"),
+    [
+        ("loss.alignment", {"temperature": 0.2}, "loss.alignment: temperature = 0.2 has no effect"),
+        ("loss.alignment", {"objective": "ranking", "debiased": True}, "loss.alignment: objective = ranking"),
+        (
+            "loss.contrastive",
+            {"unit": "token", "word_pooling": "last"},
+            "loss.contrastive: word_pooling = last has no",
+        ),
+        ("data.checks", {"min_characters": 9, "max_characters": 2}, "data.checks: min_characters = 9 exceeds"),
+        ("loss", {"symmetric": False, "sentence": "gist", "teacher": "t"}, "loss.symmetric = false has no effect"),
+        ("model", {"prompt": "a", "prompt_name": "b"}, "model.prompt and model.prompt_name are"),
+    ],
+)
+def test_a_contradiction_names_the_section_of_its_settings(section, values, message):
+    *outer, last = section.split(".")
+    document = {last: values}
+    for name in reversed(outer):
+        document = {name: document}
+    with pytest.raises(ConfigError) as caught:
+        train_config({"pairs": {"en-de": "a.tsv"}, "output": "out", **document})
+    assert caught.value.message.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({"match": {"prompt": "a", "prompt_name": "b"}}, "match: prompt and prompt_name are both set"),
+        ({"align": {"ray_address": "x"}}, "align: ray_address is x"),
+    ],
+)
+def test_a_contradiction_in_a_part_of_document_mining_names_the_part(document, message):
+    with pytest.raises(ConfigError, match=f"^{message}"):
+        DocumentMiningConfig(**document)
 
 
 @pytest.mark.parametrize("kind", [WordAlignmentConfig, MatchConfig])

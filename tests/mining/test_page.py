@@ -121,9 +121,8 @@ def test_a_far_score_does_not_flatten_the_histogram():
 
 def document(count, threshold, **rest):
     draw = np.random.default_rng(0)
-    scores = np.sort(np.concatenate([draw.normal(0.02, 0.02, count // 2), draw.normal(0.15, 0.05, count // 2)]))[
-        ::-1
-    ]
+    low = draw.normal(0.02, 0.02, count // 2)
+    scores = np.sort(np.concatenate([low, draw.normal(0.15, 0.05, count - len(low))]))[::-1]
     made = {"score": "distance", "facts": [NASTY], "left_out": [(NASTY, ("side", NASTY), [(NASTY, "1")])]}
     made |= {"calibration": None, "settings": [("k", NASTY, "4")], **rest}
 
@@ -292,6 +291,11 @@ def test_browser_shows_the_page_at_every_width_with_slider_and_search(tmp_path):
         assert shown
         assert all("alert(1)" in each for each in shown)
         assert page.value("document.getElementById('found').textContent").startswith(f"{len(shown)} of")
+        assert page.errors == []
+        alone = tmp_path / "alone.html"
+        alone.write_text(mining_page(document(1, 0.06)), encoding="utf-8")
+        page.open(alone, width=390)
+        assert ": 1 of 1 pair (100.0 %)" in page.value(says)
         assert page.errors == []
         page.open(place, width=390, scripts=False)
         assert page.value("document.getElementById('slider').offsetParent === null")

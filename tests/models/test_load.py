@@ -337,6 +337,17 @@ def test_missing_tokenizer_is_named(tiny_model_path: Path, tmp_path: Path) -> No
     assert "tokenizer.json" in caught.value.hint
 
 
+def test_missing_settings_of_a_module_are_named(tiny_model_path: Path, tmp_path: Path) -> None:
+    """Normalization has none, and its folder may be missing: no hub keeps an empty one."""
+    folder = Path(shutil.copytree(tiny_model_path, tmp_path / "model"))
+    load_model(folder, device="cpu")
+    shutil.rmtree(folder / "1_Pooling")
+    with pytest.raises(ModelError, match=r"model/1_Pooling/config\.json is missing") as caught:
+        load_model(folder, device="cpu")
+    assert "__init__" not in str(caught.value)
+    assert "whole folder" in caught.value.hint
+
+
 @pytest.mark.parametrize("kind", ["CrossEncoder", "SparseEncoder", "MultiVectorEncoder"])
 def test_model_of_another_class_is_rejected(tiny_model_path: Path, tmp_path: Path, kind: str) -> None:
     folder = Path(shutil.copytree(tiny_model_path, tmp_path / "model"))

@@ -89,7 +89,17 @@ def test_result_card_and_terminal_show_the_curve(configured, tmp_path):
     shown = console.file.getvalue()
     assert "Interpolation" in shown
     assert "released" in shown
+    assert "before centering" not in shown
     assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_terminal_and_page_say_that_the_curve_is_measured_before_centering(configured):
+    result = otembed.train(configured(center="global", interpolate=0.5))
+    console = Console(width=200, file=io.StringIO())
+    console.print(train_summary(result))
+    page = (Path(result.run) / "report.html").read_text(encoding="utf-8")
+    for shown in (console.file.getvalue(), page):
+        assert "difference in points. Measured before centering." in shown
 
 
 def test_run_interrupted_in_the_phase_gives_the_same_bytes(configured, monkeypatch):

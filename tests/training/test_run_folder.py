@@ -25,6 +25,11 @@ def config_for(folder):
     return train_config({"pairs": {"en-de": "a.tsv"}, "output": str(folder.path)})
 
 
+def create(folder, config=None, **options):
+    with folder.created(config or config_for(folder), **options):
+        pass
+
+
 def checkpoint(folder, step, *, state='{"global_step": 1}'):
     path = folder.checkpoints / f"checkpoint-{step}"
     path.mkdir(parents=True)
@@ -36,27 +41,27 @@ def checkpoint(folder, step, *, state='{"global_step": 1}'):
 
 
 def test_new_run_writes_its_configuration(folder):
-    folder.create(config_for(folder))
+    create(folder)
     assert train_config(read_yaml(folder.config)) == config_for(folder)
     assert RunFolder.read_config(folder.path) == config_for(folder)
 
 
 def test_moved_run_is_resumed_in_place(folder, tmp_path):
-    folder.create(config_for(folder))
+    create(folder)
     folder.path.rename(tmp_path / "moved")
     assert RunFolder.read_config(tmp_path / "moved").output == str(tmp_path / "moved")
 
 
 @pytest.mark.parametrize(("finished", "word"), [(False, "an unfinished"), (True, "a finished")])
 def test_existing_run_is_not_overwritten_by_default(folder, finished, word):
-    folder.create(config_for(folder))
+    create(folder)
     (folder.path / "metrics.jsonl").write_text("{}\n")
     if finished:
         folder.results.write_text("{}")
     with pytest.raises(ConfigError, match=word):
-        folder.create(config_for(folder))
+        create(folder)
     assert folder.metrics.exists()
-    folder.create(config_for(folder), overwrite=True)
+    create(folder, overwrite=True)
     assert not folder.metrics.exists()
     assert not folder.results.exists()
 
@@ -65,15 +70,15 @@ def test_folder_that_is_not_a_run_is_never_overwritten(folder):
     folder.path.mkdir()
     (folder.path / "thesis.tex").write_text("years of work")
     with pytest.raises(ConfigError, match="is not a run"):
-        folder.create(config_for(folder), overwrite=True)
+        create(folder, overwrite=True)
     assert (folder.path / "thesis.tex").exists()
 
 
 def test_folder_with_a_foreign_config_is_never_overwritten(folder):
-    folder.create(config_for(folder))
+    create(folder)
     (folder.path / "thesis.tex").write_text("years of work")
     with pytest.raises(ConfigError, match=r"thesis\.tex"):
-        folder.create(config_for(folder), overwrite=True)
+        create(folder, overwrite=True)
     assert (folder.path / "thesis.tex").exists()
 
 
@@ -89,7 +94,7 @@ def test_folder_with_a_foreign_config_is_never_overwritten(folder):
 )
 def test_a_run_never_replaces_what_it_reads(folder, configure, setting, changes):
     """Neither by a path through other folders nor by a link."""
-    folder.create(config_for(folder))
+    create(folder)
     folder.model.mkdir()
     for name in ("config.json", "text.tsv", "a.de"):
         (folder.model / name).write_text("kept")
@@ -102,29 +107,29 @@ def test_a_run_never_replaces_what_it_reads(folder, configure, setting, changes)
         assert setting in caught.value.message
         assert "another folder" in caught.value.hint
     with pytest.raises(ConfigError):
-        folder.create(config, overwrite=True, inputs=input_paths(config))
+        create(folder, config, overwrite=True, inputs=input_paths(config))
     assert (folder.model / "text.tsv").read_text() == "kept"
 
 
 def test_names_that_are_no_paths_are_no_inputs_in_the_folder(folder, configure):
-    folder.create(config_for(folder))
+    create(folder)
     for name in ("intfloat/multilingual-e5-small", "a" * 5000, "offline:multilingual-e5-small"):
         folder.refuse_taken(overwrite=True, inputs=input_paths(configure(model={"name": name})))
 
 
 def test_active_run_is_locked(folder):
-    folder.create(config_for(folder))
+    create(folder)
     with folder.locked(), pytest.raises(ConfigError, match="another process"), folder.locked():
         pass
     with folder.locked(), pytest.raises(ConfigError, match="another process"):
-        folder.create(config_for(folder), overwrite=True)
+        create(folder, overwrite=True)
     assert sorted(each.name for each in folder.path.iterdir()) == ["config.yaml"]
 
 
 def test_file_at_the_target_is_rejected(folder):
     folder.path.write_text("")
     with pytest.raises(ConfigError, match="is not a run"):
-        folder.create(config_for(folder), overwrite=True)
+        create(folder, overwrite=True)
 
 
 def test_resume_without_a_run_is_rejected(folder):
@@ -206,21 +211,106 @@ def test_run_of_two_processes_is_not_continued_by_one(folder, monkeypatch):
     record_environment(folder, {})
 
 
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_of_two_runs_that_start_at_once_the_first_keeps_its_settings(folder, monkeypatch, overwrite):
+def test_of_two_runs_that_start_at_once_the_first_keeps_its_settings(folder, monkeypatch):
     """The second one has found no run, and creates its own in a folder that by then has one."""
-    if overwrite:
-        folder.create(config_for(folder))
     first = train_config({"pairs": {"en-de": "other.tsv"}, "output": str(folder.path)})
     make = type(folder.path).mkdir
 
     def meanwhile(path, *args, **options):
         make(path, *args, **options)
-        if path == folder.path and not folder.config.exists():
+        if path == folder.path:
             monkeypatch.undo()
-            folder.create(first)
+            create(folder, first)
 
     monkeypatch.setattr(type(folder.path), "mkdir", meanwhile)
     with pytest.raises(ConfigError, match="unfinished run"):
-        folder.create(config_for(folder), overwrite=overwrite)
+        create(folder)
     assert RunFolder.read_config(folder.path) == first
+
+
+def test_a_new_run_is_locked_from_its_settings_on(folder):
+    """Not even --overwrite takes the folder between the writing of the settings and the training."""
+    create(folder)
+    first = train_config({"pairs": {"en-de": "other.tsv"}, "output": str(folder.path)})
+    with folder.created(first, overwrite=True), pytest.raises(ConfigError, match="another process"):
+        create(folder, overwrite=True)
+    assert RunFolder.read_config(folder.path) == first
+
+
+def test_a_replaced_run_leaves_nothing_to_the_new_one(folder, tmp_path):
+    """Checkpoints on another disk, by a symbolic link, would be resumed by the new run."""
+    create(folder)
+    checkpoint(folder, 3)
+    folder.checkpoints.rename(tmp_path / "elsewhere")
+    folder.checkpoints.symlink_to(tmp_path / "elsewhere")
+    (folder.path / "model").mkdir()
+    for name in ("metrics.jsonl", "results.json", "environment.json"):
+        (folder.path / name).write_text("{}")
+    with folder.created(config_for(folder), overwrite=True):
+        assert sorted(each.name for each in folder.path.iterdir()) == [".lock", "config.yaml"]
+    assert (tmp_path / "elsewhere" / "checkpoint-3").is_dir()
+
+
+def test_a_killed_replacement_leaves_a_run_that_can_be_replaced(folder, monkeypatch):
+    create(folder)
+    checkpoint(folder, 3)
+    folder.results.write_text("{}")
+
+    def killed(path):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("otembed.runtime.run_state.shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            create(folder, overwrite=True)
+    assert not folder.finished
+    create(folder, overwrite=True)
+    assert folder.last_checkpoint() is None
+
+
+@pytest.mark.parametrize("done", ["finished", "replaced"])
+def test_a_run_that_ended_while_another_process_prepared_to_resume_it_is_left_alone(folder, done):
+    """Its checkpoints are deleted by then: training would start again, and cut the log."""
+    create(folder)
+    config = RunFolder.read_config(folder.path)
+    folder.append_metrics({"step": 1, "loss": 1.0})
+    if done == "finished":
+        folder.results.write_text("{}")
+    else:
+        create(folder, train_config({"pairs": {"en-de": "b.tsv"}, "output": str(folder.path)}), overwrite=True)
+    before = {each.name: each.read_bytes() for each in folder.path.iterdir()}
+    with pytest.raises(ConfigError, match=f"has {done} this run in the meantime") as caught, folder.resumed(config):
+        pass
+    assert "--resume" in caught.value.hint
+    assert {each.name: each.read_bytes() for each in folder.path.iterdir()} == before
+
+
+def test_an_unfinished_run_is_resumed_with_its_settings(folder):
+    create(folder)
+    checkpoint(folder, 3)
+    (folder.checkpoints / "checkpoint-9").mkdir()
+    with folder.resumed(RunFolder.read_config(f"{folder.path}/")):
+        assert [each.name for each in folder.checkpoints.iterdir()] == ["checkpoint-3"]
+        assert (folder.path / ".lock").exists()
+
+
+@pytest.mark.parametrize("content", ["[]", "5", '"cut"'])
+def test_an_environment_that_is_no_document_is_read_as_of_an_earlier_version(folder, monkeypatch, content):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    folder.path.mkdir()
+    folder.environment.write_text(content)
+    record_environment(folder, {"model": "abc"})
+    assert folder.environment.read_text() == content
+
+
+def test_the_environment_is_read_once(folder, monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    folder.path.mkdir()
+    record_environment(folder, {"model": "abc"})
+    read = []
+    monkeypatch.setattr(
+        "otembed.training.recipe.read_json", lambda path, hint: read.append(path) or json.loads(path.read_text())
+    )
+    monkeypatch.setattr(RunFolder, "processes", property(lambda self: pytest.fail("read again")))
+    record_environment(folder, {"model": "abc"})
+    assert read == [folder.environment]

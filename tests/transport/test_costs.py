@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from sklearn.metrics import pairwise
 from torch.autograd import gradcheck
 
 from otembed.errors import ConfigError
-from otembed.transport import center, pairwise_cost, scale_cost
+from otembed.transport import center, order_prior, pairwise_cost, scale_cost
 
 METRICS = ["cosine", "euclidean", "sqeuclidean", "half_sqeuclidean"]
 REFERENCE = {
@@ -213,3 +214,20 @@ def test_invalid_scale_is_rejected_and_none_is_identity(batch_of):
         scale_cost(cost, a, b, how="maximum")
     with pytest.raises(ConfigError, match=r"\(4, 9, 7\), \(4, 7\) and \(4, 9\)"):
         scale_cost(cost, b, a, how="max")
+
+
+@pytest.mark.parametrize("wrong", [None, np.ones((1, 2)), [[1.0, 1.0]], torch.ones(1, 2, dtype=torch.complex64)])
+def test_what_is_no_real_tensor_is_named(wrong):
+    x, cost, masses = torch.ones(1, 2, 3), torch.ones(1, 2, 2), torch.ones(1, 2)
+    kind = "torch.complex64" if isinstance(wrong, torch.Tensor) else type(wrong).__name__
+    calls = {
+        "vectors and weights": lambda: center(x, wrong),
+        "cost, a and b": lambda: scale_cost(cost, masses, wrong, how="std"),
+        "a and b": lambda: order_prior(masses, wrong),
+        "source and target vectors": lambda: pairwise_cost(x, wrong),
+    }
+    for names, call in calls.items():
+        with pytest.raises(ConfigError, match=f"^{names} must be real tensors, got .*and {kind}\n.*from_numpy"):
+            call()
+    assert center(x, masses.long()).dtype == torch.float32
+    assert scale_cost(cost.long(), masses.bool(), masses.long(), how="max")[0].tolist() == cost.tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,7 +20,16 @@ def test_rows_sum_to_one_and_empty_rows_to_zero():
     assert (masses[mask] > 0).all()
 
 
-@pytest.mark.parametrize(("mask", "named"), [(torch.ones(1, 2), "float32"), (torch.ones(3) > 0, "(3,)")])
+@pytest.mark.parametrize(
+    ("mask", "named"),
+    [
+        (torch.ones(1, 2), "float32"),
+        (torch.ones(3) > 0, "(3,)"),
+        (None, "got NoneType"),
+        ([[True]], "got list"),
+        (np.ones((1, 2), dtype=bool), "got ndarray"),
+    ],
+)
 def test_invalid_masks_are_rejected(mask, named):
     with pytest.raises(ConfigError) as caught:
         uniform_marginals(mask)

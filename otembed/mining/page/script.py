@@ -34,6 +34,7 @@ SCRIPT = """
   const data = JSON.parse(document.getElementById("mining").textContent);
   const items = Array.from(document.querySelectorAll(".pair"));
   const number = new Intl.NumberFormat("en-US");
+  const counted = (count, unit) => number.format(count) + " " + unit + (count === 1 ? "" : "s");
   const slider = document.getElementById("slider");
   if (slider) {
     const says = document.getElementById("kept");
@@ -47,7 +48,7 @@ SCRIPT = """
       mark.setAttribute("x2", at);
       const share = (100 * kept / data.total).toFixed(1);
       let text = "At " + Number(score.toFixed(6)) + " or above: " + number.format(kept) + " of "
-        + number.format(data.total) + " pairs (" + share + " %)";
+        + counted(data.total, "pair") + " (" + share + " %)";
       const curve = data.calibration ? data.calibration.curve : [];
       if (curve.length) {
         const near = curve.reduce((a, b) => Math.abs(b[0] - score) < Math.abs(a[0] - score) ? b : a);
@@ -74,7 +75,7 @@ SCRIPT = """
         item.hidden = !texts[Number(item.dataset.pair)].includes(wanted);
         shown += item.hidden ? 0 : 1;
       }
-      found.textContent = wanted ? number.format(shown) + " of " + number.format(items.length) + " pairs on this page" : "";
+      found.textContent = wanted ? number.format(shown) + " of " + counted(items.length, "pair") + " on this page" : "";
     };
     search.addEventListener("input", filter);
   }

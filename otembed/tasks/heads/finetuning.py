@@ -110,12 +110,6 @@ def finetune_head(
     made = None if resume and run.finished else head.build(encoder, checked)
     if made is not None and checked.trainer.get("dataloader_drop_last"):
         require_batch(head.count(made), checked.per_device_train_batch_size, checked.trainer)
-    run.open(
-        {name: value for name, value in settings.items() if name not in afterwards},
-        inputs,
-        resume=resume,
-        overwrite=overwrite,
-    )
 
     def train() -> tuple[Made, dict[str, Any]]:
         nonlocal encoder
@@ -127,7 +121,14 @@ def finetune_head(
     def load_trained(place: Path, summary: dict[str, Any]) -> Made:
         return head.load(place, {name: summary[name] for name in OUTCOME}, encoder)
 
-    trained, summary = run.trained(train, head.save, load_trained)
+    opened = run.opened(
+        {name: value for name, value in settings.items() if name not in afterwards},
+        inputs,
+        resume=resume,
+        overwrite=overwrite,
+    )
+    with opened:
+        trained, summary = run.trained(train, head.save, load_trained)
     return trained, {name: summary[name] for name in OUTCOME}
 
 

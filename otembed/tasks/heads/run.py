@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shlex
-import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -15,10 +15,10 @@ from safetensors import SafetensorError
 from otembed.errors import ConfigError
 from otembed.models.folders import whole_folder
 from otembed.results import write_text, writing
-from otembed.runtime.run_state import LOCK, TENSORBOARD, TrainerFolder, locked
+from otembed.runtime.run_state import LOCK, TENSORBOARD, TrainerFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     Kept = TypeVar("Kept")
     Made = TypeVar("Made")
@@ -80,10 +80,11 @@ class HeadRun(TrainerFolder):
                 "Resume it with --resume, replace it with --overwrite, or choose another folder.",
             )
 
-    def open(
+    @contextmanager
+    def opened(
         self, settings: dict[str, Any], inputs: dict[str, str], *, resume: bool, overwrite: bool = False
-    ) -> None:
-        """Create the folder of a new run, or open the folder of an earlier run to resume.
+    ) -> Iterator[None]:
+        """Create the folder of a new run, or open that of an earlier run to resume; locked until the end of the block.
 
         Parameters
         ----------
@@ -101,28 +102,23 @@ class HeadRun(TrainerFolder):
         OutputError
             The folder is not writable.
         """
-        self.refuse_taken(resume=resume, overwrite=overwrite)
         settings = {name: value for name, value in settings.items() if (name, value) != ("trainer", {})}
         document = {"kind": self.kind, "settings": settings, "inputs": inputs}
-        if resume:
-            self._refuse_another(document)
-            return
-        with writing(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
+
+        def prepare() -> None:
             # Of two runs that start at once, one writes: the other would leave its settings to a run that it does not train.
-            with locked(self.path):
-                self.refuse_taken(resume=False, overwrite=overwrite)
-                if self.settings.is_file():
-                    self._clear()
+            self.refuse_taken(resume=resume, overwrite=overwrite)
+            if resume:
+                self._refuse_another(document)
+            else:
+                self.clear(settings=self.settings, result=self.summary)
                 write_text(self.settings, json.dumps(document, indent=1) + "\n")
 
-    def _clear(self) -> None:
-        # An interruption here leaves an unfinished run; its settings are overwritten last.
-        self.summary.unlink(missing_ok=True)
-        self.tidy()
-        self.drop_checkpoints()
-        for folder in (self.path / TENSORBOARD, self.model):
-            shutil.rmtree(folder, ignore_errors=True)
+        self.refuse_taken(resume=resume, overwrite=overwrite)
+        with writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        with self.locked(prepare):
+            yield
 
     def _refuse_another(self, document: dict[str, Any]) -> None:
         try:
@@ -142,7 +138,7 @@ class HeadRun(TrainerFolder):
         save: Callable[[Made, Path], None],
         load: Callable[[Path, dict[str, Any]], Made],
     ) -> tuple[Made, dict[str, Any]]:
-        """Return the trained model of an open folder and the summary of its training; a finished run is not repeated.
+        """Return the trained model of an opened folder and the summary of its training; a finished run is not repeated.
 
         Parameters
         ----------
@@ -156,17 +152,16 @@ class HeadRun(TrainerFolder):
         Raises
         ------
         ConfigError
-            Another process holds the lock, or the model or the summary of the finished run is corrupt.
+            The model or the summary of the finished run is corrupt.
         OutputError
             The folder is not writable.
         """
-        with self.locked():
-            if self.finished:
-                logger.info("%s: already trained", self.path)
-                return self.kept(lambda folder, summary: (load(folder, summary), summary))
-            self.drop_half_written()
-            made, summary = train()
-            self.finish(lambda folder: save(made, folder), summary)
+        if self.finished:
+            logger.info("%s: already trained", self.path)
+            return self.kept(lambda folder, summary: (load(folder, summary), summary))
+        self.drop_half_written()
+        made, summary = train()
+        self.finish(lambda folder: save(made, folder), summary)
         return made, summary
 
     def kept(self, load: Callable[[Path, dict[str, Any]], Kept]) -> Kept:

@@ -145,12 +145,12 @@ def evaluate_xquad_span(
     if folder is None:
         trained, _ = train_in(None)
     else:
-        folder.open(_lasting(settings), _inputs(model, learnt), resume=resume, overwrite=overwrite)
-        trained, _ = folder.trained(
-            lambda: train_in(folder),
-            lambda made, place: _save(made.model, model, place),
-            lambda place, summary: _load(place, summary, model),
-        )
+        with folder.opened(_lasting(settings), _inputs(model, learnt), resume=resume, overwrite=overwrite):
+            trained, _ = folder.trained(
+                lambda: train_in(folder),
+                lambda made, place: _save(made.model, model, place),
+                lambda place, summary: _load(place, summary, model),
+            )
     trained_at = perf_counter()
     scores: list[SpanScores] = []
     outcomes: list[Outcomes] = []

@@ -22,18 +22,47 @@ def test_of_two_runs_that_start_at_once_the_first_keeps_its_settings(
     run = HeadRun(tmp_path / "run", "head", "otembed eval xnli")
     make = type(tmp_path).mkdir
 
+    def start(seed: int, *, overwrite: bool = False) -> None:
+        with run.opened({"seed": seed}, {}, resume=False, overwrite=overwrite):
+            pass
+
     def meanwhile(path: Path, *args: Any, **options: Any) -> None:
         make(path, *args, **options)
         if path == run.path:
             monkeypatch.undo()
-            run.open({"seed": 1}, {}, resume=False)
+            start(1)
 
     monkeypatch.setattr(type(tmp_path), "mkdir", meanwhile)
     with pytest.raises(ConfigError, match="unfinished run"):
-        run.open({"seed": 2}, {}, resume=False)
+        start(2)
     assert json.loads(run.settings.read_text())["settings"] == {"seed": 1}
-    run.open({"seed": 3}, {}, resume=False, overwrite=True)
+    start(3, overwrite=True)
     assert json.loads(run.settings.read_text())["settings"] == {"seed": 3}
+
+
+def test_a_head_is_locked_from_its_settings_on(tmp_path: Path) -> None:
+    """Not even --overwrite takes the folder between the writing of the settings and the training."""
+    run = HeadRun(tmp_path / "run", "head", "otembed eval xnli")
+    with (
+        run.opened({"seed": 1}, {}, resume=False),
+        pytest.raises(ConfigError, match="another process"),
+        run.opened({"seed": 2}, {}, resume=False, overwrite=True),
+    ):
+        pass
+    assert json.loads(run.settings.read_text())["settings"] == {"seed": 1}
+
+
+def test_a_replaced_head_leaves_nothing_to_the_new_one(tmp_path: Path) -> None:
+    """Checkpoints on another disk, by a symbolic link, would be resumed by the new run."""
+    run = HeadRun(tmp_path / "run", "head", "otembed eval xnli")
+    with run.opened({"seed": 1}, {}, resume=False):
+        (tmp_path / "elsewhere" / "checkpoint-3").mkdir(parents=True)
+        run.checkpoints.symlink_to(tmp_path / "elsewhere")
+        run.model.mkdir()
+        run.summary.write_text("{}")
+    with run.opened({"seed": 2}, {}, resume=False, overwrite=True):
+        assert sorted(each.name for each in run.path.iterdir()) == [".lock", "settings.json"]
+    assert (tmp_path / "elsewhere" / "checkpoint-3").is_dir()
 
 
 def test_command_that_continues_a_run_can_be_pasted(tmp_path: Path) -> None:
