@@ -105,6 +105,8 @@ def paths(tree, head=""):
         ("ablation", "ablation_short", "log.md"),
         ("ablation", "ablation_1500", "log.md"),
         ("ablation", "ablation_ranked", "log.md"),
+        ("ablation", "ablation_labels", "log.md"),
+        ("word_labels", "word_labels", "log.md"),
         ("gains", "gains", "log.md"),
         ("transport", "transport", "log.md"),
         ("training", "training", "log.md"),
@@ -142,18 +144,18 @@ def test_tables_of_the_log_are_rendered_from_the_measurements(name, benchmark_sc
 
 # Lines of the tables by goal, and the measurement and its row that each of them quotes.
 CLEAN, FLOAT32, NOISE = "ablation_words400", "ablation_float32", "ablation_noise400"
-EIGHT, LONG, RANKED = "ablation_languages", "ablation_1500", "ablation_ranked"
+EIGHT, LONG, RANKED, LABELS = "ablation_languages", "ablation_1500", "ablation_ranked", "ablation_labels"
 CONTRASTIVE = "contrastive ot + sentence cosine, temperature .1"
 COST = "mnrl+ot, middle, unbalanced"
-WORDS = "mnrl + ranked words, last, weight 1"
+COARSE = "mnrl + ranked words, last, weight 1"
+WORDS = f"{COARSE}, sharp, labels of the middle"
 PART = "0.75 of the way"
 QUOTED = {
     "README.md": {
         "the encoder as it is": (CLEAN, "untrained"),
         "the default": (CLEAN, "mnrl"),
         "`--preset retrieval`": (CLEAN, f"mnrl, {PART}"),
-        "`--preset words`": (RANKED, f"{WORDS}, {PART}"),
-        "the same, all the way": (RANKED, WORDS),
+        "`--preset words`": (LABELS, f"{WORDS}, {PART}"),
         "MNRL with OT as a cost": (CLEAN, f"{COST}, {PART}"),
         "contrastive OT": (FLOAT32, CONTRASTIVE),
     },
@@ -161,10 +163,10 @@ QUOTED = {
         "no training": (CLEAN, "untrained"),
         "sentences of the trained languages": (CLEAN, "mnrl"),
         "retrieval, search, mining": (CLEAN, f"mnrl, {PART}"),
-        "words and sentences": (RANKED, f"{WORDS}, {PART}"),
-        "words of the last layer": (RANKED, WORDS),
-        "words at less cost": (RANKED, f"mnrl + ranked words, last, {PART}"),
-        "nearest words of the last layer": (FLOAT32, CONTRASTIVE),
+        "words and sentences": (LABELS, f"{WORDS}, {PART}"),
+        "tags above all": (LABELS, f"{WORDS}, of the pair, {PART}"),
+        "nearest words of the last layer above": (RANKED, COARSE),
+        "nearest words of the last layer, sentences": (FLOAT32, CONTRASTIVE),
         "words of a middle layer": (RANKED, f"mnrl + ranked words, middle, {PART}"),
         "eight, no training": (EIGHT, "untrained"),
         "eight, MNRL": (EIGHT, "mnrl"),
@@ -214,7 +216,9 @@ def test_gains_of_swahili_are_those_of_the_measurements():
     guide, log = (
         " ".join((ROOT / "docs" / name).read_text(encoding="utf-8").split()) for name in ("recipes.md", "log.md")
     )
-    assert f"Swahili gains {unseen} points with `--preset retrieval`" in guide
+    front = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    for text in (guide, front):
+        assert f"Swahili gains {unseen} points with `--preset retrieval`" in text
     assert f"Swahili gains {unseen} without a Swahili sentence; training on it gives {seen}" in log
 
 
@@ -235,21 +239,16 @@ def test_figures_of_the_paper_loss_are_those_of_the_measurement(benchmark_script
 def test_changes_with_eight_languages_are_those_of_the_measurement(benchmark_script):
     document = json.loads((ROOT / f"benchmarks/results/{EIGHT}.json").read_text(encoding="utf-8"))
     found = {row: figures for row, (figures,) in benchmark_script("ablation").figures_by_row(document).items()}
-    start, retrieval, words = (found[row] for row in ("untrained", f"mnrl, {PART}", f"{COST}, {PART}"))
+    retrieval, words = (found[row] for row in (f"mnrl, {PART}", f"{COST}, {PART}"))
 
     def change(later, earlier, *columns):
         return [f"{abs(later[column] - earlier[column]):.1f}".removeprefix("0") for column in columns]
 
     sentences = ("untrained xx→en", "untrained en→xx")
-    over_retrieval = "by {} points of words and {} of tags".format(
-        *change(words, retrieval, "words last", "tags last")
-    )
-    cost = "{} / {} points of sentence retrieval".format(*change(words, retrieval, *sentences))
-    gains = [" / ".join(change(model, start, *sentences)) for model in (words, retrieval)]
-    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    assert over_retrieval in text
-    assert cost in text
-    assert f"they gain {gains[0]} over the untrained encoder, and {gains[1]} with `--preset retrieval`" in text
+    lead = "by {} and {} points".format(*change(words, retrieval, "words last", "tags last"))
+    cost = "{} / {} points".format(*change(words, retrieval, *sentences))
+    text = " ".join((ROOT / "docs/recipes.md").read_text(encoding="utf-8").split())
+    assert f"{lead}; untrained languages pay more for it here, {cost}" in text
 
 
 def test_figures_of_long_training_are_those_of_the_measurement(benchmark_script):
@@ -277,14 +276,8 @@ def test_figures_of_long_training_are_those_of_the_measurement(benchmark_script)
 
     start, mnrl, retrieval, words = (long[row] for row in ("untrained", "mnrl", f"mnrl, {PART}", f"{COST}, {PART}"))
     lead = change(words, retrieval, "words last"), change(words, retrieval, "tags last")
-    behind = change(words, retrieval, *trained)
     more = change(mnrl, short["mnrl"], *trained), change(mnrl, short["mnrl"], *untrained)
-    assert (
-        f"OT as a cost leads by {lead[0]} and {lead[1]} points then, and is {behind} points of sentence retrieval behind"
-        in front
-    )
-    assert f"falls below the untrained encoder on untrained languages ({level(COST, untrained)})" in front
-    assert f"MNRL gains {more[0]} points more on trained languages and loses {more[1]} on untrained ones" in front
+    assert f"MNRL is {more[0]} points higher on trained languages and {more[1]} lower on untrained ones" in front
     middle = f"{start['words middle']:.1f} to {long[COST]['words middle']:.1f}"
     rate = f"{start['AER middle'] / 100:.3f} to {long[COST]['AER middle'] / 100:.3f}"
     for quoted in (middle, rate.replace("0.", ".")):
@@ -299,11 +292,15 @@ def test_figures_of_long_training_are_those_of_the_measurement(benchmark_script)
     assert f"end {full[0]} points behind MNRL on trained and {full[1]} on untrained languages" in log
 
 
+def shown(value, sign=""):
+    return f"{value:{sign}.1f}".replace("0.", ".") if abs(value) < 1 else f"{value:{sign}.1f}"
+
+
 def test_figures_of_ranked_words_are_those_of_the_measurement(benchmark_script):
     ablation = benchmark_script("ablation")
-    clean, ranked, long = (
+    clean, ranked, labels, long = (
         ablation.figures_by_row(json.loads((ROOT / f"benchmarks/results/{name}.json").read_text(encoding="utf-8")))
-        for name in (CLEAN, RANKED, LONG)
+        for name in (CLEAN, RANKED, LABELS, LONG)
     )
     guide, front, log = (
         " ".join((ROOT / name).read_text(encoding="utf-8").split())
@@ -311,41 +308,73 @@ def test_figures_of_ranked_words_are_those_of_the_measurement(benchmark_script):
     )
     trained, untrained = ([f"{group} xx→en", f"{group} en→xx"] for group in ("trained", "untrained"))
 
-    def shown(value):
-        return f"{abs(value):.1f}".removeprefix("0")
+    def level(runs, columns):
+        return " / ".join(f"{fmean(run[column] for run in runs):.1f}" for column in columns)
 
-    def changes(later, earlier, columns):
-        return " / ".join(
-            shown(fmean(run[column] for run in later) - fmean(run[column] for run in earlier)) for column in columns
-        )
+    def changes(later, earlier, columns, sign="+"):
+        means = [fmean(run[column] for run in later) - fmean(run[column] for run in earlier) for column in columns]
+        return " / ".join(shown(each if sign else abs(each), sign) for each in means)
 
     def lead(column):
-        gains = [
-            one[column] - other[column]
-            for one, other in zip(ranked[f"{WORDS}, {PART}"], clean[f"mnrl, {PART}"], strict=True)
-        ]
-        return f"{shown(fmean(gains))} ± {shown(stdev(gains) / len(gains) ** 0.5)}"
+        gains = [one[column] - other[column] for one, other in zip(words, retrieval, strict=True)]
+        return f"{shown(fmean(gains))} ± {stdev(gains) / len(gains) ** 0.5:.2f}".replace(" 0.", " .")
 
-    words, retrieval = ranked[f"{WORDS}, {PART}"], clean[f"mnrl, {PART}"]
+    words, retrieval = labels[f"{WORDS}, {PART}"], clean[f"mnrl, {PART}"]
+    mutual, middle, every = (
+        labels[f"mnrl + words ranked by {kind}, {PART}"]
+        for kind in ("mutual neighbors", "mutual neighbors of the middle", "every word")
+    )
     assert len(words) == 3
-    quoted = (
-        f"by {lead('words last')} points of words and {lead('tags last')} of tags, at {changes(words, retrieval, trained)} "
-        f"points of sentence retrieval on trained and {changes(words, retrieval, untrained)} on untrained languages"
-    )
+    gain = f"by {lead('words last')} points of words and {lead('tags last')} of tags"
+    price = f"{changes(words, retrieval, trained)} points on trained and {changes(words, retrieval, untrained)} on"
+    errors = [
+        f"{fmean(run['AER last'] for run in runs) / 100:.3f}".removeprefix("0") for runs in (retrieval, words)
+    ]
     for text in (front, guide, log):
-        assert quoted in text
-    after, usual = long[f"{WORDS}, {PART}"], long[f"mnrl, {PART}"]
+        assert gain in text
+        assert f"sentence retrieval changes by {price} untrained languages" in text
+        assert " to ".join(errors) in text
+    likewise = f"{level(middle, ['words last'])} and {level(middle, ['tags last'])}"
+    price = f"{changes(middle, retrieval, trained)} and {changes(middle, retrieval, untrained)} points"
+    assert f"end at {likewise} points of words and tags (one seed), but cost more in sentences: {price}" in front
+    assert f"tags fall to {level(every, ['tags last'])}" in guide
+    for each in (mutual, middle):
+        assert f"{level(each, trained)} and {level(each, untrained)}" in guide
+    (after,), (usual,) = long[f"{COARSE}, {PART}"], long[f"mnrl, {PART}"]
     kept = (
-        f"by {changes(after, usual, ['words last'])} points of words and {changes(after, usual, ['tags last'])} of tags, "
-        f"{changes(after, usual, trained)} points of sentence retrieval behind on trained and "
-        f"{changes(after, usual, untrained)} on untrained languages"
+        f"by {changes([after], [usual], ['words last'], '')} points of words and "
+        f"{changes([after], [usual], ['tags last'], '')} of tags, {changes([after], [usual], trained, '')} points of sentence "
+        f"retrieval behind on trained and {changes([after], [usual], untrained, '')} on untrained languages"
     )
-    for text in (front, guide, log):
+    for text in (guide, log):
         assert kept in text
-    (middle,) = ranked[f"mnrl + ranked words, middle, {PART}"]
+    (inner,) = ranked[f"mnrl + ranked words, middle, {PART}"]
     (lasting,) = long["mnrl + ranked words, middle"]
-    assert f"{clean['untrained'][0]['words middle']:.1f} to {middle['words middle']:.1f}" in guide
+    assert f"{clean['untrained'][0]['words middle']:.1f} to {inner['words middle']:.1f}" in guide
     assert f"{lasting['words middle']:.1f} after 1,500 steps" in guide
+
+
+def test_precision_of_labels_is_that_of_the_measurement():
+    document = json.loads((ROOT / "benchmarks/results/word_labels.json").read_text(encoding="utf-8"))
+    found = {
+        (
+            each["layer"],
+            each.get("epsilon"),
+            each.get("relaxation"),
+        ): f"{100 * fmean(each['precision'].values()):.0f} %"
+        for each in document["figures"]
+    }
+    middle, last = (sorted({layer for layer, *_ in found})[place] for place in (0, -1))
+    sharp, coarse = found[middle, 0.02, 0.05], found[last, 0.05, 0.2]
+    front, guide, training = (
+        " ".join((ROOT / name).read_text(encoding="utf-8").split())
+        for name in ("README.md", "docs/recipes.md", "docs/training.md")
+    )
+    assert f"{sharp} of the mass of these plans is on counterparts" in front
+    assert f"Mutual nearest neighbors of that layer ({found[middle, None, None]})" in front
+    assert f"{sharp} of that is on counterparts" in guide
+    assert f"`0.05` and `0.2`, it is {coarse}" in guide
+    assert f"{sharp} is right, against {coarse}" in training
 
 
 @pytest.mark.parametrize("place", ["docs/recipes.md", "docs/log.md", "README.md"])
@@ -358,7 +387,7 @@ def test_mean_gains_by_steps_and_pairs_are_those_of_the_measurement(place):
             for pair, gain in point["gains"].items():
                 sides[pair not in document["trained"]].append(gain)
             means[point["steps"], point["pairs"]] = " and ".join(f"{fmean(side):.1f}" for side in sides)
-    text = (ROOT / place).read_text(encoding="utf-8")
+    text = " ".join((ROOT / place).read_text(encoding="utf-8").split())
     ends = [means[100, 250], means[400, 10000]]
     assert all(each in text for each in (ends if place == "README.md" else means.values()))
 
