@@ -131,14 +131,32 @@ def _keep_own_files(source: Path, fresh: Path) -> None:
             (fresh / name).write_bytes((source / name).read_bytes())
 
 
+def change_of(before: Any, after: Any, hint: str) -> tuple[float, float]:
+    """Return the largest difference between components of two sets of vectors (N, D), and the lowest cosine of two rows.
+
+    The cosine of a zero vector is 1 to another zero vector, and 0 to any other vector.
+
+    Raises
+    ------
+    NumericsError
+        Vectors are not finite; ``hint`` says what to do.
+
+    Examples
+    --------
+    >>> change_of(np.array([[0.0, 0.0], [3.0, 4.0]]), np.array([[0.0, 0.0], [4.0, 3.0]]), "")
+    (1.0, 0.96)
+    """
+    if not (np.isfinite(before).all() and np.isfinite(after).all()):
+        raise NumericsError("embeddings are not finite", hint)
+    x, y = (np.asarray(each, np.float64) for each in (before, after))
+    norms = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
+    same = (x == y).all(1).astype(np.float64)
+    cosines = np.divide((x * y).sum(1), norms, out=same, where=norms > 0)
+    return float(np.abs(x - y).max()), float(cosines.min())
+
+
 def _compare(before: Any, after: Any) -> dict[str, Any]:
     if before is None:
         return {}
-    if not (np.isfinite(before).all() and np.isfinite(after).all()):
-        raise NumericsError("embeddings are not finite", "Check the model, or export it as bfloat16 or float32.")
-    norms = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
-    return {
-        "sentences": len(before),
-        "largest_difference": float(np.abs(before - after).max()),
-        "lowest_cosine": float(((before * after).sum(1) / norms).min()),
-    }
+    difference, cosine = change_of(before, after, "Check the model, or export it as bfloat16 or float32.")
+    return {"sentences": len(before), "largest_difference": difference, "lowest_cosine": cosine}

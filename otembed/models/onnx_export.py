@@ -20,7 +20,7 @@ from tokenizers import Tokenizer
 from otembed.errors import ConfigError, ModelError, NumericsError, did_you_mean, named_line
 from otembed.models.architecture import position_limit, transformer_of
 from otembed.models.center import routes_of
-from otembed.models.export import check_target
+from otembed.models.export import change_of, check_target
 from otembed.models.folders import whole_folder
 from otembed.models.load import load_model
 from otembed.models.lora import without_adapter
@@ -308,13 +308,13 @@ def _compare(expected: NDArray[np.float32], folder: Path, texts: Sequence[str]) 
         }
         return np.asarray(session.run([OUTPUT], feed)[0], np.float64)
 
-    differences, cosines = [], []
-    for found in (run(texts), np.concatenate([run([text]) for text in texts])):
-        if not np.isfinite(found).all():
-            raise NumericsError("vectors of the exported model are not finite", "Check the model, or omit int8.")
-        differences.append(float(np.abs(found - expected).max()))
-        norms = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
-        cosines.append(float(((found * expected).sum(1) / norms).min()))
+    differences, cosines = zip(
+        *(
+            change_of(expected, found, "Check the model, or omit int8.")
+            for found in (run(texts), np.concatenate([run([text]) for text in texts]))
+        ),
+        strict=True,
+    )
     return max(differences), min(cosines)
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 
 from otembed.errors import ModelError, NumericsError, OutputError
-from otembed.models.export import ExportReport, export_model
+from otembed.models.export import ExportReport, change_of, export_model
 
 TEXTS = ["the cat sat on the mat", "кошка спит в доме", "แมว นอน ใน บ้าน", "猫睡在房子里"]
 OLDER = os.environ.get("OTEMBED_ST53_PYTHON")
@@ -114,3 +114,20 @@ def test_older_layout_gives_the_same_vectors_in_5_3(tiny_model_path, tmp_path):
     version, vectors = json.loads(done.stdout.partition("VECTORS")[2])
     assert version.startswith("5.3.")
     np.testing.assert_allclose(vectors, load(tiny_model_path).encode(TEXTS), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ([[3.0, 4.0], [0.0, 0.0]], [[4.0, 3.0], [0.0, 0.0]], (1.0, 0.96)),
+        ([[3.0, 4.0], [0.0, 0.0]], [[3.0, 4.0], [0.0, 0.5]], (0.5, 0.0)),
+        ([[1.0, 0.0]], [[-1.0, 0.0]], (2.0, -1.0)),
+    ],
+)
+def test_zero_vectors_have_a_cosine(before, after, expected):
+    assert change_of(np.array(before), np.array(after), "") == pytest.approx(expected)
+
+
+def test_vectors_that_are_not_finite_are_refused():
+    with pytest.raises(NumericsError, match="not finite"):
+        change_of(np.array([[1.0, np.nan]]), np.ones((1, 2)), "Check the model.")
