@@ -65,6 +65,12 @@ LOSSES = {
     "words of the last layer": lambda model, multi: alignment(model, multi),
     "tokens of an inner layer": lambda model, multi: alignment(model, multi, unit="token", layer=1),
     "one problem": lambda model, multi: alignment(model, multi, scope="batch", word_pooling="last"),
+    "ranked words, labels of a layer": lambda model, multi: alignment(
+        model, multi, objective="ranking", label_layer=1, epsilon=0.2
+    ),
+    "cached, ranked words, labels of a layer": lambda model, multi: GradCacheLoss(
+        model, alignment(model, multi, objective="ranking", layer=1, label_layer=-1, epsilon=0.2), mini_batch_size=2
+    ),
     "contrastive": lambda model, multi: OTContrastiveLoss(model, sentence_weight=None if multi else 1.0),
     "cached": lambda model, multi: GradCacheLoss(model, alignment(model, multi, layer=2), mini_batch_size=2),
     "cached, around matryoshka": lambda model, multi: GradCacheLoss(
