@@ -178,7 +178,7 @@ QUOTED = {
     },
 }
 # Objectives of which an XNLI probe was trained; all start from the same encoder.
-XNLI_AFTER_400_STEPS = ("words", "mnrl75")
+XNLI_AFTER_400_STEPS = ("words", "mnrl75", "ranked")
 
 
 @pytest.mark.parametrize(
