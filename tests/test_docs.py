@@ -171,6 +171,7 @@ QUOTED = {
         "eight, no training": (EIGHT, "untrained"),
         "eight, MNRL": (EIGHT, "mnrl"),
         "eight, `--preset retrieval`": (EIGHT, f"mnrl, {PART}"),
+        "eight, `--preset words`": (EIGHT, f"{WORDS}, {PART}"),
         "eight, OT as a cost": (EIGHT, f"{COST}, {PART}"),
         "noise, MNRL": (NOISE, "mnrl"),
         "noise, OT as a cost": (NOISE, f"{COST}, {PART}"),
@@ -239,16 +240,19 @@ def test_figures_of_the_paper_loss_are_those_of_the_measurement(benchmark_script
 def test_changes_with_eight_languages_are_those_of_the_measurement(benchmark_script):
     document = json.loads((ROOT / f"benchmarks/results/{EIGHT}.json").read_text(encoding="utf-8"))
     found = {row: figures for row, (figures,) in benchmark_script("ablation").figures_by_row(document).items()}
-    retrieval, words = (found[row] for row in (f"mnrl, {PART}", f"{COST}, {PART}"))
+    retrieval, words, cost = (found[f"{row}, {PART}"] for row in ("mnrl", WORDS, COST))
 
     def change(later, earlier, *columns):
         return [f"{abs(later[column] - earlier[column]):.1f}".removeprefix("0") for column in columns]
 
-    sentences = ("untrained xx→en", "untrained en→xx")
-    lead = "by {} and {} points".format(*change(words, retrieval, "words last", "tags last"))
-    cost = "{} / {} points".format(*change(words, retrieval, *sentences))
+    trained, untrained = ([f"{group} xx→en", f"{group} en→xx"] for group in ("trained", "untrained"))
     text = " ".join((ROOT / "docs/recipes.md").read_text(encoding="utf-8").split())
-    assert f"{lead}; untrained languages pay more for it here, {cost}" in text
+    lead = "by {} points of words and {} of tags".format(*change(words, retrieval, "words last", "tags last"))
+    price = ["{} / {}".format(*change(words, retrieval, *columns)) for columns in (trained, untrained)]
+    assert f"{lead}, and is {price[0]} points behind on trained and {price[1]} on untrained languages" in text
+    lead = "by {} and {} points".format(*change(cost, retrieval, "words last", "tags last"))
+    price = "{} / {}".format(*change(cost, retrieval, *untrained))
+    assert f"{lead}, at {price} points of untrained languages" in text
 
 
 def test_figures_of_long_training_are_those_of_the_measurement(benchmark_script):
