@@ -248,6 +248,7 @@ def test_changes_with_eight_languages_are_those_of_the_measurement(benchmark_scr
     trained, untrained = ([f"{group} xx→en", f"{group} en→xx"] for group in ("trained", "untrained"))
     text = " ".join((ROOT / "docs/recipes.md").read_text(encoding="utf-8").split())
     lead = "by {} points of words and {} of tags".format(*change(words, retrieval, "words last", "tags last"))
+    assert lead in " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     price = ["{} / {}".format(*change(words, retrieval, *columns)) for columns in (trained, untrained)]
     assert f"{lead}, and is {price[0]} points behind on trained and {price[1]} on untrained languages" in text
     lead = "by {} and {} points".format(*change(cost, retrieval, "words last", "tags last"))
