@@ -5,6 +5,7 @@ Axes: B sentence pairs, N source units, M target units, D dimension.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -12,10 +13,8 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import MSELoss
 from torch import Tensor, nn
 
-from otembed.config import AlignmentConfig
+from otembed.losses import OTAlignmentLoss
 from otembed.losses.encoder import EncoderTap
-from otembed.losses.ranking import plan_cross_entropy
-from otembed.losses.transport import UnitTransport
 from otembed.losses.units import UnitReader, Units
 from otembed.models import frozen_copy
 from otembed.transport import TransportPlan, TransportStatus, center, pairwise_cost, solve
@@ -132,15 +131,13 @@ class PartialTransportLoss(nn.Module):
             return {"sentence": sentence, "alignment": plan.value.sum() / (self.share * filled)}
 
 
-class LabeledWordsLoss(nn.Module):
-    """Another loss plus a ranking of the words of the last layer by labels without transport, from the same encoder pass.
-
-    As ``otembed.OTAlignmentLoss(objective="ranking")`` with its defaults, except for the labels:
+class LabeledWordsLoss(OTAlignmentLoss):
+    """:class:`otembed.OTAlignmentLoss` with ``objective="ranking"`` and its defaults, except that labels need no transport.
 
     - ``mutual``: words that are each other's nearest, under the current model; a link has the smaller of their masses.
     - ``every``: each word of the other side, by its mass: the plan at infinite regularization, which knows sentences only.
 
-    ``layer`` is the hidden layer that the labels come from.
+    ``layer`` is the hidden layer that the labels come from. The plans are still solved, for their statistics.
     """
 
     def __init__(
@@ -151,45 +148,17 @@ class LabeledWordsLoss(nn.Module):
         weight: float,
         layer: int = -1,
     ) -> None:
-        super().__init__()
-        self.model, self.loss, self.labels, self.weight = model, loss, labels, weight
-        self._reader, self._label_reader = (
-            UnitReader(model, unit="word", word_pooling="mean", layer=each) for each in (-1, layer)
-        )
-        self._settings = AlignmentConfig(objective="ranking")
+        super().__init__(model, loss, objective="ranking", weight=weight, label_layer=layer)
+        self.labels = labels
 
-    def forward(self, sentence_features: Any, labels: Tensor | None = None) -> dict[str, Tensor]:
-        """Return the terms ``sentence`` and ``alignment``."""
-        columns = list(sentence_features)
-        readers = (self._reader, self._label_reader)
-        with (
-            readers[0].recording(self.model, columns) as ranked,
-            readers[1].recording(self.model, columns) as labeling,
-        ):
-            sentence = self.loss(columns, labels)
-        found = [
-            [reader.units(columns[side], passes, side) for side in (0, 1)]
-            for reader, passes in zip(readers, (ranked, labeling), strict=True)
-        ]
-        with torch.autocast(found[0][0].vectors.device.type, enabled=False):
-            transport = UnitTransport(self._settings)
-            clouds, others = (transport.clouds(*each) for each in found)
-            value = plan_cross_entropy(
-                *clouds,
-                self.plan(*others),
-                metric=self._settings.cost,
-                temperature=self._settings.temperature,
-                candidates=self._settings.candidates,
-                max_cells=self._settings.max_cells,
-            )
-            return {"sentence": sentence, "alignment": self.weight * value}
+    def _labels(self, x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> TransportPlan:
+        return replace(super()._labels(x, y, a, b), plan=self.plan(x, y, a, b))
 
-    @torch.no_grad()
     def plan(self, x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> Tensor:
         """Return the labels (B, N, M) of units (B, N, D) and (B, M, D) with masses (B, N) and (B, M)."""
         if self.labels == "every":
             return a[:, :, None] * b[:, None]
-        return mutual_labels(pairwise_cost(x, y, metric=self._settings.cost), a, b)
+        return mutual_labels(pairwise_cost(x, y, metric=self.config.cost), a, b)
 
 
 class WeightedRankingLoss(nn.Module):

@@ -194,14 +194,16 @@ class OTAlignmentLoss(PlanLoss):
         assert config is not None  # config_or_keywords passes it
         super().__init__(model, loss, config)
         self._transport = UnitTransport(self.config)
-        self._label_reader = None
+        self._readers = [self._reader]  # of the units, and of those that label them if they are of another layer
         if self.config.label_layer is not None:
             layer_index(self.config.label_layer, depth_of(unwrap(model)), name="label_layer")
-            self._label_reader = UnitReader(
-                model,
-                unit=self.config.unit,
-                word_pooling=self.config.word_pooling,
-                layer=self.config.label_layer,
+            self._readers.append(
+                UnitReader(
+                    model,
+                    unit=self.config.unit,
+                    word_pooling=self.config.word_pooling,
+                    layer=self.config.label_layer,
+                )
             )
         # In a list, so that its weights are not parameters or state of this module.
         self._reference = [self._reader.frozen(model)] if self.config.anchor else []
@@ -213,17 +215,16 @@ class OTAlignmentLoss(PlanLoss):
     def forward(self, sentence_features: Iterable[Features], labels: Tensor | None = None) -> dict[str, Tensor]:
         """Compute the loss of one batch: a dict of weighted scalars."""
         columns = pair_columns(sentence_features)
-        readers = [self._reader, *([self._label_reader] if self._label_reader else [])]
         with ExitStack() as recording:
-            passes = [recording.enter_context(each.recording(self.model, columns)) for each in readers]
+            passes = [recording.enter_context(each.recording(self.model, columns)) for each in self._readers]
             terms = wrapped_terms(self.model, self.loss, columns, labels)
         sides = [
             [reader.units(columns[side], found, side) for side in (0, 1)]
-            for reader, found in zip(readers, passes, strict=True)
+            for reader, found in zip(self._readers, passes, strict=True)
         ]
         target = sides[0][1]
         with torch.autocast(target.vectors.device.type, enabled=False):
-            value, plan = self._ranked(*sides) if self.config.objective == "ranking" else self._cost(*sides[0])
+            value, plan = self._ranked(sides) if self.config.objective == "ranking" else self._cost(*sides[0])
             terms["alignment"] = self.config.weight * value
         if self.config.anchor is not None:
             terms["anchor"] = self._anchored(self.config.anchor, columns[1], target)
@@ -236,12 +237,13 @@ class OTAlignmentLoss(PlanLoss):
         filled = plan.status != TransportStatus.EMPTY
         return plan.value.sum() / filled.sum().clamp_min(1), plan
 
-    def _ranked(self, ranked: Sequence[Units], labeling: Sequence[Units] = ()) -> tuple[Tensor, TransportPlan]:
-        """Return the cross-entropy of the units of both sides, and the plans between those that label them."""
+    def _ranked(self, sides: Sequence[Sequence[Units]]) -> tuple[Tensor, TransportPlan]:
+        """Return the cross-entropy of the first units of both sides, and the plans between the last, which label them."""
+        clouds = [self._transport.clouds(*each) for each in sides]
         with torch.no_grad():
-            plan = self._transport.solve(*self._transport.clouds(*(labeling or ranked)))
+            plan = self._labels(*clouds[-1])
         value = plan_cross_entropy(
-            *self._transport.clouds(*ranked),
+            *clouds[0],
             plan.plan,
             metric=self.config.cost,
             temperature=self.config.temperature,
@@ -249,6 +251,10 @@ class OTAlignmentLoss(PlanLoss):
             max_cells=self.config.max_cells,
         )
         return value, plan
+
+    def _labels(self, x: Tensor, y: Tensor, a: Tensor, b: Tensor) -> TransportPlan:
+        """Return the plans between clouds that say which units are counterparts."""
+        return self._transport.solve(x, y, a, b)
 
     def _anchored(self, anchor: AnchorConfig, features: Features, target: Units) -> Tensor:
         """Return the weighted squared distance of the target units to those of the starting model."""
