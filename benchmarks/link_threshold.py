@@ -38,6 +38,17 @@ def counted(found: Iterable[AlignedPair], sets: Mapping[str, GoldDocuments]) -> 
     return np.array([link.score for _, link in links]), np.array(right)
 
 
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Align the documents, with vectors in the cache named, or in one that is deleted afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = figures(options, options.cache or Path(folder))
+    return {
+        **head(__doc__, command=False),
+        "settings": {"model": options.model, "runs": options.runs, "documents": len(options.gold)},
+        "figures": found,
+    }
+
+
 def figures(options: argparse.Namespace, cache: Path) -> dict[str, Any]:
     """Align the documents, and return the expected and the counted figures."""
     sets = {name: GoldDocuments.read(*place.split(",")) for name, place in named(options.gold).items()}
@@ -93,19 +104,9 @@ def main() -> None:
     parser.add_argument("--runs", default="mean", choices=["mean", "text"])
     parser.add_argument("--cache", type=Path, help="folder of cached embeddings")
     options = parser.parse_args()
-    if options.table:
-        document = read_document(options.table)
-    else:
-        if not options.gold:
-            parser.error("--gold is required")
-        with tempfile.TemporaryDirectory() as folder:
-            found = figures(options, options.cache or Path(folder))
-        document = {
-            **head(__doc__, command=False),
-            "settings": {"model": options.model, "runs": options.runs, "documents": len(options.gold)},
-            "figures": found,
-        }
-        write_document(options.output, document)
+    if not options.table and not options.gold:
+        parser.error("--gold is required")
+    document = read_document(options.table) if options.table else write_document(options.output, run(options))
     sys.stdout.write(table(document))
 
 

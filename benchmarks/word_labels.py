@@ -1,7 +1,7 @@
 """Claim: how many of the labels of ``objective: ranking`` are right, by layer and by the settings of their plans.
 
-Gold links say which words of a sentence pair are counterparts. The precision of labels is the share of their mass on possible
-links; their mass is a share of the words' mass. Both are means over the sentences of a gold set, and then over the sets.
+Gold links say which words of a sentence pair are counterparts. The precision of labels is the share of their mass in a gold set that
+is on possible links; their mass is a share of the words' mass. The table has the means of both over the sets.
 Mutual nearest neighbors, the labels that need no transport, are the baseline.
 
     python benchmarks/word_labels.py --gold deen=LINKS,SOURCE,TARGET -o benchmarks/results/word_labels.json
@@ -70,7 +70,7 @@ def label_masses(labels: Tensor, gold: Sequence[GoldSentence]) -> tuple[float, f
     return right, float(labels.sum())
 
 
-def figures(options: argparse.Namespace) -> list[dict[str, Any]]:
+def run(options: argparse.Namespace) -> dict[str, Any]:
     """Label the sentences of the gold sets by every kind, in both layers."""
     encoder = WordEncoder(otembed.load_model(options.model))
     layers = [encoder.layer(each) for each in LAYERS]
@@ -89,7 +89,7 @@ def figures(options: argparse.Namespace) -> list[dict[str, Any]]:
                     right, mass = sums.get((layer, kind, name), (0.0, 0.0))
                     more = label_masses(labels(cost, a, b), part)
                     sums[layer, kind, name] = right + more[0], mass + more[1]
-    return [
+    figures = [
         {"layer": layer, **settings}
         | {
             "precision": {name: sums[layer, kind, name][0] / sums[layer, kind, name][1] for name in sentences},
@@ -98,6 +98,7 @@ def figures(options: argparse.Namespace) -> list[dict[str, Any]]:
         for layer in layers
         for kind, (settings, _) in enumerate(every)
     ]
+    return {**head(__doc__), "settings": {"model": options.model, "limit": options.limit}, "figures": figures}
 
 
 def table(document: dict[str, Any]) -> str:
@@ -124,17 +125,9 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=248, help="sentences of each set")
     parser.add_argument("--model", default="offline:multilingual-e5-small")
     options = parser.parse_args()
-    if options.table:
-        document = read_document(options.table)
-    else:
-        if not options.gold:
-            parser.error("--gold is required")
-        document = {
-            **head(__doc__),
-            "settings": {"model": options.model, "limit": options.limit},
-            "figures": figures(options),
-        }
-        write_document(options.output, document)
+    if not options.table and not options.gold:
+        parser.error("--gold is required")
+    document = read_document(options.table) if options.table else write_document(options.output, run(options))
     sys.stdout.write(table(document))
 
 
