@@ -11,6 +11,7 @@ from statistics import fmean, stdev
 import pytest
 import yaml
 
+from otembed.comparison import compare
 from otembed.config import TrainConfig
 from otembed.config.io import build, read_preset, to_yaml
 from otembed.tasks.xnli.report import XnliReport
@@ -456,6 +457,33 @@ def test_tables_of_xnli_after_400_steps_are_rendered_from_the_measurements(prese
         for name in ("words_before", f"{preset}_after")
     )
     assert before.table(after).markdown() in (ROOT / "docs" / "xnli.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "places", "quoted"),
+    [
+        (
+            "xnli_probe_before",
+            "xnli_ranked_after",
+            ("README.md", "docs/xnli.md", "docs/log.md"),
+            "+{1} to +{2}",
+        ),
+        (
+            "alignment_trained_before",
+            "alignment_trained_after",
+            ("docs/log.md",),
+            "by {0} points ({1} to {2};",
+        ),
+    ],
+)
+def test_intervals_of_the_preset_words_are_those_of_compare(before, after, places, quoted):
+    (mean,) = compare(*(ROOT / f"benchmarks/results/{name}.json" for name in (before, after))).means
+    (found,) = mean.differences
+    low, high = sorted(abs(each) for each in (found.low, found.high))
+    points = [f"{100 * each:.1f}".removeprefix("0") for each in (abs(found.value), low, high)]
+    expected = quoted.format(*points)
+    for place in places:
+        assert expected in " ".join((ROOT / place).read_text(encoding="utf-8").split())
 
 
 def test_tables_of_untrained_question_answering_are_rendered_from_the_measurement():
